@@ -1,0 +1,87 @@
+import { OpenAPIHono } from "@hono/zod-openapi";
+import { createMiddleware } from "hono/factory";
+import { createCoordinatorClient } from "./coordinator/client.ts";
+import type { JobCoordinator } from "./coordinator/job-coordinator.ts";
+import { createMeter, openDatabase, ping } from "./db/client.ts";
+import type { RequestEnv } from "./http/context.ts";
+import { unavailable } from "./http/errors.ts";
+import { onError, onNotFound } from "./http/on-error.ts";
+import { logRequest } from "./http/request-log.ts";
+import { throwOnInvalid } from "./http/validation.ts";
+import { createIdentityRouter } from "./identity/router.ts";
+import { createIdentity } from "./identity/service.ts";
+import { createTokens } from "./identity/tokens.ts";
+import { createJobsRouter } from "./jobs/router.ts";
+import { createJobsService } from "./jobs/service.ts";
+import type { Clock } from "./lib/clock.ts";
+import type { Config } from "./lib/config.ts";
+import { createJobIdSource } from "./lib/ids.ts";
+import { createNodesRouter } from "./nodes/router.ts";
+import { createNodesService } from "./nodes/service.ts";
+import { describeApi } from "./openapi.ts";
+
+export interface AppDeps {
+  d1: D1Database;
+  coordinators: DurableObjectNamespace<JobCoordinator>;
+  config: Config;
+  clock: Clock;
+}
+
+/** The whole HTTP surface: middleware in order, then one mount per resource. Made once per isolate. */
+export async function createApp({ d1, coordinators, config, clock }: AppDeps) {
+  const tokens = await createTokens(config.tokenSecrets, clock);
+  const identity = createIdentity({ tokens, clock });
+  const callCoordinator = createCoordinatorClient(coordinators);
+  const jobIds = createJobIdSource(clock);
+  const jobs = createJobsService({ tokens, clock, jobIds, callCoordinator });
+  const nodes = createNodesService({ callCoordinator });
+
+  const app = new OpenAPIHono<RequestEnv>({ defaultHook: throwOnInvalid, getPath: normalizedPath });
+  app.onError(onError);
+  app.notFound(onNotFound);
+  app.use(prepareRequest(d1));
+  app.use(logRequest(clock));
+
+  app.route("/", createIdentityRouter({ identity }));
+  // Before the jobs: `current` is a word, not a job's id.
+  app.route("/", createNodesRouter({ nodes, identity }));
+  app.route("/", createJobsRouter({ jobs, identity }));
+
+  app.get("/health", async (c) => {
+    try {
+      await ping(c.var.primary);
+    } catch (error) {
+      throw unavailable(5, error);
+    }
+    return c.json({ status: "ok" });
+  });
+  const document = describeApi(app);
+  app.get("/openapi.json", (c) => c.body(document(), 200, { "Content-Type": "application/json" }));
+  return app;
+}
+
+/** Empty path segments are dropped (contract §1): real command-line clients send `//v0/specs`. */
+function normalizedPath(request: Request): string {
+  const { pathname } = new URL(request.url);
+  return `/${pathname.split("/").filter(Boolean).join("/")}`;
+}
+
+const REQUEST_ID = /^[\w.:-]{1,128}$/;
+
+/** Gives every request its id, its meter, and its view of the database. */
+function prepareRequest(d1: D1Database) {
+  return createMiddleware<RequestEnv>(async (c, next) => {
+    const inbound = c.req.header("x-request-id") ?? "";
+    const requestId = REQUEST_ID.test(inbound) ? inbound : crypto.randomUUID();
+    const meter = createMeter();
+    const session = d1.withSession(c.req.header("x-d1-bookmark") ?? "first-primary");
+    c.set("requestId", requestId);
+    c.set("meter", meter);
+    c.set("db", openDatabase(session, meter));
+    c.set("primary", openDatabase(d1, meter));
+    c.header("x-request-id", requestId);
+    await next();
+    const bookmark = session.getBookmark();
+    if (bookmark !== null) c.header("x-d1-bookmark", bookmark);
+  });
+}

@@ -1,0 +1,20 @@
+import type { Benchmark } from "./benchmark.ts";
+import { clusterNetwork } from "./cluster-network.ts";
+import { quickMark } from "./quick-mark.ts";
+
+/** Every benchmark there is, in the order they are shown. A new one is one line here. */
+export const CATALOGUE: readonly Benchmark[] = [quickMark, clusterNetwork];
+
+const BY_ID = new Map(CATALOGUE.map((benchmark) => [benchmark.id, benchmark]));
+
+export function findBenchmark(id: string): Benchmark | undefined {
+  return BY_ID.get(id);
+}
+
+/** The benchmark of a stored sequence: it was found when the job was made. */
+export function benchmarkOf(id: string): Benchmark {
+  const benchmark = BY_ID.get(id);
+  if (benchmark === undefined)
+    throw new Error(`Benchmark ${id} is in a job but not in the catalogue`);
+  return benchmark;
+}

@@ -1,0 +1,85 @@
+import type { z } from "@hono/zod-openapi";
+import type { JsonObject } from "./benchmark.ts";
+import { benchmarkOf, findBenchmark } from "./catalogue.ts";
+import { quickMark } from "./quick-mark.ts";
+
+/** One step of a job, as stored and as shown in `benchmark_sequence`. */
+export interface SequenceStep {
+  benchmark_id: string;
+  config: JsonObject | null;
+}
+
+export type SequenceFault =
+  | { kind: "unknown"; benchmarkId: string }
+  | { kind: "config"; index: number; issues: readonly z.core.$ZodIssue[] }
+  | { kind: "duplicate"; index: number; benchmarkId: string }
+  | { kind: "too_few_nodes"; benchmarkId: string; minNodes: number };
+
+/**
+ * Plans a job (contract §4): `"x"`, `{benchmark_id: "x"}`, config `null` and config `{}` are the same
+ * thing; duplicates are looked for after that; quick_mark is put first whatever the order sent.
+ */
+export function planSequence(
+  requested: readonly { benchmark_id: string; config?: JsonObject | null | undefined }[],
+  nodeCount: number,
+): { ok: true; sequence: SequenceStep[] } | { ok: false; fault: SequenceFault } {
+  const steps: SequenceStep[] = [];
+  const seen = new Set<string>();
+  for (const [index, item] of requested.entries()) {
+    const benchmark = findBenchmark(item.benchmark_id);
+    if (benchmark === undefined) {
+      return { ok: false, fault: { kind: "unknown", benchmarkId: item.benchmark_id } };
+    }
+    const parsed = benchmark.config.safeParse(item.config ?? {});
+    if (!parsed.success) {
+      return { ok: false, fault: { kind: "config", index, issues: parsed.error.issues } };
+    }
+    const step = {
+      benchmark_id: benchmark.id,
+      config: Object.keys(parsed.data).length === 0 ? null : parsed.data,
+    };
+    const identity = canonical(step);
+    if (seen.has(identity)) {
+      return { ok: false, fault: { kind: "duplicate", index, benchmarkId: benchmark.id } };
+    }
+    if (nodeCount < benchmark.minNodes) {
+      const { minNodes } = benchmark;
+      return { ok: false, fault: { kind: "too_few_nodes", benchmarkId: benchmark.id, minNodes } };
+    }
+    seen.add(identity);
+    steps.push(step);
+  }
+  const isQuickMark = (step: SequenceStep) => step.benchmark_id === quickMark.id;
+  const first = steps.filter(isQuickMark);
+  const sequence = [
+    ...(first.length > 0 ? first : [{ benchmark_id: quickMark.id, config: null }]),
+    ...steps.filter((step) => !isQuickMark(step)),
+  ];
+  return { ok: true, sequence };
+}
+
+/** JSON with sorted keys: equal configs have equal texts, in whatever order their keys were sent. */
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_key, inner: unknown) =>
+    typeof inner === "object" && inner !== null && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : inner,
+  );
+}
+
+/**
+ * The keys of result maps, one per position: the benchmark's id, and `id:2`, `id:3` where the same
+ * benchmark runs again with another config (contract §4).
+ */
+export function resultKeys(sequence: readonly SequenceStep[]): string[] {
+  const counts = new Map<string, number>();
+  return sequence.map(({ benchmark_id }) => {
+    const count = (counts.get(benchmark_id) ?? 0) + 1;
+    counts.set(benchmark_id, count);
+    return count === 1 ? benchmark_id : `${benchmark_id}:${count}`;
+  });
+}
+
+export function isClusterStep(step: SequenceStep): boolean {
+  return benchmarkOf(step.benchmark_id).kind === "cluster";
+}

@@ -1,0 +1,67 @@
+import type { Meter } from "../db/client.ts";
+import { unavailable } from "../http/errors.ts";
+import { retryPlatformCall, withTimeout } from "../lib/retry.ts";
+import type { JobCoordinator } from "./job-coordinator.ts";
+import type { Coordinator } from "./protocol.ts";
+
+/** No request waits longer than this for an object. */
+const CALL_TIMEOUT_MS = 15_000;
+const ATTEMPTS = 3;
+
+/** Where the caller is, as the platform tells it; the first contact decides where the object lives. */
+export interface CallerPlace {
+  continent?: string | undefined;
+  longitude?: string | undefined;
+}
+
+/** Calls one job's object: counted, bounded, retried where the platform says so (design §3.6). */
+export type CallCoordinator = <T>(
+  target: { jobId: number; meter: Meter; place?: CallerPlace | undefined },
+  call: (coordinator: Coordinator) => Promise<T>,
+) => Promise<T>;
+
+export function createCoordinatorClient(
+  namespace: DurableObjectNamespace<JobCoordinator>,
+): CallCoordinator {
+  return async ({ jobId, meter, place }, call) => {
+    const id = namespace.idFromName(String(jobId));
+    const locationHint = place === undefined ? undefined : locationHintFor(place);
+    const attempt = () => {
+      meter.objectHops++;
+      // Arguments and replies are plain data: over RPC they stay what the interface says. The platform's
+      // own stub type splits unions into parts that no longer fit together.
+      const coordinator = namespace.get(
+        id,
+        locationHint === undefined ? {} : { locationHint },
+      ) as unknown as Coordinator;
+      return withTimeout(call(coordinator), CALL_TIMEOUT_MS, "coordinator call");
+    };
+    try {
+      return await retryPlatformCall(attempt, { attempts: ATTEMPTS });
+    } catch (error) {
+      // Whatever broke on the way, the caller may safely ask again: every call can be repeated.
+      throw unavailable(2, error);
+    }
+  };
+}
+
+/** The platform's region nearest to a caller. East and west are split at about the middle of each continent. */
+export function locationHintFor(place: CallerPlace): DurableObjectLocationHint | undefined {
+  const longitude = Number(place.longitude ?? Number.NaN);
+  switch (place.continent) {
+    case "NA":
+      return longitude < -100 ? "wnam" : "enam";
+    case "SA":
+      return "sam";
+    case "EU":
+      return longitude > 15 ? "eeur" : "weur";
+    case "AF":
+      return "afr";
+    case "OC":
+      return "oc";
+    case "AS":
+      return longitude < 60 ? "me" : "apac";
+    default:
+      return undefined;
+  }
+}

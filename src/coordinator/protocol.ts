@@ -1,0 +1,86 @@
+import type { ErrorDetail } from "../http/errors.ts";
+import type { Machine } from "./lifecycle.ts";
+import type { JobRecord, ResultRecord, TaskRecord } from "./records.ts";
+
+/** Expected outcomes cross the RPC as values, never as exceptions (design §3.6). */
+export type Refusal =
+  /** D1 could not be asked; try again. */
+  | { ok: false; reason: "unavailable" }
+  | { ok: false; reason: "gone" | "ended" | "full" | "not_abortable" | "task_unknown" }
+  | { ok: false; reason: "too_many_joins"; retryAfterSeconds: number }
+  | { ok: false; reason: "position_invalid"; positions: number }
+  | { ok: false; reason: "not_ready" | "slot_taken" | "too_large" }
+  | { ok: false; reason: "result_invalid"; details: ErrorDetail[] };
+
+/** A reply for a node: its view, or only the validator when the caller has that view already. */
+export interface NodeReply {
+  ok: true;
+  etag: string;
+  pollAfterSeconds: number;
+  /** JSON of `NodeView`; null when `etag` equals what the caller sent. */
+  view: string | null;
+}
+
+export interface TaskReply {
+  ok: true;
+  etag: string;
+  pollAfterSeconds: number;
+  /** JSON of the task. */
+  task: string;
+  created: boolean;
+}
+
+export interface ResultInput {
+  state: "completed" | "failed";
+  startedAt: number;
+  endedAt: number;
+  errorMessage: string | null;
+  /** JSON as the agent sent it, bounded by the route; null for a failed step without figures. */
+  results: string | null;
+  /** Of the whole body: tells a repeat from another result. */
+  hash: string;
+}
+
+export interface ResultReply {
+  ok: true;
+  etag: string;
+  benchmarkId: string;
+}
+
+/** The live truth of a job, for its owner. */
+export interface LiveDetail {
+  ok: true;
+  job: JobRecord;
+  tasks: TaskRecord[];
+  results: ResultRecord[];
+}
+
+/** What a node says while it works. */
+export interface TaskUpdate {
+  /** Of the running step, 0 to 1. */
+  progress?: number;
+  message?: string;
+  /** Why it will do no more. */
+  giveUp?: string;
+}
+
+/**
+ * What the rest of the house may ask of a job's object. Every call may be repeated: a caller that
+ * does not know whether its call arrived asks again. Ids are the job's and the task's own.
+ */
+export interface Coordinator {
+  /** A poll: what this node should do now. Counts as contact; `known` is the validator the caller holds. */
+  poll(jobId: number, taskId: number | null, known: string | null): Promise<NodeReply | Refusal>;
+  join(jobId: number, machine: Machine): Promise<TaskReply | Refusal>;
+  /** Progress of the running step, or the node's word that it will do no more. */
+  heartbeat(jobId: number, taskId: number, update: TaskUpdate): Promise<TaskReply | Refusal>;
+  /** The result of one step. Exactly once: the same body again gets the same reply. */
+  putResult(
+    jobId: number,
+    taskId: number,
+    position: number,
+    input: ResultInput,
+  ): Promise<ResultReply | Refusal>;
+  detail(jobId: number): Promise<LiveDetail | Refusal>;
+  abort(jobId: number): Promise<{ ok: true; job: JobRecord } | Refusal>;
+}

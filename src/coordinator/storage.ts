@@ -1,0 +1,200 @@
+import type { JsonObject } from "../benchmarks/benchmark.ts";
+import type { SequenceStep } from "../benchmarks/sequence.ts";
+import type { Job, JobEvent, Node } from "./lifecycle.ts";
+
+/** What the object needs to know of its job that never changes. Read from D1 when it takes the job over. */
+export interface JobIdentity {
+  jobId: number;
+  name: string;
+  sequence: readonly SequenceStep[];
+  createdAt: number;
+  /** Peers of a cluster step prove themselves with it (hex). */
+  peerKey: string;
+}
+
+/** The latest sign of life of a node, and what it said of its step. Not part of the job's version. */
+export interface Contact {
+  at: number;
+  progress: number;
+  message: string | null;
+}
+
+export interface StoredResult {
+  rank: number;
+  position: number;
+  /** Of the request body: tells a repeat from another result. */
+  hash: string;
+  /** JSON, or null for a failed step without figures. */
+  results: string | null;
+  version: number;
+}
+
+/** Everything the object holds in memory while it lives. */
+export interface Snapshot {
+  identity: JobIdentity;
+  job: Job;
+  contacts: Contact[];
+  /** The job's version that D1 has acknowledged; behind `job.version` while a flush is pending. */
+  flushedVersion: number;
+}
+
+/**
+ * Each entry brings the storage from the version of its index to the next. Never edit one that has
+ * been released: objects live for days and move forward step by step.
+ */
+const MIGRATIONS: readonly string[] = [
+  `CREATE TABLE job (id INTEGER PRIMARY KEY CHECK (id = 1), identity TEXT NOT NULL, body TEXT NOT NULL, flushed_version INTEGER NOT NULL) STRICT;
+   CREATE TABLE node (rank INTEGER PRIMARY KEY, version INTEGER NOT NULL, body TEXT NOT NULL) STRICT;
+   CREATE TABLE contact (rank INTEGER PRIMARY KEY, at INTEGER NOT NULL, progress REAL NOT NULL, message TEXT) STRICT;
+   CREATE TABLE result (rank INTEGER NOT NULL, position INTEGER NOT NULL, hash TEXT NOT NULL, version INTEGER NOT NULL, results TEXT, digest TEXT, PRIMARY KEY (rank, position)) STRICT, WITHOUT ROWID;
+   CREATE TABLE event (seq INTEGER PRIMARY KEY, body TEXT NOT NULL) STRICT;`,
+];
+
+/**
+ * The object's SQLite. Every method is synchronous, so that a caller can write state, results and
+ * alarm in one block without an `await`, which the platform commits as one (design §3.2).
+ */
+export class CoordinatorStorage {
+  readonly #sql: SqlStorage;
+
+  constructor(storage: DurableObjectStorage) {
+    this.#sql = storage.sql;
+    storage.transactionSync(() => this.#migrate());
+  }
+
+  #migrate(): void {
+    this.#sql.exec("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)");
+    const row = this.#sql
+      .exec<{ version: number }>("SELECT version FROM schema_version")
+      .toArray()[0];
+    const from = row?.version ?? 0;
+    if (from === MIGRATIONS.length) return;
+    for (const migration of MIGRATIONS.slice(from)) this.#sql.exec(migration);
+    this.#sql.exec("DELETE FROM schema_version");
+    this.#sql.exec("INSERT INTO schema_version (version) VALUES (?)", MIGRATIONS.length);
+  }
+
+  load(): Snapshot | null {
+    const row = this.#sql
+      .exec<{ identity: string; body: string; flushed_version: number }>("SELECT * FROM job")
+      .toArray()[0];
+    if (row === undefined) return null;
+    const nodes = this.#sql
+      .exec<{ body: string }>("SELECT body FROM node ORDER BY rank")
+      .toArray()
+      .map(({ body }): Node => JSON.parse(body));
+    const events = this.#sql
+      .exec<{ body: string }>("SELECT body FROM event ORDER BY seq")
+      .toArray()
+      .map(({ body }): JobEvent => JSON.parse(body));
+    const contacts = this.#sql
+      .exec<{ at: number; progress: number; message: string | null }>(
+        "SELECT at, progress, message FROM contact ORDER BY rank",
+      )
+      .toArray();
+    const body: Omit<Job, "nodes" | "events"> = JSON.parse(row.body);
+    return {
+      identity: JSON.parse(row.identity),
+      job: { ...body, nodes, events },
+      contacts,
+      flushedVersion: row.flushed_version,
+    };
+  }
+
+  create(snapshot: Snapshot): void {
+    this.#sql.exec(
+      "INSERT INTO job (id, identity, body, flushed_version) VALUES (1, ?, ?, ?)",
+      JSON.stringify(snapshot.identity),
+      JSON.stringify(bodyOf(snapshot.job)),
+      snapshot.flushedVersion,
+    );
+  }
+
+  /** Writes what differs between two states of the job, and nothing else. */
+  saveChanges(before: Job, after: Job): void {
+    this.#sql.exec("UPDATE job SET body = ?", JSON.stringify(bodyOf(after)));
+    for (const node of after.nodes) {
+      if (before.nodes[node.rank] === node) continue;
+      this.#sql.exec(
+        "INSERT OR REPLACE INTO node (rank, version, body) VALUES (?, ?, ?)",
+        node.rank,
+        after.version,
+        JSON.stringify(node),
+      );
+    }
+    for (const [offset, event] of after.events.slice(before.events.length).entries()) {
+      const seq = before.events.length + offset;
+      this.#sql.exec("INSERT INTO event (seq, body) VALUES (?, ?)", seq, JSON.stringify(event));
+    }
+  }
+
+  saveContact(rank: number, contact: Contact): void {
+    this.#sql.exec(
+      "INSERT OR REPLACE INTO contact (rank, at, progress, message) VALUES (?, ?, ?, ?)",
+      rank,
+      contact.at,
+      contact.progress,
+      contact.message,
+    );
+  }
+
+  saveResult(result: StoredResult, digest: JsonObject | null): void {
+    this.#sql.exec(
+      "INSERT INTO result (rank, position, hash, version, results, digest) VALUES (?, ?, ?, ?, ?, ?)",
+      result.rank,
+      result.position,
+      result.hash,
+      result.version,
+      result.results,
+      digest === null ? null : JSON.stringify(digest),
+    );
+  }
+
+  resultHash(rank: number, position: number): string | null {
+    const query = "SELECT hash FROM result WHERE rank = ? AND position = ?";
+    return this.#sql.exec<{ hash: string }>(query, rank, position).toArray()[0]?.hash ?? null;
+  }
+
+  /** Bytes of all results together: a job may hold 16 MiB (contract §2). */
+  resultBytes(): number {
+    const query = "SELECT coalesce(sum(octet_length(results)), 0) AS bytes FROM result";
+    return this.#sql.exec<{ bytes: number }>(query).one().bytes;
+  }
+
+  digests(position: number): { rank: number; digest: JsonObject }[] {
+    const query =
+      "SELECT rank, digest FROM result WHERE position = ? AND digest IS NOT NULL ORDER BY rank";
+    return this.#sql
+      .exec<{ rank: number; digest: string }>(query, position)
+      .toArray()
+      .map(({ rank, digest }) => ({ rank, digest: JSON.parse(digest) }));
+  }
+
+  /** Results with figures, oldest slot first; those of one task, those newer than a version, or all. */
+  results(filter: { newerThan?: number; position?: number } = {}) {
+    return this.#sql
+      .exec<{ rank: number; position: number; results: string }>(
+        "SELECT rank, position, results FROM result WHERE results IS NOT NULL AND version > ? AND (?2 IS NULL OR position = ?2) ORDER BY rank, position",
+        filter.newerThan ?? -1,
+        filter.position ?? null,
+      )
+      .toArray();
+  }
+
+  /** Version at which each node last changed, by rank. */
+  nodeVersions(): number[] {
+    return this.#sql
+      .exec<{ version: number }>("SELECT version FROM node ORDER BY rank")
+      .toArray()
+      .map(({ version }) => version);
+  }
+
+  setFlushedVersion(version: number): void {
+    this.#sql.exec("UPDATE job SET flushed_version = ? WHERE flushed_version < ?1", version);
+  }
+}
+
+function bodyOf(job: Job): Omit<Job, "nodes" | "events"> {
+  const { nodes: _nodes, events: _events, ...body } = job;
+  return body;
+}

@@ -1,0 +1,153 @@
+/**
+ * The D1 tables. Times are integers, milliseconds since the Unix epoch. JSON columns hold text that
+ * is passed on as it is. Triggers and partial indexes that drizzle cannot express are added to the
+ * generated migration by hand; `test/worker/migrations.test.ts` shows that they are there.
+ */
+import { sql } from "drizzle-orm";
+import {
+  index,
+  integer,
+  primaryKey,
+  real,
+  sqliteTable,
+  text,
+  uniqueIndex,
+} from "drizzle-orm/sqlite-core";
+
+/** The tenant. */
+export const customers = sqliteTable("customers", {
+  id: integer("id").primaryKey(),
+  uuid: text("uuid").notNull().unique(),
+  name: text("name").notNull(),
+  slug: text("slug").notNull().unique(),
+  createdAt: integer("created_at").notNull(),
+  modifiedAt: integer("modified_at").notNull(),
+});
+
+export const users = sqliteTable(
+  "users",
+  {
+    id: integer("id").primaryKey(),
+    uuid: text("uuid").notNull().unique(),
+    customerId: integer("customer_id")
+      .notNull()
+      .references(() => customers.id),
+    email: text("email").notNull(),
+    name: text("name").notNull(),
+    slug: text("slug").notNull().unique(),
+    role: text("role").notNull(),
+    passwordHash: text("password_hash").notNull(),
+    locked: integer("locked", { mode: "boolean" }).notNull().default(false),
+    createdAt: integer("created_at").notNull(),
+    modifiedAt: integer("modified_at").notNull(),
+  },
+  (table) => [uniqueIndex("users_email").on(sql`lower(${table.email})`)],
+);
+
+/**
+ * One row per job. Columns up to `expires_at` are D1's own facts, written once at creation. From
+ * `state` on they are the projection of the job's coordinator, once `coordinated` is 1 (design §3).
+ */
+export const jobs = sqliteTable(
+  "jobs",
+  {
+    id: integer("id").primaryKey(),
+    customerId: integer("customer_id")
+      .notNull()
+      .references(() => customers.id),
+    userId: integer("user_id")
+      .notNull()
+      .references(() => users.id),
+    name: text("name").notNull(),
+    description: text("description"),
+    nodeCount: integer("node_count").notNull(),
+    /** JSON: `[{benchmark_id, config}]` in the order they run. */
+    sequence: text("sequence").notNull(),
+    /** JSON: array of strings. */
+    tags: text("tags").notNull(),
+    /** Which token secret signs this job's token: the token itself is derived, never stored. */
+    tokenKeyId: text("token_key_id").notNull(),
+    createdAt: integer("created_at").notNull(),
+    expiresAt: integer("expires_at").notNull(),
+    deletedAt: integer("deleted_at"),
+    /** 1 once the job's coordinator has taken it over: from then on only it changes the columns below. */
+    coordinated: integer("coordinated", { mode: "boolean" }).notNull().default(false),
+    version: integer("version").notNull().default(0),
+    state: text("state").notNull(),
+    currentNodes: integer("current_nodes").notNull().default(0),
+    startedAt: integer("started_at"),
+    endedAt: integer("ended_at"),
+    /** JSON: `StepProjection[]`, one per position of the sequence. */
+    steps: text("steps").notNull().default("[]"),
+    /** JSON: `JobEvent[]`, oldest first. */
+    events: text("events").notNull().default("[]"),
+    /** When the row was last written: cron looks for live jobs that fell silent. */
+    flushedAt: integer("flushed_at").notNull(),
+  },
+  (table) => [
+    uniqueIndex("jobs_live_name").on(table.customerId, table.name).where(sql`deleted_at is null`),
+    index("jobs_by_time").on(table.createdAt, table.id).where(sql`deleted_at is null`),
+    index("jobs_by_customer_time")
+      .on(table.customerId, table.createdAt, table.id)
+      .where(sql`deleted_at is null`),
+    index("jobs_by_user_time")
+      .on(table.userId, table.createdAt, table.id)
+      .where(sql`deleted_at is null`),
+  ],
+);
+
+/**
+ * Jobs not deleted, per scope and state, kept by triggers on `jobs`: a total costs seven rows at any
+ * size. Scope is `all`, `customer:<id>` or `user:<id>`.
+ */
+export const jobCounts = sqliteTable(
+  "job_counts",
+  {
+    scope: text("scope").notNull(),
+    state: text("state").notNull(),
+    jobs: integer("jobs").notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.scope, table.state] })],
+);
+
+/**
+ * One row per node of a job: the projection of what the coordinator knows of it. A job's tasks are the
+ * id range after the job's own id, so the primary key finds and orders them.
+ */
+export const tasks = sqliteTable("tasks", {
+  id: integer("id").primaryKey(),
+  jobId: integer("job_id")
+    .notNull()
+    .references(() => jobs.id),
+  rank: integer("rank").notNull(),
+  version: integer("version").notNull(),
+  machineUuid: text("machine_uuid").notNull(),
+  machineIp: text("machine_ip"),
+  clusterAddress: text("cluster_address"),
+  gpuModel: text("gpu_model"),
+  gpuCount: integer("gpu_count"),
+  /** JSON, as the agent sent it. */
+  inventory: text("inventory"),
+  state: text("state").notNull(),
+  failedMessage: text("failed_message"),
+  /** JSON: `Step[]`, one per position of the sequence. */
+  steps: text("steps").notNull(),
+  /** 0 to 1 */
+  progress: real("progress").notNull().default(0),
+  message: text("message"),
+  createdAt: integer("created_at").notNull(),
+  startedAt: integer("started_at"),
+  endedAt: integer("ended_at"),
+});
+
+/** What a node measured in one step. Written once: a slot never changes. */
+export const taskResults = sqliteTable(
+  "task_results",
+  {
+    taskId: integer("task_id").notNull(),
+    position: integer("position").notNull(),
+    /** JSON, normalised by the benchmark's schema. */
+    results: text("results").notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.taskId, table.position] })],
+);

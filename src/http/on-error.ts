@@ -1,0 +1,42 @@
+import type { Context } from "hono";
+import { HTTPException } from "hono/http-exception";
+import { TimeoutError } from "../lib/retry.ts";
+import type { RequestEnv } from "./context.ts";
+import { ApiError, errorBody, unavailable } from "./errors.ts";
+
+/** Turns whatever a handler threw into the one error body. Causes go to the log, never to the caller. */
+export function onError(thrown: Error, c: Context<RequestEnv>): Response {
+  const error = toApiError(thrown);
+  if (error.status >= 500) logFailure(thrown, c);
+  return c.json(errorBody(error, c.var.requestId), error.status, error.headers);
+}
+
+function toApiError(thrown: Error): ApiError {
+  if (thrown instanceof ApiError) return thrown;
+  if (thrown instanceof HTTPException && thrown.status === 415) {
+    return new ApiError("UNSUPPORTED_MEDIA_TYPE", "This route does not read that Content-Type");
+  }
+  if (thrown instanceof HTTPException && thrown.status < 500) {
+    return new ApiError("PARAMETER_INCORRECT_VALUE", "The request body could not be read", {
+      cause: thrown,
+    });
+  }
+  if (thrown instanceof TimeoutError) return unavailable(5, thrown);
+  return new ApiError("INTERNAL_ERROR", "Something went wrong on our side", { cause: thrown });
+}
+
+function logFailure(thrown: Error, c: Context<RequestEnv>): void {
+  const causes: string[] = [];
+  for (let cause: unknown = thrown; cause instanceof Error; cause = cause.cause) {
+    causes.push(cause.stack ?? String(cause));
+  }
+  console.error(
+    JSON.stringify({ level: "error", request_id: c.var.requestId, path: c.req.path, causes }),
+  );
+}
+
+/** The answer for a path that no route serves. */
+export function onNotFound(c: Context<RequestEnv>): Response {
+  const error = new ApiError("RESOURCE_NOT_FOUND", `No route for ${c.req.method} ${c.req.path}`);
+  return c.json(errorBody(error, c.var.requestId), error.status);
+}

@@ -1,0 +1,29 @@
+/** JSON that is passed on as it was stored, without being parsed and built again: results can be large. */
+class RawJson {
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+}
+
+/** Marks stored JSON of an object for `stringifyWithRaw`; typed as what it stands for. */
+export function rawJson(text: string): Record<string, unknown> {
+  // Only `stringifyWithRaw` ever looks inside.
+  return new RawJson(text) as unknown as Record<string, unknown>;
+}
+
+/** JSON of a value in which `rawJson` parts appear as their stored text. */
+export function stringifyWithRaw(value: unknown): string {
+  const mark = `raw:${crypto.randomUUID()}:`;
+  const parts: string[] = [];
+  const template = JSON.stringify(value, (_key, inner: unknown) =>
+    inner instanceof RawJson ? `${mark}${parts.push(inner.text) - 1}` : inner,
+  );
+  if (parts.length === 0) return template;
+  const [head = "", ...rest] = template.split(`"${mark}`);
+  const pieces = rest.map(
+    (piece, index) => (parts[index] ?? "") + piece.slice(piece.indexOf('"') + 1),
+  );
+  return head + pieces.join("");
+}

@@ -1,0 +1,79 @@
+import type { z } from "@hono/zod-openapi";
+import { ApiError, type ErrorDetail } from "./errors.ts";
+
+type Issue = z.core.$ZodIssue;
+
+/** zod's issues as sentences for people: which field, and what is allowed. */
+export function toDetails(issues: readonly Issue[]): ErrorDetail[] {
+  return issues.flatMap((issue) => {
+    const field = issue.path.map(String).join(".");
+    if (issue.code === "invalid_union") {
+      // The branch that got furthest into the value says best what is wrong with it.
+      const branches = issue.errors.filter((branch) => branch.length > 0);
+      const deepest = branches.sort((a, b) => depth(b) - depth(a))[0];
+      if (deepest !== undefined && depth(deepest) > 0) {
+        return toDetails(
+          deepest.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] })),
+        );
+      }
+    }
+    if (issue.code === "unrecognized_keys") {
+      return issue.keys.map((key) => ({
+        field: field === "" ? key : `${field}.${key}`,
+        message: "is not a known key",
+      }));
+    }
+    return [{ field, message: sentence(issue) }];
+  });
+}
+
+function depth(branch: readonly Issue[]): number {
+  return Math.max(0, ...branch.map((issue) => issue.path.length));
+}
+
+function sentence(issue: Issue): string {
+  switch (issue.code) {
+    case "invalid_type":
+      return issue.input === undefined ? "is required" : `must be ${article(issue.expected)}`;
+    case "too_small":
+      return bound(issue.origin, "at least", issue.minimum);
+    case "too_big":
+      return bound(issue.origin, "at most", issue.maximum);
+    case "invalid_value":
+      return `must be ${issue.values.length === 1 ? "" : "one of "}${issue.values.join(", ")}`;
+    default:
+      return issue.message;
+  }
+}
+
+function bound(origin: string, relation: string, limit: number | bigint): string {
+  if (origin === "string") return `must have ${relation} ${limit} characters`;
+  if (origin === "array") return `must have ${relation} ${limit} entries`;
+  return `must be ${relation} ${limit}`;
+}
+
+function article(expected: string): string {
+  if (expected === "int") return "an integer";
+  return /^[aeiou]/.test(expected) ? `an ${expected}` : `a ${expected}`;
+}
+
+/** The 400 for values that a schema refused. */
+export function validationError(issues: readonly Issue[]): ApiError {
+  return validationErrorOf(toDetails(issues));
+}
+
+/** The 400 for the given faults. Its message repeats the first; at most 20 are listed. */
+export function validationErrorOf(faults: readonly ErrorDetail[]): ApiError {
+  const details = faults.slice(0, 20);
+  const first = details[0] ?? { field: "", message: "is not valid" };
+  const message =
+    first.field === "" ? `The request ${first.message}` : `${first.field} ${first.message}`;
+  return new ApiError("PARAMETER_INCORRECT_VALUE", message, { details });
+}
+
+/** The default hook of every router: a refused value becomes our error body. */
+export function throwOnInvalid(
+  result: { success: true } | { success: false; error: z.ZodError },
+): void {
+  if (!result.success) throw validationError(result.error.issues);
+}

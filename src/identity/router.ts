@@ -1,0 +1,54 @@
+import { OpenAPIHono } from "@hono/zod-openapi";
+import { HTTPException } from "hono/http-exception";
+import type { RequestEnv } from "../http/context.ts";
+import { ApiError } from "../http/errors.ts";
+import { KIB, readBody } from "../http/json-body.ts";
+import { onError } from "../http/on-error.ts";
+import { type OAUTH_ERRORS, tokenRoute } from "./contract.ts";
+import type { Identity } from "./service.ts";
+
+/** A sign-in form is short; whatever is longer is none. */
+const TOKEN_BODY_LIMIT = 16 * KIB;
+
+export function createIdentityRouter({ identity }: { identity: Identity }) {
+  const router = new OpenAPIHono<RequestEnv>({
+    // The token endpoint alone answers errors as RFC 6749 §5.2 says (contract §2).
+    defaultHook: (result, c) =>
+      result.success
+        ? undefined
+        : c.json(oauthError("invalid_request", "A field is too long or sent twice"), 400),
+  });
+  router.openapi({ ...tokenRoute, middleware: readBody(TOKEN_BODY_LIMIT) }, async (c) => {
+    c.header("Cache-Control", "no-store");
+    const { grant_type, username, password } = c.req.valid("form");
+    if (grant_type === undefined) {
+      return c.json(oauthError("invalid_request", "grant_type is required: password"), 400);
+    }
+    if (grant_type !== "password") {
+      return c.json(oauthError("unsupported_grant_type", "grant_type must be password"), 400);
+    }
+    if (username === undefined || password === undefined) {
+      return c.json(oauthError("invalid_request", "username and password are required"), 400);
+    }
+    const signedIn = await identity.signIn(c.var.primary, username, password);
+    if (signedIn === null) {
+      return c.json(oauthError("invalid_grant", "Wrong e-mail address or password"), 400);
+    }
+    const { token, expiresInSeconds } = signedIn;
+    return c.json(
+      { access_token: token, token_type: "bearer" as const, expires_in: expiresInSeconds },
+      200,
+    );
+  });
+  router.onError((error, c) => {
+    // A form that could not be read at all: wrong media type, too long, not UTF-8.
+    const refused = error instanceof HTTPException || error instanceof ApiError;
+    if (!refused || error.status >= 500) return onError(error, c);
+    return c.json(oauthError("invalid_request", "The body must be a form of at most 16 KiB"), 400);
+  });
+  return router;
+}
+
+function oauthError(error: (typeof OAUTH_ERRORS)[number], error_description: string) {
+  return { error, error_description };
+}

@@ -1,0 +1,24 @@
+import { createApp } from "./app.ts";
+import { systemClock } from "./lib/clock.ts";
+import { readConfig } from "./lib/config.ts";
+
+export { JobCoordinator } from "./coordinator/job-coordinator.ts";
+
+/** One app per isolate; the bindings of an isolate never change. */
+let app: ReturnType<typeof createApp> | undefined;
+
+function appOf(env: Env): ReturnType<typeof createApp> {
+  app ??= createApp({
+    d1: env.DB,
+    coordinators: env.COORDINATOR,
+    config: readConfig(env),
+    clock: systemClock,
+  });
+  return app;
+}
+
+export default {
+  async fetch(request, env, ctx) {
+    return (await appOf(env)).fetch(request, env, ctx);
+  },
+} satisfies ExportedHandler<Env>;

@@ -1,0 +1,79 @@
+import { OpenAPIHono } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { CATALOGUE } from "../benchmarks/catalogue.ts";
+import { JSON_BODY_LIMIT, readBody } from "../http/json-body.ts";
+import { stringifyWithRaw } from "../http/raw-json.ts";
+import { throwOnInvalid } from "../http/validation.ts";
+import { requireUser, type UserEnv } from "../identity/authenticate.ts";
+import type { Identity } from "../identity/service.ts";
+import { toTimestamp } from "../lib/clock.ts";
+import { listBenchmarksRoute, toBenchmarkWire } from "./catalogue-contract.ts";
+import {
+  abortJobRoute,
+  createJobRoute,
+  getJobResultsRoute,
+  getJobRoute,
+  listJobsRoute,
+} from "./contract.ts";
+import type { Caller, JobsService } from "./service.ts";
+import { toCreatedJob, toJobDetail, toJobResults, toListedJob, toPagination } from "./wire.ts";
+
+export function createJobsRouter({ jobs, identity }: { jobs: JobsService; identity: Identity }) {
+  const router = new OpenAPIHono<UserEnv>({ defaultHook: throwOnInvalid });
+  const user = requireUser(identity);
+
+  router.openapi(
+    { ...createJobRoute, middleware: [user, readBody(JSON_BODY_LIMIT)] as const },
+    async (c) => {
+      const { row, token } = await jobs.create(callerOf(c), c.req.valid("json"));
+      return c.json(toCreatedJob(row, token), 201);
+    },
+  );
+
+  router.openapi({ ...listJobsRoute, middleware: user }, async (c) => {
+    const { page, per_page } = c.req.valid("query");
+    const { jobs: found, total } = await jobs.list(callerOf(c), page, per_page);
+    return c.json(
+      {
+        results: found.map(({ row, token }) => toListedJob(row, token)),
+        pagination: toPagination(total, page, per_page),
+      },
+      200,
+    );
+  });
+
+  router.openapi({ ...getJobRoute, middleware: user }, async (c) => {
+    const { view, token } = await jobs.detail(callerOf(c), c.req.valid("param").job_id);
+    return storedJson(c, toJobDetail(view, token));
+  });
+
+  router.openapi({ ...getJobResultsRoute, middleware: user }, async (c) => {
+    const view = await jobs.view(callerOf(c), c.req.valid("param").job_id);
+    const { include_display_names } = c.req.valid("query");
+    return c.json(toJobResults(view, { displayNames: include_display_names }), 200);
+  });
+
+  router.openapi({ ...abortJobRoute, middleware: user }, async (c) => {
+    const { job_id } = c.req.valid("param");
+    const { endedAt } = await jobs.abort(callerOf(c), job_id);
+    const state = "aborted" as const;
+    return c.json({ id: String(job_id), state, ended_at: toTimestamp(endedAt) }, 200);
+  });
+
+  router.openapi({ ...listBenchmarksRoute, middleware: user }, (c) =>
+    c.json({ benchmarks: CATALOGUE.map(toBenchmarkWire) }, 200),
+  );
+
+  return router;
+}
+
+function callerOf(c: Context<UserEnv>): Caller {
+  return { actor: c.var.actor, db: c.var.db, meter: c.var.meter };
+}
+
+/** `c.json` for values with stored JSON in them. */
+function storedJson<T extends object>(c: Context<UserEnv>, value: T) {
+  const response = c.body(stringifyWithRaw(value), 200, { "Content-Type": "application/json" });
+  // The body is the JSON of `value`: typed as `c.json` would have typed it.
+  return response as unknown as ReturnType<typeof c.json<T, 200>>;
+}

@@ -1,0 +1,180 @@
+import { planSequence, type SequenceFault } from "../benchmarks/sequence.ts";
+import type { CallCoordinator } from "../coordinator/client.ts";
+import type { Database, Meter } from "../db/client.ts";
+import { uniqueViolation } from "../db/errors.ts";
+import { ApiError, invalidField, notFound, unavailable } from "../http/errors.ts";
+import { validationError } from "../http/validation.ts";
+import { type Actor, scopeOf } from "../identity/actor.ts";
+import type { Tokens } from "../identity/tokens.ts";
+import { type Clock, HOUR_MS } from "../lib/clock.ts";
+import type { JobIdSource } from "../lib/ids.ts";
+import type { CreateJobInput } from "./contract.ts";
+import { generateJobName } from "./names.ts";
+import {
+  abortUncoordinated,
+  findJob,
+  insertJob,
+  type JobRow,
+  listJobs,
+  type NewJobRow,
+} from "./store.ts";
+import { type JobView, toJobRecord, toTaskRecord } from "./wire.ts";
+
+/** A job lives this long after its creation (contract §4). */
+const JOB_LIFETIME_MS = 24 * HOUR_MS;
+/** An id or a generated name is redrawn this often before something must be wrong. */
+const MAX_DRAWS = 5;
+
+/** Who asks, and what the request may use. */
+export interface Caller {
+  actor: Actor;
+  db: Database;
+  meter: Meter;
+}
+
+export interface JobsDeps {
+  tokens: Tokens;
+  clock: Clock;
+  jobIds: JobIdSource;
+  callCoordinator: CallCoordinator;
+}
+
+export type JobsService = ReturnType<typeof createJobsService>;
+
+export function createJobsService({ tokens, clock, jobIds, callCoordinator }: JobsDeps) {
+  const tokenOf = (row: Pick<NewJobRow, "id" | "tokenKeyId" | "createdAt" | "expiresAt">) =>
+    tokens.deriveJob({
+      jobId: row.id ?? 0,
+      keyId: row.tokenKeyId,
+      createdAt: row.createdAt,
+      expiresAt: row.expiresAt,
+    });
+
+  /** The newest there is of a job: D1 alone once it has settled, else D1 and one hop to its object. */
+  const view = async ({ actor, db, meter }: Caller, jobId: number): Promise<JobView> => {
+    const found = await findJob(db, scopeOf(actor), jobId);
+    if (found === null) throw notFound("Job", jobId);
+    const { job: row, tasks, results } = found;
+    if (!row.coordinated || row.endedAt !== null) {
+      return { row, job: toJobRecord(row), tasks: tasks.map(toTaskRecord), results };
+    }
+    const live = await callCoordinator({ jobId, meter }, (coordinator) =>
+      coordinator.detail(jobId),
+    );
+    if (!live.ok) throw unavailable(2, new Error(`coordinator says ${live.reason}`));
+    return { row, job: live.job, tasks: live.tasks, results: live.results };
+  };
+
+  return {
+    /** Stores a job. One D1 round trip, and one more for each id or generated name that was taken. */
+    async create({ actor, db }: Caller, input: CreateJobInput) {
+      const planned = planSequence(input.benchmarks, input.node_count);
+      if (!planned.ok) throw sequenceError(planned.fault);
+      for (let draw = 0; draw < MAX_DRAWS; draw++) {
+        const now = clock.now();
+        const row: NewJobRow & { id: number } = {
+          id: jobIds.next(),
+          customerId: actor.customerId,
+          userId: actor.userId,
+          name: input.name ?? generateJobName(now),
+          description: input.description ?? null,
+          nodeCount: input.node_count,
+          sequence: JSON.stringify(planned.sequence),
+          tags: JSON.stringify(input.tags ?? []),
+          tokenKeyId: tokens.signingKeyId,
+          createdAt: now,
+          expiresAt: now + JOB_LIFETIME_MS,
+          state: "created",
+          flushedAt: now,
+        };
+        try {
+          await insertJob(db, row);
+          return { row, token: await tokenOf(row) };
+        } catch (error) {
+          const taken = uniqueViolation(error);
+          if (taken === null) throw error;
+          const nameTaken = taken.includes("jobs.name");
+          if (nameTaken && typeof input.name === "string") {
+            const message = `Job with name '${input.name}' already exists`;
+            throw new ApiError("RESOURCE_ALREADY_EXISTS", message);
+          }
+        }
+      }
+      throw new Error(`No free job id or name in ${MAX_DRAWS} draws`);
+    },
+
+    async list({ actor, db }: Caller, page: number, perPage: number) {
+      const offset = (page - 1) * perPage;
+      const { rows, total } = await listJobs(db, scopeOf(actor), { offset, limit: perPage });
+      const jobs = rows.map(async (row) => ({ row, token: await tokenOf(row) }));
+      return { jobs: await Promise.all(jobs), total };
+    },
+
+    async detail(caller: Caller, jobId: number) {
+      const found = await view(caller, jobId);
+      return { view: found, token: await tokenOf(found.row) };
+    },
+
+    view,
+
+    /** Ends a job by its customer's wish; answers when it ended. Repeating it changes nothing. */
+    async abort({ actor, db, meter }: Caller, jobId: number): Promise<{ endedAt: number }> {
+      const row = await abortUncoordinated(
+        db,
+        scopeOf(actor),
+        actor.customerId,
+        jobId,
+        clock.now(),
+      );
+      if (row === null) throw notFound("Job", jobId);
+      if (row.customerId !== actor.customerId) {
+        throw new ApiError("PERMISSION_DENIED", "Only people of the job's customer can abort it");
+      }
+      if (row.endedAt !== null) return aborted(row);
+      const reply = await callCoordinator({ jobId, meter }, (coordinator) =>
+        coordinator.abort(jobId),
+      );
+      if (reply.ok) return aborted(reply.job);
+      if (reply.reason === "not_abortable") throw notAbortable();
+      throw unavailable(2, new Error(`coordinator says ${reply.reason}`));
+    },
+  };
+}
+
+function aborted({ state, endedAt }: Pick<JobRow, "state" | "endedAt">): { endedAt: number } {
+  if (state !== "aborted" || endedAt === null) throw notAbortable();
+  return { endedAt };
+}
+
+function notAbortable(): ApiError {
+  return new ApiError("JOB_STATE_INVALID", "The job has ended already and cannot be aborted");
+}
+
+function sequenceError(fault: SequenceFault): ApiError {
+  switch (fault.kind) {
+    case "unknown": {
+      // The page prints this message.
+      const message = `Benchmark '${fault.benchmarkId}' not found`;
+      return new ApiError("PARAMETER_INCORRECT_VALUE", message, {
+        details: [{ field: "benchmarks", message }],
+      });
+    }
+    case "config":
+      return validationError(
+        fault.issues.map((issue) => ({
+          ...issue,
+          path: ["benchmarks", fault.index, "config", ...issue.path],
+        })),
+      );
+    case "duplicate":
+      return invalidField(
+        `benchmarks.${fault.index}`,
+        `benchmarks.${fault.index} repeats '${fault.benchmarkId}' with the same config`,
+      );
+    case "too_few_nodes":
+      return invalidField(
+        "node_count",
+        `node_count must be at least ${fault.minNodes} for '${fault.benchmarkId}'`,
+      );
+  }
+}

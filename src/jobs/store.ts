@@ -1,0 +1,116 @@
+import { and, between, desc, eq, isNull, type SQL, sql } from "drizzle-orm";
+import type { Database } from "../db/client.ts";
+import { jobCounts, jobs, taskResults, tasks } from "../db/schema.ts";
+import type { Scope } from "../identity/actor.ts";
+import { taskIdRange } from "../lib/ids.ts";
+
+export type JobRow = typeof jobs.$inferSelect;
+export type NewJobRow = typeof jobs.$inferInsert;
+export type TaskRow = typeof tasks.$inferSelect;
+
+const NOT_SETTLED = ["created", "starting", "running"] as const;
+
+/** Jobs that this scope sees; deleted ones are seen by nobody. */
+function visible(scope: Scope): SQL | undefined {
+  const live = isNull(jobs.deletedAt);
+  switch (scope.kind) {
+    case "user":
+      return and(live, eq(jobs.userId, scope.userId));
+    case "customer":
+      return and(live, eq(jobs.customerId, scope.customerId));
+    case "all":
+      return live;
+  }
+}
+
+/** The scope's key in the counter rows; the triggers write the same. */
+function counterKey(scope: Scope): string {
+  switch (scope.kind) {
+    case "user":
+      return `user:${scope.userId}`;
+    case "customer":
+      return `customer:${scope.customerId}`;
+    case "all":
+      return "all";
+  }
+}
+
+/** One batch, one round trip. Fails on a taken id or name: see `uniqueViolation`. */
+export async function insertJob(db: Database, row: NewJobRow): Promise<void> {
+  await db.batch([db.insert(jobs).values(row)]);
+}
+
+/** A page, newest first, and the total of the scope. One round trip. */
+export async function listJobs(
+  db: Database,
+  scope: Scope,
+  page: { offset: number; limit: number },
+) {
+  const [rows, counts] = await db.batch([
+    db
+      .select()
+      .from(jobs)
+      .where(visible(scope))
+      .orderBy(desc(jobs.createdAt), desc(jobs.id))
+      .limit(page.limit)
+      .offset(page.offset),
+    db
+      .select({ total: sql<number>`coalesce(sum(${jobCounts.jobs}), 0)` })
+      .from(jobCounts)
+      .where(eq(jobCounts.scope, counterKey(scope))),
+  ]);
+  return { rows, total: counts[0]?.total ?? 0 };
+}
+
+/**
+ * A job with its tasks and results, as D1 knows them; null when the scope does not see it. Tasks and
+ * results come only with a settled job: those of a live one are read from its object. One round trip.
+ */
+export async function findJob(db: Database, scope: Scope, jobId: number) {
+  const wanted = and(eq(jobs.id, jobId), visible(scope));
+  const settled = sql`exists (select 1 from ${jobs} where ${wanted} and ${jobs.state} not in ${NOT_SETTLED})`;
+  const [rows, taskRows, resultRows] = await db.batch([
+    db.select().from(jobs).where(wanted),
+    db
+      .select()
+      .from(tasks)
+      .where(and(between(tasks.id, ...taskIdRange(jobId)), settled))
+      .orderBy(tasks.id),
+    db
+      .select()
+      .from(taskResults)
+      .where(and(between(taskResults.taskId, ...taskIdRange(jobId)), settled))
+      .orderBy(taskResults.taskId, taskResults.position),
+  ]);
+  const job = rows[0];
+  return job === undefined ? null : { job, tasks: taskRows, results: resultRows };
+}
+
+/**
+ * Aborts a job that no node has joined, which D1 still owns (design §3.1), if it belongs to the
+ * customer; answers the row as it is afterwards, or null when the scope does not see it. One round trip.
+ */
+export async function abortUncoordinated(
+  db: Database,
+  scope: Scope,
+  customerId: number,
+  jobId: number,
+  now: number,
+): Promise<JobRow | null> {
+  const wanted = and(eq(jobs.id, jobId), visible(scope));
+  const [, rows] = await db.batch([
+    db
+      .update(jobs)
+      .set({ state: "aborted", endedAt: now, version: sql`${jobs.version} + 1`, flushedAt: now })
+      .where(
+        and(
+          wanted,
+          eq(jobs.customerId, customerId),
+          eq(jobs.coordinated, false),
+          eq(jobs.state, "created"),
+        ),
+      ),
+    db.select().from(jobs).where(wanted),
+  ]);
+  return rows[0] ?? null;
+}

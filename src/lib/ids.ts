@@ -1,0 +1,42 @@
+import type { Clock } from "./clock.ts";
+
+/** A job owns its id and the 511 numbers after it: one for each task, `job id + 1 + rank`. */
+export const JOB_ID_STRIDE = 512;
+
+/** Job ids count milliseconds from here, so that 41 bits of them last until 2093. */
+const EPOCH_MS = Date.UTC(2024, 0, 1);
+
+/** Low bits below the millisecond: jobs created in the same millisecond rarely draw the same id. */
+const SLOTS_PER_MS = 8;
+
+/** Draws job ids: multiples of 512 below 2^53, rising within an isolate and with time (contract §2, Ids). */
+export interface JobIdSource {
+  next(): number;
+}
+
+export function createJobIdSource(clock: Clock, random: () => number = Math.random): JobIdSource {
+  let last = 0;
+  return {
+    next() {
+      const drawn = (clock.now() - EPOCH_MS) * SLOTS_PER_MS + Math.floor(random() * SLOTS_PER_MS);
+      last = Math.max(last + 1, drawn);
+      return last * JOB_ID_STRIDE;
+    },
+  };
+}
+
+/** Task id of the node with this rank (0-based join order). */
+export function taskIdOf(jobId: number, rank: number): number {
+  return jobId + 1 + rank;
+}
+
+/** Rank of a task within its job, or null when the id is not one of that job's. */
+export function rankOf(jobId: number, taskId: number): number | null {
+  const rank = taskId - jobId - 1;
+  return Number.isInteger(rank) && rank >= 0 && rank < JOB_ID_STRIDE - 1 ? rank : null;
+}
+
+/** The ids that a job's tasks can have, both ends included. */
+export function taskIdRange(jobId: number): [first: number, last: number] {
+  return [jobId + 1, jobId + JOB_ID_STRIDE - 1];
+}

@@ -1,0 +1,85 @@
+import { OpenAPIHono } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { JSON_BODY_LIMIT, MIB, readBody } from "../http/json-body.ts";
+import { throwOnInvalid } from "../http/validation.ts";
+import { type NodeEnv, requireNode } from "../identity/authenticate.ts";
+import type { Identity } from "../identity/service.ts";
+import { heartbeatRoute, joinRoute, pollRoute, resultRoute } from "./contract.ts";
+import type { NodeCall, NodesService } from "./service.ts";
+
+/** One result (contract §2, Limits). */
+const RESULT_BODY_LIMIT = MIB;
+
+export function createNodesRouter({
+  nodes,
+  identity,
+}: {
+  nodes: NodesService;
+  identity: Identity;
+}) {
+  const router = new OpenAPIHono<NodeEnv>({ defaultHook: throwOnInvalid });
+  const node = requireNode(identity);
+
+  router.openapi({ ...pollRoute, middleware: node }, async (c) => {
+    const { task_id } = c.req.valid("query");
+    const known = c.req.valid("header")["if-none-match"] ?? null;
+    const reply = await nodes.poll(callOf(c), task_id ?? null, known);
+    announce(c, reply.etag, reply.pollAfterSeconds);
+    return reply.view === null ? c.body(null, 304) : storedJson(c, reply.view, 200);
+  });
+
+  router.openapi(
+    { ...joinRoute, middleware: [node, readBody(JSON_BODY_LIMIT)] as const },
+    async (c) => {
+      const reply = await nodes.join(callOf(c), c.req.valid("json"));
+      announce(c, reply.etag, reply.pollAfterSeconds);
+      return storedJson(c, reply.task, reply.created ? 201 : 200);
+    },
+  );
+
+  router.openapi(
+    { ...heartbeatRoute, middleware: [node, readBody(JSON_BODY_LIMIT)] as const },
+    async (c) => {
+      const { task_id } = c.req.valid("param");
+      const reply = await nodes.heartbeat(callOf(c), task_id, c.req.valid("json"));
+      announce(c, reply.etag, reply.pollAfterSeconds);
+      return storedJson(c, reply.task, 200);
+    },
+  );
+
+  router.openapi(
+    { ...resultRoute, middleware: [node, readBody(RESULT_BODY_LIMIT)] as const },
+    async (c) => {
+      const { task_id, position } = c.req.valid("param");
+      const { etag, body } = await nodes.putResult(
+        callOf(c),
+        task_id,
+        position,
+        c.req.valid("json"),
+      );
+      announce(c, etag, body.poll_after_seconds);
+      return c.json(body, 200);
+    },
+  );
+
+  return router;
+}
+
+function callOf(c: Context<NodeEnv>): NodeCall {
+  // Present on the platform, absent in tests: where the request entered the network.
+  const cf = c.req.raw.cf as { continent?: string; longitude?: string } | undefined;
+  return { jobId: c.var.jobId, meter: c.var.meter, place: cf };
+}
+
+/** Every reply of the protocol says what the node sees and when to ask again (design §5). */
+function announce(c: Context<NodeEnv>, etag: string, pollAfterSeconds: number): void {
+  c.header("ETag", etag);
+  c.header("Retry-After", String(Math.ceil(pollAfterSeconds)));
+}
+
+/** JSON that the object has written. */
+function storedJson<Status extends 200 | 201>(c: Context<NodeEnv>, text: string, status: Status) {
+  const response = c.body(text, status, { "Content-Type": "application/json" });
+  // Its form is that of `NodeView` or `TaskWire`, which the contract declares; tests parse it strictly.
+  return response as never;
+}

@@ -1,0 +1,211 @@
+/**
+ * What tests of the running Worker share: people, jobs, machines, and the public HTTP surface. Data is
+ * made per test; isolation is per file, so nothing here relies on an empty database.
+ */
+import { env, exports } from "cloudflare:workers";
+import { vi } from "vitest";
+import type { Role } from "../../src/identity/actor.ts";
+import { createTokens, type Tokens } from "../../src/identity/tokens.ts";
+import { systemClock } from "../../src/lib/clock.ts";
+import { readConfig } from "../../src/lib/config.ts";
+
+export const API = "https://assay.test/api/silicon-mark/v1";
+
+export interface Reply<Body = Record<string, unknown>> {
+  status: number;
+  headers: Headers;
+  /** Parsed JSON, or null for an empty body. */
+  body: Body;
+  text: string;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: tests read bodies of every shape; contracts are asserted by parsing
+type Json = any;
+
+export async function call(
+  method: string,
+  url: string,
+  options: { token?: string; body?: unknown; headers?: Record<string, string> } = {},
+): Promise<Reply<Json>> {
+  const headers = new Headers(options.headers);
+  if (options.token !== undefined) headers.set("authorization", `Bearer ${options.token}`);
+  const init: RequestInit = { method, headers };
+  if (options.body !== undefined) {
+    if (!headers.has("content-type")) headers.set("content-type", "application/json");
+    init.body =
+      typeof options.body === "string" || options.body instanceof ReadableStream
+        ? options.body
+        : options.body instanceof Uint8Array
+          ? new Uint8Array(options.body)
+          : JSON.stringify(options.body);
+  }
+  const target = url.startsWith("http") ? url : `${API}${url}`;
+  const response = await exports.default.fetch(new Request(target, init));
+  const text = await response.text();
+  const isJson = response.headers.get("content-type")?.includes("json") ?? false;
+  return {
+    status: response.status,
+    headers: response.headers,
+    body: isJson ? JSON.parse(text) : null,
+    text,
+  };
+}
+
+let sharedTokens: Promise<Tokens> | undefined;
+
+export function tokens(): Promise<Tokens> {
+  sharedTokens ??= createTokens(readConfig(env).tokenSecrets, systemClock);
+  return sharedTokens;
+}
+
+let serial = 0;
+
+export async function createCustomer(): Promise<number> {
+  const uuid = crypto.randomUUID();
+  const row = await env.DB.prepare(
+    "INSERT INTO customers (uuid, name, slug, created_at, modified_at) VALUES (?1, ?2, ?2, 0, 0) RETURNING id",
+  )
+    .bind(uuid, `customer-${uuid}`)
+    .first<{ id: number }>();
+  return row?.id ?? 0;
+}
+
+export interface Person {
+  id: number;
+  uuid: string;
+  customerId: number;
+  token: string;
+}
+
+/** A person with a valid token; of a customer of their own unless one is given. */
+export async function createPerson(
+  options: { role?: Role; customerId?: number; email?: string; passwordHash?: string } = {},
+): Promise<Person> {
+  const customerId = options.customerId ?? (await createCustomer());
+  const uuid = crypto.randomUUID();
+  const row = await env.DB.prepare(
+    `INSERT INTO users (uuid, customer_id, email, name, slug, role, password_hash, created_at, modified_at)
+     VALUES (?1, ?2, ?3, 'Person', ?1, ?4, ?5, 0, 0) RETURNING id`,
+  )
+    .bind(
+      uuid,
+      customerId,
+      options.email ?? `${uuid}@example.com`,
+      options.role ?? "user",
+      options.passwordHash ?? "unused",
+    )
+    .first<{ id: number }>();
+  const { token } = await (await tokens()).signUser(uuid);
+  return { id: row?.id ?? 0, uuid, customerId, token };
+}
+
+export interface TestJob {
+  id: string;
+  token: string;
+  owner: Person;
+}
+
+export async function createJob(
+  body: Record<string, unknown> = {},
+  owner?: Person,
+): Promise<TestJob> {
+  const person = owner ?? (await createPerson());
+  const reply = await call("POST", "/jobs", {
+    token: person.token,
+    body: { benchmarks: ["quick_mark"], ...body },
+  });
+  if (reply.status !== 201) throw new Error(`creating a job answered ${reply.status}: ${reply.text}`);
+  return { id: reply.body.id, token: reply.body.token, owner: person };
+}
+
+export function machineUuid(): string {
+  serial++;
+  return `00000000-0000-4000-8000-${serial.toString(16).padStart(12, "0")}`;
+}
+
+export function join(job: TestJob, machine: Record<string, unknown> = {}): Promise<Reply<Json>> {
+  return call("POST", "/jobs/current/tasks", {
+    token: job.token,
+    body: { machine_uuid: machineUuid(), gpu_model: "NVIDIA H100 NVL", gpu_count: 1, ...machine },
+  });
+}
+
+export function poll(
+  job: TestJob,
+  taskId?: string,
+  headers: Record<string, string> = {},
+): Promise<Reply<Json>> {
+  const query = taskId === undefined ? "" : `?task_id=${taskId}`;
+  return call("GET", `/jobs/current${query}`, { token: job.token, headers });
+}
+
+export const QUICK_MARK_RESULTS = {
+  test_results: [{ gpu_id: "GPU-0", bf16_tflops: 452.2, memory_bandwidth_gbs: 3254.42 }],
+};
+
+export function resultBody(results: unknown = QUICK_MARK_RESULTS) {
+  return {
+    state: "completed",
+    started_at: "2026-01-01T00:00:00Z",
+    ended_at: "2026-01-01T00:05:00Z",
+    results,
+  };
+}
+
+export function putResult(
+  job: TestJob,
+  taskId: string,
+  position: number,
+  body: unknown = resultBody(),
+): Promise<Reply<Json>> {
+  return call("PUT", `/jobs/current/tasks/${taskId}/results/${position}`, {
+    token: job.token,
+    body,
+  });
+}
+
+export function detail(job: TestJob): Promise<Reply<Json>> {
+  return call("GET", `/jobs/${job.id}`, { token: job.owner.token });
+}
+
+export function coordinatorOf(job: TestJob) {
+  return env.COORDINATOR.get(env.COORDINATOR.idFromName(job.id));
+}
+
+/** Waits until D1 has what the job's object knows; the object flushes on its own. */
+export async function flushed(job: TestJob): Promise<void> {
+  const { version } = (await poll(job)).body;
+  await vi.waitFor(
+    async () => {
+      const row = await env.DB.prepare("SELECT version FROM jobs WHERE id = ?")
+        .bind(Number(job.id))
+        .first<{ version: number }>();
+      if (row?.version !== version) throw new Error(`D1 has version ${row?.version}, not ${version}`);
+    },
+    { timeout: 30_000, interval: 10 },
+  );
+}
+
+/** What a request cost, from its log line. */
+export interface Cost {
+  route: string;
+  status: number;
+  d1_round_trips: number;
+  object_hops: number;
+}
+
+/** Runs a call and reads the request log: the Worker and its tests share one console. */
+export async function costOf(run: () => Promise<Reply<Json>>): Promise<Cost> {
+  const lines: Cost[] = [];
+  const spy = vi.spyOn(console, "log").mockImplementation((line: string) => {
+    lines.push(JSON.parse(line));
+  });
+  try {
+    await run();
+  } finally {
+    spy.mockRestore();
+  }
+  const [line, ...more] = lines;
+  if (line === undefined || more.length > 0) throw new Error(`expected one log line, got ${lines.length}`);
+  return line;
+}
