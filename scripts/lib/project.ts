@@ -4,7 +4,9 @@ import { fileURLToPath } from "node:url";
 /** The folder of the clone. */
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
-const WRANGLER = fileURLToPath(new URL("../../node_modules/wrangler/bin/wrangler.js", import.meta.url));
+const WRANGLER = fileURLToPath(
+  new URL("../../node_modules/wrangler/bin/wrangler.js", import.meta.url),
+);
 
 /** Makes wrangler work without network or account, and say nothing of its own. */
 const OFFLINE = {

@@ -34,7 +34,10 @@ export interface RunningServer {
  * Starts the whole stack on this machine, offline: secrets, migrations, first admin, then the Worker
  * in workerd. Resolves when `/health` answers 200.
  */
-export async function startServer(options: ServerOptions, abort: AbortSignal): Promise<RunningServer> {
+export async function startServer(
+  options: ServerOptions,
+  abort: AbortSignal,
+): Promise<RunningServer> {
   const unlock = lockState(options.state);
   try {
     await assertPortIsFree(options.port, options.ip);
@@ -65,7 +68,14 @@ async function serve(
   const { port, ip, state, secretsFile, onOutput } = options;
   const args = ["dev", "--local", "--ip", ip, "--port", String(port), "--persist-to", state];
   const child = spawnWrangler(
-    [...args, "--env-file", secretsFile, "--inspector-port", "0", "--show-interactive-dev-session=false"],
+    [
+      ...args,
+      "--env-file",
+      secretsFile,
+      "--inspector-port",
+      "0",
+      "--show-interactive-dev-session=false",
+    ],
     { offline: true },
   );
   let output = "";

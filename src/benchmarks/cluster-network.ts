@@ -20,14 +20,9 @@ export const linkMeasurement = z.union([measured, failed]).openapi("LinkMeasurem
 type LinkMeasurement = z.infer<typeof linkMeasurement>;
 
 const config = z.strictObject({
-  duration_seconds: z
-    .number()
-    .min(0.5)
-    .max(30)
-    .optional()
-    .openapi({
-      description: "How long each directed link is loaded, in seconds; 0.5 if left out.",
-    }),
+  duration_seconds: z.number().min(0.5).max(30).optional().openapi({
+    description: "How long each directed link is loaded, in seconds; 0.5 if left out.",
+  }),
 });
 const result = z.looseObject({ measurements: z.array(linkMeasurement).max(255) });
 

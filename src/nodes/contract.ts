@@ -69,14 +69,12 @@ const nodeView = z
   })
   .openapi("NodeView");
 
-const ipAddress = z
-  .union([z.ipv4(), z.ipv6()], "must be an IPv4 or IPv6 address")
-  .openapi({
-    type: "string",
-    description: "IPv4 or IPv6.",
-    example: "192.168.1.10",
-    maxLength: 45,
-  });
+const ipAddress = z.union([z.ipv4(), z.ipv6()], "must be an IPv4 or IPv6 address").openapi({
+  type: "string",
+  description: "IPv4 or IPv6.",
+  example: "192.168.1.10",
+  maxLength: 45,
+});
 
 const clusterAddress = z
   .string()

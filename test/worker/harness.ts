@@ -114,7 +114,8 @@ export async function createJob(
     token: person.token,
     body: { benchmarks: ["quick_mark"], ...body },
   });
-  if (reply.status !== 201) throw new Error(`creating a job answered ${reply.status}: ${reply.text}`);
+  if (reply.status !== 201)
+    throw new Error(`creating a job answered ${reply.status}: ${reply.text}`);
   return { id: reply.body.id, token: reply.body.token, owner: person };
 }
 
@@ -180,7 +181,8 @@ export async function flushed(job: TestJob): Promise<void> {
       const row = await env.DB.prepare("SELECT version FROM jobs WHERE id = ?")
         .bind(Number(job.id))
         .first<{ version: number }>();
-      if (row?.version !== version) throw new Error(`D1 has version ${row?.version}, not ${version}`);
+      if (row?.version !== version)
+        throw new Error(`D1 has version ${row?.version}, not ${version}`);
     },
     { timeout: 30_000, interval: 10 },
   );
@@ -206,6 +208,7 @@ export async function costOf(run: () => Promise<Reply<Json>>): Promise<Cost> {
     spy.mockRestore();
   }
   const [line, ...more] = lines;
-  if (line === undefined || more.length > 0) throw new Error(`expected one log line, got ${lines.length}`);
+  if (line === undefined || more.length > 0)
+    throw new Error(`expected one log line, got ${lines.length}`);
   return line;
 }

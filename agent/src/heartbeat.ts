@@ -1,0 +1,62 @@
+import type { Accepted, Ended, Refused, Unavailable } from "./api-client.ts";
+import type { Clock } from "./clock.ts";
+import type { Log } from "./log.ts";
+import { backoffMs } from "./retry.ts";
+
+/** Progress is sent at most this often. */
+const MIN_GAP_MS = 2_000;
+/** Contact is kept at least this often; the server takes a node for lost after 150 s. */
+const MAX_GAP_MS = 30_000;
+const MIN_CHANGE = 0.01;
+
+export interface Progress {
+  /** 0 to 1. */
+  progress: number;
+  message: string;
+}
+
+/** Called by a running step; cheap, keeps only the latest value. */
+export type Report = (progress: number, message: string) => void;
+
+/**
+ * Tells the server about a step until `signal` aborts, then resolves. One request at a time; a failed
+ * one never touches the step, its next try is the next heartbeat.
+ *
+ * @returns "ended" when the server says the job is over
+ */
+export async function keepInContact(options: {
+  latest: () => Progress;
+  send: (progress: Progress) => Promise<Accepted | Ended | Refused | Unavailable>;
+  clock: Clock;
+  log: Log;
+  signal: AbortSignal;
+}): Promise<"ended" | "aborted"> {
+  const { latest, send, clock, log, signal } = options;
+  let sent = { progress: Number.NEGATIVE_INFINITY, at: Number.NEGATIVE_INFINITY };
+  let failures = 0;
+  try {
+    while (true) {
+      let waitMs = MIN_GAP_MS;
+      const current = latest();
+      // The tiny tolerance keeps steps of exactly 0.01 from being lost to rounding.
+      const moved = Math.abs(current.progress - sent.progress) >= MIN_CHANGE - 1e-9;
+      if (moved || clock.now() - sent.at >= MAX_GAP_MS) {
+        const reply = await send(current);
+        if (reply.kind === "ended") return "ended";
+        if (reply.kind === "accepted") {
+          sent = { progress: current.progress, at: clock.now() };
+          failures = 0;
+        } else {
+          failures += 1;
+          if (failures === 1) log(`heartbeat failed (${reply.message}); the step goes on`);
+          const retryAfterMs = reply.kind === "unavailable" ? reply.retryAfterMs : MAX_GAP_MS;
+          waitMs = Math.max(MIN_GAP_MS, backoffMs(failures, clock.random(), retryAfterMs));
+        }
+      }
+      await clock.sleep(waitMs, signal);
+    }
+  } catch (error) {
+    if (signal.aborted) return "aborted";
+    throw error;
+  }
+}

@@ -1,0 +1,117 @@
+/**
+ * The node protocol's replies, read leniently: servers are older and newer than agents, so unknown
+ * fields are ignored and only what the agent acts on must be there.
+ */
+
+export type Directive = "join" | "wait" | "run" | "stop";
+
+export interface Step {
+  /** 0-based index into the job's benchmark sequence. */
+  position: number;
+  benchmarkId: string;
+  config: Record<string, unknown>;
+  /** Hex key the nodes of a cluster step greet each other with; null for other steps. */
+  peerKey: string | null;
+}
+
+export interface ClusterNode {
+  rank: number;
+  taskId: string;
+  /** `host:port`, or null when the node named none. */
+  clusterAddress: string | null;
+}
+
+export interface Task {
+  id: string;
+  rank: number;
+  state: string;
+  /** The whole object as the server sent it. */
+  wire: Record<string, unknown>;
+}
+
+export interface JobView {
+  id: string;
+  nodeCount: number;
+  /** Milliseconds since the epoch, by the server's clock. */
+  expiresAt: number | null;
+  directive: Directive;
+  step: Step | null;
+  nodes: ClusterNode[];
+  task: Task | null;
+  pollAfterSeconds: number;
+}
+
+/** How a step ended; becomes the body of its result. */
+export type StepOutcome =
+  | { state: "completed"; results: Record<string, unknown> }
+  | { state: "failed"; errorMessage: string; results?: Record<string, unknown> };
+
+/** Used when a reply names no interval. */
+const DEFAULT_POLL_SECONDS = 20;
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Returns null when the body is not a job view, such as a proxy's error page. */
+export function parseJobView(body: unknown): JobView | null {
+  if (!isRecord(body)) return null;
+  const id = toId(body.id);
+  if (id === null || typeof body.directive !== "string") return null;
+  const expiresAt = typeof body.expires_at === "string" ? Date.parse(body.expires_at) : Number.NaN;
+  const poll = body.poll_after_seconds;
+  return {
+    id,
+    nodeCount: typeof body.node_count === "number" ? body.node_count : 1,
+    expiresAt: Number.isNaN(expiresAt) ? null : expiresAt,
+    directive: toDirective(body.directive),
+    step: parseStep(body.step),
+    nodes: Array.isArray(body.nodes) ? body.nodes.flatMap(parseNode) : [],
+    task: parseTask(body.task),
+    pollAfterSeconds: typeof poll === "number" && poll >= 0 ? poll : DEFAULT_POLL_SECONDS,
+  };
+}
+
+export function parseTask(value: unknown): Task | null {
+  if (!isRecord(value)) return null;
+  const id = toId(value.id);
+  if (id === null || typeof value.state !== "string") return null;
+  return {
+    id,
+    rank: typeof value.rank === "number" ? value.rank : 0,
+    state: value.state,
+    wire: value,
+  };
+}
+
+/** A directive from a newer server is met by waiting: the next one may be known. */
+function toDirective(text: string): Directive {
+  return text === "join" || text === "run" || text === "stop" ? text : "wait";
+}
+
+function toId(value: unknown): string | null {
+  if (typeof value === "number") return String(value);
+  return typeof value === "string" && value !== "" ? value : null;
+}
+
+function parseStep(value: unknown): Step | null {
+  if (!isRecord(value)) return null;
+  const { position, benchmark_id: benchmarkId, config, peer_key: peerKey } = value;
+  if (typeof position !== "number" || typeof benchmarkId !== "string") return null;
+  return {
+    position,
+    benchmarkId,
+    config: isRecord(config) ? config : {},
+    peerKey: typeof peerKey === "string" ? peerKey : null,
+  };
+}
+
+function parseNode(value: unknown): ClusterNode[] {
+  if (!isRecord(value)) return [];
+  const taskId = toId(value.task_id);
+  if (typeof value.rank !== "number" || taskId === null) return [];
+  const address = value.cluster_address;
+  return [
+    { rank: value.rank, taskId, clusterAddress: typeof address === "string" ? address : null },
+  ];
+}

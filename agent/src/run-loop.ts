@@ -1,0 +1,166 @@
+import { childController } from "./abort.ts";
+import type { ApiClient } from "./api-client.ts";
+import type { Clock } from "./clock.ts";
+import { keepInContact, type Progress } from "./heartbeat.ts";
+import type { Log } from "./log.ts";
+import type { JobView, Step, StepOutcome } from "./protocol.ts";
+import {
+  type AgentEnd,
+  type Answer,
+  createSession,
+  type NodeIdentity,
+  type Session,
+  serialiseResult,
+} from "./session.ts";
+import type { RunStep } from "./step-context.ts";
+
+export interface Agent {
+  client: ApiClient;
+  node: NodeIdentity;
+  runStep: RunStep;
+  clock: Clock;
+  log: Log;
+  /** Aborting it makes `runAgent` reject at once. The task stays as it is: a restarted agent goes on. */
+  signal: AbortSignal;
+}
+
+/** A result this node owes or has given. */
+interface OwedResult {
+  body: string;
+  startedAt: number;
+  endedAt: number;
+}
+
+/** Follows the directives of one job until it is over for this node. */
+export async function runAgent(agent: Agent): Promise<AgentEnd> {
+  const { clock, log, signal } = agent;
+  const session = createSession(agent);
+  /** By position; a step that has a result is never run again. */
+  const results = new Map<number, OwedResult>();
+
+  while (true) {
+    const polled = await session.poll();
+    if (!polled.ok) return polled.end;
+    const { view, pollMs } = polled.value;
+
+    if (view.directive === "stop") {
+      return view.task === null
+        ? session.end("the job has ended")
+        : { kind: "stopped", message: "the job has ended for this node", task: view.task };
+    }
+    if (view.directive === "join") {
+      // A server that asks twice may have lost the task; going on at its pace avoids a tight loop.
+      if (session.taskId() !== null) await clock.sleep(pollMs, signal);
+      const joined = await session.join(agent.node);
+      if (!joined.ok) return joined.end;
+    } else if (view.directive === "run" && view.step !== null) {
+      const { step } = view;
+      let owed = results.get(step.position);
+      if (owed === undefined) {
+        const ran = await runOnce(agent, session, view, step);
+        if (!ran.ok) return ran.end;
+        owed = ran.value;
+        results.set(step.position, owed);
+      } else {
+        // Seen again: the result was not ready to be taken, or the server did not keep it.
+        await clock.sleep(pollMs, signal);
+      }
+      const end = await deliver(session, step.position, owed, log);
+      if (end !== null) return end;
+    } else {
+      await clock.sleep(pollMs, signal);
+    }
+  }
+}
+
+/** Runs a step while keeping the server informed. */
+async function runOnce(
+  agent: Agent,
+  session: Session,
+  view: JobView,
+  step: Step,
+): Promise<Answer<OwedResult>> {
+  const { clock, log } = agent;
+  const taskId = session.taskId();
+  if (taskId === null) {
+    const message = "the server gave a step to a node that has not joined";
+    return { ok: false, end: { kind: "error", message, task: null } };
+  }
+  log(`step ${step.position} (${step.benchmarkId}) starts`);
+  const startedAt = clock.now();
+  let latest: Progress = { progress: 0, message: `${step.benchmarkId} starts` };
+  // Two signals: the job's end must stop the step, the step's end only its heartbeat.
+  const running = childController(agent.signal);
+  const beating = childController(agent.signal);
+  const contact = keepInContact({
+    latest: () => latest,
+    send: ({ progress, message }) =>
+      session.heartbeat(progress, message, beating.controller.signal),
+    clock,
+    log,
+    signal: beating.controller.signal,
+  }).then((how) => {
+    if (how === "ended") running.controller.abort(new Error("the job has ended"));
+    return how;
+  });
+
+  let outcome: StepOutcome | null = null;
+  try {
+    outcome = await agent.runStep(step, {
+      jobId: view.id,
+      taskId,
+      nodes: view.nodes,
+      report: (progress, message) => {
+        latest = { progress, message };
+      },
+      signal: running.controller.signal,
+    });
+  } catch (error) {
+    if (!running.controller.signal.aborted) throw error;
+  } finally {
+    beating.controller.abort();
+    await contact;
+    running.release();
+    beating.release();
+  }
+  agent.signal.throwIfAborted();
+  if (outcome === null) {
+    return { ok: false, end: await session.end("the job ended while a step was running") };
+  }
+  const endedAt = clock.now();
+  const why = outcome.state === "failed" ? `: ${outcome.errorMessage}` : "";
+  log(`step ${step.position} (${step.benchmarkId}) ${outcome.state}${why}`);
+  return {
+    ok: true,
+    value: { body: serialiseResult(outcome, startedAt, endedAt), startedAt, endedAt },
+  };
+}
+
+/**
+ * Sends a result. One the server will never take is replaced by a failed one, so that the slot is
+ * closed and the job can settle.
+ *
+ * @returns an end, or null to go on polling
+ */
+async function deliver(
+  session: Session,
+  position: number,
+  owed: OwedResult,
+  log: Log,
+): Promise<AgentEnd | null> {
+  const first = await session.putResult(position, owed.body);
+  if (!first.ok) return first.end;
+  if (first.value.kind !== "refused") return null;
+
+  log(`sending a failed result for step ${position} instead`);
+  const outcome: StepOutcome = {
+    state: "failed",
+    errorMessage: `The server refused this step's result: ${first.value.message}`,
+  };
+  owed.body = serialiseResult(outcome, owed.startedAt, owed.endedAt);
+  const second = await session.putResult(position, owed.body);
+  if (!second.ok) return second.end;
+  if (second.value.kind !== "refused") return null;
+  const end = await session.end("");
+  return { ...end, kind: "error", message: `the server refuses every result of step ${position}` };
+}

@@ -1,0 +1,45 @@
+import type { Clock } from "./clock.ts";
+import type { Bounds } from "./cluster-network/bounds.ts";
+import { runClusterNetwork } from "./cluster-network/step.ts";
+import type { HostPort } from "./host-port.ts";
+import { clip, type Log } from "./log.ts";
+import { runQuickMark } from "./quick-mark.ts";
+import type { Replay } from "./replay.ts";
+import type { RunStep } from "./step-context.ts";
+import { AGENT_VERSION } from "./version.ts";
+
+/** The benchmarks this agent knows. */
+export function createStepRunner(options: {
+  replay: Replay | null;
+  clusterAddress: HostPort;
+  clock: Clock;
+  log: Log;
+  bounds: Bounds;
+}): RunStep {
+  const { replay, clusterAddress, clock, log, bounds } = options;
+
+  const run: RunStep = (step, context) => {
+    switch (step.benchmarkId) {
+      case "quick_mark":
+        return runQuickMark(replay, { clock, log, ...context });
+      case "cluster_network":
+        return runClusterNetwork(step, context, { listenAt: clusterAddress, bounds, log });
+      default:
+        return Promise.resolve({
+          state: "failed",
+          errorMessage: `agent ${AGENT_VERSION} does not know the benchmark ${clip(step.benchmarkId, 100)}`,
+        });
+    }
+  };
+
+  return async (step, context) => {
+    try {
+      return await run(step, context);
+    } catch (error) {
+      context.signal.throwIfAborted();
+      // A bug in one step must not cost the node its other steps.
+      log(`step ${step.position}: ${error instanceof Error ? error.stack : String(error)}`);
+      return { state: "failed", errorMessage: `unexpected error in the agent: ${String(error)}` };
+    }
+  };
+}

@@ -1,0 +1,88 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+const STOP_TIMEOUT_MS = 5_000;
+const LOG_CHARACTERS = 4_000;
+
+export interface AgentOptions {
+  /** Path of the agent's file. */
+  program: string;
+  index: number;
+  host: string;
+  token: string;
+  clusterAddress: string;
+  replayFile: string;
+}
+
+export interface AgentProcess {
+  index: number;
+  /** Null while it runs. */
+  readonly exitCode: number | null;
+  /** The end of what it logged. */
+  log(): string;
+  waitForExit(timeoutMs: number, signal: AbortSignal): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Gets the agent as a machine does: one file from the server. Answers its path. */
+export async function fetchAgent(host: string, folder: string): Promise<string> {
+  const response = await fetch(`${host}/agent.mjs`);
+  if (!response.ok) throw new Error(`GET /agent.mjs answered ${response.status}`);
+  const path = join(folder, "agent.mjs");
+  writeFileSync(path, await response.text());
+  return path;
+}
+
+/** Starts one agent as a process of its own. The token travels in its environment, out of sight of `ps`. */
+export function startAgent(options: AgentOptions): AgentProcess {
+  const { program, index, host, token, clusterAddress, replayFile } = options;
+  const machineUuid = `00000000-0000-4000-8000-${String(index + 1).padStart(12, "0")}`;
+  const args = ["--host", host, "--machine-uuid", machineUuid];
+  const child: ChildProcess = spawn(
+    process.execPath,
+    [program, ...args, "--cluster-address", clusterAddress, "--replay", replayFile],
+    { env: { ...process.env, ASSAY_TOKEN: token }, stdio: ["ignore", "ignore", "pipe"] },
+  );
+  let log = "";
+  child.stderr?.on("data", (chunk: Buffer) => {
+    log = (log + chunk.toString()).slice(-LOG_CHARACTERS);
+  });
+  let exitCode: number | null = null;
+  const exited = new Promise<void>((resolve) => {
+    child.once("error", (error) => {
+      log += error.message;
+      exitCode = 1;
+      resolve();
+    });
+    child.once("close", (code) => {
+      exitCode = code ?? 1;
+      resolve();
+    });
+  });
+  return {
+    index,
+    get exitCode() {
+      return exitCode;
+    },
+    log: () => log,
+    async waitForExit(timeoutMs, signal) {
+      const timer = new AbortController();
+      const timeout = new Promise<void>((resolve) => {
+        const handle = setTimeout(resolve, timeoutMs);
+        signal.addEventListener("abort", () => resolve(), { signal: timer.signal });
+        timer.signal.addEventListener("abort", () => clearTimeout(handle));
+      });
+      await Promise.race([exited, timeout]);
+      timer.abort();
+      signal.throwIfAborted();
+    },
+    async stop() {
+      if (exitCode !== null) return;
+      child.kill("SIGTERM");
+      const force = setTimeout(() => child.kill("SIGKILL"), STOP_TIMEOUT_MS);
+      await exited;
+      clearTimeout(force);
+    },
+  };
+}

@@ -1,0 +1,55 @@
+/** The few calls the demo makes, as any script would make them. */
+
+/** What the demo reads of a job's detail. */
+export interface JobDetail {
+  id: string;
+  state: string;
+  node_count: number;
+  ended_at: string | null;
+  tasks: TaskDetail[];
+  benchmark_results: Record<string, { results: Record<string, number | null> | null }>;
+}
+
+export interface TaskDetail {
+  rank: number;
+  state: string;
+  gpu_model: string | null;
+  gpu_count: number | null;
+  progress: number;
+  message: string | null;
+  failed_message: string | null;
+  benchmark_results: Record<
+    string,
+    { state: string; results: { aggregate_results?: Record<string, number> } | null }
+  >;
+}
+
+export function createApiClient(host: string, signal: AbortSignal) {
+  let token = "";
+  const request = async <T>(method: string, path: string, body?: unknown): Promise<T> => {
+    const form = body instanceof URLSearchParams;
+    const response = await fetch(`${host}${path}`, {
+      method,
+      signal: AbortSignal.any([signal, AbortSignal.timeout(30_000)]),
+      headers: {
+        ...(token === "" ? {} : { authorization: `Bearer ${token}` }),
+        ...(body === undefined || form ? {} : { "content-type": "application/json" }),
+      },
+      ...(body === undefined ? {} : { body: form ? body : JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${method} ${path} answered ${response.status}: ${text}`);
+    // The routes called here answer what their contracts say; the caller names it.
+    return JSON.parse(text) as T;
+  };
+  const jobs = "/api/silicon-mark/v1/jobs";
+  return {
+    async signIn(username: string, password: string): Promise<void> {
+      const form = new URLSearchParams({ grant_type: "password", username, password });
+      ({ access_token: token } = await request<{ access_token: string }>("POST", "/token", form));
+    },
+    createJob: (job: Record<string, unknown>) =>
+      request<{ id: string; token: string }>("POST", jobs, job),
+    job: (id: string) => request<JobDetail>("GET", `${jobs}/${id}`),
+  };
+}

@@ -1,0 +1,252 @@
+import { createHash } from "node:crypto";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+
+/** A small server of the node protocol for one job: enough rules to carry agents from join to stop. */
+
+const BASE = "/api/silicon-mark/v1/jobs/current";
+export const JOB_ID = "7554621440";
+export const JOB_TOKEN = "eyJhbGciOi.test-token.c2lnbmF0dXJl";
+
+export interface Recorded {
+  method: string;
+  /** Below /jobs/current, with its query. */
+  path: string;
+  headers: IncomingMessage["headers"];
+  /** The exact text received. */
+  text: string;
+  /** Empty where none was sent. */
+  body: Record<string, unknown>;
+}
+
+/** `drop`: the connection is cut without an answer; `hang`: it stays open without one. */
+export type Canned =
+  | { status: number; body?: unknown; headers?: Record<string, string> }
+  | "drop"
+  | "hang";
+
+interface FakeTask {
+  id: string;
+  rank: number;
+  machineUuid: string;
+  clusterAddress: string | null;
+  joined: Record<string, unknown>;
+  progress: number;
+  message: string | null;
+  /** Result texts by position. */
+  results: Map<number, string>;
+}
+
+export interface FakeServer {
+  url: string;
+  port: number;
+  requests: Recorded[];
+  tasks: FakeTask[];
+  /** Answers in place of the protocol's rules when it returns something. */
+  intercept: (request: Recorded) => Canned | undefined;
+  /** Every node is told to stop from now on. */
+  abort(): void;
+  /** A body of the API's error form. */
+  error(status: number, code: string, headers?: Record<string, string>): Canned;
+  of(method: string): Recorded[];
+  /** Stops listening; `comeBack` listens again on the same port with the same state. */
+  close(): Promise<void>;
+  comeBack(): Promise<void>;
+}
+
+export async function startFakeServer(
+  options: {
+    sequence?: { benchmark_id: string; config?: Record<string, unknown> | null }[];
+    nodeCount?: number;
+    pollAfterSeconds?: number;
+    /** The job's expiry, from each reply on. */
+    expiresInMs?: number;
+  } = {},
+): Promise<FakeServer> {
+  const { sequence = [{ benchmark_id: "quick_mark" }], nodeCount = 1 } = options;
+  const { pollAfterSeconds = 0.2, expiresInMs = 86_400_000 } = options;
+  let aborted = false;
+  const tasks: FakeTask[] = [];
+
+  const isCluster = (position: number): boolean =>
+    sequence[position]?.benchmark_id === "cluster_network";
+  const nextPosition = (task: FakeTask): number =>
+    sequence.findIndex((_, position) => !task.results.has(position));
+  const stateOf = (task: FakeTask): string => {
+    if (aborted) return "aborted";
+    if (nextPosition(task) !== -1) return "running";
+    const failed = [...task.results.values()].some((text) => JSON.parse(text).state === "failed");
+    return failed ? "failed" : "completed";
+  };
+  const taskBody = (task: FakeTask) => ({
+    id: task.id,
+    job_id: JOB_ID,
+    rank: task.rank,
+    machine_uuid: task.machineUuid,
+    state: stateOf(task),
+    failed_message: null,
+    progress: task.progress,
+    message: task.message,
+  });
+
+  const view = (task: FakeTask | null): Record<string, unknown> => {
+    const position = task === null ? -1 : nextPosition(task);
+    const gathered =
+      tasks.length === nodeCount && tasks.every((other) => nextPosition(other) >= position);
+    const allMayRun =
+      !isCluster(position) || gathered || tasks.some((t) => t.results.has(position));
+    const directive =
+      aborted || (task !== null && position === -1)
+        ? "stop"
+        : task === null
+          ? "join"
+          : allMayRun
+            ? "run"
+            : "wait";
+    const runs = directive === "run";
+    const cluster = runs && isCluster(position);
+    return {
+      id: JOB_ID,
+      name: "fake",
+      state: aborted ? "aborted" : "running",
+      version: 1,
+      node_count: nodeCount,
+      current_nodes: tasks.length,
+      benchmark_sequence: sequence.map((item) => ({ config: null, ...item })),
+      expires_at: new Date(Date.now() + expiresInMs).toISOString(),
+      directive,
+      step: runs
+        ? {
+            position,
+            benchmark_id: sequence[position]?.benchmark_id,
+            config: sequence[position]?.config ?? null,
+            peer_key: cluster ? "ab".repeat(32) : null,
+          }
+        : null,
+      nodes: cluster
+        ? tasks.map((t) => ({ rank: t.rank, task_id: t.id, cluster_address: t.clusterAddress }))
+        : null,
+      task: task === null ? null : taskBody(task),
+      poll_after_seconds: pollAfterSeconds,
+    };
+  };
+
+  const answer = (request: Recorded): Canned => {
+    const { method, path, body } = request;
+    if (request.headers.authorization !== `Bearer ${JOB_TOKEN}`) {
+      return server.error(401, "CLIENT_TOKEN_INVALID");
+    }
+    const query = /^(?:\?task_id=(\d+))?$/.exec(path);
+    if (method === "GET" && query !== null) {
+      const task = tasks.find((t) => t.id === query[1]) ?? null;
+      const reply = view(task);
+      const etag = `"${createHash("sha256")
+        .update(JSON.stringify({ ...reply, expires_at: 0 }))
+        .digest("hex")}"`;
+      const headers = { etag, "retry-after": String(Math.ceil(pollAfterSeconds)) };
+      return request.headers["if-none-match"] === etag
+        ? { status: 304, headers }
+        : { status: 200, body: reply, headers };
+    }
+    if (aborted) return server.error(409, "JOB_ENDED");
+    if (method === "POST" && path === "/tasks") {
+      const known = tasks.find((t) => t.machineUuid === body.machine_uuid);
+      if (known !== undefined) return { status: 200, body: taskBody(known) };
+      if (tasks.length === nodeCount) return server.error(409, "NODE_LIMIT_REACHED");
+      const rank = tasks.length;
+      const task: FakeTask = {
+        id: String(Number(JOB_ID) + 1 + rank),
+        rank,
+        machineUuid: String(body.machine_uuid),
+        clusterAddress: body.cluster_address === undefined ? null : String(body.cluster_address),
+        joined: body,
+        progress: 0,
+        message: null,
+        results: new Map(),
+      };
+      tasks.push(task);
+      return { status: 201, body: taskBody(task) };
+    }
+    const [, id, position] = /^\/tasks\/(\d+)(?:\/results\/(\d+))?$/.exec(path) ?? [];
+    const task = tasks.find((t) => t.id === id);
+    if (task === undefined) return server.error(404, "RESOURCE_NOT_FOUND");
+    if (method === "PATCH") {
+      task.progress = Number(body.progress);
+      task.message = String(body.message);
+      return { status: 200, body: taskBody(task) };
+    }
+    const stored = task.results.get(Number(position));
+    if (stored !== undefined && stored !== request.text) {
+      return server.error(422, "IDEMPOTENCY_KEY_REUSED");
+    }
+    task.results.set(Number(position), request.text);
+    return { status: 200, body: taskBody(task) };
+  };
+
+  const http = createServer((req, res) => {
+    const chunks: Buffer[] = [];
+    req.on("data", (chunk: Buffer) => chunks.push(chunk));
+    req.on("end", () => {
+      const text = Buffer.concat(chunks).toString("utf8");
+      const request: Recorded = {
+        method: req.method ?? "",
+        path: (req.url ?? "").slice(BASE.length),
+        headers: req.headers,
+        text,
+        body: text === "" ? {} : JSON.parse(text),
+      };
+      server.requests.push(request);
+      send(res, server.intercept(request) ?? answer(request));
+    });
+  });
+  const port = await listen(http, 0);
+
+  const server: FakeServer = {
+    url: `http://127.0.0.1:${port}`,
+    port,
+    requests: [],
+    tasks,
+    intercept: () => undefined,
+    abort: () => {
+      aborted = true;
+    },
+    error: (status, code, headers = {}) => ({
+      status,
+      headers,
+      body: {
+        error: { code, message: `fake ${code}` },
+        message: `fake ${code}`,
+        request_id: "fake",
+        ...(code === "JOB_ENDED" ? { directive: "stop" } : {}),
+      },
+    }),
+    of: (method) => server.requests.filter((request) => request.method === method),
+    close: () =>
+      new Promise((resolve) => {
+        http.closeAllConnections();
+        http.close(() => resolve());
+      }),
+    comeBack: async () => {
+      await listen(http, port);
+    },
+  };
+  return server;
+}
+
+function listen(http: Server, port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    http.once("error", reject);
+    // `as`: a TCP server that listens has an AddressInfo.
+    http.listen(port, "127.0.0.1", () => resolve((http.address() as AddressInfo).port));
+  });
+}
+
+function send(res: ServerResponse, canned: Canned): void {
+  if (canned === "hang") return;
+  if (canned === "drop") {
+    res.destroy();
+    return;
+  }
+  res.writeHead(canned.status, { "content-type": "application/json", ...canned.headers });
+  res.end(canned.body === undefined ? undefined : JSON.stringify(canned.body));
+}
