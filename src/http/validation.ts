@@ -31,10 +31,17 @@ function depth(branch: readonly Issue[]): number {
   return Math.max(0, ...branch.map((issue) => issue.path.length));
 }
 
+/** How zod's own messages begin; any other message was written here, for this field. */
+const ZOD_MESSAGE = /^(Invalid|Too|Unrecognized)/;
+
 function sentence(issue: Issue): string {
+  if (!ZOD_MESSAGE.test(issue.message)) return issue.message;
   switch (issue.code) {
     case "invalid_type":
-      return issue.input === undefined ? "is required" : `must be ${article(issue.expected)}`;
+      // Issues do not carry the value (it may be a secret), only what kind it was.
+      return issue.message.endsWith("received undefined")
+        ? "is required"
+        : `must be ${article(issue.expected)}`;
     case "too_small":
       return bound(issue.origin, "at least", issue.minimum);
     case "too_big":

@@ -3,7 +3,9 @@
  * made per test; isolation is per file, so nothing here relies on an empty database.
  */
 import { env, exports } from "cloudflare:workers";
-import { vi } from "vitest";
+import type { z } from "@hono/zod-openapi";
+import { type ExpectStatic, vi } from "vitest";
+import { errorSchema } from "../../src/http/schemas.ts";
 import type { Role } from "../../src/identity/actor.ts";
 import { createTokens, type Tokens } from "../../src/identity/tokens.ts";
 import { systemClock } from "../../src/lib/clock.ts";
@@ -211,4 +213,37 @@ export async function costOf(run: () => Promise<Reply<Json>>): Promise<Cost> {
   if (line === undefined || more.length > 0)
     throw new Error(`expected one log line, got ${lines.length}`);
   return line;
+}
+
+interface RouteWithJson {
+  responses: Record<number, { content?: { "application/json"?: { schema: unknown } } }>;
+}
+
+/** Asserts that a body is exactly what the route's contract declares: no key missing, none extra. */
+export function expectContract(
+  expect: ExpectStatic,
+  reply: Reply<unknown>,
+  route: RouteWithJson,
+  status: number,
+): void {
+  expect(reply.status, reply.text).toBe(status);
+  // Contracts hold zod schemas; objects drop unknown keys when they parse.
+  const schema = route.responses[status]?.content?.["application/json"]?.schema as z.ZodType;
+  expect(schema.parse(reply.body)).toEqual(reply.body);
+}
+
+/** Asserts the one error body (contract §2). */
+export function expectError(
+  expect: ExpectStatic,
+  reply: Reply<Json>,
+  status: number,
+  code: string,
+  message?: string,
+): void {
+  expect(reply.status, reply.text).toBe(status);
+  expect(errorSchema.strict().parse(reply.body), reply.text).toEqual(reply.body);
+  expect(reply.body.error.code).toBe(code);
+  expect(reply.body.message).toBe(reply.body.error.message);
+  expect(reply.body.request_id).toBe(reply.headers.get("x-request-id"));
+  if (message !== undefined) expect(reply.body.message).toBe(message);
 }
