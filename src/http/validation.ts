@@ -61,6 +61,7 @@ function bound(origin: string, relation: string, limit: number | bigint): string
 
 function article(expected: string): string {
   if (expected === "int") return "an integer";
+  if (expected === "record") return "an object";
   return /^[aeiou]/.test(expected) ? `an ${expected}` : `a ${expected}`;
 }
 

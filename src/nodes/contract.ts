@@ -92,12 +92,16 @@ const clusterAddress = z
     example: "10.0.0.4:7117",
   });
 
+/** Any version and variant: machine ids are random bits in the shape of a UUID. */
+const UUID = /^[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$/;
+
 const MAX_INVENTORY_BYTES = 64 * 1_024;
 
 const joinBody = z
   .object({
     machine_uuid: z
-      .guid("must be a UUID")
+      .string()
+      .regex(UUID, "must be a UUID")
       .transform((uuid) => uuid.toLowerCase())
       .openapi({ description: "Identifies the machine: joining again gives the same task." }),
     machine_ip: ipAddress.nullish(),

@@ -216,7 +216,7 @@ export async function costOf(run: () => Promise<Reply<Json>>): Promise<Cost> {
 }
 
 interface RouteWithJson {
-  responses: Record<number, { content?: { "application/json"?: { schema: unknown } } }>;
+  responses: { [status: number]: { description: string; content?: object } };
 }
 
 /** Asserts that a body is exactly what the route's contract declares: no key missing, none extra. */
@@ -228,7 +228,8 @@ export function expectContract(
 ): void {
   expect(reply.status, reply.text).toBe(status);
   // Contracts hold zod schemas; objects drop unknown keys when they parse.
-  const schema = route.responses[status]?.content?.["application/json"]?.schema as z.ZodType;
+  const content = route.responses[status]?.content as { "application/json": { schema: z.ZodType } };
+  const { schema } = content["application/json"];
   expect(schema.parse(reply.body)).toEqual(reply.body);
 }
 
