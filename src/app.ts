@@ -68,18 +68,23 @@ function normalizedPath(request: Request): string {
 
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
 
+/** As D1 hands them out; anything else is no bookmark, and the primary is read. */
+const BOOKMARK = /^[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{32}$/;
+
 /** Gives every request its id, its meter, and its view of the database. */
 function prepareRequest(d1: D1Database) {
   return createMiddleware<RequestEnv>(async (c, next) => {
     const inbound = c.req.header("x-request-id") ?? "";
     const requestId = REQUEST_ID.test(inbound) ? inbound : crypto.randomUUID();
-    const meter = createMeter();
-    const session = d1.withSession(c.req.header("x-d1-bookmark") ?? "first-primary");
+    // First of all: whatever fails from here on is reported under this id.
     c.set("requestId", requestId);
-    c.set("meter", meter);
-    c.set("db", openDatabase(session, meter));
-    c.set("primary", openDatabase(d1, meter));
     c.header("x-request-id", requestId);
+    const meter = createMeter();
+    c.set("meter", meter);
+    c.set("primary", openDatabase(d1, meter));
+    const bookmarkSent = c.req.header("x-d1-bookmark") ?? "";
+    const session = d1.withSession(BOOKMARK.test(bookmarkSent) ? bookmarkSent : "first-primary");
+    c.set("db", openDatabase(session, meter));
     await next();
     const bookmark = session.getBookmark();
     if (bookmark !== null) c.header("x-d1-bookmark", bookmark);

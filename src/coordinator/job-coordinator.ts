@@ -79,6 +79,8 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     this.#contactWrittenAt = contacts.map((contact) => contact.at);
     // Contact is written up to a minute late: what memory knew and lost gets the benefit of the doubt.
     for (const contact of contacts) contact.at = Math.min(now, contact.at + CONTACT_GRANULARITY_MS);
+    // What the last instance left undone is taken up at once; the alarm stands behind it.
+    if (this.#live !== null) ctx.waitUntil(this.#flush(this.#live));
   }
 
   /** A poll. Counts as contact; `known` is the validator that the caller holds. */

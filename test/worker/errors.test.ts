@@ -1,0 +1,162 @@
+/** One error body for every failure, and bodies that are not what they should be. */
+import { env } from "cloudflare:workers";
+import { describe, onTestFinished, test, vi } from "vitest";
+import { ERRORS } from "../../src/http/errors.ts";
+import { call, createPerson, expectError } from "./harness.ts";
+
+const { token } = await createPerson();
+
+function post(body: unknown, headers: Record<string, string> = {}) {
+  return call("POST", "/jobs", { token, body, headers });
+}
+
+describe("bodies", () => {
+  test.for([
+    ["malformed JSON", '{"benchmarks":', "The body is not valid JSON"],
+    ["an empty body", "", "The body is not valid JSON"],
+    ["a list", "[]", "The body must be a JSON object"],
+    ["a number", "7", "The body must be a JSON object"],
+    ["null", "null", "The body must be a JSON object"],
+    ["broken UTF-8", new Uint8Array([0x7b, 0x22, 0xff, 0x22, 0x7d]), "The body is not valid UTF-8"],
+    [
+      "an integer beyond 2^53",
+      '{"benchmarks":[],"node_count":9007199254740993}',
+      "node_count is an integer beyond 2^53",
+    ],
+    [
+      "a number that overflows",
+      '{"benchmarks":[],"node_count":1e400}',
+      "node_count is a number too large to represent",
+    ],
+  ] as const)("%s: 400", async ([, body, message], { expect }) => {
+    expectError(expect, await post(body), 400, "PARAMETER_INCORRECT_VALUE", message);
+  });
+
+  test("the last of duplicate keys wins; __proto__ is only a key", async ({ expect }) => {
+    const twice = await post('{"benchmarks":["unknown"],"benchmarks":["quick_mark"]}');
+    expect(twice.status, twice.text).toBe(201);
+    const proto = await post('{"benchmarks":[],"__proto__":{"node_count":9}}');
+    expect(proto.body.node_count, proto.text).toBe(1);
+  });
+
+  test("deep nesting is refused, not a crash", async ({ expect }) => {
+    const reply = await post(`{"benchmarks":${"[".repeat(50_000)}${"]".repeat(50_000)}}`);
+    expectError(expect, reply, 400, "PARAMETER_INCORRECT_VALUE");
+  });
+
+  test.for([
+    ["text", "text/plain"],
+    ["a form", "application/x-www-form-urlencoded"],
+    ["JSON in disguise", "application/jsonx"],
+  ] as const)("%s instead of JSON: 415", async ([, type], { expect }) => {
+    expectError(expect, await post("{}", { "content-type": type }), 415, "UNSUPPORTED_MEDIA_TYPE");
+  });
+
+  test("no body and no type: 400, since Content-Type is looked at only when there is a body", async ({
+    expect,
+  }) => {
+    expectError(expect, await call("POST", "/jobs", { token }), 400, "PARAMETER_INCORRECT_VALUE");
+  });
+
+  test("JSON with a charset, and JSON of a vendor, are JSON", async ({ expect }) => {
+    for (const type of ["application/json; charset=utf-8", "application/vnd.api+json"]) {
+      expect((await post({ benchmarks: [] }, { "content-type": type })).status).toBe(201);
+    }
+  });
+
+  test("256 KiB and a byte: 413, also when the length is not announced", async ({ expect }) => {
+    const fill = (bytes: number) => {
+      const rest = '{"benchmarks":[],"x":""}';
+      return `{"benchmarks":[],"x":"${"y".repeat(bytes - rest.length)}"}`;
+    };
+    expect((await post(fill(262_144))).status).toBe(201);
+    const message = "The body must have at most 262144 bytes";
+    expectError(expect, await post(fill(262_145)), 413, "REQUEST_TOO_LARGE", message);
+    const chunked = new ReadableStream({
+      pull(controller) {
+        controller.enqueue(new TextEncoder().encode("x".repeat(65_536)));
+      },
+    });
+    expectError(expect, await post(chunked), 413, "REQUEST_TOO_LARGE", message);
+  });
+});
+
+describe("routes", () => {
+  test("an unknown path: 404 in the one error body", async ({ expect }) => {
+    const reply = await call("GET", "https://assay.test/nowhere/at/all");
+    expectError(expect, reply, 404, "RESOURCE_NOT_FOUND", "No route for GET /nowhere/at/all");
+  });
+
+  test("authentication comes before validation", async ({ expect }) => {
+    const reply = await call("POST", "/jobs", { body: "not json" });
+    expectError(expect, reply, 401, "CLIENT_TOKEN_INVALID");
+  });
+});
+
+describe("our own failures", () => {
+  test("a thrown error: 500, opaque to the client, whole in the log under the same request id", async ({
+    expect,
+  }) => {
+    const logged = vi.spyOn(console, "error").mockImplementation(() => {});
+    vi.spyOn(env.DB, "withSession").mockImplementationOnce(() => {
+      throw new Error("secret internals of table users");
+    });
+    onTestFinished(() => void vi.restoreAllMocks());
+    const reply = await call("GET", "/jobs", { token });
+    expectError(expect, reply, 500, "INTERNAL_ERROR", "Something went wrong on our side");
+    expect(reply.text).not.toContain("secret");
+    const line = JSON.parse(logged.mock.calls[0]?.[0]);
+    expect(line.request_id).toBe(reply.body.request_id);
+    expect(line.causes.join()).toContain("secret internals");
+  });
+
+  test("health: 503 while the database does not answer", async ({ expect }) => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    vi.spyOn(env.DB, "prepare").mockImplementationOnce(() => {
+      throw new Error("D1_ERROR: no");
+    });
+    onTestFinished(() => void vi.restoreAllMocks());
+    const reply = await call("GET", "https://assay.test/health");
+    expectError(expect, reply, 503, "SERVICE_UNAVAILABLE");
+    expect(reply.headers.get("retry-after")).toBe("5");
+  });
+});
+
+describe("request ids", () => {
+  test("a valid one is kept, an invalid one replaced, and each answer has one", async ({
+    expect,
+  }) => {
+    const idFor = async (sent?: string) => {
+      const headers: Record<string, string> = sent === undefined ? {} : { "x-request-id": sent };
+      const reply = await call("GET", "https://assay.test/health", { headers });
+      return reply.headers.get("x-request-id");
+    };
+    expect(await idFor("abc-123:x.y_z")).toBe("abc-123:x.y_z");
+    expect(await idFor("x".repeat(128))).toBe("x".repeat(128));
+    for (const bad of ["x".repeat(129), "a b", "a;b"])
+      expect(await idFor(bad)).toMatch(/^[0-9a-f-]{36}$/);
+    expect(await idFor()).not.toBe(await idFor());
+  });
+});
+
+test("a bookmark is handed out and accepted back; one that is none is as absent", async ({
+  expect,
+}) => {
+  const created = await post({ benchmarks: [] });
+  const bookmark = created.headers.get("x-d1-bookmark") ?? "";
+  expect(bookmark).toMatch(/^[0-9a-f-]{59}$/);
+  for (const sent of [bookmark, "rubbish", ""]) {
+    const reply = await call("GET", `/jobs/${created.body.id}`, {
+      token,
+      headers: { "x-d1-bookmark": sent },
+    });
+    expect(reply.status, reply.text).toBe(200);
+  }
+});
+
+test("every code of the registry says what it means", ({ expect }) => {
+  for (const { status, meaning } of Object.values(ERRORS)) {
+    expect(status).toBeGreaterThanOrEqual(400);
+    expect(meaning).toMatch(/\.$/);
+  }
+});
