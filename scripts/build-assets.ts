@@ -1,14 +1,23 @@
 /** Builds what the Worker serves as static files: the agent in one file, and the docs page's assets. */
-import { copyFileSync, mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { ROOT } from "./lib/project.ts";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
+/** Leaves an unchanged file alone and never shows half of one: another server may be reading it. */
+function publish(path: string, contents: Uint8Array): void {
+  const target = join(ROOT, "public", path);
+  if (existsSync(target) && readFileSync(target).equals(contents)) return;
+  mkdirSync(dirname(target), { recursive: true });
+  const draft = join(ROOT, ".wrangler", `${path.replaceAll("/", "-")}.${process.pid}`);
+  mkdirSync(dirname(draft), { recursive: true });
+  writeFileSync(draft, contents);
+  renameSync(draft, target);
+}
 
-await build({
-  absWorkingDir: root,
+const { outputFiles } = await build({
+  absWorkingDir: ROOT,
   entryPoints: ["agent/src/main.ts"],
   outfile: "public/agent.mjs",
   bundle: true,
@@ -17,10 +26,11 @@ await build({
   // Users' machines have Node 20 or newer.
   target: "node20",
   logLevel: "warning",
+  write: false,
 });
+for (const file of outputFiles) publish("agent.mjs", file.contents);
 
 const swagger = dirname(createRequire(import.meta.url).resolve("swagger-ui-dist/package.json"));
-mkdirSync(join(root, "public/docs"), { recursive: true });
 for (const file of ["swagger-ui-bundle.js", "swagger-ui.css"]) {
-  copyFileSync(join(swagger, file), join(root, "public/docs", file));
+  publish(join("docs", file), readFileSync(join(swagger, file)));
 }

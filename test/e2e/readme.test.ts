@@ -1,0 +1,60 @@
+/** The README's commands, run as they stand there. */
+import { spawn } from "node:child_process";
+import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { ROOT } from "../../scripts/lib/project.ts";
+import { findFreePort, startServer } from "../../scripts/lib/server.ts";
+
+const README = readFileSync(join(ROOT, "README.md"), "utf8");
+
+test("the commands of 'Use it' work as written", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "assay-readme-"));
+  const server = await startServer(
+    {
+      port: await findFreePort(),
+      ip: "127.0.0.1",
+      state: join(folder, "state"),
+      secretsFile: join(folder, ".dev.vars"),
+      onOutput: () => {},
+    },
+    new AbortController().signal,
+  );
+  onTestFinished(async () => {
+    await server.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  cpSync(join(ROOT, "agent/replays"), join(folder, "agent/replays"), { recursive: true });
+  const blocks = [...README.matchAll(/^```sh\n(.*?)^```$/gms)].map((match) => match[1] ?? "");
+  expect(blocks.length).toBeGreaterThan(3);
+  const script = ["set -eu", ...blocks].join("\n").replaceAll("http://localhost:8787", server.url);
+  const { code, output } = await bash(script, folder);
+  expect(code, output).toBe(0);
+  expect(output).toContain('"name":"First job"');
+  expect(output).toMatch(/node 0, task \d+: completed/);
+  expect(output).toMatch(/^completed$/m);
+  expect(output).toContain("{ min: 452.2, median: 452.2, max: 452.2, mean: 452.2, total: 452.2 }");
+  expect(output).toContain("Benchmark 'fast_mark' not found");
+});
+
+test("every npm command that the README names exists", () => {
+  const { scripts } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
+  const named = [...README.matchAll(/npm (?:run )?(start|test|[a-z]+)(?=[ `\n])/g)]
+    .map((match) => match[1] ?? "")
+    .filter((name) => !["and"].includes(name));
+  expect(named.length).toBeGreaterThan(5);
+  for (const name of named) expect(scripts).toHaveProperty(name);
+});
+
+function bash(script: string, cwd: string): Promise<{ code: number | null; output: string }> {
+  const path = `${dirname(process.execPath)}:${process.env.PATH}`;
+  const child = spawn("bash", ["-c", script], { cwd, env: { ...process.env, PATH: path } });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on("data", (chunk: Buffer) => {
+      output += chunk.toString();
+    });
+  }
+  return new Promise((resolve) => child.once("close", (code) => resolve({ code, output })));
+}
