@@ -1,8 +1,7 @@
-import { type ChildProcess, spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { spawnSupervised } from "./supervised.ts";
 
-const STOP_TIMEOUT_MS = 5_000;
 const LOG_CHARACTERS = 4_000;
 
 export interface AgentOptions {
@@ -39,26 +38,25 @@ export function startAgent(options: AgentOptions): AgentProcess {
   const { program, index, host, token, clusterAddress, replayFile } = options;
   const machineUuid = `00000000-0000-4000-8000-${String(index + 1).padStart(12, "0")}`;
   const args = ["--host", host, "--machine-uuid", machineUuid];
-  const child: ChildProcess = spawn(
-    process.execPath,
-    [program, ...args, "--cluster-address", clusterAddress, "--replay", replayFile],
-    { env: { ...process.env, ASSAY_TOKEN: token }, stdio: ["ignore", "ignore", "pipe"] },
+  const child = spawnSupervised(
+    [
+      process.execPath,
+      program,
+      ...args,
+      "--cluster-address",
+      clusterAddress,
+      "--replay",
+      replayFile,
+    ],
+    { ...process.env, ASSAY_TOKEN: token },
   );
   let log = "";
-  child.stderr?.on("data", (chunk: Buffer) => {
-    log = (log + chunk.toString()).slice(-LOG_CHARACTERS);
+  child.onOutput((text) => {
+    log = (log + text).slice(-LOG_CHARACTERS);
   });
   let exitCode: number | null = null;
-  const exited = new Promise<void>((resolve) => {
-    child.once("error", (error) => {
-      log += error.message;
-      exitCode = 1;
-      resolve();
-    });
-    child.once("close", (code) => {
-      exitCode = code ?? 1;
-      resolve();
-    });
+  const exited = child.exitCode.then((code) => {
+    exitCode = code;
   });
   return {
     index,
@@ -77,12 +75,6 @@ export function startAgent(options: AgentOptions): AgentProcess {
       timer.abort();
       signal.throwIfAborted();
     },
-    async stop() {
-      if (exitCode !== null) return;
-      child.kill("SIGTERM");
-      const force = setTimeout(() => child.kill("SIGKILL"), STOP_TIMEOUT_MS);
-      await exited;
-      clearTimeout(force);
-    },
+    stop: () => child.stop(),
   };
 }

@@ -1,5 +1,5 @@
-import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { type Supervised, spawnSupervised } from "./supervised.ts";
 
 /** The folder of the clone. */
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -17,15 +17,10 @@ const OFFLINE = {
   WRANGLER_WRITE_LOGS: "false",
 };
 
-/** Starts wrangler in a process group of its own, so that all of it can be stopped together. */
-export function spawnWrangler(args: readonly string[], options: { offline: boolean }) {
+/** Starts wrangler; see `spawnSupervised`. */
+export function spawnWrangler(args: readonly string[], options: { offline: boolean }): Supervised {
   const env = { ...process.env, ...(options.offline ? OFFLINE : {}) };
-  return spawn(process.execPath, [WRANGLER, ...args], {
-    cwd: ROOT,
-    env,
-    detached: true,
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+  return spawnSupervised([process.execPath, WRANGLER, ...args], env);
 }
 
 /** Runs wrangler to its end; answers what it printed, throws it when it failed. */
@@ -35,16 +30,10 @@ export async function runWrangler(
 ): Promise<string> {
   const child = spawnWrangler(args, options);
   let output = "";
-  child.stdout.on("data", (chunk: Buffer) => {
-    output += chunk.toString();
+  child.onOutput((text) => {
+    output += text;
   });
-  child.stderr.on("data", (chunk: Buffer) => {
-    output += chunk.toString();
-  });
-  const code = await new Promise<number | null>((resolve, reject) => {
-    child.on("error", reject);
-    child.on("close", resolve);
-  });
+  const code = await child.exitCode;
   if (code !== 0) throw new Error(`wrangler ${args.slice(0, 3).join(" ")} failed:\n${output}`);
   return output;
 }

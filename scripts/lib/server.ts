@@ -7,7 +7,6 @@ import { lockState } from "./state-lock.ts";
 
 /** From a cold start on a slow machine; what takes longer is broken. */
 const READY_TIMEOUT_MS = 120_000;
-const STOP_TIMEOUT_MS = 10_000;
 
 export interface ServerOptions {
   port: number;
@@ -79,53 +78,30 @@ async function serve(
     { offline: true },
   );
   let output = "";
-  const collect = (chunk: Buffer) => {
-    const text = chunk.toString();
+  child.onOutput((text) => {
     output = (output + text).slice(-20_000);
     onOutput(text);
-  };
-  child.stdout.on("data", collect);
-  child.stderr.on("data", collect);
-
-  let hasEnded = false;
-  const ended = new Promise<void>((resolve) => {
-    child.once("close", () => {
-      hasEnded = true;
-      unlock();
-      resolve();
-    });
   });
-  const signalGroup = (signal: NodeJS.Signals) => {
-    try {
-      if (child.pid !== undefined) process.kill(-child.pid, signal);
-    } catch {
-      // The group is gone already.
-    }
-  };
-  const stop = async () => {
-    if (hasEnded) return;
-    signalGroup("SIGTERM");
-    const force = setTimeout(() => signalGroup("SIGKILL"), STOP_TIMEOUT_MS);
-    await ended;
-    clearTimeout(force);
-    // What outlived its parent goes too.
-    signalGroup("SIGKILL");
-  };
+  const ended = child.exitCode.then(() => unlock());
 
   const url = `http://${ip.includes(":") ? `[${ip}]` : ip === "0.0.0.0" ? "127.0.0.1" : ip}:${port}`;
   const deadline = Date.now() + READY_TIMEOUT_MS;
   try {
     while (!(await isHealthy(url))) {
       abort.throwIfAborted();
-      if (hasEnded || Date.now() > deadline) {
+      if (child.hasEnded() || Date.now() > deadline) {
         throw new Error(`The server did not become ready:\n${output}`);
       }
       await new Promise((done) => setTimeout(done, 100));
     }
   } catch (error) {
-    await stop();
+    await child.stop();
     throw error;
   }
+  const stop = async () => {
+    await child.stop();
+    await ended;
+  };
   return { url, secrets, ended, stop };
 }
 

@@ -75,11 +75,22 @@ describe("npm run demo", () => {
     expect(leftovers(folder)).toEqual([]);
   });
 
+  test("killed without warning: everything it started ends too", async ({ expect }) => {
+    const { run } = startDemo();
+    await run.printed("quick_mark");
+    run.child.kill("SIGKILL");
+    await run.exitCode;
+    await expect.poll(() => run.processes(), { timeout: 60_000 }).toEqual([]);
+  });
+
   test("an agent dies: a plain reason, exit 1, nothing left behind", async ({ expect }) => {
     const { run, folder } = startDemo();
     await run.printed("quick_mark");
-    const agent = run.processes().find(({ command }) => command.includes("agent.mjs"));
-    process.kill(agent?.pid ?? 0, "SIGKILL");
+    const agent = run
+      .processes()
+      .find(({ command }) => command.includes("agent.mjs") && !command.includes("supervisor"));
+    if (agent === undefined) throw new Error("no agent is running");
+    process.kill(agent.pid, "SIGKILL");
     expect(await run.exitCode, run.output()).toBe(1);
     expect(run.output()).toMatch(/Agent \d ended with exit code 1\. Its last words:/);
     expect(run.processes()).toEqual([]);

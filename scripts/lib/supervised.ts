@@ -1,0 +1,60 @@
+import { spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+const SUPERVISOR = fileURLToPath(new URL("supervisor.mjs", import.meta.url));
+/** Longer than the supervisor's own grace. */
+const STOP_TIMEOUT_MS = 10_000;
+
+/** A command with everything it starts. It ends with this process, however this process ends. */
+export interface Supervised {
+  exitCode: Promise<number>;
+  /** Whether it has ended. */
+  hasEnded(): boolean;
+  /** Receives what it prints, standard output and errors alike. */
+  onOutput(listener: (text: string) => void): void;
+  /** Ends it and waits for that. May be called more than once. */
+  stop(): Promise<void>;
+}
+
+/** Runs a command in a process group of its own, so that all of it can be stopped together. */
+export function spawnSupervised(
+  command: readonly string[],
+  env: Record<string, string | undefined>,
+): Supervised {
+  const child = spawn(process.execPath, [SUPERVISOR, ...command], {
+    env,
+    detached: true,
+    // Never written to: its closing tells the supervisor that we are gone.
+    stdio: ["pipe", "pipe", "pipe"],
+  });
+  let ended = false;
+  const exitCode = new Promise<number>((resolve) => {
+    child.once("error", () => resolve(1));
+    child.once("close", (code) => resolve(code ?? 1));
+  }).finally(() => {
+    ended = true;
+  });
+  const signalGroup = (signal: NodeJS.Signals) => {
+    try {
+      if (child.pid !== undefined) process.kill(-child.pid, signal);
+    } catch {
+      // The group is gone already.
+    }
+  };
+  return {
+    exitCode,
+    hasEnded: () => ended,
+    onOutput(listener) {
+      for (const stream of [child.stdout, child.stderr]) {
+        stream.on("data", (chunk: Buffer) => listener(chunk.toString()));
+      }
+    },
+    async stop() {
+      if (ended) return;
+      signalGroup("SIGTERM");
+      const force = setTimeout(() => signalGroup("SIGKILL"), STOP_TIMEOUT_MS);
+      await exitCode;
+      clearTimeout(force);
+    },
+  };
+}
