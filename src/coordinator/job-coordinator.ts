@@ -420,7 +420,7 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
       ok: true,
       etag: etagOf(view),
       pollAfterSeconds: view.poll_after_seconds,
-      task: JSON.stringify(view.task),
+      task: JSON.stringify({ ...view.task, poll_after_seconds: view.poll_after_seconds }),
       created,
     };
   }

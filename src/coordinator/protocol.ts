@@ -25,7 +25,7 @@ export interface TaskReply {
   ok: true;
   etag: string;
   pollAfterSeconds: number;
-  /** JSON of the task. */
+  /** JSON of the task, with `poll_after_seconds`. */
   task: string;
   created: boolean;
 }

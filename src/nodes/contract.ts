@@ -37,6 +37,9 @@ const nodeTask = z
   })
   .openapi("NodeTask");
 
+/** What joining and heartbeats answer. */
+const taskReply = nodeTask.extend({ poll_after_seconds: z.number() }).openapi("NodeTaskReply");
+
 const nodeView = z
   .object({
     id: idString,
@@ -243,8 +246,8 @@ export const joinRoute = createRoute({
   security,
   request: { body: jsonBody(joinBody) },
   responses: {
-    200: json(nodeTask, "This machine had joined already."),
-    201: json(nodeTask, "Joined."),
+    200: json(taskReply, "This machine had joined already."),
+    201: json(taskReply, "Joined."),
     ...errors(
       "PARAMETER_INCORRECT_VALUE",
       "CLIENT_TOKEN_INVALID",
@@ -268,7 +271,7 @@ export const heartbeatRoute = createRoute({
   security,
   request: { params: taskParams, body: jsonBody(heartbeatBody) },
   responses: {
-    200: json(nodeTask, "The task."),
+    200: json(taskReply, "The task."),
     ...errors(
       "PARAMETER_INCORRECT_VALUE",
       "CLIENT_TOKEN_INVALID",
