@@ -1,29 +1,18 @@
 import { DurableObject } from "cloudflare:workers";
-import { randomBytes } from "node:crypto";
-import type { Benchmark, JsonObject, ResultContext } from "../benchmarks/benchmark.ts";
 import { benchmarkOf } from "../benchmarks/catalogue.ts";
-import { isClusterStep, resultKeys, type SequenceStep } from "../benchmarks/sequence.ts";
+import type { SequenceStep } from "../benchmarks/sequence.ts";
 import { createMeter, openDatabase } from "../db/client.ts";
-import type { ErrorDetail } from "../http/errors.ts";
-import { toDetails } from "../http/validation.ts";
-import { MINUTE_MS, SECOND_MS, systemClock } from "../lib/clock.ts";
+import { systemClock } from "../lib/clock.ts";
 import { readConfig } from "../lib/config.ts";
-import { rankOf, taskIdOf } from "../lib/ids.ts";
-import { backoffMs, withTimeout } from "../lib/retry.ts";
+import { rankOf } from "../lib/ids.ts";
+import { ContactBook, type Said } from "./contact-book.ts";
+import { Flusher } from "./flusher.ts";
+import { toLive } from "./handover.ts";
 import { JoinLimiter } from "./join-limiter.ts";
-import {
-  decide,
-  type Event,
-  isSettled,
-  type Job,
-  type Machine,
-  type Node,
-  newJob,
-  nextDeadline,
-  type Outcome,
-} from "./lifecycle.ts";
+import { decide, type Event, type Outcome } from "./lifecycle.ts";
+import { isSettled, type Machine, type Node, nextDeadline } from "./model.ts";
 import { etagOf, type NodeView, toNodeView } from "./node-view.ts";
-import { summarizeStep, toJobRecord, toTaskRecord } from "./projection.ts";
+import { Projection } from "./projection.ts";
 import type {
   Coordinator,
   LiveDetail,
@@ -34,19 +23,13 @@ import type {
   TaskReply,
   TaskUpdate,
 } from "./protocol.ts";
-import type { JobRecord, ResultRecord, TaskRecord } from "./records.ts";
-import { type Contact, CoordinatorStorage, type Snapshot } from "./storage.ts";
-import { type JobRow, takeOver, writeProjection } from "./store.ts";
+import type { JobRecord } from "./records.ts";
+import { readResults } from "./results.ts";
+import { CoordinatorStorage, type Live } from "./storage.ts";
+import { takeOver } from "./store.ts";
 
-/** Contact is written at most this often: an object's memory is short, but writes cost (design §4). */
-const CONTACT_GRANULARITY_MS = MINUTE_MS;
 /** All results of a job together (contract §2, Limits). */
 const MAX_RESULT_BYTES = 16 * 1_024 * 1_024;
-/** A flush that takes longer is given up and done again from the alarm. */
-const FLUSH_TIMEOUT_MS = 20 * SECOND_MS;
-const FLUSH_BACKOFF = { baseMs: 2 * SECOND_MS, capMs: 5 * MINUTE_MS };
-/** The alarm stands this far ahead while the first flush after a change is on its way. */
-const FLUSH_SAFETY_MS = 15 * SECOND_MS;
 
 /**
  * One object per job: who is here, what may start, when it is over. It stores and carries out what
@@ -55,32 +38,30 @@ const FLUSH_SAFETY_MS = 15 * SECOND_MS;
  */
 export class JobCoordinator extends DurableObject<Env> implements Coordinator {
   readonly #clock = systemClock;
-  readonly #storage: CoordinatorStorage;
   readonly #leaseMs: number;
+  readonly #storage: CoordinatorStorage;
+  readonly #contacts: ContactBook;
+  readonly #projection: Projection;
+  readonly #flusher: Flusher;
   readonly #joins = new JoinLimiter(systemClock);
-  #live: Snapshot | null;
+  #live: Live | null;
   #loading: Promise<void> | null = null;
-  #flushing: Promise<void> | null = null;
-  #flushFailures = 0;
   /** When the alarm is set for; undefined until it is known. */
   #alarmAt: number | null | undefined;
-  /** When each node's contact was last written, by rank. */
-  readonly #contactWrittenAt: number[];
-  /** Summaries of ended cluster steps: they are final, and costly for 256 nodes. */
-  readonly #finalSummaries = new Map<number, string | null>();
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
+    const storage = new CoordinatorStorage(ctx.storage);
     this.#leaseMs = readConfig(env).nodeTimeoutMs;
-    this.#storage = new CoordinatorStorage(ctx.storage);
-    this.#live = this.#storage.load();
-    const now = this.#clock.now();
-    const contacts = this.#live?.contacts ?? [];
-    this.#contactWrittenAt = contacts.map((contact) => contact.at);
-    // Contact is written up to a minute late: what memory knew and lost gets the benefit of the doubt.
-    for (const contact of contacts) contact.at = Math.min(now, contact.at + CONTACT_GRANULARITY_MS);
+    this.#storage = storage;
+    this.#contacts = new ContactBook(storage, this.#clock.now());
+    this.#projection = new Projection(storage, this.#contacts);
+    const { DB: d1 } = env;
+    this.#flusher = new Flusher({ d1, storage, projection: this.#projection, clock: this.#clock });
     // What the last instance left undone is taken up at once; the alarm stands behind it.
-    if (this.#live !== null) ctx.waitUntil(this.#flush(this.#live));
+    const live = storage.load();
+    this.#live = live;
+    if (live !== null && this.#flusher.isBehind(live)) ctx.waitUntil(this.#flush(live));
   }
 
   /** A poll. Counts as contact; `known` is the validator that the caller holds. */
@@ -165,21 +146,14 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
 
   async detail(jobId: number): Promise<LiveDetail | Refusal> {
     const live = await this.#open(jobId);
-    if ("ok" in live) return live;
-    const versions = this.#storage.nodeVersions();
-    return {
-      ok: true,
-      job: this.#jobRecord(live),
-      tasks: live.job.nodes.map((node) => this.#taskRecord(live, node, versions[node.rank] ?? 0)),
-      results: this.#storage.results().map((result) => this.#resultRecord(live, result)),
-    };
+    return "ok" in live ? live : { ok: true, ...this.#projection.since(live, -1) };
   }
 
   async abort(jobId: number): Promise<{ ok: true; job: JobRecord } | Refusal> {
     const live = await this.#open(jobId);
     if ("ok" in live) return live;
     const outcome = this.#apply(live, { type: "abort" });
-    return outcome.ok ? { ok: true, job: this.#jobRecord(live) } : refusal(outcome);
+    return outcome.ok ? { ok: true, job: this.#projection.job(live) } : refusal(outcome);
   }
 
   /** Does everything that is due, then arms the next alarm. Never throws: a thrown alarm is lost after a few tries. */
@@ -199,7 +173,7 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
   }
 
   /** The job in memory, taken over from D1 on first contact; a refusal when D1 has none or cannot say. */
-  async #open(jobId: number): Promise<Snapshot | Refusal> {
+  async #open(jobId: number): Promise<Live | Refusal> {
     if (this.#live === null) {
       this.#loading ??= this.#takeOver(jobId).finally(() => {
         this.#loading = null;
@@ -222,19 +196,19 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     const db = openDatabase(this.env.DB, createMeter());
     const found = await takeOver(db, jobId, this.#clock.now());
     if (found === null) return;
-    const snapshot = toSnapshot(found.row, found.owned);
-    this.#storage.create(snapshot);
-    this.#live = snapshot;
-    this.#arm(snapshot);
+    const live = toLive(found.row, found.owned);
+    this.#storage.create(live);
+    this.#live = live;
+    this.#arm(live);
   }
 
-  #tick(live: Snapshot): void {
-    const lastContacts = live.contacts.map((contact) => contact.at);
+  #tick(live: Live): void {
+    const lastContacts = this.#contacts.times();
     this.#apply(live, { type: "tick", lastContacts, leaseMs: this.#leaseMs });
   }
 
   /** Decides, and writes what changed together with the alarm. Synchronous: one atomic commit. */
-  #apply(live: Snapshot, event: Event, alongside?: (version: number) => void): Outcome {
+  #apply(live: Live, event: Event, alongside?: (version: number) => void): Outcome {
     const before = live.job;
     const now = this.#clock.now();
     const { job, outcome } = decide(before, event, now);
@@ -243,7 +217,7 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
       this.#storage.saveChanges(before, job);
       alongside?.(job.version);
       for (const node of job.nodes.slice(before.nodes.length)) {
-        this.#saveContact(live, node.rank, { at: now, progress: 0, message: null });
+        this.#contacts.begin(node.rank, now);
       }
     });
     live.job = job;
@@ -253,70 +227,41 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
   }
 
   #acceptResult(
-    live: Snapshot,
+    live: Live,
     node: Node,
     position: number,
     step: SequenceStep,
     input: ResultInput,
   ): Outcome | Refusal {
     const { rank } = node;
-    const benchmark = benchmarkOf(step.benchmark_id);
-    const read = readResults(benchmark, input.results, { rank, nodeCount: live.job.nodeCount });
-    if (!read.ok) return read;
-    const { results } = read;
-    const text = results === null ? null : JSON.stringify(results);
-    if (text !== null && this.#storage.resultBytes() + byteLength(text) > MAX_RESULT_BYTES) {
+    const context = { rank, nodeCount: live.job.nodeCount };
+    const checked = readResults(benchmarkOf(step.benchmark_id), input.results, context);
+    if (!checked.ok) return { reason: "result_invalid", ...checked };
+    const { read } = checked;
+    if (read !== null && this.#storage.resultBytes() + read.bytes > MAX_RESULT_BYTES) {
       return { ok: false, reason: "too_large" };
     }
-    const { state, startedAt, endedAt, errorMessage } = input;
-    const event: Event = {
-      type: "result",
-      rank,
-      position,
-      state,
-      startedAt,
-      endedAt,
-      errorMessage,
-    };
-    const outcome = this.#apply(live, event, (version) => {
-      const slot = { rank, position, hash: input.hash, results: text, version };
-      this.#storage.saveResult(slot, results === null ? null : benchmark.digest(results));
-      this.#saveContact(live, rank, { at: this.#clock.now(), progress: 0, message: null });
+    const { state, startedAt, endedAt, errorMessage, hash } = input;
+    const ended = { rank, position, state, startedAt, endedAt, errorMessage };
+    const outcome = this.#apply(live, { type: "result", ...ended }, (version) => {
+      const slot = { rank, position, hash, results: read?.text ?? null, version };
+      this.#storage.saveResult(slot, read?.digest ?? null);
+      this.#contacts.begin(rank, this.#clock.now());
     });
     return outcome.ok ? outcome : refusal(outcome);
   }
 
-  /** Records a sign of life: in memory always, on disk at most once a minute or when the node says something. */
-  #touch(live: Snapshot, rank: number, said: { progress?: number; message?: string } = {}): void {
-    const now = this.#clock.now();
-    const node = live.job.nodes[rank];
-    const contact = live.contacts[rank];
-    if (node === undefined || contact === undefined || isSettled(live.job)) return;
-    const next: Contact = {
-      at: now,
-      progress: said.progress ?? contact.progress,
-      message: said.message ?? contact.message,
-    };
-    const news = next.progress !== contact.progress || next.message !== contact.message;
-    const writtenAt = this.#contactWrittenAt[rank] ?? 0;
-    if (news || now - writtenAt >= CONTACT_GRANULARITY_MS) this.#saveContact(live, rank, next);
-    else live.contacts[rank] = next;
-    if (node.lostAt !== null) this.#apply(live, { type: "contact", rank });
-  }
-
-  #saveContact(live: Snapshot, rank: number, contact: Contact): void {
-    live.contacts[rank] = contact;
-    this.#contactWrittenAt[rank] = contact.at;
-    this.#storage.saveContact(rank, contact);
+  /** A sign of life, and what the node says with it. One that was lost lives again. */
+  #touch(live: Live, rank: number, said: Said = {}): void {
+    if (isSettled(live.job)) return;
+    this.#contacts.touch(rank, said, this.#clock.now());
+    if (live.job.nodes[rank]?.lostAt !== null) this.#apply(live, { type: "contact", rank });
   }
 
   /** Sets the alarm to the earliest deadline. An alarm that stands earlier is left: it re-arms when it fires. */
-  #arm(live: Snapshot): void {
-    const now = this.#clock.now();
-    const lastContacts = live.contacts.map((contact) => contact.at);
-    const deadline = nextDeadline(live.job, lastContacts, this.#leaseMs);
-    const flushAt = live.flushedVersion < live.job.version ? now + this.#flushDelayMs() : null;
-    const due = [deadline, flushAt].filter((at) => at !== null);
+  #arm(live: Live): void {
+    const deadline = nextDeadline(live.job, this.#contacts.times(), this.#leaseMs);
+    const due = [deadline, this.#flusher.retryAt(live)].filter((at) => at !== null);
     if (due.length === 0) return;
     const at = Math.min(...due);
     if (this.#alarmAt !== null && this.#alarmAt !== undefined && this.#alarmAt <= at) return;
@@ -325,96 +270,24 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     void this.ctx.storage.setAlarm(at);
   }
 
-  #flushDelayMs(): number {
-    if (this.#flushFailures === 0) return FLUSH_SAFETY_MS;
-    return FLUSH_BACKOFF.baseMs + backoffMs(this.#flushFailures, FLUSH_BACKOFF);
+  /** Tells D1 what it does not know yet. What fails is left to the alarm. */
+  async #flush(live: Live): Promise<void> {
+    await this.#flusher.flush(live);
+    if (this.#flusher.isBehind(live)) this.#arm(live);
   }
 
-  /** Brings D1 up to date; one at a time, again while there is news. Failures are left to the alarm. */
-  #flush(live: Snapshot): Promise<void> {
-    this.#flushing ??= this.#flushUntilCurrent(live).finally(() => {
-      this.#flushing = null;
-    });
-    return this.#flushing;
-  }
-
-  async #flushUntilCurrent(live: Snapshot): Promise<void> {
-    try {
-      while (live.flushedVersion < live.job.version) {
-        const target = live.job.version;
-        const write = writeProjection(
-          openDatabase(this.env.DB, createMeter()),
-          this.#changesSince(live, live.flushedVersion),
-          this.#clock.now(),
-        );
-        await withTimeout(write, FLUSH_TIMEOUT_MS, "flush");
-        live.flushedVersion = target;
-        this.#storage.setFlushedVersion(target);
-        this.#flushFailures = 0;
-      }
-    } catch (error) {
-      this.#flushFailures++;
-      const { jobId } = live.identity;
-      console.warn(JSON.stringify({ level: "warn", job: jobId, flush: String(error) }));
-      this.#arm(live);
-    }
-  }
-
-  #changesSince(live: Snapshot, flushed: number) {
-    const versions = this.#storage.nodeVersions();
-    return {
-      jobId: live.identity.jobId,
-      job: this.#jobRecord(live),
-      tasks: live.job.nodes
-        .filter((node) => (versions[node.rank] ?? 0) > flushed)
-        .map((node) => this.#taskRecord(live, node, versions[node.rank] ?? 0)),
-      results: this.#storage
-        .results({ newerThan: flushed })
-        .map((result) => this.#resultRecord(live, result)),
-    };
-  }
-
-  #jobRecord(live: Snapshot): JobRecord {
-    return toJobRecord(live.job, (position) => this.#summary(live, position));
-  }
-
-  #summary(live: Snapshot, position: number): string | null {
-    const known = this.#finalSummaries.get(position);
-    if (known !== undefined) return known;
-    const summary = summarizeStep(
-      live.identity,
-      live.job,
-      position,
-      this.#storage.digests(position),
-    );
-    if (live.job.steps[position]?.endedAt !== null) this.#finalSummaries.set(position, summary);
-    return summary;
-  }
-
-  #taskRecord(live: Snapshot, node: Node, version: number): TaskRecord {
-    return toTaskRecord(live.identity, node, live.contacts[node.rank], version);
-  }
-
-  #resultRecord(
-    live: Snapshot,
-    result: { rank: number; position: number; results: string },
-  ): ResultRecord {
-    const { rank, position, results } = result;
-    return { taskId: taskIdOf(live.identity.jobId, rank), position, results };
-  }
-
-  #nodeOf(live: Snapshot, taskId: number): Node | undefined {
+  #nodeOf(live: Live, taskId: number): Node | undefined {
     const rank = rankOf(live.identity.jobId, taskId);
     return rank === null ? undefined : live.job.nodes[rank];
   }
 
-  #view(live: Snapshot, rank: number | null): NodeView {
+  #view(live: Live, rank: number | null): NodeView {
     const node = rank === null ? null : (live.job.nodes[rank] ?? null);
-    const contact = rank === null ? undefined : live.contacts[rank];
+    const contact = rank === null ? undefined : this.#contacts.of(rank);
     return toNodeView(live.identity, live.job, node, contact, Math.random);
   }
 
-  #taskReply(live: Snapshot, rank: number, created: boolean): TaskReply {
+  #taskReply(live: Live, rank: number, created: boolean): TaskReply {
     const view = this.#view(live, rank);
     return {
       ok: true,
@@ -425,30 +298,9 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     };
   }
 
-  #resultReply(live: Snapshot, rank: number, step: SequenceStep): ResultReply {
+  #resultReply(live: Live, rank: number, step: SequenceStep): ResultReply {
     return { ok: true, etag: etagOf(this.#view(live, rank)), benchmarkId: step.benchmark_id };
   }
-}
-
-/** Validates and normalises by the benchmark's schema, then by the rules that need the sender's rank. */
-function readResults(
-  benchmark: Benchmark,
-  text: string | null,
-  context: ResultContext,
-): { ok: true; results: JsonObject | null } | Extract<Refusal, { reason: "result_invalid" }> {
-  if (text === null) return { ok: true, results: null };
-  const refuse = (details: ErrorDetail[]) => {
-    const prefixed = details.map(({ field, message }) => ({ field: `results.${field}`, message }));
-    return { ok: false, reason: "result_invalid", details: prefixed } as const;
-  };
-  const parsed = benchmark.result.safeParse(JSON.parse(text));
-  if (!parsed.success) return refuse(toDetails(parsed.error.issues).slice(0, 20));
-  const fault = benchmark.checkResult(parsed.data, context);
-  return fault === null ? { ok: true, results: parsed.data } : refuse([fault]);
-}
-
-function byteLength(text: string): number {
-  return new TextEncoder().encode(text).byteLength;
 }
 
 /** If-None-Match compares weakly (RFC 9110 §13.1.2). */
@@ -459,34 +311,4 @@ function weak(tag: string): string {
 function refusal(outcome: Outcome): Refusal {
   if (outcome.ok) throw new Error("An accepted outcome is no refusal");
   return outcome;
-}
-
-/** A job as D1 hands it over. One that ended there is kept as it ended, so that late callers cost no D1 read. */
-function toSnapshot(row: JobRow, owned: boolean): Snapshot {
-  // Written by the jobs service with JSON.stringify.
-  const sequence: SequenceStep[] = JSON.parse(row.sequence);
-  const keys = resultKeys(sequence);
-  const fresh = newJob({
-    nodeCount: row.nodeCount,
-    plan: sequence.map((step, at) => ({ key: keys[at] ?? "", cluster: isClusterStep(step) })),
-    expiresAt: row.expiresAt,
-  });
-  const ended: Partial<Job> = owned
-    ? {}
-    : {
-        state: row.deletedAt === null ? (row.state as Job["state"]) : "aborted",
-        endedAt: row.endedAt ?? row.deletedAt ?? row.expiresAt,
-      };
-  return {
-    identity: {
-      jobId: row.id,
-      name: row.name,
-      sequence,
-      createdAt: row.createdAt,
-      peerKey: randomBytes(32).toString("hex"),
-    },
-    job: { ...fresh, ...ended, version: row.version },
-    contacts: [],
-    flushedVersion: row.version,
-  };
 }

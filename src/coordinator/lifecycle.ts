@@ -9,85 +9,21 @@
  * - a settled job never changes again.
  */
 
-export type JobState =
-  | "created"
-  | "starting"
-  | "running"
-  | "completed"
-  | "completed_with_warnings"
-  | "failed"
-  | "aborted";
-
-/** A step is `created` until it is released to its node. */
-export type StepState = "created" | "running" | "completed" | "failed" | "aborted";
-
-export interface Step {
-  readonly state: StepState;
-  readonly startedAt: number | null;
-  readonly endedAt: number | null;
-  readonly errorMessage: string | null;
-}
-
-export interface Machine {
-  readonly machineUuid: string;
-  readonly machineIp: string | null;
-  /** `host:port` where the other nodes reach this one during a cluster step. */
-  readonly clusterAddress: string | null;
-  readonly gpuModel: string | null;
-  readonly gpuCount: number | null;
-  /** JSON, as the agent sent it. */
-  readonly inventory: string | null;
-}
-
-export interface Node {
-  readonly rank: number;
-  readonly machine: Machine;
-  readonly state: JobState;
-  readonly failedMessage: string | null;
-  readonly joinedAt: number;
-  readonly startedAt: number | null;
-  readonly endedAt: number | null;
-  /** Since when it counts as lost, for being out of contact; it may come back until the job settles. */
-  readonly lostAt: number | null;
-  /** Said itself that it will do no more. */
-  readonly gaveUp: boolean;
-  readonly steps: readonly Step[];
-}
-
-export type JobEventKind =
-  | "joined"
-  | "lost"
-  | "returned"
-  | "step_started"
-  | "step_ended"
-  | "settled";
-
-export interface JobEvent {
-  readonly at: number;
-  readonly kind: JobEventKind;
-  readonly rank: number | null;
-  readonly message: string;
-}
-
-export interface StepPlan {
-  /** The key of result maps, such as `cluster_network:2`. */
-  readonly key: string;
-  readonly cluster: boolean;
-}
-
-export interface Job {
-  readonly version: number;
-  readonly state: JobState;
-  readonly nodeCount: number;
-  readonly plan: readonly StepPlan[];
-  readonly expiresAt: number;
-  readonly startedAt: number | null;
-  readonly endedAt: number | null;
-  readonly nodes: readonly Node[];
-  /** Cluster steps as the job sees them, by position; those of single nodes stay `created`. */
-  readonly steps: readonly Step[];
-  readonly events: readonly JobEvent[];
-}
+import { advance, expire, settle, settleByRule } from "./advance.ts";
+import {
+  changeNode,
+  changeStep,
+  giveUpWaitingAt,
+  hasEnded,
+  isActive,
+  isSettled,
+  type Job,
+  type Machine,
+  type Node,
+  PENDING,
+  record,
+  type Step,
+} from "./model.ts";
 
 export type Event =
   | { type: "join"; machine: Machine }
@@ -115,28 +51,7 @@ export interface Decision {
   readonly outcome: Outcome;
 }
 
-/** The detail's `events` list is bounded (contract §4); the last place is kept for `settled`. */
-export const MAX_EVENTS = 1_000;
-
-const PENDING: Step = { state: "created", startedAt: null, endedAt: null, errorMessage: null };
 const ACCEPTED: Outcome = { ok: true, rank: null };
-
-export function newJob(input: {
-  nodeCount: number;
-  plan: readonly StepPlan[];
-  expiresAt: number;
-}): Job {
-  return {
-    version: 0,
-    state: "created",
-    startedAt: null,
-    endedAt: null,
-    nodes: [],
-    steps: input.plan.map(() => PENDING),
-    events: [],
-    ...input,
-  };
-}
 
 /** Decides what an event does to a job. The returned job is the same object when nothing changed. */
 export function decide(job: Job, event: Event, now: number): Decision {
@@ -150,47 +65,6 @@ export function decide(job: Job, event: Event, now: number): Decision {
   if (decision.job === job) return decision;
   const advanced = isSettled(decision.job) ? decision.job : advance(decision.job, now);
   return { job: { ...advanced, version: job.version + 1 }, outcome: decision.outcome };
-}
-
-export function isSettled(job: Job): boolean {
-  return job.endedAt !== null;
-}
-
-/** 0-based position of the step the node is at; `plan.length` when it has ended all of them. */
-export function positionOf(node: Node): number {
-  const open = node.steps.findIndex((step) => step.state === "created" || step.state === "running");
-  return open === -1 ? node.steps.length : open;
-}
-
-export function hasEnded(node: Node): boolean {
-  return positionOf(node) === node.steps.length;
-}
-
-/** When time alone next changes this job, ms; null when it has settled. */
-export function nextDeadline(
-  job: Job,
-  lastContacts: readonly number[],
-  leaseMs: number,
-): number | null {
-  if (isSettled(job)) return null;
-  const leases = job.nodes
-    .filter((node) => isActive(node))
-    .map((node) => (lastContacts[node.rank] ?? node.joinedAt) + leaseMs);
-  return Math.min(job.expiresAt, giveUpWaitingAt(job, leaseMs) ?? Infinity, ...leases);
-}
-
-/**
- * When nobody is working any more and someone is lost, the job waits one more lease for them
- * (design §4), then settles. Null while somebody works, or is still to join.
- */
-function giveUpWaitingAt(job: Job, leaseMs: number): number | null {
-  if (job.nodes.length < job.nodeCount || job.nodes.some(isActive)) return null;
-  const lostAt = job.nodes.flatMap((node) => node.lostAt ?? []);
-  return lostAt.length === 0 ? null : Math.max(...lostAt) + leaseMs;
-}
-
-function isActive(node: Node): boolean {
-  return node.lostAt === null && !hasEnded(node);
 }
 
 function afterTheEnd(job: Job, event: Event): Outcome {
@@ -317,185 +191,4 @@ function lose(job: Job, node: Node, now: number, leaseMs: number): Job {
   const change = { lostAt: now, state: "failed", failedMessage: message, steps } as const;
   const event = { at: now, kind: "lost", rank: node.rank, message } as const;
   return record(changeNode(job, node.rank, change), event);
-}
-
-/** Runs the job forward until nothing more follows from what has happened. */
-function advance(job: Job, now: number): Job {
-  let next = job;
-  for (;;) {
-    const before = next;
-    next = releaseNodeSteps(next, now);
-    next = openBarriers(next, now);
-    next = closeClusterSteps(next, now);
-    if (next === before) break;
-  }
-  next = endNodes(next, now);
-  const done = next.nodes.length === next.nodeCount && next.nodes.every((n) => n.endedAt !== null);
-  return done ? settleByRule(next, now) : next;
-}
-
-/** A single-node benchmark starts as soon as its node gets there: rented time is not spent waiting. */
-function releaseNodeSteps(job: Job, now: number): Job {
-  let next = job;
-  for (const node of job.nodes) {
-    if (node.lostAt !== null) continue;
-    const position = positionOf(node);
-    const plan = job.plan[position];
-    const step = node.steps[position];
-    if (plan === undefined || plan.cluster || step?.state !== "created") continue;
-    next = startStep(next, node.rank, position, now);
-    const message = `node ${node.rank} started ${plan.key}`;
-    next = record(next, { at: now, kind: "step_started", rank: node.rank, message });
-  }
-  return next;
-}
-
-/** A cluster benchmark starts when every node has reached it, and fails when a node it needs is gone. */
-function openBarriers(job: Job, now: number): Job {
-  if (job.nodes.length < job.nodeCount) return job;
-  const position = job.plan.findIndex(
-    (plan, at) => plan.cluster && job.steps[at]?.state === "created",
-  );
-  const plan = job.plan[position];
-  if (plan === undefined) return job;
-  const working = job.nodes.filter(isActive);
-  if (working.length === 0 || working.some((node) => positionOf(node) < position)) return job;
-  const gone = job.nodes.find(
-    (node) => node.lostAt !== null || node.steps[position]?.state === "aborted",
-  );
-  if (gone === undefined) {
-    let open = changeJobStep(job, position, { state: "running", startedAt: now });
-    for (const node of open.nodes) open = startStep(open, node.rank, position, now);
-    const message = `all ${job.nodeCount} nodes started ${plan.key}`;
-    return record(open, { at: now, kind: "step_started", rank: null, message });
-  }
-  const errorMessage = `node ${gone.rank} is missing: ${gone.failedMessage ?? "it has ended"}`;
-  const failure = { state: "failed", startedAt: now, endedAt: now, errorMessage } as const;
-  let failed = changeJobStep(job, position, failure);
-  for (const node of failed.nodes) {
-    if (node.steps[position]?.state === "created") {
-      failed = changeStep(failed, node.rank, position, failure);
-    }
-  }
-  const message = `${plan.key} failed: ${errorMessage}`;
-  return record(failed, { at: now, kind: "step_ended", rank: null, message });
-}
-
-/** A cluster step ends when its last node has; it has failed when one of them did. */
-function closeClusterSteps(job: Job, now: number): Job {
-  let next = job;
-  for (const [position, plan] of job.plan.entries()) {
-    if (job.steps[position]?.state !== "running") continue;
-    const steps = job.nodes.map((node) => node.steps[position] ?? PENDING);
-    if (steps.some((step) => step.state === "created" || step.state === "running")) continue;
-    const failedRank = steps.findIndex((step) => step.state !== "completed");
-    const reason = steps[failedRank]?.errorMessage ?? "it failed";
-    next = changeJobStep(next, position, {
-      state: failedRank === -1 ? "completed" : "failed",
-      endedAt: now,
-      errorMessage: failedRank === -1 ? null : `node ${failedRank}: ${reason}`,
-    });
-    const message = `${plan.key} ended`;
-    next = record(next, { at: now, kind: "step_ended", rank: null, message });
-  }
-  return next;
-}
-
-/** Gives nodes that have just ended their last step their final state. */
-function endNodes(job: Job, now: number): Job {
-  let next = job;
-  for (const node of job.nodes) {
-    if (node.endedAt === null && node.lostAt === null && hasEnded(node))
-      next = endNode(next, node, now);
-  }
-  return next;
-}
-
-function endNode(job: Job, node: Node, now: number): Job {
-  const failure = node.steps.find((step) => step.state !== "completed");
-  const failedMessage = node.failedMessage ?? failure?.errorMessage ?? null;
-  return changeNode(job, node.rank, {
-    state: node.gaveUp ? "failed" : stateOfSteps(node),
-    endedAt: now,
-    failedMessage: failure === undefined ? null : failedMessage,
-  });
-}
-
-function stateOfSteps(node: Node): JobState {
-  if (node.steps.every((step) => step.state === "completed")) return "completed";
-  return hasQuickMark(node) ? "completed_with_warnings" : "failed";
-}
-
-/** quick_mark is always the first step (contract §4). */
-function hasQuickMark(node: Node): boolean {
-  return node.steps[0]?.state === "completed";
-}
-
-function expire(job: Job, now: number): Job {
-  const measured = job.nodes.some(hasQuickMark);
-  return settle(job, measured ? "completed_with_warnings" : "aborted", "the job expired", now);
-}
-
-/** The one rule for every ending that nobody ordered (design §4). */
-function settleByRule(job: Job, now: number): Job {
-  const all = job.nodes.every((node) => node.steps.every((step) => step.state === "completed"));
-  const any = job.nodes.some(hasQuickMark);
-  const state = all ? "completed" : any ? "completed_with_warnings" : "failed";
-  return settle(job, state, "a node was lost", now);
-}
-
-/** Ends everything that is still open, for `reason`, and the job with it. */
-function settle(job: Job, state: JobState, reason: string, now: number): Job {
-  const open: StepState = state === "aborted" ? "aborted" : "failed";
-  const close = (step: Step): Step => {
-    if (step.state === "running") {
-      return { ...step, state: open, endedAt: now, errorMessage: reason };
-    }
-    return step.state === "created" ? { ...step, state: "aborted", errorMessage: reason } : step;
-  };
-  const nodes = job.nodes.map((node): Node => {
-    if (node.endedAt !== null) return node;
-    const steps = node.steps.map(close);
-    const byState = state === "aborted" ? "aborted" : stateOfSteps({ ...node, steps });
-    return {
-      ...node,
-      steps,
-      state: node.lostAt === null ? byState : "failed",
-      failedMessage: node.failedMessage ?? reason,
-      endedAt: now,
-    };
-  });
-  const steps = job.steps.map((step) => (step.state === "running" ? close(step) : step));
-  const settled = { ...job, nodes, steps, state, endedAt: now };
-  return record(settled, { at: now, kind: "settled", rank: null, message: `job ${state}` });
-}
-
-function startStep(job: Job, rank: number, position: number, now: number): Job {
-  const started = changeStep(job, rank, position, { state: "running", startedAt: now });
-  const node = started.nodes[rank];
-  return node?.startedAt === null ? changeNode(started, rank, { startedAt: now }) : started;
-}
-
-function changeStep(job: Job, rank: number, position: number, change: Partial<Step>): Job {
-  const node = job.nodes[rank];
-  if (node === undefined) return job;
-  const steps = node.steps.map((step, at) => (at === position ? { ...step, ...change } : step));
-  return changeNode(job, rank, { steps });
-}
-
-function changeNode(job: Job, rank: number, change: Partial<Node>): Job {
-  const nodes = job.nodes.map((node) => (node.rank === rank ? { ...node, ...change } : node));
-  return { ...job, nodes };
-}
-
-function changeJobStep(job: Job, position: number, change: Partial<Step>): Job {
-  return {
-    ...job,
-    steps: job.steps.map((step, at) => (at === position ? { ...step, ...change } : step)),
-  };
-}
-
-function record(job: Job, event: JobEvent): Job {
-  const limit = event.kind === "settled" ? MAX_EVENTS : MAX_EVENTS - 1;
-  return job.events.length >= limit ? job : { ...job, events: [...job.events, event] };
 }

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { isClusterStep } from "../benchmarks/sequence.ts";
 import { toTimestamp } from "../lib/clock.ts";
 import { taskIdOf } from "../lib/ids.ts";
-import { hasEnded, isSettled, type Job, type Node, positionOf } from "./lifecycle.ts";
+import { hasEnded, isSettled, type Job, type Node, positionOf } from "./model.ts";
 import { toTaskRecord } from "./projection.ts";
 import type { Contact, JobIdentity } from "./storage.ts";
 import { type TaskWire, toTaskWire } from "./task-wire.ts";

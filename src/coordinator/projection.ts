@@ -1,42 +1,83 @@
-import type { JsonObject } from "../benchmarks/benchmark.ts";
 import { benchmarkOf } from "../benchmarks/catalogue.ts";
 import { taskIdOf } from "../lib/ids.ts";
-import type { Job, Node } from "./lifecycle.ts";
-import type { JobRecord, TaskRecord } from "./records.ts";
-import type { Contact, JobIdentity } from "./storage.ts";
+import type { ContactBook } from "./contact-book.ts";
+import type { Node } from "./model.ts";
+import type { JobRecord, ResultRecord, TaskRecord } from "./records.ts";
+import type { Contact, CoordinatorStorage, JobIdentity, Live } from "./storage.ts";
 
-/** The job's row. `summaryOf` gives the summary of a position as JSON, or null while there is none. */
-export function toJobRecord(job: Job, summaryOf: (position: number) => string | null): JobRecord {
-  return {
-    version: job.version,
-    state: job.state,
-    currentNodes: job.nodes.length,
-    startedAt: job.startedAt,
-    endedAt: job.endedAt,
-    steps: job.steps.map((step, position) => ({ ...step, summary: summaryOf(position) })),
-    events: job.events,
-  };
+/** Rows of one job, as D1 holds them and as the detail of a live job reads them. */
+export interface JobRecords {
+  job: JobRecord;
+  tasks: TaskRecord[];
+  results: ResultRecord[];
 }
 
-/**
- * The benchmark's figures over the nodes: of a node benchmark over those that have ended it, of a
- * cluster benchmark once the step has ended.
- */
-export function summarizeStep(
-  identity: JobIdentity,
-  job: Job,
-  position: number,
-  digests: readonly { rank: number; digest: JsonObject }[],
-): string | null {
-  const benchmark = benchmarkOf(identity.sequence[position]?.benchmark_id ?? "");
-  if (benchmark.kind === "cluster" && job.steps[position]?.endedAt === null) return null;
-  const nodes = digests.map(({ rank, digest }) => ({
-    rank,
-    digest,
-    gpuCount: job.nodes[rank]?.machine.gpuCount ?? null,
-  }));
-  const summary = benchmark.summarize(nodes, job.nodeCount);
-  return summary === null ? null : JSON.stringify(summary);
+/** Turns what a coordinator knows into the rows of its projection. */
+export class Projection {
+  readonly #storage: CoordinatorStorage;
+  readonly #contacts: ContactBook;
+  /** Summaries of ended cluster steps: they are final, and costly for 256 nodes. */
+  readonly #finalSummaries = new Map<number, string | null>();
+
+  constructor(storage: CoordinatorStorage, contacts: ContactBook) {
+    this.#storage = storage;
+    this.#contacts = contacts;
+  }
+
+  /** Everything that has changed since a version of the job; all of it since -1. */
+  since(live: Live, version: number): JobRecords {
+    const { jobId } = live.identity;
+    const versions = this.#storage.nodeVersions();
+    return {
+      job: this.job(live),
+      tasks: live.job.nodes.flatMap((node) => {
+        const changedAt = versions[node.rank] ?? 0;
+        if (changedAt <= version) return [];
+        return [toTaskRecord(live.identity, node, this.#contacts.of(node.rank), changedAt)];
+      }),
+      results: this.#storage
+        .results(version)
+        .map(({ rank, ...result }) => ({ taskId: taskIdOf(jobId, rank), ...result })),
+    };
+  }
+
+  job(live: Live): JobRecord {
+    const { job } = live;
+    return {
+      version: job.version,
+      state: job.state,
+      currentNodes: job.nodes.length,
+      startedAt: job.startedAt,
+      endedAt: job.endedAt,
+      steps: job.steps.map((step, position) => ({
+        ...step,
+        summary: this.#summary(live, position),
+      })),
+      events: job.events,
+    };
+  }
+
+  /**
+   * The benchmark's figures over the nodes, as JSON: of a node benchmark over those that have ended
+   * it, of a cluster benchmark once the step has ended. Null while there are none.
+   */
+  #summary(live: Live, position: number): string | null {
+    const known = this.#finalSummaries.get(position);
+    if (known !== undefined) return known;
+    const { job, identity } = live;
+    const benchmark = benchmarkOf(identity.sequence[position]?.benchmark_id ?? "");
+    const hasEnded = job.steps[position]?.endedAt !== null;
+    if (benchmark.kind === "cluster" && !hasEnded) return null;
+    const nodes = this.#storage.digests(position).map(({ rank, digest }) => ({
+      rank,
+      digest,
+      gpuCount: job.nodes[rank]?.machine.gpuCount ?? null,
+    }));
+    const summary = benchmark.summarize(nodes, job.nodeCount);
+    const text = summary === null ? null : JSON.stringify(summary);
+    if (hasEnded) this.#finalSummaries.set(position, text);
+    return text;
+  }
 }
 
 export function toTaskRecord(

@@ -1,6 +1,8 @@
 import type { ErrorDetail } from "../http/errors.ts";
-import type { Machine } from "./lifecycle.ts";
-import type { JobRecord, ResultRecord, TaskRecord } from "./records.ts";
+import type { Said } from "./contact-book.ts";
+import type { Machine } from "./model.ts";
+import type { JobRecords } from "./projection.ts";
+import type { JobRecord } from "./records.ts";
 
 /** Expected outcomes cross the RPC as values, never as exceptions (design §3.6). */
 export type Refusal =
@@ -48,18 +50,12 @@ export interface ResultReply {
 }
 
 /** The live truth of a job, for its owner. */
-export interface LiveDetail {
+export interface LiveDetail extends JobRecords {
   ok: true;
-  job: JobRecord;
-  tasks: TaskRecord[];
-  results: ResultRecord[];
 }
 
 /** What a node says while it works. */
-export interface TaskUpdate {
-  /** Of the running step, 0 to 1. */
-  progress?: number;
-  message?: string;
+export interface TaskUpdate extends Said {
   /** Why it will do no more. */
   giveUp?: string;
 }

@@ -1,4 +1,4 @@
-import type { JobEvent, JobState, Step } from "./lifecycle.ts";
+import type { JobEvent, JobState, Step } from "./model.ts";
 
 /**
  * What a coordinator tells the rest of the house: the rows of its projection in D1, which are also

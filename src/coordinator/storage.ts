@@ -1,6 +1,6 @@
 import type { JsonObject } from "../benchmarks/benchmark.ts";
 import type { SequenceStep } from "../benchmarks/sequence.ts";
-import type { Job, JobEvent, Node } from "./lifecycle.ts";
+import type { Job, JobEvent, Node } from "./model.ts";
 
 /** What the object needs to know of its job that never changes. Read from D1 when it takes the job over. */
 export interface JobIdentity {
@@ -29,11 +29,10 @@ export interface StoredResult {
   version: number;
 }
 
-/** Everything the object holds in memory while it lives. */
-export interface Snapshot {
-  identity: JobIdentity;
+/** A job in the object's memory; `job` and `flushedVersion` follow what is on disk. */
+export interface Live {
+  readonly identity: JobIdentity;
   job: Job;
-  contacts: Contact[];
   /** The job's version that D1 has acknowledged; behind `job.version` while a flush is pending. */
   flushedVersion: number;
 }
@@ -74,7 +73,7 @@ export class CoordinatorStorage {
     this.#sql.exec("INSERT INTO schema_version (version) VALUES (?)", MIGRATIONS.length);
   }
 
-  load(): Snapshot | null {
+  load(): Live | null {
     const row = this.#sql
       .exec<{ identity: string; body: string; flushed_version: number }>("SELECT * FROM job")
       .toArray()[0];
@@ -87,26 +86,20 @@ export class CoordinatorStorage {
       .exec<{ body: string }>("SELECT body FROM event ORDER BY seq")
       .toArray()
       .map(({ body }): JobEvent => JSON.parse(body));
-    const contacts = this.#sql
-      .exec<{ at: number; progress: number; message: string | null }>(
-        "SELECT at, progress, message FROM contact ORDER BY rank",
-      )
-      .toArray();
     const body: Omit<Job, "nodes" | "events"> = JSON.parse(row.body);
     return {
       identity: JSON.parse(row.identity),
       job: { ...body, nodes, events },
-      contacts,
       flushedVersion: row.flushed_version,
     };
   }
 
-  create(snapshot: Snapshot): void {
+  create(live: Live): void {
     this.#sql.exec(
       "INSERT INTO job (id, identity, body, flushed_version) VALUES (1, ?, ?, ?)",
-      JSON.stringify(snapshot.identity),
-      JSON.stringify(bodyOf(snapshot.job)),
-      snapshot.flushedVersion,
+      JSON.stringify(live.identity),
+      JSON.stringify(bodyOf(live.job)),
+      live.flushedVersion,
     );
   }
 
@@ -126,6 +119,15 @@ export class CoordinatorStorage {
       const seq = before.events.length + offset;
       this.#sql.exec("INSERT INTO event (seq, body) VALUES (?, ?)", seq, JSON.stringify(event));
     }
+  }
+
+  /** By rank. */
+  contacts(): Contact[] {
+    return this.#sql
+      .exec<{ at: number; progress: number; message: string | null }>(
+        "SELECT at, progress, message FROM contact ORDER BY rank",
+      )
+      .toArray();
   }
 
   saveContact(rank: number, contact: Contact): void {
@@ -170,13 +172,12 @@ export class CoordinatorStorage {
       .map(({ rank, digest }) => ({ rank, digest: JSON.parse(digest) }));
   }
 
-  /** Results with figures, oldest slot first; those of one task, those newer than a version, or all. */
-  results(filter: { newerThan?: number; position?: number } = {}) {
+  /** Results with figures that were stored after a version of the job, by rank and position. */
+  results(newerThan: number): { rank: number; position: number; results: string }[] {
     return this.#sql
       .exec<{ rank: number; position: number; results: string }>(
-        "SELECT rank, position, results FROM result WHERE results IS NOT NULL AND version > ? AND (?2 IS NULL OR position = ?2) ORDER BY rank, position",
-        filter.newerThan ?? -1,
-        filter.position ?? null,
+        "SELECT rank, position, results FROM result WHERE results IS NOT NULL AND version > ? ORDER BY rank, position",
+        newerThan,
       )
       .toArray();
   }

@@ -2,6 +2,7 @@ import { and, eq, isNull, lt, sql } from "drizzle-orm";
 import type { BatchItem } from "drizzle-orm/batch";
 import type { Database } from "../db/client.ts";
 import { jobs, taskResults, tasks } from "../db/schema.ts";
+import type { JobRecords } from "./projection.ts";
 import type { JobRecord, ResultRecord, TaskRecord } from "./records.ts";
 
 export type JobRow = typeof jobs.$inferSelect;
@@ -34,11 +35,8 @@ export async function takeOver(
 }
 
 /** One flush: what changed since the last one that D1 acknowledged. */
-export interface Changes {
+export interface Changes extends JobRecords {
   jobId: number;
-  job: JobRecord;
-  tasks: TaskRecord[];
-  results: ResultRecord[];
 }
 
 /**

@@ -1,7 +1,7 @@
 import { benchmarkOf } from "../benchmarks/catalogue.ts";
 import { allMeasurements, clusterNetwork } from "../benchmarks/cluster-network.ts";
 import { resultKeys, type SequenceStep } from "../benchmarks/sequence.ts";
-import type { Step } from "../coordinator/lifecycle.ts";
+import type { Step } from "../coordinator/model.ts";
 import type { JobRecord, ResultRecord, StepRecord, TaskRecord } from "../coordinator/records.ts";
 import { toTaskWire } from "../coordinator/task-wire.ts";
 import { rawJson } from "../http/raw-json.ts";

@@ -1,5 +1,5 @@
 /** What each request costs: exact counts of D1 round trips, object hops and rows written (design §7). */
-import { runInDurableObject } from "cloudflare:test";
+import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, test, vi } from "vitest";
 import { generateJobName } from "../../src/jobs/names.ts";
@@ -167,6 +167,8 @@ describe("what a poll costs the object", () => {
       clock.mockReturnValue(start + 61_000);
       expect(await written(idle), "one row, of the lease").toEqual([["contact", 1]]);
       expect(await written(idle)).toEqual([]);
+      await evictDurableObject(stub);
+      expect(await written(idle), "nor after the object has slept").toEqual([]);
     } finally {
       clock.mockRestore();
     }
@@ -189,16 +191,15 @@ async function rowsWritten(
 }
 
 function contents(stub: ReturnType<typeof coordinatorOf>): Promise<Map<string, string[]>> {
-  return runInDurableObject(stub, (_instance, { storage }) => {
+  return runInDurableObject(stub, async (_instance, { storage }) => {
     const tables = ["job", "node", "contact", "result", "event"];
-    return new Map(
-      tables.map((table) => [
-        table,
-        storage.sql
-          .exec(`SELECT * FROM ${table}`)
-          .toArray()
-          .map((row) => JSON.stringify(row)),
-      ]),
-    );
+    const rows = tables.map((table): [string, string[]] => [
+      table,
+      storage.sql
+        .exec(`SELECT * FROM ${table}`)
+        .toArray()
+        .map((row) => JSON.stringify(row)),
+    ]);
+    return new Map([...rows, ["alarm", [String(await storage.getAlarm())]]]);
   });
 }

@@ -1,10 +1,8 @@
 /** The life of a job as a pure function: its promises over random sequences of events, then each rule. */
 import fc from "fast-check";
 import { describe, test } from "vitest";
+import { type Decision, decide, type Event } from "../../src/coordinator/lifecycle.ts";
 import {
-  type Decision,
-  decide,
-  type Event,
   hasEnded,
   isSettled,
   type Job,
@@ -13,7 +11,7 @@ import {
   newJob,
   nextDeadline,
   type StepPlan,
-} from "../../src/coordinator/lifecycle.ts";
+} from "../../src/coordinator/model.ts";
 
 const LEASE_MS = 150_000;
 const EXPIRES_AT = 24 * 3_600_000;

@@ -1,0 +1,77 @@
+import { createMeter, openDatabase } from "../db/client.ts";
+import { type Clock, MINUTE_MS, SECOND_MS } from "../lib/clock.ts";
+import { backoffMs, withTimeout } from "../lib/retry.ts";
+import type { Projection } from "./projection.ts";
+import type { CoordinatorStorage, Live } from "./storage.ts";
+import { writeProjection } from "./store.ts";
+
+/** A flush that takes longer is given up and done again from the alarm. */
+const TIMEOUT_MS = 20 * SECOND_MS;
+const BACKOFF = { baseMs: 2 * SECOND_MS, capMs: 5 * MINUTE_MS };
+/** The alarm stands this far ahead while the first flush after a change is on its way. */
+const SAFETY_MS = 15 * SECOND_MS;
+
+/**
+ * Brings D1 up to date with the object: one flush at a time, again while there is news. It never
+ * throws: what fails is left to the alarm, which stands at `retryAt` until D1 has acknowledged all.
+ */
+export class Flusher {
+  readonly #d1: D1Database;
+  readonly #storage: CoordinatorStorage;
+  readonly #projection: Projection;
+  readonly #clock: Clock;
+  #running: Promise<void> | null = null;
+  #failures = 0;
+
+  constructor(options: {
+    d1: D1Database;
+    storage: CoordinatorStorage;
+    projection: Projection;
+    clock: Clock;
+  }) {
+    this.#d1 = options.d1;
+    this.#storage = options.storage;
+    this.#projection = options.projection;
+    this.#clock = options.clock;
+  }
+
+  flush(live: Live): Promise<void> {
+    this.#running ??= this.#flushUntilCurrent(live).finally(() => {
+      this.#running = null;
+    });
+    return this.#running;
+  }
+
+  /** Whether D1 does not know everything yet. */
+  isBehind(live: Live): boolean {
+    return live.flushedVersion < live.job.version;
+  }
+
+  /** When to flush next if the flush under way does not succeed, ms; null when D1 knows everything. */
+  retryAt(live: Live): number | null {
+    if (!this.isBehind(live)) return null;
+    const delayMs =
+      this.#failures === 0 ? SAFETY_MS : BACKOFF.baseMs + backoffMs(this.#failures, BACKOFF);
+    return this.#clock.now() + delayMs;
+  }
+
+  async #flushUntilCurrent(live: Live): Promise<void> {
+    try {
+      while (this.isBehind(live)) {
+        const target = live.job.version;
+        const changes = this.#projection.since(live, live.flushedVersion);
+        const db = openDatabase(this.#d1, createMeter());
+        const { jobId } = live.identity;
+        const write = writeProjection(db, { jobId, ...changes }, this.#clock.now());
+        await withTimeout(write, TIMEOUT_MS, "flush");
+        live.flushedVersion = target;
+        this.#storage.setFlushedVersion(target);
+        this.#failures = 0;
+      }
+    } catch (error) {
+      this.#failures++;
+      const { jobId } = live.identity;
+      console.warn(JSON.stringify({ level: "warn", job: jobId, flush: String(error) }));
+    }
+  }
+}
