@@ -3,7 +3,7 @@ import { createServer } from "node:net";
 import { createFirstAdmin } from "./first-admin.ts";
 import { runWrangler, spawnWrangler } from "./project.ts";
 import { ensureSecrets, type Secrets } from "./secrets.ts";
-import { lockState } from "./state-lock.ts";
+import { lockState, type StateLock } from "./state-lock.ts";
 
 /** From a cold start on a slow machine; what takes longer is broken. */
 const READY_TIMEOUT_MS = 120_000;
@@ -37,7 +37,7 @@ export async function startServer(
   options: ServerOptions,
   abort: AbortSignal,
 ): Promise<RunningServer> {
-  const unlock = lockState(options.state);
+  const lock = lockState(options.state);
   try {
     await assertPortIsFree(options.port, options.ip);
     const secrets = ensureSecrets(options.secretsFile);
@@ -45,9 +45,9 @@ export async function startServer(
     await prepareDatabase(options.state);
     await createFirstAdmin({ remote: false, state: options.state }, { email, password });
     abort.throwIfAborted();
-    return await serve(options, secrets, unlock, abort);
+    return await serve(options, secrets, lock, abort);
   } catch (error) {
-    unlock();
+    lock.release();
     throw error;
   }
 }
@@ -61,7 +61,7 @@ async function prepareDatabase(state: string): Promise<void> {
 async function serve(
   options: ServerOptions,
   secrets: Secrets,
-  unlock: () => void,
+  lock: StateLock,
   abort: AbortSignal,
 ): Promise<RunningServer> {
   const { port, ip, state, secretsFile, onOutput } = options;
@@ -82,7 +82,9 @@ async function serve(
     output = (output + text).slice(-20_000);
     onOutput(text);
   });
-  const ended = child.exitCode.then(() => unlock());
+  // Killed without warning, the server lives a moment longer than this process.
+  if (child.pid !== undefined) lock.alsoHeldBy(child.pid);
+  const ended = child.exitCode.then(() => lock.release());
 
   const url = `http://${ip.includes(":") ? `[${ip}]` : ip === "0.0.0.0" ? "127.0.0.1" : ip}:${port}`;
   const deadline = Date.now() + READY_TIMEOUT_MS;

@@ -17,6 +17,7 @@ export function stopSignal(): { signal: AbortSignal; exitCode: () => number } {
   process.on("SIGTERM", () => stop(143));
   process.on("SIGHUP", () => stop(129));
   if (process.env.npm_lifecycle_event !== undefined) {
+    // npm itself: package.json starts scripts with `exec`, so that no shell stands between.
     const parent = process.ppid;
     setInterval(() => {
       if (process.ppid !== parent) stop(143);

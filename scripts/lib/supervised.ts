@@ -7,6 +7,8 @@ const STOP_TIMEOUT_MS = 10_000;
 
 /** A command with everything it starts. It ends with this process, however this process ends. */
 export interface Supervised {
+  /** Of the supervisor, which outlives the command; undefined when it could not be started. */
+  pid: number | undefined;
   exitCode: Promise<number>;
   /** Whether it has ended. */
   hasEnded(): boolean;
@@ -42,6 +44,7 @@ export function spawnSupervised(
     }
   };
   return {
+    pid: child.pid,
     exitCode,
     hasEnded: () => ended,
     onOutput(listener) {

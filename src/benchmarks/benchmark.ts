@@ -11,6 +11,7 @@ export interface ResultContext {
   /** Rank of the node that sent the result. */
   rank: number;
   nodeCount: number;
+  state: "completed" | "failed";
 }
 
 /** What a summary sees of one node: the digest of its result and how many GPUs it joined with. */
@@ -50,6 +51,8 @@ export interface Benchmark {
   digest(result: JsonObject): JsonObject;
   /** The figures of the whole job, or null when no node has measured anything. */
   summarize(nodes: readonly NodeDigest[], nodeCount: number): JsonObject | null;
+  /** For cluster benchmarks: the summary with what each node sent, for `/results`; results by rank. */
+  withDetails(summary: JsonObject, results: readonly JsonObject[]): JsonObject;
   /** For cluster benchmarks: which fields of the summary the job's detail shows (the page shows four). */
   detailFields: readonly string[];
   /** Display names and units of what is in results and summary. */

@@ -1,5 +1,5 @@
 import { z } from "@hono/zod-openapi";
-import type { Benchmark, NodeDigest } from "./benchmark.ts";
+import type { Benchmark, JsonObject } from "./benchmark.ts";
 
 const rank = z.int().min(0).max(255);
 
@@ -16,8 +16,9 @@ const failed = z.looseObject({
 });
 
 /** One directed link: what was measured, or why nothing was. */
-export const linkMeasurement = z.union([measured, failed]).openapi("LinkMeasurement");
+const linkMeasurement = z.union([measured, failed]);
 type LinkMeasurement = z.infer<typeof linkMeasurement>;
+type GoodLink = z.infer<typeof measured>;
 
 const config = z.strictObject({
   duration_seconds: z.number().min(0.5).max(30).optional().openapi({
@@ -36,9 +37,10 @@ export const clusterNetwork: Benchmark = {
   minNodes: 2,
   config,
   result,
-  checkResult(value, { rank: own, nodeCount }) {
+  checkResult(value, { rank: own, nodeCount, state }) {
+    const links = measurementsOf(value);
     const targets = new Set<number>();
-    for (const [index, link] of measurementsOf(value).entries()) {
+    for (const [index, link] of links.entries()) {
       const field = `measurements.${index}`;
       if (link.source_rank !== own) {
         return {
@@ -55,14 +57,18 @@ export const clusterNetwork: Benchmark = {
       }
       targets.add(link.target_rank);
     }
+    if (state === "completed" && links.length !== nodeCount - 1) {
+      const message = `must have one entry for each other node, ${nodeCount - 1} in all`;
+      return { field: "measurements", message };
+    }
     return null;
   },
-  digest: (value) => ({ measurements: measurementsOf(value) }),
+  digest: (value) => ({ measurements: measurementsOf(value).map(withoutExtras) }),
   summarize(nodes, nodeCount) {
-    const links = allMeasurements(nodes);
+    const links = nodes.flatMap((node) => measurementsOf(node.digest));
     if (links.length === 0) return null;
     // A link with an error was tested, but says nothing about bandwidth (design §5).
-    const good = links.filter((link): link is z.infer<typeof measured> => !("error" in link));
+    const good = links.filter(isGood);
     const bandwidths = good.map((link) => link.bandwidth_gbps);
     return {
       avg_bandwidth_gbps: mean(bandwidths),
@@ -72,6 +78,7 @@ export const clusterNetwork: Benchmark = {
       node_count: nodeCount,
     };
   },
+  withDetails: (summary, nodes) => ({ ...summary, measurements: allMeasurements(nodes) }),
   detailFields: ["avg_bandwidth_gbps", "avg_latency", "min_bandwidth_gbps", "total_links_tested"],
   fields: {
     avg_bandwidth_gbps: { display_name: "Average bandwidth", unit: "Gbit/s" },
@@ -86,13 +93,26 @@ export const clusterNetwork: Benchmark = {
 };
 
 /** The measurements of all nodes, by source and target rank. */
-export function allMeasurements(nodes: readonly NodeDigest[]): LinkMeasurement[] {
+function allMeasurements(nodes: readonly JsonObject[]): LinkMeasurement[] {
   return nodes
-    .flatMap((node) => measurementsOf(node.digest))
+    .flatMap(measurementsOf)
     .sort((a, b) => a.source_rank - b.source_rank || a.target_rank - b.target_rank);
 }
 
-function measurementsOf(value: { [key: string]: unknown }): LinkMeasurement[] {
+/** A link that says why it failed is no measurement, whatever figures stand beside the reason. */
+function isGood(link: LinkMeasurement): link is GoodLink {
+  return typeof link.error !== "string";
+}
+
+/** What the summary needs: agents may add fields of their own, and those can be large. */
+function withoutExtras(link: LinkMeasurement): LinkMeasurement {
+  const { source_rank, target_rank } = link;
+  if (!isGood(link)) return { source_rank, target_rank, error: String(link.error) };
+  const { bandwidth_gbps, latency_ms } = link;
+  return { source_rank, target_rank, bandwidth_gbps, latency_ms };
+}
+
+function measurementsOf(value: JsonObject): LinkMeasurement[] {
   // The value has passed the `result` schema, here or before it was stored.
   return value.measurements as LinkMeasurement[];
 }

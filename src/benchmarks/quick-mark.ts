@@ -52,12 +52,12 @@ function perWatt(name: string): Metric {
 const MIN_LOADED_WATTS_PER_GPU = 20;
 
 /** Names that older agents send in the aggregate → the names used here. */
-const OLDER_NAMES: Readonly<Record<string, string>> = {
-  total_bf16_tflops: "bf16_tflops",
-  total_fp16_tflops: "fp16_tflops",
-  total_fp32_tflops: "fp32_tflops",
-  avg_temperature: "temperature_centigrade",
-};
+const OLDER_NAMES = new Map([
+  ["total_bf16_tflops", "bf16_tflops"],
+  ["total_fp16_tflops", "fp16_tflops"],
+  ["total_fp32_tflops", "fp32_tflops"],
+  ["avg_temperature", "temperature_centigrade"],
+]);
 
 const gpuPair = z.looseObject({
   connection_type: z.string().max(64).nullish(),
@@ -67,20 +67,23 @@ const gpuPair = z.looseObject({
 const gpuName = z.union([z.int().min(0).max(1023), z.string().min(1).max(64)]);
 
 /** Both forms in use: a map by `gpu0_to_gpu1`, and the older array of pairs, which is read as the map. */
-const gpuBandwidthMatrix = z.union([
-  z.record(z.string().max(160), gpuPair),
-  z
-    .array(gpuPair.extend({ source_gpu: gpuName, target_gpu: gpuName }))
-    .max(65_536)
-    .transform((pairs) =>
-      Object.fromEntries(
-        pairs.map(({ source_gpu, target_gpu, ...pair }) => [
-          `${gpuLabel(source_gpu)}_to_${gpuLabel(target_gpu)}`,
-          pair,
-        ]),
+const gpuBandwidthMatrix = z.union(
+  [
+    z.record(z.string().max(160), gpuPair),
+    z
+      .array(gpuPair.extend({ source_gpu: gpuName, target_gpu: gpuName }))
+      .max(65_536)
+      .transform((pairs) =>
+        Object.fromEntries(
+          pairs.map(({ source_gpu, target_gpu, ...pair }) => [
+            `${gpuLabel(source_gpu)}_to_${gpuLabel(target_gpu)}`,
+            pair,
+          ]),
+        ),
       ),
-    ),
-]);
+  ],
+  "must be a map such as gpu0_to_gpu1, or a list of GPU pairs",
+);
 
 function gpuLabel(gpu: number | string): string {
   return typeof gpu === "number" || /^[0-9]+$/.test(gpu) ? `gpu${gpu}` : gpu;
@@ -115,8 +118,10 @@ function readOlderForms(value: unknown): unknown {
   if (!isObject(figures)) return value;
   const renamed = Object.fromEntries(
     Object.entries(figures).map(([name, figure]) => {
-      const current = OLDER_NAMES[name];
-      return current === undefined || current in figures ? [name, figure] : [current, figure];
+      const current = OLDER_NAMES.get(name);
+      return current === undefined || Object.hasOwn(figures, current)
+        ? [name, figure]
+        : [current, figure];
     }),
   );
   return { ...value, aggregate_results: renamed };
@@ -162,6 +167,7 @@ export const quickMark: Benchmark = {
     };
   },
   detailFields: [],
+  withDetails: (summary) => summary,
   fields: {
     ...Object.fromEntries(
       Object.entries(METRICS).map(([name, { display_name, unit }]) => [

@@ -1,4 +1,5 @@
 import type { z } from "@hono/zod-openapi";
+import { canonicalJson } from "../lib/json.ts";
 import type { JsonObject } from "./benchmark.ts";
 import { benchmarkOf, findBenchmark } from "./catalogue.ts";
 import { quickMark } from "./quick-mark.ts";
@@ -38,7 +39,7 @@ export function planSequence(
       benchmark_id: benchmark.id,
       config: Object.keys(parsed.data).length === 0 ? null : parsed.data,
     };
-    const identity = canonical(step);
+    const identity = canonicalJson(step);
     if (seen.has(identity)) {
       return { ok: false, fault: { kind: "duplicate", index, benchmarkId: benchmark.id } };
     }
@@ -56,15 +57,6 @@ export function planSequence(
     ...steps.filter((step) => !isQuickMark(step)),
   ];
   return { ok: true, sequence };
-}
-
-/** JSON with sorted keys: equal configs have equal texts, in whatever order their keys were sent. */
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_key, inner: unknown) =>
-    typeof inner === "object" && inner !== null && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : inner,
-  );
 }
 
 /**

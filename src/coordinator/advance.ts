@@ -10,6 +10,7 @@ import {
   hasQuickMark,
   isActive,
   type Job,
+  type JobEvent,
   type JobState,
   type Node,
   PENDING,
@@ -158,7 +159,12 @@ export function settle(job: Job, state: JobState, reason: string, now: number): 
   });
   const steps = job.steps.map((step) => (step.state === "running" ? close(step) : step));
   const settled = { ...job, nodes, steps, state, endedAt: now };
-  return record(settled, { at: now, kind: "settled", rank: null, message: `job ${state}` });
+  return record(settled, settledEvent(state, now));
+}
+
+/** The last event of every job, whoever settles it. */
+export function settledEvent(state: JobState, now: number): JobEvent {
+  return { at: now, kind: "settled", rank: null, message: `job ${state}` };
 }
 
 function startStep(job: Job, rank: number, position: number, now: number): Job {

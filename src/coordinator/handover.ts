@@ -31,7 +31,8 @@ export function toLive(row: JobRow, owned: boolean): Live {
 }
 
 /** How a job ended that D1 settled or deleted before any node came. */
-function endOf(row: JobRow): Pick<Job, "state" | "endedAt"> {
+function endOf(row: JobRow): Pick<Job, "state" | "endedAt" | "events"> {
   const state = row.deletedAt === null ? (row.state as Job["state"]) : "aborted"; // written from Job["state"]
-  return { state, endedAt: row.endedAt ?? row.deletedAt ?? row.expiresAt };
+  const endedAt = row.endedAt ?? row.deletedAt ?? row.expiresAt;
+  return { state, endedAt, events: JSON.parse(row.events) };
 }

@@ -10,7 +10,7 @@ import { Flusher } from "./flusher.ts";
 import { toLive } from "./handover.ts";
 import { JoinLimiter } from "./join-limiter.ts";
 import { decide, type Event, type Outcome } from "./lifecycle.ts";
-import { isSettled, type Machine, type Node, nextDeadline } from "./model.ts";
+import { hasEnded, isSettled, type Machine, type Node, nextDeadline } from "./model.ts";
 import { etagOf, type NodeView, toNodeView } from "./node-view.ts";
 import { Projection } from "./projection.ts";
 import type {
@@ -78,7 +78,7 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     if (node) this.#touch(live, node.rank);
     const view = this.#view(live, node?.rank ?? null);
     const etag = etagOf(view);
-    const unchanged = known?.split(",").some((tag) => weak(tag) === weak(etag)) ?? false;
+    const unchanged = known?.split(",").some((tag) => isMatch(tag.trim(), etag)) ?? false;
     return {
       ok: true,
       etag,
@@ -234,12 +234,12 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     input: ResultInput,
   ): Outcome | Refusal {
     const { rank } = node;
-    const context = { rank, nodeCount: live.job.nodeCount };
+    const context = { rank, nodeCount: live.job.nodeCount, state: input.state };
     const checked = readResults(benchmarkOf(step.benchmark_id), input.results, context);
-    if (!checked.ok) return { reason: "result_invalid", ...checked };
+    if (!checked.ok) return checked;
     const { read } = checked;
     if (read !== null && this.#storage.resultBytes() + read.bytes > MAX_RESULT_BYTES) {
-      return { ok: false, reason: "too_large" };
+      return { ok: false, reason: "job_too_large" };
     }
     const { state, startedAt, endedAt, errorMessage, hash } = input;
     const ended = { rank, position, state, startedAt, endedAt, errorMessage };
@@ -254,8 +254,10 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
   /** A sign of life, and what the node says with it. One that was lost lives again. */
   #touch(live: Live, rank: number, said: Said = {}): void {
     if (isSettled(live.job)) return;
-    this.#contacts.touch(rank, said, this.#clock.now());
-    if (live.job.nodes[rank]?.lostAt !== null) this.#apply(live, { type: "contact", rank });
+    const node = live.job.nodes[rank];
+    // A node that has ended its steps may still be heard, but has nothing more to say of them.
+    this.#contacts.touch(rank, node && !hasEnded(node) ? said : {}, this.#clock.now());
+    if (node?.lostAt !== null) this.#apply(live, { type: "contact", rank });
   }
 
   /** Sets the alarm to the earliest deadline. An alarm that stands earlier is left: it re-arms when it fires. */
@@ -304,8 +306,9 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
 }
 
 /** If-None-Match compares weakly (RFC 9110 §13.1.2). */
-function weak(tag: string): string {
-  return tag.trim().replace(/^W\//, "");
+function isMatch(tag: string, etag: string): boolean {
+  const weak = (validator: string) => validator.replace(/^W\//, "");
+  return tag === "*" || weak(tag) === weak(etag);
 }
 
 function refusal(outcome: Outcome): Refusal {

@@ -11,7 +11,7 @@ export type Refusal =
   | { ok: false; reason: "gone" | "ended" | "full" | "not_abortable" | "task_unknown" }
   | { ok: false; reason: "too_many_joins"; retryAfterSeconds: number }
   | { ok: false; reason: "position_invalid"; positions: number }
-  | { ok: false; reason: "not_ready" | "slot_taken" | "too_large" }
+  | { ok: false; reason: "not_ready" | "slot_taken" | "result_too_large" | "job_too_large" }
   | { ok: false; reason: "result_invalid"; details: ErrorDetail[] };
 
 /** A reply for a node: its view, or only the validator when the caller has that view already. */

@@ -2,6 +2,7 @@ import { and, eq, isNull, lt, sql } from "drizzle-orm";
 import type { BatchItem } from "drizzle-orm/batch";
 import type { Database } from "../db/client.ts";
 import { jobs, taskResults, tasks } from "../db/schema.ts";
+import { utf8Length } from "../lib/json.ts";
 import type { JobRecords } from "./projection.ts";
 import type { JobRecord, ResultRecord, TaskRecord } from "./records.ts";
 
@@ -46,11 +47,11 @@ export interface Changes extends JobRecords {
 export async function writeProjection(db: Database, changes: Changes, now: number): Promise<void> {
   const writes = [
     ...changes.results.map((result) => ({
-      bytes: result.results.length,
+      bytes: utf8Length(result.results),
       statement: insertResult(db, result),
     })),
     ...changes.tasks.map((task) => ({
-      bytes: (task.inventory?.length ?? 0) + JSON.stringify(task.steps).length + 500,
+      bytes: utf8Length(task.inventory ?? "") + utf8Length(JSON.stringify(task.steps)) + 500,
       statement: upsertTask(db, task),
     })),
     { bytes: 0, statement: updateJob(db, changes.jobId, changes.job, now) },

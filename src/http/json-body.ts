@@ -1,5 +1,5 @@
 import { createMiddleware } from "hono/factory";
-import type { RequestEnv } from "./context.ts";
+import type { RequestContext, RequestEnv } from "./context.ts";
 import { ApiError, invalidField } from "./errors.ts";
 
 export const KIB = 1_024;
@@ -17,6 +17,7 @@ export function readBody(limitBytes: number) {
   return createMiddleware<RequestEnv>(async (c, next) => {
     if (c.req.raw.body !== null) {
       const bytes = await readBounded(c.req.raw.body, limitBytes);
+      if (bytes.byteLength === 0) forgetContentType(c);
       const body = decodeUtf8(bytes);
       if (/^application\/(.+\+)?json/i.test(c.req.header("content-type") ?? "")) {
         const value = parseExactJson(body);
@@ -28,6 +29,14 @@ export function readBody(limitBytes: number) {
     }
     await next();
   });
+}
+
+/** Content-Type is looked at only when there is a body (contract §2); some clients always send one. */
+function forgetContentType(c: RequestContext): void {
+  const { url, method, cf } = c.req.raw;
+  const headers = new Headers(c.req.raw.headers);
+  headers.delete("content-type");
+  c.req.raw = new Request(url, { method, headers, ...(cf === undefined ? {} : { cf }) });
 }
 
 async function readBounded(body: ReadableStream<Uint8Array>, limitBytes: number) {
@@ -60,31 +69,59 @@ function decodeUtf8(bytes: Uint8Array): string {
 
 /** Digits enough to pass 2^53, or an exponent: only then is the slow, exact reading needed. */
 const MAY_BE_INEXACT = /[0-9]{16}|[0-9][eE]/;
+/** Nothing the API takes is nested even a tenth as deep; what is deeper may exhaust a stack further on. */
+const MAX_DEPTH = 100;
 
 function parseExactJson(body: string): object {
-  let value: unknown;
-  try {
-    value = MAY_BE_INEXACT.test(body) ? JSON.parse(body, refuseInexact) : JSON.parse(body);
-  } catch (error) {
-    if (error instanceof ApiError) throw error;
-    throw new ApiError("PARAMETER_INCORRECT_VALUE", "The body is not valid JSON", { cause: error });
-  }
+  const value = parse(body);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new ApiError("PARAMETER_INCORRECT_VALUE", "The body must be a JSON object");
   }
+  inspect(value, []);
+  if (MAY_BE_INEXACT.test(body)) inspect(JSON.parse(body, markInexact), []);
   return value;
 }
 
-/** A JSON.parse reviver; `source` is the number as it was written. */
-function refuseInexact(key: string, value: unknown, context?: { source?: string }): unknown {
-  if (typeof value !== "number") return value;
-  if (!Number.isFinite(value)) throw invalidField(key, `${key} is a number too large to represent`);
-  if (
-    Number.isInteger(value) &&
-    !Number.isSafeInteger(value) &&
-    /^-?[0-9]+$/.test(context?.source ?? "")
-  ) {
-    throw invalidField(key, `${key} is an integer beyond 2^53`);
+function parse(body: string): unknown {
+  try {
+    return JSON.parse(body);
+  } catch (error) {
+    throw new ApiError("PARAMETER_INCORRECT_VALUE", "The body is not valid JSON", { cause: error });
   }
-  return value;
+}
+
+/** Stands in the parsed value where a number cannot be represented, so that its place can be told. */
+class Inexact {
+  readonly fault: string;
+
+  constructor(fault: string) {
+    this.fault = fault;
+  }
+}
+
+/** A JSON.parse reviver; `source` is the number as it was written. */
+function markInexact(_key: string, value: unknown, context?: { source?: string }): unknown {
+  if (typeof value !== "number") return value;
+  if (!Number.isFinite(value)) return new Inexact("is a number too large to represent");
+  const isBeyond = Number.isInteger(value) && !Number.isSafeInteger(value);
+  const isWritten = /^-?[0-9]+$/.test(context?.source ?? "");
+  return isBeyond && isWritten ? new Inexact("is an integer beyond 2^53") : value;
+}
+
+/** Refuses what is nested too deeply, and numbers that were marked; names the field. */
+function inspect(value: object, path: string[]): void {
+  if (path.length > MAX_DEPTH) {
+    const message = `The body is nested more than ${MAX_DEPTH} levels deep`;
+    throw new ApiError("PARAMETER_INCORRECT_VALUE", message);
+  }
+  for (const [key, inner] of Object.entries(value)) {
+    if (typeof inner !== "object" || inner === null) continue;
+    path.push(key);
+    if (inner instanceof Inexact) {
+      const field = path.join(".");
+      throw invalidField(field, `${field} ${inner.fault}`);
+    }
+    inspect(inner, path);
+    path.pop();
+  }
 }

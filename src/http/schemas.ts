@@ -55,7 +55,7 @@ export const idString = z
   .regex(/^[0-9]{1,16}$/)
   .openapi({ description: "Decimal digits.", example: "7554621440", maxLength: 16 });
 
-/** An id in a path: digits, with or without leading zeros. */
+/** An id in a path: at most 16 digits. */
 export function idParameter(name: string, description: string) {
   return z
     .string()

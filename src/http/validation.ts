@@ -43,9 +43,17 @@ function sentence(issue: Issue): string {
         ? "is required"
         : `must be ${article(issue.expected)}`;
     case "too_small":
-      return bound(issue.origin, "at least", issue.minimum);
+      return bound(
+        issue.origin,
+        issue.inclusive === false ? "more than" : "at least",
+        issue.minimum,
+      );
     case "too_big":
-      return bound(issue.origin, "at most", issue.maximum);
+      return bound(
+        issue.origin,
+        issue.inclusive === false ? "less than" : "at most",
+        issue.maximum,
+      );
     case "invalid_value":
       return `must be ${issue.values.length === 1 ? "" : "one of "}${issue.values.join(", ")}`;
     default:

@@ -1,15 +1,26 @@
 import { createRoute, z } from "@hono/zod-openapi";
-import { json } from "../http/responses.ts";
+import { errors, json } from "../http/responses.ts";
+
+/** RFC 6749 §3.2: a parameter sent without a value counts as omitted. */
+const parameter = (max: number) =>
+  z
+    .string("must be given once")
+    .max(max)
+    .transform((value) => (value === "" ? undefined : value))
+    .optional();
 
 const tokenForm = z
   .object({
-    grant_type: z.string().max(64).optional().openapi({ example: "password" }),
-    username: z.string().max(320).optional().openapi({
+    grant_type: parameter(64).openapi({ type: "string", example: "password" }),
+    username: parameter(320).openapi({
+      type: "string",
       description: "The e-mail address.",
       example: "admin@example.com",
     }),
-    password: z.string().max(1024).optional().openapi({ format: "password" }),
+    password: parameter(1024).openapi({ type: "string", format: "password" }),
   })
+  // Repeated parameters arrive as lists; also unknown ones must not repeat.
+  .catchall(z.string())
   .openapi("TokenRequest");
 
 const tokenReply = z
@@ -45,6 +56,6 @@ export const tokenRoute = createRoute({
   responses: {
     200: json(tokenReply, "A token."),
     400: json(oauthError, "What is wrong, as RFC 6749 §5.2 says it."),
-    500: json(oauthError.or(z.looseObject({})), "Our fault."),
+    ...errors(),
   },
 });

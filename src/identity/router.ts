@@ -1,5 +1,5 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
-import { HTTPException } from "hono/http-exception";
+import { createMiddleware } from "hono/factory";
 import type { RequestEnv } from "../http/context.ts";
 import { ApiError } from "../http/errors.ts";
 import { KIB, readBody } from "../http/json-body.ts";
@@ -18,8 +18,8 @@ export function createIdentityRouter({ identity }: { identity: Identity }) {
         ? undefined
         : c.json(oauthError("invalid_request", "A field is too long or sent twice"), 400),
   });
-  router.openapi({ ...tokenRoute, middleware: readBody(TOKEN_BODY_LIMIT) }, async (c) => {
-    c.header("Cache-Control", "no-store");
+  router.use(tokenRoute.path, neverStored, readBody(TOKEN_BODY_LIMIT), onlyForms);
+  router.openapi(tokenRoute, async (c) => {
     const { grant_type, username, password } = c.req.valid("form");
     if (grant_type === undefined) {
       return c.json(oauthError("invalid_request", "grant_type is required: password"), 400);
@@ -41,13 +41,27 @@ export function createIdentityRouter({ identity }: { identity: Identity }) {
     );
   });
   router.onError((error, c) => {
-    // A form that could not be read at all: wrong media type, too long, not UTF-8.
-    const refused = error instanceof HTTPException || error instanceof ApiError;
-    if (!refused || error.status >= 500) return onError(error, c);
-    return c.json(oauthError("invalid_request", "The body must be a form of at most 16 KiB"), 400);
+    if (error instanceof ApiError && error.status < 500) {
+      return c.json(oauthError("invalid_request", error.message), 400);
+    }
+    return onError(error, c);
   });
   return router;
 }
+
+/** Neither tokens nor what is said of credentials may be kept by anyone on the way (RFC 6749 §5.1). */
+const neverStored = createMiddleware<RequestEnv>(async (c, next) => {
+  c.header("Cache-Control", "no-store");
+  await next();
+});
+
+const onlyForms = createMiddleware<RequestEnv>(async (c, next) => {
+  if (!/^application\/x-www-form-urlencoded *(;|$)/i.test(c.req.header("content-type") ?? "")) {
+    const message = "The body must be a form: application/x-www-form-urlencoded";
+    throw new ApiError("PARAMETER_INCORRECT_VALUE", message);
+  }
+  await next();
+});
 
 function oauthError(error: (typeof OAUTH_ERRORS)[number], error_description: string) {
   return { error, error_description };

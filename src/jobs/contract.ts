@@ -22,6 +22,8 @@ const MAX_BENCHMARKS = 16;
 
 /** Letters (with their marks) and digits of any script, and a few signs (contract §4). */
 const FORBIDDEN_IN_TAG = /[^\p{L}\p{M}\p{N} _\-.:/@+=#]/u;
+/** A step's reason may be repeated with the node's name before it. */
+const MAX_SHOWN_MESSAGE = 1_100;
 
 const tag = text({
   min: 1,
@@ -29,21 +31,26 @@ const tag = text({
   trim: true,
   description: "Letters and digits of any script, space, and `_ - . : / @ + = #`.",
   example: "production",
-}).check((context) => {
-  const forbidden = FORBIDDEN_IN_TAG.exec(context.value)?.[0];
-  if (forbidden !== undefined) {
-    const message = `must not contain '${forbidden}'; allowed are letters, digits, space and _ - . : / @ + = #`;
-    context.issues.push({ code: "custom", input: context.value, message });
-  }
-});
+})
+  .check((context) => {
+    const forbidden = FORBIDDEN_IN_TAG.exec(context.value)?.[0];
+    if (forbidden !== undefined) {
+      const message = `must not contain '${forbidden}'; allowed are letters, digits, space and _ - . : / @ + = #`;
+      context.issues.push({ code: "custom", input: context.value, message });
+    }
+  })
+  .openapi({ pattern: "^[\\p{L}\\p{M}\\p{N} _\\-.:/@+=#]*$" });
 
 const benchmarkId = z.string().min(1).max(64).openapi({ example: "cluster_network" });
 
 const benchmarkChoice = z
-  .union([
-    benchmarkId.transform((benchmark_id) => ({ benchmark_id, config: null })),
-    z.object({ benchmark_id: benchmarkId, config: jsonObject.nullish() }),
-  ])
+  .union(
+    [
+      benchmarkId.transform((benchmark_id) => ({ benchmark_id, config: null })),
+      z.object({ benchmark_id: benchmarkId, config: jsonObject.nullish() }),
+    ],
+    "must be a benchmark id of 1 to 64 characters, or an object with benchmark_id and config",
+  )
   .openapi({ description: "A benchmark id, or an id with a config." });
 
 const createJobBody = z
@@ -52,11 +59,9 @@ const createJobBody = z
       min: 1,
       max: 60,
       trim: true,
-      description: "Unique per customer.",
+      description: "Unique per customer; generated when left out.",
       example: "GPU Benchmark Test",
-    })
-      .nullish()
-      .openapi({ description: "Generated when left out." }),
+    }).nullish(),
     description: text({ max: 512, multiline: true, description: "For people." }).nullish(),
     benchmarks: z
       .array(benchmarkChoice)
@@ -67,10 +72,11 @@ const createJobBody = z
       max: MAX_NODES,
       description: "Expected nodes.",
       example: 4,
-    }).default(1),
+    })
+      .default(1)
+      .openapi({ default: 1 }),
     tags: z
       .array(tag)
-      .max(1_000)
       .transform((given) => [...new Set(given)])
       .refine((distinct) => distinct.length <= MAX_TAGS, `must have at most ${MAX_TAGS} entries`)
       .nullish()
@@ -177,7 +183,7 @@ const benchmarkResult = z
     config: jsonObject,
     results: jsonObject.nullable(),
     state: jobState,
-    error_message: z.string().max(1000).nullable(),
+    error_message: z.string().max(MAX_SHOWN_MESSAGE).nullable(),
     display_names: z.record(z.string().max(128), displayField).optional(),
   })
   .openapi("BenchmarkResult");
@@ -193,7 +199,7 @@ const task = z
     machine_uuid: z.string().max(64),
     machine_ip: z.string().max(64).nullable(),
     state: jobState,
-    failed_message: z.string().max(1000).nullable(),
+    failed_message: z.string().max(MAX_SHOWN_MESSAGE).nullable(),
     progress: z
       .number()
       .min(0)

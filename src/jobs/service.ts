@@ -1,4 +1,5 @@
 import { planSequence, type SequenceFault } from "../benchmarks/sequence.ts";
+import { settledEvent } from "../coordinator/advance.ts";
 import type { CallCoordinator } from "../coordinator/client.ts";
 import type { Database, Meter } from "../db/client.ts";
 import { uniqueViolation } from "../db/errors.ts";
@@ -119,15 +120,12 @@ export function createJobsService({ tokens, clock, jobIds, callCoordinator }: Jo
 
     /** Ends a job by its customer's wish; answers when it ended. Repeating it changes nothing. */
     async abort({ actor, db, meter }: Caller, jobId: number): Promise<{ endedAt: number }> {
-      const row = await abortUncoordinated(
-        db,
-        scopeOf(actor),
-        actor.customerId,
-        jobId,
-        clock.now(),
-      );
+      const now = clock.now();
+      const events = [settledEvent("aborted", now)];
+      const { customerId } = actor;
+      const row = await abortUncoordinated(db, scopeOf(actor), customerId, jobId, now, events);
       if (row === null) throw notFound("Job", jobId);
-      if (row.customerId !== actor.customerId) {
+      if (row.customerId !== customerId) {
         throw new ApiError("PERMISSION_DENIED", "Only people of the job's customer can abort it");
       }
       if (row.endedAt !== null) return aborted(row);

@@ -1,4 +1,5 @@
 import { and, between, desc, eq, isNull, type SQL, sql } from "drizzle-orm";
+import type { JobEvent } from "../coordinator/model.ts";
 import type { Database } from "../db/client.ts";
 import { jobCounts, jobs, taskResults, tasks } from "../db/schema.ts";
 import type { Scope } from "../identity/actor.ts";
@@ -96,12 +97,19 @@ export async function abortUncoordinated(
   customerId: number,
   jobId: number,
   now: number,
+  events: readonly JobEvent[],
 ): Promise<JobRow | null> {
   const wanted = and(eq(jobs.id, jobId), visible(scope));
   const [, rows] = await db.batch([
     db
       .update(jobs)
-      .set({ state: "aborted", endedAt: now, version: sql`${jobs.version} + 1`, flushedAt: now })
+      .set({
+        state: "aborted",
+        endedAt: now,
+        events: JSON.stringify(events),
+        version: sql`${jobs.version} + 1`,
+        flushedAt: now,
+      })
       .where(
         and(
           wanted,

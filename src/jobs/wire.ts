@@ -1,5 +1,4 @@
 import { benchmarkOf } from "../benchmarks/catalogue.ts";
-import { allMeasurements, clusterNetwork } from "../benchmarks/cluster-network.ts";
 import { resultKeys, type SequenceStep } from "../benchmarks/sequence.ts";
 import type { Step } from "../coordinator/model.ts";
 import type { JobRecord, ResultRecord, StepRecord, TaskRecord } from "../coordinator/records.ts";
@@ -113,12 +112,12 @@ export function toJobResults(
     view,
     (step, position) => {
       const summary = parseSummary(step);
-      if (summary === null || sequence[position]?.benchmark_id !== clusterNetwork.id)
-        return summary;
-      const nodes = view.results
-        .filter((result) => result.position === position)
-        .map((result) => ({ rank: 0, gpuCount: null, digest: JSON.parse(result.results) }));
-      return { ...summary, measurements: allMeasurements(nodes) };
+      if (summary === null) return null;
+      const results = view.results.filter((result) => result.position === position);
+      return benchmarkOf(sequence[position]?.benchmark_id ?? "").withDetails(
+        summary,
+        results.map((result) => JSON.parse(result.results)),
+      );
     },
     options,
   );

@@ -1,6 +1,7 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { errors, json, jsonBody } from "../http/responses.ts";
 import { idParameter, idString, integer, jsonObject, text, timestamp } from "../http/schemas.ts";
+import { utf8Length } from "../lib/json.ts";
 
 const BASE = "/api/silicon-mark/v1/jobs/current";
 const security = [{ JobToken: [] }];
@@ -98,6 +99,9 @@ const clusterAddress = z
 /** Any version and variant: machine ids are random bits in the shape of a UUID. */
 const UUID = /^[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$/;
 
+/** What a broken BIOS reports: two such machines would be taken for one. */
+const NIL_UUID = "00000000-0000-0000-0000-000000000000";
+
 const MAX_INVENTORY_BYTES = 64 * 1_024;
 
 const joinBody = z
@@ -105,6 +109,7 @@ const joinBody = z
     machine_uuid: z
       .string()
       .regex(UUID, "must be a UUID")
+      .refine((uuid) => uuid !== NIL_UUID, "must not be the nil UUID: it identifies no machine")
       .transform((uuid) => uuid.toLowerCase())
       .openapi({ description: "Identifies the machine: joining again gives the same task." }),
     machine_ip: ipAddress.nullish(),
@@ -118,7 +123,7 @@ const joinBody = z
     gpu_count: integer({ min: 0, max: 64, description: "GPUs in this machine." }).nullish(),
     inventory: jsonObject
       .refine(
-        (inventory) => JSON.stringify(inventory).length <= MAX_INVENTORY_BYTES,
+        (inventory) => utf8Length(JSON.stringify(inventory)) <= MAX_INVENTORY_BYTES,
         `must be at most ${MAX_INVENTORY_BYTES} bytes of JSON`,
       )
       .nullish()
@@ -149,9 +154,13 @@ const heartbeatBody = z
   })
   .openapi("NodeHeartbeat");
 
+/** Later times have no RFC 3339 form. */
+const MAX_TIME_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+
 const instant = z.iso
   .datetime({ offset: true, error: "must be an RFC 3339 time such as 2024-03-15T10:30:00Z" })
   .transform((value) => Date.parse(value))
+  .refine((ms) => ms >= 0 && ms <= MAX_TIME_MS, "must be between the years 1970 and 9999")
   .openapi({
     type: "string",
     format: "date-time",

@@ -5,6 +5,7 @@ import type { Meter } from "../db/client.ts";
 import { ApiError, notFound, unauthorized, unavailable } from "../http/errors.ts";
 import { validationErrorOf } from "../http/validation.ts";
 import { toTimestamp } from "../lib/clock.ts";
+import { canonicalJson } from "../lib/json.ts";
 import type { HeartbeatInput, JoinInput, ResultInput } from "./contract.ts";
 
 /** A call by one machine of one job. */
@@ -61,7 +62,7 @@ export function createNodesService({ callCoordinator }: { callCoordinator: CallC
         endedAt: input.ended_at,
         errorMessage: input.error_message ?? null,
         results: input.results ? JSON.stringify(input.results) : null,
-        hash: createHash("sha256").update(JSON.stringify(input)).digest("base64url"),
+        hash: hashOf(input),
       };
       const reply = await callCoordinator(call, (coordinator) =>
         coordinator.putResult(call.jobId, taskId, position, result),
@@ -81,6 +82,13 @@ export function createNodesService({ callCoordinator }: { callCoordinator: CallC
       return { etag: reply.etag, body };
     },
   };
+}
+
+/** Equal for equal results, however they are spelled: key order, white space, null for absent. */
+function hashOf(input: ResultInput): string {
+  const { results = null, error_message = null, ...rest } = input;
+  const text = canonicalJson({ ...rest, results, error_message });
+  return createHash("sha256").update(text).digest("base64url");
 }
 
 /** What the object refused, as the error a node gets. */
@@ -118,7 +126,12 @@ function refuse(refusal: Refusal, about: { taskId?: number | null; position?: nu
         "IDEMPOTENCY_KEY_REUSED",
         `Step ${about.position} of this task has another result already`,
       );
-    case "too_large":
+    case "result_too_large":
+      throw new ApiError(
+        "REQUEST_TOO_LARGE",
+        "The result is above 1.5 MiB when its numbers are written out; send fewer or shorter ones",
+      );
+    case "job_too_large":
       throw new ApiError("REQUEST_TOO_LARGE", "All results of a job together have at most 16 MiB");
   }
 }

@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, onTestFinished, test } from "vitest";
-import { runScript } from "./processes.ts";
+import { runCommand } from "./processes.ts";
 
 /** A temporary folder for the demo's own temporary folder, to see whether it is removed. */
 function temporaryFolder(): string {
@@ -12,9 +12,10 @@ function temporaryFolder(): string {
   return folder;
 }
 
-function startDemo() {
+function startDemo(options: { npm: boolean } = { npm: false }) {
   const folder = temporaryFolder();
-  const run = runScript("demo.ts", { TMPDIR: folder });
+  const command = options.npm ? ["npm", "run", "demo"] : [process.execPath, "scripts/demo.ts"];
+  const run = runCommand(command, { TMPDIR: folder });
   onTestFinished(() => {
     for (const { pid } of run.processes()) process.kill(pid, "SIGKILL");
   });
@@ -73,6 +74,13 @@ describe("npm run demo", () => {
     expect(await run.exitCode, run.output()).toBe(130);
     expect(run.processes()).toEqual([]);
     expect(leftovers(folder)).toEqual([]);
+  });
+
+  test("npm itself killed without warning: everything it started ends too", async ({ expect }) => {
+    const { run } = startDemo({ npm: true });
+    await run.printed("quick_mark");
+    run.child.kill("SIGKILL");
+    await expect.poll(() => run.processes(), { timeout: 60_000 }).toEqual([]);
   });
 
   test("killed without warning: everything it started ends too", async ({ expect }) => {

@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { ROOT } from "../../scripts/lib/project.ts";
 
-/** A script of the project as a user runs it, with everything it starts marked. */
+/** A command as a user runs it in the project's folder, with everything it starts marked. */
 export interface Run {
   child: ChildProcess;
   /** What it has printed so far. */
@@ -15,11 +15,12 @@ export interface Run {
   printed(text: string): Promise<void>;
 }
 
-export function runScript(script: string, env: Record<string, string> = {}): Run {
+export function runCommand(command: readonly string[], env: Record<string, string> = {}): Run {
   // Children inherit the environment: whoever carries the mark was started by this run.
   const mark = `ASSAY_TEST_RUN=${randomUUID()}`;
   const [name = "", value = ""] = mark.split("=");
-  const child = spawn(process.execPath, [`scripts/${script}`], {
+  const [program = "", ...args] = command;
+  const child = spawn(program, args, {
     cwd: ROOT,
     env: { ...process.env, ...env, [name]: value },
     stdio: ["ignore", "pipe", "pipe"],

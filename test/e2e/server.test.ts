@@ -8,7 +8,7 @@ import { type AgentOptions, fetchAgent, startAgent } from "../../scripts/lib/age
 import { createApiClient } from "../../scripts/lib/api.ts";
 import { ROOT } from "../../scripts/lib/project.ts";
 import { findFreePort, type RunningServer, startServer } from "../../scripts/lib/server.ts";
-import { runScript } from "./processes.ts";
+import { runCommand } from "./processes.ts";
 
 const never = new AbortController().signal;
 
@@ -99,7 +99,10 @@ describe("a local server", () => {
     const { options, start } = await stack();
     await start();
     const port = String(await findFreePort());
-    const second = runScript("start.ts", { PORT: port, ASSAY_STATE: options.state });
+    const second = runCommand([process.execPath, "scripts/start.ts"], {
+      PORT: port,
+      ASSAY_STATE: options.state,
+    });
     expect(await second.exitCode, second.output()).toBe(1);
     expect(second.output()).toContain(
       `The state in ${options.state} is in use by another Assay server`,

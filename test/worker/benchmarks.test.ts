@@ -79,6 +79,11 @@ describe("quick_mark results", () => {
     expect(quickMark.result.parse(sent)).toEqual(sent);
   });
 
+  test("fields are kept under their own names, whatever those names are", ({ expect }) => {
+    const odd = { ...MINIMAL, constructor: 7, toString: 8, hasOwnProperty: 9 };
+    expect(quickMark.result.parse({ aggregate_results: odd })).toEqual({ aggregate_results: odd });
+  });
+
   test.for([
     ["nothing", {}],
     ["an aggregate without bf16_tflops", { aggregate_results: { memory_bandwidth_gbs: 1 } }],
@@ -176,6 +181,20 @@ describe("cluster_network summary", () => {
       min_bandwidth_gbps: 40,
       total_links_tested: 3,
       node_count: 3,
+    });
+  });
+
+  test("a null error is no error; figures beside an error do not count", ({ expect }) => {
+    const results = {
+      measurements: [
+        { ...link(0, 1, 40), error: null },
+        { ...link(0, 2, 90), error: "stalled" },
+      ],
+    };
+    const digest = clusterNetwork.digest(clusterNetwork.result.parse(results));
+    expect(clusterNetwork.summarize([{ rank: 0, gpuCount: null, digest }], 3)).toMatchObject({
+      avg_bandwidth_gbps: 40,
+      total_links_tested: 2,
     });
   });
 

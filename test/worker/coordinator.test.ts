@@ -301,6 +301,7 @@ describe("handover from D1 to the object", () => {
     expectError(expect, await join(job), 409, "JOB_ENDED");
     expect((await detail(job)).body).toMatchObject({
       state: "aborted",
+      events: [{ kind: "settled", rank: null, message: "job aborted" }],
       tasks: [],
       current_nodes: 0,
     });

@@ -95,7 +95,16 @@ describe("what is refused, and how it says so", () => {
       { benchmarks: ["unknown_benchmark"] },
       "Benchmark 'unknown_benchmark' not found",
     ],
-    ["a benchmark that is a number", { benchmarks: [7] }, undefined],
+    [
+      "a benchmark that is a number",
+      { benchmarks: [7] },
+      "benchmarks.0 must be a benchmark id of 1 to 64 characters, or an object with benchmark_id and config",
+    ],
+    [
+      "an empty benchmark id",
+      { benchmarks: [""] },
+      "benchmarks.0 must be a benchmark id of 1 to 64 characters, or an object with benchmark_id and config",
+    ],
     [
       "17 benchmarks",
       { benchmarks: Array(17).fill("quick_mark") },

@@ -13,7 +13,17 @@ function post(body: unknown, headers: Record<string, string> = {}) {
 describe("bodies", () => {
   test.for([
     ["malformed JSON", '{"benchmarks":', "The body is not valid JSON"],
-    ["an empty body", "", "The body is not valid JSON"],
+    ["an empty body", "", "benchmarks is required"],
+    [
+      "nesting of more than 100 levels",
+      `{"benchmarks":${"[".repeat(101)}${"]".repeat(101)}}`,
+      "The body is nested more than 100 levels deep",
+    ],
+    [
+      "an integer beyond 2^53 deep inside",
+      '{"benchmarks":[],"x":[{"y":9007199254740993}]}',
+      "x.0.y is an integer beyond 2^53",
+    ],
     ["a list", "[]", "The body must be a JSON object"],
     ["a number", "7", "The body must be a JSON object"],
     ["null", "null", "The body must be a JSON object"],

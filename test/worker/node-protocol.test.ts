@@ -1,5 +1,6 @@
 /** What a machine calls with a job token: replies, and what bad input and bad luck get. */
 import { describe, test } from "vitest";
+import { getJobRoute } from "../../src/jobs/contract.ts";
 import { heartbeatRoute, joinRoute, pollRoute, resultRoute } from "../../src/nodes/contract.ts";
 import {
   call,
@@ -84,6 +85,7 @@ describe("GET /jobs/current", () => {
     expect(Number(again.headers.get("retry-after"))).toBeGreaterThan(0);
     const list = `"other", ${etag.replace("W/", "")}`;
     expect((await poll(job, taskId, { "if-none-match": list })).status).toBe(304);
+    expect((await poll(job, taskId, { "if-none-match": "*" })).status).toBe(304);
     expect((await poll(job, taskId, { "if-none-match": '"other"' })).status).toBe(200);
   });
 
@@ -185,6 +187,11 @@ describe("POST /jobs/current/tasks", () => {
 
   test.for([
     ["no machine_uuid", { machine_uuid: undefined }, "machine_uuid is required"],
+    [
+      "the nil UUID",
+      { machine_uuid: "00000000-0000-0000-0000-000000000000" },
+      "machine_uuid must not be the nil UUID: it identifies no machine",
+    ],
     ["a machine_uuid that is none", { machine_uuid: "abc" }, "machine_uuid must be a UUID"],
     [
       "an IP address that is none",
@@ -259,6 +266,7 @@ describe("PATCH /jobs/current/tasks/{task_id}", () => {
     const reply = await heartbeat(job, one, { state: "failed", failed_message: "out of memory" });
     expect(reply.body).toMatchObject({ state: "failed", failed_message: "out of memory" });
     expect((await poll(job, one)).body.directive).toBe("stop");
+    expect((await heartbeat(job, one, { progress: 0.9 })).body.progress).toBe(0);
     await putResult(job, two, 0);
     expect((await detail(job)).body.state).toBe("completed_with_warnings");
   });
@@ -317,6 +325,50 @@ describe("PUT /jobs/current/tasks/{task_id}/results/{position}", () => {
     );
     const { results } = (await detail(job)).body.tasks[0].benchmark_results.quick_mark;
     expect(results.test_results).toEqual(QUICK_MARK_RESULTS.test_results);
+  });
+
+  test("the same result in another spelling is the same: key order, numbers, null for absent", async ({
+    expect,
+  }) => {
+    const job = await createJob({ node_count: 2 });
+    const taskId = (await join(job)).body.id;
+    const first = await putResult(job, taskId, 0);
+    const [gpu] = QUICK_MARK_RESULTS.test_results;
+    const reordered = {
+      error_message: null,
+      results: { test_results: [Object.fromEntries(Object.entries(gpu ?? {}).reverse())] },
+      ended_at: "2026-01-01T01:05:00.0+01:00",
+      started_at: "2026-01-01T00:00:00.000Z",
+      state: "completed",
+    };
+    expect((await putResult(job, taskId, 0, reordered)).text).toBe(first.text);
+  });
+
+  test("times are shown in RFC 3339, and only such that have that form are taken", async ({
+    expect,
+  }) => {
+    const { job, taskId } = await joined();
+    for (const ended_at of ["9999-12-31T23:59:59-23:59", "1969-12-31T23:59:59Z"]) {
+      const reply = await putResult(job, taskId, 0, { ...resultBody(), ended_at });
+      const message = "ended_at must be between the years 1970 and 9999";
+      expectError(expect, reply, 400, "PARAMETER_INCORRECT_VALUE", message);
+    }
+    const last = { ...resultBody(), ended_at: "9999-12-31T23:59:59.999Z" };
+    expect((await putResult(job, taskId, 0, last)).body.ended_at).toBe("9999-12-31T23:59:59.999Z");
+  });
+
+  test("a result that grows beyond what a row can hold when its numbers are written out: 413", async ({
+    expect,
+  }) => {
+    const { job, taskId } = await joined();
+    const numbers = `[${Array(200_000).fill("1e20").join(",")}]`;
+    const body = JSON.stringify(resultBody({ ...QUICK_MARK_RESULTS, x: "@" })).replace(
+      '"@"',
+      numbers,
+    );
+    expect(body.length).toBeLessThan(MIB);
+    expectError(expect, await putResult(job, taskId, 0, body), 413, "REQUEST_TOO_LARGE");
+    expect((await poll(job, taskId)).body.directive).toBe("run");
   });
 
   test("20 times the same result at once: one is stored, all get the same reply", async ({
@@ -416,7 +468,7 @@ describe("PUT /jobs/current/tasks/{task_id}/results/{position}", () => {
       JSON.stringify(resultBody()).replace("452.2", "1e999"),
       400,
       "PARAMETER_INCORRECT_VALUE",
-      "bf16_tflops is a number too large to represent",
+      "results.test_results.0.bf16_tflops is a number too large to represent",
     ],
     [
       "NaN, which is not JSON",
@@ -523,6 +575,27 @@ describe("cluster_network results", () => {
     const { job, ids } = await atBarrier();
     const reply = await putResult(job, ids[0], 1, resultBody({ measurements: [measurement] }));
     expectError(expect, reply, 400, "PARAMETER_INCORRECT_VALUE", message);
+  });
+
+  test("completed with fewer links than there are other nodes: 400", async ({ expect }) => {
+    const { job, ids } = await atBarrier();
+    const reply = await putResult(job, ids[0], 1, resultBody({ measurements: [] }));
+    const message = "results.measurements must have one entry for each other node, 1 in all";
+    expectError(expect, reply, 400, "PARAMETER_INCORRECT_VALUE", message);
+  });
+
+  test("a reason of 1,000 characters is repeated with the node before it, within its bound", async ({
+    expect,
+  }) => {
+    const { job, ids } = await atBarrier();
+    const body = {
+      ...resultBody(),
+      state: "failed",
+      results: null,
+      error_message: "x".repeat(1_000),
+    };
+    for (const id of ids) expect((await putResult(job, id, 1, body)).status).toBe(200);
+    expectContract(expect, await detail(job), getJobRoute, 200);
   });
 
   test("the same link twice: 400", async ({ expect }) => {

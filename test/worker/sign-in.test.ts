@@ -62,6 +62,21 @@ describe("POST /token", () => {
     ],
     ["an empty body", "", "invalid_request"],
     [
+      "an empty grant type",
+      { grant_type: "", username: EMAIL, password: PASSWORD },
+      "invalid_request",
+    ],
+    [
+      "an empty password",
+      { grant_type: "password", username: EMAIL, password: "" },
+      "invalid_request",
+    ],
+    [
+      "an unknown field twice",
+      `grant_type=password&username=${EMAIL}&password=a&scope=b&scope=c`,
+      "invalid_request",
+    ],
+    [
       "a body that is too long",
       `grant_type=password&password=${"x".repeat(17_000)}`,
       "invalid_request",
@@ -70,13 +85,21 @@ describe("POST /token", () => {
     const reply = await signIn(fields);
     expect(reply.status, reply.text).toBe(400);
     expect(reply.body).toEqual({ error, error_description: expect.any(String) });
+    expect(reply.headers.get("cache-control")).toBe("no-store");
   });
 
-  test("JSON instead of a form", async ({ expect }) => {
-    const reply = await signIn("{}", { "content-type": "application/json" });
-    expect(reply.status).toBe(400);
-    expect(reply.body.error).toBe("invalid_request");
-  });
+  test.for(["application/json", "multipart/form-data; boundary=x", "text/plain"])(
+    "%s instead of a form",
+    async (type, { expect }) => {
+      const reply = await signIn("{}", { "content-type": type });
+      expect(reply.status).toBe(400);
+      expect(reply.body).toEqual({
+        error: "invalid_request",
+        error_description: "The body must be a form: application/x-www-form-urlencoded",
+      });
+      expect(reply.headers.get("cache-control")).toBe("no-store");
+    },
+  );
 
   test("unknown and wrong answer the same", async ({ expect }) => {
     const wrong = await signIn({ grant_type: "password", username: EMAIL, password: "wrong" });
