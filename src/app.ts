@@ -4,9 +4,12 @@ import { createCoordinatorClient } from "./coordinator/client.ts";
 import type { JobCoordinator } from "./coordinator/job-coordinator.ts";
 import { createMeter, openDatabase, ping } from "./db/client.ts";
 import type { RequestEnv } from "./http/context.ts";
+import { entityTags } from "./http/entity-tag.ts";
 import { unavailable } from "./http/errors.ts";
-import { onError, onNotFound } from "./http/on-error.ts";
+import { announceMethods, unknownRoute } from "./http/methods.ts";
+import { onError } from "./http/on-error.ts";
 import { logRequest } from "./http/request-log.ts";
+import { allowAnyOrigin, privateByDefault, secureResponses } from "./http/response-headers.ts";
 import { throwOnInvalid } from "./http/validation.ts";
 import { createIdentityRouter } from "./identity/router.ts";
 import { createIdentity } from "./identity/service.ts";
@@ -38,9 +41,10 @@ export async function createApp({ d1, coordinators, config, clock }: AppDeps) {
 
   const app = new OpenAPIHono<RequestEnv>({ defaultHook: throwOnInvalid, getPath: normalizedPath });
   app.onError(onError);
-  app.notFound(onNotFound);
+  app.notFound(unknownRoute(app));
   app.use(prepareRequest(d1));
   app.use(logRequest(clock));
+  app.use(secureResponses, privateByDefault, announceMethods(app), allowAnyOrigin, entityTags);
 
   app.route("/", createIdentityRouter({ identity }));
   // Before the jobs: `current` is a word, not a job's id.

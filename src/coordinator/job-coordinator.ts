@@ -2,6 +2,7 @@ import { DurableObject } from "cloudflare:workers";
 import { benchmarkOf } from "../benchmarks/catalogue.ts";
 import type { SequenceStep } from "../benchmarks/sequence.ts";
 import { createMeter, openDatabase } from "../db/client.ts";
+import { matchesEntityTag } from "../http/entity-tag.ts";
 import { systemClock } from "../lib/clock.ts";
 import { readConfig } from "../lib/config.ts";
 import { rankOf } from "../lib/ids.ts";
@@ -78,12 +79,11 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     if (node) this.#touch(live, node.rank);
     const view = this.#view(live, node?.rank ?? null);
     const etag = etagOf(view);
-    const unchanged = known?.split(",").some((tag) => isMatch(tag.trim(), etag)) ?? false;
     return {
       ok: true,
       etag,
       pollAfterSeconds: view.poll_after_seconds,
-      view: unchanged ? null : JSON.stringify(view),
+      view: matchesEntityTag(known, etag) ? null : JSON.stringify(view),
     };
   }
 
@@ -303,12 +303,6 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
   #resultReply(live: Live, rank: number, step: SequenceStep): ResultReply {
     return { ok: true, etag: etagOf(this.#view(live, rank)), benchmarkId: step.benchmark_id };
   }
-}
-
-/** If-None-Match compares weakly (RFC 9110 §13.1.2). */
-function isMatch(tag: string, etag: string): boolean {
-  const weak = (validator: string) => validator.replace(/^W\//, "");
-  return tag === "*" || weak(tag) === weak(etag);
 }
 
 function refusal(outcome: Outcome): Refusal {

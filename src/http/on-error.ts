@@ -34,9 +34,3 @@ function logFailure(thrown: Error, c: Context<RequestEnv>): void {
     JSON.stringify({ level: "error", request_id: c.var.requestId, path: c.req.path, causes }),
   );
 }
-
-/** The answer for a path that no route serves. */
-export function onNotFound(c: Context<RequestEnv>): Response {
-  const error = new ApiError("RESOURCE_NOT_FOUND", `No route for ${c.req.method} ${c.req.path}`);
-  return c.json(errorBody(error, c.var.requestId), error.status);
-}

@@ -2,6 +2,7 @@ import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { CATALOGUE } from "../benchmarks/catalogue.ts";
 import { JSON_BODY_LIMIT, readBody } from "../http/json-body.ts";
+import { announcePage } from "../http/paging.ts";
 import { stringifyWithRaw } from "../http/raw-json.ts";
 import { throwOnInvalid } from "../http/validation.ts";
 import { requireUser, type UserEnv } from "../identity/authenticate.ts";
@@ -33,6 +34,7 @@ export function createJobsRouter({ jobs, identity }: { jobs: JobsService; identi
   router.openapi({ ...listJobsRoute, middleware: user }, async (c) => {
     const { page, per_page } = c.req.valid("query");
     const { jobs: found, total } = await jobs.list(callerOf(c), page, per_page);
+    announcePage(c, { page, perPage: per_page, total });
     return c.json(
       {
         results: found.map(({ row, token }) => toListedJob(row, token)),
