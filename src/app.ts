@@ -8,9 +8,11 @@ import { entityTags } from "./http/entity-tag.ts";
 import { unavailable } from "./http/errors.ts";
 import { announceMethods, unknownRoute } from "./http/methods.ts";
 import { onError } from "./http/on-error.ts";
+import { createRateLimits, type RateLimitCounters } from "./http/rate-limit.ts";
 import { logRequest } from "./http/request-log.ts";
 import { allowAnyOrigin, privateByDefault, secureResponses } from "./http/response-headers.ts";
 import { throwOnInvalid } from "./http/validation.ts";
+import { createGuards } from "./identity/guards.ts";
 import { createIdentityRouter } from "./identity/router.ts";
 import { createIdentity } from "./identity/service.ts";
 import { createTokens } from "./identity/tokens.ts";
@@ -26,14 +28,18 @@ import { describeApi } from "./openapi.ts";
 export interface AppDeps {
   d1: D1Database;
   coordinators: DurableObjectNamespace<JobCoordinator>;
+  rateLimitCounters: RateLimitCounters;
   config: Config;
   clock: Clock;
 }
 
 /** The whole HTTP surface: middleware in order, then one mount per resource. Made once per isolate. */
-export async function createApp({ d1, coordinators, config, clock }: AppDeps) {
+export async function createApp(deps: AppDeps) {
+  const { d1, coordinators, rateLimitCounters, config, clock } = deps;
   const tokens = await createTokens(config.tokenSecrets, clock);
   const identity = createIdentity({ tokens, clock });
+  const limits = createRateLimits(rateLimitCounters, config.rateLimitScale);
+  const guards = createGuards({ identity, limits });
   const callCoordinator = createCoordinatorClient(coordinators);
   const jobIds = createJobIdSource(clock);
   const jobs = createJobsService({ tokens, clock, jobIds, callCoordinator });
@@ -43,15 +49,15 @@ export async function createApp({ d1, coordinators, config, clock }: AppDeps) {
   app.onError(onError);
   app.notFound(unknownRoute(app));
   app.use(prepareRequest(d1));
-  app.use(logRequest(clock));
+  app.use(logRequest(clock, { serverTiming: config.isDevelopment }));
   app.use(secureResponses, privateByDefault, announceMethods(app), allowAnyOrigin, entityTags);
 
-  app.route("/", createIdentityRouter({ identity }));
+  app.route("/", createIdentityRouter({ identity, limits }));
   // Before the jobs: `current` is a word, not a job's id.
-  app.route("/", createNodesRouter({ nodes, identity }));
-  app.route("/", createJobsRouter({ jobs, identity }));
+  app.route("/", createNodesRouter({ nodes, guards }));
+  app.route("/", createJobsRouter({ jobs, guards }));
 
-  app.get("/health", async (c) => {
+  app.get("/health", guards.open, async (c) => {
     try {
       await ping(c.var.primary);
     } catch (error) {
@@ -60,7 +66,9 @@ export async function createApp({ d1, coordinators, config, clock }: AppDeps) {
     return c.json({ status: "ok" });
   });
   const document = describeApi(app);
-  app.get("/openapi.json", (c) => c.body(document(), 200, { "Content-Type": "application/json" }));
+  app.get("/openapi.json", guards.open, (c) =>
+    c.body(document(), 200, { "Content-Type": "application/json" }),
+  );
   return app;
 }
 

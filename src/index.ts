@@ -11,6 +11,13 @@ function appOf(env: Env): ReturnType<typeof createApp> {
   app ??= createApp({
     d1: env.DB,
     coordinators: env.COORDINATOR,
+    rateLimitCounters: {
+      user: env.LIMIT_USER,
+      node: env.LIMIT_NODE,
+      address: env.LIMIT_ADDRESS,
+      "sign-in-address": env.LIMIT_SIGN_IN_ADDRESS,
+      "sign-in-account": env.LIMIT_SIGN_IN_ACCOUNT,
+    },
     config: readConfig(env),
     clock: systemClock,
   });

@@ -74,6 +74,8 @@ async function serve(
       "--inspector-port",
       "0",
       "--show-interactive-dev-session=false",
+      "--var",
+      "ENVIRONMENT:development",
     ],
     { offline: true },
   );

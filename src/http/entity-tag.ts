@@ -10,7 +10,8 @@ export const entityTags = createMiddleware<RequestEnv>(async (c, next) => {
   await next();
   const { res } = c;
   const isJson = res.headers.get("Content-Type")?.includes("json") ?? false;
-  if (c.req.method !== "GET" || res.status !== 200 || !isJson || res.headers.has("ETag")) return;
+  const isRead = c.req.method === "GET" || c.req.method === "HEAD";
+  if (!isRead || res.status !== 200 || !isJson || res.headers.has("ETag")) return;
   const body = await res.text();
   const etag = `"${createHash("sha256").update(body).digest("base64url").slice(0, 22)}"`;
   const headers = new Headers(res.headers);

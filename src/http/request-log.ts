@@ -4,10 +4,16 @@ import type { Clock } from "../lib/clock.ts";
 import type { RequestEnv } from "./context.ts";
 
 /** One structured line per request: what was asked, how it ended, what it cost. Never a token or a body. */
-export function logRequest(clock: Clock) {
+export function logRequest(clock: Clock, { serverTiming }: { serverTiming: boolean }) {
   return createMiddleware<RequestEnv>(async (c, next) => {
     const startedAt = clock.now();
     await next();
+    const ms = clock.now() - startedAt;
+    const { d1RoundTrips, objectHops } = c.var.meter;
+    if (serverTiming) {
+      const costs = [`total;dur=${ms}`, `d1;desc="${d1RoundTrips}"`, `hops;desc="${objectHops}"`];
+      c.header("Server-Timing", costs.join(", "));
+    }
     console.log(
       JSON.stringify({
         level: "info",
@@ -16,9 +22,11 @@ export function logRequest(clock: Clock) {
         // The pattern of the handler that answered: the last one dispatched to.
         route: routePath(c),
         status: c.res.status,
-        ms: clock.now() - startedAt,
-        d1_round_trips: c.var.meter.d1RoundTrips,
-        object_hops: c.var.meter.objectHops,
+        ms,
+        principal: c.var.principal?.kind ?? null,
+        principal_id: c.var.principal?.id ?? null,
+        d1_round_trips: d1RoundTrips,
+        object_hops: objectHops,
       }),
     );
   });

@@ -4,13 +4,19 @@ import type { RequestEnv } from "../http/context.ts";
 import { ApiError } from "../http/errors.ts";
 import { KIB, readBody } from "../http/json-body.ts";
 import { onError } from "../http/on-error.ts";
+import { addressOf, type RateLimits } from "../http/rate-limit.ts";
 import { type OAUTH_ERRORS, tokenRoute } from "./contract.ts";
 import type { Identity } from "./service.ts";
 
 /** A sign-in form is short; whatever is longer is none. */
 const TOKEN_BODY_LIMIT = 16 * KIB;
 
-export function createIdentityRouter({ identity }: { identity: Identity }) {
+interface IdentityDeps {
+  identity: Identity;
+  limits: RateLimits;
+}
+
+export function createIdentityRouter({ identity, limits }: IdentityDeps) {
   const router = new OpenAPIHono<RequestEnv>({
     // The token endpoint alone answers errors as RFC 6749 §5.2 says (contract §2).
     defaultHook: (result, c) =>
@@ -18,7 +24,12 @@ export function createIdentityRouter({ identity }: { identity: Identity }) {
         ? undefined
         : c.json(oauthError("invalid_request", "A field is too long or sent twice"), 400),
   });
-  router.use(tokenRoute.path, neverStored, readBody(TOKEN_BODY_LIMIT), onlyForms);
+  const limitAddress = createMiddleware<RequestEnv>(async (c, next) => {
+    await limits.check(c, "sign-in-address", addressOf(c));
+    await next();
+  });
+  const { path } = tokenRoute;
+  router.on("POST", path, neverStored, limitAddress, readBody(TOKEN_BODY_LIMIT), onlyForms);
   router.openapi(tokenRoute, async (c) => {
     const { grant_type, username, password } = c.req.valid("form");
     if (grant_type === undefined) {
@@ -30,6 +41,8 @@ export function createIdentityRouter({ identity }: { identity: Identity }) {
     if (username === undefined || password === undefined) {
       return c.json(oauthError("invalid_request", "username and password are required"), 400);
     }
+    // Before the hash, which costs 150 ms of this isolate.
+    await limits.check(c, "sign-in-account", username.trim().toLowerCase());
     const signedIn = await identity.signIn(c.var.primary, username, password);
     if (signedIn === null) {
       return c.json(oauthError("invalid_grant", "Wrong e-mail address or password"), 400);
@@ -41,7 +54,7 @@ export function createIdentityRouter({ identity }: { identity: Identity }) {
     );
   });
   router.onError((error, c) => {
-    if (error instanceof ApiError && error.status < 500) {
+    if (error instanceof ApiError && error.status < 429) {
       return c.json(oauthError("invalid_request", error.message), 400);
     }
     return onError(error, c);

@@ -10,8 +10,10 @@ import type { Tokens } from "./tokens.ts";
 const ACTOR_CACHE_MS = 30 * SECOND_MS;
 
 export interface Identity {
-  /** Who a user token stands for, or null. One round trip when the row is not cached. */
-  actorOf(db: Database, token: string): Promise<Actor | null>;
+  /** The UUID of the person whose user token this is, or null. No round trip. */
+  userOf(token: string): Promise<string | null>;
+  /** The person as they are now, or null when unknown or locked. One round trip when the row is not cached. */
+  actorOf(db: Database, uuid: string): Promise<Actor | null>;
   /** A user token for the right password, or null. One round trip, and the time of one hash either way. */
   signIn(
     db: Database,
@@ -25,9 +27,8 @@ export interface Identity {
 export function createIdentity({ tokens, clock }: { tokens: Tokens; clock: Clock }): Identity {
   const actors = new BoundedCache<Actor>({ maxEntries: 5_000, maxAgeMs: ACTOR_CACHE_MS, clock });
   return {
-    async actorOf(db, token) {
-      const uuid = await tokens.verifyUser(token);
-      if (uuid === null) return null;
+    userOf: (token) => tokens.verifyUser(token),
+    async actorOf(db, uuid) {
       const cached = actors.get(uuid);
       if (cached !== undefined) return cached;
       const row = await findUserByUuid(db, uuid);

@@ -5,8 +5,7 @@ import { JSON_BODY_LIMIT, readBody } from "../http/json-body.ts";
 import { announcePage } from "../http/paging.ts";
 import { stringifyWithRaw } from "../http/raw-json.ts";
 import { throwOnInvalid } from "../http/validation.ts";
-import { requireUser, type UserEnv } from "../identity/authenticate.ts";
-import type { Identity } from "../identity/service.ts";
+import type { Guards, UserEnv } from "../identity/guards.ts";
 import { toTimestamp } from "../lib/clock.ts";
 import { listBenchmarksRoute, toBenchmarkWire } from "./catalogue-contract.ts";
 import {
@@ -19,19 +18,18 @@ import {
 import type { Caller, JobsService } from "./service.ts";
 import { toCreatedJob, toJobDetail, toJobResults, toListedJob, toPagination } from "./wire.ts";
 
-export function createJobsRouter({ jobs, identity }: { jobs: JobsService; identity: Identity }) {
+export function createJobsRouter({ jobs, guards }: { jobs: JobsService; guards: Guards }) {
   const router = new OpenAPIHono<UserEnv>({ defaultHook: throwOnInvalid });
-  const user = requireUser(identity);
 
   router.openapi(
-    { ...createJobRoute, middleware: [user, readBody(JSON_BODY_LIMIT)] as const },
+    { ...createJobRoute, middleware: [guards.user, readBody(JSON_BODY_LIMIT)] as const },
     async (c) => {
       const { row, token } = await jobs.create(callerOf(c), c.req.valid("json"));
       return c.json(toCreatedJob(row, token), 201);
     },
   );
 
-  router.openapi({ ...listJobsRoute, middleware: user }, async (c) => {
+  router.openapi({ ...listJobsRoute, middleware: guards.user }, async (c) => {
     const { page, per_page } = c.req.valid("query");
     const { jobs: found, total } = await jobs.list(callerOf(c), page, per_page);
     announcePage(c, { page, perPage: per_page, total });
@@ -44,25 +42,25 @@ export function createJobsRouter({ jobs, identity }: { jobs: JobsService; identi
     );
   });
 
-  router.openapi({ ...getJobRoute, middleware: user }, async (c) => {
+  router.openapi({ ...getJobRoute, middleware: guards.user }, async (c) => {
     const { view, token } = await jobs.detail(callerOf(c), c.req.valid("param").job_id);
     return storedJson(c, toJobDetail(view, token));
   });
 
-  router.openapi({ ...getJobResultsRoute, middleware: user }, async (c) => {
+  router.openapi({ ...getJobResultsRoute, middleware: guards.user }, async (c) => {
     const view = await jobs.view(callerOf(c), c.req.valid("param").job_id);
     const { include_display_names } = c.req.valid("query");
     return c.json(toJobResults(view, { displayNames: include_display_names }), 200);
   });
 
-  router.openapi({ ...abortJobRoute, middleware: user }, async (c) => {
+  router.openapi({ ...abortJobRoute, middleware: guards.user }, async (c) => {
     const { job_id } = c.req.valid("param");
     const { endedAt } = await jobs.abort(callerOf(c), job_id);
     const state = "aborted" as const;
     return c.json({ id: String(job_id), state, ended_at: toTimestamp(endedAt) }, 200);
   });
 
-  router.openapi({ ...listBenchmarksRoute, middleware: user }, (c) =>
+  router.openapi({ ...listBenchmarksRoute, middleware: guards.user }, (c) =>
     c.json({ benchmarks: CATALOGUE.map(toBenchmarkWire) }, 200),
   );
 

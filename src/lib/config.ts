@@ -6,12 +6,18 @@ export interface Config {
   tokenSecrets: readonly string[];
   /** A node out of contact for longer is lost. */
   nodeTimeoutMs: number;
+  /** How many requests count as one against rate limits. */
+  rateLimitScale: number;
+  /** Replies tell what they cost. */
+  isDevelopment: boolean;
 }
+
+type ConfigName = "TOKEN_SECRET" | "NODE_TIMEOUT_SECONDS" | "RATE_LIMIT_SCALE" | "ENVIRONMENT";
 
 const MIN_SECRET_LENGTH = 32;
 
 /** Reads bindings of type text. Throws with the name of the setting, never with its value. */
-export function readConfig(env: { TOKEN_SECRET: string; NODE_TIMEOUT_SECONDS: string }): Config {
+export function readConfig(env: Record<ConfigName, string>): Config {
   const tokenSecrets = (env.TOKEN_SECRET ?? "").split(",").map((secret) => secret.trim());
   if (tokenSecrets.some((secret) => secret.length < MIN_SECRET_LENGTH)) {
     throw new Error(
@@ -22,5 +28,14 @@ export function readConfig(env: { TOKEN_SECRET: string; NODE_TIMEOUT_SECONDS: st
   if (!Number.isInteger(nodeTimeoutSeconds) || nodeTimeoutSeconds < 10) {
     throw new Error("NODE_TIMEOUT_SECONDS must be a whole number of at least 10");
   }
-  return { tokenSecrets, nodeTimeoutMs: nodeTimeoutSeconds * SECOND_MS };
+  const rateLimitScale = Number(env.RATE_LIMIT_SCALE);
+  if (!Number.isInteger(rateLimitScale) || rateLimitScale < 1) {
+    throw new Error("RATE_LIMIT_SCALE must be a whole number of at least 1");
+  }
+  return {
+    tokenSecrets,
+    nodeTimeoutMs: nodeTimeoutSeconds * SECOND_MS,
+    rateLimitScale,
+    isDevelopment: env.ENVIRONMENT === "development",
+  };
 }

@@ -2,25 +2,17 @@ import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { JSON_BODY_LIMIT, MIB, readBody } from "../http/json-body.ts";
 import { throwOnInvalid } from "../http/validation.ts";
-import { type NodeEnv, requireNode } from "../identity/authenticate.ts";
-import type { Identity } from "../identity/service.ts";
+import type { Guards, NodeEnv } from "../identity/guards.ts";
 import { heartbeatRoute, joinRoute, pollRoute, resultRoute } from "./contract.ts";
 import type { NodeCall, NodesService } from "./service.ts";
 
 /** One result (contract §2, Limits). */
 const RESULT_BODY_LIMIT = MIB;
 
-export function createNodesRouter({
-  nodes,
-  identity,
-}: {
-  nodes: NodesService;
-  identity: Identity;
-}) {
+export function createNodesRouter({ nodes, guards }: { nodes: NodesService; guards: Guards }) {
   const router = new OpenAPIHono<NodeEnv>({ defaultHook: throwOnInvalid });
-  const node = requireNode(identity);
 
-  router.openapi({ ...pollRoute, middleware: node }, async (c) => {
+  router.openapi({ ...pollRoute, middleware: guards.node }, async (c) => {
     const { task_id } = c.req.valid("query");
     const known = c.req.valid("header")["if-none-match"] ?? null;
     const reply = await nodes.poll(callOf(c), task_id ?? null, known);
@@ -29,7 +21,7 @@ export function createNodesRouter({
   });
 
   router.openapi(
-    { ...joinRoute, middleware: [node, readBody(JSON_BODY_LIMIT)] as const },
+    { ...joinRoute, middleware: [guards.node, readBody(JSON_BODY_LIMIT)] as const },
     async (c) => {
       const reply = await nodes.join(callOf(c), c.req.valid("json"));
       announce(c, reply.etag, reply.pollAfterSeconds);
@@ -38,7 +30,7 @@ export function createNodesRouter({
   );
 
   router.openapi(
-    { ...heartbeatRoute, middleware: [node, readBody(JSON_BODY_LIMIT)] as const },
+    { ...heartbeatRoute, middleware: [guards.node, readBody(JSON_BODY_LIMIT)] as const },
     async (c) => {
       const { task_id } = c.req.valid("param");
       const reply = await nodes.heartbeat(callOf(c), task_id, c.req.valid("json"));
@@ -48,7 +40,7 @@ export function createNodesRouter({
   );
 
   router.openapi(
-    { ...resultRoute, middleware: [node, readBody(RESULT_BODY_LIMIT)] as const },
+    { ...resultRoute, middleware: [guards.node, readBody(RESULT_BODY_LIMIT)] as const },
     async (c) => {
       const { task_id, position } = c.req.valid("param");
       const { etag, body } = await nodes.putResult(

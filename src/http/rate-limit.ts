@@ -1,0 +1,70 @@
+import type { Context } from "hono";
+import type { RequestEnv } from "./context.ts";
+import { ApiError } from "./errors.ts";
+
+export interface RateLimitPolicy {
+  /** Requests allowed in a window. */
+  requests: number;
+  windowSeconds: 10 | 60;
+}
+
+/**
+ * Who may ask how often. The numbers stand in wrangler.toml too, where the platform reads them; a test
+ * keeps the two equal. They hold per region, as the platform counts.
+ */
+export const RATE_LIMITS = {
+  /** One person or API token. */
+  user: { requests: 500, windowSeconds: 10 },
+  /** One job: 256 nodes that poll every 2 s near a barrier and send a heartbeat as often. */
+  node: { requests: 5_000, windowSeconds: 10 },
+  /** One address without a valid token. */
+  address: { requests: 300, windowSeconds: 10 },
+  /** Sign-ins from one address, looked at before the password is hashed. */
+  "sign-in-address": { requests: 30, windowSeconds: 60 },
+  /** Sign-ins to one account, from wherever. */
+  "sign-in-account": { requests: 10, windowSeconds: 60 },
+} as const satisfies Record<string, RateLimitPolicy>;
+
+export type RateLimitName = keyof typeof RATE_LIMITS;
+
+/** The platform's counters, one for each policy. */
+export type RateLimitCounters = Record<RateLimitName, Pick<RateLimit, "limit">>;
+
+export interface RateLimits {
+  /** Counts a request; announces the policy on the reply, and throws 429 when it was one too many. */
+  check<Env extends RequestEnv>(c: Context<Env>, name: RateLimitName, key: string): Promise<void>;
+}
+
+/** @param scale how many requests count as one: raises all limits, for tests */
+export function createRateLimits(counters: RateLimitCounters, scale: number): RateLimits {
+  let seen = 0;
+  return {
+    async check(c, name, key) {
+      const { requests, windowSeconds } = RATE_LIMITS[name];
+      c.header("RateLimit-Policy", `"${name}";q=${requests * scale};w=${windowSeconds}`);
+      seen++;
+      if (seen % scale !== 0) return;
+      if (await isAllowed(counters[name], key)) return;
+      const wait = String(windowSeconds);
+      throw new ApiError("TOO_MANY_REQUESTS", `Too many requests; try again in ${wait} s`, {
+        headers: { "Retry-After": wait, RateLimit: `"${name}";r=0;t=${wait}` },
+      });
+    },
+  };
+}
+
+async function isAllowed(counter: Pick<RateLimit, "limit">, key: string): Promise<boolean> {
+  try {
+    return (await counter.limit({ key })).success;
+  } catch (error) {
+    // Without its counters the API is better open than shut.
+    console.warn(JSON.stringify({ level: "warn", rate_limit: String(error) }));
+    return true;
+  }
+}
+
+/** The caller's address; of IPv6 the /64 that one customer of a provider has as a whole. */
+export function addressOf<Env extends RequestEnv>(c: Context<Env>): string {
+  const address = c.req.header("cf-connecting-ip") ?? "unknown";
+  return address.includes(":") ? address.split(":").slice(0, 4).join(":") : address;
+}

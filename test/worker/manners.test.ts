@@ -1,0 +1,296 @@
+/** What clients can lean on at every route: methods, CORS, validators, paging links, limits, the log. */
+
+import { env } from "cloudflare:workers";
+import { describe, test, vi } from "vitest";
+import { createApp } from "../../src/app.ts";
+import { RATE_LIMITS } from "../../src/http/rate-limit.ts";
+import { systemClock } from "../../src/lib/clock.ts";
+import { readConfig } from "../../src/lib/config.ts";
+import wrangler from "../../wrangler.toml?raw";
+import { call, createJob, createPerson, detail, expectError, join, poll } from "./harness.ts";
+
+const ORIGIN = "https://assay.test";
+const API = "/api/silicon-mark/v1";
+
+describe("methods", () => {
+  test.for([
+    ["DELETE", `${API}/jobs`, "GET, HEAD, OPTIONS, POST"],
+    ["POST", `${API}/jobs/512`, "GET, HEAD, OPTIONS"],
+    ["GET", `${API}/jobs/512/abort`, "OPTIONS, POST"],
+    ["GET", `${API}/jobs/current/tasks`, "OPTIONS, POST"],
+    ["POST", `${API}/jobs/current/tasks/513`, "OPTIONS, PATCH"],
+    ["GET", "/token", "OPTIONS, POST"],
+    ["PUT", "/health", "GET, HEAD, OPTIONS"],
+  ] as const)("%s %s: 405 with Allow", async ([method, path, allow], { expect }) => {
+    const reply = await call(method, ORIGIN + path);
+    expectError(expect, reply, 405, "METHOD_NOT_ALLOWED", `${path} does not answer ${method}`);
+    expect(reply.headers.get("allow")).toBe(allow);
+  });
+
+  test("HEAD answers as GET does, without a body", async ({ expect }) => {
+    const job = await createJob();
+    const get = await detail(job);
+    const head = await call("HEAD", `/jobs/${job.id}`, { token: job.owner.token });
+    expect(head.status).toBe(200);
+    expect(head.text).toBe("");
+    expect(head.headers.get("etag")).toBe(get.headers.get("etag"));
+  });
+
+  test("OPTIONS: 204 with Allow and what a preflight asks for", async ({ expect }) => {
+    const reply = await call("OPTIONS", `${ORIGIN}${API}/jobs`, {
+      headers: { origin: "https://app.example", "access-control-request-method": "POST" },
+    });
+    expect(reply.status).toBe(204);
+    expect(reply.headers.get("allow")).toBe("GET, HEAD, OPTIONS, POST");
+    expect(reply.headers.get("access-control-allow-origin")).toBe("*");
+    expect(reply.headers.get("access-control-allow-methods")).toBe(
+      "GET,HEAD,POST,PUT,PATCH,DELETE",
+    );
+    expect(reply.headers.get("access-control-allow-headers")?.split(",")).toEqual(
+      expect.arrayContaining([
+        "Authorization",
+        "Idempotency-Key",
+        "If-None-Match",
+        "X-D1-Bookmark",
+      ]),
+    );
+  });
+});
+
+describe("headers on every reply", () => {
+  test.for([
+    ["a success", "/health", 200],
+    ["an unknown route", "/nowhere", 404],
+    ["a missing token", `${API}/jobs`, 401],
+  ] as const)("%s", async ([, path, status], { expect }) => {
+    const { headers, ...reply } = await call("GET", ORIGIN + path);
+    expect(reply.status).toBe(status);
+    expect(headers.get("access-control-allow-origin")).toBe("*");
+    expect(headers.get("access-control-expose-headers")).toContain("X-Total-Count");
+    expect(headers.get("x-content-type-options")).toBe("nosniff");
+    expect(headers.get("content-security-policy")).toBe(
+      "default-src 'none'; frame-ancestors 'none'",
+    );
+    expect(headers.get("strict-transport-security")).toMatch(/^max-age=\d+/);
+    expect(headers.get("cache-control")).toBe("private, no-cache");
+    expect(headers.get("x-request-id")).toMatch(/^[0-9a-f-]{36}$/);
+  });
+});
+
+describe("validators", () => {
+  test("a strong ETag on single resources; If-None-Match gives 304 without a body", async ({
+    expect,
+  }) => {
+    const job = await createJob();
+    const { token } = job.owner;
+    for (const path of [`/jobs/${job.id}`, `/jobs/${job.id}/results`, "/benchmarks"]) {
+      const first = await call("GET", path, { token });
+      const etag = first.headers.get("etag") ?? "";
+      expect(etag, path).toMatch(/^"[\w-]{22}"$/);
+      for (const known of [etag, `W/${etag}`, `"other", ${etag}`, "*"]) {
+        const again = await call("GET", path, { token, headers: { "if-none-match": known } });
+        expect(again.status, known).toBe(304);
+        expect(again.text).toBe("");
+        expect(again.headers.get("etag")).toBe(etag);
+        expect(again.headers.get("x-request-id")).not.toBeNull();
+        expect(again.headers.get("content-type")).toBeNull();
+      }
+      const other = await call("GET", path, { token, headers: { "if-none-match": '"other"' } });
+      expect(other.text).toBe(first.text);
+    }
+  });
+
+  test("the ETag changes with the resource", async ({ expect }) => {
+    const job = await createJob();
+    const before = (await detail(job)).headers.get("etag");
+    await join(job);
+    expect((await detail(job)).headers.get("etag")).not.toBe(before);
+  });
+});
+
+describe("lists", () => {
+  test("X-Total-Count and Link lead through all pages and keep the other parameters", async ({
+    expect,
+  }) => {
+    const owner = await createPerson();
+    for (let n = 0; n < 5; n++) await createJob({}, owner);
+    const links = (header: string | null) =>
+      Object.fromEntries(
+        [...(header ?? "").matchAll(/<([^>]+)>; rel="(\w+)"/g)].map(
+          ([, url = "", relation = ""]) => [relation, url],
+        ),
+      );
+    const page = (n: number) => `${ORIGIN}${API}/jobs?per_page=2&page=${n}`;
+    const first = await call("GET", "/jobs?per_page=2", { token: owner.token });
+    expect(first.headers.get("x-total-count")).toBe("5");
+    expect(links(first.headers.get("link"))).toEqual({
+      first: page(1),
+      next: page(2),
+      last: page(3),
+    });
+    const seen: string[] = [];
+    for (let url: string | undefined = page(1); url; ) {
+      const reply = await call("GET", url, { token: owner.token });
+      seen.push(...reply.body.results.map((job: { id: string }) => job.id));
+      url = links(reply.headers.get("link")).next;
+    }
+    expect(new Set(seen).size).toBe(5);
+    const last = await call("GET", page(3), { token: owner.token });
+    expect(links(last.headers.get("link"))).toEqual({
+      first: page(1),
+      prev: page(2),
+      last: page(3),
+    });
+    const beyond = await call("GET", page(9), { token: owner.token });
+    expect(links(beyond.headers.get("link"))).toEqual({
+      first: page(1),
+      prev: page(3),
+      last: page(3),
+    });
+    const nobody = await createPerson();
+    const empty = await call("GET", "/jobs", { token: nobody.token });
+    expect(empty.headers.get("x-total-count")).toBe("0");
+    const only = `${ORIGIN}${API}/jobs?page=1`;
+    expect(links(empty.headers.get("link"))).toEqual({ first: only, last: only });
+  });
+});
+
+describe("rate limits", () => {
+  test("the numbers announced are the ones the platform counts by", ({ expect }) => {
+    for (const [name, { requests, windowSeconds }] of Object.entries(RATE_LIMITS)) {
+      const binding = `LIMIT_${name.toUpperCase().replaceAll("-", "_")}`;
+      const table = wrangler.split("[[ratelimits]]").find((part) => part.includes(`"${binding}"`));
+      expect(table, binding).toContain(`limit = ${requests}, period = ${windowSeconds}`);
+    }
+  });
+
+  test("every limited reply names its policy: by person, by job, by address", async ({
+    expect,
+  }) => {
+    const job = await createJob();
+    const policyOf = async (reply: Promise<{ headers: Headers }>) =>
+      (await reply).headers.get("ratelimit-policy");
+    expect(await policyOf(detail(job))).toBe('"user";q=500;w=10');
+    expect(await policyOf(poll(job))).toBe('"node";q=5000;w=10');
+    expect(await policyOf(call("GET", "/jobs"))).toBe('"address";q=300;w=10');
+    expect(await policyOf(call("GET", `${ORIGIN}/health`))).toBe('"address";q=300;w=10');
+    expect(await policyOf(call("GET", "/jobs", { token: "a.b.c" }))).toBe('"address";q=300;w=10');
+  });
+
+  test("sign-in: 10 a minute for one account from anywhere, before the password is hashed", async ({
+    expect,
+  }) => {
+    const signIn = (username: string) =>
+      call("POST", `${ORIGIN}/token`, {
+        headers: { "content-type": "application/x-www-form-urlencoded" },
+        body: new URLSearchParams({ grant_type: "password", username, password: "x" }).toString(),
+      });
+    const account = `${crypto.randomUUID()}@example.com`;
+    for (let n = 0; n < 10; n++) expect((await signIn(account)).status).toBe(400);
+    const refused = await signIn(account.toUpperCase());
+    expectError(expect, refused, 429, "TOO_MANY_REQUESTS", "Too many requests; try again in 60 s");
+    expect(refused.headers.get("retry-after")).toBe("60");
+    expect(refused.headers.get("ratelimit")).toBe('"sign-in-account";r=0;t=60');
+    expect(refused.headers.get("ratelimit-policy")).toBe('"sign-in-account";q=10;w=60');
+    expect(refused.headers.get("cache-control")).toBe("no-store");
+    expect((await signIn(`other-${account}`)).status).toBe(400);
+  });
+
+  test("sign-in: 30 a minute from one address, whoever is named", async ({ expect }) => {
+    const signIn = (address: string) =>
+      call("POST", `${ORIGIN}/token`, {
+        headers: {
+          "content-type": "application/x-www-form-urlencoded",
+          "cf-connecting-ip": address,
+        },
+        body: "grant_type=none",
+      });
+    for (let n = 0; n < 30; n++) expect((await signIn("192.0.2.7")).status).toBe(400);
+    expectError(expect, await signIn("192.0.2.7"), 429, "TOO_MANY_REQUESTS");
+    for (let n = 0; n < 30; n++) await signIn(`2001:db8:0:1::${n + 1}`);
+    expect((await signIn("2001:db8:0:1::ffff")).status, "one /64 is one caller").toBe(429);
+    expect((await signIn("2001:db8:0:2::1")).status).toBe(400);
+  });
+
+  test("a person over their limit: 429 for them alone; a limit that cannot be counted lets pass", async ({
+    expect,
+  }) => {
+    const [one, two] = [await createPerson(), await createPerson()];
+    const counters = {
+      user: { limit: async ({ key }: { key: string }) => ({ success: key !== one.uuid }) },
+      node: env.LIMIT_NODE,
+      address: { limit: () => Promise.reject(new Error("no counters today")) },
+      "sign-in-address": env.LIMIT_SIGN_IN_ADDRESS,
+      "sign-in-account": env.LIMIT_SIGN_IN_ACCOUNT,
+    };
+    const app = await createApp({
+      d1: env.DB,
+      coordinators: env.COORDINATOR,
+      rateLimitCounters: counters,
+      config: readConfig(env),
+      clock: systemClock,
+    });
+    const list = (token: string) =>
+      app.request(`${API}/jobs`, { headers: { authorization: `Bearer ${token}` } });
+    expect((await list(one.token)).status).toBe(429);
+    expect((await list(two.token)).status).toBe(200);
+    const warned = vi.spyOn(console, "warn").mockImplementation(() => {});
+    expect((await list("a.b.c")).status).toBe(401);
+    expect(warned).toHaveBeenCalledOnce();
+    warned.mockRestore();
+  });
+});
+
+describe("the request log", () => {
+  test("one line: route pattern, status, principal and cost; no token, no body, no address", async ({
+    expect,
+  }) => {
+    const job = await createJob({ name: "not for the log" });
+    const logged = vi.spyOn(console, "log").mockImplementation(() => {});
+    const reply = await detail(job);
+    await poll(job);
+    await call("GET", "/jobs", { headers: { "cf-connecting-ip": "192.0.2.99" } });
+    const lines = logged.mock.calls.map(([line]) => JSON.parse(line));
+    logged.mockRestore();
+    expect(lines).toHaveLength(3);
+    expect(lines[0]).toEqual({
+      level: "info",
+      request_id: reply.headers.get("x-request-id"),
+      method: "GET",
+      route: `${API}/jobs/:job_id`,
+      status: 200,
+      ms: expect.any(Number),
+      principal: "user",
+      principal_id: job.owner.uuid,
+      d1_round_trips: expect.any(Number),
+      object_hops: 0,
+    });
+    expect(lines[1]).toMatchObject({ principal: "node", principal_id: job.id });
+    expect(lines[2]).toMatchObject({ principal: null, principal_id: null, status: 401 });
+    const text = JSON.stringify(lines);
+    for (const secret of [job.token, job.owner.token, "not for the log", "192.0.2.99"]) {
+      expect(text).not.toContain(secret);
+    }
+  });
+
+  test("Server-Timing in development only", async ({ expect }) => {
+    expect((await call("GET", `${ORIGIN}/health`)).headers.get("server-timing")).toBeNull();
+    const app = await createApp({
+      d1: env.DB,
+      coordinators: env.COORDINATOR,
+      rateLimitCounters: {
+        user: env.LIMIT_USER,
+        node: env.LIMIT_NODE,
+        address: env.LIMIT_ADDRESS,
+        "sign-in-address": env.LIMIT_SIGN_IN_ADDRESS,
+        "sign-in-account": env.LIMIT_SIGN_IN_ACCOUNT,
+      },
+      config: { ...readConfig(env), isDevelopment: true },
+      clock: systemClock,
+    });
+    const reply = await app.request("/health");
+    expect(reply.headers.get("server-timing")).toMatch(
+      /^total;dur=\d+, d1;desc="1", hops;desc="0"$/,
+    );
+  });
+});
