@@ -1,6 +1,7 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { CATALOGUE } from "../benchmarks/catalogue.ts";
+import { readIdempotencyKey } from "../http/idempotency.ts";
 import { JSON_BODY_LIMIT, readBody } from "../http/json-body.ts";
 import { announcePage } from "../http/paging.ts";
 import { stringifyWithRaw } from "../http/raw-json.ts";
@@ -24,7 +25,10 @@ export function createJobsRouter({ jobs, guards }: { jobs: JobsService; guards: 
   router.openapi(
     { ...createJobRoute, middleware: [guards.user, readBody(JSON_BODY_LIMIT)] as const },
     async (c) => {
-      const { row, token } = await jobs.create(callerOf(c), c.req.valid("json"));
+      const input = c.req.valid("json");
+      const claim = readIdempotencyKey(c, input);
+      const { row, token, replayed } = await jobs.create(callerOf(c), input, claim);
+      if (replayed) c.header("Idempotency-Replayed", "true");
       return c.json(toCreatedJob(row, token), 201);
     },
   );

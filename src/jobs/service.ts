@@ -4,6 +4,7 @@ import type { CallCoordinator } from "../coordinator/client.ts";
 import type { Database, Meter } from "../db/client.ts";
 import { uniqueViolation } from "../db/errors.ts";
 import { ApiError, invalidField, notFound, unavailable } from "../http/errors.ts";
+import { findFirst, type IdempotencyClaim, isRepeat } from "../http/idempotency.ts";
 import { validationError } from "../http/validation.ts";
 import { type Actor, scopeOf } from "../identity/actor.ts";
 import type { Tokens } from "../identity/tokens.ts";
@@ -25,6 +26,8 @@ import { type JobView, toJobRecord, toTaskRecord } from "./wire.ts";
 const JOB_LIFETIME_MS = 24 * HOUR_MS;
 /** An id or a generated name is redrawn this often before something must be wrong. */
 const MAX_DRAWS = 5;
+
+type CreatedRow = NewJobRow & { id: number };
 
 /** Who asks, and what the request may use. */
 export interface Caller {
@@ -67,13 +70,20 @@ export function createJobsService({ tokens, clock, jobIds, callCoordinator }: Jo
   };
 
   return {
-    /** Stores a job. One D1 round trip, and one more for each id or generated name that was taken. */
-    async create({ actor, db }: Caller, input: CreateJobInput) {
+    /**
+     * Stores a job, or finds the one that the same request has stored before. One D1 round trip, and
+     * one more for each id or generated name that was taken, or to read the first request.
+     */
+    async create(
+      { actor, db }: Caller,
+      input: CreateJobInput,
+      claim: IdempotencyClaim | null,
+    ): Promise<{ row: CreatedRow; token: string; replayed: boolean }> {
       const planned = planSequence(input.benchmarks, input.node_count);
       if (!planned.ok) throw sequenceError(planned.fault);
       for (let draw = 0; draw < MAX_DRAWS; draw++) {
         const now = clock.now();
-        const row: NewJobRow & { id: number } = {
+        const row: CreatedRow = {
           id: jobIds.next(),
           customerId: actor.customerId,
           userId: actor.userId,
@@ -89,11 +99,16 @@ export function createJobsService({ tokens, clock, jobIds, callCoordinator }: Jo
           flushedAt: now,
         };
         try {
-          await insertJob(db, row);
-          return { row, token: await tokenOf(row) };
+          await insertJob(db, row, claim);
+          return { row, token: await tokenOf(row), replayed: false };
         } catch (error) {
           const taken = uniqueViolation(error);
           if (taken === null) throw error;
+          if (claim !== null && isRepeat(taken)) {
+            // Stored by `insertJob` as the row that it was.
+            const first = (await findFirst(db, claim)) as CreatedRow;
+            return { row: first, token: await tokenOf(first), replayed: true };
+          }
           const nameTaken = taken.includes("jobs.name");
           if (nameTaken && typeof input.name === "string") {
             const message = `Job with name '${input.name}' already exists`;

@@ -2,6 +2,7 @@ import { and, between, desc, eq, isNull, type SQL, sql } from "drizzle-orm";
 import type { JobEvent } from "../coordinator/model.ts";
 import type { Database } from "../db/client.ts";
 import { jobCounts, jobs, taskResults, tasks } from "../db/schema.ts";
+import { claimStatements, type IdempotencyClaim } from "../http/idempotency.ts";
 import type { Scope } from "../identity/actor.ts";
 import { taskIdRange } from "../lib/ids.ts";
 
@@ -36,9 +37,18 @@ function counterKey(scope: Scope): string {
   }
 }
 
-/** One batch, one round trip. Fails on a taken id or name: see `uniqueViolation`. */
-export async function insertJob(db: Database, row: NewJobRow): Promise<void> {
-  await db.batch([db.insert(jobs).values(row)]);
+/**
+ * One batch, one round trip, with the idempotency key that it was asked for by. Fails on a key used
+ * before, a taken id or a taken name: see `uniqueViolation`.
+ */
+export async function insertJob(
+  db: Database,
+  row: NewJobRow,
+  claim: IdempotencyClaim | null,
+): Promise<void> {
+  const insert = db.insert(jobs).values(row);
+  if (claim === null) await db.batch([insert]);
+  else await db.batch([...claimStatements(db, claim, row, row.createdAt), insert]);
 }
 
 /** A page, newest first, and the total of the scope. One round trip. */

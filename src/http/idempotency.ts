@@ -1,0 +1,83 @@
+import { createHash } from "node:crypto";
+import { and, eq, lte } from "drizzle-orm";
+import type { Context } from "hono";
+import { routePath } from "hono/route";
+import type { Database } from "../db/client.ts";
+import { idempotencyKeys } from "../db/schema.ts";
+import { HOUR_MS } from "../lib/clock.ts";
+import { canonicalJson } from "../lib/json.ts";
+import type { RequestEnv } from "./context.ts";
+import { ApiError, invalidField } from "./errors.ts";
+
+/** How long a repeat is known for one (contract §2). */
+const KEPT_MS = 24 * HOUR_MS;
+const VISIBLE = /^[\x21-\x7e]{1,255}$/;
+
+/** A caller's word that requests with this key are one request. */
+export interface IdempotencyClaim {
+  /** The caller and the route: keys of others never meet. */
+  scope: string;
+  key: string;
+  /** Of the request's content. */
+  fingerprint: string;
+}
+
+/** Reads `Idempotency-Key` of an authenticated POST that creates; null when none was sent. */
+export function readIdempotencyKey<Env extends RequestEnv>(
+  c: Context<Env>,
+  body: unknown,
+): IdempotencyClaim | null {
+  const key = c.req.header("idempotency-key");
+  if (key === undefined) return null;
+  if (!VISIBLE.test(key)) {
+    throw invalidField(
+      "Idempotency-Key",
+      "Idempotency-Key must be 1 to 255 visible ASCII characters",
+    );
+  }
+  const { principal } = c.var;
+  return {
+    scope: `${principal?.kind}:${principal?.id} ${c.req.method} ${routePath(c)}`,
+    key,
+    fingerprint: createHash("sha256").update(canonicalJson(body)).digest("base64url"),
+  };
+}
+
+/**
+ * Statements that go first into the batch that creates: a key used before fails the whole batch with a
+ * unique violation of `idempotency_keys`, before any other rule can; see `isRepeat`.
+ *
+ * @param facts what the reply is built from again; never a secret
+ */
+export function claimStatements(db: Database, claim: IdempotencyClaim, facts: object, now: number) {
+  const { scope, key } = claim;
+  const expired = and(
+    eq(idempotencyKeys.scope, scope),
+    eq(idempotencyKeys.key, key),
+    lte(idempotencyKeys.createdAt, now - KEPT_MS),
+  );
+  return [
+    db.delete(idempotencyKeys).where(expired),
+    db.insert(idempotencyKeys).values({ ...claim, facts: JSON.stringify(facts), createdAt: now }),
+  ] as const;
+}
+
+/** Whether a unique violation means that the key was used before. */
+export function isRepeat(violatedColumns: string): boolean {
+  return violatedColumns.includes("idempotency_keys.");
+}
+
+/** The facts stored with the first request. Throws 422 when that one had another content. One round trip. */
+export async function findFirst(db: Database, claim: IdempotencyClaim): Promise<unknown> {
+  const { scope, key, fingerprint } = claim;
+  const [first] = await db
+    .select()
+    .from(idempotencyKeys)
+    .where(and(eq(idempotencyKeys.scope, scope), eq(idempotencyKeys.key, key)));
+  if (first === undefined) throw new Error("An idempotency key that was taken is gone");
+  if (first.fingerprint !== fingerprint) {
+    const message = "This Idempotency-Key was used before for another request; use a new one";
+    throw new ApiError("IDEMPOTENCY_KEY_REUSED", message);
+  }
+  return JSON.parse(first.facts);
+}
