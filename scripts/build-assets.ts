@@ -30,6 +30,8 @@ const { outputFiles } = await build({
 });
 for (const file of outputFiles) publish("agent.mjs", file.contents);
 
+publish("docs/readme.md", readFileSync(join(ROOT, "README.md")));
+
 const swagger = dirname(createRequire(import.meta.url).resolve("swagger-ui-dist/package.json"));
 for (const file of ["swagger-ui-bundle.js", "swagger-ui.css"]) {
   publish(join("docs", file), readFileSync(join(swagger, file)));

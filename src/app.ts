@@ -1,11 +1,13 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import { createMiddleware } from "hono/factory";
+import packageJson from "../package.json" with { type: "json" };
 import { createCoordinatorClient } from "./coordinator/client.ts";
 import type { JobCoordinator } from "./coordinator/job-coordinator.ts";
 import { createMeter, openDatabase, ping } from "./db/client.ts";
 import type { RequestEnv } from "./http/context.ts";
 import { entityTags } from "./http/entity-tag.ts";
 import { unavailable } from "./http/errors.ts";
+import { indexPage } from "./http/index-page.ts";
 import { announceMethods, unknownRoute } from "./http/methods.ts";
 import { onError } from "./http/on-error.ts";
 import { createRateLimits, type RateLimitCounters } from "./http/rate-limit.ts";
@@ -57,6 +59,8 @@ export async function createApp(deps: AppDeps) {
   app.route("/", createNodesRouter({ nodes, guards }));
   app.route("/", createJobsRouter({ jobs, guards }));
 
+  const { version, description } = packageJson;
+  app.get("/", guards.open, indexPage({ name: "Assay", version, description }));
   app.get("/health", guards.open, async (c) => {
     try {
       await ping(c.var.primary);

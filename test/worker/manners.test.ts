@@ -77,6 +77,23 @@ describe("headers on every reply", () => {
   });
 });
 
+describe("GET /", () => {
+  test("JSON for programs, HTML for browsers, by Accept", async ({ expect }) => {
+    const accept = (value: string) => call("GET", `${ORIGIN}/`, { headers: { accept: value } });
+    const json = await accept("*/*");
+    expect(json.body).toMatchObject({
+      name: "Assay",
+      docs: "/docs",
+      api_document: "/openapi.json",
+    });
+    expect((await accept("application/json")).text).toBe(json.text);
+    const html = await accept("text/html,application/xhtml+xml,*/*;q=0.8");
+    expect(html.headers.get("content-type")).toContain("text/html");
+    expect(html.text).toContain('<a href="/docs">docs</a>');
+    for (const reply of [json, html]) expect(reply.headers.get("vary")).toContain("Accept");
+  });
+});
+
 describe("validators", () => {
   test("a strong ETag on single resources; If-None-Match gives 304 without a body", async ({
     expect,
