@@ -1,4 +1,4 @@
-import { and, between, desc, eq, isNull, type SQL, sql } from "drizzle-orm";
+import { and, between, desc, eq, getTableColumns, isNull, type SQL, sql } from "drizzle-orm";
 import type { JobEvent } from "../coordinator/model.ts";
 import type { Database } from "../db/client.ts";
 import { jobCounts, jobs, taskResults, tasks } from "../db/schema.ts";
@@ -7,6 +7,8 @@ import type { Scope } from "../identity/actor.ts";
 import { taskIdRange } from "../lib/ids.ts";
 
 export type JobRow = typeof jobs.$inferSelect;
+/** What a list shows of a job: without steps and events, which can be large. */
+export type ListedRow = Omit<JobRow, "steps" | "events">;
 export type NewJobRow = typeof jobs.$inferInsert;
 export type TaskRow = typeof tasks.$inferSelect;
 
@@ -51,6 +53,8 @@ export async function insertJob(
   else await db.batch([...claimStatements(db, claim, row, row.createdAt), insert]);
 }
 
+const { steps: _steps, events: _events, ...listed } = getTableColumns(jobs);
+
 /** A page, newest first, and the total of the scope. One round trip. */
 export async function listJobs(
   db: Database,
@@ -59,7 +63,7 @@ export async function listJobs(
 ) {
   const [rows, counts] = await db.batch([
     db
-      .select()
+      .select(listed)
       .from(jobs)
       .where(visible(scope))
       .orderBy(desc(jobs.createdAt), desc(jobs.id))

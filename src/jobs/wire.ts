@@ -12,7 +12,7 @@ import type {
   ListedJobWire,
   PaginationWire,
 } from "./contract.ts";
-import type { JobRow, NewJobRow, TaskRow } from "./store.ts";
+import type { JobRow, ListedRow, NewJobRow, TaskRow } from "./store.ts";
 
 /** A job as D1 and, while it lives, its object know it together. */
 export interface JobView {
@@ -53,7 +53,7 @@ export function toCreatedJob(row: NewJobRow, token: string): CreatedJobWire {
   };
 }
 
-export function toListedJob(row: JobRow, token: string): ListedJobWire {
+export function toListedJob(row: ListedRow, token: string): ListedJobWire {
   return {
     ...jobFields(row, { ...row, state: row.state as JobRecord["state"] }, token), // as in toJobRecord
     gpu_models: null,
@@ -123,7 +123,7 @@ export function toJobResults(
   );
 }
 
-function jobFields(row: JobRow, live: Omit<JobRecord, "steps" | "events">, token: string) {
+function jobFields(row: ListedRow, live: Omit<JobRecord, "steps" | "events">, token: string) {
   return {
     id: String(row.id),
     name: row.name,
