@@ -29,7 +29,7 @@ export function createIdentityRouter({ identity, limits }: IdentityDeps) {
     await next();
   });
   const { path } = tokenRoute;
-  router.on("POST", path, neverStored, limitAddress, readBody(TOKEN_BODY_LIMIT), onlyForms);
+  router.on("POST", path, neverStored, limitAddress, onlyForms, readBody(TOKEN_BODY_LIMIT));
   router.openapi(tokenRoute, async (c) => {
     const { grant_type, username, password } = c.req.valid("form");
     if (grant_type === undefined) {
