@@ -40,7 +40,8 @@ const outcomes = await Promise.all(
     child.onOutput((text) => {
       output += text;
     });
-    return { name, output, code: await child.exitCode };
+    const code = await child.exitCode;
+    return { name, output, code };
   }),
 );
 for (const { name, output, code } of outcomes) {
