@@ -98,7 +98,19 @@ export function apiDocument(app: OpenAPIHono<RequestEnv>, servers: readonly Serv
     tags: TAGS,
   });
   const { parameters: _inline, ...generated } = components ?? {};
-  return withUsed({ ...document, components: { ...generated } }, SHARED);
+  const paths = inOrderOfTags(document.paths ?? {});
+  return withUsed({ ...document, paths, components: { ...generated } }, SHARED);
+}
+
+/** Paths in the order of the tags, whatever order the routers are mounted in. */
+function inOrderOfTags<Item extends object>(paths: Record<string, Item>): Record<string, Item> {
+  const place = (item: Item) => {
+    const operations: { tags?: string[] }[] = Object.values(item);
+    return TAGS.findIndex(({ name }) => name === operations[0]?.tags?.[0]);
+  };
+  return Object.fromEntries(
+    Object.entries(paths).sort(([, one], [, other]) => place(one) - place(other)),
+  );
 }
 
 const SHARED = { responses: ERROR_RESPONSES, parameters: PARAMETERS, headers: HEADERS };

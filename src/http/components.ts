@@ -131,40 +131,41 @@ const HEADERS_OF_STATUS: Partial<Record<number, readonly HeaderName[]>> = {
   503: ["Retry-After"],
 };
 
-/** A message of each code as the API words it, and what else its body says. */
-const ERROR_EXAMPLES: Record<
-  ErrorCode,
-  { message: string; field?: string; detail?: string; directive?: "stop" }
-> = {
-  PARAMETER_INCORRECT_VALUE: {
-    message: "node_count must be between 1 and 256",
-    field: "node_count",
-    detail: "must be between 1 and 256",
-  },
-  JOB_STATE_INVALID: { message: "The job has ended already and cannot be aborted" },
-  CLIENT_TOKEN_INVALID: { message: "Invalid or expired token" },
-  PERMISSION_DENIED: { message: "Only people of the job's customer can abort it" },
-  RESOURCE_NOT_FOUND: { message: "Job with id 7554621440 not found" },
-  METHOD_NOT_ALLOWED: { message: "POST is not allowed here" },
-  RESOURCE_ALREADY_EXISTS: { message: "Job with name 'GPU Test' already exists" },
-  NODE_LIMIT_REACHED: { message: "All expected nodes have joined already" },
-  JOB_ENDED: { message: "The job has ended", directive: "stop" },
-  STEP_NOT_READY: {
-    message: "Step 1 is not running on this node; poll for the current directive",
-  },
-  REQUEST_TOO_LARGE: { message: "The body must have at most 262144 bytes" },
-  UNSUPPORTED_MEDIA_TYPE: { message: "This route does not read that Content-Type" },
-  IDEMPOTENCY_KEY_REUSED: { message: "Step 0 of this task has another result already" },
-  TOO_MANY_REQUESTS: { message: "Too many requests; try again in 30 seconds" },
-  INTERNAL_ERROR: { message: "Something went wrong on our side" },
-  SERVICE_UNAVAILABLE: { message: "The service cannot answer right now; try again" },
+/** What each code says, in the words of the API; the first of several is the most common. */
+const ERROR_MESSAGES: Record<ErrorCode, readonly [string, ...string[]]> = {
+  PARAMETER_INCORRECT_VALUE: ["node_count must be between 1 and 256"],
+  JOB_STATE_INVALID: ["The job has ended already and cannot be aborted"],
+  CLIENT_TOKEN_INVALID: ["Invalid or expired token"],
+  PERMISSION_DENIED: ["Only people of the job's customer can abort it"],
+  RESOURCE_NOT_FOUND: ["Job with id 7554621440 not found", "Task with id 7554621441 not found"],
+  METHOD_NOT_ALLOWED: ["This path does not answer POST"],
+  RESOURCE_ALREADY_EXISTS: ["Job with name 'GPU Test' already exists"],
+  NODE_LIMIT_REACHED: ["All expected nodes have joined already"],
+  JOB_ENDED: ["The job has ended"],
+  STEP_NOT_READY: ["Step 1 is not running on this node; poll for the current directive"],
+  REQUEST_TOO_LARGE: ["The body must have at most 262144 bytes"],
+  UNSUPPORTED_MEDIA_TYPE: ["This route does not read that Content-Type"],
+  IDEMPOTENCY_KEY_REUSED: [
+    "This Idempotency-Key was used before with another body",
+    "Step 0 of this task has another result already",
+  ],
+  TOO_MANY_REQUESTS: ["Too many requests; try again in 30 seconds"],
+  INTERNAL_ERROR: ["Something went wrong on our side"],
+  SERVICE_UNAVAILABLE: ["The service cannot answer right now; try again"],
 };
 
-function errorExample(code: ErrorCode) {
-  const { message, field, detail, directive } = ERROR_EXAMPLES[code];
-  const details = field === undefined ? {} : { details: [{ field, message: detail ?? message }] };
+/** What the body of some codes says besides. */
+const ERROR_EXTRAS: Partial<Record<ErrorCode, { details?: object[]; directive?: "stop" }>> = {
+  PARAMETER_INCORRECT_VALUE: {
+    details: [{ field: "node_count", message: "must be between 1 and 256" }],
+  },
+  JOB_ENDED: { directive: "stop" },
+};
+
+function errorExample(code: ErrorCode, message: string) {
+  const { details, directive } = ERROR_EXTRAS[code] ?? {};
   return {
-    error: { code, message, ...details },
+    error: { code, message, ...(details === undefined ? {} : { details }) },
     message,
     request_id: HEADERS["x-request-id"].example,
     ...(directive === undefined ? {} : { directive }),
@@ -173,13 +174,17 @@ function errorExample(code: ErrorCode) {
 
 function errorResponse(code: ErrorCode) {
   const { status, meaning } = ERRORS[code];
+  const examples = ERROR_MESSAGES[code].map((message, index) => [
+    index === 0 ? code : `${code}-${index + 1}`,
+    { summary: message, value: errorExample(code, message) },
+  ]);
   return {
     description: `\`${code}\`: ${meaning}`,
     headers: headerRefs([...COMMON_HEADERS, ...(HEADERS_OF_STATUS[status] ?? [])]),
     content: {
       "application/json": {
         schema: { $ref: "#/components/schemas/Error" },
-        examples: { [code]: { value: errorExample(code) } },
+        examples: Object.fromEntries(examples) as Record<string, { value: object }>, // fromEntries says any
       },
     },
   };

@@ -41,7 +41,7 @@ export function text(options: TextOptions) {
       else if (forbidden.test(context.value)) fail("must not contain control characters");
     })
     .openapi({
-      minLength: min,
+      ...(min === 0 ? {} : { minLength: min }),
       maxLength: max,
       pattern: textPattern(options),
       description: options.description,

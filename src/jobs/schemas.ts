@@ -113,7 +113,10 @@ export const pagination = z
   .openapi("Pagination", { description: "Where this page stands in the whole list." });
 
 export const jobPage = z
-  .strictObject({ results: z.array(listedJob).max(300), pagination })
+  .strictObject({
+    results: z.array(listedJob).max(300).openapi({ description: "The jobs of this page." }),
+    pagination,
+  })
   .openapi("JobPage", { description: "One page of a list of jobs." });
 
 export const jobDetail = z

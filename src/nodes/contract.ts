@@ -112,7 +112,7 @@ export const heartbeatRoute = operation({
   summary: "Heartbeat",
   description: `Progress of the running step, shown to the job's owner; counts as contact. With \`state: failed\` the node gives up.
 
-For whoever holds the job's token, for a task of that job. About one every ten seconds is enough.`,
+For whoever holds the job's token, for a task of that job. Send one when something has changed, not more often than every two seconds.`,
   access: "node",
   request: {
     params: taskParams,
