@@ -7,6 +7,7 @@ import { createMeter, openDatabase, ping } from "./db/client.ts";
 import type { RequestEnv } from "./http/context.ts";
 import { entityTags } from "./http/entity-tag.ts";
 import { unavailable } from "./http/errors.ts";
+import { healthRoute } from "./http/health.ts";
 import { indexPage } from "./http/index-page.ts";
 import { announceMethods, unknownRoute } from "./http/methods.ts";
 import { onError } from "./http/on-error.ts";
@@ -61,13 +62,13 @@ export async function createApp(deps: AppDeps) {
 
   const { version, description } = packageJson;
   app.get("/", guards.open, indexPage({ name: "Assay", version, description }));
-  app.get("/health", guards.open, async (c) => {
+  app.openapi({ ...healthRoute, middleware: guards.open }, async (c) => {
     try {
       await ping(c.var.primary);
     } catch (error) {
       throw unavailable(5, error);
     }
-    return c.json({ status: "ok" });
+    return c.json({ status: "ok" as const }, 200);
   });
   const document = describeApi(app);
   app.get("/openapi.json", guards.open, (c) =>

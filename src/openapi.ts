@@ -62,7 +62,7 @@ type Server = { url: string; description: string; "x-internal": boolean };
 /** The committed document names a server of its own, so that it can be read anywhere. */
 export const RELEASED_SERVERS: readonly Server[] = [
   {
-    url: "https://assay.example.com",
+    url: "https://assay.example",
     description: "A production server; yours has another name.",
     "x-internal": false,
   },

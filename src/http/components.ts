@@ -58,7 +58,7 @@ export const HEADERS = {
       maxLength: 16_384,
     },
     example:
-      '<https://assay.example.com/api/silicon-mark/v1/jobs?page=1>; rel="first", <https://assay.example.com/api/silicon-mark/v1/jobs?page=3>; rel="next"',
+      '<https://assay.example/api/silicon-mark/v1/jobs?page=1>; rel="first", <https://assay.example/api/silicon-mark/v1/jobs?page=3>; rel="next"',
   },
   ETag: {
     description: "The version of what was answered; send it back as `If-None-Match`.",

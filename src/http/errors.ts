@@ -100,16 +100,28 @@ export function unavailable(retryAfterSeconds: number, cause: unknown): ApiError
   });
 }
 
+/** A message may repeat what the caller sent; it is cut to what the API document promises. */
+const MAX_MESSAGE = 2_048;
+const MAX_FIELD = 512;
+
 /** The error body of every route (contract §2): it serves clients of both published APIs at once. */
 export function errorBody(error: ApiError, requestId: string) {
+  const message = cut(error.message, MAX_MESSAGE);
+  const details = error.details?.map((detail) => ({
+    field: cut(detail.field, MAX_FIELD),
+    message: cut(detail.message, MAX_MESSAGE),
+  }));
   return {
-    error: {
-      code: error.code,
-      message: error.message,
-      ...(error.details === undefined ? {} : { details: error.details }),
-    },
-    message: error.message,
+    error: { code: error.code, message, ...(details === undefined ? {} : { details }) },
+    message,
     request_id: requestId,
     ...(error.directive === undefined ? {} : { directive: error.directive }),
   };
+}
+
+/** Cut by code points, so that no character is halved. */
+function cut(text: string, limit: number): string {
+  if (text.length <= limit) return text;
+  const points = [...text];
+  return points.length <= limit ? text : `${points.slice(0, limit - 1).join("")}…`;
 }

@@ -49,6 +49,17 @@ describe("bodies", () => {
     expect(proto.body.node_count, proto.text).toBe(1);
   });
 
+  test("what a message repeats of the request is cut to what the document promises", async ({
+    expect,
+  }) => {
+    const config = { [`${"😀".repeat(3_000)}`]: 1 };
+    const reply = await post({ benchmarks: [{ benchmark_id: "quick_mark", config }] });
+    expectError(expect, reply, 400, "PARAMETER_INCORRECT_VALUE");
+    expect([...reply.body.message]).toHaveLength(2_048);
+    expect([...reply.body.error.details[0].field]).toHaveLength(512);
+    expect(reply.body.message.isWellFormed()).toBe(true);
+  });
+
   test("deep nesting is refused, not a crash", async ({ expect }) => {
     const reply = await post(`{"benchmarks":${"[".repeat(50_000)}${"]".repeat(50_000)}}`);
     expectError(expect, reply, 400, "PARAMETER_INCORRECT_VALUE");

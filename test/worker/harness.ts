@@ -5,6 +5,7 @@
 import { env, exports } from "cloudflare:workers";
 import type { z } from "@hono/zod-openapi";
 import { type ExpectStatic, vi } from "vitest";
+import type { AppDeps } from "../../src/app.ts";
 import { errorSchema } from "../../src/http/schemas.ts";
 import type { Role } from "../../src/identity/actor.ts";
 import { createTokens, type Tokens } from "../../src/identity/tokens.ts";
@@ -57,6 +58,24 @@ export async function call(
 
 function randomAddress(): string {
   return [10, ...crypto.getRandomValues(new Uint8Array(3))].join(".");
+}
+
+/** What an app of the test's own is made from; the running Worker's bindings unless replaced. */
+export function appDeps(changes: Partial<AppDeps> = {}): AppDeps {
+  return {
+    d1: env.DB,
+    coordinators: env.COORDINATOR,
+    rateLimitCounters: {
+      user: env.LIMIT_USER,
+      node: env.LIMIT_NODE,
+      address: env.LIMIT_ADDRESS,
+      "sign-in-address": env.LIMIT_SIGN_IN_ADDRESS,
+      "sign-in-account": env.LIMIT_SIGN_IN_ACCOUNT,
+    },
+    config: readConfig(env),
+    clock: systemClock,
+    ...changes,
+  };
 }
 
 let sharedTokens: Promise<Tokens> | undefined;

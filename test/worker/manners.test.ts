@@ -4,10 +4,18 @@ import { env } from "cloudflare:workers";
 import { describe, test, vi } from "vitest";
 import { createApp } from "../../src/app.ts";
 import { RATE_LIMITS } from "../../src/http/rate-limit.ts";
-import { systemClock } from "../../src/lib/clock.ts";
 import { readConfig } from "../../src/lib/config.ts";
 import wrangler from "../../wrangler.toml?raw";
-import { call, createJob, createPerson, detail, expectError, join, poll } from "./harness.ts";
+import {
+  appDeps,
+  call,
+  createJob,
+  createPerson,
+  detail,
+  expectError,
+  join,
+  poll,
+} from "./harness.ts";
 
 const ORIGIN = "https://assay.test";
 const API = "/api/silicon-mark/v1";
@@ -233,20 +241,13 @@ describe("rate limits", () => {
     expect,
   }) => {
     const [one, two] = [await createPerson(), await createPerson()];
-    const counters = {
+    const deps = appDeps();
+    const rateLimitCounters = {
+      ...deps.rateLimitCounters,
       user: { limit: async ({ key }: { key: string }) => ({ success: key !== one.uuid }) },
-      node: env.LIMIT_NODE,
       address: { limit: () => Promise.reject(new Error("no counters today")) },
-      "sign-in-address": env.LIMIT_SIGN_IN_ADDRESS,
-      "sign-in-account": env.LIMIT_SIGN_IN_ACCOUNT,
     };
-    const app = await createApp({
-      d1: env.DB,
-      coordinators: env.COORDINATOR,
-      rateLimitCounters: counters,
-      config: readConfig(env),
-      clock: systemClock,
-    });
+    const app = await createApp({ ...deps, rateLimitCounters });
     const list = (token: string) =>
       app.request(`${API}/jobs`, { headers: { authorization: `Bearer ${token}` } });
     expect((await list(one.token)).status).toBe(429);
@@ -292,19 +293,8 @@ describe("the request log", () => {
 
   test("Server-Timing in development only", async ({ expect }) => {
     expect((await call("GET", `${ORIGIN}/health`)).headers.get("server-timing")).toBeNull();
-    const app = await createApp({
-      d1: env.DB,
-      coordinators: env.COORDINATOR,
-      rateLimitCounters: {
-        user: env.LIMIT_USER,
-        node: env.LIMIT_NODE,
-        address: env.LIMIT_ADDRESS,
-        "sign-in-address": env.LIMIT_SIGN_IN_ADDRESS,
-        "sign-in-account": env.LIMIT_SIGN_IN_ACCOUNT,
-      },
-      config: { ...readConfig(env), isDevelopment: true },
-      clock: systemClock,
-    });
+    const config = { ...readConfig(env), isDevelopment: true };
+    const app = await createApp(appDeps({ config }));
     const reply = await app.request("/health");
     expect(reply.headers.get("server-timing")).toMatch(
       /^total;dur=\d+, d1;desc="1", hops;desc="0"$/,
