@@ -1,41 +1,139 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import packageJson from "../package.json" with { type: "json" };
+import { ERROR_RESPONSES, HEADERS, PARAMETERS } from "./http/components.ts";
 import type { RequestEnv } from "./http/context.ts";
+import { healthRoute } from "./http/health.ts";
+import { errorSchema } from "./http/schemas.ts";
 
-/** The API document (OpenAPI 3.1), built from the route contracts on first use and kept as text. */
-export function describeApi(app: OpenAPIHono<RequestEnv>): () => string {
-  app.openAPIRegistry.registerComponent("securitySchemes", "OAuth2PasswordBearer", {
+const DESCRIPTION = `An open control plane for hardware benchmarks. Create a job, start an agent on each machine with the job's token, read the results.
+
+## Signing in
+People sign in at \`POST /token\` and send what they get as \`Authorization: Bearer <token>\`. Each machine has the token of its job, which works for the node protocol alone.
+
+## Errors
+Every error has the same body: a \`code\` for programs, a \`message\` for people, \`details\` for each field of a request that was refused, and the request's id, which is also in the \`x-request-id\` header of every response. (\`/token\` says what is wrong with a request in the words of RFC 6749.) Unknown parameters and unknown keys of a request are ignored, so that newer clients work.
+
+## Limits
+Every operation is limited: \`RateLimit-Policy\` names the limits, and 429 says with \`Retry-After\` when to go on. JSON bodies have at most 256 KiB unless an operation says otherwise. Integers stay below 2^53; lengths count Unicode code points.
+
+## Lists
+Lists are paged by \`page\` and \`per_page\`; \`X-Total-Count\` has the number of items, \`Link\` the neighbouring pages.
+
+## Repeating requests
+Single resources have an \`ETag\`, and \`If-None-Match\` is answered by 304 while nothing has changed. What creates something takes an \`Idempotency-Key\`: sent again, it gets the first reply again.
+
+## Times
+All times are RFC 3339 in UTC, such as \`2024-03-15T10:30:00.000Z\`.`;
+
+const TAGS = [
+  { name: "Sign-in", description: "Tokens for people, by the OAuth 2 password grant." },
+  {
+    name: "Jobs",
+    description:
+      "Benchmark jobs as their owners see them: create one, watch its nodes, read its results.",
+  },
+  { name: "Benchmarks", description: "What a job can run, and what its figures mean." },
+  {
+    name: "Node protocol",
+    description:
+      "What the agent on each machine calls, with its job's token: join, ask what to do, say how far it is, send results.",
+  },
+  { name: "Service", description: "The service itself." },
+];
+
+const SECURITY_SCHEMES = {
+  OAuth2PasswordBearer: {
     type: "oauth2",
-    description: "A person's token, from `POST /token`.",
-    flows: { password: { tokenUrl: "/token", scopes: {} } },
-  });
-  app.openAPIRegistry.registerComponent("securitySchemes", "JobToken", {
+    description:
+      "A person's token, from `POST /token`. A JWT, used as RFC8725 asks: algorithm, kind and audience are pinned. It expires after an hour; a new one comes from the same address.",
+    flows: { password: { tokenUrl: "/token", refreshUrl: "/token", scopes: {} } },
+  },
+  JobToken: {
     type: "http",
     scheme: "bearer",
     bearerFormat: "JWT",
-    description: "The token of one job, from its creation or detail; agents use it.",
+    description:
+      "The token of one job, from its creation or detail; agents use it. A JWT, used as RFC8725 asks: algorithm, kind and audience are pinned. It works until the job expires.",
+  },
+} as const;
+
+type Server = { url: string; description: string; "x-internal": boolean };
+
+/** The committed document names a server of its own, so that it can be read anywhere. */
+export const RELEASED_SERVERS: readonly Server[] = [
+  {
+    url: "https://assay.example.com",
+    description: "A production server; yours has another name.",
+    "x-internal": false,
+  },
+];
+
+/** A server's own document means the server it came from. */
+const SERVED_SERVERS: readonly Server[] = [
+  { url: "/", description: "This server, in production or local.", "x-internal": false },
+];
+
+/** The API document (OpenAPI 3.1), built from the contracts of the routes that `app` serves. */
+export function apiDocument(app: OpenAPIHono<RequestEnv>, servers: readonly Server[]) {
+  const registry = app.openAPIRegistry;
+  registry.register("Error", errorSchema);
+  registry.registerPath(healthRoute);
+  for (const [name, scheme] of Object.entries(SECURITY_SCHEMES)) {
+    registry.registerComponent("securitySchemes", name, scheme);
+  }
+  const {
+    components,
+    webhooks: _none,
+    ...document
+  } = app.getOpenAPI31Document({
+    openapi: "3.1.0",
+    info: {
+      title: "Assay",
+      version: packageJson.version,
+      description: DESCRIPTION,
+      contact: { name: "The people who run this server" },
+      license: { name: "Apache-2.0", url: "https://www.apache.org/licenses/LICENSE-2.0" },
+    },
+    servers: [...servers],
+    tags: TAGS,
   });
+  const { parameters: _inline, ...generated } = components ?? {};
+  const paths = inOrderOfTags(document.paths ?? {});
+  return withUsed({ ...document, paths, components: { ...generated } }, SHARED);
+}
+
+/** Paths in the order of the tags, whatever order the routers are mounted in. */
+function inOrderOfTags<Item extends object>(paths: Record<string, Item>): Record<string, Item> {
+  const place = (item: Item) => {
+    const operations: { tags?: string[] }[] = Object.values(item);
+    return TAGS.findIndex(({ name }) => name === operations[0]?.tags?.[0]);
+  };
+  return Object.fromEntries(
+    Object.entries(paths).sort(([, one], [, other]) => place(one) - place(other)),
+  );
+}
+
+const SHARED = { responses: ERROR_RESPONSES, parameters: PARAMETERS, headers: HEADERS };
+
+/** Adds those shared components that something refers to. */
+function withUsed<Document extends { components: object }>(document: Document, shared: object) {
+  let result = document;
+  // Responses come first: what they refer to is used as well.
+  for (const [kind, all] of Object.entries<Record<string, unknown>>({ ...shared })) {
+    const text = JSON.stringify(result);
+    const used = Object.entries(all).filter(([name]) =>
+      text.includes(`"#/components/${kind}/${name}"`),
+    );
+    result = { ...result, components: { ...result.components, [kind]: Object.fromEntries(used) } };
+  }
+  return result;
+}
+
+/** The document as this server serves it, built on first use and kept as text. */
+export function describeApi(app: OpenAPIHono<RequestEnv>): () => string {
   let text: string | undefined;
   return () => {
-    text ??= JSON.stringify(
-      app.getOpenAPI31Document({
-        openapi: "3.1.0",
-        info: {
-          title: "Assay",
-          version: packageJson.version,
-          description:
-            "An open control plane for hardware benchmarks. Create a job, start an agent on each machine with the job's token, read the results.",
-          license: { name: "Apache-2.0", url: "https://www.apache.org/licenses/LICENSE-2.0" },
-        },
-        servers: [{ url: "/" }],
-        tags: [
-          { name: "Sign-in", description: "Tokens for people." },
-          { name: "Jobs", description: "Benchmark jobs as their owners see them." },
-          { name: "Benchmarks", description: "What a job can run." },
-          { name: "Node protocol", description: "What the agent on each machine calls." },
-        ],
-      }),
-    );
+    text ??= JSON.stringify(apiDocument(app, SERVED_SERVERS));
     return text;
   };
 }

@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import { ERRORS, type ErrorCode } from "./errors.ts";
 
 /**
  * Building blocks for wire schemas. Each one bounds what it accepts and says so in the API document;
@@ -7,6 +8,10 @@ import { z } from "@hono/zod-openapi";
 
 const CONTROL_CHARACTER = /\p{Cc}/u;
 const CONTROL_CHARACTER_BUT_LINES = /[^\P{Cc}\t\n\r]/u;
+
+/** The same as JSON Schema patterns, readable with and without the `u` flag. */
+const CONTROL = "\\u0000-\\u001F\\u007F-\\u009F";
+const CONTROL_BUT_LINES = "\\u0000-\\u0008\\u000B\\u000C\\u000E-\\u001F\\u007F-\\u009F";
 
 interface TextOptions {
   min?: number;
@@ -36,11 +41,19 @@ export function text(options: TextOptions) {
       else if (forbidden.test(context.value)) fail("must not contain control characters");
     })
     .openapi({
-      minLength: min,
+      ...(min === 0 ? {} : { minLength: min }),
       maxLength: max,
+      pattern: textPattern(options),
       description: options.description,
       ...(options.example === undefined ? {} : { example: options.example }),
     });
+}
+
+function textPattern({ multiline, trim, min = 0 }: TextOptions): string {
+  const control = multiline === true ? CONTROL_BUT_LINES : CONTROL;
+  // White space alone is nothing once it is trimmed.
+  const needed = trim === true && min > 0 ? `[^\\s${control}][^${control}]*` : "";
+  return `^[^${control}]*${needed}$`;
 }
 
 function codePoints(value: string): number {
@@ -49,11 +62,32 @@ function codePoints(value: string): number {
   return count;
 }
 
+/**
+ * Text of ours in a reply, which may repeat what a caller sent: bounded, and of any characters. The
+ * pattern says only that it is not empty.
+ */
+export function message(max: number, description: string) {
+  return z.string().min(1).openapi({ maxLength: max, pattern: "^[\\s\\S]+$", description });
+}
+
+/** A word of a known form, such as a benchmark's id. `pattern` without flags. */
+export function word(options: {
+  pattern: RegExp;
+  max: number;
+  description: string;
+  example?: string;
+}) {
+  const { pattern, max, ...documentation } = options;
+  return z.string().regex(pattern).max(max).openapi(documentation);
+}
+
 /** A job or task id: decimal digits below 2^53, as a string on the wire (contract §2, Ids). */
-export const idString = z
-  .string()
-  .regex(/^[0-9]{1,16}$/)
-  .openapi({ description: "Decimal digits.", example: "7554621440", maxLength: 16 });
+export const idString = word({
+  pattern: /^[0-9]{1,16}$/,
+  max: 16,
+  description: "An id: decimal digits, below 2^53.",
+  example: "7554621440",
+});
 
 /** An id in a path: at most 16 digits. */
 export function idParameter(name: string, description: string) {
@@ -62,23 +96,29 @@ export function idParameter(name: string, description: string) {
     .regex(/^[0-9]{1,16}$/, "must be an id: decimal digits")
     .transform(Number)
     .refine(Number.isSafeInteger, "must be an id below 2^53")
-    .openapi({
-      param: { name, in: "path" },
-      type: "string",
-      pattern: "^[0-9]{1,16}$",
-      maxLength: 16,
-      description,
-      example: "7554621440",
-    });
+    .openapi({ param: { name, in: "path" }, maxLength: 16, description, example: "7554621440" });
+}
+
+interface IntegerOptions {
+  min: number;
+  max: number;
+  description: string;
+  example?: number;
+}
+
+/** What the document says of an integer, whether it travels as a JSON number or as digits. */
+function integerDocumentation({ min, max, description, example }: IntegerOptions) {
+  return {
+    format: max > 2 ** 31 - 1 ? "int64" : "int32",
+    minimum: min,
+    maximum: max,
+    description,
+    ...(example === undefined ? {} : { example }),
+  };
 }
 
 /** A whole number in the query: plain decimal digits, given once. */
-export function queryInteger(options: {
-  min: number;
-  max: number;
-  default: number;
-  description: string;
-}) {
+export function queryInteger(options: IntegerOptions & { default: number }) {
   const range = `must be an integer between ${options.min} and ${options.max}`;
   return z
     .string("must be given once")
@@ -87,14 +127,7 @@ export function queryInteger(options: {
     .refine((value) => value >= options.min && value <= options.max, range)
     .optional()
     .transform((value) => value ?? options.default)
-    .openapi({
-      type: "integer",
-      format: options.max > 2 ** 31 - 1 ? "int64" : "int32",
-      minimum: options.min,
-      maximum: options.max,
-      default: options.default,
-      description: options.description,
-    });
+    .openapi({ type: "integer", default: options.default, ...integerDocumentation(options) });
 }
 
 /** A boolean in the query: `true` or `false`, given once. */
@@ -106,51 +139,116 @@ export function queryBoolean(options: { default: boolean; description: string })
     .openapi({ type: "boolean", default: options.default, description: options.description });
 }
 
-export function integer(options: {
-  min: number;
-  max: number;
-  description: string;
-  example?: number;
-}) {
+/** A JSON integer. `z.int` keeps the type in the document, also of a nullable one (`z.int32` does not). */
+export function integer(options: IntegerOptions) {
   return z
     .int(`must be an integer between ${options.min} and ${options.max}`)
     .refine(
       (value) => value >= options.min && value <= options.max,
       `must be between ${options.min} and ${options.max}`,
     )
-    .openapi({
-      type: "integer",
-      format: options.max > 2 ** 31 - 1 ? "int64" : "int32",
-      minimum: options.min,
-      maximum: options.max,
-      description: options.description,
-      ...(options.example === undefined ? {} : { example: options.example }),
-    });
+    .openapi(integerDocumentation(options));
+}
+
+/** A measured figure: any finite number unless bounds are given. */
+export function figure(description: string, bounds: { minimum?: number; maximum?: number } = {}) {
+  return z.number().openapi({ format: "double", description, ...bounds });
 }
 
 export const timestamp = z.iso
   .datetime()
-  .openapi({ description: "RFC 3339, UTC.", example: "2024-03-15T10:30:00.000Z", maxLength: 40 });
+  .openapi({ description: "RFC 3339, UTC.", example: "2024-03-15T10:30:00.000Z", maxLength: 24 });
 
-/** A JSON object whose keys are not ours to decide. */
-export const jsonObject = z.record(z.string().max(256), z.unknown());
+/** A UUID of any version and variant. */
+export const uuid = word({
+  pattern: /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/,
+  max: 36,
+  description: "A UUID.",
+  example: "550e8400-e29b-41d4-a716-446655440000",
+}).openapi({ format: "uuid" });
+
+/** A signed token: three base64url parts. */
+export function jwt(description: string) {
+  return word({
+    pattern: /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/,
+    max: 4_096,
+    description,
+    example: "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3NTU0NjIxNDQwIn0.c2lnbmF0dXJl",
+  });
+}
+
+/** `schema` or null. (`schema.nullable()` would make the shared schema itself nullable in the document.) */
+export function orNull<Schema extends z.ZodType>(schema: Schema) {
+  return z.union([schema, z.null()]);
+}
+
+/** The fewest bytes that a property of a JSON object takes: `"a":1,`. */
+const MIN_PROPERTY_BYTES = 6;
+
+/** A JSON object whose keys are not ours to decide, as many as fit into `maxBytes` of JSON. */
+export function jsonObject({ maxBytes, description }: { maxBytes: number; description: string }) {
+  return z
+    .record(z.string().max(256), z.unknown())
+    .openapi({ maxProperties: Math.floor(maxBytes / MIN_PROPERTY_BYTES), description });
+}
+
+/** Keywords of JSON Schema 2020-12 that the type of `.openapi` does not know. */
+export function keywords(values: object): object {
+  return values;
+}
+
+/** A map with at most `maxProperties` entries, whose keys fit `keyPattern`. */
+export function map<Value extends z.ZodType>(
+  value: Value,
+  options: { maxProperties: number; keyPattern: string; description: string },
+) {
+  const { maxProperties, keyPattern, description } = options;
+  return z.record(z.string(), value).openapi({
+    maxProperties,
+    ...keywords({ propertyNames: { type: "string", maxLength: 128, pattern: keyPattern } }),
+    description,
+  });
+}
+
+/**
+ * Marks a request object as closed in the document. The server ignores unknown keys, so that newer
+ * clients work; clients made from the document send only what has an effect.
+ */
+export const CLOSED = { additionalProperties: false } as const;
+
+const MAX_MESSAGE = 2_048;
+const errorMessage = message(MAX_MESSAGE, "For people: what went wrong, and what is allowed.");
+const errorCodes = Object.keys(ERRORS) as ErrorCode[]; // Object.keys widens to string
 
 export const errorSchema = z
-  .object({
-    error: z.object({
-      code: z.string().max(64).openapi({ example: "RESOURCE_NOT_FOUND" }),
-      message: z.string().max(2048).openapi({ example: "Job with id 7554621440 not found" }),
+  .strictObject({
+    error: z.strictObject({
+      code: z.enum(errorCodes).openapi({ description: "For programs: what kind of error it is." }),
+      message: errorMessage,
       details: z
-        .array(z.object({ field: z.string().max(512), message: z.string().max(2048) }))
+        .array(
+          z.strictObject({
+            field: z.string().openapi({
+              maxLength: 512,
+              pattern: "^[\\s\\S]*$",
+              description: "Dotted path of the field; empty for the request as a whole.",
+            }),
+            message: message(MAX_MESSAGE, "What is wrong with it."),
+          }),
+        )
         .max(20)
         .optional()
         .openapi({ description: "On validation errors: which field, and what is allowed." }),
     }),
-    message: z.string().max(2048).openapi({ example: "Job with id 7554621440 not found" }),
-    request_id: z.string().max(128).openapi({ description: "Also in the `x-request-id` header." }),
+    message: errorMessage,
+    request_id: word({
+      pattern: /^[A-Za-z0-9_.:-]+$/,
+      max: 128,
+      description: "Also in the `x-request-id` header: quote it when you ask for help.",
+    }),
     directive: z
       .enum(["stop"])
       .optional()
-      .openapi({ description: "With JOB_ENDED: the node stops." }),
+      .openapi({ description: "With `JOB_ENDED`: the node stops." }),
   })
-  .openapi("Error");
+  .openapi("Error", { description: "The one error body of the API." });

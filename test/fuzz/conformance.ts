@@ -11,6 +11,8 @@ export interface Conformance {
   faultOf(operation: Operation, reply: Reply): string | null;
   /** What is wrong with a reply to a path or method that the document does not name. */
   faultOfUnrouted(reply: Reply): string | null;
+  /** What is wrong with a reply of an operation that is not known. */
+  faultOfAny(reply: Reply): string | null;
   /** Whether the document allows this value. */
   accepts(schema: Schema, value: unknown): boolean;
 }
@@ -48,6 +50,7 @@ export function createConformance(document: ApiDocument): Conformance {
       if (common !== null || reply.method === "HEAD" || reply.body.length === 0) return common;
       return bodyFault(reply, validatorAt("#/components/schemas/Error"));
     },
+    faultOfAny: commonFault,
     accepts(schema, value) {
       let validator = requestValidators.get(schema);
       if (validator === undefined) {

@@ -42,6 +42,7 @@ export async function fuzzOperation(
   const cases = Math.ceil(options.cases * (operation.id === SIGN_IN ? SIGN_IN_SHARE : 1));
   const report = { id: operation.id, valid: 0, succeeded: 0, boundary: 0, hostile: 0 };
   const failures: string[] = [];
+  await context.world.renew();
   const drafts = validDrafts(document, conformance, operation);
   let last = "";
 
@@ -141,18 +142,19 @@ async function exchange(
   const reply = await send(worker.url, world.agent, wire);
   const refused = reply.status >= 400 && reply.status < 500;
   if (!watched || !refused) watch.expectChange(refused ? null : job);
-  const fault = isUnrouted(operation, wire, reply)
-    ? conformance.faultOfUnrouted(reply)
+  const fault = isRerouted(operation, wire)
+    ? conformance.faultOfAny(reply)
     : conformance.faultOf(operation, reply);
   if (fault !== null || !watched || !refused) return { reply, fault };
   return { reply, fault: await watch.changeSince() };
 }
 
-/** Some faults make another path of it, which no route serves. */
-function isUnrouted(operation: Operation, wire: WireRequest, reply: Reply): boolean {
-  if (reply.status !== 404 && reply.status !== 405) return false;
-  const pattern = operation.path.replaceAll(/[.]/g, "\\.").replaceAll(/\{\w+\}/g, "[^/]+");
-  return !new RegExp(`^${pattern}$`).test(wire.target.split("?")[0] ?? "");
+/** Some faults make another path of it: `..`, or a slash that is not encoded. */
+function isRerouted(operation: Operation, wire: WireRequest): boolean {
+  const pattern = operation.path.replaceAll(".", "\\.").replaceAll(/\{\w+\}/g, "[^/]+");
+  // What a server sees: dot segments are gone, and empty ones are dropped (contract §1).
+  const segments = new URL(wire.target, "http://any").pathname.split("/").filter(Boolean);
+  return !new RegExp(`^${pattern}$`).test(`/${segments.join("/")}`);
 }
 
 /** Fields whose values also depend on others, or on the job: a value in range may still be refused. */

@@ -49,7 +49,7 @@ const PROVIDERS: Record<string, Provider> = {
         headers: uniqueKey(draft),
         body: { ...body, name, benchmarks: spelled, node_count: nodes },
       },
-      token: world.ownerToken,
+      token: world.ownerToken(),
       job: null,
     };
   },
@@ -63,7 +63,7 @@ const PROVIDERS: Record<string, Provider> = {
           : choice % 3 === 1
             ? await world.createJob({})
             : (await world.join(await world.createJob({}))).job;
-    return { draft: { ...draft, path: { job_id: job.id } }, token: world.ownerToken, job };
+    return { draft: { ...draft, path: { job_id: job.id } }, token: world.ownerToken(), job };
   },
 
   async pollCurrentJob({ world, drawn: { draft, choice }, purpose }) {
@@ -143,7 +143,7 @@ function tokenFor(operation: Operation, world: World): string | null {
   if (operation.security.length === 0) return null;
   return operation.security.some((scheme) => /job/i.test(scheme))
     ? world.jobs.running.token
-    : world.ownerToken;
+    : world.ownerToken();
 }
 
 function nodeFor(world: World, purpose: Purpose): Promise<Node> {

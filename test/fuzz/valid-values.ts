@@ -108,15 +108,13 @@ export function validValues(
     // OpenAPI 3.1 lets a reference have neighbours, such as an example of its own.
     const { $ref: _followed, ...beside } = reference.$ref === undefined ? {} : reference;
     const base: Schema = { ...own, ...beside };
-    return (allOf ?? []).map(merged).reduce<Schema>(
-      (sum, part) => ({
-        ...sum,
-        ...part,
-        properties: { ...sum.properties, ...part.properties },
-        required: [...new Set([...(sum.required ?? []), ...(part.required ?? [])])],
-      }),
-      base,
-    );
+    const parts = [base, ...(allOf ?? []).map(merged)];
+    const all: Schema = Object.assign({}, ...parts);
+    if (parts.length > 1) {
+      all.properties = Object.assign({}, ...parts.map(({ properties }) => properties));
+      all.required = [...new Set(parts.flatMap(({ required }) => required ?? []))];
+    }
+    return all;
   }
 }
 

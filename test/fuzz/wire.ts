@@ -24,14 +24,29 @@ const SHARED_CONNECTION_BYTES = 64 * 1_024;
 /** Nothing here takes a second; what takes this long hangs. */
 const TIMEOUT_MS = 60_000;
 
-export function send(origin: URL, agent: Agent, wire: WireRequest): Promise<Reply> {
+/**
+ * Sends and answers the reply. A server that refuses a long body may close while we still write, and
+ * Node then throws away what had arrived: such a request is made again.
+ */
+export async function send(origin: URL, agent: Agent, wire: WireRequest): Promise<Reply> {
+  const long = (wire.body?.length ?? 0) > SHARED_CONNECTION_BYTES;
+  for (let left = long ? 5 : 1; ; left--) {
+    try {
+      return await exchange(origin, long ? false : agent, wire);
+    } catch (error) {
+      if (left <= 1) throw error;
+    }
+  }
+}
+
+function exchange(origin: URL, agent: Agent | false, wire: WireRequest): Promise<Reply> {
   const { method, target, body, chunked } = wire;
   const length = body !== null && !chunked ? { "content-length": String(body.length) } : {};
   return new Promise((resolve, reject) => {
     let answered = false;
     const outgoing = request(
       {
-        agent: (body?.length ?? 0) > SHARED_CONNECTION_BYTES ? false : agent,
+        agent,
         method,
         host: origin.hostname,
         port: origin.port,
@@ -54,11 +69,14 @@ export function send(origin: URL, agent: Agent, wire: WireRequest): Promise<Repl
     outgoing.on("error", (error) => {
       if (!answered) reject(new Error(`no answer: ${error.message}`));
     });
-    /** As fast as the server reads and no faster, so that an early answer is not lost in the rest. */
+    /** Looks for an answer before each piece: after it there is no point in sending more. */
     const write = (at: number): void => {
+      if (answered) return;
       if (body === null || at >= body.length) outgoing.end();
-      else if (!answered)
-        outgoing.write(body.subarray(at, at + CHUNK_BYTES), () => write(at + CHUNK_BYTES));
+      else {
+        const piece = body.subarray(at, at + CHUNK_BYTES);
+        outgoing.write(piece, () => setImmediate(write, at + CHUNK_BYTES));
+      }
     };
     write(0);
   });

@@ -1,66 +1,201 @@
-/** The API document, the docs page and the agent, as the Worker serves them. */
-import { test } from "vitest";
+/** The API document: what every operation promises in it, and that its examples are true. */
+import { env } from "cloudflare:workers";
+import { createRoute, z } from "@hono/zod-openapi";
+import { Ajv2020 } from "ajv/dist/2020.js";
+import addFormats from "ajv-formats";
+import { describe, test } from "vitest";
+import released from "../../openapi.json";
+import { createApp } from "../../src/app.ts";
+import { ERRORS } from "../../src/http/errors.ts";
+import { systemClock } from "../../src/lib/clock.ts";
+import { readConfig } from "../../src/lib/config.ts";
+import { apiDocument, RELEASED_SERVERS } from "../../src/openapi.ts";
+import { type ApiDocument, faultsOf, operationsOf, resolve, responsesOf } from "./api-promises.ts";
 import { call, createJob } from "./harness.ts";
 
-interface Operation {
-  operationId: string;
-  security?: unknown[];
-  responses: Record<string, unknown>;
-}
+const servedText = (await call("GET", "https://assay.test/openapi.json")).text;
+const served: ApiDocument = JSON.parse(servedText);
+const operations = operationsOf(served);
 
-async function document() {
-  const reply = await call("GET", "https://assay.test/openapi.json");
-  return reply.body as { openapi: string; paths: Record<string, Record<string, Operation>> };
-}
+const JOBS = "/api/silicon-mark/v1/jobs";
+const USER = "OAuth2PasswordBearer";
+const NODE = "JobToken";
 
-test("an OpenAPI 3.1 document with every route, each with its own operation id", async ({
-  expect,
-}) => {
-  const { openapi, paths } = await document();
-  expect(openapi).toBe("3.1.0");
-  const operations = Object.entries(paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, { operationId }]) => `${method} ${path} ${operationId}`),
-  );
-  const jobs = "/api/silicon-mark/v1/jobs";
-  expect(operations.sort()).toEqual(
-    [
-      "post /token createToken",
-      "get /api/silicon-mark/v1/benchmarks listBenchmarks",
-      `post ${jobs} createJob`,
-      `get ${jobs} listJobs`,
-      `get ${jobs}/{job_id} getJob`,
-      `get ${jobs}/{job_id}/results getJobResults`,
-      `post ${jobs}/{job_id}/abort abortJob`,
-      `get ${jobs}/current pollCurrentJob`,
-      `post ${jobs}/current/tasks joinCurrentJob`,
-      `patch ${jobs}/current/tasks/{task_id} updateCurrentTask`,
-      `put ${jobs}/current/tasks/{task_id}/results/{position} putStepResult`,
-    ].sort(),
-  );
-});
+/** Every operation: who may call it, and exactly which statuses it declares. */
+const EXPECTED = {
+  "post /token createToken": ["", 200, 400, 429, 500, 503],
+  [`post ${JOBS} createJob`]: [USER, 201, 400, 401, 409, 413, 415, 422, 429, 500, 503],
+  [`get ${JOBS} listJobs`]: [USER, 200, 400, 401, 429, 500, 503],
+  [`get ${JOBS}/{job_id} getJob`]: [USER, 200, 304, 400, 401, 404, 429, 500, 503],
+  [`get ${JOBS}/{job_id}/results getJobResults`]: [
+    ...[USER, 200, 304, 400, 401, 404, 429, 500, 503],
+  ],
+  [`post ${JOBS}/{job_id}/abort abortJob`]: [USER, 200, 400, 401, 403, 404, 429, 500, 503],
+  "get /api/silicon-mark/v1/benchmarks listBenchmarks": [USER, 200, 304, 400, 401, 429, 500, 503],
+  [`get ${JOBS}/current pollCurrentJob`]: [NODE, 200, 304, 400, 401, 404, 429, 500, 503],
+  [`post ${JOBS}/current/tasks joinCurrentJob`]: [
+    ...[NODE, 200, 201, 400, 401, 409, 413, 415, 429, 500, 503],
+  ],
+  [`patch ${JOBS}/current/tasks/{task_id} updateCurrentTask`]: [
+    ...[NODE, 200, 400, 401, 404, 409, 413, 415, 429, 500, 503],
+  ],
+  [`put ${JOBS}/current/tasks/{task_id}/results/{position} putStepResult`]: [
+    ...[NODE, 200, 400, 401, 404, 409, 413, 415, 422, 429, 500, 503],
+  ],
+  "get /health getHealth": ["", 200, 400, 429, 500, 503],
+};
 
-test("guarded routes declare their token and their 401", async ({ expect }) => {
-  const { paths } = await document();
-  for (const [path, methods] of Object.entries(paths)) {
-    for (const operation of Object.values(methods)) {
-      const guarded = path !== "/token";
-      expect(operation.security, path).toHaveLength(guarded ? 1 : 0);
-      expect("401" in operation.responses, path).toBe(guarded);
+describe("operations", () => {
+  test("each one there is, who may call it, and exactly what it can answer", ({ expect }) => {
+    const declared = operations.map(({ name, operation }) => [
+      name,
+      [
+        Object.keys(operation.security?.[0] ?? {}).join(),
+        ...Object.keys(operation.responses).map(Number),
+      ],
+    ]);
+    expect(Object.fromEntries(declared)).toEqual(EXPECTED);
+  });
+
+  test("each one keeps the promises that all of them make", ({ expect }) => {
+    expect(faultsOf(served)).toEqual([]);
+  });
+
+  test("a route made without the helper is noticed", async ({ expect }) => {
+    const app = await createApp({
+      d1: env.DB,
+      coordinators: env.COORDINATOR,
+      config: readConfig(env),
+      clock: systemClock,
+    });
+    const bare = createRoute({
+      method: "get",
+      path: "/bare",
+      operationId: "getBare",
+      responses: {
+        200: { description: "", content: { "application/json": { schema: z.object({}) } } },
+      },
+    });
+    app.openAPIRegistry.registerPath(bare);
+    // As every client reads it: JSON.
+    const document: ApiDocument = JSON.parse(JSON.stringify(apiDocument(app, RELEASED_SERVERS)));
+    expect(faultsOf(document)).toEqual([
+      "getBare has no tag of the document",
+      "getBare has no summary",
+      "getBare has no description",
+      "getBare does not say who may call it",
+      "getBare does not declare 400",
+      "getBare does not declare 429",
+      "getBare does not declare 500",
+      "getBare does not declare 503",
+      "getBare 200 lacks the header x-request-id",
+      "getBare 200 lacks the header RateLimit-Policy",
+      "getBare 200 lacks the header Access-Control-Allow-Origin",
+      "getBare 200 has no example",
+    ]);
+  });
+
+  test("lists, single resources and creation say what clients can lean on", ({ expect }) => {
+    const having = (header: string) =>
+      responsesOf(served)
+        .filter(({ response }) => header in (response.headers ?? {}))
+        .map(({ id, status }) => `${id} ${status}`);
+    const taking = (parameter: string) =>
+      operations
+        .filter(({ operation }) =>
+          (operation.parameters ?? []).some(
+            (each) => resolve<{ name: string }>(served, each).name.toLowerCase() === parameter,
+          ),
+        )
+        .map(({ operation }) => operation.operationId);
+    expect(having("X-Total-Count")).toEqual(["listJobs 200"]);
+    expect(having("Link")).toEqual(["listJobs 200"]);
+    expect(having("Idempotency-Replayed")).toEqual(["createJob 201"]);
+    expect(taking("idempotency-key")).toEqual(["createJob"]);
+    const single = ["getJob", "getJobResults", "listBenchmarks", "pollCurrentJob"];
+    expect(taking("if-none-match").sort()).toEqual(single);
+    for (const id of single) {
+      expect(having("ETag")).toEqual(expect.arrayContaining([`${id} 200`, `${id} 304`]));
     }
+  });
+});
+
+describe("examples", () => {
+  const ajv = new Ajv2020({ strict: true, allErrors: true, allowUnionTypes: true });
+  addFormats(ajv);
+  for (const keyword of ["example", "components"]) ajv.addKeyword(keyword);
+  ajv.addSchema({ $id: "document", components: served.components }, "document");
+
+  /** What is wrong with an example, or null. */
+  function fault(schema: object, example: unknown): string | null {
+    const pointed = JSON.stringify(schema).replaceAll('"#/', '"document#/');
+    const validate = ajv.compile(JSON.parse(pointed));
+    return validate(example) ? null : ajv.errorsText(validate.errors);
   }
+
+  test("each request and reply has some, and they fit its schema", ({ expect }) => {
+    for (const { id, status, response } of responsesOf(served)) {
+      for (const [type, { schema, examples }] of Object.entries(response.content ?? {})) {
+        expect(examples, `${id} ${status}`).not.toHaveLength(0);
+        for (const example of examples) {
+          expect(fault(schema, example), `${id} ${status} ${type}`).toBeNull();
+        }
+      }
+    }
+  });
+
+  test("those of errors have the code and status that they stand for", ({ expect }) => {
+    let count = 0;
+    for (const { status, response } of responsesOf(served)) {
+      const { schema, examples = [] } = response.content?.["application/json"] ?? {};
+      if (schema === undefined || !("$ref" in schema) || !String(schema.$ref).endsWith("/Error")) {
+        continue;
+      }
+      for (const example of examples) {
+        const { code } = (example as { error: { code: keyof typeof ERRORS } }).error; // fits the schema
+        expect(ERRORS[code].status, code).toBe(Number(status));
+        expect(response.description).toContain(`\`${code}\``);
+        count++;
+      }
+    }
+    expect(count).toBeGreaterThan(operations.length * 4);
+  });
+
+  test("those of parameters and headers fit theirs", ({ expect }) => {
+    const { headers = {}, parameters = {} } = served.components;
+    const inline = operations.flatMap(({ operation }) => operation.parameters ?? []);
+    const all = [...Object.values(headers), ...Object.values(parameters), ...inline];
+    for (const one of all) {
+      const { schema, example } = resolve<{ schema: { example?: unknown }; example?: unknown }>(
+        served,
+        one,
+      );
+      const shown = example ?? schema.example;
+      if (shown !== undefined) expect(fault(schema, shown), JSON.stringify(one)).toBeNull();
+    }
+  });
 });
 
-test("the document is built once and served unchanged", async ({ expect }) => {
-  const [one, two] = [
-    await call("GET", "https://assay.test/openapi.json"),
-    await call("GET", "https://assay.test/openapi.json"),
-  ];
-  expect(one.text).toBe(two.text);
-  expect(one.headers.get("content-type")).toContain("application/json");
-});
+describe("the document itself", () => {
+  test("the released one differs from the served one in its server only", ({ expect }) => {
+    const { servers, ...rest } = served;
+    const { servers: releasedServers, ...releasedRest } = released;
+    expect(servers.map(({ url }) => url)).toEqual(["/"]);
+    expect(releasedServers.map(({ url }) => url)).toEqual(["https://assay.example.com"]);
+    // A difference here is mended by npm run openapi.
+    expect(rest).toEqual(releasedRest);
+  });
 
-test("static words of a path are not job ids", async ({ expect }) => {
-  const job = await createJob();
-  const reply = await call("GET", "/jobs/current", { token: job.token });
-  expect(reply.body.directive).toBe("join");
+  test("it is built once and served unchanged", async ({ expect }) => {
+    const again = await call("GET", "https://assay.test/openapi.json");
+    expect(again.text).toBe(servedText);
+    expect(again.headers.get("content-type")).toContain("application/json");
+    expect(served.openapi).toBe("3.1.0");
+  });
+
+  test("static words of a path are not job ids", async ({ expect }) => {
+    const job = await createJob();
+    const reply = await call("GET", "/jobs/current", { token: job.token });
+    expect(reply.body.directive).toBe("join");
+  });
 });

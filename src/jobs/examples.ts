@@ -1,0 +1,132 @@
+/** The job that the API document shows: the same one in every request and reply. */
+import type { CreatedJobWire, JobDetailWire, ListedJobWire, PaginationWire } from "./schemas.ts";
+
+const token =
+  "eyJhbGciOiJIUzI1NiIsInR5cCI6ImpvYitqd3QifQ.eyJzdWIiOiI3NTU0NjIxNDQwIn0.2Rk1r2m0iVYyKq0h3b0E5m7c6v8n9QwErTyUiOpAsDf";
+
+export const createJobExample = {
+  name: "GPU Benchmark Test",
+  description: "Testing new cluster",
+  benchmarks: ["quick_mark", { benchmark_id: "cluster_network", config: {} }],
+  node_count: 4,
+  tags: ["production", "gpu"],
+};
+
+export const createdJobExample: CreatedJobWire = {
+  id: "7554621440",
+  name: "GPU Benchmark Test",
+  description: "Testing new cluster",
+  node_count: 4,
+  benchmarks: ["quick_mark", "cluster_network"],
+  tags: ["production", "gpu"],
+  token,
+  created_at: "2024-03-15T10:30:00.000Z",
+  expires_at: "2024-03-16T10:30:00.000Z",
+};
+
+const jobExample = {
+  ...createdJobExample,
+  state: "completed" as const,
+  current_nodes: 4,
+  benchmark_sequence: [
+    { benchmark_id: "quick_mark", config: null },
+    { benchmark_id: "cluster_network", config: null },
+  ],
+  started_at: "2024-03-15T10:35:00.000Z",
+  ended_at: "2024-03-15T11:45:00.000Z",
+};
+
+const listedJobExample: ListedJobWire = {
+  ...jobExample,
+  gpu_models: null,
+  quickmark_aggregate_results: null,
+  performance: null,
+  performance_nodes: null,
+};
+
+const paginationExample: PaginationWire = {
+  total: 42,
+  page: 1,
+  per_page: 20,
+  total_pages: 3,
+  has_next: true,
+  has_prev: false,
+};
+
+export const jobPageExample = { results: [listedJobExample], pagination: paginationExample };
+
+const clusterResult = {
+  benchmark_id: "cluster_network",
+  benchmark_name: "Cluster Network",
+  started_at: "2024-03-15T10:40:00.000Z",
+  ended_at: "2024-03-15T10:55:00.000Z",
+  config: {},
+  state: "completed" as const,
+  error_message: null,
+};
+const clusterFigures = {
+  avg_bandwidth_gbps: 45.2,
+  avg_latency: 0.8,
+  min_bandwidth_gbps: 42.1,
+  total_links_tested: 12,
+};
+
+export const jobResultsExample = {
+  cluster_network: {
+    ...clusterResult,
+    results: {
+      ...clusterFigures,
+      node_count: 4,
+      measurements: [{ source_rank: 0, target_rank: 1, bandwidth_gbps: 45.2, latency_ms: 0.8 }],
+    },
+  },
+};
+
+export const jobDetailExample: JobDetailWire = {
+  ...jobExample,
+  spec: null,
+  tasks: [
+    {
+      id: "7554621441",
+      job_id: "7554621440",
+      rank: 0,
+      machine_uuid: "550e8400-e29b-41d4-a716-446655440000",
+      machine_ip: "192.168.1.10",
+      state: "completed",
+      failed_message: null,
+      progress: 1,
+      message: null,
+      created_at: "2024-03-15T10:35:00.000Z",
+      started_at: "2024-03-15T10:35:30.000Z",
+      ended_at: "2024-03-15T11:40:00.000Z",
+      gpu_model: "NVIDIA A100-SXM4-80GB",
+      gpu_count: 8,
+      pdf_report_url: null,
+      benchmark_results: {},
+    },
+  ],
+  benchmark_results: { cluster_network: { ...clusterResult, results: clusterFigures } },
+  quickmark_aggregate_results: {
+    node_count: 4,
+    gpu_count: 32,
+    metrics: {
+      bf16_tflops: { min: 2_081.4, median: 2_107.9, max: 2_120.3, mean: 2_104.4, total: 8_417.6 },
+    },
+  },
+  pdf_report_url: null,
+  scoreboard_summary: null,
+  events: [
+    {
+      at: "2024-03-15T10:35:00.000Z",
+      kind: "joined",
+      rank: 0,
+      message: "node 0 joined (1 of 4)",
+    },
+  ],
+};
+
+export const abortedJobExample = {
+  id: "7554621440",
+  state: "aborted" as const,
+  ended_at: "2024-03-15T10:50:00.000Z",
+};

@@ -1,0 +1,162 @@
+/** What a job's nodes did and measured, as its owner sees it. */
+import { z } from "@hono/zod-openapi";
+import {
+  figure,
+  idString,
+  integer,
+  jsonObject,
+  map,
+  text,
+  timestamp,
+  uuid,
+  word,
+} from "../http/schemas.ts";
+import { displayField } from "./catalogue-contract.ts";
+import { CONFIG_BYTES, MAX_NODES, MAX_STEPS } from "./create-schema.ts";
+
+const MAX_GPUS_PER_NODE = 64;
+/** 1 MiB is what a node may send; its numbers can take more once they are written out. */
+const RESULT_BYTES = 1_536 * 1_024;
+/** A step's reason may be repeated with the node's name before it. */
+const MAX_SHOWN_MESSAGE = 1_100;
+
+export const jobState = z
+  .enum([
+    "created",
+    "starting",
+    "running",
+    "completed",
+    "aborted",
+    "failed",
+    "completed_with_warnings",
+  ])
+  .openapi("JobState", {
+    description:
+      "`created`: no node yet. `starting`: some nodes. `running`: all nodes have joined. The others are final.",
+  });
+
+export const benchmarkId = word({
+  pattern: /^[a-z0-9_]+$/,
+  max: 64,
+  description: "A benchmark's id.",
+  example: "cluster_network",
+});
+const startedAt = timestamp.nullable().openapi({ description: "When it started; null before." });
+export const endedAt = timestamp.nullable().openapi({ description: "When it ended; null before." });
+export const reportUrl = z.url().nullable().openapi({
+  format: "uri",
+  maxLength: 2_048,
+  description: "Where the PDF report is; null until it is made.",
+});
+
+const metricSummary = z
+  .strictObject({
+    min: figure("The smallest figure of a node."),
+    median: figure("The median over the nodes."),
+    max: figure("The largest figure of a node."),
+    mean: figure("The mean over the nodes."),
+    total: figure("The sum over the nodes; null where a sum means nothing.").nullable(),
+  })
+  .openapi("MetricSummary", { description: "A metric over all nodes." });
+
+export const aggregateResults = z
+  .strictObject({
+    node_count: integer({ min: 1, max: MAX_NODES, description: "Nodes that have measured." }),
+    gpu_count: integer({ min: 0, max: MAX_NODES * MAX_GPUS_PER_NODE, description: "Their GPUs." }),
+    metrics: map(metricSummary, {
+      maxProperties: 64,
+      keyPattern: "^[a-z0-9_]+$",
+      description: "By metric, such as `bf16_tflops`.",
+    }),
+  })
+  .openapi("QuickMarkAggregateResults", {
+    description: "QuickMark over the nodes. Figures from implausible telemetry are left out.",
+  });
+
+const shownMessage = (description: string) =>
+  text({ max: MAX_SHOWN_MESSAGE, multiline: true, description }).nullable();
+
+export const benchmarkResult = z
+  .strictObject({
+    benchmark_id: benchmarkId,
+    benchmark_name: text({
+      min: 1,
+      max: 128,
+      description: "The benchmark's name for people.",
+      example: "Cluster Network",
+    }),
+    started_at: startedAt,
+    ended_at: endedAt,
+    config: jsonObject({ maxBytes: CONFIG_BYTES, description: "Its options; `{}` for none." }),
+    results: jsonObject({
+      maxBytes: RESULT_BYTES,
+      description:
+        "The figures, by field name; null before there are any. Fields that an agent adds are kept, so clients ignore names they do not know.",
+    }).nullable(),
+    state: jobState,
+    error_message: shownMessage("Why it failed; null otherwise."),
+    display_names: map(displayField, {
+      maxProperties: 64,
+      keyPattern: "^[a-z0-9_]+$",
+      description: "How to show each field, when `include_display_names` asks for it.",
+    }).optional(),
+  })
+  .openapi("BenchmarkResult", { description: "What one benchmark measured." });
+
+const resultMapOf = (description: string) =>
+  map(benchmarkResult, {
+    maxProperties: MAX_STEPS,
+    keyPattern: "^[a-z0-9_]+(:[0-9]{1,2})?$",
+    description: `${description} By benchmark id; \`id:2\`, \`id:3\` where one runs again with other options.`,
+  });
+export const resultMap = resultMapOf("Cluster benchmarks that have started.");
+
+export const task = z
+  .strictObject({
+    id: idString,
+    job_id: idString,
+    rank: integer({ min: 0, max: MAX_NODES - 1, description: "Order of joining, from 0." }),
+    machine_uuid: uuid.openapi({ description: "Identifies the machine." }),
+    machine_ip: z
+      .union([
+        z.ipv4().openapi({ format: "ipv4", maxLength: 15 }),
+        z.ipv6().openapi({ format: "ipv6", maxLength: 45 }),
+      ])
+      .nullable()
+      .openapi({ description: "The machine's address, if it said one." }),
+    state: jobState,
+    failed_message: shownMessage("Why the node failed; null otherwise."),
+    progress: figure("Of the step that runs, 0 to 1; 1 at the end.", { minimum: 0, maximum: 1 }),
+    message: text({ max: 200, description: "What the node is doing." }).nullable(),
+    created_at: timestamp.openapi({ description: "When the node joined." }),
+    started_at: timestamp
+      .nullable()
+      .openapi({ description: "When its first step started; null before." }),
+    ended_at: endedAt,
+    gpu_model: text({ min: 1, max: 128, description: "As the driver names it." }).nullable(),
+    gpu_count: integer({
+      min: 0,
+      max: MAX_GPUS_PER_NODE,
+      description: "GPUs in the machine.",
+    }).nullable(),
+    pdf_report_url: reportUrl,
+    benchmark_results: resultMapOf("What this node has sent."),
+  })
+  .openapi("Task", { description: "One node's part of a job." });
+
+export const jobEvent = z
+  .strictObject({
+    at: timestamp,
+    kind: z
+      .enum(["joined", "lost", "returned", "step_started", "step_ended", "settled"])
+      .openapi({ description: "What happened." }),
+    rank: integer({
+      min: 0,
+      max: MAX_NODES - 1,
+      description: "The node it happened to; null for the job as a whole.",
+    }).nullable(),
+    message: text({ min: 1, max: 2_048, multiline: true, description: "The same in words." }),
+  })
+  .openapi("JobEvent", { description: "Something that happened in a job's life." });
+
+export type BenchmarkResultWire = z.infer<typeof benchmarkResult>;

@@ -1,0 +1,147 @@
+/** What a job looks like on the wire: created, in a list, in full. */
+import { z } from "@hono/zod-openapi";
+import { idString, integer, jsonObject, jwt, orNull, text, timestamp } from "../http/schemas.ts";
+import {
+  CONFIG_BYTES,
+  jobDescription,
+  jobName,
+  MAX_NODES,
+  MAX_STEPS,
+  MAX_TAGS,
+  tag,
+} from "./create-schema.ts";
+import {
+  aggregateResults,
+  benchmarkId,
+  endedAt,
+  jobEvent,
+  jobState,
+  reportUrl,
+  resultMap,
+  task,
+} from "./result-schemas.ts";
+
+const MAX_COUNT = Number.MAX_SAFE_INTEGER;
+
+const token = jwt("The job token: an agent joins with it. Valid until `expires_at`.");
+const benchmarkIds = z
+  .array(benchmarkId)
+  .max(MAX_STEPS)
+  .openapi({ description: "Ids of the benchmarks, in the order they run." });
+const tagList = z.array(tag).max(MAX_TAGS).openapi({ description: "The job's tags." });
+const name = text(jobName);
+const description = text(jobDescription).nullable();
+const nodeCount = integer({ min: 1, max: MAX_NODES, description: "Expected nodes.", example: 4 });
+const createdAt = timestamp.openapi({ description: "When the job was created." });
+const expiresAt = timestamp.openapi({
+  description: "When the job ends by itself: 24 hours after its creation.",
+  example: "2024-03-16T10:30:00.000Z",
+});
+export const createdJob = z
+  .strictObject({
+    id: idString,
+    name,
+    description,
+    node_count: nodeCount,
+    benchmarks: benchmarkIds,
+    tags: tagList,
+    token,
+    created_at: createdAt,
+    expires_at: expiresAt,
+  })
+  .openapi("CreatedJob", { description: "A job as its creation answers it." });
+
+const sequenceStep = z
+  .strictObject({
+    benchmark_id: benchmarkId,
+    config: jsonObject({
+      maxBytes: CONFIG_BYTES,
+      description: "Its options; null for none.",
+    }).nullable(),
+  })
+  .openapi("SequenceStep", { description: "One step of a job." });
+
+/** What list and detail share. */
+const jobFields = {
+  id: idString,
+  name,
+  token,
+  description,
+  state: jobState,
+  node_count: nodeCount,
+  current_nodes: integer({
+    min: 0,
+    max: MAX_NODES,
+    description: "Nodes that have joined; never falls.",
+    example: 4,
+  }),
+  benchmark_sequence: z
+    .array(sequenceStep)
+    .max(MAX_STEPS)
+    .openapi({ description: "The steps every node goes through, in order." }),
+  tags: tagList,
+  created_at: createdAt,
+  started_at: timestamp
+    .nullable()
+    .openapi({ description: "When the last expected node joined; null before." }),
+  expires_at: expiresAt,
+  ended_at: endedAt,
+};
+
+const notYet = (description: string) => z.null().openapi({ description });
+
+const listedJob = z
+  .strictObject({
+    ...jobFields,
+    gpu_models: notYet("GPU models of the nodes; null unless asked for."),
+    quickmark_aggregate_results: notYet("QuickMark over the nodes; null unless asked for."),
+    performance: notYet("How the job compares; null unless asked for."),
+    performance_nodes: notYet("How each node compares; null unless asked for."),
+    benchmarks: benchmarkIds,
+  })
+  .openapi("Job", { description: "A job as lists show it." });
+
+export const pagination = z
+  .strictObject({
+    total: integer({ min: 0, max: MAX_COUNT, description: "Jobs on all pages.", example: 42 }),
+    page: integer({ min: 1, max: 2 ** 31 - 1, description: "This page, from 1.", example: 1 }),
+    per_page: integer({ min: 1, max: 300, description: "Jobs on a full page.", example: 20 }),
+    total_pages: integer({ min: 0, max: MAX_COUNT, description: "Pages in all.", example: 3 }),
+    has_next: z.boolean().openapi({ description: "Whether a page follows." }),
+    has_prev: z.boolean().openapi({ description: "Whether a page precedes." }),
+  })
+  .openapi("Pagination", { description: "Where this page stands in the whole list." });
+
+export const jobPage = z
+  .strictObject({
+    results: z.array(listedJob).max(300).openapi({ description: "The jobs of this page." }),
+    pagination,
+  })
+  .openapi("JobPage", { description: "One page of a list of jobs." });
+
+export const jobDetail = z
+  .strictObject({
+    ...jobFields,
+    benchmarks: benchmarkIds,
+    spec: notYet("The hardware spec the job was made for."),
+    tasks: z.array(task).max(MAX_NODES).openapi({ description: "The nodes, by rank." }),
+    benchmark_results: resultMap,
+    quickmark_aggregate_results: orNull(aggregateResults),
+    pdf_report_url: reportUrl,
+    scoreboard_summary: notYet("How the job and its nodes compare with baselines."),
+    events: z.array(jobEvent).max(1_000).openapi({ description: "Oldest first." }),
+  })
+  .openapi("JobDetail", { description: "All there is to know of a job." });
+
+export const abortedJob = z
+  .strictObject({
+    id: idString,
+    state: z.literal("aborted"),
+    ended_at: timestamp.openapi({ description: "When it was aborted." }),
+  })
+  .openapi("AbortedJob", { description: "A job that was aborted." });
+
+export type JobDetailWire = z.infer<typeof jobDetail>;
+export type CreatedJobWire = z.infer<typeof createdJob>;
+export type ListedJobWire = z.infer<typeof listedJob>;
+export type PaginationWire = z.infer<typeof pagination>;
