@@ -29,7 +29,7 @@ export default defineConfig({
       {
         test: {
           name: "node",
-          include: ["test/agent/**/*.test.ts", "test/e2e/**/*.test.ts"],
+          include: ["test/agent/**/*.test.ts", "test/e2e/**/*.test.ts", "test/fuzz/**/*.test.ts"],
           testTimeout: 240_000,
           hookTimeout: 60_000,
         },

@@ -1,0 +1,85 @@
+import { randomBytes } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { convertV4MiniflareOptions, Miniflare, NoOpLog } from "miniflare";
+import type { Bundle } from "./bundle.ts";
+import { ROOT } from "./project.ts";
+
+/** What is used of a D1 database from outside the Worker; `prepare` blocks this process for a moment. */
+export interface Database {
+  prepare(sql: string): Statement;
+  batch(statements: Statement[]): Promise<unknown>;
+}
+
+export interface Statement {
+  bind(...values: unknown[]): Statement;
+  all<Row>(): Promise<{ results: Row[] }>;
+}
+
+/** The Worker in workerd, without wrangler's development proxy in front of it. State is in memory. */
+export interface LocalWorker {
+  url: URL;
+  db: Database;
+  /** Error lines that the Worker has logged, oldest first; at most the last 100. */
+  errors: readonly string[];
+  stop(): Promise<void>;
+}
+
+/** Worker options of this project's wrangler.toml, as Miniflare takes them. */
+export async function projectWorkerOptions(bundle: Bundle, vars: Record<string, string>) {
+  // Read by wrangler when it is loaded: it would warn of secrets that are set below.
+  process.env.WRANGLER_LOG ??= "error";
+  const { unstable_getMiniflareWorkerOptions } = await import("wrangler");
+  const { workerOptions } = unstable_getMiniflareWorkerOptions(join(ROOT, "wrangler.toml"));
+  return {
+    ...workerOptions,
+    name: "assay",
+    modulesRoot: bundle.folder,
+    modules: [{ type: "ESModule" as const, path: join(bundle.folder, bundle.main) }],
+    bindings: {
+      // Plain text variables of wrangler.toml.
+      ...(workerOptions.bindings as Record<string, string>),
+      TOKEN_SECRET: randomBytes(36).toString("base64url"),
+      ...vars,
+    },
+  };
+}
+
+/** Runs the built Worker on a free port of this machine, with an empty, migrated database. */
+export async function startLocalWorker(
+  bundle: Bundle,
+  vars: Record<string, string>,
+): Promise<LocalWorker> {
+  const errors: string[] = [];
+  const miniflare = new Miniflare(
+    convertV4MiniflareOptions({
+      workers: [await projectWorkerOptions(bundle, vars)],
+      host: "127.0.0.1",
+      cf: false,
+      log: new NoOpLog(),
+      handleStructuredLogs({ level, message }) {
+        if (level === "error" || level === "warn") errors.push(message);
+        if (errors.length > 100) errors.shift();
+      },
+    }),
+  );
+  try {
+    const url = await miniflare.ready;
+    const db: Database = await miniflare.getD1Database("DB");
+    await migrate(db);
+    return { url, db, errors, stop: () => miniflare.dispose() };
+  } catch (error) {
+    await miniflare.dispose();
+    throw error;
+  }
+}
+
+/** Applies the project's migrations to an empty database. */
+export async function migrate(db: Database): Promise<void> {
+  const folder = join(ROOT, "migrations");
+  const files = readdirSync(folder).filter((file) => file.endsWith(".sql"));
+  for (const file of files.sort()) {
+    const statements = readFileSync(join(folder, file), "utf8").split("--> statement-breakpoint");
+    await db.batch(statements.map((statement) => db.prepare(statement)));
+  }
+}

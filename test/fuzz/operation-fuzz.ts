@@ -1,0 +1,191 @@
+import fc from "fast-check";
+import type { LocalWorker } from "../../scripts/lib/local-worker.ts";
+import { type BoundaryCase, boundaryCases } from "./boundaries.ts";
+import type { Conformance } from "./conformance.ts";
+import type { ApiDocument, Operation } from "./document.ts";
+import { type DrawnDraft, toWire, validDrafts } from "./draft.ts";
+import { faults } from "./faults.ts";
+import { type Filled, fill, type Purpose } from "./providers.ts";
+import type { FuzzOptions } from "./run.ts";
+import type { StateWatch } from "./state-watch.ts";
+import { type Reply, send, toCurl, type WireRequest } from "./wire.ts";
+import type { World } from "./world.ts";
+
+export interface FuzzContext {
+  worker: LocalWorker;
+  world: World;
+  document: ApiDocument;
+  conformance: Conformance;
+  watch: StateWatch;
+  options: FuzzOptions;
+}
+
+export interface OperationReport {
+  id: string;
+  valid: number;
+  /** Of the valid ones. */
+  succeeded: number;
+  boundary: number;
+  hostile: number;
+}
+
+/** Signing in may be remembered, and costs a password hash each time. */
+const SIGN_IN = "createToken";
+const SIGN_IN_SHARE = 0.2;
+
+export async function fuzzOperation(
+  context: FuzzContext,
+  operation: Operation,
+): Promise<OperationReport & { failures: string[] }> {
+  const { document, conformance, options } = context;
+  const { seed } = options;
+  const cases = Math.ceil(options.cases * (operation.id === SIGN_IN ? SIGN_IN_SHARE : 1));
+  const report = { id: operation.id, valid: 0, succeeded: 0, boundary: 0, hostile: 0 };
+  const failures: string[] = [];
+  await context.world.renew();
+  const drafts = validDrafts(document, conformance, operation);
+  let last = "";
+
+  /** Sends one request and asserts what holds for all; remembers it for the report of a failure. */
+  const attempt = async (
+    drawn: DrawnDraft,
+    purpose: Purpose,
+    change: (filled: Filled) => WireRequest,
+    check: (reply: Reply) => string | null = () => null,
+  ): Promise<Reply> => {
+    const filled = await fill({ world: context.world, operation, drawn, purpose });
+    const wire = change(filled);
+    last = toCurl(context.worker.url, wire);
+    const logged = context.worker.errors.length;
+    const { reply, fault } = await exchange(context, operation, filled, wire);
+    const wrong = fault ?? check(reply);
+    if (wrong === null) return reply;
+    const log = context.worker.errors.slice(logged).join("\n");
+    throw new Error(`${wrong}\n  reply: ${reply.status} ${shorten(reply.body.toString())}\n${log}`);
+  };
+
+  /** One property; a failure is kept with what repeats it, and the others go on. */
+  const property = async <T>(
+    phase: string,
+    arbitrary: fc.Arbitrary<T>,
+    numRuns: number,
+    run: (value: T) => Promise<void>,
+  ): Promise<void> => {
+    const path = options.path?.startsWith(`${phase}:`)
+      ? options.path.slice(phase.length + 1)
+      : undefined;
+    if (options.path !== undefined && path === undefined) return;
+    const result = await fc.check(fc.asyncProperty(arbitrary, run), {
+      seed,
+      numRuns,
+      ...(path === undefined ? {} : { path }),
+    });
+    if (!result.failed) return;
+    const [counterexample] = result.counterexample ?? [];
+    const label = (counterexample as { fault?: { label: string } } | undefined)?.fault?.label ?? ""; // drawn below, in the hostile phase
+    failures.push(
+      [
+        `${operation.id}, ${phase} request${label && ` (${label})`}: ${messageOf(result.errorInstance)}`,
+        `  ${last}`,
+        `  again: npm run fuzz -- --only ${operation.id} --seed ${seed} --path ${phase}:${result.counterexamplePath}`,
+      ].join("\n"),
+    );
+  };
+
+  await property("valid", drafts, cases, async (drawn) => {
+    const reply = await attempt(drawn, "once", (filled) =>
+      toWire(operation, filled.draft, filled.token),
+    );
+    report.valid++;
+    if (reply.status < 300) report.succeeded++;
+  });
+
+  if (options.path === undefined) {
+    const edges = boundaryCases(document, conformance, operation);
+    const bases = fc.sample(drafts, { seed, numRuns: Math.max(1, edges.length) });
+    for (const [index, edge] of edges.entries()) {
+      const drawn = bases[index];
+      if (drawn === undefined) continue;
+      report.boundary++;
+      try {
+        await attempt(
+          drawn,
+          "again",
+          ({ draft, token }) => toWire(operation, edge.apply(draft), token),
+          (reply) => boundaryFault(operation.id, edge, reply),
+        );
+      } catch (error) {
+        failures.push(`${operation.id}, boundary (${edge.label}): ${messageOf(error)}\n  ${last}`);
+      }
+    }
+  }
+
+  const spoiled = fc.record({ drawn: drafts, fault: faults(operation) });
+  await property("hostile", spoiled, cases * 2, async ({ drawn, fault }) => {
+    report.hostile++;
+    await attempt(drawn, "again", ({ draft, token }) =>
+      fault.apply(operation, draft, toWire(operation, draft, token)),
+    );
+  });
+  return { ...report, failures };
+}
+
+/** Sends, and says what is wrong with the reply or with what a refused request has left behind. */
+async function exchange(
+  { worker, world, watch, conformance }: FuzzContext,
+  operation: Operation,
+  { job }: Filled,
+  wire: WireRequest,
+): Promise<{ reply: Reply; fault: string | null }> {
+  const watched = operation.method !== "GET" && operation.id !== SIGN_IN;
+  if (watched) await watch.look(job);
+  const reply = await send(worker.url, world.agent, wire);
+  const refused = reply.status >= 400 && reply.status < 500;
+  if (!watched || !refused) watch.expectChange(refused ? null : job);
+  const fault = isRerouted(operation, wire)
+    ? conformance.faultOfAny(reply)
+    : conformance.faultOf(operation, reply);
+  if (fault !== null || !watched || !refused) return { reply, fault };
+  return { reply, fault: await watch.changeSince() };
+}
+
+/** Some faults make another path of it: `..`, or a slash that is not encoded. */
+function isRerouted(operation: Operation, wire: WireRequest): boolean {
+  const pattern = operation.path.replaceAll(".", "\\.").replaceAll(/\{\w+\}/g, "[^/]+");
+  // What a server sees: dot segments are gone, and empty ones are dropped (contract §1).
+  const segments = new URL(wire.target, "http://any").pathname.split("/").filter(Boolean);
+  return !new RegExp(`^${pattern}$`).test(`/${segments.join("/")}`);
+}
+
+/** Fields whose values also depend on others, or on the job: a value in range may still be refused. */
+const CROSS_RULES = new Set([
+  "createJob node_count",
+  "putStepResult position",
+  "putStepResult results",
+  "putStepResult error_message",
+]);
+
+function boundaryFault(id: string, edge: BoundaryCase, reply: Reply): string | null {
+  const { expectation, field } = edge;
+  const refused = reply.status >= 400;
+  if (expectation === "beyond" && !refused) return "the document refuses this, the server does not";
+  const free = !CROSS_RULES.has(`${id} ${field}`);
+  if (expectation === "within" && free && reply.status === 400 && refusesField(reply, field)) {
+    return "the document allows this, the server does not";
+  }
+  return null;
+}
+
+function refusesField(reply: Reply, field: string): boolean {
+  const body: { error?: { details?: { field: string }[] } } = JSON.parse(reply.body.toString());
+  const details = body.error?.details ?? [];
+  return Array.isArray(details) && details.some((detail) => detail.field === field);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function shorten(text: string): string {
+  return text.length > 600 ? `${text.slice(0, 600)}…` : text;
+}

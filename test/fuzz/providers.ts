@@ -1,0 +1,175 @@
+/**
+ * Makes drawn requests mean something: tokens, ids that exist, and the rules between fields that a
+ * schema cannot state. An operation without a provider gets ids of the world by their names.
+ */
+import { isIP } from "node:net";
+import fc from "fast-check";
+import { isObject, type Operation, type Schema } from "./document.ts";
+import type { Draft, DrawnDraft } from "./draft.ts";
+import { validValues } from "./valid-values.ts";
+import { type Job, type Node, stepResult, type World } from "./world.ts";
+
+export interface Filled {
+  draft: Draft;
+  token: string | null;
+  /** The job that the request would change. */
+  job: Job | null;
+}
+
+/** `once`: the request should succeed, and may use up what it is given. `again`: it should be refused. */
+export type Purpose = "once" | "again";
+
+interface Context {
+  world: World;
+  operation: Operation;
+  drawn: DrawnDraft;
+  purpose: Purpose;
+}
+type Provider = (context: Context) => Promise<Filled>;
+
+const PROVIDERS: Record<string, Provider> = {
+  async createToken({ world, drawn: { draft, choice } }) {
+    // Now and then what was drawn: a stranger's attempt.
+    const body = choice % 10 === 0 ? {} : { grant_type: "password", ...world.credentials };
+    return { draft: { ...draft, body: { ...fields(draft), ...body } }, token: null, job: null };
+  },
+
+  async createJob({ world, drawn: { draft, choice } }) {
+    const body = fields(draft);
+    const entry = world.catalogue[choice % world.catalogue.length];
+    const spelled = entry === undefined ? [] : spell(entry.id, entry.config_schema, choice);
+    const nodes = Math.max(Number(body.node_count ?? 1), entry?.min_nodes ?? 1);
+    const name =
+      typeof body.name === "string"
+        ? `${[...body.name].slice(0, 40).join("")}.${nextSerial()}`
+        : null;
+    return {
+      draft: {
+        ...draft,
+        headers: uniqueKey(draft),
+        body: { ...body, name, benchmarks: spelled, node_count: nodes },
+      },
+      token: world.ownerToken(),
+      job: null,
+    };
+  },
+
+  async abortJob({ world, drawn: { draft, choice }, purpose }) {
+    const job =
+      purpose === "again"
+        ? await world.standingJob()
+        : choice % 3 === 0
+          ? world.jobs.aborted
+          : choice % 3 === 1
+            ? await world.createJob({})
+            : (await world.join(await world.createJob({}))).job;
+    return { draft: { ...draft, path: { job_id: job.id } }, token: world.ownerToken(), job };
+  },
+
+  async pollCurrentJob({ world, drawn: { draft, choice }, purpose }) {
+    const node = await nodeFor(world, purpose);
+    const query: Draft["query"] = choice % 3 === 0 ? [] : [["task_id", node.taskId]];
+    return { draft: { ...draft, query }, token: node.job.token, job: node.job };
+  },
+
+  async joinCurrentJob({ world, drawn: { draft } }) {
+    const job = await world.roomyJob();
+    const body = fields(draft);
+    const { machine_ip: ip, cluster_address: address } = body;
+    const port = Number(String(address).split(":").at(-1));
+    const amended = {
+      ...body,
+      ...(typeof ip === "string" && isIP(ip) === 0 ? { machine_ip: "192.168.1.10" } : {}),
+      ...(typeof address === "string" && !(port > 0 && port < 65_536)
+        ? { cluster_address: "[fe80::1]:7117" }
+        : {}),
+    };
+    return { draft: { ...draft, body: amended }, token: job.token, job };
+  },
+
+  async updateCurrentTask({ world, drawn: { draft }, purpose }) {
+    const { failed_message: why, ...body } = fields(draft);
+    const givesUp = body.state === "failed";
+    const node = await nodeFor(world, givesUp ? purpose : "again");
+    return {
+      draft: {
+        ...draft,
+        path: { task_id: node.taskId },
+        body: givesUp && why !== undefined ? { ...body, failed_message: why } : body,
+      },
+      token: node.job.token,
+      job: node.job,
+    };
+  },
+
+  async putStepResult({ world, drawn: { draft }, purpose }) {
+    const node = await nodeFor(world, purpose);
+    const body = fields(draft);
+    const good = stepResult(body.state === "failed" ? "failed" : "completed");
+    // Agents may send more than the benchmark knows.
+    const sent = isObject(body.results) ? body.results : {};
+    return {
+      draft: {
+        ...draft,
+        path: { task_id: node.taskId, position: "0" },
+        body: {
+          ...good,
+          ...body,
+          results: good.results === null ? null : { ...sent, ...good.results },
+          error_message: body.error_message ?? good.error_message,
+        },
+      },
+      token: node.job.token,
+      job: node.job,
+    };
+  },
+};
+
+export function fill(context: Context): Promise<Filled> {
+  return (PROVIDERS[context.operation.id] ?? byName)(context);
+}
+
+/** Ids by the names of parameters, and the token that the document asks for. */
+const byName: Provider = async ({ world, operation, drawn: { draft, choice } }) => {
+  const { untouched, starting, running, cluster, completed, failed, aborted } = world.jobs;
+  const visible = [untouched, starting, running, cluster, completed, failed, aborted];
+  const job = visible[choice % visible.length] ?? untouched;
+  const path = "job_id" in draft.path ? { ...draft.path, job_id: job.id } : draft.path;
+  const token = tokenFor(operation, world);
+  return { draft: { ...draft, path, headers: uniqueKey(draft) }, token, job };
+};
+
+function tokenFor(operation: Operation, world: World): string | null {
+  if (operation.security.length === 0) return null;
+  return operation.security.some((scheme) => /job/i.test(scheme))
+    ? world.jobs.running.token
+    : world.ownerToken();
+}
+
+function nodeFor(world: World, purpose: Purpose): Promise<Node> {
+  return purpose === "once" ? world.freshNode() : world.standingNode();
+}
+
+function fields({ body }: Pick<Draft, "body">): Record<string, unknown> {
+  return isObject(body) ? body : {};
+}
+
+let serial = 0;
+function nextSerial(): number {
+  return serial++;
+}
+
+/** The same key with another body is refused, and examples are drawn often. */
+function uniqueKey({ headers }: Draft): Record<string, string> {
+  const name = Object.keys(headers).find((header) => header.toLowerCase() === "idempotency-key");
+  return name === undefined ? headers : { ...headers, [name]: `fuzz-${nextSerial()}` };
+}
+
+/** One of the ways to name a benchmark, with a config of its own schema. */
+function spell(id: string, configSchema: object, choice: number): unknown[] {
+  const resolve = (schema: Schema) => schema;
+  const configs = validValues({ resolve }, configSchema, () => true);
+  const [config] = fc.sample(configs, { numRuns: 1, seed: choice });
+  const ways = [[], [id], [{ benchmark_id: id }], [{ benchmark_id: id, config: null }]];
+  return ways[choice % 7] ?? [{ benchmark_id: id, config }];
+}
