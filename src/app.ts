@@ -68,6 +68,7 @@ export async function createApp(deps: AppDeps) {
     } catch (error) {
       throw unavailable(5, error);
     }
+    c.header("Cache-Control", "no-store");
     return c.json({ status: "ok" as const }, 200);
   });
   const document = describeApi(app);

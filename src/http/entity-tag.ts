@@ -3,15 +3,18 @@ import { createMiddleware } from "hono/factory";
 import type { RequestEnv } from "./context.ts";
 
 /**
- * A strong validator on every JSON answer of a GET that has none of its own, and 304 when the caller
- * holds it already (RFC 9110 §13.1.2).
+ * A strong validator on every single resource that has none of its own, and 304 when the caller holds
+ * it already (RFC 9110 §13.1.2). Lists have none, nor has what may not be kept.
  */
 export const entityTags = createMiddleware<RequestEnv>(async (c, next) => {
   await next();
   const { res } = c;
   const isJson = res.headers.get("Content-Type")?.includes("json") ?? false;
   const isRead = c.req.method === "GET" || c.req.method === "HEAD";
-  if (!isRead || res.status !== 200 || !isJson || res.headers.has("ETag")) return;
+  const isList = res.headers.has("X-Total-Count");
+  const isKept = res.headers.get("Cache-Control") !== "no-store";
+  const isTagged = res.headers.has("ETag");
+  if (!isRead || res.status !== 200 || !isJson || isList || !isKept || isTagged) return;
   const body = await res.text();
   const etag = `"${createHash("sha256").update(body).digest("base64url").slice(0, 22)}"`;
   const headers = new Headers(res.headers);

@@ -1,5 +1,5 @@
 import { createMiddleware } from "hono/factory";
-import type { RequestContext, RequestEnv } from "./context.ts";
+import type { RequestEnv } from "./context.ts";
 import { ApiError, invalidField } from "./errors.ts";
 
 export const KIB = 1_024;
@@ -15,29 +15,25 @@ export const JSON_BODY_LIMIT = 256 * KIB;
  */
 export function readBody(limitBytes: number) {
   return createMiddleware<RequestEnv>(async (c, next) => {
-    if (c.req.raw.body !== null) {
-      const bytes = await readBounded(c.req.raw.body, limitBytes);
-      if (bytes.byteLength === 0) forgetContentType(c);
-      const body = decodeUtf8(bytes);
-      if (/^application\/(.+\+)?json/i.test(c.req.header("content-type") ?? "")) {
-        const value = parseExactJson(body);
-        // Validators call this: the body is parsed once, here. The cast keeps Hono's generic signature.
-        c.req.json = (() => Promise.resolve(value)) as typeof c.req.json;
-      }
-      // Hono awaits what it finds here; its type says string.
-      c.req.bodyCache.text = Promise.resolve(body) as unknown as string;
+    const { body: stream } = c.req.raw;
+    const bytes = stream === null ? NOTHING : await readBounded(stream, limitBytes);
+    if (bytes.byteLength === 0) {
+      // Content-Type is looked at only when there is a body (contract §2).
+      throw new ApiError("PARAMETER_INCORRECT_VALUE", "The request needs a body");
     }
+    const body = decodeUtf8(bytes);
+    if (/^application\/(.+\+)?json/i.test(c.req.header("content-type") ?? "")) {
+      const value = parseExactJson(body);
+      // Validators call this: the body is parsed once, here. The cast keeps Hono's generic signature.
+      c.req.json = (() => Promise.resolve(value)) as typeof c.req.json;
+    }
+    // Hono awaits what it finds here; its type says string.
+    c.req.bodyCache.text = Promise.resolve(body) as unknown as string;
     await next();
   });
 }
 
-/** Content-Type is looked at only when there is a body (contract §2); some clients always send one. */
-function forgetContentType(c: RequestContext): void {
-  const { url, method, cf } = c.req.raw;
-  const headers = new Headers(c.req.raw.headers);
-  headers.delete("content-type");
-  c.req.raw = new Request(url, { method, headers, ...(cf === undefined ? {} : { cf }) });
-}
+const NOTHING = new Uint8Array();
 
 async function readBounded(body: ReadableStream<Uint8Array>, limitBytes: number) {
   const chunks: Uint8Array[] = [];

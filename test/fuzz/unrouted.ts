@@ -14,7 +14,7 @@ const WORDS = [
   "token",
   "x",
   "%20",
-  "..",
+  ".",
   "",
 ];
 const MORE_METHODS = [

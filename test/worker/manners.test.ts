@@ -80,7 +80,8 @@ describe("headers on every reply", () => {
       "default-src 'none'; frame-ancestors 'none'",
     );
     expect(headers.get("strict-transport-security")).toMatch(/^max-age=\d+/);
-    expect(headers.get("cache-control")).toBe("private, no-cache");
+    const isKept = path !== "/health";
+    expect(headers.get("cache-control")).toBe(isKept ? "private, no-cache" : "no-store");
     expect(headers.get("x-request-id")).toMatch(/^[0-9a-f-]{36}$/);
   });
 });
