@@ -103,6 +103,46 @@ describe("GET /", () => {
   });
 });
 
+describe("long requests", () => {
+  test("a long query that nobody reads is ignored; long values that are read are refused", async ({
+    expect,
+  }) => {
+    const { token } = await createPerson();
+    const long = "9".repeat(50_000);
+    expect((await call("GET", `/jobs?unknown=${long}`, { token })).status).toBe(200);
+    for (const path of [`/jobs?page=${long}`, `/jobs/${long}`]) {
+      expectError(expect, await call("GET", path, { token }), 400, "PARAMETER_INCORRECT_VALUE");
+    }
+  });
+
+  test("long headers: a token or request id that is none, a validator that matches nothing", async ({
+    expect,
+  }) => {
+    const job = await createJob();
+    const long = "x".repeat(50_000);
+    expectError(expect, await call("GET", "/jobs", { token: long }), 401, "CLIENT_TOKEN_INVALID");
+    const headers = { "if-none-match": `"${long}"`, "x-request-id": long, "x-d1-bookmark": long };
+    const reply = await call("GET", `/jobs/${job.id}`, { token: job.owner.token, headers });
+    expect(reply.status).toBe(200);
+    expect(reply.headers.get("x-request-id")).toMatch(/^[0-9a-f-]{36}$/);
+  });
+
+  test("10 MB of body: 413, whether announced or not", async ({ expect }) => {
+    const { token } = await createPerson();
+    const body = `{"benchmarks":[],"x":"${"y".repeat(10_000_000)}"}`;
+    const chunks = new ReadableStream({
+      start(controller) {
+        controller.enqueue(new TextEncoder().encode(body));
+        controller.close();
+      },
+    });
+    for (const sent of [body, chunks]) {
+      const reply = await call("POST", "/jobs", { token, body: sent });
+      expectError(expect, reply, 413, "REQUEST_TOO_LARGE");
+    }
+  });
+});
+
 describe("validators", () => {
   test("a strong ETag on single resources; If-None-Match gives 304 without a body", async ({
     expect,
