@@ -25,20 +25,29 @@ export interface LocalWorker {
   stop(): Promise<void>;
 }
 
+interface ProjectOptions {
+  compatibilityDate: string;
+  compatibilityFlags: string[];
+  /** Plain text variables. */
+  bindings: Record<string, string>;
+  assets?: { directory: string };
+}
+
 /** Worker options of this project's wrangler.toml, as Miniflare takes them. */
 export async function projectWorkerOptions(bundle: Bundle, vars: Record<string, string>) {
   // Read by wrangler when it is loaded: it would warn of secrets that are set below.
   process.env.WRANGLER_LOG ??= "error";
   const { unstable_getMiniflareWorkerOptions } = await import("wrangler");
   const { workerOptions } = unstable_getMiniflareWorkerOptions(join(ROOT, "wrangler.toml"));
+  // Its declared type leaves out what every Worker with a configuration file has.
+  const { bindings, ...options } = workerOptions as unknown as ProjectOptions;
   return {
-    ...workerOptions,
+    ...options,
     name: "assay",
     modulesRoot: bundle.folder,
     modules: [{ type: "ESModule" as const, path: join(bundle.folder, bundle.main) }],
     bindings: {
-      // Plain text variables of wrangler.toml.
-      ...(workerOptions.bindings as Record<string, string>),
+      ...bindings,
       TOKEN_SECRET: randomBytes(36).toString("base64url"),
       ...vars,
     },

@@ -7,6 +7,33 @@ interface SourceMap {
 
 const DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
+interface Segment {
+  /** In the bundle, 0-based. */
+  column: number;
+  /** "" where nothing is mapped. */
+  source: string;
+  /** In the source, 0-based. */
+  line: number;
+}
+
+/** The segments of each line of the bundle, in order. */
+function decode(map: SourceMap): Segment[][] {
+  let source = 0;
+  let sourceLine = 0;
+  return map.mappings.split(";").map((text) => {
+    let column = 0;
+    return (text === "" ? [] : text.split(",")).map((segment) => {
+      const [columnStep = 0, sourceStep, lineStep = 0] = decodeVlq(segment);
+      column += columnStep;
+      // A segment of one number ends what was mapped.
+      if (sourceStep === undefined) return { column, source: "", line: 0 };
+      source += sourceStep;
+      sourceLine += lineStep;
+      return { column, source: map.sources[source] ?? "", line: sourceLine };
+    });
+  });
+}
+
 /** The text of a bundle by source; text without a source, such as the bundler's helpers, under "". */
 export function textBySource(bundle: string, map: SourceMap): Map<string, string> {
   const parts = new Map<string, string[]>();
@@ -16,24 +43,29 @@ export function textBySource(bundle: string, map: SourceMap): Map<string, string
     else known.push(text);
   };
   const lines = bundle.split("\n");
-  let source = 0;
-  for (const [number, segments] of map.mappings.split(";").entries()) {
+  for (const [number, segments] of decode(map).entries()) {
     const line = `${lines[number] ?? ""}\n`;
-    let column = 0;
     let current = "";
     let from = 0;
-    for (const segment of segments === "" ? [] : segments.split(",")) {
-      const [columnStep = 0, sourceStep] = decodeVlq(segment);
-      column += columnStep;
+    for (const { column, source } of segments) {
       add(current, line.slice(from, column));
       from = column;
-      // A segment of one number ends what was mapped.
-      if (sourceStep !== undefined) source += sourceStep;
-      current = sourceStep === undefined ? "" : (map.sources[source] ?? "");
+      current = source;
     }
     add(current, line.slice(from));
   }
   return new Map([...parts].map(([name, texts]) => [name, texts.join("")]));
+}
+
+/** Finds where a place in the bundle (0-based) comes from: source and its line (1-based), or null. */
+export function createSourceLookup(map: SourceMap) {
+  const lines = decode(map);
+  return (line: number, column: number): { source: string; line: number } | null => {
+    const found = lines[line]?.findLast((segment) => segment.column <= column);
+    return found === undefined || found.source === ""
+      ? null
+      : { source: found.source, line: found.line + 1 };
+  };
 }
 
 /** Base64 variable-length quantities (ECMA-426 §6.2). */

@@ -67,6 +67,8 @@ export async function fuzzUnrouted({
   const paths = fc.array(fc.constantFrom(...WORDS), { maxLength: 6 });
   for (const words of fc.sample(paths, { seed: options.seed, numRuns: options.cases * 2 })) {
     const target = `/nowhere/${words.join("/")}`;
+    // Dot segments may lead to a path that does exist.
+    if (!new URL(target, worker.url).pathname.startsWith("/nowhere")) continue;
     await attempt({ method: "GET", target }, (reply) =>
       reply.status < 400 ? "no such path should answer" : conformance.faultOfUnrouted(reply),
     );

@@ -1,0 +1,86 @@
+import { connect, type Socket } from "node:net";
+
+/**
+ * Keep-alive connections that cost the measuring process as little as can be: requests are bytes made
+ * beforehand, of a reply only its end is looked for. Throws on anything but 2xx.
+ */
+export class HttpPool {
+  readonly #sockets: Socket[];
+
+  private constructor(sockets: Socket[]) {
+    this.#sockets = sockets;
+  }
+
+  static async open(url: URL, connections: number): Promise<HttpPool> {
+    const sockets = Array.from({ length: connections }, () => {
+      const socket = connect({ host: url.hostname, port: Number(url.port), noDelay: true });
+      return new Promise<Socket>((resolve, reject) => {
+        socket.once("connect", () => resolve(socket)).once("error", reject);
+      });
+    });
+    return new HttpPool(await Promise.all(sockets));
+  }
+
+  /** Sends every request once, each connection one at a time. */
+  async run(requests: readonly Buffer[]): Promise<void> {
+    let next = 0;
+    await Promise.all(
+      this.#sockets.map(async (socket) => {
+        for (let request = requests[next++]; request !== undefined; request = requests[next++]) {
+          await exchange(socket, request);
+        }
+      }),
+    );
+  }
+
+  close(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+}
+
+const HEADERS_END = Buffer.from("\r\n\r\n");
+const LAST_CHUNK = Buffer.from("0\r\n\r\n");
+
+function exchange(socket: Socket, request: Buffer): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let received: Buffer = Buffer.alloc(0);
+    const done = (error?: Error) => {
+      socket.off("data", onData).off("close", onClose);
+      if (error === undefined) resolve();
+      else reject(error);
+    };
+    const onClose = () => done(new Error("the connection was closed"));
+    const onData = (piece: Buffer) => {
+      received = received.length === 0 ? piece : Buffer.concat([received, piece]);
+      const end = received.indexOf(HEADERS_END);
+      if (end < 0) return;
+      const head = received.toString("latin1", 0, end);
+      const length = /\r\ncontent-length: *(\d+)/i.exec(head)?.[1];
+      const complete =
+        length === undefined
+          ? received.subarray(-LAST_CHUNK.length).equals(LAST_CHUNK)
+          : received.length >= end + HEADERS_END.length + Number(length);
+      if (!complete) return;
+      const fine = /^HTTP\/1\.1 2/.test(head);
+      done(fine ? undefined : new Error(`a bench request was refused:\n${received}`));
+    };
+    socket.on("data", onData).on("close", onClose);
+    socket.write(request);
+  });
+}
+
+/** A request as bytes. */
+export function requestBytes(
+  method: string,
+  target: string,
+  options: { token?: string; body?: string } = {},
+): Buffer {
+  const { token, body } = options;
+  const lines = [`${method} ${target} HTTP/1.1`, "host: bench.test", "accept: application/json"];
+  // Baselines are sent the same headers, and do not look at them.
+  if (token !== undefined) lines.push(`authorization: Bearer ${token}`);
+  if (body !== undefined) {
+    lines.push("content-type: application/json", `content-length: ${Buffer.byteLength(body)}`);
+  }
+  return Buffer.from(`${lines.join("\r\n")}\r\n\r\n${body ?? ""}`);
+}

@@ -1,0 +1,103 @@
+/** The real bundle and its baselines, side by side in one workerd, each on a port of its own. */
+import { join } from "node:path";
+import { build } from "esbuild";
+import { convertV4MiniflareOptions, Miniflare, NoOpLog } from "miniflare";
+import type { Bundle } from "../scripts/lib/bundle.ts";
+import { type Database, migrate, projectWorkerOptions } from "../scripts/lib/local-worker.ts";
+import { ROOT } from "../scripts/lib/project.ts";
+
+/** Limits per caller would end a measurement; nodes that nobody polls would be lost in the middle of it. */
+const VARS = { RATE_LIMIT_SCALE: "1000000", NODE_TIMEOUT_SECONDS: "86400" };
+
+export interface Stage {
+  /** Of the product. */
+  url: URL;
+  db: Database;
+  /** Where a baseline answers, by the name it was given. */
+  urlOf(name: string): Promise<URL>;
+  /** Where a profiler can listen to the product; only when it was opened to inspect. */
+  inspectorUrl(): Promise<URL>;
+  stop(): Promise<void>;
+}
+
+export interface Baseline {
+  name: string;
+  /** File in `bench/baselines`, without its ending. */
+  file: string;
+  payload: string;
+}
+
+export async function openStage(
+  folder: string,
+  bundle: Bundle,
+  baselines: readonly Baseline[],
+  {
+    onLog = () => {},
+    inspect = false,
+  }: {
+    onLog?: (message: string) => void;
+    /** Costs time by itself: log lines go to the inspector, too. */
+    inspect?: boolean;
+  } = {},
+): Promise<Stage> {
+  // Static files are answered before the Worker, on the platform too.
+  const { assets: _assets, ...product } = await projectWorkerOptions(bundle, VARS);
+  const socket = { unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }] };
+  const { compatibilityDate, compatibilityFlags } = product;
+  const others = baselines.map(async ({ name, file, payload }) => ({
+    name,
+    compatibilityDate,
+    compatibilityFlags,
+    modulesRoot: folder,
+    modules: [{ type: "ESModule" as const, path: await buildBaseline(folder, file) }],
+    bindings: { PAYLOAD: payload },
+    d1Databases: { DB: "DB" },
+    ...(file === "object-route"
+      ? { durableObjects: { OBJECT: { className: "BareObject", useSQLite: true } } }
+      : {}),
+    ...socket,
+  }));
+  const miniflare = new Miniflare(
+    convertV4MiniflareOptions({
+      workers: [{ ...product, ...socket }, ...(await Promise.all(others))],
+      host: "127.0.0.1",
+      cf: false,
+      ...(inspect ? { inspectorPort: 0, inspectorHost: "127.0.0.1" } : {}),
+      log: new NoOpLog(),
+      handleStructuredLogs: ({ message }) => onLog(message),
+    }),
+  );
+  try {
+    await miniflare.ready;
+    const db: Database = await miniflare.getD1Database("DB", "assay");
+    await migrate(db);
+    const url = await miniflare.unsafeGetDirectURL("assay");
+    return {
+      url,
+      db,
+      urlOf: (name) => miniflare.unsafeGetDirectURL(name),
+      inspectorUrl: () => miniflare.getInspectorURL(),
+      stop: () => miniflare.dispose(),
+    };
+  } catch (error) {
+    await miniflare.dispose();
+    throw error;
+  }
+}
+
+export async function buildBaseline(folder: string, file: string): Promise<string> {
+  const outfile = join(folder, `${file}.js`);
+  await build({
+    absWorkingDir: ROOT,
+    entryPoints: [`bench/baselines/${file}.ts`],
+    outfile,
+    bundle: true,
+    minify: true,
+    format: "esm",
+    target: "es2024",
+    conditions: ["workerd", "worker", "browser"],
+    external: ["cloudflare:*", "node:*"],
+    logLevel: "warning",
+  });
+  return outfile;
+}

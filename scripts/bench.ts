@@ -1,0 +1,113 @@
+/**
+ * `npm run bench`: what requests cost, first in exact counts, then beside the least that could answer the
+ * same, both in one workerd. Exits 1 when a ratio is below its floor. `--only poll` runs one of them.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { contendersOf, createScene, MATCHES, type Match } from "../bench/contenders.ts";
+import { countCosts } from "../bench/counts.ts";
+import { profile } from "../bench/profile.ts";
+import { compare } from "../bench/rounds.ts";
+import { type Baseline, buildBaseline, openStage } from "../bench/stage.ts";
+import { startUpCpuMs } from "../bench/start-up.ts";
+import { type Bundle, buildBundle } from "./lib/bundle.ts";
+import { projectWorkerOptions } from "./lib/local-worker.ts";
+
+const { values } = parseArgs({
+  options: { only: { type: "string" }, rounds: { type: "string", default: "40" } },
+});
+const rounds = Number(values.rounds);
+if (!Number.isInteger(rounds) || rounds < 30) {
+  console.error("--rounds must be a whole number of at least 30");
+  process.exit(2);
+}
+const folder = mkdtempSync(join(tmpdir(), "assay-bench-"));
+const matches = MATCHES.filter(({ name }) => name.includes(values.only ?? ""));
+try {
+  const bundle = await buildBundle(folder);
+  const payloads = await countCosts(folder, bundle, matches);
+
+  const baselines = matches.map(
+    (match): Baseline => ({ ...match.baseline, payload: payloads.get(match.name) ?? "" }),
+  );
+  const slow = await compareAll(bundle, baselines);
+  if (slow.length > 0) {
+    process.exitCode = 1;
+    await profileAll(bundle, baselines, slow);
+  }
+
+  const { assets: _assets, ...product } = await projectWorkerOptions(bundle, {});
+  const { compatibilityDate, compatibilityFlags } = product;
+  const bare = async (file: string) => ({
+    name: "bare",
+    compatibilityDate,
+    compatibilityFlags,
+    modulesRoot: folder,
+    modules: [{ type: "ESModule" as const, path: await buildBaseline(folder, file) }],
+    bindings: { PAYLOAD: "{}" },
+  });
+  console.log("\nCPU of workerd from its start to the end of the first reply, median");
+  const show = (name: string, ms: number | null) =>
+    console.log(`${name.padEnd(36)} ${ms === null ? "not known here" : `${ms.toFixed(0)} ms`}`);
+  show("a Worker that does nothing", await startUpCpuMs(await bare("nothing")));
+  show("a bare Hono Worker", await startUpCpuMs(await bare("hono-route")));
+  show("this one", await startUpCpuMs(product));
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
+
+/** Prints the ratios; answers the matches that are below their floor. */
+async function compareAll(bundle: Bundle, baselines: readonly Baseline[]): Promise<Match[]> {
+  const slow: Match[] = [];
+  const stage = await openStage(folder, bundle, baselines);
+  try {
+    const scene = await createScene(stage);
+    console.log(`\n${rounds} rounds in turns, one workerd; ratio of rates, 95 % interval`);
+    for (const match of matches) {
+      const { product, baseline, close } = await contendersOf(match, stage, scene);
+      const { rate, ratio } = await compare(product, baseline, rounds);
+      close();
+      const missed = ratio.median < match.floor;
+      if (missed) slow.push(match);
+      console.log(
+        [
+          match.name.padEnd(36),
+          `${ratio.median.toFixed(2)} (${ratio.low.toFixed(2)}–${ratio.high.toFixed(2)})`.padEnd(
+            18,
+          ),
+          `${rate.product.toFixed(0)}/s ÷ ${rate.baseline.toFixed(0)}/s`.padEnd(20),
+          `floor ${match.floor.toFixed(2)}${missed ? "  MISSED" : ""}`,
+        ].join(" "),
+      );
+    }
+    scene.world.close();
+  } finally {
+    await stage.stop();
+  }
+  return slow;
+}
+
+/** Prints where the time of slow routes goes, measured apart: a profiler costs time itself. */
+async function profileAll(
+  bundle: Bundle,
+  baselines: readonly Baseline[],
+  slow: readonly Match[],
+): Promise<void> {
+  const stage = await openStage(folder, bundle, baselines, { inspect: true });
+  try {
+    const scene = await createScene(stage);
+    for (const match of slow) {
+      const { product, close } = await contendersOf(match, stage, scene);
+      console.log(`\nwhere the time goes: ${match.name.split(" ÷ ")[0]}`);
+      for (const line of await profile(await stage.inspectorUrl(), bundle, product)) {
+        console.log(line);
+      }
+      close();
+    }
+    scene.world.close();
+  } finally {
+    await stage.stop();
+  }
+}
