@@ -1,19 +1,20 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import { createMiddleware } from "hono/factory";
+import { getPath } from "hono/utils/url";
 import packageJson from "../package.json" with { type: "json" };
 import { createCoordinatorClient } from "./coordinator/client.ts";
 import type { JobCoordinator } from "./coordinator/job-coordinator.ts";
-import { createMeter, openDatabase, ping } from "./db/client.ts";
+import { createMeter, Databases, ping } from "./db/client.ts";
 import type { RequestEnv } from "./http/context.ts";
-import { entityTags } from "./http/entity-tag.ts";
+import { singleJson } from "./http/entity-tag.ts";
 import { unavailable } from "./http/errors.ts";
 import { healthRoute } from "./http/health.ts";
 import { indexPage } from "./http/index-page.ts";
-import { announceMethods, unknownRoute } from "./http/methods.ts";
+import { unknownRoute } from "./http/methods.ts";
 import { onError } from "./http/on-error.ts";
 import { createRateLimits, type RateLimitCounters } from "./http/rate-limit.ts";
 import { logRequest } from "./http/request-log.ts";
-import { allowAnyOrigin, privateByDefault, secureResponses } from "./http/response-headers.ts";
+import { answerOptions, surface } from "./http/surface.ts";
 import { throwOnInvalid } from "./http/validation.ts";
 import { createGuards } from "./identity/guards.ts";
 import { createIdentityRouter } from "./identity/router.ts";
@@ -53,7 +54,7 @@ export async function createApp(deps: AppDeps) {
   app.notFound(unknownRoute(app));
   app.use(prepareRequest(d1));
   app.use(logRequest(clock, { serverTiming: config.isDevelopment }));
-  app.use(secureResponses, privateByDefault, announceMethods(app), allowAnyOrigin, entityTags);
+  app.use(surface, answerOptions(app));
 
   app.route("/", createIdentityRouter({ identity, limits }));
   // Before the jobs: `current` is a word, not a job's id.
@@ -64,7 +65,7 @@ export async function createApp(deps: AppDeps) {
   app.get("/", guards.open, indexPage({ name: "Assay", version, description }));
   app.openapi({ ...healthRoute, middleware: guards.open }, async (c) => {
     try {
-      await ping(c.var.primary);
+      await ping(c.var.databases.primary);
     } catch (error) {
       throw unavailable(5, error);
     }
@@ -72,16 +73,15 @@ export async function createApp(deps: AppDeps) {
     return c.json({ status: "ok" as const }, 200);
   });
   const document = describeApi(app);
-  app.get("/openapi.json", guards.open, (c) =>
-    c.body(document(), 200, { "Content-Type": "application/json" }),
-  );
+  app.get("/openapi.json", guards.open, (c) => singleJson(c, document()));
   return app;
 }
 
 /** Empty path segments are dropped (contract §1): real command-line clients send `//v0/specs`. */
 function normalizedPath(request: Request): string {
-  const { pathname } = new URL(request.url);
-  return `/${pathname.split("/").filter(Boolean).join("/")}`;
+  const path = getPath(request);
+  if (!path.includes("//") && (path === "/" || !path.endsWith("/"))) return path;
+  return `/${path.split("/").filter(Boolean).join("/")}`;
 }
 
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
@@ -94,17 +94,14 @@ function prepareRequest(d1: D1Database) {
   return createMiddleware<RequestEnv>(async (c, next) => {
     const inbound = c.req.header("x-request-id") ?? "";
     const requestId = REQUEST_ID.test(inbound) ? inbound : crypto.randomUUID();
-    // First of all: whatever fails from here on is reported under this id.
-    c.set("requestId", requestId);
-    c.header("x-request-id", requestId);
     const meter = createMeter();
+    const bookmark = c.req.header("x-d1-bookmark") ?? "";
+    c.set("requestId", requestId);
     c.set("meter", meter);
-    c.set("primary", openDatabase(d1, meter));
-    const bookmarkSent = c.req.header("x-d1-bookmark") ?? "";
-    const session = d1.withSession(BOOKMARK.test(bookmarkSent) ? bookmarkSent : "first-primary");
-    c.set("db", openDatabase(session, meter));
+    c.set("databases", new Databases(d1, meter, BOOKMARK.test(bookmark) ? bookmark : null));
     await next();
-    const bookmark = session.getBookmark();
-    if (bookmark !== null) c.header("x-d1-bookmark", bookmark);
+    c.res.headers.set("x-request-id", requestId);
+    const reached = c.var.databases.bookmark();
+    if (reached !== null) c.res.headers.set("x-d1-bookmark", reached);
   });
 }

@@ -56,3 +56,37 @@ function unknownStatement(): never {
 export async function ping(db: Database): Promise<void> {
   await db.run(sql`SELECT 1`);
 }
+
+/** A request's two ways to the database, each made when it is first asked for: many requests need none. */
+export class Databases {
+  readonly #d1: D1Database;
+  readonly #meter: Meter;
+  readonly #bookmark: string | null;
+  #d1Session: D1DatabaseSession | undefined;
+  #session: Database | undefined;
+  #primary: Database | undefined;
+
+  constructor(d1: D1Database, meter: Meter, bookmark: string | null) {
+    this.#d1 = d1;
+    this.#meter = meter;
+    this.#bookmark = bookmark;
+  }
+
+  /** Reads what this client has written before: follows the bookmark it sent (design §3.10). */
+  get session(): Database {
+    this.#d1Session ??= this.#d1.withSession(this.#bookmark ?? "first-primary");
+    this.#session ??= openDatabase(this.#d1Session, this.#meter);
+    return this.#session;
+  }
+
+  /** Always reads the primary: for callers, roles and keys. */
+  get primary(): Database {
+    this.#primary ??= openDatabase(this.#d1, this.#meter);
+    return this.#primary;
+  }
+
+  /** How far the session has got; null when it was not used. */
+  bookmark(): string | null {
+    return this.#d1Session?.getBookmark() ?? null;
+  }
+}

@@ -1,5 +1,5 @@
 import type { Context } from "hono";
-import type { Database, Meter } from "../db/client.ts";
+import type { Databases, Meter } from "../db/client.ts";
 
 /** What the middleware of `app.ts` has put into every request before a handler runs. */
 export interface RequestVariables {
@@ -8,10 +8,9 @@ export interface RequestVariables {
   principal?: { kind: "user" | "node"; id: string };
   /** Counts what the request costs. */
   meter: Meter;
-  /** Reads what this client has written before: follows the bookmark it sent (design §3.10). */
-  db: Database;
-  /** Always reads the primary: for callers, roles and keys. */
-  primary: Database;
+  databases: Databases;
+  /** What `RateLimit-Policy` says on the reply, once a limit has been looked at. */
+  rateLimitPolicy?: string;
 }
 
 export interface RequestEnv {

@@ -1,5 +1,4 @@
 import type { Context, Hono } from "hono";
-import { createMiddleware } from "hono/factory";
 import type { RequestEnv } from "./context.ts";
 import { ApiError, errorBody } from "./errors.ts";
 
@@ -14,14 +13,6 @@ export function allowedMethods(app: Hono<RequestEnv>, path: string): string[] {
   });
   if (served.length === 0) return [];
   return ["OPTIONS", ...(served.includes("GET") ? ["HEAD"] : []), ...served].sort();
-}
-
-/** `Allow` on OPTIONS, preflight or not. */
-export function announceMethods(app: Hono<RequestEnv>) {
-  return createMiddleware<RequestEnv>(async (c, next) => {
-    if (c.req.method === "OPTIONS") c.header("Allow", allowedMethods(app, c.req.path).join(", "));
-    await next();
-  });
 }
 
 /** 405 with `Allow` for a path that other methods serve, else 404. */

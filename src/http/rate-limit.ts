@@ -1,5 +1,5 @@
 import type { Context } from "hono";
-import type { RequestEnv } from "./context.ts";
+import type { RequestContext, RequestEnv } from "./context.ts";
 import { ApiError } from "./errors.ts";
 
 export interface RateLimitPolicy {
@@ -41,7 +41,9 @@ export function createRateLimits(counters: RateLimitCounters, scale: number): Ra
   return {
     async check(c, name, key) {
       const { requests, windowSeconds } = RATE_LIMITS[name];
-      c.header("RateLimit-Policy", `"${name}";q=${requests * scale};w=${windowSeconds}`);
+      // A context with more variables is one with these, too; the setter's type does not see it.
+      const { set } = c as unknown as RequestContext;
+      set("rateLimitPolicy", `"${name}";q=${requests * scale};w=${windowSeconds}`);
       seen++;
       if (seen % scale !== 0) return;
       if (await isAllowed(counters[name], key)) return;

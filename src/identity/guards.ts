@@ -45,7 +45,7 @@ export function createGuards({ identity, limits }: { identity: Identity; limits:
     /** Lets only user tokens pass; the handler finds the person in `c.var.actor`. */
     user: createMiddleware<UserEnv>(async (c, next) => {
       const uuid = await admit(c, "user", identity.userOf);
-      const actor = await identity.actorOf(c.var.primary, uuid);
+      const actor = await identity.actorOf(c.var.databases.primary, uuid);
       if (actor === null) throw unauthorized();
       c.set("actor", actor);
       await next();

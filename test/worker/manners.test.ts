@@ -71,7 +71,8 @@ describe("headers on every reply", () => {
     ["an unknown route", "/nowhere", 404],
     ["a missing token", `${API}/jobs`, 401],
   ] as const)("%s", async ([, path, status], { expect }) => {
-    const { headers, ...reply } = await call("GET", ORIGIN + path);
+    const origin = "https://app.example";
+    const { headers, ...reply } = await call("GET", ORIGIN + path, { headers: { origin } });
     expect(reply.status).toBe(status);
     expect(headers.get("access-control-allow-origin")).toBe("*");
     expect(headers.get("access-control-expose-headers")).toContain("X-Total-Count");
