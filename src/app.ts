@@ -42,7 +42,7 @@ export async function createApp(deps: AppDeps) {
   const { d1, coordinators, rateLimitCounters, config, clock } = deps;
   const tokens = await createTokens(config.tokenSecrets, clock);
   const identity = createIdentity({ tokens, clock });
-  const limits = createRateLimits(rateLimitCounters, config.rateLimitScale);
+  const limits = createRateLimits(rateLimitCounters, config.rateLimitScale, clock);
   const guards = createGuards({ identity, limits });
   const callCoordinator = createCoordinatorClient(coordinators);
   const jobIds = createJobIdSource(clock);

@@ -292,10 +292,12 @@ describe("rate limits", () => {
     const app = await createApp({ ...deps, rateLimitCounters });
     const list = (token: string) =>
       app.request(`${API}/jobs`, { headers: { authorization: `Bearer ${token}` } });
+    // Far below its limit a caller is not counted by the platform: 50 of 500, 30 of 300.
+    for (let n = 0; n < 50; n++) expect((await list(one.token)).status).toBe(200);
     expect((await list(one.token)).status).toBe(429);
     expect((await list(two.token)).status).toBe(200);
     const warned = vi.spyOn(console, "warn").mockImplementation(() => {});
-    expect((await list("a.b.c")).status).toBe(401);
+    for (let n = 0; n < 31; n++) expect((await list("a.b.c")).status).toBe(401);
     expect(warned).toHaveBeenCalledOnce();
     warned.mockRestore();
   });
