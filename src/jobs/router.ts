@@ -37,7 +37,7 @@ export function createJobsRouter({ jobs, guards }: { jobs: JobsService; guards: 
   router.openapi({ ...listJobsRoute, middleware: guards.user }, async (c) => {
     const { page, per_page } = c.req.valid("query");
     const { jobs: found, total } = await jobs.list(callerOf(c), page, per_page);
-    announcePage(c, { page, perPage: per_page, total });
+    announcePage(c, { page, perPage: per_page, total }, ["page", "per_page"]);
     return c.json(
       {
         results: found.map(({ row, token }) => toListedJob(row, token)),
