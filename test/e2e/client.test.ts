@@ -2,30 +2,13 @@
  * A client as users would make one: types generated from the API document, requests by openapi-fetch.
  * It compiles without casts, so the document says enough and says it right.
  */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import createClient from "openapi-fetch";
-import { expect, onTestFinished, test } from "vitest";
-import { findFreePort, startServer } from "../../scripts/lib/server.ts";
+import { expect, test } from "vitest";
 import type { paths } from "./api-types.ts";
+import { createStack } from "./stack.ts";
 
 test("create, join, report and read a job through a generated client", async () => {
-  const folder = mkdtempSync(join(tmpdir(), "assay-client-"));
-  const server = await startServer(
-    {
-      port: await findFreePort(),
-      ip: "127.0.0.1",
-      state: join(folder, "state"),
-      secretsFile: join(folder, ".dev.vars"),
-      onOutput: () => {},
-    },
-    new AbortController().signal,
-  );
-  onTestFinished(async () => {
-    await server.stop();
-    rmSync(folder, { recursive: true, force: true });
-  });
+  const server = await (await createStack()).start();
   const baseUrl = server.url;
 
   const anyone = createClient<paths>({ baseUrl });

@@ -1,30 +1,16 @@
 /** The README's commands, run as they stand there. */
 import { spawn } from "node:child_process";
-import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, test } from "vitest";
 import { ROOT } from "../../scripts/lib/project.ts";
-import { findFreePort, startServer } from "../../scripts/lib/server.ts";
+import { createStack } from "./stack.ts";
 
 const README = readFileSync(join(ROOT, "README.md"), "utf8");
 
 test("the commands of 'Use it' work as written", async () => {
-  const folder = mkdtempSync(join(tmpdir(), "assay-readme-"));
-  const server = await startServer(
-    {
-      port: await findFreePort(),
-      ip: "127.0.0.1",
-      state: join(folder, "state"),
-      secretsFile: join(folder, ".dev.vars"),
-      onOutput: () => {},
-    },
-    new AbortController().signal,
-  );
-  onTestFinished(async () => {
-    await server.stop();
-    rmSync(folder, { recursive: true, force: true });
-  });
+  const { folder, start } = await createStack();
+  const server = await start();
   cpSync(join(ROOT, "agent/replays"), join(folder, "agent/replays"), { recursive: true });
   const blocks = [...README.matchAll(/^```sh\n(.*?)^```$/gms)].map((match) => match[1] ?? "");
   expect(blocks.length).toBeGreaterThan(3);

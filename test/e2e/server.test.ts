@@ -1,42 +1,15 @@
 /** The stack as `npm start` runs it: start-up, one server per state, restarts, real agents. */
-import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { type AgentOptions, fetchAgent, startAgent } from "../../scripts/lib/agents.ts";
 import { createApiClient } from "../../scripts/lib/api.ts";
 import { ROOT } from "../../scripts/lib/project.ts";
-import { findFreePort, type RunningServer, startServer } from "../../scripts/lib/server.ts";
+import { findFreePort, type RunningServer } from "../../scripts/lib/server.ts";
 import { runCommand } from "./processes.ts";
+import { createStack } from "./stack.ts";
 
 const never = new AbortController().signal;
-
-async function stack() {
-  const folder = mkdtempSync(join(tmpdir(), "assay-e2e-"));
-  const running: RunningServer[] = [];
-  onTestFinished(async () => {
-    for (const server of running) await server.stop();
-    rmSync(folder, { recursive: true, force: true });
-  });
-  const port = await findFreePort();
-  const options = {
-    port,
-    ip: "127.0.0.1",
-    state: join(folder, "state"),
-    secretsFile: join(folder, ".dev.vars"),
-    onOutput: () => {},
-  };
-  return {
-    folder,
-    options,
-    start: async () => {
-      const server = await startServer(options, never);
-      running.push(server);
-      return server;
-    },
-  };
-}
 
 async function signedIn(server: RunningServer) {
   const api = createApiClient(server.url, never);
@@ -52,7 +25,7 @@ function launch(options: Omit<AgentOptions, "clusterAddress"> & { clusterAddress
 
 describe("a local server", () => {
   test("a restart in the middle of a job: the agent goes on and the job completes", async () => {
-    const { folder, start } = await stack();
+    const { folder, start } = await createStack();
     const first = await start();
     const api = await signedIn(first);
     const job = await api.createJob({ benchmarks: ["quick_mark"] });
@@ -77,7 +50,7 @@ describe("a local server", () => {
   });
 
   test("an agent killed in the middle of a step and started again goes on as the same node", async () => {
-    const { folder, start } = await stack();
+    const { folder, start } = await createStack();
     const server = await start();
     const api = await signedIn(server);
     const job = await api.createJob({ benchmarks: ["quick_mark"] });
@@ -96,7 +69,7 @@ describe("a local server", () => {
   });
 
   test("a second server on the same state is refused with a plain message", async () => {
-    const { options, start } = await stack();
+    const { options, start } = await createStack();
     await start();
     const port = String(await findFreePort());
     const second = runCommand([process.execPath, "scripts/start.ts"], {
@@ -110,7 +83,7 @@ describe("a local server", () => {
   });
 
   test("a taken port is refused with a plain message, and the state is free again", async () => {
-    const { options, start } = await stack();
+    const { options, start } = await createStack();
     const blocker = createServer();
     await new Promise<void>((resolve) => blocker.listen(options.port, options.ip, resolve));
     await expect(start()).rejects.toThrow(`Port ${options.port} cannot be used`);
@@ -119,7 +92,7 @@ describe("a local server", () => {
   });
 
   test("serves the docs page from its own assets, and the agent in one file without dependencies", async () => {
-    const server = await (await stack()).start();
+    const server = await (await createStack()).start();
     const text = async (path: string) => (await fetch(server.url + path)).text();
     const page = await text("/docs");
     expect(page).not.toMatch(/(src|href)="(https?:)?\/\//);
