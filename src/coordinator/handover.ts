@@ -22,7 +22,6 @@ export function toLive(row: JobRow, owned: boolean): Live {
       jobId: row.id,
       name: row.name,
       sequence,
-      createdAt: row.createdAt,
       peerKey: randomBytes(32).toString("hex"),
     },
     job: { ...fresh, ...(owned ? {} : endOf(row)), version: row.version },

@@ -7,7 +7,6 @@ export interface JobIdentity {
   jobId: number;
   name: string;
   sequence: readonly SequenceStep[];
-  createdAt: number;
   /** Peers of a cluster step prove themselves with it (hex). */
   peerKey: string;
 }

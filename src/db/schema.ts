@@ -77,7 +77,7 @@ export const jobs = sqliteTable(
     currentNodes: integer("current_nodes").notNull().default(0),
     startedAt: integer("started_at"),
     endedAt: integer("ended_at"),
-    /** JSON: `StepProjection[]`, one per position of the sequence. */
+    /** JSON: `StepRecord[]`, one per position of the sequence. */
     steps: text("steps").notNull().default("[]"),
     /** JSON: `JobEvent[]`, oldest first. */
     events: text("events").notNull().default("[]"),

@@ -21,7 +21,10 @@ function toApiError(thrown: Error): ApiError {
       cause: thrown,
     });
   }
-  if (thrown instanceof TimeoutError) return unavailable(5, thrown);
+  // drizzle wraps what a query threw.
+  for (let cause: unknown = thrown; cause instanceof Error; cause = cause.cause) {
+    if (cause instanceof TimeoutError) return unavailable(5, thrown);
+  }
   return new ApiError("INTERNAL_ERROR", "Something went wrong on our side", { cause: thrown });
 }
 

@@ -1,8 +1,10 @@
 /** One error body for every failure, and bodies that are not what they should be. */
 import { env } from "cloudflare:workers";
 import { describe, onTestFinished, test, vi } from "vitest";
+import { createApp } from "../../src/app.ts";
 import { ERRORS } from "../../src/http/errors.ts";
-import { call, createPerson, expectError } from "./harness.ts";
+import { TimeoutError } from "../../src/lib/retry.ts";
+import { appDeps, call, createPerson, expectError } from "./harness.ts";
 
 const { token } = await createPerson();
 
@@ -129,6 +131,38 @@ describe("our own failures", () => {
     const line = JSON.parse(logged.mock.calls[0]?.[0]);
     expect(line.request_id).toBe(reply.body.request_id);
     expect(line.causes.join()).toContain("secret internals");
+  });
+
+  test("a database that hangs: 503 with Retry-After, wherever the query stood", async ({
+    expect,
+  }) => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    onTestFinished(() => void vi.restoreAllMocks());
+    const hanging = () => Promise.reject(new TimeoutError("D1 query took over 10000 ms"));
+    const statement = { bind: () => statement, run: hanging, all: hanging, raw: hanging };
+    // What the database handle uses of a D1 database.
+    const d1 = { prepare: () => statement, batch: hanging } as unknown as D1Database;
+    const app = await createApp(
+      appDeps({
+        d1: Object.assign(d1, { withSession: () => ({ ...d1, getBookmark: () => null }) }),
+      }),
+    );
+    const stranger = await createPerson();
+    const replies = [
+      app.request("/health"),
+      app.request("/api/silicon-mark/v1/jobs", {
+        headers: { authorization: `Bearer ${stranger.token}` },
+      }),
+      app.request("/token", {
+        method: "POST",
+        headers: { "content-type": "application/x-www-form-urlencoded" },
+        body: `grant_type=password&username=${stranger.uuid}@example.com&password=x`,
+      }),
+    ];
+    for (const reply of await Promise.all(replies)) {
+      expect(reply.status, reply.url).toBe(503);
+      expect(reply.headers.get("retry-after")).toBe("5");
+    }
   });
 
   test("health: 503 while the database does not answer", async ({ expect }) => {
