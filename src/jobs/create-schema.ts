@@ -1,16 +1,10 @@
 /** What creating a job reads. */
 import { z } from "@hono/zod-openapi";
 import { CATALOGUE } from "../benchmarks/catalogue.ts";
+import { CONFIG_BYTES, MAX_BENCHMARKS, MAX_NODES } from "../coordinator/wire-schemas.ts";
 import { CLOSED, integer, jsonObject, text } from "../http/schemas.ts";
 
-export const MAX_NODES = 256;
 export const MAX_TAGS = 10;
-const MAX_BENCHMARKS = 16;
-/** quick_mark is added to what was asked for. */
-export const MAX_STEPS = MAX_BENCHMARKS + 1;
-const KIB = 1_024;
-/** Options are part of a body of at most 256 KiB. */
-export const CONFIG_BYTES = 256 * KIB;
 /** Letters (with their marks) and digits of any script, and a few signs (contract §4). */
 const FORBIDDEN_IN_TAG = /[^\p{L}\p{M}\p{N} _\-.:/@+=#]/u;
 /** The same for the document; ASCII by name, for readers without Unicode properties. */

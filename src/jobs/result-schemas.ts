@@ -1,54 +1,23 @@
 /** What a job's nodes did and measured, as its owner sees it. */
 import { z } from "@hono/zod-openapi";
 import {
-  figure,
-  idString,
-  integer,
-  jsonObject,
-  map,
-  text,
-  timestamp,
-  uuid,
-  word,
-} from "../http/schemas.ts";
+  benchmarkId,
+  CONFIG_BYTES,
+  jobState,
+  MAX_GPUS_PER_NODE,
+  MAX_NODES,
+  MAX_SHOWN_MESSAGE,
+  MAX_STEPS,
+  taskFields,
+} from "../coordinator/wire-schemas.ts";
+import { figure, integer, jsonObject, map, text, timestamp } from "../http/schemas.ts";
 import { displayField } from "./catalogue-contract.ts";
-import { CONFIG_BYTES, MAX_NODES, MAX_STEPS } from "./create-schema.ts";
 
-const MAX_GPUS_PER_NODE = 64;
 /** 1 MiB is what a node may send; its numbers can take more once they are written out. */
 const RESULT_BYTES = 1_536 * 1_024;
-/** A step's reason may be repeated with the node's name before it. */
-const MAX_SHOWN_MESSAGE = 1_100;
 
-export const jobState = z
-  .enum([
-    "created",
-    "starting",
-    "running",
-    "completed",
-    "aborted",
-    "failed",
-    "completed_with_warnings",
-  ])
-  .openapi("JobState", {
-    description:
-      "`created`: no node yet. `starting`: some nodes. `running`: all nodes have joined. The others are final.",
-  });
-
-export const benchmarkId = word({
-  pattern: /^[a-z0-9_]+$/,
-  max: 64,
-  description: "A benchmark's id.",
-  example: "cluster_network",
-});
 const startedAt = timestamp.nullable().openapi({ description: "When it started; null before." });
 export const endedAt = timestamp.nullable().openapi({ description: "When it ended; null before." });
-export const reportUrl = z.url().nullable().openapi({
-  format: "uri",
-  maxLength: 2_048,
-  description: "Where the PDF report is; null until it is made.",
-});
-
 const metricSummary = z
   .strictObject({
     min: figure("The smallest figure of a node."),
@@ -112,36 +81,7 @@ const resultMapOf = (description: string) =>
 export const resultMap = resultMapOf("Cluster benchmarks that have started.");
 
 export const task = z
-  .strictObject({
-    id: idString,
-    job_id: idString,
-    rank: integer({ min: 0, max: MAX_NODES - 1, description: "Order of joining, from 0." }),
-    machine_uuid: uuid.openapi({ description: "Identifies the machine." }),
-    machine_ip: z
-      .union([
-        z.ipv4().openapi({ format: "ipv4", maxLength: 15 }),
-        z.ipv6().openapi({ format: "ipv6", maxLength: 45 }),
-      ])
-      .nullable()
-      .openapi({ description: "The machine's address, if it said one." }),
-    state: jobState,
-    failed_message: shownMessage("Why the node failed; null otherwise."),
-    progress: figure("Of the step that runs, 0 to 1; 1 at the end.", { minimum: 0, maximum: 1 }),
-    message: text({ max: 200, description: "What the node is doing." }).nullable(),
-    created_at: timestamp.openapi({ description: "When the node joined." }),
-    started_at: timestamp
-      .nullable()
-      .openapi({ description: "When its first step started; null before." }),
-    ended_at: endedAt,
-    gpu_model: text({ min: 1, max: 128, description: "As the driver names it." }).nullable(),
-    gpu_count: integer({
-      min: 0,
-      max: MAX_GPUS_PER_NODE,
-      description: "GPUs in the machine.",
-    }).nullable(),
-    pdf_report_url: reportUrl,
-    benchmark_results: resultMapOf("What this node has sent."),
-  })
+  .strictObject({ ...taskFields, benchmark_results: resultMapOf("What this node has sent.") })
   .openapi("Task", { description: "One node's part of a job." });
 
 export const jobEvent = z

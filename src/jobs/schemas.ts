@@ -1,25 +1,16 @@
 /** What a job looks like on the wire: created, in a list, in full. */
 import { z } from "@hono/zod-openapi";
-import { idString, integer, jsonObject, jwt, orNull, text, timestamp } from "../http/schemas.ts";
 import {
+  benchmarkId,
   CONFIG_BYTES,
-  jobDescription,
-  jobName,
+  jobState,
   MAX_NODES,
   MAX_STEPS,
-  MAX_TAGS,
-  tag,
-} from "./create-schema.ts";
-import {
-  aggregateResults,
-  benchmarkId,
-  endedAt,
-  jobEvent,
-  jobState,
   reportUrl,
-  resultMap,
-  task,
-} from "./result-schemas.ts";
+} from "../coordinator/wire-schemas.ts";
+import { idString, integer, jsonObject, jwt, orNull, text, timestamp } from "../http/schemas.ts";
+import { jobDescription, jobName, MAX_TAGS, tag } from "./create-schema.ts";
+import { aggregateResults, endedAt, jobEvent, resultMap, task } from "./result-schemas.ts";
 
 const MAX_COUNT = Number.MAX_SAFE_INTEGER;
 

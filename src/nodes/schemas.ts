@@ -1,6 +1,17 @@
 /** What the node protocol reads and answers. */
 import { z } from "@hono/zod-openapi";
 import {
+  benchmarkId,
+  CONFIG_BYTES,
+  ipAddress,
+  jobState,
+  MAX_GPUS_PER_NODE,
+  MAX_NODES,
+  MAX_STEPS,
+  rank,
+  taskFields,
+} from "../coordinator/wire-schemas.ts";
+import {
   CLOSED,
   figure,
   idString,
@@ -10,59 +21,23 @@ import {
   orNull,
   text,
   timestamp,
-  uuid,
   word,
 } from "../http/schemas.ts";
 import { utf8Length } from "../lib/json.ts";
 
-const MAX_NODES = 256;
-const MAX_GPUS = 64;
-/** Sixteen benchmarks at most are asked for, and quick_mark comes first. */
-const MAX_STEPS = 17;
-const CONFIG_BYTES = 256 * 1_024;
 const MAX_INVENTORY_BYTES = 64 * 1_024;
 const MAX_RESULT_BYTES = 1_024 * 1_024;
 
-/** The words of `JobState`, which belongs to the jobs' contract; nodes see the same. */
-const state = z
-  .enum([
-    "created",
-    "starting",
-    "running",
-    "completed",
-    "aborted",
-    "failed",
-    "completed_with_warnings",
-  ])
-  .openapi({ description: "The last four are final." });
-
-const benchmarkId = word({
-  pattern: /^[a-z0-9_]+$/,
-  max: 64,
-  description: "A benchmark's id.",
-  example: "quick_mark",
-});
 const config = jsonObject({
   maxBytes: CONFIG_BYTES,
   description: "The benchmark's options; null for none.",
 }).nullable();
-const rank = integer({ min: 0, max: MAX_NODES - 1, description: "Order of joining, from 0." });
 const position = integer({
   min: 0,
   max: MAX_STEPS - 1,
   description: "0-based index into `benchmark_sequence`.",
 });
 const pollAfterSeconds = figure("When to ask again; 0: at once.", { minimum: 0, maximum: 60 });
-
-const ipAddress = z
-  .union(
-    [
-      z.ipv4().openapi({ format: "ipv4", maxLength: 15 }),
-      z.ipv6().openapi({ format: "ipv6", maxLength: 45 }),
-    ],
-    "must be an IPv4 or IPv6 address",
-  )
-  .openapi({ description: "The machine's address: IPv4 or IPv6.", example: "192.168.1.10" });
 
 /** Also the port's range, which the check below tests apart to say so. */
 const CLUSTER_ADDRESS =
@@ -85,38 +60,13 @@ const clusterAddress = z
     example: "10.0.0.4:7117",
   });
 
-const nodeTaskFields = {
-  id: idString,
-  job_id: idString,
-  rank,
-  machine_uuid: uuid,
-  machine_ip: ipAddress.nullable(),
-  state,
-  failed_message: text({
-    max: 1_100,
-    multiline: true,
-    description: "Why the node failed; null otherwise.",
-  }).nullable(),
-  progress: figure("Of the running step, 0 to 1; 1 at the end.", { minimum: 0, maximum: 1 }),
-  message: text({ max: 200, description: "What the node is doing." }).nullable(),
-  created_at: timestamp.openapi({ description: "When the node joined." }),
-  started_at: timestamp.nullable().openapi({ description: "When its first step started." }),
-  ended_at: timestamp.nullable().openapi({ description: "When the node ended." }),
-  gpu_model: text({ min: 1, max: 128, description: "As the driver names it." }).nullable(),
-  gpu_count: integer({ min: 0, max: MAX_GPUS, description: "GPUs in the machine." }).nullable(),
-  pdf_report_url: z.url().nullable().openapi({
-    format: "uri",
-    maxLength: 2_048,
-    description: "Where the PDF report is; null until it is made.",
-  }),
-};
 const nodeTask = z
-  .strictObject(nodeTaskFields)
+  .strictObject(taskFields)
   .openapi("NodeTask", { description: "A node's task, as the node sees it." });
 
 /** What joining and heartbeats answer. */
 export const taskReply = z
-  .strictObject({ ...nodeTaskFields, poll_after_seconds: pollAfterSeconds })
+  .strictObject({ ...taskFields, poll_after_seconds: pollAfterSeconds })
   .openapi("NodeTaskReply", { description: "The node's task, and when to ask for work." });
 
 const runningStep = z
@@ -141,7 +91,7 @@ export const nodeView = z
   .strictObject({
     id: idString,
     name: text({ min: 1, max: 60, description: "The job's name.", example: "GPU Benchmark Test" }),
-    state,
+    state: jobState,
     version: integer({
       min: 0,
       max: Number.MAX_SAFE_INTEGER,
@@ -200,7 +150,7 @@ export const joinBody = z
     }).nullish(),
     gpu_count: integer({
       min: 0,
-      max: MAX_GPUS,
+      max: MAX_GPUS_PER_NODE,
       description: "GPUs in this machine.",
       example: 1,
     }).nullish(),

@@ -341,11 +341,7 @@ export interface components {
              * @example GPU Benchmark Test
              */
             name: string;
-            /**
-             * @description The last four are final.
-             * @enum {string}
-             */
-            state: "created" | "starting" | "running" | "completed" | "aborted" | "failed" | "completed_with_warnings";
+            state: components["schemas"]["JobState"];
             /**
              * Format: int64
              * @description Rises with every change of the job.
@@ -365,7 +361,7 @@ export interface components {
             benchmark_sequence: {
                 /**
                  * @description A benchmark's id.
-                 * @example quick_mark
+                 * @example cluster_network
                  */
                 benchmark_id: string;
                 /** @description The benchmark's options; null for none. */
@@ -394,6 +390,11 @@ export interface components {
              */
             poll_after_seconds: number;
         };
+        /**
+         * @description `created`: no node yet. `starting`: some nodes. `running`: all nodes have joined. The others are final.
+         * @enum {string}
+         */
+        JobState: "created" | "starting" | "running" | "completed" | "aborted" | "failed" | "completed_with_warnings";
         /** @description The step to run now. */
         RunningStep: {
             /**
@@ -403,7 +404,7 @@ export interface components {
             position: number;
             /**
              * @description A benchmark's id.
-             * @example quick_mark
+             * @example cluster_network
              */
             benchmark_id: string;
             /** @description The benchmark's options; null for none. */
@@ -450,7 +451,7 @@ export interface components {
             rank: number;
             /**
              * Format: uuid
-             * @description A UUID.
+             * @description Identifies the machine.
              * @example 550e8400-e29b-41d4-a716-446655440000
              */
             machine_uuid: string;
@@ -459,11 +460,7 @@ export interface components {
              * @example 192.168.1.10
              */
             machine_ip: string | null;
-            /**
-             * @description The last four are final.
-             * @enum {string}
-             */
-            state: "created" | "starting" | "running" | "completed" | "aborted" | "failed" | "completed_with_warnings";
+            state: components["schemas"]["JobState"];
             /** @description Why the node failed; null otherwise. */
             failed_message: string | null;
             /**
@@ -481,13 +478,13 @@ export interface components {
             created_at: string;
             /**
              * Format: date-time
-             * @description When its first step started.
+             * @description When its first step started; null before.
              * @example 2024-03-15T10:30:00.000Z
              */
             started_at: string | null;
             /**
              * Format: date-time
-             * @description When the node ended.
+             * @description When the node ended; null before.
              * @example 2024-03-15T10:30:00.000Z
              */
             ended_at: string | null;
@@ -523,7 +520,7 @@ export interface components {
             rank: number;
             /**
              * Format: uuid
-             * @description A UUID.
+             * @description Identifies the machine.
              * @example 550e8400-e29b-41d4-a716-446655440000
              */
             machine_uuid: string;
@@ -532,11 +529,7 @@ export interface components {
              * @example 192.168.1.10
              */
             machine_ip: string | null;
-            /**
-             * @description The last four are final.
-             * @enum {string}
-             */
-            state: "created" | "starting" | "running" | "completed" | "aborted" | "failed" | "completed_with_warnings";
+            state: components["schemas"]["JobState"];
             /** @description Why the node failed; null otherwise. */
             failed_message: string | null;
             /**
@@ -554,13 +547,13 @@ export interface components {
             created_at: string;
             /**
              * Format: date-time
-             * @description When its first step started.
+             * @description When its first step started; null before.
              * @example 2024-03-15T10:30:00.000Z
              */
             started_at: string | null;
             /**
              * Format: date-time
-             * @description When the node ended.
+             * @description When the node ended; null before.
              * @example 2024-03-15T10:30:00.000Z
              */
             ended_at: string | null;
@@ -647,7 +640,7 @@ export interface components {
             position: number;
             /**
              * @description A benchmark's id.
-             * @example quick_mark
+             * @example cluster_network
              */
             benchmark_id: string;
             /**
@@ -852,11 +845,6 @@ export interface components {
             /** @description Ids of the benchmarks, in the order they run. */
             benchmarks: string[];
         };
-        /**
-         * @description `created`: no node yet. `starting`: some nodes. `running`: all nodes have joined. The others are final.
-         * @enum {string}
-         */
-        JobState: "created" | "starting" | "running" | "completed" | "aborted" | "failed" | "completed_with_warnings";
         /** @description One step of a job. */
         SequenceStep: {
             /**
@@ -1004,14 +992,17 @@ export interface components {
              * @example 550e8400-e29b-41d4-a716-446655440000
              */
             machine_uuid: string;
-            /** @description The machine's address, if it said one. */
+            /**
+             * @description The machine's address: IPv4 or IPv6.
+             * @example 192.168.1.10
+             */
             machine_ip: string | null;
             state: components["schemas"]["JobState"];
             /** @description Why the node failed; null otherwise. */
             failed_message: string | null;
             /**
              * Format: double
-             * @description Of the step that runs, 0 to 1; 1 at the end.
+             * @description Of the running step, 0 to 1; 1 at the end.
              */
             progress: number;
             /** @description What the node is doing. */
@@ -1030,7 +1021,7 @@ export interface components {
             started_at: string | null;
             /**
              * Format: date-time
-             * @description When it ended; null before.
+             * @description When the node ended; null before.
              * @example 2024-03-15T10:30:00.000Z
              */
             ended_at: string | null;
