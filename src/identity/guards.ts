@@ -42,16 +42,16 @@ export function createGuards({ identity, limits }: { identity: Identity; limits:
   };
 
   return {
-    /** Lets only user tokens pass; the handler finds the person in `c.var.actor`. */
+    /** Lets only user tokens pass; the handler finds the person under `actor`. */
     user: createMiddleware<UserEnv>(async (c, next) => {
       const uuid = await admit(c, "user", identity.userOf);
-      const actor = await identity.actorOf(c.var.databases.primary, uuid);
+      const actor = await identity.actorOf(c.get("databases").primary, uuid);
       if (actor === null) throw unauthorized();
       c.set("actor", actor);
       await next();
     }),
 
-    /** Lets only job tokens pass; the handler finds the job's id in `c.var.jobId`. */
+    /** Lets only job tokens pass; the handler finds the job's id under `jobId`. */
     node: createMiddleware<NodeEnv>(async (c, next) => {
       c.set("jobId", await admit(c, "node", identity.jobOf));
       await next();
