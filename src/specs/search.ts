@@ -1,0 +1,42 @@
+/** How `search` finds specs: the newest matches by the trigram index, each then looked at. */
+import { and, isNull, or, type SQL, sql } from "drizzle-orm";
+import { specs } from "../db/schema.ts";
+import { INDEXED_SEARCH_LENGTH, MAX_SEARCH_MATCHES } from "../http/list-query.ts";
+
+export interface SpecFilter {
+  /** Whether archived specs are listed, too. */
+  archived: boolean;
+  name?: string | undefined;
+  search?: string | undefined;
+}
+
+/** An expression with the same value that no index serves. */
+export function unindexed(expression: SQL): SQL {
+  return sql`+${expression}`;
+}
+
+/** Exactly what a search asks for: a literal part of name, slug or UUID; `lower` knows ASCII alone. */
+export function matchesSearch(search: string): SQL | undefined {
+  const contains = (column: typeof specs.name | typeof specs.slug | typeof specs.uuid) =>
+    sql`instr(lower(${column}), lower(${search})) > 0`;
+  return or(contains(specs.name), contains(specs.slug), contains(specs.uuid));
+}
+
+/**
+ * The ids of at most `MAX_SEARCH_MATCHES` specs, newest first. The index folds the case of all scripts,
+ * so there may be some among them that do not match exactly.
+ */
+export function newestMatches({ archived, name }: SpecFilter, search: string): SQL {
+  // As `specs_search` holds it: between the marks there is nothing but the name.
+  const wholeName = name === undefined ? [] : [`\u0001${name}\u0002`];
+  const phrases = [search, ...wholeName].filter(
+    (phrase) => [...phrase].length >= INDEXED_SEARCH_LENGTH,
+  );
+  if (phrases.length === 0) {
+    const scanned = and(archived ? undefined : isNull(specs.archivedAt), matchesSearch(search));
+    return sql`select ${specs.id} from ${specs} where ${scanned} order by ${specs.id} desc limit ${MAX_SEARCH_MATCHES}`;
+  }
+  const all = phrases.map((phrase) => `"${phrase.replaceAll('"', '""')}"`).join(" AND ");
+  const match = archived ? all : `live : (${all})`;
+  return sql`select rowid from specs_search where specs_search match ${match} order by rowid desc limit ${MAX_SEARCH_MATCHES}`;
+}
