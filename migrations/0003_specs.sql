@@ -23,9 +23,9 @@ CREATE TABLE `specs` (
 --> statement-breakpoint
 CREATE UNIQUE INDEX `specs_uuid_unique` ON `specs` (`uuid`);--> statement-breakpoint
 CREATE UNIQUE INDEX `specs_slug_unique` ON `specs` (`slug`);--> statement-breakpoint
-CREATE INDEX `specs_by_name` ON `specs` (`name`,`created_at`,`id`);--> statement-breakpoint
-CREATE INDEX `specs_by_time` ON `specs` (`created_at`,`id`);--> statement-breakpoint
-CREATE INDEX `specs_live_by_name` ON `specs` (`name`,`created_at`,`id`) WHERE archived_at is null;--> statement-breakpoint
-CREATE INDEX `specs_live_by_time` ON `specs` (`created_at`,`id`) WHERE archived_at is null;--> statement-breakpoint
+CREATE INDEX `specs_by_name` ON `specs` (`name`,`created_at`,`uuid`);--> statement-breakpoint
+CREATE INDEX `specs_by_time` ON `specs` (`created_at`,`uuid`);--> statement-breakpoint
+CREATE INDEX `specs_live_by_name` ON `specs` (`name`,`created_at`,`uuid`) WHERE archived_at is null;--> statement-breakpoint
+CREATE INDEX `specs_live_by_time` ON `specs` (`created_at`,`uuid`) WHERE archived_at is null;--> statement-breakpoint
 ALTER TABLE `jobs` ADD `spec_uuid` text REFERENCES specs(uuid);--> statement-breakpoint
 CREATE INDEX `jobs_by_spec` ON `jobs` (`spec_uuid`) WHERE spec_uuid is not null;

@@ -71,12 +71,14 @@ export const specs = sqliteTable(
     version: integer("version").notNull().default(1),
   },
   (table) => [
-    index("specs_by_name").on(table.name, table.createdAt, table.id),
-    index("specs_by_time").on(table.createdAt, table.id),
+    // The last tie-break is the UUID and not the id: SQLite compares no row id within
+    // `(created_at, …) > (?, ?)`, so a cursor would read all specs of one time.
+    index("specs_by_name").on(table.name, table.createdAt, table.uuid),
+    index("specs_by_time").on(table.createdAt, table.uuid),
     index("specs_live_by_name")
-      .on(table.name, table.createdAt, table.id)
+      .on(table.name, table.createdAt, table.uuid)
       .where(sql`archived_at is null`),
-    index("specs_live_by_time").on(table.createdAt, table.id).where(sql`archived_at is null`),
+    index("specs_live_by_time").on(table.createdAt, table.uuid).where(sql`archived_at is null`),
   ],
 );
 

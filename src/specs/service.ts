@@ -16,7 +16,6 @@ import {
   deleteSpec,
   findSpec,
   insertSpec,
-  type ListedSpec,
   listSpecs,
   orderColumns,
   type SpecRow,
@@ -39,7 +38,7 @@ export function createSpecsService({ clock }: SpecsDeps) {
     async list(
       db: Database,
       { page, per_page, cursor, sort, direction, ...filter }: ListQuery,
-    ): Promise<{ specs: ListedSpec[]; total: number; neighbours: Neighbours }> {
+    ): Promise<{ specs: SpecRow[]; total: number; neighbours: Neighbours }> {
       const order = { sort, descending: direction === "desc" };
       const columns = orderColumns(order, filter);
       const from =
@@ -54,7 +53,7 @@ export function createSpecsService({ clock }: SpecsDeps) {
       const specs = rows.slice(0, per_page);
       const isBackward = from?.relation === "before";
       if (isBackward) specs.reverse();
-      const at = (relation: Cursor["relation"], row: ListedSpec | undefined) =>
+      const at = (relation: Cursor["relation"], row: SpecRow | undefined) =>
         row === undefined ? null : encodeCursor({ relation, key: keyOf(row, columns.length) });
       // A page that was reached backwards is followed by the one it was reached from.
       const hasNext = isBackward || rows.length > per_page;
@@ -152,6 +151,6 @@ function changed(reference: Reference, change: Change): SpecRow {
 }
 
 /** The values of `orderColumns`. */
-function keyOf({ name, createdAt, id }: ListedSpec, columns: number): (string | number)[] {
-  return [name, createdAt, id].slice(-columns);
+function keyOf({ name, createdAt, uuid }: SpecRow, columns: number): (string | number)[] {
+  return [name, createdAt, uuid].slice(-columns);
 }

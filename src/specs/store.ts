@@ -7,13 +7,10 @@ import { claimStatements, type IdempotencyClaim } from "../http/idempotency.ts";
 import type { Reference } from "../http/reference.ts";
 import type { SlugChoice } from "../lib/slugs.ts";
 import { isReferred } from "./live-spec.ts";
-import { matchesSearch, newestMatches, type SpecFilter, unindexed } from "./search.ts";
+import { foundBy, type SpecFilter, unindexed } from "./search.ts";
 
 /** A spec as the database has it, without its internal id. */
 export type SpecRow = Omit<typeof specs.$inferSelect, "id">;
-
-/** What a list shows of a row; the id is part of every cursor. */
-export type ListedSpec = typeof specs.$inferSelect;
 
 export interface SpecOrder {
   sort: "name" | "created";
@@ -110,15 +107,15 @@ export async function deleteSpec(
   return changeOf(before, deleted);
 }
 
-/** The columns that a list is ordered by, and the types of their values. The last two make it unique. */
+/** The columns that a list is ordered by, and the types of their values; the last one is unique. */
 export function orderColumns({ sort }: SpecOrder, { name }: SpecFilter) {
   const byTime = [
-    { column: specs.createdAt, type: "number" as const },
-    { column: specs.id, type: "number" as const },
+    { column: sql`${specs.createdAt}`, type: "number" as const },
+    { column: sql`${specs.uuid}`, type: "string" as const },
   ];
   // Among specs of one name the name orders nothing, and left out it leaves the index its range.
   if (sort === "created" || name !== undefined) return byTime;
-  return [{ column: specs.name, type: "string" as const }, ...byTime];
+  return [{ column: sql`${specs.name}`, type: "string" as const }, ...byTime];
 }
 
 /**
@@ -130,37 +127,34 @@ export async function listSpecs(
   filter: SpecFilter,
   order: SpecOrder,
   window: { cursor: Cursor | null; offset: number; limit: number },
-): Promise<{ rows: ListedSpec[]; total: number }> {
+): Promise<{ rows: SpecRow[]; total: number }> {
   const { archived, name, search } = filter;
-  // A search reads its few matches by id: no other index may tempt the planner to read more.
-  const as = (column: SQL | typeof specs.name | typeof specs.archivedAt) =>
-    search === undefined ? sql`${column}` : unindexed(sql`${column}`);
-  const listed = and(
-    search === undefined ? undefined : sql`${specs.id} in (${newestMatches(filter, search)})`,
-    search === undefined ? undefined : matchesSearch(search),
-    archived ? undefined : isNull(as(specs.archivedAt)),
-    name === undefined ? undefined : eq(as(specs.name), name),
+  const columns = orderColumns(order, filter).map(({ column }) => column);
+  const isSearch = search !== undefined;
+  const listed = isSearch
+    ? foundBy(filter, search)
+    : and(
+        archived ? undefined : isNull(specs.archivedAt),
+        name === undefined ? undefined : eq(specs.name, name),
+      );
+  const from = readFrom(
+    { columns: isSearch ? columns.map(unindexed) : columns, descending: order.descending },
+    window.cursor,
   );
-  const columns = orderColumns(order, filter).map(({ column }) =>
-    search === undefined ? sql`${column}` : unindexed(sql`${column}`),
-  );
-  const from = readFrom({ columns, descending: order.descending }, window.cursor);
   const page = db
-    .select()
+    .select(shown)
     .from(specs)
     .where(and(listed, from.where))
     .orderBy(...from.orderBy)
     .limit(window.limit + 1)
     .offset(window.cursor === null ? window.offset : 0);
-  const counted = archived ? specCounts.total : specCounts.live;
-  const count =
-    search === undefined
-      ? db
-          .select({ total: sql<number>`${counted}` })
-          .from(specCounts)
-          .where(eq(specCounts.name, name ?? ""))
-      : db.select({ total: sql<number>`count(*)` }).from(specs).where(listed);
-  const [rows, totals] = await db.batch([page, count]);
+  const total = isSearch
+    ? db.select({ total: sql<number>`count(*)` }).from(specs).where(listed)
+    : db
+        .select({ total: archived ? specCounts.total : specCounts.live })
+        .from(specCounts)
+        .where(eq(specCounts.name, name ?? ""));
+  const [rows, totals] = await db.batch([page, total]);
   return { rows, total: totals[0]?.total ?? 0 };
 }
 
