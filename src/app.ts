@@ -14,6 +14,7 @@ import { onError } from "./http/on-error.ts";
 import { createRateLimits, type RateLimitCounters } from "./http/rate-limit.ts";
 import { surface } from "./http/surface.ts";
 import { throwOnInvalid } from "./http/validation.ts";
+import { versionRoute } from "./http/version.ts";
 import { createGuards } from "./identity/guards.ts";
 import { createIdentityRouter } from "./identity/router.ts";
 import { createIdentity } from "./identity/service.ts";
@@ -23,9 +24,12 @@ import { createJobsService } from "./jobs/service.ts";
 import type { Clock } from "./lib/clock.ts";
 import type { Config } from "./lib/config.ts";
 import { createJobIdSource } from "./lib/ids.ts";
+import { RELEASE } from "./lib/release.ts";
 import { createNodesRouter } from "./nodes/router.ts";
 import { createNodesService } from "./nodes/service.ts";
 import { describeApi } from "./openapi.ts";
+import { createSpecsRouter } from "./specs/router.ts";
+import { createSpecsService } from "./specs/service.ts";
 
 export interface AppDeps {
   d1: D1Database;
@@ -46,6 +50,7 @@ export async function createApp(deps: AppDeps) {
   const jobIds = createJobIdSource(clock);
   const jobs = createJobsService({ tokens, clock, jobIds, callCoordinator });
   const nodes = createNodesService({ callCoordinator });
+  const specs = createSpecsService({ clock });
 
   const app = new OpenAPIHono<RequestEnv>({ defaultHook: throwOnInvalid, getPath: normalizedPath });
   app.onError(onError);
@@ -56,9 +61,10 @@ export async function createApp(deps: AppDeps) {
   // Before the jobs: `current` is a word, not a job's id.
   app.route("/", createNodesRouter({ nodes, guards }));
   app.route("/", createJobsRouter({ jobs, guards }));
+  app.route("/", createSpecsRouter({ specs, guards }));
 
-  const { version, description } = packageJson;
-  app.get("/", guards.open, indexPage({ name: "Assay", version, description }));
+  const { description } = packageJson;
+  app.get("/", guards.open, indexPage({ name: "Assay", version: RELEASE, description }));
   app.openapi({ ...healthRoute, middleware: guards.open }, async (c) => {
     try {
       await ping(c.get("databases").primary);
@@ -68,6 +74,9 @@ export async function createApp(deps: AppDeps) {
     c.header("Cache-Control", "no-store");
     return c.json({ status: "ok" as const }, 200);
   });
+  app.openapi({ ...versionRoute, middleware: guards.open }, (c) =>
+    c.json({ version: RELEASE }, 200),
+  );
   const document = describeApi(app);
   app.get("/openapi.json", guards.open, (c) => singleJson(c, document()));
   return app;

@@ -1,9 +1,10 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
-import packageJson from "../package.json" with { type: "json" };
+
 import { ERROR_RESPONSES, HEADERS, PARAMETERS } from "./http/components.ts";
 import type { RequestEnv } from "./http/context.ts";
 import { healthRoute } from "./http/health.ts";
 import { errorSchema } from "./http/schemas.ts";
+import { RELEASE } from "./lib/release.ts";
 
 const DESCRIPTION = `An open control plane for hardware benchmarks. Create a job, start an agent on each machine with the job's token, read the results.
 
@@ -17,10 +18,10 @@ Every error has the same body: a \`code\` for programs, a \`message\` for people
 Every operation is limited: \`RateLimit-Policy\` names the limits, and 429 says with \`Retry-After\` when to go on. JSON bodies have at most 256 KiB unless an operation says otherwise. Integers stay below 2^53; lengths count Unicode code points.
 
 ## Lists
-Lists are paged by \`page\` and \`per_page\`; \`X-Total-Count\` has the number of items, \`Link\` the neighbouring pages.
+Lists are paged by \`page\` and \`per_page\`; \`X-Total-Count\` has the number of items, \`Link\` the neighbouring pages. Follow \`next\` to read a long list: its \`cursor\`, where a list has one, makes every page cost the same, and nothing is missed or repeated when others add or remove items meanwhile.
 
 ## Repeating requests
-Single resources have an \`ETag\`, and \`If-None-Match\` is answered by 304 while nothing has changed. What creates something takes an \`Idempotency-Key\`: sent again, it gets the first reply again.
+Single resources have an \`ETag\`, and \`If-None-Match\` is answered by 304 while nothing has changed. Changes that understand \`If-Match\` happen only to the version that you have read. What creates something takes an \`Idempotency-Key\`: sent again, it gets the first reply again.
 
 ## Times
 All times are RFC 3339 in UTC, such as \`2024-03-15T10:30:00.000Z\`.`;
@@ -33,6 +34,11 @@ const TAGS = [
       "Benchmark jobs as their owners see them: create one, watch its nodes, read its results.",
   },
   { name: "Benchmarks", description: "What a job can run, and what its figures mean." },
+  {
+    name: "Hardware specs",
+    description:
+      "Shapes of machines. Administrators keep them; every user sees which there are, and makes jobs for them.",
+  },
   {
     name: "Node protocol",
     description:
@@ -89,7 +95,7 @@ export function apiDocument(app: OpenAPIHono<RequestEnv>, servers: readonly Serv
     openapi: "3.1.0",
     info: {
       title: "Assay",
-      version: packageJson.version,
+      version: RELEASE,
       description: DESCRIPTION,
       contact: { name: "The people who run this server" },
       license: { name: "Apache-2.0", url: "https://www.apache.org/licenses/LICENSE-2.0" },

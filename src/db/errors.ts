@@ -1,12 +1,28 @@
+/** Messages of a failed query and of what caused it, without drizzle's, which hold SQL and parameters. */
+function messagesOf(error: unknown): string[] {
+  const messages: string[] = [];
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    if (!cause.message.startsWith("Failed query")) messages.push(cause.message);
+  }
+  return messages;
+}
+
 /**
  * The columns of the UNIQUE constraint that a failed query ran into, or null for any other failure.
  * SQLite names them as `table.column, table.column`; an index on an expression by `index 'name'`.
- * drizzle wraps the cause and puts the whole SQL into its message, so only causes are looked at.
  */
 export function uniqueViolation(error: unknown): string | null {
-  for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    const match = /UNIQUE constraint failed: (.+?)(?:: SQLITE_CONSTRAINT.*)?$/.exec(cause.message);
-    if (match?.[1] !== undefined && !cause.message.startsWith("Failed query")) return match[1];
+  for (const message of messagesOf(error)) {
+    const match = /UNIQUE constraint failed: (.+?)(?:: SQLITE_CONSTRAINT.*)?$/.exec(message);
+    if (match?.[1] !== undefined) return match[1];
   }
   return null;
+}
+
+/**
+ * Whether a query failed because a row refers to one that is not there, or would be left referring to
+ * one. SQLite does not say which.
+ */
+export function foreignKeyViolation(error: unknown): boolean {
+  return messagesOf(error).some((message) => message.includes("FOREIGN KEY constraint failed"));
 }

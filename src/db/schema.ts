@@ -45,6 +45,54 @@ export const users = sqliteTable(
 );
 
 /**
+ * Hardware specs: shapes of machines. Beside them, kept by triggers: counter rows (below) and
+ * `specs_search`, a full-text index of trigrams that drizzle cannot express. Its row ids are the ids
+ * here; its columns `live` and `archived` hold the text of a spec, whichever it is, and the other null.
+ */
+export const specs = sqliteTable(
+  "specs",
+  {
+    id: integer("id").primaryKey(),
+    uuid: text("uuid").notNull().unique(),
+    name: text("name").notNull(),
+    slug: text("slug").notNull().unique(),
+    os: text("os").notNull(),
+    architecture: text("architecture").notNull(),
+    cpu: integer("cpu").notNull(),
+    /** bytes */
+    memory: integer("memory").notNull(),
+    /** bytes */
+    disk: integer("disk").notNull(),
+    network: integer("network", { mode: "boolean" }).notNull(),
+    createdAt: integer("created_at").notNull(),
+    modifiedAt: integer("modified_at").notNull(),
+    archivedAt: integer("archived_at"),
+    /** Moves with every change: validators are made of it. */
+    version: integer("version").notNull().default(1),
+  },
+  (table) => [
+    // The last tie-break is the UUID and not the id: SQLite compares no row id within
+    // `(created_at, …) > (?, ?)`, so a cursor would read all specs of one time.
+    index("specs_by_name").on(table.name, table.createdAt, table.uuid),
+    index("specs_by_time").on(table.createdAt, table.uuid),
+    index("specs_live_by_name")
+      .on(table.name, table.createdAt, table.uuid)
+      .where(sql`archived_at is null`),
+    index("specs_live_by_time").on(table.createdAt, table.uuid).where(sql`archived_at is null`),
+  ],
+);
+
+/**
+ * How many specs there are, in all (name `''`, which no spec has) and of each name, kept by triggers on
+ * `specs`: a total costs one row at any size.
+ */
+export const specCounts = sqliteTable("spec_counts", {
+  name: text("name").primaryKey(),
+  live: integer("live").notNull(),
+  total: integer("total").notNull(),
+});
+
+/**
  * One row per job. Columns up to `expires_at` are D1's own facts, written once at creation. From
  * `state` on they are the projection of the job's coordinator, once `coordinated` is 1 (design §3).
  */
@@ -83,6 +131,11 @@ export const jobs = sqliteTable(
     events: text("events").notNull().default("[]"),
     /** When the row was last written: cron looks for live jobs that fell silent. */
     flushedAt: integer("flushed_at").notNull(),
+    /**
+     * The hardware spec that the job was made for: D1's own fact, never changed, also of deleted jobs.
+     * The reference keeps the spec from being deleted.
+     */
+    specUuid: text("spec_uuid").references(() => specs.uuid),
   },
   (table) => [
     uniqueIndex("jobs_live_name").on(table.customerId, table.name).where(sql`deleted_at is null`),
@@ -93,6 +146,8 @@ export const jobs = sqliteTable(
     index("jobs_by_user_time")
       .on(table.userId, table.createdAt, table.id)
       .where(sql`deleted_at is null`),
+    // Deleting a spec looks here for a job that refers to it.
+    index("jobs_by_spec").on(table.specUuid).where(sql`spec_uuid is not null`),
   ],
 );
 

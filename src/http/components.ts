@@ -55,13 +55,14 @@ export const HEADERS = {
     schema: {
       type: "string",
       pattern: '^<[^>]*>; rel="[a-z]+"(, <[^>]*>; rel="[a-z]+")*$',
-      maxLength: 16_384,
+      maxLength: 32_768,
     },
     example:
       '<https://assay.example/api/silicon-mark/v1/jobs?page=1>; rel="first", <https://assay.example/api/silicon-mark/v1/jobs?page=3>; rel="next"',
   },
   ETag: {
-    description: "The version of what was answered; send it back as `If-None-Match`.",
+    description:
+      "The version of what was answered; send it back as `If-None-Match`, or as `If-Match` where that is understood.",
     schema: { type: "string", pattern: `^${ENTITY_TAG}$`, maxLength: 128 },
     example: '"pV0rJkz3mJw8o1Qq2cXn5A"',
   },
@@ -103,6 +104,19 @@ export const PARAMETERS = {
     },
     example: '"pV0rJkz3mJw8o1Qq2cXn5A"',
   },
+  "If-Match": {
+    name: "If-Match",
+    in: "header",
+    required: false,
+    description:
+      "Entity tags you hold: 412, and nothing happens, unless one of them is current. `*` fits any. Weak ones count: proxies make them.",
+    schema: {
+      type: "string",
+      pattern: `^(\\*|${ENTITY_TAG}(, ?${ENTITY_TAG})*)$`,
+      maxLength: 1_024,
+    },
+    example: '"550e8400e29b41d4a716446655440000.1.0.1.0"',
+  },
 } as const;
 
 type ParameterName = keyof typeof PARAMETERS;
@@ -136,13 +150,25 @@ const ERROR_MESSAGES: Record<ErrorCode, readonly [string, ...string[]]> = {
   PARAMETER_INCORRECT_VALUE: ["node_count must be between 1 and 256"],
   JOB_STATE_INVALID: ["The job has ended already and cannot be aborted"],
   CLIENT_TOKEN_INVALID: ["Invalid or expired token"],
-  PERMISSION_DENIED: ["Only people of the job's customer can abort it"],
-  RESOURCE_NOT_FOUND: ["Job with id 7554621440 not found", "Task with id 7554621441 not found"],
+  PERMISSION_DENIED: [
+    "Only people of the job's customer can abort it",
+    "Only root administrators can do this",
+  ],
+  RESOURCE_NOT_FOUND: [
+    "Job with id 7554621440 not found",
+    "Task with id 7554621441 not found",
+    "Spec with id h100-node not found",
+  ],
   METHOD_NOT_ALLOWED: ["This path does not answer POST"],
-  RESOURCE_ALREADY_EXISTS: ["Job with name 'GPU Test' already exists"],
+  RESOURCE_ALREADY_EXISTS: [
+    "Job with name 'GPU Test' already exists",
+    "Spec with slug 'h100-node' already exists",
+  ],
+  RESOURCE_IN_USE: ["The spec is in use: a job was made for it. Archive it instead"],
   NODE_LIMIT_REACHED: ["All expected nodes have joined already"],
   JOB_ENDED: ["The job has ended"],
   STEP_NOT_READY: ["Step 1 is not running on this node; poll for the current directive"],
+  PRECONDITION_FAILED: ["The spec has changed since the version you name; read it again"],
   REQUEST_TOO_LARGE: ["The body must have at most 262144 bytes"],
   UNSUPPORTED_MEDIA_TYPE: ["This route does not read that Content-Type"],
   IDEMPOTENCY_KEY_REUSED: [

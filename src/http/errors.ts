@@ -18,11 +18,16 @@ export const ERRORS = {
   RESOURCE_NOT_FOUND: { status: 404, meaning: "Unknown, deleted, or not visible to the caller." },
   METHOD_NOT_ALLOWED: { status: 405, meaning: "The path exists, but not with this method." },
   RESOURCE_ALREADY_EXISTS: { status: 409, meaning: "A unique name or slug is taken." },
+  RESOURCE_IN_USE: { status: 409, meaning: "A runner or a job refers to the spec." },
   NODE_LIMIT_REACHED: { status: 409, meaning: "All expected nodes have joined already." },
   JOB_ENDED: { status: 409, meaning: "The job has ended or is gone; the node stops." },
   STEP_NOT_READY: {
     status: 409,
     meaning: "A result for a step that this node has not been told to run.",
+  },
+  PRECONDITION_FAILED: {
+    status: 412,
+    meaning: "The resource is not in a version that `If-Match` names.",
   },
   REQUEST_TOO_LARGE: { status: 413, meaning: "The body is above the route's limit." },
   UNSUPPORTED_MEDIA_TYPE: {

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { and, eq, lte } from "drizzle-orm";
+import { and, eq, is, lte, SQL } from "drizzle-orm";
 import type { Context } from "hono";
 import { routePath } from "hono/route";
 import type { Database } from "../db/client.ts";
@@ -47,9 +47,15 @@ export function readIdempotencyKey<Env extends RequestEnv>(
  * Statements that go first into the batch that creates: a key used before fails the whole batch with a
  * unique violation of `idempotency_keys`, before any other rule can; see `isRepeat`.
  *
- * @param facts what the reply is built from again; never a secret
+ * @param facts what the reply is built from again, never a secret: an object, or an expression for its
+ *   JSON where the database decides a part of it
  */
-export function claimStatements(db: Database, claim: IdempotencyClaim, facts: object, now: number) {
+export function claimStatements(
+  db: Database,
+  claim: IdempotencyClaim,
+  facts: object | SQL<string>,
+  now: number,
+) {
   const { scope, key } = claim;
   const expired = and(
     eq(idempotencyKeys.scope, scope),
@@ -58,7 +64,11 @@ export function claimStatements(db: Database, claim: IdempotencyClaim, facts: ob
   );
   return [
     db.delete(idempotencyKeys).where(expired),
-    db.insert(idempotencyKeys).values({ ...claim, facts: JSON.stringify(facts), createdAt: now }),
+    db.insert(idempotencyKeys).values({
+      ...claim,
+      facts: is(facts, SQL) ? facts : JSON.stringify(facts),
+      createdAt: now,
+    }),
   ] as const;
 }
 

@@ -3,9 +3,10 @@ import { COMMON_HEADERS, type HeaderName, headerRefs, parameterRef } from "./com
 import type { ErrorCode } from "./errors.ts";
 import { errorResponses } from "./responses.ts";
 
-/** Who may call: a person, the agent of a job, or anyone. */
+/** Who may call: a person, a root administrator, the agent of a job, or anyone. */
 const SECURITY = {
   user: [{ OAuth2PasswordBearer: [] }],
+  admin: [{ OAuth2PasswordBearer: [] }],
   node: [{ JobToken: [] }],
   // An empty requirement rather than none at all: that nobody has to authenticate is said on purpose.
   open: [{}],
@@ -50,6 +51,8 @@ interface Operation<Method, Path, Request, Responses> {
   single?: true;
   /** Makes something: understands `Idempotency-Key`. */
   creates?: true;
+  /** Changes or removes one resource: understands `If-Match`. */
+  conditional?: true;
 }
 
 /**
@@ -64,10 +67,12 @@ export function operation<
   Responses extends Record<number, SuccessResponse>,
   Request extends RouteRequest = NoRequest,
 >(options: Operation<Method, Path, Request, Responses>) {
-  const { access, request, responses, errors = [], list, single, creates, ...documented } = options;
+  const { access, request, responses, errors = [], ...rest } = options;
+  const { list, single, creates, conditional, ...documented } = rest;
   const parameters = [
     ...(creates ? [parameterRef("Idempotency-Key")] : []),
     ...(single ? [parameterRef("If-None-Match")] : []),
+    ...(conditional ? [parameterRef("If-Match")] : []),
   ];
   const successHeaders: HeaderName[] = [
     ...COMMON_HEADERS,
@@ -78,10 +83,12 @@ export function operation<
   const codes = new Set<ErrorCode>([
     ...COMMON_ERRORS,
     ...(access === "open" ? [] : (["CLIENT_TOKEN_INVALID"] as const)),
+    ...(access === "admin" ? (["PERMISSION_DENIED"] as const) : []),
     ...(request?.body?.content["application/json"] === undefined
       ? []
       : (["REQUEST_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE"] as const)),
     ...(creates ? (["IDEMPOTENCY_KEY_REUSED"] as const) : []),
+    ...(conditional ? (["PRECONDITION_FAILED"] as const) : []),
     ...errors,
   ]);
   const own = Object.entries<SuccessResponse>(responses).map(([status, response]) => [

@@ -5,6 +5,14 @@ export interface Page {
   page: number;
   perPage: number;
   total: number;
+  /** Of lists that hand out cursors: what leads to the neighbouring pages. */
+  neighbours?: Neighbours;
+}
+
+/** Cursors of the pages around one, as clients carry them; null where nothing is known to follow. */
+export interface Neighbours {
+  prev: string | null;
+  next: string | null;
 }
 
 /**
@@ -25,17 +33,23 @@ export function announcePage<Env extends RequestEnv>(
   c.header("Link", linksOf(url, page));
 }
 
-/** Links to the neighbours of a page: the list's own address with another `page`. */
-function linksOf(list: URL, { page, perPage, total }: Page): string {
+/** Links to the neighbours of a page: the list's own address with another `page` and `cursor`. */
+function linksOf(list: URL, { page, perPage, total, neighbours }: Page): string {
   const lastPage = Math.max(1, Math.ceil(total / perPage));
-  const targets: [relation: string, page: number][] = [["first", 1]];
-  if (page > 1) targets.push(["prev", Math.min(page - 1, lastPage)]);
-  if (page < lastPage) targets.push(["next", page + 1]);
-  targets.push(["last", lastPage]);
+  const { prev, next } = neighbours ?? { prev: null, next: null };
+  // A cursor knows better than the total, which others may have changed on the way.
+  const hasNext = neighbours === undefined ? page < lastPage : next !== null;
+  const targets: [relation: string, page: number, cursor: string | null][] = [["first", 1, null]];
+  if (page > 1)
+    targets.push(["prev", prev === null ? Math.min(page - 1, lastPage) : page - 1, prev]);
+  if (hasNext) targets.push(["next", page + 1, next]);
+  targets.push(["last", lastPage, null]);
   return targets
-    .map(([relation, target]) => {
+    .map(([relation, target, cursor]) => {
       const url = new URL(list);
       url.searchParams.set("page", String(target));
+      if (cursor === null) url.searchParams.delete("cursor");
+      else url.searchParams.set("cursor", cursor);
       return `<${url.href}>; rel="${relation}"`;
     })
     .join(", ");

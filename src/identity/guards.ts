@@ -1,7 +1,7 @@
 import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
 import type { RequestContext, RequestEnv, RequestVariables } from "../http/context.ts";
-import { unauthorized } from "../http/errors.ts";
+import { ApiError, unauthorized } from "../http/errors.ts";
 import { addressOf, type RateLimits } from "../http/rate-limit.ts";
 import type { Actor } from "./actor.ts";
 import type { Identity } from "./service.ts";
@@ -41,13 +41,28 @@ export function createGuards({ identity, limits }: { identity: Identity; limits:
     return subject;
   };
 
+  /** The person whose user token it is; the handler finds them under `actor`. */
+  const authenticate = async (c: Context<UserEnv>): Promise<Actor> => {
+    const uuid = await admit(c, "user", identity.userOf);
+    const actor = await identity.actorOf(c.get("databases").primary, uuid);
+    if (actor === null) throw unauthorized();
+    c.set("actor", actor);
+    return actor;
+  };
+
   return {
-    /** Lets only user tokens pass; the handler finds the person under `actor`. */
+    /** Lets only user tokens pass. */
     user: createMiddleware<UserEnv>(async (c, next) => {
-      const uuid = await admit(c, "user", identity.userOf);
-      const actor = await identity.actorOf(c.get("databases").primary, uuid);
-      if (actor === null) throw unauthorized();
-      c.set("actor", actor);
+      await authenticate(c);
+      await next();
+    }),
+
+    /** Lets only user tokens of root administrators pass. */
+    admin: createMiddleware<UserEnv>(async (c, next) => {
+      const { role } = await authenticate(c);
+      if (role !== "root_admin") {
+        throw new ApiError("PERMISSION_DENIED", "Only root administrators can do this");
+      }
       await next();
     }),
 

@@ -26,14 +26,16 @@ export const createJobRoute = operation({
   summary: "Create a job",
   description: `Create a new benchmarking job. quick_mark is always included automatically, and runs first.
 
-For every signed-in user; the job belongs to you and your customer. The reply's \`token\` lets agents join until the job expires, 24 hours after its creation. A body has at most 256 KiB. Send an \`Idempotency-Key\` to be able to repeat the request without making a second job.`,
+For every signed-in user; the job belongs to you and your customer. The reply's \`token\` lets agents join until the job expires, 24 hours after its creation. A body has at most 256 KiB. Send an \`Idempotency-Key\` to be able to repeat the request without making a second job.
+
+A job made for a hardware \`spec\` refers to it for ever: 404 when there is none or it is archived.`,
   access: "user",
   creates: true,
   request: {
     body: jsonBody(createJobBody, { description: "The job to create.", example: createJobExample }),
   },
   responses: { 201: json(createdJob, { description: "Created.", example: createdJobExample }) },
-  errors: ["RESOURCE_ALREADY_EXISTS"],
+  errors: ["RESOURCE_NOT_FOUND", "RESOURCE_ALREADY_EXISTS"],
 });
 
 export const listJobsRoute = operation({
@@ -117,4 +119,4 @@ Only for people of the job's customer who see it. There is no request body.`,
 
 export type { CreateJobInput } from "./create-schema.ts";
 export type { BenchmarkResultWire } from "./result-schemas.ts";
-export type { CreatedJobWire, JobDetailWire, ListedJobWire, PaginationWire } from "./schemas.ts";
+export type { CreatedJobWire, JobDetailWire, ListedJobWire } from "./schemas.ts";

@@ -2,6 +2,7 @@
 import { z } from "@hono/zod-openapi";
 import { CATALOGUE } from "../benchmarks/catalogue.ts";
 import { CONFIG_BYTES, MAX_BENCHMARKS, MAX_NODES } from "../coordinator/wire-schemas.ts";
+import { reference } from "../http/reference.ts";
 import { CLOSED, integer, jsonObject, text } from "../http/schemas.ts";
 
 export const MAX_TAGS = 10;
@@ -89,6 +90,11 @@ export const createJobBody = z
       .refine((distinct) => distinct.length <= MAX_TAGS, `must have at most ${MAX_TAGS} entries`)
       .nullish()
       .openapi({ maxItems: MAX_TAGS, description: "To find the job by; repeated ones collapse." }),
+    spec: reference({
+      description:
+        "The hardware spec to run on, by UUID or slug; one that is not archived. `GET /specs` lists them.",
+      example: "h100-node",
+    }).nullish(),
   })
   .openapi("CreateJob", { ...CLOSED, description: "A job to create." });
 

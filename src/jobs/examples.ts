@@ -1,5 +1,6 @@
 /** The job that the API document shows: the same one in every request and reply. */
-import type { CreatedJobWire, JobDetailWire, ListedJobWire, PaginationWire } from "./schemas.ts";
+import { paginationExample } from "../http/pagination.ts";
+import type { CreatedJobWire, JobDetailWire, ListedJobWire } from "./schemas.ts";
 
 const token =
   "eyJhbGciOiJIUzI1NiIsInR5cCI6ImpvYitqd3QifQ.eyJzdWIiOiI3NTU0NjIxNDQwIn0.2Rk1r2m0iVYyKq0h3b0E5m7c6v8n9QwErTyUiOpAsDf";
@@ -10,6 +11,7 @@ export const createJobExample = {
   benchmarks: ["quick_mark", { benchmark_id: "cluster_network", config: {} }],
   node_count: 4,
   tags: ["production", "gpu"],
+  spec: "h100-node",
 };
 
 export const createdJobExample: CreatedJobWire = {
@@ -44,15 +46,6 @@ const listedJobExample: ListedJobWire = {
   performance_nodes: null,
 };
 
-const paginationExample: PaginationWire = {
-  total: 42,
-  page: 1,
-  per_page: 20,
-  total_pages: 3,
-  has_next: true,
-  has_prev: false,
-};
-
 export const jobPageExample = { results: [listedJobExample], pagination: paginationExample };
 
 const clusterResult = {
@@ -84,7 +77,7 @@ export const jobResultsExample = {
 
 export const jobDetailExample: JobDetailWire = {
   ...jobExample,
-  spec: null,
+  spec: "550e8400-e29b-41d4-a716-446655440000",
   tasks: [
     {
       id: "7554621441",

@@ -4,6 +4,7 @@ import { CATALOGUE } from "../benchmarks/catalogue.ts";
 import { entityTagOf, singleJson } from "../http/entity-tag.ts";
 import { readIdempotencyKey } from "../http/idempotency.ts";
 import { JSON_BODY_LIMIT, readBody } from "../http/json-body.ts";
+import { toPagination } from "../http/pagination.ts";
 import { announcePage } from "../http/paging.ts";
 import { stringifyWithRaw } from "../http/raw-json.ts";
 import { throwOnInvalid } from "../http/validation.ts";
@@ -18,7 +19,7 @@ import {
   listJobsRoute,
 } from "./contract.ts";
 import type { Caller, JobsService } from "./service.ts";
-import { toCreatedJob, toJobDetail, toJobResults, toListedJob, toPagination } from "./wire.ts";
+import { toCreatedJob, toJobDetail, toJobResults, toListedJob } from "./wire.ts";
 
 export function createJobsRouter({ jobs, guards }: { jobs: JobsService; guards: Guards }) {
   const router = new OpenAPIHono<UserEnv>({ defaultHook: throwOnInvalid });

@@ -8,11 +8,19 @@ import {
   MAX_STEPS,
   reportUrl,
 } from "../coordinator/wire-schemas.ts";
-import { idString, integer, jsonObject, jwt, orNull, text, timestamp } from "../http/schemas.ts";
+import { pagination } from "../http/pagination.ts";
+import {
+  idString,
+  integer,
+  jsonObject,
+  jwt,
+  orNull,
+  text,
+  timestamp,
+  uuid,
+} from "../http/schemas.ts";
 import { jobDescription, jobName, MAX_TAGS, tag } from "./create-schema.ts";
 import { aggregateResults, endedAt, jobEvent, resultMap, task } from "./result-schemas.ts";
-
-const MAX_COUNT = Number.MAX_SAFE_INTEGER;
 
 const token = jwt("The job token: an agent joins with it. Valid until `expires_at`.");
 const benchmarkIds = z
@@ -92,17 +100,6 @@ const listedJob = z
   })
   .openapi("Job", { description: "A job as lists show it." });
 
-export const pagination = z
-  .strictObject({
-    total: integer({ min: 0, max: MAX_COUNT, description: "Jobs on all pages.", example: 42 }),
-    page: integer({ min: 1, max: 2 ** 31 - 1, description: "This page, from 1.", example: 1 }),
-    per_page: integer({ min: 1, max: 300, description: "Jobs on a full page.", example: 20 }),
-    total_pages: integer({ min: 0, max: MAX_COUNT, description: "Pages in all.", example: 3 }),
-    has_next: z.boolean().openapi({ description: "Whether a page follows." }),
-    has_prev: z.boolean().openapi({ description: "Whether a page precedes." }),
-  })
-  .openapi("Pagination", { description: "Where this page stands in the whole list." });
-
 export const jobPage = z
   .strictObject({
     results: z.array(listedJob).max(300).openapi({ description: "The jobs of this page." }),
@@ -114,7 +111,9 @@ export const jobDetail = z
   .strictObject({
     ...jobFields,
     benchmarks: benchmarkIds,
-    spec: notYet("The hardware spec the job was made for."),
+    spec: orNull(uuid).openapi({
+      description: "The UUID of the hardware spec the job was made for; null for none.",
+    }),
     tasks: z.array(task).max(MAX_NODES).openapi({ description: "The nodes, by rank." }),
     benchmark_results: resultMap,
     quickmark_aggregate_results: orNull(aggregateResults),
@@ -135,4 +134,3 @@ export const abortedJob = z
 export type JobDetailWire = z.infer<typeof jobDetail>;
 export type CreatedJobWire = z.infer<typeof createdJob>;
 export type ListedJobWire = z.infer<typeof listedJob>;
-export type PaginationWire = z.infer<typeof pagination>;

@@ -2,9 +2,10 @@ import { planSequence, type SequenceFault } from "../benchmarks/sequence.ts";
 import { settledEvent } from "../coordinator/advance.ts";
 import type { CallCoordinator } from "../coordinator/client.ts";
 import type { Database, Meter } from "../db/client.ts";
-import { uniqueViolation } from "../db/errors.ts";
+import { foreignKeyViolation, uniqueViolation } from "../db/errors.ts";
 import { ApiError, invalidField, notFound, unavailable } from "../http/errors.ts";
 import { findFirst, type IdempotencyClaim, isRepeat } from "../http/idempotency.ts";
+import { nameOf } from "../http/reference.ts";
 import { validationError } from "../http/validation.ts";
 import { type Actor, scopeOf } from "../identity/actor.ts";
 import type { Tokens } from "../identity/tokens.ts";
@@ -81,6 +82,7 @@ export function createJobsService({ tokens, clock, jobIds, callCoordinator }: Jo
     ): Promise<{ row: CreatedRow; token: string; replayed: boolean }> {
       const planned = planSequence(input.benchmarks, input.node_count);
       if (!planned.ok) throw sequenceError(planned.fault);
+      const spec = input.spec ?? null;
       for (let draw = 0; draw < MAX_DRAWS; draw++) {
         const now = clock.now();
         const row: CreatedRow = {
@@ -99,9 +101,11 @@ export function createJobsService({ tokens, clock, jobIds, callCoordinator }: Jo
           flushedAt: now,
         };
         try {
-          await insertJob(db, row, claim);
+          await insertJob(db, row, spec, claim);
           return { row, token: await tokenOf(row), replayed: false };
         } catch (error) {
+          // Customers and users are never deleted: it is the spec that is not there.
+          if (spec !== null && foreignKeyViolation(error)) throw notFound("Spec", nameOf(spec));
           const taken = uniqueViolation(error);
           if (taken === null) throw error;
           if (claim !== null && isRepeat(taken)) {

@@ -3,13 +3,16 @@ import type { JobEvent } from "../coordinator/model.ts";
 import type { Database } from "../db/client.ts";
 import { jobCounts, jobs, taskResults, tasks } from "../db/schema.ts";
 import { claimStatements, type IdempotencyClaim } from "../http/idempotency.ts";
+import type { Reference } from "../http/reference.ts";
 import type { Scope } from "../identity/actor.ts";
 import { taskIdRange } from "../lib/ids.ts";
+import { liveSpecUuid } from "../specs/live-spec.ts";
 
 export type JobRow = typeof jobs.$inferSelect;
 /** What a list shows of a job: without steps and events, which can be large. */
 export type ListedRow = Omit<JobRow, "steps" | "events">;
-export type NewJobRow = typeof jobs.$inferInsert;
+/** What the creator of a job knows of it; which spec a reference means, the database looks up. */
+export type NewJobRow = Omit<typeof jobs.$inferInsert, "specUuid">;
 export type TaskRow = typeof tasks.$inferSelect;
 
 const NOT_SETTLED = ["created", "starting", "running"] as const;
@@ -40,15 +43,18 @@ function counterKey(scope: Scope): string {
 }
 
 /**
- * One batch, one round trip, with the idempotency key that it was asked for by. Fails on a key used
- * before, a taken id or a taken name: see `uniqueViolation`.
+ * One batch, one round trip, with the idempotency key that it was asked for by. Fails as a whole on a
+ * key used before, a taken id or a taken name, see `uniqueViolation`; and on a spec that is unknown or
+ * archived, see `foreignKeyViolation`.
  */
 export async function insertJob(
   db: Database,
   row: NewJobRow,
+  spec: Reference | null,
   claim: IdempotencyClaim | null,
 ): Promise<void> {
-  const insert = db.insert(jobs).values(row);
+  const specUuid = spec === null ? null : liveSpecUuid(spec);
+  const insert = db.insert(jobs).values({ ...row, specUuid });
   if (claim === null) await db.batch([insert]);
   else await db.batch([...claimStatements(db, claim, row, row.createdAt), insert]);
 }

@@ -10,7 +10,6 @@ import type {
   CreatedJobWire,
   JobDetailWire,
   ListedJobWire,
-  PaginationWire,
 } from "./contract.ts";
 import type { JobRow, ListedRow, NewJobRow, TaskRow } from "./store.ts";
 
@@ -64,18 +63,6 @@ export function toListedJob(row: ListedRow, token: string): ListedJobWire {
   };
 }
 
-export function toPagination(total: number, page: number, perPage: number): PaginationWire {
-  const totalPages = Math.ceil(total / perPage);
-  return {
-    total,
-    page,
-    per_page: perPage,
-    total_pages: totalPages,
-    has_next: page < totalPages,
-    has_prev: page > 1,
-  };
-}
-
 export function toJobDetail(view: JobView, token: string): JobDetailWire {
   const { row, job, tasks, results } = view;
   const sequence = parseSequence(row.sequence);
@@ -85,7 +72,7 @@ export function toJobDetail(view: JobView, token: string): JobDetailWire {
   return {
     ...jobFields(row, job, token),
     benchmarks: benchmarkIds(sequence),
-    spec: null,
+    spec: row.specUuid,
     tasks: tasks.map((task) => ({
       ...toTaskWire(task),
       benchmark_results: taskResults(task, sequence, keys, resultsByTask.get(task.id) ?? []),

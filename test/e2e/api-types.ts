@@ -46,6 +46,8 @@ export interface paths {
          * @description Create a new benchmarking job. quick_mark is always included automatically, and runs first.
          *
          *     For every signed-in user; the job belongs to you and your customer. The reply's `token` lets agents join until the job expires, 24 hours after its creation. A body has at most 256 KiB. Send an `Idempotency-Key` to be able to repeat the request without making a second job.
+         *
+         *     A job made for a hardware `spec` refers to it for ever: 404 when there is none or it is archived.
          */
         post: operations["createJob"];
         delete?: never;
@@ -132,6 +134,92 @@ export interface paths {
          * @description What a job can run: ids, options and the fields of results, with their display names and units. For every signed-in user; it changes only with the server's version.
          */
         get: operations["listBenchmarks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v0/specs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List specs
+         * @description All hardware specs that are not archived, by name, a page at a time. Filters combine. A page beyond the last one is empty.
+         *
+         *     A page costs the same whatever the order and the filters, and however many specs there are, along the links of `Link`; see `page` and `search` for what takes longer.
+         *
+         *     For root administrators.
+         */
+        get: operations["listSpecs"];
+        put?: never;
+        /**
+         * Create a spec
+         * @description Creates a hardware spec. Names may repeat, slugs do not: a slug that is taken, asked for or made from the name, gets a hyphen and 8 random signs at its end.
+         *
+         *     For root administrators. Unknown keys are ignored. Send an `Idempotency-Key` to be able to repeat the request without making a second spec.
+         */
+        post: operations["createSpec"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v0/specs/{spec}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * View a spec
+         * @description One hardware spec, archived or not.
+         *
+         *     For root administrators.
+         */
+        get: operations["getSpec"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a spec
+         * @description Deletes a spec that nothing refers to; its slug is free again. A spec that a job was made for, also one that has ended or is deleted, stays for ever: archive it instead.
+         *
+         *     For root administrators. There is no request body.
+         */
+        delete: operations["deleteSpec"];
+        options?: never;
+        head?: never;
+        /**
+         * Update a spec
+         * @description Changes a spec's name or slug, archives it or brings it back. Its hardware never changes: make another spec. What is left out or null stays; an empty object moves `modified` alone. A new name leaves the slug as it is.
+         *
+         *     For root administrators. Unknown keys are ignored. Send the `ETag` of what you have read as `If-Match`, and nobody else's change is overwritten.
+         */
+        patch: operations["updateSpec"];
+        trace?: never;
+    };
+    "/api/silicon-mark/v1/specs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What jobs can be made for
+         * @description The hardware specs that a job's `spec` can name: those not archived, by name, a page at a time. A page costs the same however many there are, along the links of `Link`.
+         *
+         *     For every signed-in user.
+         */
+        get: operations["listAvailableSpecs"];
         put?: never;
         post?: never;
         delete?: never;
@@ -248,6 +336,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v0/server/version": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The server's version
+         * @description Command-line clients ask for it before anything else. Open to anyone, and limited per address.
+         */
+        get: operations["getServerVersion"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -259,7 +367,7 @@ export interface components {
                  * @description For programs: what kind of error it is.
                  * @enum {string}
                  */
-                code: "PARAMETER_INCORRECT_VALUE" | "JOB_STATE_INVALID" | "CLIENT_TOKEN_INVALID" | "PERMISSION_DENIED" | "RESOURCE_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "RESOURCE_ALREADY_EXISTS" | "NODE_LIMIT_REACHED" | "JOB_ENDED" | "STEP_NOT_READY" | "REQUEST_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "IDEMPOTENCY_KEY_REUSED" | "TOO_MANY_REQUESTS" | "INTERNAL_ERROR" | "SERVICE_UNAVAILABLE";
+                code: "PARAMETER_INCORRECT_VALUE" | "JOB_STATE_INVALID" | "CLIENT_TOKEN_INVALID" | "PERMISSION_DENIED" | "RESOURCE_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "RESOURCE_ALREADY_EXISTS" | "RESOURCE_IN_USE" | "NODE_LIMIT_REACHED" | "JOB_ENDED" | "STEP_NOT_READY" | "PRECONDITION_FAILED" | "REQUEST_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "IDEMPOTENCY_KEY_REUSED" | "TOO_MANY_REQUESTS" | "INTERNAL_ERROR" | "SERVICE_UNAVAILABLE";
                 /** @description For people: what went wrong, and what is allowed. */
                 message: string;
                 /** @description On validation errors: which field, and what is allowed. */
@@ -767,6 +875,11 @@ export interface components {
             node_count: number;
             /** @description To find the job by; repeated ones collapse. */
             tags?: string[] | null;
+            /**
+             * @description The hardware spec to run on, by UUID or slug; one that is not archived. `GET /specs` lists them.
+             * @example h100-node
+             */
+            spec?: string | null;
         };
         /** @description One page of a list of jobs. */
         JobPage: {
@@ -861,7 +974,7 @@ export interface components {
         Pagination: {
             /**
              * Format: int64
-             * @description Jobs on all pages.
+             * @description Items on all pages.
              * @example 42
              */
             total: number;
@@ -873,7 +986,7 @@ export interface components {
             page: number;
             /**
              * Format: int32
-             * @description Jobs on a full page.
+             * @description Items on a full page.
              * @example 20
              */
             per_page: number;
@@ -950,8 +1063,8 @@ export interface components {
             ended_at: string | null;
             /** @description Ids of the benchmarks, in the order they run. */
             benchmarks: string[];
-            /** @description The hardware spec the job was made for. */
-            spec: null;
+            /** @description The UUID of the hardware spec the job was made for; null for none. */
+            spec: string | null;
             /** @description The nodes, by rank. */
             tasks: components["schemas"]["Task"][];
             /** @description Cluster benchmarks that have started. By benchmark id; `id:2`, `id:3` where one runs again with other options. */
@@ -1215,6 +1328,207 @@ export interface components {
                 [key: string]: components["schemas"]["DisplayField"];
             };
         };
+        /** @description The specs of this page. */
+        SpecList: components["schemas"]["Spec"][];
+        /** @description A hardware spec: the shape of a machine. */
+        Spec: {
+            /**
+             * Format: uuid
+             * @description Names the spec, for ever.
+             * @example 550e8400-e29b-41d4-a716-446655440000
+             */
+            uuid: string;
+            /**
+             * @description 1 to 64 bytes of UTF-8, without white space at the ends. Several specs may have the same.
+             * @example H100 node
+             */
+            name: string;
+            /**
+             * @description Names the spec in paths; unique.
+             * @example h100-node
+             */
+            slug: string;
+            /**
+             * @description Operating system.
+             * @enum {string}
+             */
+            os: "linux" | "macos" | "windows";
+            /**
+             * @description CPU architecture.
+             * @example x86_64
+             * @enum {string}
+             */
+            architecture: "x86_64" | "aarch64";
+            /**
+             * Format: int32
+             * @description Number of CPUs.
+             * @example 26
+             */
+            cpu: number;
+            /**
+             * Format: int64
+             * @description Memory in bytes.
+             * @example 240518168576
+             */
+            memory: number;
+            /**
+             * Format: int64
+             * @description Disk in bytes.
+             * @example 1099511627776
+             */
+            disk: number;
+            /** @description Whether it has network access. */
+            network: boolean;
+            /**
+             * Format: date-time
+             * @description When it was created.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            created: string;
+            /**
+             * Format: date-time
+             * @description When it was last changed.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            modified: string;
+            /**
+             * Format: date-time
+             * @description Since when it is archived; null when it is not.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            archived: string | null;
+        };
+        /** @description A hardware spec to create. */
+        CreateSpec: {
+            /**
+             * @description 1 to 64 bytes of UTF-8, without white space at the ends. Several specs may have the same.
+             * @example H100 node
+             */
+            name: string;
+            /**
+             * @description The slug to take; made from the name when left out or null. When it is taken, 8 random signs are appended.
+             * @example h100-node
+             */
+            slug?: string | null;
+            /**
+             * @description CPU architecture.
+             * @example x86_64
+             * @enum {string}
+             */
+            architecture: "x86_64" | "aarch64";
+            /**
+             * Format: int32
+             * @description Number of CPUs.
+             * @example 26
+             */
+            cpu: number;
+            /**
+             * Format: int64
+             * @description Memory in bytes.
+             * @example 240518168576
+             */
+            memory: number;
+            /**
+             * Format: int64
+             * @description Disk in bytes.
+             * @example 1099511627776
+             */
+            disk: number;
+            /**
+             * @description Operating system.
+             * @default linux
+             * @enum {string}
+             */
+            os: "linux" | "macos" | "windows";
+            /**
+             * @description Whether it has network access.
+             * @default false
+             */
+            network: boolean;
+            /**
+             * @description Only `false`: a spec never stands in for another.
+             * @enum {boolean}
+             */
+            fallback?: false;
+            /** @description Only null: machines run what they are given as they are. */
+            sandbox?: null;
+        };
+        /** @description What to change. What is left out or null stays as it is. */
+        UpdateSpec: {
+            /**
+             * @description 1 to 64 bytes of UTF-8, without white space at the ends. Several specs may have the same.
+             * @example H100 node
+             */
+            name?: string | null;
+            /**
+             * @description Another slug; it must be free.
+             * @example h100-node
+             */
+            slug?: string | null;
+            /** @description `true` archives the spec: it leaves lists and catalogue, and no job can be made for it. `false` brings it back. */
+            archived?: boolean | null;
+            /**
+             * @description Only `false`: a spec never stands in for another.
+             * @enum {boolean|null}
+             */
+            fallback?: false | null;
+        };
+        /** @description One page of the hardware specs there are. */
+        SpecCatalogue: {
+            /** @description The specs of this page. */
+            results: components["schemas"]["CatalogueSpec"][];
+            pagination: components["schemas"]["Pagination"];
+        };
+        /** @description A hardware spec that jobs can be made for. */
+        CatalogueSpec: {
+            /**
+             * Format: uuid
+             * @description Names the spec, for ever.
+             * @example 550e8400-e29b-41d4-a716-446655440000
+             */
+            uuid: string;
+            /**
+             * @description Names the spec in paths; unique.
+             * @example h100-node
+             */
+            slug: string;
+            /**
+             * @description 1 to 64 bytes of UTF-8, without white space at the ends. Several specs may have the same.
+             * @example H100 node
+             */
+            name: string;
+            /**
+             * @description Operating system.
+             * @enum {string}
+             */
+            os: "linux" | "macos" | "windows";
+            /**
+             * @description CPU architecture.
+             * @example x86_64
+             * @enum {string}
+             */
+            architecture: "x86_64" | "aarch64";
+            /**
+             * Format: int32
+             * @description Number of CPUs.
+             * @example 26
+             */
+            cpu: number;
+            /**
+             * Format: int64
+             * @description Memory in bytes.
+             * @example 240518168576
+             */
+            memory: number;
+            /**
+             * Format: int64
+             * @description Disk in bytes.
+             * @example 1099511627776
+             */
+            disk: number;
+            /** @description Whether it has network access. */
+            network: boolean;
+        };
         /** @description The state of the service. */
         Health: {
             /**
@@ -1222,6 +1536,14 @@ export interface components {
              * @enum {string}
              */
             status: "ok";
+        };
+        /** @description Which version of the server answers. */
+        ServerVersion: {
+            /**
+             * @description The version of the server.
+             * @example 0.1.0
+             */
+            version: string;
         };
     };
     responses: {
@@ -1286,8 +1608,32 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
+        /** @description `RESOURCE_IN_USE`: A runner or a job refers to the spec. */
+        RESOURCE_IN_USE: {
+            headers: {
+                "x-request-id": components["headers"]["x-request-id"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
         /** @description `JOB_ENDED`: The job has ended or is gone; the node stops. */
         JOB_ENDED: {
+            headers: {
+                "x-request-id": components["headers"]["x-request-id"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description `PRECONDITION_FAILED`: The resource is not in a version that `If-Match` names. */
+        PRECONDITION_FAILED: {
             headers: {
                 "x-request-id": components["headers"]["x-request-id"];
                 "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -1385,6 +1731,11 @@ export interface components {
          * @example "pV0rJkz3mJw8o1Qq2cXn5A"
          */
         "If-None-Match": string;
+        /**
+         * @description Entity tags you hold: 412, and nothing happens, unless one of them is current. `*` fits any. Weak ones count: proxies make them.
+         * @example "550e8400e29b41d4a716446655440000.1.0.1.0"
+         */
+        "If-Match": string;
     };
     requestBodies: never;
     headers: {
@@ -1429,7 +1780,7 @@ export interface components {
          */
         Link: string;
         /**
-         * @description The version of what was answered; send it back as `If-None-Match`.
+         * @description The version of what was answered; send it back as `If-None-Match`, or as `If-Match` where that is understood.
          * @example "pV0rJkz3mJw8o1Qq2cXn5A"
          */
         ETag: string;
@@ -1628,7 +1979,8 @@ export interface operations {
                  *       "tags": [
                  *         "production",
                  *         "gpu"
-                 *       ]
+                 *       ],
+                 *       "spec": "h100-node"
                  *     }
                  */
                 "application/json": components["schemas"]["CreateJob"];
@@ -1669,6 +2021,7 @@ export interface operations {
             };
             400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
             401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
             409: components["responses"]["RESOURCE_ALREADY_EXISTS"];
             413: components["responses"]["REQUEST_TOO_LARGE"];
             415: components["responses"]["UNSUPPORTED_MEDIA_TYPE"];
@@ -1737,7 +2090,7 @@ export interface operations {
                      *       ],
                      *       "started_at": "2024-03-15T10:35:00.000Z",
                      *       "ended_at": "2024-03-15T11:45:00.000Z",
-                     *       "spec": null,
+                     *       "spec": "550e8400-e29b-41d4-a716-446655440000",
                      *       "tasks": [
                      *         {
                      *           "id": "7554621441",
@@ -2032,6 +2385,386 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    listSpecs: {
+        parameters: {
+            query?: {
+                /** @description Page number, from 1. Jumping to a page costs as much as reading all before it; the `next` and `prev` links of a page cost the same at any depth. */
+                page?: number;
+                /** @description Items per page. */
+                per_page?: number;
+                /** @description Where to read on, from a `Link` of this list: opaque, and valid for the same order and filters. With it, `page` only numbers the links. */
+                cursor?: string;
+                /** @description What to sort by; names by bytes. Equal ones go by creation. */
+                sort?: "name" | "created";
+                /** @description Which way to sort. */
+                direction?: "asc" | "desc";
+                /** @description Whether to list archived specs, too. */
+                archived?: boolean;
+                /** @description Only specs with exactly this name; case matters. An empty one is as absent. */
+                name?: string;
+                /** @description Only specs whose name, slug or UUID contains this text, without regard to the case of ASCII letters; no sign is a wildcard. An empty one is as absent. A search considers the 1,000 newest matches, and `X-Total-Count` counts among these. Less than 3 characters are looked for in one spec after the other, which takes longer the more there are. */
+                search?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of specs. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    "X-Total-Count": components["headers"]["X-Total-Count"];
+                    Link: components["headers"]["Link"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "uuid": "550e8400-e29b-41d4-a716-446655440000",
+                     *         "slug": "h100-node",
+                     *         "name": "H100 node",
+                     *         "os": "linux",
+                     *         "architecture": "x86_64",
+                     *         "cpu": 26,
+                     *         "memory": 240518168576,
+                     *         "disk": 1099511627776,
+                     *         "network": true,
+                     *         "created": "2024-03-15T10:30:00.000Z",
+                     *         "modified": "2024-03-15T10:30:00.000Z",
+                     *         "archived": null
+                     *       }
+                     *     ]
+                     */
+                    "application/json": components["schemas"]["SpecList"];
+                };
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            403: components["responses"]["PERMISSION_DENIED"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    createSpec: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a repeat harmless: for 24 hours the same key with the same body gets the first reply again, with `Idempotency-Replayed: true`; another body is refused. 1 to 255 visible characters, such as a UUID. Keys are yours alone.
+                 * @example 9f1c2b1e-7c55-4a53-8f0e-2d7f8a4d1c90
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The spec to create. */
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "H100 node",
+                 *       "architecture": "x86_64",
+                 *       "cpu": 26,
+                 *       "memory": 240518168576,
+                 *       "disk": 1099511627776,
+                 *       "network": true
+                 *     }
+                 */
+                "application/json": components["schemas"]["CreateSpec"];
+            };
+        };
+        responses: {
+            /** @description Created. */
+            201: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "uuid": "550e8400-e29b-41d4-a716-446655440000",
+                     *       "slug": "h100-node",
+                     *       "name": "H100 node",
+                     *       "os": "linux",
+                     *       "architecture": "x86_64",
+                     *       "cpu": 26,
+                     *       "memory": 240518168576,
+                     *       "disk": 1099511627776,
+                     *       "network": true,
+                     *       "created": "2024-03-15T10:30:00.000Z",
+                     *       "modified": "2024-03-15T10:30:00.000Z",
+                     *       "archived": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Spec"];
+                };
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            403: components["responses"]["PERMISSION_DENIED"];
+            413: components["responses"]["REQUEST_TOO_LARGE"];
+            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE"];
+            422: components["responses"]["IDEMPOTENCY_KEY_REUSED"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    getSpec: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Entity tags you hold: 304 without a body if one of them is current. `*` fits any.
+                 * @example "pV0rJkz3mJw8o1Qq2cXn5A"
+                 */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
+            };
+            path: {
+                /** @description The spec's UUID, in any usual spelling, or its slug. */
+                spec: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The spec. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "uuid": "550e8400-e29b-41d4-a716-446655440000",
+                     *       "slug": "h100-node",
+                     *       "name": "H100 node",
+                     *       "os": "linux",
+                     *       "architecture": "x86_64",
+                     *       "cpu": 26,
+                     *       "memory": 240518168576,
+                     *       "disk": 1099511627776,
+                     *       "network": true,
+                     *       "created": "2024-03-15T10:30:00.000Z",
+                     *       "modified": "2024-03-15T10:30:00.000Z",
+                     *       "archived": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Spec"];
+                };
+            };
+            /** @description Nothing has changed since the version you hold; there is no body. */
+            304: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            403: components["responses"]["PERMISSION_DENIED"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    deleteSpec: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Entity tags you hold: 412, and nothing happens, unless one of them is current. `*` fits any. Weak ones count: proxies make them.
+                 * @example "550e8400e29b41d4a716446655440000.1.0.1.0"
+                 */
+                "If-Match"?: components["parameters"]["If-Match"];
+            };
+            path: {
+                /** @description The spec's UUID, in any usual spelling, or its slug. */
+                spec: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted; there is no body. */
+            204: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            403: components["responses"]["PERMISSION_DENIED"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            409: components["responses"]["RESOURCE_IN_USE"];
+            412: components["responses"]["PRECONDITION_FAILED"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    updateSpec: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Entity tags you hold: 412, and nothing happens, unless one of them is current. `*` fits any. Weak ones count: proxies make them.
+                 * @example "550e8400e29b41d4a716446655440000.1.0.1.0"
+                 */
+                "If-Match"?: components["parameters"]["If-Match"];
+            };
+            path: {
+                /** @description The spec's UUID, in any usual spelling, or its slug. */
+                spec: string;
+            };
+            cookie?: never;
+        };
+        /** @description What to change. */
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "H100 node",
+                 *       "archived": false
+                 *     }
+                 */
+                "application/json": components["schemas"]["UpdateSpec"];
+            };
+        };
+        responses: {
+            /** @description The spec as it is now. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "uuid": "550e8400-e29b-41d4-a716-446655440000",
+                     *       "slug": "h100-node",
+                     *       "name": "H100 node",
+                     *       "os": "linux",
+                     *       "architecture": "x86_64",
+                     *       "cpu": 26,
+                     *       "memory": 240518168576,
+                     *       "disk": 1099511627776,
+                     *       "network": true,
+                     *       "created": "2024-03-15T10:30:00.000Z",
+                     *       "modified": "2024-03-15T10:30:00.000Z",
+                     *       "archived": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Spec"];
+                };
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            403: components["responses"]["PERMISSION_DENIED"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            409: components["responses"]["RESOURCE_ALREADY_EXISTS"];
+            412: components["responses"]["PRECONDITION_FAILED"];
+            413: components["responses"]["REQUEST_TOO_LARGE"];
+            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    listAvailableSpecs: {
+        parameters: {
+            query?: {
+                /** @description Page number, from 1. Jumping to a page costs as much as reading all before it; the `next` and `prev` links of a page cost the same at any depth. */
+                page?: number;
+                /** @description Items per page. */
+                per_page?: number;
+                /** @description Where to read on, from a `Link` of this list: opaque, and valid for the same order and filters. With it, `page` only numbers the links. */
+                cursor?: string;
+                /** @description Only specs with exactly this name; case matters. An empty one is as absent. */
+                name?: string;
+                /** @description Only specs whose name, slug or UUID contains this text, without regard to the case of ASCII letters; no sign is a wildcard. An empty one is as absent. A search considers the 1,000 newest matches, and `X-Total-Count` counts among these. Less than 3 characters are looked for in one spec after the other, which takes longer the more there are. */
+                search?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of specs. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    "X-Total-Count": components["headers"]["X-Total-Count"];
+                    Link: components["headers"]["Link"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "results": [
+                     *         {
+                     *           "uuid": "550e8400-e29b-41d4-a716-446655440000",
+                     *           "slug": "h100-node",
+                     *           "name": "H100 node",
+                     *           "os": "linux",
+                     *           "architecture": "x86_64",
+                     *           "cpu": 26,
+                     *           "memory": 240518168576,
+                     *           "disk": 1099511627776,
+                     *           "network": true
+                     *         }
+                     *       ],
+                     *       "pagination": {
+                     *         "total": 42,
+                     *         "page": 1,
+                     *         "per_page": 20,
+                     *         "total_pages": 3,
+                     *         "has_next": true,
+                     *         "has_prev": false
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["SpecCatalogue"];
+                };
             };
             400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
             401: components["responses"]["CLIENT_TOKEN_INVALID"];
@@ -2438,6 +3171,38 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["Health"];
+                };
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    getServerVersion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The version. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "version": "0.1.0"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ServerVersion"];
                 };
             };
             400: components["responses"]["PARAMETER_INCORRECT_VALUE"];

@@ -157,9 +157,11 @@ function isRerouted(operation: Operation, wire: WireRequest): boolean {
   return !new RegExp(`^${pattern}$`).test(`/${segments.join("/")}`);
 }
 
-/** Fields whose values also depend on others, or on the job: a value in range may still be refused. */
+/** Fields whose values also depend on others, or on what was handed out: one in range may still be refused. */
 const CROSS_RULES = new Set([
   "createJob node_count",
+  "listSpecs cursor",
+  "listAvailableSpecs cursor",
   "putStepResult position",
   "putStepResult results",
   "putStepResult error_message",

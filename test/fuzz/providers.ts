@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { isObject, type Operation, type Schema } from "./document.ts";
 import type { Draft, DrawnDraft } from "./draft.ts";
 import { validValues } from "./valid-values.ts";
-import { type Job, type Node, stepResult, type World } from "./world.ts";
+import { type Job, type Node, type Spec, stepResult, type World } from "./world.ts";
 
 export interface Filled {
   draft: Draft;
@@ -47,7 +47,16 @@ const PROVIDERS: Record<string, Provider> = {
       draft: {
         ...draft,
         headers: uniqueKey(draft),
-        body: { ...body, name, benchmarks: spelled, node_count: nodes },
+        body: {
+          ...body,
+          name,
+          benchmarks: spelled,
+          node_count: nodes,
+          // Now and then what was drawn: a spec that there is not.
+          ...(typeof body.spec === "string" && choice % 10 !== 0
+            ? { spec: spellSpec(world.specs.used, choice) }
+            : {}),
+        },
       },
       token: world.ownerToken(),
       job: null,
@@ -64,6 +73,32 @@ const PROVIDERS: Record<string, Provider> = {
             ? await world.createJob({})
             : (await world.join(await world.createJob({}))).job;
     return { draft: { ...draft, path: { job_id: job.id } }, token: world.ownerToken(), job };
+  },
+
+  async listSpecs(context) {
+    return withoutCursor(await byName(context));
+  },
+
+  async listAvailableSpecs(context) {
+    return withoutCursor(await byName(context));
+  },
+
+  async getSpec({ world, drawn: { draft, choice } }) {
+    const spec = spellSpec(choice % 2 === 0 ? world.specs.used : world.specs.free, choice);
+    return { draft: { ...draft, path: { spec } }, token: world.ownerToken(), job: null };
+  },
+
+  async updateSpec({ world, drawn: { draft, choice } }) {
+    const path = { spec: spelledUuid(world.specs.free.uuid, choice) };
+    const headers = withoutPrecondition(draft, choice);
+    return { draft: { ...draft, path, headers }, token: world.ownerToken(), job: null };
+  },
+
+  async deleteSpec({ world, drawn: { draft, choice }, purpose }) {
+    const spec = purpose === "once" ? await world.createSpec() : world.specs.used;
+    const path = { spec: spellSpec(spec, choice) };
+    const headers = withoutPrecondition(draft, choice);
+    return { draft: { ...draft, path, headers }, token: world.ownerToken(), job: null };
   },
 
   async pollCurrentJob({ world, drawn: { draft, choice }, purpose }) {
@@ -157,6 +192,31 @@ function fields({ body }: Pick<Draft, "body">): Record<string, unknown> {
 let serial = 0;
 function nextSerial(): number {
   return serial++;
+}
+
+/** A spec by its slug or by its UUID. */
+function spellSpec({ uuid, slug }: Spec, choice: number): string {
+  return choice % 3 === 0 ? slug : spelledUuid(uuid, choice);
+}
+
+/** One of the ways to write a UUID. */
+function spelledUuid(uuid: string, choice: number): string {
+  const digits = uuid.replaceAll("-", "");
+  const ways = [uuid, uuid.toUpperCase(), digits, `{${uuid}}`, `urn:uuid:${uuid}`];
+  return ways[choice % ways.length] ?? uuid;
+}
+
+/** A cursor that was drawn is one that no list has handed out. */
+function withoutCursor(filled: Filled): Filled {
+  const query = filled.draft.query.filter(([name]) => name !== "cursor");
+  return { ...filled, draft: { ...filled.draft, query } };
+}
+
+/** A version that was drawn is mostly none that there is: any will do, or none is asked for. */
+function withoutPrecondition({ headers }: Draft, choice: number): Record<string, string> {
+  const others = Object.entries(headers).filter(([name]) => name.toLowerCase() !== "if-match");
+  const isDrawn = others.length < Object.keys(headers).length;
+  return Object.fromEntries(isDrawn && choice % 4 === 0 ? [...others, ["If-Match", "*"]] : others);
 }
 
 /** The same key with another body is refused, and examples are drawn often. */

@@ -5,7 +5,8 @@ const LOG = "fuzz_writes";
 
 /**
  * Notices writes. Triggers on every table of D1 count them, also those that write what was there
- * already; what a job's object knows is watched by what its owner sees.
+ * already; what a job's object knows is watched by what its owner sees. Full-text indexes take no
+ * triggers: they are written by those of the table they belong to.
  */
 export class StateWatch {
   readonly #world: World;
@@ -21,7 +22,7 @@ export class StateWatch {
   static async create(db: Database, world: World): Promise<StateWatch> {
     const { results: tables } = await db
       .prepare(
-        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT GLOB '_cf_*' AND name NOT GLOB 'sqlite_*'",
+        "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT GLOB '_cf_*' AND name NOT GLOB 'sqlite_*'",
       )
       .all<{ name: string }>();
     const statements = [`CREATE TABLE ${LOG} (what TEXT PRIMARY KEY, writes INTEGER NOT NULL)`];

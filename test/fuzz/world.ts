@@ -21,6 +21,11 @@ export interface Node {
   taskId: string;
 }
 
+export interface Spec {
+  uuid: string;
+  slug: string;
+}
+
 export interface CatalogueEntry {
   id: string;
   min_nodes: number;
@@ -112,6 +117,15 @@ export async function createWorld({ url, db }: LocalWorker) {
     );
   }
 
+  async function createSpec(): Promise<Spec> {
+    const hardware = { architecture: "x86_64", cpu: 26, memory: 2 ** 38, disk: 2 ** 40 };
+    const { uuid, slug } = await succeed("POST", "/v0/specs", ownerToken, {
+      name: "H100 node",
+      ...hardware,
+    });
+    return { uuid: String(uuid), slug: String(slug) };
+  }
+
   let arena: { job: Job; left: number } | null = null;
   /** A node on which a step runs, of its own. */
   async function freshNode(): Promise<Node> {
@@ -126,6 +140,8 @@ export async function createWorld({ url, db }: LocalWorker) {
   let standingJob: { job: Job; checked: boolean } | null = null;
   let roomy: { job: Job; checked: boolean } | null = null;
 
+  const specs = { used: await createSpec(), free: await createSpec() };
+  await createJob({ spec: specs.used.uuid });
   const jobs = {
     untouched: await createJob({ node_count: 2, tags: ["fuzz"], description: "Nobody joins." }),
     starting: await createJob({ node_count: 3 }),
@@ -153,6 +169,9 @@ export async function createWorld({ url, db }: LocalWorker) {
     /** Of an administrator. */
     ownerToken: () => ownerToken,
     jobs,
+    /** `used`: a job refers to it for ever, so it cannot be deleted. */
+    specs,
+    createSpec,
     // The fuzz asserts this reply against its schema like every other.
     catalogue: catalogue.benchmarks as CatalogueEntry[],
     createJob,

@@ -21,7 +21,7 @@ const NODE = "JobToken";
 /** Every operation: who may call it, and exactly which statuses it declares. */
 const EXPECTED = {
   "post /token createToken": ["", 200, 400, 429, 500, 503],
-  [`post ${JOBS} createJob`]: [USER, 201, 400, 401, 409, 413, 415, 422, 429, 500, 503],
+  [`post ${JOBS} createJob`]: [USER, 201, 400, 401, 404, 409, 413, 415, 422, 429, 500, 503],
   [`get ${JOBS} listJobs`]: [USER, 200, 400, 401, 429, 500, 503],
   [`get ${JOBS}/{job_id} getJob`]: [USER, 200, 304, 400, 401, 404, 429, 500, 503],
   [`get ${JOBS}/{job_id}/results getJobResults`]: [
@@ -29,6 +29,16 @@ const EXPECTED = {
   ],
   [`post ${JOBS}/{job_id}/abort abortJob`]: [USER, 200, 400, 401, 403, 404, 429, 500, 503],
   "get /api/silicon-mark/v1/benchmarks listBenchmarks": [USER, 200, 304, 400, 401, 429, 500, 503],
+  "get /v0/specs listSpecs": [USER, 200, 400, 401, 403, 429, 500, 503],
+  "post /v0/specs createSpec": [USER, 201, 400, 401, 403, 413, 415, 422, 429, 500, 503],
+  "get /v0/specs/{spec} getSpec": [USER, 200, 304, 400, 401, 403, 404, 429, 500, 503],
+  "patch /v0/specs/{spec} updateSpec": [
+    ...[USER, 200, 400, 401, 403, 404, 409, 412, 413, 415, 429, 500, 503],
+  ],
+  "delete /v0/specs/{spec} deleteSpec": [
+    ...[USER, 204, 400, 401, 403, 404, 409, 412, 429, 500, 503],
+  ],
+  "get /api/silicon-mark/v1/specs listAvailableSpecs": [USER, 200, 400, 401, 429, 500, 503],
   [`get ${JOBS}/current pollCurrentJob`]: [NODE, 200, 304, 400, 401, 404, 429, 500, 503],
   [`post ${JOBS}/current/tasks joinCurrentJob`]: [
     ...[NODE, 200, 201, 400, 401, 409, 413, 415, 429, 500, 503],
@@ -40,6 +50,7 @@ const EXPECTED = {
     ...[NODE, 200, 400, 401, 404, 409, 413, 415, 422, 429, 500, 503],
   ],
   "get /health getHealth": ["", 200, 400, 429, 500, 503],
+  "get /v0/server/version getServerVersion": ["", 200, 400, 429, 500, 503],
 };
 
 describe("operations", () => {
@@ -100,11 +111,13 @@ describe("operations", () => {
           ),
         )
         .map(({ operation }) => operation.operationId);
-    expect(having("X-Total-Count")).toEqual(["listJobs 200"]);
-    expect(having("Link")).toEqual(["listJobs 200"]);
-    expect(having("Idempotency-Replayed")).toEqual(["createJob 201"]);
-    expect(taking("idempotency-key")).toEqual(["createJob"]);
-    const single = ["getJob", "getJobResults", "listBenchmarks", "pollCurrentJob"];
+    const lists = ["listAvailableSpecs 200", "listJobs 200", "listSpecs 200"];
+    expect(having("X-Total-Count").sort()).toEqual(lists);
+    expect(having("Link").sort()).toEqual(lists);
+    expect(having("Idempotency-Replayed")).toEqual(["createJob 201", "createSpec 201"]);
+    expect(taking("idempotency-key")).toEqual(["createJob", "createSpec"]);
+    expect(taking("if-match").sort()).toEqual(["deleteSpec", "updateSpec"]);
+    const single = ["getJob", "getJobResults", "getSpec", "listBenchmarks", "pollCurrentJob"];
     expect(taking("if-none-match").sort()).toEqual(single);
     for (const id of single) {
       expect(having("ETag")).toEqual(expect.arrayContaining([`${id} 200`, `${id} 304`]));

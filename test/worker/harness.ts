@@ -13,6 +13,7 @@ import { systemClock } from "../../src/lib/clock.ts";
 import { readConfig } from "../../src/lib/config.ts";
 
 export const API = "https://assay.test/api/silicon-mark/v1";
+export const V0 = "https://assay.test/v0";
 
 export interface Reply<Body = Record<string, unknown>> {
   status: number;
@@ -144,6 +145,29 @@ export async function createJob(
   if (reply.status !== 201)
     throw new Error(`creating a job answered ${reply.status}: ${reply.text}`);
   return { id: reply.body.id, token: reply.body.token, owner: person };
+}
+
+export interface TestSpec {
+  uuid: string;
+  slug: string;
+  name: string;
+}
+
+export const HARDWARE = { architecture: "x86_64", cpu: 26, memory: 2 ** 38, disk: 2 ** 40 };
+
+/** A spec, by an administrator of its own unless one is given. */
+export async function createSpec(
+  body: Record<string, unknown> = {},
+  admin?: Person,
+): Promise<TestSpec> {
+  const { token } = admin ?? (await createPerson({ role: "root_admin" }));
+  const reply = await call("POST", `${V0}/specs`, {
+    token,
+    body: { name: "H100 node", ...HARDWARE, ...body },
+  });
+  if (reply.status !== 201)
+    throw new Error(`creating a spec answered ${reply.status}: ${reply.text}`);
+  return reply.body;
 }
 
 export function machineUuid(): string {

@@ -2,14 +2,20 @@
 import { env } from "cloudflare:workers";
 import { test } from "vitest";
 
-test("the triggers behind the counter rows are there", async ({ expect }) => {
+test("the triggers behind counter rows and search are there", async ({ expect }) => {
   const { results } = await env.DB.prepare(
-    "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'jobs' ORDER BY name",
-  ).all();
-  expect(results).toEqual([
-    { name: "job_counts_enter" },
-    { name: "job_counts_insert" },
-    { name: "job_counts_leave" },
+    "SELECT tbl_name || ' ' || name AS name FROM sqlite_master WHERE type = 'trigger' ORDER BY 1",
+  ).all<{ name: string }>();
+  expect(results.map(({ name }) => name)).toEqual([
+    "jobs job_counts_enter",
+    "jobs job_counts_insert",
+    "jobs job_counts_leave",
+    "specs spec_counts_delete",
+    "specs spec_counts_insert",
+    "specs spec_counts_update",
+    "specs specs_search_delete",
+    "specs specs_search_insert",
+    "specs specs_search_update",
   ]);
 });
 

@@ -1,0 +1,14 @@
+const HEX = "[0-9A-Fa-f]";
+const DIGITS = `(?:${HEX}{8}(?:-${HEX}{4}){3}-${HEX}{12}|${HEX}{32})`;
+
+/** Every usual spelling of a UUID, as a pattern without flags: plain or as 32 digits, in braces, as a URN. */
+export const UUID_PATTERN = `(?:${DIGITS}|\\{${DIGITS}\\}|[Uu][Rr][Nn]:[Uu][Uu][Ii][Dd]:${DIGITS})`;
+
+const UUID = new RegExp(`^${UUID_PATTERN}$`);
+
+/** The canonical spelling (RFC 9562: lower case, hyphens) of a UUID in any usual one, or null. */
+export function parseUuid(text: string): string | null {
+  if (!UUID.test(text)) return null;
+  const digits = text.replace(/^urn:uuid:/i, "").replaceAll(/[{}-]/g, "");
+  return digits.toLowerCase().replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+}

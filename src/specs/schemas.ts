@@ -1,0 +1,106 @@
+/** What a hardware spec looks like on the wire. */
+import { z } from "@hono/zod-openapi";
+import { pagination } from "../http/pagination.ts";
+import { integer, nameText, slug, timestamp, uuid } from "../http/schemas.ts";
+
+const name = nameText({
+  description:
+    "1 to 64 bytes of UTF-8, without white space at the ends. Several specs may have the same.",
+  example: "H100 node",
+});
+const specSlug = slug({ description: "Names the spec in paths; unique.", example: "h100-node" });
+const specUuid = uuid.openapi({ description: "Names the spec, for ever." });
+
+const OPERATING_SYSTEMS = ["linux", "macos", "windows"] as const;
+const os = z.enum(OPERATING_SYSTEMS).openapi({ description: "Operating system." });
+const architecture = z
+  .enum(["x86_64", "aarch64"])
+  .openapi({ description: "CPU architecture.", example: "x86_64" });
+const cpu = integer({
+  min: 1,
+  max: 2 ** 31 - 1,
+  description: "Number of CPUs.",
+  example: 26,
+});
+const bytes = (description: string, example: number) =>
+  integer({ min: 1, max: Number.MAX_SAFE_INTEGER, description, example });
+const memory = bytes("Memory in bytes.", 240_518_168_576);
+const disk = bytes("Disk in bytes.", 1_099_511_627_776);
+const network = z.boolean().openapi({ description: "Whether it has network access." });
+
+/** What nothing can change once the spec is made. */
+const hardware = { architecture, cpu, memory, disk };
+
+const UNSUPPORTED = "is not supported";
+const noFallback = z
+  .literal(false, `${UNSUPPORTED}: leave it out, or send false`)
+  .openapi({ description: "Only `false`: a spec never stands in for another." });
+
+export const createSpecBody = z
+  .object({
+    name,
+    slug: specSlug.nullish().openapi({
+      description:
+        "The slug to take; made from the name when left out or null. When it is taken, 8 random signs are appended.",
+    }),
+    ...hardware,
+    os: os.default("linux"),
+    network: network.default(false),
+    fallback: noFallback.optional(),
+    sandbox: z
+      .null(`${UNSUPPORTED}: leave it out, or send null`)
+      .optional()
+      .openapi({ description: "Only null: machines run what they are given as they are." }),
+  })
+  .openapi("CreateSpec", { description: "A hardware spec to create." });
+
+export const updateSpecBody = z
+  .object({
+    name: name.nullish(),
+    slug: specSlug.nullish().openapi({ description: "Another slug; it must be free." }),
+    archived: z.boolean().nullish().openapi({
+      description:
+        "`true` archives the spec: it leaves lists and catalogue, and no job can be made for it. `false` brings it back.",
+    }),
+    fallback: noFallback.nullish(),
+  })
+  .openapi("UpdateSpec", {
+    description: "What to change. What is left out or null stays as it is.",
+  });
+
+export const spec = z
+  .strictObject({
+    uuid: specUuid,
+    name,
+    slug: specSlug,
+    os,
+    ...hardware,
+    network,
+    created: timestamp.openapi({ description: "When it was created." }),
+    modified: timestamp.openapi({ description: "When it was last changed." }),
+    archived: timestamp
+      .nullable()
+      .openapi({ description: "Since when it is archived; null when it is not." }),
+  })
+  .openapi("Spec", { description: "A hardware spec: the shape of a machine." });
+
+export const specList = z
+  .array(spec)
+  .max(255)
+  .openapi("SpecList", { description: "The specs of this page." });
+
+const catalogueEntry = z
+  .strictObject({ uuid: specUuid, slug: specSlug, name, os, ...hardware, network })
+  .openapi("CatalogueSpec", { description: "A hardware spec that jobs can be made for." });
+
+export const catalogue = z
+  .strictObject({
+    results: z.array(catalogueEntry).max(300).openapi({ description: "The specs of this page." }),
+    pagination,
+  })
+  .openapi("SpecCatalogue", { description: "One page of the hardware specs there are." });
+
+export type CreateSpecInput = z.infer<typeof createSpecBody>;
+export type UpdateSpecInput = z.infer<typeof updateSpecBody>;
+export type SpecWire = z.infer<typeof spec>;
+export type CatalogueEntryWire = z.infer<typeof catalogueEntry>;

@@ -1,0 +1,156 @@
+import type { Database } from "../db/client.ts";
+import { foreignKeyViolation, uniqueViolation } from "../db/errors.ts";
+import type { Cursor } from "../db/keyset.ts";
+import { encodeCursor, parseCursor } from "../http/cursor.ts";
+import type { Precondition } from "../http/entity-tag.ts";
+import { ApiError, notFound } from "../http/errors.ts";
+import { findFirst, type IdempotencyClaim, isRepeat } from "../http/idempotency.ts";
+import type { ListQuery } from "../http/list-query.ts";
+import type { Neighbours } from "../http/paging.ts";
+import { nameOf, type Reference } from "../http/reference.ts";
+import type { Clock } from "../lib/clock.ts";
+import { chooseSlug } from "../lib/slugs.ts";
+import type { CreateSpecInput, UpdateSpecInput } from "./schemas.ts";
+import {
+  type Change,
+  deleteSpec,
+  findSpec,
+  insertSpec,
+  listSpecs,
+  orderColumns,
+  type SpecRow,
+  updateSpec,
+} from "./store.ts";
+
+/** Random signs of a slug are redrawn this often before something must be wrong. */
+const MAX_DRAWS = 5;
+
+export interface SpecsDeps {
+  clock: Clock;
+}
+
+export type SpecsService = ReturnType<typeof createSpecsService>;
+
+/** Each call is one D1 round trip, unless it says otherwise. */
+export function createSpecsService({ clock }: SpecsDeps) {
+  return {
+    /** A page of specs with its total and with cursors to its neighbours. */
+    async list(
+      db: Database,
+      { page, per_page, cursor, sort, direction, ...filter }: ListQuery,
+    ): Promise<{ specs: SpecRow[]; total: number; neighbours: Neighbours }> {
+      const order = { sort, descending: direction === "desc" };
+      const columns = orderColumns(order, filter);
+      const from =
+        cursor === undefined
+          ? null
+          : parseCursor(
+              cursor,
+              columns.map(({ type }) => type),
+            );
+      const window = { cursor: from, offset: (page - 1) * per_page, limit: per_page };
+      const { rows, total } = await listSpecs(db, filter, order, window);
+      const specs = rows.slice(0, per_page);
+      const isBackward = from?.relation === "before";
+      if (isBackward) specs.reverse();
+      const at = (relation: Cursor["relation"], row: SpecRow | undefined) =>
+        row === undefined ? null : encodeCursor({ relation, key: keyOf(row, columns.length) });
+      // A page that was reached backwards is followed by the one it was reached from.
+      const hasNext = isBackward || rows.length > per_page;
+      const neighbours = {
+        prev: at("before", specs[0]),
+        next: hasNext ? at("after", specs.at(-1)) : null,
+      };
+      return { specs, total, neighbours };
+    },
+
+    /**
+     * Stores a spec, or finds the one that the same request has stored before. One more round trip for
+     * each time that the random signs of its slug were taken, or to read the first request.
+     */
+    async create(
+      db: Database,
+      input: CreateSpecInput,
+      claim: IdempotencyClaim | null,
+    ): Promise<{ spec: SpecRow; replayed: boolean }> {
+      const { name, slug: wanted, os, architecture, cpu, memory, disk, network } = input;
+      for (let draw = 0; draw < MAX_DRAWS; draw++) {
+        const now = clock.now();
+        const row = {
+          ...{ uuid: crypto.randomUUID(), name, os, architecture, cpu, memory, disk, network },
+          ...{ createdAt: now, modifiedAt: now, archivedAt: null, version: 1 },
+        };
+        const slug = await chooseSlug(wanted ?? null, name);
+        try {
+          return { spec: await insertSpec(db, row, slug, claim), replayed: false };
+        } catch (error) {
+          const taken = uniqueViolation(error);
+          if (taken === null) throw error;
+          if (claim !== null && isRepeat(taken)) {
+            // Stored by `insertSpec` as the row that it was.
+            return { spec: (await findFirst(db, claim)) as SpecRow, replayed: true };
+          }
+        }
+      }
+      throw new Error(`No free slug in ${MAX_DRAWS} draws`);
+    },
+
+    async view(db: Database, reference: Reference): Promise<SpecRow> {
+      const row = await findSpec(db, reference);
+      if (row === null) throw notFound("Spec", nameOf(reference));
+      return row;
+    },
+
+    /** Null means the same as absent: unchanged. */
+    async update(
+      db: Database,
+      reference: Reference,
+      precondition: Precondition | null,
+      input: UpdateSpecInput,
+    ): Promise<SpecRow> {
+      const changes = {
+        name: input.name ?? undefined,
+        slug: input.slug ?? undefined,
+        archived: input.archived ?? undefined,
+      };
+      try {
+        return changed(
+          reference,
+          await updateSpec(db, reference, precondition, changes, clock.now()),
+        );
+      } catch (error) {
+        if (uniqueViolation(error) === null) throw error;
+        const message = `Spec with slug '${changes.slug}' already exists`;
+        throw new ApiError("RESOURCE_ALREADY_EXISTS", message);
+      }
+    },
+
+    async remove(
+      db: Database,
+      reference: Reference,
+      precondition: Precondition | null,
+    ): Promise<void> {
+      try {
+        changed(reference, await deleteSpec(db, reference, precondition));
+      } catch (error) {
+        if (!foreignKeyViolation(error)) throw error;
+        const message = "The spec is in use: a job was made for it. Archive it instead";
+        throw new ApiError("RESOURCE_IN_USE", message);
+      }
+    },
+  };
+}
+
+function changed(reference: Reference, change: Change): SpecRow {
+  if (change === "not_found") throw notFound("Spec", nameOf(reference));
+  if (change === "other_version") {
+    const message = "The spec has changed since the version you name; read it again";
+    throw new ApiError("PRECONDITION_FAILED", message);
+  }
+  return change.spec;
+}
+
+/** The values of `orderColumns`. */
+function keyOf({ name, createdAt, uuid }: SpecRow, columns: number): (string | number)[] {
+  return [name, createdAt, uuid].slice(-columns);
+}

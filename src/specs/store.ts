@@ -1,0 +1,176 @@
+import { and, eq, getTableColumns, isNull, type SQL, sql } from "drizzle-orm";
+import type { Database } from "../db/client.ts";
+import { type Cursor, readFrom } from "../db/keyset.ts";
+import { specCounts, specs } from "../db/schema.ts";
+import type { Precondition } from "../http/entity-tag.ts";
+import { claimStatements, type IdempotencyClaim } from "../http/idempotency.ts";
+import type { Reference } from "../http/reference.ts";
+import type { SlugChoice } from "../lib/slugs.ts";
+import { isReferred } from "./live-spec.ts";
+import { foundBy, type SpecFilter, unindexed } from "./search.ts";
+
+/** A spec as the database has it, without its internal id. */
+export type SpecRow = Omit<typeof specs.$inferSelect, "id">;
+
+export interface SpecOrder {
+  sort: "name" | "created";
+  descending: boolean;
+}
+
+const { id: _id, ...shown } = getTableColumns(specs);
+
+/**
+ * Stores a spec with the preferred slug, or the other one where that is taken; answers it as stored. One
+ * batch, one round trip, with the idempotency key that it was asked for by. Fails on a key used before,
+ * or when both slugs are taken: see `uniqueViolation`.
+ */
+export async function insertSpec(
+  db: Database,
+  row: Omit<SpecRow, "slug">,
+  { preferred, otherwise }: SlugChoice,
+  claim: IdempotencyClaim | null,
+): Promise<SpecRow> {
+  const slug = sql<string>`(case when exists (select 1 from ${specs} where ${specs.slug} = ${preferred}) then ${otherwise} else ${preferred} end)`;
+  const insert = db
+    .insert(specs)
+    .values({ ...row, slug })
+    .returning(shown);
+  if (claim === null) return first(await insert);
+  // The statements of a batch see the same rows: the slug in the facts is the one that is stored.
+  const facts = sql<string>`json_set(${JSON.stringify(row)}, '$.slug', ${slug})`;
+  const [, , stored] = await db.batch([
+    ...claimStatements(db, claim, facts, row.createdAt),
+    insert,
+  ]);
+  return first(stored);
+}
+
+/** One round trip. */
+export async function findSpec(db: Database, reference: Reference): Promise<SpecRow | null> {
+  const [row] = await db.select(shown).from(specs).where(isReferred(reference));
+  return row ?? null;
+}
+
+/** What a change met: nothing, a version that it was not meant for, or the spec, as it was left. */
+export type Change = "not_found" | "other_version" | { spec: SpecRow };
+
+export interface SpecChanges {
+  name?: string | undefined;
+  slug?: string | undefined;
+  archived?: boolean | undefined;
+}
+
+/**
+ * Changes a spec, if it is in a version that the precondition names. An archived spec keeps the time at
+ * which it first was. Fails on a taken slug: see `uniqueViolation`. One batch, one round trip.
+ */
+export async function updateSpec(
+  db: Database,
+  reference: Reference,
+  precondition: Precondition | null,
+  { archived, ...changes }: SpecChanges,
+  now: number,
+): Promise<Change> {
+  const archivedAt = archived === false ? null : sql`coalesce(${specs.archivedAt}, ${now})`;
+  const [before, after] = await db.batch([
+    db.select(shown).from(specs).where(isReferred(reference)),
+    db
+      .update(specs)
+      .set({
+        ...changes,
+        ...(archived === undefined ? {} : { archivedAt }),
+        modifiedAt: now,
+        version: sql`${specs.version} + 1`,
+      })
+      .where(and(isReferred(reference), isInVersion(precondition)))
+      .returning(shown),
+  ]);
+  return changeOf(before, after);
+}
+
+/**
+ * Deletes a spec, if it is in a version that the precondition names. Fails while something refers to
+ * it: see `foreignKeyViolation`. One batch, one round trip.
+ */
+export async function deleteSpec(
+  db: Database,
+  reference: Reference,
+  precondition: Precondition | null,
+): Promise<Change> {
+  const [before, deleted] = await db.batch([
+    db.select(shown).from(specs).where(isReferred(reference)),
+    db
+      .delete(specs)
+      .where(and(isReferred(reference), isInVersion(precondition)))
+      .returning(shown),
+  ]);
+  return changeOf(before, deleted);
+}
+
+/** The columns that a list is ordered by, and the types of their values; the last one is unique. */
+export function orderColumns({ sort }: SpecOrder, { name }: SpecFilter) {
+  const byTime = [
+    { column: sql`${specs.createdAt}`, type: "number" as const },
+    { column: sql`${specs.uuid}`, type: "string" as const },
+  ];
+  // Among specs of one name the name orders nothing, and left out it leaves the index its range.
+  if (sort === "created" || name !== undefined) return byTime;
+  return [{ column: sql`${specs.name}`, type: "string" as const }, ...byTime];
+}
+
+/**
+ * A page, from a cursor or after an offset, with one row more if there is one; and the total. One round
+ * trip. Rows before a cursor come in reverse, nearest first.
+ */
+export async function listSpecs(
+  db: Database,
+  filter: SpecFilter,
+  order: SpecOrder,
+  window: { cursor: Cursor | null; offset: number; limit: number },
+): Promise<{ rows: SpecRow[]; total: number }> {
+  const { archived, name, search } = filter;
+  const columns = orderColumns(order, filter).map(({ column }) => column);
+  const isSearch = search !== undefined;
+  const listed = isSearch
+    ? foundBy(filter, search)
+    : and(
+        archived ? undefined : isNull(specs.archivedAt),
+        name === undefined ? undefined : eq(specs.name, name),
+      );
+  const from = readFrom(
+    { columns: isSearch ? columns.map(unindexed) : columns, descending: order.descending },
+    window.cursor,
+  );
+  const page = db
+    .select(shown)
+    .from(specs)
+    .where(and(listed, from.where))
+    .orderBy(...from.orderBy)
+    .limit(window.limit + 1)
+    .offset(window.cursor === null ? window.offset : 0);
+  const total = isSearch
+    ? db.select({ total: sql<number>`count(*)` }).from(specs).where(listed)
+    : db
+        .select({ total: archived ? specCounts.total : specCounts.live })
+        .from(specCounts)
+        .where(eq(specCounts.name, name ?? ""));
+  const [rows, totals] = await db.batch([page, total]);
+  return { rows, total: totals[0]?.total ?? 0 };
+}
+
+function isInVersion(precondition: Precondition | null): SQL | undefined {
+  if (precondition === null || precondition === "any") return undefined;
+  const version = sql`replace(${specs.uuid}, '-', '') || '.' || ${specs.version}`;
+  // One parameter, however many versions are named: D1 takes a hundred at most.
+  return sql`${version} in (select value from json_each(${JSON.stringify(precondition)}))`;
+}
+
+function changeOf([before]: SpecRow[], [after]: SpecRow[]): Change {
+  if (before === undefined) return "not_found";
+  return after === undefined ? "other_version" : { spec: after };
+}
+
+function first<Row>([row]: Row[]): Row {
+  if (row === undefined) throw new Error("An insert answered no row");
+  return row;
+}

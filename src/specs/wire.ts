@@ -1,0 +1,27 @@
+import { toTimestamp } from "../lib/clock.ts";
+import type { CatalogueEntryWire, SpecWire } from "./schemas.ts";
+import type { SpecRow } from "./store.ts";
+
+export function toSpec(row: SpecRow): SpecWire {
+  return {
+    ...toCatalogueEntry(row),
+    created: toTimestamp(row.createdAt),
+    modified: toTimestamp(row.modifiedAt),
+    archived: toTimestamp(row.archivedAt),
+  };
+}
+
+export function toCatalogueEntry(row: SpecRow): CatalogueEntryWire {
+  return {
+    uuid: row.uuid,
+    slug: row.slug,
+    name: row.name,
+    // Both are written by the service from values of these types.
+    os: row.os as SpecWire["os"],
+    architecture: row.architecture as SpecWire["architecture"],
+    cpu: row.cpu,
+    memory: row.memory,
+    disk: row.disk,
+    network: row.network,
+  };
+}
