@@ -6,7 +6,7 @@ import type { JobCoordinator } from "./coordinator/job-coordinator.ts";
 import { ping } from "./db/client.ts";
 import type { RequestEnv } from "./http/context.ts";
 import { singleJson } from "./http/entity-tag.ts";
-import { unavailable } from "./http/errors.ts";
+import { ApiError, unavailable } from "./http/errors.ts";
 import { healthRoute } from "./http/health.ts";
 import { indexPage } from "./http/index-page.ts";
 import { unknownRoute } from "./http/methods.ts";
@@ -16,8 +16,10 @@ import { surface } from "./http/surface.ts";
 import { throwOnInvalid } from "./http/validation.ts";
 import { versionRoute } from "./http/version.ts";
 import { createGuards } from "./identity/guards.ts";
-import { createIdentityRouter } from "./identity/router.ts";
+import { createRefusals } from "./identity/refusals.ts";
 import { createIdentity } from "./identity/service.ts";
+import { createSignInRouter } from "./identity/sign-in/router.ts";
+import { createSignInService } from "./identity/sign-in/service.ts";
 import { createTokens } from "./identity/tokens.ts";
 import { createJobsRouter } from "./jobs/router.ts";
 import { createJobsService } from "./jobs/service.ts";
@@ -44,8 +46,10 @@ export async function createApp(deps: AppDeps) {
   const { d1, coordinators, rateLimitCounters, config, clock } = deps;
   const tokens = await createTokens(config.tokenSecrets, clock);
   const identity = createIdentity({ tokens, clock });
+  const signIns = createSignInService({ identity, tokens, clock, pepper: config.passwordPepper });
   const limits = createRateLimits(rateLimitCounters, config.rateLimitScale, clock);
-  const guards = createGuards({ identity, limits });
+  const refusals = createRefusals({ clock });
+  const guards = createGuards({ identity, limits, refusals });
   const callCoordinator = createCoordinatorClient(coordinators);
   const jobIds = createJobIdSource(clock);
   const jobs = createJobsService({ tokens, clock, jobIds, callCoordinator });
@@ -53,11 +57,16 @@ export async function createApp(deps: AppDeps) {
   const specs = createSpecsService({ clock });
 
   const app = new OpenAPIHono<RequestEnv>({ defaultHook: throwOnInvalid, getPath: normalizedPath });
-  app.onError(onError);
+  app.onError(async (error, c) => {
+    if (error instanceof ApiError && error.code === "PERMISSION_DENIED") {
+      await refusals.note(c, "permission_denied");
+    }
+    return onError(error, c);
+  });
   app.notFound(unknownRoute(app));
   app.use(surface({ app, d1, clock, serverTiming: config.isDevelopment }));
 
-  app.route("/", createIdentityRouter({ identity, limits }));
+  app.route("/", createSignInRouter({ signIns, limits }));
   // Before the jobs: `current` is a word, not a job's id.
   app.route("/", createNodesRouter({ nodes, guards }));
   app.route("/", createJobsRouter({ jobs, guards }));

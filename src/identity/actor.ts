@@ -2,12 +2,18 @@
 export const ROLES = ["user", "customer_admin", "staff", "root_admin"] as const;
 export type Role = (typeof ROLES)[number];
 
+/** What a user token stands for: a session of a person, or one of their API tokens. */
+export type Credential =
+  | { kind: "session"; userUuid: string; uuid: string }
+  | { kind: "api_token"; userUuid: string; uuid: string };
+
 /** The person behind a request, as their row says it within the last 30 s. */
 export interface Actor {
   userId: number;
   userUuid: string;
   customerId: number;
   role: Role;
+  credential: Credential;
 }
 
 /**

@@ -4,6 +4,7 @@ import type { RequestContext, RequestEnv, RequestVariables } from "../http/conte
 import { ApiError, unauthorized } from "../http/errors.ts";
 import { addressOf, type RateLimits } from "../http/rate-limit.ts";
 import type { Actor } from "./actor.ts";
+import type { Refusals } from "./refusals.ts";
 import type { Identity } from "./service.ts";
 
 export interface UserEnv {
@@ -14,37 +15,44 @@ export interface NodeEnv {
   Variables: RequestVariables & { jobId: number };
 }
 
+interface GuardsDeps {
+  identity: Identity;
+  limits: RateLimits;
+  refusals: Refusals;
+}
+
 export type Guards = ReturnType<typeof createGuards>;
 
 /**
  * What stands before a handler: first the rate limit (of the token's bearer, or of the address when the
  * token says nothing), then authentication (contract §2, check order).
  */
-export function createGuards({ identity, limits }: { identity: Identity; limits: RateLimits }) {
-  /** The bearer that the token names, counted against its limit. */
-  const admit = async <Env extends RequestEnv, Subject extends string | number>(
+export function createGuards({ identity, limits, refusals }: GuardsDeps) {
+  /** What the token stands for, if it is of the kind that is asked for here. */
+  const admit = async <Env extends RequestEnv, Subject>(
     c: Context<Env>,
-    kind: "user" | "node",
     verify: (token: string) => Promise<Subject | null>,
   ): Promise<Subject> => {
     const token = bearerToken(c.req.header("authorization"));
     const subject = token === null ? null : await verify(token);
-    if (subject === null) {
-      await limits.check(c, "address", addressOf(c));
-      throw token === null
-        ? unauthorized("A token is needed: send it as Authorization: Bearer <token>")
-        : unauthorized();
+    if (subject !== null) return subject;
+    await limits.check(c, "address", addressOf(c));
+    if (token === null) {
+      throw unauthorized("A token is needed: send it as Authorization: Bearer <token>");
     }
-    // A context with more variables is one with these, too; the setter's type does not see it.
-    (c as unknown as RequestContext).set("principal", { kind, id: String(subject) });
-    await limits.check(c, kind, String(subject));
-    return subject;
+    const holder = await identity.holderOf(token);
+    if (holder !== null) await refusals.note(c, "wrong_token_kind", holder);
+    throw unauthorized();
   };
 
   /** The person whose user token it is; the handler finds them under `actor`. */
   const authenticate = async (c: Context<UserEnv>): Promise<Actor> => {
-    const uuid = await admit(c, "user", identity.userOf);
-    const actor = await identity.actorOf(c.get("databases").primary, uuid);
+    const credential = await admit(c, identity.credentialOf);
+    const { userUuid } = credential;
+    c.set("principal", { kind: "user", id: userUuid });
+    // A person's sessions count together, each API token by itself.
+    await limits.check(c, "user", credential.kind === "session" ? userUuid : credential.uuid);
+    const actor = await identity.actorOf(c.get("databases").primary, credential);
     if (actor === null) throw unauthorized();
     c.set("actor", actor);
     return actor;
@@ -68,7 +76,10 @@ export function createGuards({ identity, limits }: { identity: Identity; limits:
 
     /** Lets only job tokens pass; the handler finds the job's id under `jobId`. */
     node: createMiddleware<NodeEnv>(async (c, next) => {
-      c.set("jobId", await admit(c, "node", identity.jobOf));
+      const jobId = await admit(c, identity.jobOf);
+      c.set("principal", { kind: "node", id: String(jobId) });
+      await limits.check(c, "node", String(jobId));
+      c.set("jobId", jobId);
       await next();
     }),
 

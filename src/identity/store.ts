@@ -1,8 +1,9 @@
-import { eq, sql } from "drizzle-orm";
+import { and, eq, gt, isNull, lte, or, sql } from "drizzle-orm";
 import type { Database } from "../db/client.ts";
-import { users } from "../db/schema.ts";
+import { apiTokens, sessions, users } from "../db/schema.ts";
+import { MINUTE_MS } from "../lib/clock.ts";
 
-const credentials = {
+const owner = {
   id: users.id,
   uuid: users.uuid,
   customerId: users.customerId,
@@ -10,17 +11,41 @@ const credentials = {
   locked: users.locked,
 };
 
-/** One round trip. */
-export async function findUserByUuid(db: Database, uuid: string) {
-  const [row] = await db.select(credentials).from(users).where(eq(users.uuid, uuid));
+/** Whose session it is, while it lasts. One round trip. */
+export async function findSessionOwner(db: Database, sessionUuid: string, now: number) {
+  const [row] = await db
+    .select(owner)
+    .from(sessions)
+    .innerJoin(users, eq(users.id, sessions.userId))
+    .where(
+      and(eq(sessions.uuid, sessionUuid), gt(sessions.expiresAt, now), isNull(users.deletedAt)),
+    );
   return row ?? null;
 }
 
-/** E-mail addresses are compared without case. One round trip. */
-export async function findUserByEmail(db: Database, email: string) {
-  const [row] = await db
-    .select({ ...credentials, passwordHash: users.passwordHash })
-    .from(users)
-    .where(eq(sql`lower(${users.email})`, sql`lower(${email})`));
-  return row ?? null;
+/** Whose API token it is, while it works; notes its use, at most once a minute. One round trip. */
+export async function findApiTokenOwner(db: Database, tokenUuid: string, now: number) {
+  const works = and(
+    eq(apiTokens.uuid, tokenUuid),
+    isNull(apiTokens.revokedAt),
+    or(isNull(apiTokens.expiresAt), gt(apiTokens.expiresAt, now)),
+  );
+  const [, rows] = await db.batch([
+    db
+      .update(apiTokens)
+      .set({ lastUsedAt: now })
+      .where(
+        and(
+          works,
+          or(isNull(apiTokens.lastUsedAt), lte(apiTokens.lastUsedAt, now - MINUTE_MS)),
+          sql`exists (select 1 from ${users} where ${users.id} = ${apiTokens.userId} and not ${users.locked} and ${users.deletedAt} is null)`,
+        ),
+      ),
+    db
+      .select(owner)
+      .from(apiTokens)
+      .innerJoin(users, eq(users.id, apiTokens.userId))
+      .where(and(works, isNull(users.deletedAt))),
+  ]);
+  return rows[0] ?? null;
 }

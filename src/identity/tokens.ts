@@ -11,10 +11,18 @@ const ALGORITHM = "HS256";
  * asked for.
  */
 const KINDS = {
+  /** A person's, for an hour; `sid` is the session it belongs to. */
   user: { typ: "user+jwt", audience: "assay:user" },
+  /** A person's, for automation; `jti` is its row. */
+  api: { typ: "api+jwt", audience: "assay:api" },
+  /** Changed for the next user token; `gen` says which one of its session it is. */
+  refresh: { typ: "refresh+jwt", audience: "assay:refresh" },
+  /** Sets a new password in place of the one that `gen` stands for. */
+  password: { typ: "password+jwt", audience: "assay:password" },
+  /** A job's. */
   job: { typ: "job+jwt", audience: "assay:job" },
 } as const;
-type Kind = keyof typeof KINDS;
+export type TokenKind = keyof typeof KINDS;
 
 export const USER_TOKEN_LIFETIME_MS = HOUR_MS;
 
@@ -23,24 +31,35 @@ interface Key {
   secret: CryptoKey;
 }
 
-export interface JobTokenFacts {
-  jobId: number;
-  keyId: string;
-  createdAt: number;
-  expiresAt: number;
+/** What a verified token says. */
+export interface Claims {
+  sub: string;
+  sid?: string;
+  jti?: string;
+  gen?: number;
+}
+
+/** When a token is valid, ms; for ever without an end. */
+interface Validity {
+  from: number;
+  until: number | null;
 }
 
 /** Signs and verifies tokens. Secrets overlap during rotation: the first signs, all verify. */
 export interface Tokens {
-  /** Id of the secret that signs now; a job's row keeps it, so that its token never changes. */
+  /** Id of the secret that signs now; rows of derived tokens keep it, so that these never change. */
   readonly signingKeyId: string;
-  signUser(userUuid: string): Promise<{ token: string; expiresInSeconds: number }>;
-  /** Derived from facts of the job's row, the same on every read; never stored. */
-  deriveJob(facts: JobTokenFacts): Promise<string>;
-  /** The user's UUID, or null for anything but a valid user token. */
-  verifyUser(token: string): Promise<string | null>;
-  /** The job's id, or null for anything but a valid job token. */
-  verifyJob(token: string): Promise<number | null>;
+  /** A token by the secret that signs now. */
+  sign(kind: TokenKind, claims: Claims, validity: Validity): Promise<string>;
+  /**
+   * The token of facts of a row, the same on every read; never stored. A secret that is retired for good
+   * leaves only tokens that have expired: what is derived then says nothing to anyone.
+   */
+  derive(kind: TokenKind, claims: Claims, validity: Validity, keyId: string): Promise<string>;
+  /** What a token of this kind says, or null for anything but a valid one. */
+  verify(kind: TokenKind, token: string): Promise<Claims | null>;
+  /** What a token of any kind says, or null for one that is valid nowhere. */
+  identify(token: string): Promise<{ kind: TokenKind; claims: Claims } | null>;
 }
 
 export async function createTokens(secrets: readonly string[], clock: Clock): Promise<Tokens> {
@@ -50,26 +69,29 @@ export async function createTokens(secrets: readonly string[], clock: Clock): Pr
   const keyById = new Map(keys.map((key) => [key.id, key]));
   // 50 µs a signature or verification: lists derive a token per job, agents send the same one for hours.
   const derived = new BoundedCache<string>({ maxEntries: 2_000, maxAgeMs: HOUR_MS, clock });
-  const verified = new BoundedCache<{ subject: string; expiresAt: number }>({
+  const verified = new BoundedCache<{ claims: Claims; expiresAt: number | null }>({
     maxEntries: 2_000,
     maxAgeMs: MINUTE_MS,
     clock,
   });
 
-  const sign = (kind: Kind, key: Key, subject: string, issuedAt: number, expiresAt: number) =>
-    new SignJWT()
-      .setProtectedHeader({ alg: ALGORITHM, typ: KINDS[kind].typ, kid: key.id })
+  const signBy = (key: Key, kind: TokenKind, claims: Claims, { from, until }: Validity) => {
+    const { typ, audience } = KINDS[kind];
+    const token = new SignJWT({ ...claims })
+      .setProtectedHeader({ alg: ALGORITHM, typ, kid: key.id })
       .setIssuer(ISSUER)
-      .setAudience(KINDS[kind].audience)
-      .setSubject(subject)
-      .setIssuedAt(Math.floor(issuedAt / 1_000))
-      .setExpirationTime(Math.floor(expiresAt / 1_000))
-      .sign(key.secret);
+      .setAudience(audience)
+      .setIssuedAt(Math.floor(from / 1_000));
+    if (until !== null) token.setExpirationTime(Math.floor(until / 1_000));
+    return token.sign(key.secret);
+  };
 
-  const verify = async (kind: Kind, token: string): Promise<string | null> => {
+  const verify = async (kind: TokenKind, token: string): Promise<Claims | null> => {
     const cacheKey = `${kind}:${token}`;
     const known = verified.get(cacheKey);
-    if (known !== undefined) return known.expiresAt > clock.now() ? known.subject : null;
+    if (known !== undefined) {
+      return known.expiresAt === null || known.expiresAt > clock.now() ? known.claims : null;
+    }
     try {
       const { payload } = await jwtVerify(
         token,
@@ -83,14 +105,19 @@ export async function createTokens(secrets: readonly string[], clock: Clock): Pr
           typ: KINDS[kind].typ,
           audience: KINDS[kind].audience,
           issuer: ISSUER,
-          requiredClaims: ["sub", "exp"],
+          requiredClaims: kind === "api" ? ["sub"] : ["sub", "exp"],
           currentDate: new Date(clock.now()),
         },
       );
-      const { sub, exp } = payload;
-      if (sub === undefined || exp === undefined) return null;
-      verified.set(cacheKey, { subject: sub, expiresAt: exp * 1_000 });
-      return sub;
+      const { sub = "", sid, jti, gen, exp } = payload;
+      const claims: Claims = {
+        sub,
+        ...(typeof sid === "string" ? { sid } : {}),
+        ...(jti === undefined ? {} : { jti }),
+        ...(typeof gen === "number" ? { gen } : {}),
+      };
+      verified.set(cacheKey, { claims, expiresAt: exp === undefined ? null : exp * 1_000 });
+      return claims;
     } catch (error) {
       if (error instanceof errors.JOSEError) return null;
       throw error;
@@ -99,24 +126,22 @@ export async function createTokens(secrets: readonly string[], clock: Clock): Pr
 
   return {
     signingKeyId: signing.id,
-    async signUser(userUuid) {
-      const now = clock.now();
-      const token = await sign("user", signing, userUuid, now, now + USER_TOKEN_LIFETIME_MS);
-      return { token, expiresInSeconds: USER_TOKEN_LIFETIME_MS / 1_000 };
-    },
-    async deriveJob({ jobId, keyId, createdAt, expiresAt }) {
-      const known = derived.get(String(jobId));
+    sign: (kind, claims, validity) => signBy(signing, kind, claims, validity),
+    async derive(kind, claims, validity, keyId) {
+      const cacheKey = `${kind}:${claims.sub}:${claims.jti ?? ""}`;
+      const known = derived.get(cacheKey);
       if (known !== undefined) return known;
-      // A retired secret leaves only jobs that have expired: their token says nothing to anyone.
-      const key = keyById.get(keyId) ?? signing;
-      const token = await sign("job", key, String(jobId), createdAt, expiresAt);
-      derived.set(String(jobId), token);
+      const token = await signBy(keyById.get(keyId) ?? signing, kind, claims, validity);
+      derived.set(cacheKey, token);
       return token;
     },
-    verifyUser: (token) => verify("user", token),
-    async verifyJob(token) {
-      const subject = await verify("job", token);
-      return subject === null ? null : Number(subject);
+    verify,
+    async identify(token) {
+      for (const kind of ["user", "api", "refresh", "password", "job"] as const) {
+        const claims = await verify(kind, token);
+        if (claims !== null) return { kind, claims };
+      }
+      return null;
     },
   };
 }

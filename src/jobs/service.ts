@@ -48,12 +48,12 @@ export type JobsService = ReturnType<typeof createJobsService>;
 
 export function createJobsService({ tokens, clock, jobIds, callCoordinator }: JobsDeps) {
   const tokenOf = (row: Pick<NewJobRow, "id" | "tokenKeyId" | "createdAt" | "expiresAt">) =>
-    tokens.deriveJob({
-      jobId: row.id ?? 0,
-      keyId: row.tokenKeyId,
-      createdAt: row.createdAt,
-      expiresAt: row.expiresAt,
-    });
+    tokens.derive(
+      "job",
+      { sub: String(row.id) },
+      { from: row.createdAt, until: row.expiresAt },
+      row.tokenKeyId,
+    );
 
   /** The newest there is of a job: D1 alone once it has settled, else D1 and one hop to its object. */
   const view = async ({ actor, db, meter }: Caller, jobId: number): Promise<JobView> => {

@@ -24,12 +24,17 @@ export class BoundedCache<Value> {
     return undefined;
   }
 
-  set(key: string, value: Value): void {
+  /** @param now when the value was true; its age counts from there */
+  set(key: string, value: Value, now = this.#clock.now()): void {
     this.#entries.delete(key);
     if (this.#entries.size >= this.#maxEntries) {
       const oldest = this.#entries.keys().next();
       if (!oldest.done) this.#entries.delete(oldest.value);
     }
-    this.#entries.set(key, { value, expiresAt: this.#clock.now() + this.#maxAgeMs });
+    this.#entries.set(key, { value, expiresAt: now + this.#maxAgeMs });
+  }
+
+  deleteWhere(isGone: (value: Value) => boolean): void {
+    for (const [key, { value }] of this.#entries) if (isGone(value)) this.#entries.delete(key);
   }
 }

@@ -4,6 +4,8 @@ import { SECOND_MS } from "./clock.ts";
 export interface Config {
   /** The first signs, all verify; at least one, each of at least 32 characters. */
   tokenSecrets: readonly string[];
+  /** Goes into every password's hash; null for none. */
+  passwordPepper: string | null;
   /** A node out of contact for longer is lost. */
   nodeTimeoutMs: number;
   /** How many requests count as one against rate limits. */
@@ -14,15 +16,24 @@ export interface Config {
 
 type ConfigName = "TOKEN_SECRET" | "NODE_TIMEOUT_SECONDS" | "RATE_LIMIT_SCALE" | "ENVIRONMENT";
 
+/** May be left out. */
+type OptionalName = "PASSWORD_PEPPER";
+
 const MIN_SECRET_LENGTH = 32;
 
 /** Reads bindings of type text. Throws with the name of the setting, never with its value. */
-export function readConfig(env: Record<ConfigName, string>): Config {
+export function readConfig(
+  env: Record<ConfigName, string> & Partial<Record<OptionalName, string>>,
+): Config {
   const tokenSecrets = (env.TOKEN_SECRET ?? "").split(",").map((secret) => secret.trim());
   if (tokenSecrets.some((secret) => secret.length < MIN_SECRET_LENGTH)) {
     throw new Error(
-      `TOKEN_SECRET must hold one or two comma-separated secrets of at least ${MIN_SECRET_LENGTH} characters`,
+      `TOKEN_SECRET must hold comma-separated secrets of at least ${MIN_SECRET_LENGTH} characters`,
     );
+  }
+  const passwordPepper = env.PASSWORD_PEPPER || null;
+  if (passwordPepper !== null && passwordPepper.length < MIN_SECRET_LENGTH) {
+    throw new Error(`PASSWORD_PEPPER must have at least ${MIN_SECRET_LENGTH} characters`);
   }
   const nodeTimeoutSeconds = Number(env.NODE_TIMEOUT_SECONDS);
   if (!Number.isInteger(nodeTimeoutSeconds) || nodeTimeoutSeconds < 10) {
@@ -34,6 +45,7 @@ export function readConfig(env: Record<ConfigName, string>): Config {
   }
   return {
     tokenSecrets,
+    passwordPepper,
     nodeTimeoutMs: nodeTimeoutSeconds * SECOND_MS,
     rateLimitScale,
     isDevelopment: env.ENVIRONMENT === "development",

@@ -123,8 +123,24 @@ export async function createPerson(
       options.passwordHash ?? "unused",
     )
     .first<{ id: number }>();
-  const { token } = await (await tokens()).signUser(uuid);
-  return { id: row?.id ?? 0, uuid, customerId, token };
+  const id = row?.id ?? 0;
+  return { id, uuid, customerId, token: await signedIn({ id, uuid }) };
+}
+
+/** A token of a new session, without the cost of a password. */
+export async function signedIn(
+  { id, uuid }: { id: number; uuid: string },
+  lifetimeMs = 24 * 60 * 60_000,
+): Promise<string> {
+  const sid = crypto.randomUUID();
+  const now = systemClock.now();
+  await env.DB.prepare(
+    "INSERT INTO sessions (uuid, user_id, created_at, expires_at) VALUES (?, ?, ?, ?)",
+  )
+    .bind(sid, id, now, now + 30 * lifetimeMs)
+    .run();
+  const lasting = { from: now, until: now + 60 * 60_000 };
+  return (await tokens()).sign("user", { sub: uuid, sid }, lasting);
 }
 
 export interface TestJob {

@@ -10,7 +10,7 @@ import {
   expectContract,
   expectError,
   type Person,
-  tokens,
+  signedIn,
 } from "./harness.ts";
 
 function create(person: Person, key: string, body: unknown = { benchmarks: [] }) {
@@ -111,7 +111,7 @@ describe("POST /jobs with an Idempotency-Key", () => {
     try {
       const first = await create(person, "daily");
       clock.mockReturnValue(start + 24 * 3_600_000 - 1);
-      person.token = (await (await tokens()).signUser(person.uuid)).token;
+      person.token = await signedIn(person);
       expect((await create(person, "daily")).body.id).toBe(first.body.id);
       clock.mockReturnValue(start + 24 * 3_600_000);
       const later = await create(person, "daily");

@@ -26,6 +26,7 @@ describe("POST /token", () => {
       access_token: expect.stringMatching(/^[\w-]+\.[\w-]+\.[\w-]+$/),
       token_type: "bearer",
       expires_in: 3600,
+      refresh_token: expect.stringMatching(/^[\w-]+\.[\w-]+\.[\w-]+$/),
     });
     expect(reply.headers.get("cache-control")).toBe("no-store");
     const list = await call("GET", "/jobs", { token: reply.body.access_token });
@@ -230,28 +231,21 @@ describe("tokens", () => {
     const before = await createTokens([older], systemClock);
     const during = await createTokens([newer, older], systemClock);
     const after = await createTokens([newer], systemClock);
-    const { token } = await before.signUser("someone");
-    expect(await during.verifyUser(token)).toBe("someone");
-    expect(await after.verifyUser(token)).toBeNull();
+    const now = Date.now();
+    const lasting = { from: now, until: now + 1_000_000 };
+    const token = await before.sign("user", { sub: "someone", sid: "a session" }, lasting);
+    expect(await during.verify("user", token)).toEqual({ sub: "someone", sid: "a session" });
+    expect(await after.verify("user", token)).toBeNull();
     expect(during.signingKeyId).toBe(after.signingKeyId);
-    const facts = {
-      jobId: 512,
-      keyId: before.signingKeyId,
-      createdAt: Date.now(),
-      expiresAt: Date.now() + 1_000_000,
-    };
-    expect(await during.deriveJob(facts)).toBe(await before.deriveJob(facts));
-    expect(await during.verifyJob(await before.deriveJob(facts))).toBe(512);
+    const facts = ["job", { sub: "512" }, lasting, before.signingKeyId] as const;
+    expect(await during.derive(...facts)).toBe(await before.derive(...facts));
+    expect(await during.verify("job", await before.derive(...facts))).toEqual({ sub: "512" });
   });
 
   test("a job token dies with the job's expiry", async ({ expect }) => {
-    const { deriveJob, signingKeyId: keyId } = await tokens();
-    const expired = await deriveJob({
-      jobId: 512 * 7,
-      keyId,
-      createdAt: 0,
-      expiresAt: Date.now() - 1_000,
-    });
+    const { derive, signingKeyId } = await tokens();
+    const lasted = { from: 0, until: Date.now() - 1_000 };
+    const expired = await derive("job", { sub: "3584" }, lasted, signingKeyId);
     const reply = await poll({ id: "3584", token: expired, owner: await person });
     expectError(expect, reply, 401, "CLIENT_TOKEN_INVALID");
   });

@@ -1,0 +1,157 @@
+import { createHash } from "node:crypto";
+import type { Database } from "../../db/client.ts";
+import { ApiError } from "../../http/errors.ts";
+import { type Clock, DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from "../../lib/clock.ts";
+import type { Origin } from "../audit.ts";
+import { hashPassword, isOutdated, verifyPassword } from "../password.ts";
+import type { Identity } from "../service.ts";
+import type { Tokens } from "../tokens.ts";
+import { advanceSession, beginSession, endSession, findAccount, recordFailure } from "./store.ts";
+
+export const USER_TOKEN_LIFETIME_MS = HOUR_MS;
+/** A session ends when nobody has asked for a new token for so long. */
+export const SESSION_LIFETIME_MS = 30 * DAY_MS;
+
+/** So many failures in a row cost no wait: people mistype. */
+const FREE_FAILURES = 4;
+const LONGEST_WAIT_MS = 15 * MINUTE_MS;
+
+/** What a sign-in answers; `refreshToken` only where one was asked for. */
+export interface SignedIn {
+  token: string;
+  refreshToken: string;
+  expiresInSeconds: number;
+}
+
+export interface SignInDeps {
+  identity: Identity;
+  tokens: Tokens;
+  clock: Clock;
+  pepper: string | null;
+}
+
+export type SignInService = ReturnType<typeof createSignInService>;
+
+/** How long nobody may try again after so many failures in a row, ms. */
+export function waitAfter(failures: number): number {
+  if (failures <= FREE_FAILURES) return 0;
+  return Math.min(LONGEST_WAIT_MS, SECOND_MS * 2 ** (failures - FREE_FAILURES - 1));
+}
+
+export function createSignInService({ identity, tokens, clock, pepper }: SignInDeps) {
+  const tokensOf = async (userUuid: string, session: { uuid: string; generation: number }) => {
+    const now = clock.now();
+    const { uuid: sid, generation: gen } = session;
+    const [token, refreshToken] = await Promise.all([
+      tokens.sign(
+        "user",
+        { sub: userUuid, sid },
+        { from: now, until: now + USER_TOKEN_LIFETIME_MS },
+      ),
+      tokens.sign(
+        "refresh",
+        { sub: userUuid, sid, gen },
+        { from: now, until: now + SESSION_LIFETIME_MS },
+      ),
+    ]);
+    return { token, refreshToken, expiresInSeconds: USER_TOKEN_LIFETIME_MS / SECOND_MS };
+  };
+
+  return {
+    /**
+     * Tokens for the right password, or null; the same round trips and the time of one hash either way.
+     * Two round trips. Throws 429, before any hash, while too many failures make the account wait.
+     */
+    async signIn(
+      db: Database,
+      origin: Origin,
+      email: string,
+      password: string,
+    ): Promise<SignedIn | null> {
+      const account = accountOf(email);
+      const { person, failed } = await findAccount(db, email.trim(), account, clock.now());
+      const waitMs = failed.retryAt - clock.now();
+      if (waitMs > 0) throw tooManyFailures(waitMs);
+      const stored = person?.passwordHash ?? null;
+      const fits = await verifyPassword(password, stored, pepper);
+      const now = clock.now();
+      if (person !== null && stored !== null && fits && !person.locked) {
+        const session = {
+          uuid: crypto.randomUUID(),
+          userId: person.id,
+          expiresAt: now + SESSION_LIFETIME_MS,
+        };
+        const rehashed = isOutdated(stored, pepper) ? await hashPassword(password, pepper) : null;
+        const event = {
+          action: "signed_in" as const,
+          subject: { kind: "session" as const, id: session.uuid },
+          customerId: person.customerId,
+        };
+        const by = { ...origin, actorKind: "user" as const, actor: person.uuid };
+        const begun = await beginSession(
+          db,
+          session,
+          account,
+          { checked: stored, rehashed },
+          { origin: by, event, now },
+        );
+        if (begun) return tokensOf(person.uuid, { uuid: session.uuid, generation: 1 });
+        return null;
+      }
+      const event = {
+        action: "sign_in_failed" as const,
+        subject: { kind: "account" as const, id: person?.uuid ?? account },
+        customerId: person?.customerId ?? null,
+      };
+      await recordFailure(db, account, waitAfter, failed.failures, { origin, event, now });
+      return null;
+    },
+
+    /** The next tokens of a session, or null; an old refresh token ends it. One round trip. */
+    async refresh(db: Database, origin: Origin, refreshToken: string): Promise<SignedIn | null> {
+      const claims = await tokens.verify("refresh", refreshToken);
+      if (claims?.sid === undefined || claims.gen === undefined) return null;
+      const { sub, sid, gen } = claims;
+      const now = clock.now();
+      const event = {
+        action: "refresh_token_reused" as const,
+        subject: { kind: "session" as const, id: sid },
+        customerId: null,
+      };
+      const by = { ...origin, actorKind: "user" as const, actor: sub };
+      const expiresAt = now + SESSION_LIFETIME_MS;
+      const advanced = await advanceSession(db, sid, gen, expiresAt, { origin: by, event, now });
+      if (advanced) return tokensOf(sub, { uuid: sid, generation: gen + 1 });
+      // Whatever ended it holds at once: access tokens of the session must not live on in the cache.
+      identity.forget(sub);
+      return null;
+    },
+
+    /** Ends the session of a refresh token, if there is one. At most one round trip. */
+    async signOut(db: Database, origin: Origin, refreshToken: string): Promise<void> {
+      const claims = await tokens.verify("refresh", refreshToken);
+      if (claims?.sid === undefined) return;
+      const event = {
+        action: "signed_out" as const,
+        subject: { kind: "session" as const, id: claims.sid },
+        customerId: null,
+      };
+      const by = { ...origin, actorKind: "user" as const, actor: claims.sub };
+      await endSession(db, claims.sid, { origin: by, event, now: clock.now() });
+      identity.forget(claims.sub);
+    },
+  };
+}
+
+/** Accounts are counted by what was asked for, known or not, and no address is kept. */
+function accountOf(email: string): string {
+  return createHash("sha256").update(email.trim().toLowerCase()).digest("base64url");
+}
+
+function tooManyFailures(waitMs: number): ApiError {
+  const seconds = String(Math.ceil(waitMs / SECOND_MS));
+  const message = `Too many failed sign-ins to this account; try again in ${seconds} s`;
+  return new ApiError("TOO_MANY_REQUESTS", message, {
+    headers: { "Retry-After": seconds, RateLimit: `"sign-in-account";r=0;t=${seconds}` },
+  });
+}

@@ -1,0 +1,150 @@
+import { and, eq, gt, isNull, lte, not, sql } from "drizzle-orm";
+import type { Database } from "../../db/client.ts";
+import { sessions, signInFailures, users } from "../../db/schema.ts";
+import { DAY_MS } from "../../lib/clock.ts";
+import { type AuditEvent, auditOfChange, auditOfRefusal, type Origin } from "../audit.ts";
+
+/** Failures are forgotten a day after the last one. */
+const FORGOTTEN_AFTER_MS = DAY_MS;
+
+const isLive = and(isNull(users.deletedAt), not(users.locked));
+
+/**
+ * The person with this e-mail address, compared without case, and how often sign-in to it has failed
+ * lately, whether there is such a person or not. One round trip.
+ */
+export async function findAccount(db: Database, email: string, account: string, now: number) {
+  const [people, failures] = await db.batch([
+    db
+      .select({
+        id: users.id,
+        uuid: users.uuid,
+        customerId: users.customerId,
+        locked: users.locked,
+        passwordHash: users.passwordHash,
+      })
+      .from(users)
+      .where(and(eq(sql`lower(${users.email})`, sql`lower(${email})`), isNull(users.deletedAt))),
+    db
+      .select({ failures: signInFailures.failures, retryAt: signInFailures.retryAt })
+      .from(signInFailures)
+      .where(
+        and(
+          eq(signInFailures.account, account),
+          gt(signInFailures.retryAt, now - FORGOTTEN_AFTER_MS),
+        ),
+      ),
+  ]);
+  return { person: people[0] ?? null, failed: failures[0] ?? { failures: 0, retryAt: 0 } };
+}
+
+/** Notes one more failure in a row. One batch, one round trip. */
+export async function recordFailure(
+  db: Database,
+  account: string,
+  waitMs: (failures: number) => number,
+  failures: number,
+  { origin, event, now }: { origin: Origin; event: AuditEvent; now: number },
+): Promise<void> {
+  await db.batch([
+    db
+      .insert(signInFailures)
+      .values({ account, failures: failures + 1, retryAt: now + waitMs(failures + 1) })
+      .onConflictDoUpdate({
+        target: signInFailures.account,
+        set: {
+          // Attempts at the same time count one by one; the wait is that of the one who saw most.
+          failures: sql`case when ${signInFailures.retryAt} <= ${now - FORGOTTEN_AFTER_MS} then 1 else ${signInFailures.failures} + 1 end`,
+          retryAt: sql`max(${signInFailures.retryAt}, excluded.retry_at)`,
+        },
+      }),
+    auditOfRefusal(db, origin, event, now),
+    db.delete(signInFailures).where(lte(signInFailures.retryAt, now - FORGOTTEN_AFTER_MS)),
+  ]);
+}
+
+export interface NewSession {
+  uuid: string;
+  userId: number;
+  expiresAt: number;
+}
+
+/**
+ * Begins a session, if the person is still live and the password still the one that was checked. Ends
+ * expired ones, forgets failures, and stores the password's newer hash if there is one. One batch, one
+ * round trip.
+ */
+export async function beginSession(
+  db: Database,
+  session: NewSession,
+  account: string,
+  password: { checked: string; rehashed: string | null },
+  { origin, event, now }: { origin: Origin; event: AuditEvent; now: number },
+): Promise<boolean> {
+  const unchanged = and(
+    eq(users.id, session.userId),
+    eq(users.passwordHash, password.checked),
+    isLive,
+  );
+  const begin = db
+    .insert(sessions)
+    .select(
+      sql`select null, ${session.uuid}, ${session.userId}, 1, ${now}, ${session.expiresAt} where exists (select 1 from ${users} where ${unchanged})`,
+    )
+    .returning({ id: sessions.id });
+  const [begun] = await db.batch([
+    begin,
+    auditOfChange(db, origin, event, now),
+    db.delete(signInFailures).where(eq(signInFailures.account, account)),
+    db
+      .delete(sessions)
+      .where(and(eq(sessions.userId, session.userId), lte(sessions.expiresAt, now))),
+    ...(password.rehashed === null
+      ? []
+      : [db.update(users).set({ passwordHash: password.rehashed }).where(unchanged)]),
+  ]);
+  return begun.length === 1;
+}
+
+/**
+ * Moves a session to its next refresh token, if it is at `generation`; one that is further on has been
+ * told an old token and ends. Answers the person's UUID, or null. One batch, one round trip.
+ */
+export async function advanceSession(
+  db: Database,
+  sessionUuid: string,
+  generation: number,
+  expiresAt: number,
+  { origin, event, now }: { origin: Origin; event: AuditEvent; now: number },
+): Promise<boolean> {
+  const own = eq(sessions.uuid, sessionUuid);
+  const [, , advanced] = await db.batch([
+    db.delete(sessions).where(and(own, gt(sessions.generation, generation))),
+    auditOfChange(db, origin, event, now),
+    db
+      .update(sessions)
+      .set({ generation: generation + 1, expiresAt })
+      .where(
+        and(
+          own,
+          eq(sessions.generation, generation),
+          gt(sessions.expiresAt, now),
+          sql`exists (select 1 from ${users} where ${and(eq(users.id, sessions.userId), isLive)})`,
+        ),
+      )
+      .returning({ id: sessions.id }),
+  ]);
+  return advanced.length === 1;
+}
+
+/** Ends a session. One batch, one round trip. */
+export async function endSession(
+  db: Database,
+  sessionUuid: string,
+  { origin, event, now }: { origin: Origin; event: AuditEvent; now: number },
+): Promise<void> {
+  await db.batch([
+    db.delete(sessions).where(eq(sessions.uuid, sessionUuid)),
+    auditOfChange(db, origin, event, now),
+  ]);
+}
