@@ -15,7 +15,14 @@ import { createRateLimits, type RateLimitCounters } from "./http/rate-limit.ts";
 import { surface } from "./http/surface.ts";
 import { throwOnInvalid } from "./http/validation.ts";
 import { versionRoute } from "./http/version.ts";
+import { createApiTokensRouter } from "./identity/api-tokens/router.ts";
+import { createApiTokensService } from "./identity/api-tokens/service.ts";
+import { createAuditRouter } from "./identity/audit-trail/router.ts";
+import { createCustomersRouter } from "./identity/customers/router.ts";
+import { createCustomersService } from "./identity/customers/service.ts";
 import { createGuards } from "./identity/guards.ts";
+import { createPeopleRouter } from "./identity/people/router.ts";
+import { createPeopleService } from "./identity/people/service.ts";
 import { createRefusals } from "./identity/refusals.ts";
 import { createIdentity } from "./identity/service.ts";
 import { createSignInRouter } from "./identity/sign-in/router.ts";
@@ -47,6 +54,9 @@ export async function createApp(deps: AppDeps) {
   const tokens = await createTokens(config.tokenSecrets, clock);
   const identity = createIdentity({ tokens, clock });
   const signIns = createSignInService({ identity, tokens, clock, pepper: config.passwordPepper });
+  const people = createPeopleService({ identity, tokens, clock, pepper: config.passwordPepper });
+  const apiTokens = createApiTokensService({ identity, tokens, clock });
+  const customers = createCustomersService({ clock });
   const limits = createRateLimits(rateLimitCounters, config.rateLimitScale, clock);
   const refusals = createRefusals({ clock });
   const guards = createGuards({ identity, limits, refusals });
@@ -71,6 +81,10 @@ export async function createApp(deps: AppDeps) {
   app.route("/", createNodesRouter({ nodes, guards }));
   app.route("/", createJobsRouter({ jobs, guards }));
   app.route("/", createSpecsRouter({ specs, guards }));
+  app.route("/", createCustomersRouter({ customers, guards }));
+  app.route("/", createPeopleRouter({ people, guards, limits }));
+  app.route("/", createApiTokensRouter({ apiTokens, guards }));
+  app.route("/", createAuditRouter({ guards }));
 
   const { description } = packageJson;
   app.get("/", guards.open, indexPage({ name: "Assay", version: RELEASE, description }));

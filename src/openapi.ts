@@ -40,6 +40,23 @@ const TAGS = [
       "Shapes of machines. Administrators keep them; every user sees which there are, and makes jobs for them.",
   },
   {
+    name: "Customers",
+    description: "Who people and jobs belong to. Root administrators keep them.",
+  },
+  {
+    name: "People",
+    description:
+      "Who may sign in, and with which role. Administrators keep them, and set passwords right.",
+  },
+  {
+    name: "API tokens",
+    description: "Tokens of people for scripts: named, with an end or without, and revocable.",
+  },
+  {
+    name: "Audit trail",
+    description: "Who did what to whom: added to with every such act, and never changed.",
+  },
+  {
     name: "Node protocol",
     description:
       "What the agent on each machine calls, with its job's token: join, ask what to do, say how far it is, send results.",

@@ -68,6 +68,10 @@ export const users = sqliteTable(
     index("users_by_customer_time")
       .on(table.customerId, table.createdAt, table.uuid)
       .where(sql`deleted_at is null`),
+    // There must always be one: whoever is not to be the last is looked for here.
+    index("users_root_admins")
+      .on(table.id)
+      .where(sql`role = 'root_admin' and locked = 0 and deleted_at is null`),
   ],
 );
 
@@ -156,8 +160,20 @@ export const auditEvents = sqliteTable(
     index("audit_events_by_customer").on(table.customerId, table.id),
     // Refusals are written at most once a minute per actor and action.
     index("audit_events_by_actor").on(table.actor, table.action, table.at),
+    index("audit_events_by_subject").on(table.subject, table.id),
+    index("audit_events_by_action").on(table.action, table.id),
   ],
 );
+
+/**
+ * How many items lists without a filter have, kept by triggers. `customers`; `users`, those not deleted,
+ * and `users:<customer's id>`; `audit_events:<customer's id>`. All audit events together need no counter:
+ * their ids have no gaps.
+ */
+export const listCounts = sqliteTable("list_counts", {
+  list: text("list").primaryKey(),
+  items: integer("items").notNull(),
+});
 
 /**
  * Hardware specs: shapes of machines. Beside them, kept by triggers: counter rows (below) and

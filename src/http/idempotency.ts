@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { and, eq, is, lte, SQL } from "drizzle-orm";
+import { and, eq, is, lte, SQL, sql } from "drizzle-orm";
+import type { BatchItem, BatchResponse } from "drizzle-orm/batch";
 import type { Context } from "hono";
 import { routePath } from "hono/route";
 import type { Database } from "../db/client.ts";
@@ -70,6 +71,41 @@ export function claimStatements(
       createdAt: now,
     }),
   ] as const;
+}
+
+/**
+ * As `claimStatements`, where what is created depends on rows: the key is taken only if `from` has one.
+ *
+ * @param from `from … where …`, with one row at most; `facts` may use its columns
+ */
+export function claimFrom(
+  db: Database,
+  claim: IdempotencyClaim,
+  facts: SQL<string>,
+  now: number,
+  from: SQL,
+) {
+  const { scope, key, fingerprint } = claim;
+  const [clear] = claimStatements(db, claim, facts, now);
+  return [
+    clear,
+    db
+      .insert(idempotencyKeys)
+      .select(sql`select ${scope}, ${key}, ${fingerprint}, ${facts}, ${now} ${from}`),
+  ] as const;
+}
+
+type Statements = readonly [BatchItem<"sqlite">, ...BatchItem<"sqlite">[]];
+
+/** A batch behind the statements of a claim, if there is one; answers what its own statements did. */
+export async function batchOnce<Batch extends Statements>(
+  db: Database,
+  claimed: readonly [BatchItem<"sqlite">, BatchItem<"sqlite">] | null,
+  statements: Batch,
+): Promise<BatchResponse<Batch>> {
+  if (claimed === null) return db.batch(statements);
+  const [, , ...own] = await db.batch([...claimed, ...statements]);
+  return own as BatchResponse<Batch>; // one result for each statement, in their order
 }
 
 /** Whether a unique violation means that the key was used before. */

@@ -45,18 +45,22 @@ export function nameParameters(kind: string) {
   };
 }
 
+const orderParameters = {
+  sort: z
+    .enum(["name", "created"], "must be name or created, given once")
+    .default("name")
+    .openapi({ description: "What to sort by; names by bytes. Equal ones go by creation." }),
+  direction: z
+    .enum(["asc", "desc"], "must be asc or desc, given once")
+    .default("asc")
+    .openapi({ description: "Which way to sort." }),
+};
+
 /** The query of every `/v0` list (contract §5). */
 export function listQuery(kind: string) {
   return z.object({
     ...pageParameters({ max: 255, default: 8 }),
-    sort: z
-      .enum(["name", "created"], "must be name or created, given once")
-      .default("name")
-      .openapi({ description: "What to sort by; names by bytes. Equal ones go by creation." }),
-    direction: z
-      .enum(["asc", "desc"], "must be asc or desc, given once")
-      .default("asc")
-      .openapi({ description: "Which way to sort." }),
+    ...orderParameters,
     archived: queryBoolean({
       default: false,
       description: `Whether to list archived ${kind}, too.`,
@@ -67,3 +71,28 @@ export function listQuery(kind: string) {
 
 /** What such a list is asked for. Filters combine. */
 export type ListQuery = z.infer<ReturnType<typeof listQuery>>;
+
+/**
+ * The query of `/v0` lists of what is never archived, and searched without an index.
+ *
+ * @param searched what `search` looks into, such as `name or UUID`
+ */
+export function namedListQuery(kind: string, searched: string, example: string) {
+  return z.object({
+    ...pageParameters({ max: 255, default: 8 }),
+    ...orderParameters,
+    name: queryText({
+      max: FILTER_LENGTH,
+      description: `Only ${kind} with exactly this name; case matters. An empty one is as absent.`,
+      example,
+    }),
+    search: queryText({
+      max: FILTER_LENGTH,
+      description: `Only ${kind} whose ${searched} contains this text, without regard to the case of ASCII letters; no sign is a wildcard. An empty one is as absent. All that the caller sees are looked at and counted, so it takes longer the more there are.`,
+      example: example.toLowerCase(),
+    }),
+  });
+}
+
+/** What such a list is asked for. Filters combine. */
+export type NamedListQuery = z.infer<ReturnType<typeof namedListQuery>>;

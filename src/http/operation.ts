@@ -3,9 +3,13 @@ import { COMMON_HEADERS, type HeaderName, headerRefs, parameterRef } from "./com
 import type { ErrorCode } from "./errors.ts";
 import { errorResponses } from "./responses.ts";
 
-/** Who may call: a person, a root administrator, the agent of a job, or anyone. */
+/**
+ * Who may call: a person, an administrator (of a customer or of all), a root administrator, the agent of a
+ * job, or anyone.
+ */
 const SECURITY = {
   user: [{ OAuth2PasswordBearer: [] }],
+  manager: [{ OAuth2PasswordBearer: [] }],
   admin: [{ OAuth2PasswordBearer: [] }],
   node: [{ JobToken: [] }],
   // An empty requirement rather than none at all: that nobody has to authenticate is said on purpose.
@@ -83,7 +87,7 @@ export function operation<
   const codes = new Set<ErrorCode>([
     ...COMMON_ERRORS,
     ...(access === "open" ? [] : (["CLIENT_TOKEN_INVALID"] as const)),
-    ...(access === "admin" ? (["PERMISSION_DENIED"] as const) : []),
+    ...(access === "admin" || access === "manager" ? (["PERMISSION_DENIED"] as const) : []),
     ...(request?.body?.content["application/json"] === undefined
       ? []
       : (["REQUEST_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE"] as const)),

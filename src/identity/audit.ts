@@ -1,4 +1,4 @@
-import { sql } from "drizzle-orm";
+import { type SQL, sql } from "drizzle-orm";
 import type { Context } from "hono";
 import type { Database } from "../db/client.ts";
 import { auditEvents } from "../db/schema.ts";
@@ -58,6 +58,19 @@ export interface AuditEvent {
   details?: Record<string, unknown>;
 }
 
+/** An act on rows that the same batch changes: what it says of them may come from their columns. */
+export interface RowAuditEvent extends Omit<AuditEvent, "subject" | "customerId"> {
+  subject: { kind: (typeof SUBJECT_KINDS)[number]; id: string | SQL };
+  customerId: number | null | SQL;
+}
+
+/** Who does something, when, and what the trail says about it: which fields, never a secret. */
+export interface Act {
+  origin: Origin;
+  now: number;
+  details: Record<string, unknown>;
+}
+
 /** Who asks, for the audit trail. */
 export function originOf<Env extends RequestEnv>(c: Context<Env>): Origin {
   const principal = c.get("principal");
@@ -89,18 +102,36 @@ export function auditOfRefusal(db: Database, origin: Origin, event: AuditEvent, 
   return insertWhere(db, { ...origin, actor: who }, event, now, sql`not ${recent}`);
 }
 
-function insertWhere(
+/**
+ * As `auditOfChange`, for each row of `from` (`from … where …`): goes before the statement that changes
+ * those same rows.
+ */
+export function auditOfRows(
+  db: Database,
+  origin: Origin,
+  event: RowAuditEvent,
+  now: number,
+  from: SQL,
+) {
+  return insertFrom(db, origin, event, now, from);
+}
+
+function insertWhere(db: Database, origin: Origin, event: AuditEvent, now: number, condition: SQL) {
+  return insertFrom(db, origin, event, now, sql`where ${condition}`);
+}
+
+function insertFrom(
   db: Database,
   { actorKind, actor, requestId, address }: Origin,
-  { action, subject, customerId, details = {} }: AuditEvent,
+  { action, subject, customerId, details = {} }: RowAuditEvent,
   now: number,
-  condition: ReturnType<typeof sql>,
+  from: SQL,
 ) {
   const text = JSON.stringify(details);
   // The id comes first among the columns; null draws the next one.
   return db
     .insert(auditEvents)
     .select(
-      sql`select null, ${now}, ${action}, ${actorKind}, ${actor}, ${subject.kind}, ${subject.id}, ${customerId}, ${requestId}, ${address}, ${text} where ${condition}`,
+      sql`select null, ${now}, ${action}, ${actorKind}, ${actor}, ${subject.kind}, ${subject.id}, ${customerId}, ${requestId}, ${address}, ${text} ${from}`,
     );
 }

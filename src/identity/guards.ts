@@ -65,6 +65,15 @@ export function createGuards({ identity, limits, refusals }: GuardsDeps) {
       await next();
     }),
 
+    /** Lets only user tokens of administrators pass: of a customer, or root administrators. */
+    manager: createMiddleware<UserEnv>(async (c, next) => {
+      const { role } = await authenticate(c);
+      if (role !== "root_admin" && role !== "customer_admin") {
+        throw new ApiError("PERMISSION_DENIED", "Only administrators can do this");
+      }
+      await next();
+    }),
+
     /** Lets only user tokens of root administrators pass. */
     admin: createMiddleware<UserEnv>(async (c, next) => {
       const { role } = await authenticate(c);

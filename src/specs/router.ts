@@ -6,6 +6,7 @@ import { JSON_BODY_LIMIT, readBody } from "../http/json-body.ts";
 import { toPagination } from "../http/pagination.ts";
 import { announcePage } from "../http/paging.ts";
 import { throwOnInvalid } from "../http/validation.ts";
+import { originOf } from "../identity/audit.ts";
 import type { Guards, UserEnv } from "../identity/guards.ts";
 import {
   createSpecRoute,
@@ -38,7 +39,8 @@ export function createSpecsRouter({ specs, guards }: { specs: SpecsService; guar
     async (c) => {
       const input = c.req.valid("json");
       const claim = readIdempotencyKey(c, input);
-      const { spec, replayed } = await specs.create(c.get("databases").session, input, claim);
+      const { session } = c.get("databases");
+      const { spec, replayed } = await specs.create(session, originOf(c), input, claim);
       if (replayed) c.header("Idempotency-Replayed", "true");
       c.header("ETag", versionTag(spec));
       return c.json(toSpec(spec), 201);
@@ -54,15 +56,17 @@ export function createSpecsRouter({ specs, guards }: { specs: SpecsService; guar
     { ...updateSpecRoute, middleware: [guards.admin, readBody(JSON_BODY_LIMIT)] as const },
     async (c) => {
       const { spec } = c.req.valid("param");
+      const input = c.req.valid("json");
       const { session } = c.get("databases");
-      const row = await specs.update(session, spec, readIfMatch(c), c.req.valid("json"));
+      const row = await specs.update(session, originOf(c), spec, readIfMatch(c), input);
       c.header("ETag", versionTag(row));
       return c.json(toSpec(row), 200);
     },
   );
 
   router.openapi({ ...deleteSpecRoute, middleware: guards.admin }, async (c) => {
-    await specs.remove(c.get("databases").session, c.req.valid("param").spec, readIfMatch(c));
+    const { spec } = c.req.valid("param");
+    await specs.remove(c.get("databases").session, originOf(c), spec, readIfMatch(c));
     return c.body(null, 204);
   });
 

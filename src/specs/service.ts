@@ -8,6 +8,7 @@ import { findFirst, type IdempotencyClaim, isRepeat } from "../http/idempotency.
 import type { ListQuery } from "../http/list-query.ts";
 import type { Neighbours } from "../http/paging.ts";
 import { nameOf, type Reference } from "../http/reference.ts";
+import type { Origin } from "../identity/audit.ts";
 import type { Clock } from "../lib/clock.ts";
 import { chooseSlug } from "../lib/slugs.ts";
 import type { CreateSpecInput, UpdateSpecInput } from "./schemas.ts";
@@ -70,6 +71,7 @@ export function createSpecsService({ clock }: SpecsDeps) {
      */
     async create(
       db: Database,
+      origin: Origin,
       input: CreateSpecInput,
       claim: IdempotencyClaim | null,
     ): Promise<{ spec: SpecRow; replayed: boolean }> {
@@ -82,7 +84,8 @@ export function createSpecsService({ clock }: SpecsDeps) {
         };
         const slug = await chooseSlug(wanted ?? null, name);
         try {
-          return { spec: await insertSpec(db, row, slug, claim), replayed: false };
+          const act = { origin, now, details: {} };
+          return { spec: await insertSpec(db, row, slug, claim, act), replayed: false };
         } catch (error) {
           const taken = uniqueViolation(error);
           if (taken === null) throw error;
@@ -104,6 +107,7 @@ export function createSpecsService({ clock }: SpecsDeps) {
     /** Null means the same as absent: unchanged. */
     async update(
       db: Database,
+      origin: Origin,
       reference: Reference,
       precondition: Precondition | null,
       input: UpdateSpecInput,
@@ -113,11 +117,13 @@ export function createSpecsService({ clock }: SpecsDeps) {
         slug: input.slug ?? undefined,
         archived: input.archived ?? undefined,
       };
+      const fields = Object.entries(changes).flatMap(([field, value]) =>
+        value === undefined ? [] : [field],
+      );
+      const { archived } = changes;
+      const act = { origin, now: clock.now(), details: { fields, archived } };
       try {
-        return changed(
-          reference,
-          await updateSpec(db, reference, precondition, changes, clock.now()),
-        );
+        return changed(reference, await updateSpec(db, reference, precondition, changes, act));
       } catch (error) {
         if (uniqueViolation(error) === null) throw error;
         const message = `Spec with slug '${changes.slug}' already exists`;
@@ -127,11 +133,13 @@ export function createSpecsService({ clock }: SpecsDeps) {
 
     async remove(
       db: Database,
+      origin: Origin,
       reference: Reference,
       precondition: Precondition | null,
     ): Promise<void> {
       try {
-        changed(reference, await deleteSpec(db, reference, precondition));
+        const act = { origin, now: clock.now(), details: {} };
+        changed(reference, await deleteSpec(db, reference, precondition, act));
       } catch (error) {
         if (!foreignKeyViolation(error)) throw error;
         const message = "The spec is in use: a job was made for it. Archive it instead";

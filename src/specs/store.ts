@@ -1,10 +1,12 @@
-import { and, eq, getTableColumns, isNull, type SQL, sql } from "drizzle-orm";
+import { and, eq, getTableColumns, isNull, sql } from "drizzle-orm";
 import type { Database } from "../db/client.ts";
 import { type Cursor, readFrom } from "../db/keyset.ts";
 import { specCounts, specs } from "../db/schema.ts";
 import type { Precondition } from "../http/entity-tag.ts";
-import { claimStatements, type IdempotencyClaim } from "../http/idempotency.ts";
+import { batchOnce, claimStatements, type IdempotencyClaim } from "../http/idempotency.ts";
 import type { Reference } from "../http/reference.ts";
+import { isInVersion } from "../http/version-match.ts";
+import { type Act, auditOfChange, auditOfRows } from "../identity/audit.ts";
 import type { SlugChoice } from "../lib/slugs.ts";
 import { isReferred } from "./live-spec.ts";
 import { foundBy, type SpecFilter, unindexed } from "./search.ts";
@@ -19,6 +21,9 @@ export interface SpecOrder {
 
 const { id: _id, ...shown } = getTableColumns(specs);
 
+/** For the audit trail. */
+const subject = { kind: "spec" as const, id: sql`${specs.uuid}` };
+
 /**
  * Stores a spec with the preferred slug, or the other one where that is taken; answers it as stored. One
  * batch, one round trip, with the idempotency key that it was asked for by. Fails on a key used before,
@@ -29,19 +34,26 @@ export async function insertSpec(
   row: Omit<SpecRow, "slug">,
   { preferred, otherwise }: SlugChoice,
   claim: IdempotencyClaim | null,
+  { origin, now, details }: Act,
 ): Promise<SpecRow> {
   const slug = sql<string>`(case when exists (select 1 from ${specs} where ${specs.slug} = ${preferred}) then ${otherwise} else ${preferred} end)`;
   const insert = db
     .insert(specs)
     .values({ ...row, slug })
     .returning(shown);
-  if (claim === null) return first(await insert);
+  const event = {
+    action: "spec_created" as const,
+    subject: { kind: "spec" as const, id: row.uuid },
+    customerId: null,
+    details,
+  };
   // The statements of a batch see the same rows: the slug in the facts is the one that is stored.
   const facts = sql<string>`json_set(${JSON.stringify(row)}, '$.slug', ${slug})`;
-  const [, , stored] = await db.batch([
-    ...claimStatements(db, claim, facts, row.createdAt),
-    insert,
-  ]);
+  const [stored] = await batchOnce(
+    db,
+    claim === null ? null : claimStatements(db, claim, facts, row.createdAt),
+    [insert, auditOfChange(db, origin, event, now)],
+  );
   return first(stored);
 }
 
@@ -69,11 +81,14 @@ export async function updateSpec(
   reference: Reference,
   precondition: Precondition | null,
   { archived, ...changes }: SpecChanges,
-  now: number,
+  { origin, now, details }: Act,
 ): Promise<Change> {
   const archivedAt = archived === false ? null : sql`coalesce(${specs.archivedAt}, ${now})`;
-  const [before, after] = await db.batch([
+  const meant = and(isReferred(reference), isInVersion(specs, precondition));
+  const event = { action: "spec_updated" as const, subject, customerId: null, details };
+  const [before, , after] = await db.batch([
     db.select(shown).from(specs).where(isReferred(reference)),
+    auditOfRows(db, origin, event, now, sql`from ${specs} where ${meant}`),
     db
       .update(specs)
       .set({
@@ -82,7 +97,7 @@ export async function updateSpec(
         modifiedAt: now,
         version: sql`${specs.version} + 1`,
       })
-      .where(and(isReferred(reference), isInVersion(precondition)))
+      .where(meant)
       .returning(shown),
   ]);
   return changeOf(before, after);
@@ -96,13 +111,14 @@ export async function deleteSpec(
   db: Database,
   reference: Reference,
   precondition: Precondition | null,
+  { origin, now, details }: Act,
 ): Promise<Change> {
-  const [before, deleted] = await db.batch([
+  const meant = and(isReferred(reference), isInVersion(specs, precondition));
+  const event = { action: "spec_deleted" as const, subject, customerId: null, details };
+  const [before, , deleted] = await db.batch([
     db.select(shown).from(specs).where(isReferred(reference)),
-    db
-      .delete(specs)
-      .where(and(isReferred(reference), isInVersion(precondition)))
-      .returning(shown),
+    auditOfRows(db, origin, event, now, sql`from ${specs} where ${meant}`),
+    db.delete(specs).where(meant).returning(shown),
   ]);
   return changeOf(before, deleted);
 }
@@ -156,13 +172,6 @@ export async function listSpecs(
         .where(eq(specCounts.name, name ?? ""));
   const [rows, totals] = await db.batch([page, total]);
   return { rows, total: totals[0]?.total ?? 0 };
-}
-
-function isInVersion(precondition: Precondition | null): SQL | undefined {
-  if (precondition === null || precondition === "any") return undefined;
-  const version = sql`replace(${specs.uuid}, '-', '') || '.' || ${specs.version}`;
-  // One parameter, however many versions are named: D1 takes a hundred at most.
-  return sql`${version} in (select value from json_each(${JSON.stringify(precondition)}))`;
 }
 
 function changeOf([before]: SpecRow[], [after]: SpecRow[]): Change {

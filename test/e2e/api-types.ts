@@ -14,12 +14,56 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Sign in
-         * @description The OAuth 2 password grant (RFC 6749 §4.3): a form with `grant_type=password`, the e-mail address as `username`, and the password. Answers a token to send as `Authorization: Bearer <token>`.
+         * Sign in, or stay signed in
+         * @description The OAuth 2 password grant (RFC 6749 §4.3): a form with `grant_type=password`, the e-mail address as `username`, and the password. Answers a token to send as `Authorization: Bearer <token>`, and a refresh token: `grant_type=refresh_token` with it answers the next two (§6). A refresh token works once. One that is seen again may have been stolen, and ends the session.
          *
-         *     Open to anyone with an account. A form has at most 16 KiB; parameters must not repeat. Attempts are limited per address and per account. A wrong password and an unknown or locked account get the same answer in the same time.
+         *     Open to anyone with an account. A form has at most 16 KiB; parameters must not repeat. Attempts are limited per address and per account, and after some failures in a row each one makes the account wait longer: 429 says how long. A wrong password and an unknown or locked account get the same answer in the same time.
          */
         post: operations["createToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/token/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sign out
+         * @description Ends the session that a refresh token belongs to (RFC 7009), and with it all of its tokens: at once where this is answered, within 30 s everywhere. Always 200, also for a token that says nothing.
+         *
+         *     Open: whoever holds the token may end it. A form has at most 16 KiB; parameters must not repeat.
+         */
+        post: operations["revokeToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/user/login": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sign in with JSON
+         * @description As `POST /token` with the password grant, for scripts that send JSON and read `data.id_token`. The same token, the same limits, the same time.
+         *
+         *     Open to anyone with an account. A body has at most 16 KiB.
+         */
+        post: operations["login"];
         delete?: never;
         options?: never;
         head?: never;
@@ -228,6 +272,290 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v0/customers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List customers
+         * @description The customers, by name, a page at a time. Filters combine. A page beyond the last one is empty. Without filters a page costs the same however many there are, along the links of `Link`.
+         *
+         *     For administrators: root administrators see all, others their own customer.
+         */
+        get: operations["listCustomers"];
+        put?: never;
+        /**
+         * Create a customer
+         * @description Creates a customer, without people. Names may repeat, slugs do not: a slug that is taken, asked for or made from the name, gets a hyphen and 8 random signs at its end.
+         *
+         *     For root administrators. Unknown keys are ignored. Send an `Idempotency-Key` to be able to repeat the request without making a second customer.
+         */
+        post: operations["createCustomer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v0/customers/{customer}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * View a customer
+         * @description One customer.
+         *
+         *     For administrators: root administrators see all, others their own customer.
+         */
+        get: operations["getCustomer"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Update a customer
+         * @description Changes a customer's name or slug. What is left out or null stays; an empty object moves `modified` alone. A new name leaves the slug as it is.
+         *
+         *     For root administrators. Unknown keys are ignored. Send the `ETag` of what you have read as `If-Match`, and nobody else's change is overwritten.
+         */
+        patch: operations["updateCustomer"];
+        trace?: never;
+    };
+    "/v0/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List people
+         * @description People, by name, a page at a time. Filters combine. A page beyond the last one is empty. Without filters a page costs the same however many there are, along the links of `Link`.
+         *
+         *     For administrators: root administrators see everyone, others the people of their own customer.
+         */
+        get: operations["listUsers"];
+        put?: never;
+        /**
+         * Create a person
+         * @description Creates a person, who can sign in at once. A slug that is taken, asked for or made from the name, gets a hyphen and 8 random signs at its end.
+         *
+         *     For administrators: root administrators manage everyone, others the people of their own customer whose role is not above theirs. Nobody gives a role above their own. Unknown keys are ignored. Send an `Idempotency-Key` to be able to repeat the request; the password is no part of what a repeat is compared by.
+         */
+        post: operations["createUser"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v0/users/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * View yourself
+         * @description The person whose token it is.
+         *
+         *     For every signed-in user.
+         */
+        get: operations["getOwnUser"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v0/users/me/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Change your password
+         * @description Sets a new password, for who knows the old one. All other sessions of the person end; the one that asks stays.
+         *
+         *     For every signed-in user; not with an API token. Attempts are limited like those to sign in. Unknown keys are ignored.
+         */
+        post: operations["changeOwnPassword"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v0/users/{user}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * View a person
+         * @description One person.
+         *
+         *     For administrators: root administrators see everyone, others the people of their own customer.
+         */
+        get: operations["getUser"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a person
+         * @description Deletes a person: e-mail address, name, slug and password are wiped, and all sessions and API tokens end. Jobs stay with the customer, and the e-mail address is free again.
+         *
+         *     For administrators: root administrators manage everyone, others the people of their own customer whose role is not above theirs. Nobody deletes themselves, or the last root administrator who is not locked. There is no request body.
+         */
+        delete: operations["deleteUser"];
+        options?: never;
+        head?: never;
+        /**
+         * Update a person
+         * @description Changes a person. What is left out or null stays; an empty object moves `modified` alone. E-mail address and slug never change. Locking and setting a password end all sessions of the person; API tokens of one who is locked do not work meanwhile. Everything holds at once where it is answered, within 30 s everywhere.
+         *
+         *     For administrators: root administrators manage everyone, others the people of their own customer whose role is not above theirs. Nobody gives a role above their own, and only root administrators move people between customers. Nobody changes their own role, customer or password here, or locks themselves. The last root administrator who is not locked stays one. Unknown keys are ignored. Send the `ETag` of what you have read as `If-Match`, and nobody else's change is overwritten.
+         */
+        patch: operations["updateUser"];
+        trace?: never;
+    };
+    "/v0/users/{user}/password-link": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a link to set a password
+         * @description A link to a page where the person sets a new password, without the old one. It works once within 24 hours, and no more after any other change of the password. Nothing changes until it is used.
+         *
+         *     For administrators: root administrators manage everyone, others the people of their own customer whose role is not above theirs. Nobody makes one for themselves. There is no request body. Send an `Idempotency-Key` to get the same link again.
+         */
+        post: operations["createPasswordLink"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Set a password by a link
+         * @description Sets a new password with the token of a link that an administrator has made. The link works once; all sessions of the person end.
+         *
+         *     Open to whoever has the link; what an administrator gives out is the page at the same address. A body has at most 16 KiB. Attempts are limited per address. Unknown keys are ignored.
+         */
+        post: operations["setPassword"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v0/users/{user}/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List API tokens
+         * @description A person's API tokens that are not revoked, by name, a page at a time; expired ones, too. Filters combine. A page beyond the last one is empty.
+         *
+         *     For the person, and for administrators who see the person.
+         */
+        get: operations["listApiTokens"];
+        put?: never;
+        /**
+         * Create an API token
+         * @description Creates a token for scripts, which works wherever that of a sign-in does: as the person, with the role that the person has at the time. It works until it expires or is revoked, or the person is locked or deleted.
+         *
+         *     For the person alone, signed in: an API token makes no others. At most 100 that are not revoked. Unknown keys are ignored. Send an `Idempotency-Key` to be able to repeat the request; the repeat shows the same token.
+         */
+        post: operations["createApiToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v0/users/{user}/tokens/{token}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * View an API token
+         * @description One API token, without what only its creation shows.
+         *
+         *     For the person, and for administrators who see the person.
+         */
+        get: operations["getApiToken"];
+        put?: never;
+        post?: never;
+        /**
+         * Revoke an API token
+         * @description Ends an API token: at once where this is answered, within 30 s everywhere.
+         *
+         *     For the person, and for administrators who manage the person. There is no request body.
+         */
+        delete: operations["revokeApiToken"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v0/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the audit trail
+         * @description Who did what to whom, newest first, a page at a time: changes of customers, people, API tokens and specs, sign-ins, and what was refused, the last at most once a minute for a caller and kind. Nothing in it is ever changed or removed. Filters combine. A page beyond the last one is empty. Without filters a page costs the same however long the trail is, along the links of `Link`; with filters, all that fit are counted.
+         *
+         *     For administrators: root administrators read everything, others what concerns their own customer.
+         */
+        get: operations["listAuditEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/silicon-mark/v1/jobs/current": {
         parameters: {
             query?: never;
@@ -406,6 +734,11 @@ export interface components {
              * @example 3600
              */
             expires_in: number;
+            /**
+             * @description Changes once for the next tokens, within 30 days; used again, it ends the session.
+             * @example eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3NTU0NjIxNDQwIn0.c2lnbmF0dXJl
+             */
+            refresh_token: string;
         };
         /** @description An error as RFC 6749 §5.2 says it. */
         OAuthError: {
@@ -417,19 +750,64 @@ export interface components {
             /** @description For people: what is wrong. */
             error_description: string;
         };
-        /** @description The form of the OAuth 2 password grant. */
+        /** @description The form of the OAuth 2 password and refresh token grants. */
         TokenRequest: {
             /**
+             * @description `password` to sign in, `refresh_token` to stay signed in.
              * @example password
              * @enum {string}
              */
-            grant_type: "password";
+            grant_type: "password" | "refresh_token";
+            /**
+             * Format: email
+             * @description The e-mail address, for `password`; case does not matter.
+             * @example admin@example.com
+             */
+            username?: string;
+            /**
+             * Format: password
+             * @description The password, for `password`.
+             * @example correct horse battery staple
+             */
+            password?: string;
+            /** @description The latest refresh token, for `refresh_token`. */
+            refresh_token?: string;
+        };
+        /** @description The form of OAuth 2 token revocation. */
+        RevokeRequest: {
+            /** @description The latest refresh token. */
+            token: string;
+        };
+        /** @description A token that stands for a person. */
+        LoginReply: {
+            /** @description The token. */
+            data: {
+                /**
+                 * @description Send it as `Authorization: Bearer <token>`.
+                 * @example eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3NTU0NjIxNDQwIn0.c2lnbmF0dXJl
+                 */
+                id_token: string;
+                /**
+                 * @description How to send it.
+                 * @enum {string}
+                 */
+                token_type: "bearer";
+                /**
+                 * Format: int32
+                 * @description Seconds until it expires.
+                 * @example 3600
+                 */
+                expires_in: number;
+            };
+        };
+        /** @description Who signs in. */
+        Login: {
             /**
              * Format: email
              * @description The e-mail address; case does not matter.
              * @example admin@example.com
              */
-            username: string;
+            email: string;
             /**
              * Format: password
              * @description The password.
@@ -1529,6 +1907,368 @@ export interface components {
             /** @description Whether it has network access. */
             network: boolean;
         };
+        /** @description The customers of this page. */
+        CustomerList: components["schemas"]["Customer"][];
+        /** @description A customer: people and jobs belong to one. */
+        Customer: {
+            /**
+             * Format: uuid
+             * @description Names the customer, for ever.
+             * @example 550e8400-e29b-41d4-a716-446655440000
+             */
+            uuid: string;
+            /**
+             * @description 1 to 64 bytes of UTF-8, without white space at the ends. Several customers may have the same.
+             * @example Example Labs
+             */
+            name: string;
+            /**
+             * @description Names the customer in paths; unique.
+             * @example example-labs
+             */
+            slug: string;
+            /**
+             * Format: date-time
+             * @description When it was created.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            created: string;
+            /**
+             * Format: date-time
+             * @description When it was last changed.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            modified: string;
+        };
+        /** @description A customer to create. */
+        CreateCustomer: {
+            /**
+             * @description 1 to 64 bytes of UTF-8, without white space at the ends. Several customers may have the same.
+             * @example Example Labs
+             */
+            name: string;
+            /**
+             * @description The slug to take; made from the name when left out or null. When it is taken, 8 random signs are appended.
+             * @example example-labs
+             */
+            slug?: string | null;
+        };
+        /** @description What to change. What is left out or null stays as it is. */
+        UpdateCustomer: {
+            /**
+             * @description 1 to 64 bytes of UTF-8, without white space at the ends. Several customers may have the same.
+             * @example Example Labs
+             */
+            name?: string | null;
+            /**
+             * @description Another slug; it must be free.
+             * @example example-labs
+             */
+            slug?: string | null;
+        };
+        /** @description The people of this page. */
+        UserList: components["schemas"]["User"][];
+        /** @description A person. */
+        User: {
+            /**
+             * Format: uuid
+             * @description Names the person, for ever.
+             * @example 550e8400-e29b-41d4-a716-446655440000
+             */
+            uuid: string;
+            /**
+             * @description To sign in with.
+             * @example ada@example.com
+             */
+            email: string;
+            /**
+             * @description 1 to 64 bytes of UTF-8, without white space at the ends.
+             * @example Ada Lovelace
+             */
+            name: string;
+            /**
+             * @description Names the person in paths; unique.
+             * @example ada
+             */
+            slug: string;
+            /**
+             * @description `user` sees own jobs, `customer_admin` those of the customer, whose people it manages; `staff` sees all jobs; `root_admin` sees and manages everything.
+             * @example user
+             * @enum {string}
+             */
+            role: "user" | "customer_admin" | "staff" | "root_admin";
+            customer: components["schemas"]["CustomerName"];
+            /** @description Whether the person is kept out. */
+            locked: boolean;
+            /**
+             * Format: date-time
+             * @description When it was created.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            created: string;
+            /**
+             * Format: date-time
+             * @description When it was last changed.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            modified: string;
+        };
+        /** @description The customer that it belongs to. */
+        CustomerName: {
+            /**
+             * Format: uuid
+             * @description Names the customer, for ever.
+             * @example 550e8400-e29b-41d4-a716-446655440000
+             */
+            uuid: string;
+            /**
+             * @description 1 to 64 bytes of UTF-8, without white space at the ends. Several customers may have the same.
+             * @example Example Labs
+             */
+            name: string;
+            /**
+             * @description Names the customer in paths; unique.
+             * @example example-labs
+             */
+            slug: string;
+        };
+        /** @description A person to create. */
+        CreateUser: {
+            /**
+             * @description To sign in with; unique without regard to case.
+             * @example ada@example.com
+             */
+            email: string;
+            /**
+             * @description 1 to 64 bytes of UTF-8, without white space at the ends.
+             * @example Ada Lovelace
+             */
+            name: string;
+            /**
+             * Format: password
+             * @description 12 to 128 characters.
+             * @example correct horse battery staple
+             */
+            password: string;
+            /**
+             * @description `user` sees own jobs, `customer_admin` those of the customer, whose people it manages; `staff` sees all jobs; `root_admin` sees and manages everything.
+             * @default user
+             * @example user
+             * @enum {string}
+             */
+            role: "user" | "customer_admin" | "staff" | "root_admin";
+            /**
+             * @description The customer to belong to, by UUID or slug.
+             * @example example-labs
+             */
+            customer: string;
+            /**
+             * @description The slug to take; made from the name when left out or null. When it is taken, 8 random signs are appended.
+             * @example ada
+             */
+            slug?: string | null;
+        };
+        /** @description The old password and the new one. */
+        ChangePassword: {
+            /**
+             * Format: password
+             * @description The password as it is now.
+             * @example correct horse battery staple
+             */
+            old_password: string;
+            /**
+             * Format: password
+             * @description The new one: 12 to 128 characters.
+             * @example correct horse battery staple
+             */
+            password: string;
+        };
+        /** @description What to change. What is left out or null stays as it is. */
+        UpdateUser: {
+            /**
+             * @description 1 to 64 bytes of UTF-8, without white space at the ends.
+             * @example Ada Lovelace
+             */
+            name?: string | null;
+            /**
+             * @description `user` sees own jobs, `customer_admin` those of the customer, whose people it manages; `staff` sees all jobs; `root_admin` sees and manages everything.
+             * @example user
+             * @enum {string|null}
+             */
+            role?: "user" | "customer_admin" | "staff" | "root_admin" | null;
+            /**
+             * @description Another customer, by UUID or slug. Jobs stay with the old one.
+             * @example example-labs
+             */
+            customer?: string | null;
+            /** @description `true` keeps the person out and ends all sessions; `false` lets them in again. */
+            locked?: boolean | null;
+            /**
+             * Format: password
+             * @description Another password: 12 to 128 characters. All sessions end.
+             * @example correct horse battery staple
+             */
+            password?: string | null;
+        };
+        /** @description A link to set a new password. */
+        PasswordLink: {
+            /**
+             * Format: uri
+             * @description The page where the person sets a new password. Give it to nobody else.
+             * @example https://assay.example/password#eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl
+             */
+            url: string;
+            /**
+             * Format: date-time
+             * @description The link works until then, once.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            expiration: string;
+        };
+        /** @description A link's token and the new password. */
+        SetPassword: {
+            /**
+             * @description What follows `#` in the link.
+             * @example eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3NTU0NjIxNDQwIn0.c2lnbmF0dXJl
+             */
+            token: string;
+            /**
+             * Format: password
+             * @description The new one: 12 to 128 characters.
+             * @example correct horse battery staple
+             */
+            password: string;
+        };
+        /** @description The API tokens of this page. */
+        ApiTokenList: components["schemas"]["ApiToken"][];
+        /** @description An API token, without what only its creation shows. */
+        ApiToken: {
+            /**
+             * Format: uuid
+             * @description Names the token, for ever. It is no secret.
+             * @example 550e8400-e29b-41d4-a716-446655440000
+             */
+            uuid: string;
+            /**
+             * Format: uuid
+             * @description Whose it is.
+             * @example 550e8400-e29b-41d4-a716-446655440000
+             */
+            user: string;
+            /**
+             * @description What it is for: 1 to 64 bytes of UTF-8, without white space at the ends. Several may have the same.
+             * @example nightly benchmarks
+             */
+            name: string;
+            /**
+             * Format: date-time
+             * @description When it was created.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            creation: string;
+            /** @description When it stops to work; null for one that never expires. */
+            expiration: string | null;
+            /** @description When it was last used, give or take a minute; null when never. */
+            last_used: string | null;
+        };
+        /** @description An API token that was just created. */
+        NewApiToken: {
+            /**
+             * Format: uuid
+             * @description Names the token, for ever. It is no secret.
+             * @example 550e8400-e29b-41d4-a716-446655440000
+             */
+            uuid: string;
+            /**
+             * Format: uuid
+             * @description Whose it is.
+             * @example 550e8400-e29b-41d4-a716-446655440000
+             */
+            user: string;
+            /**
+             * @description What it is for: 1 to 64 bytes of UTF-8, without white space at the ends. Several may have the same.
+             * @example nightly benchmarks
+             */
+            name: string;
+            /**
+             * @description Send it as `Authorization: Bearer <token>`. It is shown only here.
+             * @example eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3NTU0NjIxNDQwIn0.c2lnbmF0dXJl
+             */
+            token: string;
+            /**
+             * Format: date-time
+             * @description When it was created.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            creation: string;
+            /** @description When it stops to work; null for one that never expires. */
+            expiration: string | null;
+        };
+        /** @description An API token to create. */
+        CreateApiToken: {
+            /**
+             * @description What it is for: 1 to 64 bytes of UTF-8, without white space at the ends. Several may have the same.
+             * @example nightly benchmarks
+             */
+            name: string;
+            /**
+             * Format: int32
+             * @description Seconds until it expires; never when left out or null.
+             * @example 2592000
+             */
+            ttl?: number | null;
+        };
+        /** @description The entries of this page, newest first. */
+        AuditTrail: components["schemas"]["AuditEvent"][];
+        /** @description One entry of the audit trail. */
+        AuditEvent: {
+            /**
+             * @description Its place in the trail: later ones have larger numbers.
+             * @example 42
+             */
+            id: string;
+            /**
+             * Format: date-time
+             * @description When it was.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            at: string;
+            /**
+             * @description What was done, or refused.
+             * @enum {string}
+             */
+            action: "signed_in" | "signed_out" | "customer_created" | "customer_updated" | "user_created" | "user_updated" | "user_deleted" | "password_changed" | "password_link_created" | "api_token_created" | "api_token_revoked" | "spec_created" | "spec_updated" | "spec_deleted" | "sign_in_failed" | "refresh_token_reused" | "wrong_token_kind" | "permission_denied";
+            /** @description Who did it. */
+            actor: {
+                /**
+                 * @description What kind of caller it was.
+                 * @enum {string}
+                 */
+                kind: "user" | "node" | "anonymous";
+                /** @description Who it was; null for nobody known. */
+                id: string | null;
+            };
+            /** @description To whom or what; null for nothing in particular. */
+            subject: {
+                /**
+                 * @description What kind of thing it is.
+                 * @enum {string}
+                 */
+                kind: "customer" | "user" | "api_token" | "session" | "account" | "spec" | "operation";
+                /** @description Which one: a UUID, or what it goes by. */
+                id: string;
+            } | null;
+            /** @description Whose administrators see it; null for root administrators alone. */
+            customer: string | null;
+            /** @description The `x-request-id` of the request. */
+            request_id: string;
+            /** @description Where the request came from; null when unknown. */
+            address: string | null;
+            /** @description What else there is to say, such as which fields were set. Never a secret. */
+            details: {
+                [key: string]: unknown;
+            };
+        };
         /** @description The state of the service. */
         Health: {
             /**
@@ -1834,7 +2574,8 @@ export interface operations {
                      * @example {
                      *       "access_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6InVzZXIrand0In0.eyJpc3MiOiJhc3NheSJ9.mJm1s0h0lq7XrT3QeVbN8cKd2Uu5pZyWgA4fRkLxBqM",
                      *       "token_type": "bearer",
-                     *       "expires_in": 3600
+                     *       "expires_in": 3600,
+                     *       "refresh_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6InVzZXIrand0In0.eyJpc3MiOiJhc3NheSJ9.mJm1s0h0lq7XrT3QeVbN8cKd2Uu5pZyWgA4fRkLxBqM"
                      *     }
                      */
                     "application/json": components["schemas"]["Token"];
@@ -1859,6 +2600,110 @@ export interface operations {
                     "application/json": components["schemas"]["OAuthError"];
                 };
             };
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    revokeToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The form. */
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "token": "eyJhbGciOiJIUzI1NiIsInR5cCI6InVzZXIrand0In0.eyJpc3MiOiJhc3NheSJ9.mJm1s0h0lq7XrT3QeVbN8cKd2Uu5pZyWgA4fRkLxBqM"
+                 *     }
+                 */
+                "application/x-www-form-urlencoded": components["schemas"]["RevokeRequest"];
+            };
+        };
+        responses: {
+            /** @description The session has ended; there is no body. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What is wrong with the form, as RFC 6749 §5.2 says it. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "error": "invalid_request",
+                     *       "error_description": "A field is too long or sent twice"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["OAuthError"];
+                };
+            };
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    login: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Who signs in. */
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "email": "admin@example.com",
+                 *       "password": "correct horse battery staple"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Login"];
+            };
+        };
+        responses: {
+            /** @description A token. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "data": {
+                     *         "id_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6InVzZXIrand0In0.eyJpc3MiOiJhc3NheSJ9.mJm1s0h0lq7XrT3QeVbN8cKd2Uu5pZyWgA4fRkLxBqM",
+                     *         "token_type": "bearer",
+                     *         "expires_in": 3600
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["LoginReply"];
+                };
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            413: components["responses"]["REQUEST_TOO_LARGE"];
+            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE"];
             429: components["responses"]["TOO_MANY_REQUESTS"];
             500: components["responses"]["INTERNAL_ERROR"];
             503: components["responses"]["SERVICE_UNAVAILABLE"];
@@ -2768,6 +3613,1048 @@ export interface operations {
             };
             400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
             401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    listCustomers: {
+        parameters: {
+            query?: {
+                /** @description Page number, from 1. Jumping to a page costs as much as reading all before it; the `next` and `prev` links of a page cost the same at any depth. */
+                page?: number;
+                /** @description Items per page. */
+                per_page?: number;
+                /** @description Where to read on, from a `Link` of this list: opaque, and valid for the same order and filters. With it, `page` only numbers the links. */
+                cursor?: string;
+                /** @description What to sort by; names by bytes. Equal ones go by creation. */
+                sort?: "name" | "created";
+                /** @description Which way to sort. */
+                direction?: "asc" | "desc";
+                /** @description Only customers with exactly this name; case matters. An empty one is as absent. */
+                name?: string;
+                /** @description Only customers whose name, slug or UUID contains this text, without regard to the case of ASCII letters; no sign is a wildcard. An empty one is as absent. All that the caller sees are looked at and counted, so it takes longer the more there are. */
+                search?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of customers. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    "X-Total-Count": components["headers"]["X-Total-Count"];
+                    Link: components["headers"]["Link"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "uuid": "550e8400-e29b-41d4-a716-446655440000",
+                     *         "name": "Example Labs",
+                     *         "slug": "example-labs",
+                     *         "created": "2024-03-15T10:30:00.000Z",
+                     *         "modified": "2024-03-15T10:30:00.000Z"
+                     *       }
+                     *     ]
+                     */
+                    "application/json": components["schemas"]["CustomerList"];
+                };
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            403: components["responses"]["PERMISSION_DENIED"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    createCustomer: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a repeat harmless: for 24 hours the same key with the same body gets the first reply again, with `Idempotency-Replayed: true`; another body is refused. 1 to 255 visible characters, such as a UUID. Keys are yours alone.
+                 * @example 9f1c2b1e-7c55-4a53-8f0e-2d7f8a4d1c90
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The customer to create. */
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "Example Labs"
+                 *     }
+                 */
+                "application/json": components["schemas"]["CreateCustomer"];
+            };
+        };
+        responses: {
+            /** @description Created. */
+            201: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "uuid": "550e8400-e29b-41d4-a716-446655440000",
+                     *       "name": "Example Labs",
+                     *       "slug": "example-labs",
+                     *       "created": "2024-03-15T10:30:00.000Z",
+                     *       "modified": "2024-03-15T10:30:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Customer"];
+                };
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            403: components["responses"]["PERMISSION_DENIED"];
+            413: components["responses"]["REQUEST_TOO_LARGE"];
+            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE"];
+            422: components["responses"]["IDEMPOTENCY_KEY_REUSED"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    getCustomer: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Entity tags you hold: 304 without a body if one of them is current. `*` fits any.
+                 * @example "pV0rJkz3mJw8o1Qq2cXn5A"
+                 */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
+            };
+            path: {
+                /** @description The customer's UUID, in any usual spelling, or its slug. */
+                customer: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The customer. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "uuid": "550e8400-e29b-41d4-a716-446655440000",
+                     *       "name": "Example Labs",
+                     *       "slug": "example-labs",
+                     *       "created": "2024-03-15T10:30:00.000Z",
+                     *       "modified": "2024-03-15T10:30:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Customer"];
+                };
+            };
+            /** @description Nothing has changed since the version you hold; there is no body. */
+            304: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            403: components["responses"]["PERMISSION_DENIED"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    updateCustomer: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Entity tags you hold: 412, and nothing happens, unless one of them is current. `*` fits any. Weak ones count: proxies make them.
+                 * @example "550e8400e29b41d4a716446655440000.1.0.1.0"
+                 */
+                "If-Match"?: components["parameters"]["If-Match"];
+            };
+            path: {
+                /** @description The customer's UUID, in any usual spelling, or its slug. */
+                customer: string;
+            };
+            cookie?: never;
+        };
+        /** @description What to change. */
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "Example Laboratories"
+                 *     }
+                 */
+                "application/json": components["schemas"]["UpdateCustomer"];
+            };
+        };
+        responses: {
+            /** @description The customer as it is now. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "uuid": "550e8400-e29b-41d4-a716-446655440000",
+                     *       "name": "Example Labs",
+                     *       "slug": "example-labs",
+                     *       "created": "2024-03-15T10:30:00.000Z",
+                     *       "modified": "2024-03-15T10:30:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Customer"];
+                };
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            403: components["responses"]["PERMISSION_DENIED"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            409: components["responses"]["RESOURCE_ALREADY_EXISTS"];
+            412: components["responses"]["PRECONDITION_FAILED"];
+            413: components["responses"]["REQUEST_TOO_LARGE"];
+            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    listUsers: {
+        parameters: {
+            query?: {
+                /** @description Page number, from 1. Jumping to a page costs as much as reading all before it; the `next` and `prev` links of a page cost the same at any depth. */
+                page?: number;
+                /** @description Items per page. */
+                per_page?: number;
+                /** @description Where to read on, from a `Link` of this list: opaque, and valid for the same order and filters. With it, `page` only numbers the links. */
+                cursor?: string;
+                /** @description What to sort by; names by bytes. Equal ones go by creation. */
+                sort?: "name" | "created";
+                /** @description Which way to sort. */
+                direction?: "asc" | "desc";
+                /** @description Only people with exactly this name; case matters. An empty one is as absent. */
+                name?: string;
+                /** @description Only people whose name, slug, UUID or e-mail contains this text, without regard to the case of ASCII letters; no sign is a wildcard. An empty one is as absent. All that the caller sees are looked at and counted, so it takes longer the more there are. */
+                search?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of people. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    "X-Total-Count": components["headers"]["X-Total-Count"];
+                    Link: components["headers"]["Link"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "uuid": "550e8400-e29b-41d4-a716-446655440000",
+                     *         "email": "ada@example.com",
+                     *         "name": "Ada Lovelace",
+                     *         "slug": "ada",
+                     *         "role": "user",
+                     *         "customer": {
+                     *           "uuid": "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+                     *           "name": "Example Labs",
+                     *           "slug": "example-labs"
+                     *         },
+                     *         "locked": false,
+                     *         "created": "2024-03-15T10:30:00.000Z",
+                     *         "modified": "2024-03-15T10:30:00.000Z"
+                     *       }
+                     *     ]
+                     */
+                    "application/json": components["schemas"]["UserList"];
+                };
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            403: components["responses"]["PERMISSION_DENIED"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    createUser: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a repeat harmless: for 24 hours the same key with the same body gets the first reply again, with `Idempotency-Replayed: true`; another body is refused. 1 to 255 visible characters, such as a UUID. Keys are yours alone.
+                 * @example 9f1c2b1e-7c55-4a53-8f0e-2d7f8a4d1c90
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The person to create. */
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "email": "ada@example.com",
+                 *       "name": "Ada Lovelace",
+                 *       "password": "correct horse battery staple",
+                 *       "role": "user",
+                 *       "customer": "example-labs"
+                 *     }
+                 */
+                "application/json": components["schemas"]["CreateUser"];
+            };
+        };
+        responses: {
+            /** @description Created. */
+            201: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "uuid": "550e8400-e29b-41d4-a716-446655440000",
+                     *       "email": "ada@example.com",
+                     *       "name": "Ada Lovelace",
+                     *       "slug": "ada",
+                     *       "role": "user",
+                     *       "customer": {
+                     *         "uuid": "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+                     *         "name": "Example Labs",
+                     *         "slug": "example-labs"
+                     *       },
+                     *       "locked": false,
+                     *       "created": "2024-03-15T10:30:00.000Z",
+                     *       "modified": "2024-03-15T10:30:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            403: components["responses"]["PERMISSION_DENIED"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            409: components["responses"]["RESOURCE_ALREADY_EXISTS"];
+            413: components["responses"]["REQUEST_TOO_LARGE"];
+            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE"];
+            422: components["responses"]["IDEMPOTENCY_KEY_REUSED"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    getOwnUser: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Entity tags you hold: 304 without a body if one of them is current. `*` fits any.
+                 * @example "pV0rJkz3mJw8o1Qq2cXn5A"
+                 */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The person. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "uuid": "550e8400-e29b-41d4-a716-446655440000",
+                     *       "email": "ada@example.com",
+                     *       "name": "Ada Lovelace",
+                     *       "slug": "ada",
+                     *       "role": "user",
+                     *       "customer": {
+                     *         "uuid": "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+                     *         "name": "Example Labs",
+                     *         "slug": "example-labs"
+                     *       },
+                     *       "locked": false,
+                     *       "created": "2024-03-15T10:30:00.000Z",
+                     *       "modified": "2024-03-15T10:30:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            /** @description Nothing has changed since the version you hold; there is no body. */
+            304: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    changeOwnPassword: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The old password and the new one. */
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "old_password": "correct horse battery staple",
+                 *       "password": "staple battery horse correct"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ChangePassword"];
+            };
+        };
+        responses: {
+            /** @description Changed; there is no body. */
+            204: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            403: components["responses"]["PERMISSION_DENIED"];
+            413: components["responses"]["REQUEST_TOO_LARGE"];
+            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    getUser: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Entity tags you hold: 304 without a body if one of them is current. `*` fits any.
+                 * @example "pV0rJkz3mJw8o1Qq2cXn5A"
+                 */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
+            };
+            path: {
+                /** @description The person's UUID, in any usual spelling, or slug; `me` for the caller. */
+                user: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The person. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "uuid": "550e8400-e29b-41d4-a716-446655440000",
+                     *       "email": "ada@example.com",
+                     *       "name": "Ada Lovelace",
+                     *       "slug": "ada",
+                     *       "role": "user",
+                     *       "customer": {
+                     *         "uuid": "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+                     *         "name": "Example Labs",
+                     *         "slug": "example-labs"
+                     *       },
+                     *       "locked": false,
+                     *       "created": "2024-03-15T10:30:00.000Z",
+                     *       "modified": "2024-03-15T10:30:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            /** @description Nothing has changed since the version you hold; there is no body. */
+            304: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            403: components["responses"]["PERMISSION_DENIED"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    deleteUser: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Entity tags you hold: 412, and nothing happens, unless one of them is current. `*` fits any. Weak ones count: proxies make them.
+                 * @example "550e8400e29b41d4a716446655440000.1.0.1.0"
+                 */
+                "If-Match"?: components["parameters"]["If-Match"];
+            };
+            path: {
+                /** @description The person's UUID, in any usual spelling, or slug; `me` for the caller. */
+                user: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted; there is no body. */
+            204: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            403: components["responses"]["PERMISSION_DENIED"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            412: components["responses"]["PRECONDITION_FAILED"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    updateUser: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Entity tags you hold: 412, and nothing happens, unless one of them is current. `*` fits any. Weak ones count: proxies make them.
+                 * @example "550e8400e29b41d4a716446655440000.1.0.1.0"
+                 */
+                "If-Match"?: components["parameters"]["If-Match"];
+            };
+            path: {
+                /** @description The person's UUID, in any usual spelling, or slug; `me` for the caller. */
+                user: string;
+            };
+            cookie?: never;
+        };
+        /** @description What to change. */
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "Ada King",
+                 *       "locked": false
+                 *     }
+                 */
+                "application/json": components["schemas"]["UpdateUser"];
+            };
+        };
+        responses: {
+            /** @description The person as it is now. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "uuid": "550e8400-e29b-41d4-a716-446655440000",
+                     *       "email": "ada@example.com",
+                     *       "name": "Ada Lovelace",
+                     *       "slug": "ada",
+                     *       "role": "user",
+                     *       "customer": {
+                     *         "uuid": "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+                     *         "name": "Example Labs",
+                     *         "slug": "example-labs"
+                     *       },
+                     *       "locked": false,
+                     *       "created": "2024-03-15T10:30:00.000Z",
+                     *       "modified": "2024-03-15T10:30:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            403: components["responses"]["PERMISSION_DENIED"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            412: components["responses"]["PRECONDITION_FAILED"];
+            413: components["responses"]["REQUEST_TOO_LARGE"];
+            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    createPasswordLink: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a repeat harmless: for 24 hours the same key with the same body gets the first reply again, with `Idempotency-Replayed: true`; another body is refused. 1 to 255 visible characters, such as a UUID. Keys are yours alone.
+                 * @example 9f1c2b1e-7c55-4a53-8f0e-2d7f8a4d1c90
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+            };
+            path: {
+                /** @description The person's UUID, in any usual spelling, or slug; `me` for the caller. */
+                user: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The link. */
+            201: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "url": "https://assay.example/password#eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
+                     *       "expiration": "2024-03-16T10:30:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PasswordLink"];
+                };
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            403: components["responses"]["PERMISSION_DENIED"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            422: components["responses"]["IDEMPOTENCY_KEY_REUSED"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    setPassword: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The link's token and the new password. */
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "token": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
+                 *       "password": "staple battery horse correct"
+                 *     }
+                 */
+                "application/json": components["schemas"]["SetPassword"];
+            };
+        };
+        responses: {
+            /** @description Set: the person can sign in with it. There is no body. */
+            204: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            413: components["responses"]["REQUEST_TOO_LARGE"];
+            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    listApiTokens: {
+        parameters: {
+            query?: {
+                /** @description Page number, from 1. Jumping to a page costs as much as reading all before it; the `next` and `prev` links of a page cost the same at any depth. */
+                page?: number;
+                /** @description Items per page. */
+                per_page?: number;
+                /** @description Where to read on, from a `Link` of this list: opaque, and valid for the same order and filters. With it, `page` only numbers the links. */
+                cursor?: string;
+                /** @description What to sort by; names by bytes. Equal ones go by creation. */
+                sort?: "name" | "created";
+                /** @description Which way to sort. */
+                direction?: "asc" | "desc";
+                /** @description Only API tokens with exactly this name; case matters. An empty one is as absent. */
+                name?: string;
+                /** @description Only API tokens whose name or UUID contains this text, without regard to the case of ASCII letters; no sign is a wildcard. An empty one is as absent. All that the caller sees are looked at and counted, so it takes longer the more there are. */
+                search?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The person's UUID, in any usual spelling, or slug; `me` for the caller. */
+                user: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of API tokens. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    "X-Total-Count": components["headers"]["X-Total-Count"];
+                    Link: components["headers"]["Link"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "uuid": "550e8400-e29b-41d4-a716-446655440000",
+                     *         "user": "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+                     *         "name": "nightly benchmarks",
+                     *         "creation": "2024-03-15T10:30:00.000Z",
+                     *         "expiration": "2024-04-14T10:30:00.000Z",
+                     *         "last_used": null
+                     *       }
+                     *     ]
+                     */
+                    "application/json": components["schemas"]["ApiTokenList"];
+                };
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            403: components["responses"]["PERMISSION_DENIED"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    createApiToken: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a repeat harmless: for 24 hours the same key with the same body gets the first reply again, with `Idempotency-Replayed: true`; another body is refused. 1 to 255 visible characters, such as a UUID. Keys are yours alone.
+                 * @example 9f1c2b1e-7c55-4a53-8f0e-2d7f8a4d1c90
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+            };
+            path: {
+                /** @description The person's UUID, in any usual spelling, or slug; `me` for the caller. */
+                user: string;
+            };
+            cookie?: never;
+        };
+        /** @description The API token to create. */
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "nightly benchmarks",
+                 *       "ttl": 2592000
+                 *     }
+                 */
+                "application/json": components["schemas"]["CreateApiToken"];
+            };
+        };
+        responses: {
+            /** @description Created. The token itself is shown only here. */
+            201: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "uuid": "550e8400-e29b-41d4-a716-446655440000",
+                     *       "user": "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+                     *       "name": "nightly benchmarks",
+                     *       "token": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
+                     *       "creation": "2024-03-15T10:30:00.000Z",
+                     *       "expiration": "2024-04-14T10:30:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["NewApiToken"];
+                };
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            403: components["responses"]["PERMISSION_DENIED"];
+            413: components["responses"]["REQUEST_TOO_LARGE"];
+            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE"];
+            422: components["responses"]["IDEMPOTENCY_KEY_REUSED"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    getApiToken: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Entity tags you hold: 304 without a body if one of them is current. `*` fits any.
+                 * @example "pV0rJkz3mJw8o1Qq2cXn5A"
+                 */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
+            };
+            path: {
+                /** @description The person's UUID, in any usual spelling, or slug; `me` for the caller. */
+                user: string;
+                /** @description The token's UUID, in any usual spelling. */
+                token: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The token. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "uuid": "550e8400-e29b-41d4-a716-446655440000",
+                     *       "user": "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+                     *       "name": "nightly benchmarks",
+                     *       "creation": "2024-03-15T10:30:00.000Z",
+                     *       "expiration": "2024-04-14T10:30:00.000Z",
+                     *       "last_used": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiToken"];
+                };
+            };
+            /** @description Nothing has changed since the version you hold; there is no body. */
+            304: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            403: components["responses"]["PERMISSION_DENIED"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    revokeApiToken: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Entity tags you hold: 412, and nothing happens, unless one of them is current. `*` fits any. Weak ones count: proxies make them.
+                 * @example "550e8400e29b41d4a716446655440000.1.0.1.0"
+                 */
+                "If-Match"?: components["parameters"]["If-Match"];
+            };
+            path: {
+                /** @description The person's UUID, in any usual spelling, or slug; `me` for the caller. */
+                user: string;
+                /** @description The token's UUID, in any usual spelling. */
+                token: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Revoked; there is no body. */
+            204: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            403: components["responses"]["PERMISSION_DENIED"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            412: components["responses"]["PRECONDITION_FAILED"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    listAuditEvents: {
+        parameters: {
+            query?: {
+                /** @description Page number, from 1. Jumping to a page costs as much as reading all before it; the `next` and `prev` links of a page cost the same at any depth. */
+                page?: number;
+                /** @description Items per page. */
+                per_page?: number;
+                /** @description Where to read on, from a `Link` of this list: opaque, and valid for the same order and filters. With it, `page` only numbers the links. */
+                cursor?: string;
+                /** @description Only what was done, or refused, like this. */
+                action?: "signed_in" | "signed_out" | "customer_created" | "customer_updated" | "user_created" | "user_updated" | "user_deleted" | "password_changed" | "password_link_created" | "api_token_created" | "api_token_revoked" | "spec_created" | "spec_updated" | "spec_deleted" | "sign_in_failed" | "refresh_token_reused" | "wrong_token_kind" | "permission_denied";
+                /** @description Only what this caller did: exactly its `id`. An empty one is as absent. */
+                actor?: string;
+                /** @description Only what was done to this: exactly its `id`. An empty one is as absent. */
+                subject?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of the trail. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    "X-Total-Count": components["headers"]["X-Total-Count"];
+                    Link: components["headers"]["Link"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "id": "42",
+                     *         "at": "2024-03-15T10:30:00.000Z",
+                     *         "action": "user_updated",
+                     *         "actor": {
+                     *           "kind": "user",
+                     *           "id": "550e8400-e29b-41d4-a716-446655440000"
+                     *         },
+                     *         "subject": {
+                     *           "kind": "user",
+                     *           "id": "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
+                     *         },
+                     *         "customer": "6ba7b811-9dad-11d1-80b4-00c04fd430c8",
+                     *         "request_id": "0b3a8f5e-6f5c-4c1e-9a55-0d1f6b7a2c34",
+                     *         "address": "203.0.113.7",
+                     *         "details": {
+                     *           "fields": [
+                     *             "role"
+                     *           ],
+                     *           "role": "customer_admin"
+                     *         }
+                     *       }
+                     *     ]
+                     */
+                    "application/json": components["schemas"]["AuditTrail"];
+                };
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            403: components["responses"]["PERMISSION_DENIED"];
             429: components["responses"]["TOO_MANY_REQUESTS"];
             500: components["responses"]["INTERNAL_ERROR"];
             503: components["responses"]["SERVICE_UNAVAILABLE"];

@@ -113,7 +113,7 @@ export async function createPerson(
   const uuid = crypto.randomUUID();
   const row = await env.DB.prepare(
     `INSERT INTO users (uuid, customer_id, email, name, slug, role, password_hash, created_at, modified_at)
-     VALUES (?1, ?2, ?3, 'Person', ?1, ?4, ?5, 0, 0) RETURNING id`,
+     VALUES (?1, ?2, ?3, 'Person', 'person-' || ?1, ?4, ?5, 0, 0) RETURNING id`,
   )
     .bind(
       uuid,
