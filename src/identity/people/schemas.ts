@@ -108,6 +108,7 @@ export const changePasswordBody = z
 export const setPasswordBody = z
   .object({
     token: z.string().min(1).max(4_096).openapi({
+      pattern: "^[\\s\\S]+$",
       description: "What follows `#` in the link.",
       example: "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3NTU0NjIxNDQwIn0.c2lnbmF0dXJl",
     }),

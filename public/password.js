@@ -1,0 +1,63 @@
+// The token stands behind the `#`, which browsers send to nobody. It leaves the address bar at once, so
+// that neither the history nor a picture of the screen keeps it.
+const token = location.hash.slice(1);
+history.replaceState(null, "", location.pathname);
+
+const form = document.getElementById("form");
+const button = form.querySelector("button");
+const outcome = document.getElementById("outcome");
+
+function say(kind, text) {
+  outcome.dataset.kind = kind;
+  outcome.textContent = text;
+  outcome.focus();
+}
+
+/** Code points, as the server counts. */
+function lengthOf(text) {
+  return [...text].length;
+}
+
+async function setPassword(password) {
+  const reply = await fetch("/password", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ token, password }),
+  });
+  if (reply.ok) return null;
+  const body = await reply.json().catch(() => null);
+  return body?.message ?? "Something went wrong. Try again.";
+}
+
+if (token === "") {
+  form.hidden = true;
+  say("error", "This page needs the whole link that you were given. Open that link again.");
+}
+
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const { password, again } = form.elements;
+  if (lengthOf(password.value) < 12 || lengthOf(password.value) > 128) {
+    say("error", "The password must have 12 to 128 characters.");
+    password.focus();
+    return;
+  }
+  if (password.value !== again.value) {
+    say("error", "The two passwords are not the same.");
+    again.focus();
+    return;
+  }
+  button.disabled = true;
+  say("busy", "Setting the password …");
+  const fault = await setPassword(password.value).catch(
+    () => "The server cannot be reached. Try again.",
+  );
+  button.disabled = false;
+  if (fault !== null) {
+    say("error", fault);
+    return;
+  }
+  form.reset();
+  form.hidden = true;
+  say("done", "The password is set. You can sign in with it now.");
+});
