@@ -313,3 +313,23 @@ export function expectError(
   expect(reply.body.request_id).toBe(reply.headers.get("x-request-id"));
   if (message !== undefined) expect(reply.body.message).toBe(message);
 }
+
+export interface AuditRow {
+  action: string;
+  actor_kind: string;
+  actor: string | null;
+  subject_kind: string;
+  customer_id: number | null;
+  request_id: string;
+  details: string;
+}
+
+/** What the audit trail says was done to someone or something, oldest first. */
+export async function auditOf(subject: string): Promise<AuditRow[]> {
+  const { results } = await env.DB.prepare(
+    "SELECT * FROM audit_events WHERE subject = ? ORDER BY id",
+  )
+    .bind(subject)
+    .all<AuditRow>();
+  return results;
+}

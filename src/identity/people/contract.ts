@@ -201,7 +201,7 @@ ${MANAGERS} Nobody makes one for themselves. There is no request body. Send an \
     201: json(passwordLink, {
       description: "The link.",
       example: {
-        url: "https://assay.example/password#eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
+        url: "https://assay.example/set-password#eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
         expiration: "2024-03-16T10:30:00.000Z",
       },
       headers: ["Cache-Control"],
@@ -218,7 +218,7 @@ export const setPasswordRoute = operation({
   summary: "Set a password by a link",
   description: `Sets a new password with the token of a link that an administrator has made. The link works once; all sessions of the person end.
 
-Open to whoever has the link; what an administrator gives out is the page at the same address. A body has at most 16 KiB. Attempts are limited per address. Unknown keys are ignored.`,
+Open to whoever has the link; what an administrator gives out is the page that asks for it. A body has at most 16 KiB. Attempts are limited per address. Unknown keys are ignored.`,
   access: "open",
   request: {
     body: jsonBody(setPasswordBody, {

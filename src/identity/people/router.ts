@@ -119,7 +119,7 @@ export function createPeopleRouter({ people, guards, limits }: PeopleRouterDeps)
     const link = await people.createPasswordLink(session, asking(c), user, claim);
     if (link.replayed) c.header("Idempotency-Replayed", "true");
     c.header("Cache-Control", "no-store");
-    const url = `${new URL(c.req.url).origin}/password#${link.token}`;
+    const url = `${new URL(c.req.url).origin}/set-password#${link.token}`;
     return c.json({ url, expiration: toTimestamp(link.expiresAt) }, 201);
   });
 

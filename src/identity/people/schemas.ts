@@ -122,7 +122,7 @@ export const passwordLink = z
       format: "uri",
       maxLength: 8_192,
       description: "The page where the person sets a new password. Give it to nobody else.",
-      example: "https://assay.example/password#eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
+      example: "https://assay.example/set-password#eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
     }),
     expiration: timestamp.openapi({ description: "The link works until then, once." }),
   })
