@@ -469,7 +469,7 @@ export interface paths {
          * Set a password by a link
          * @description Sets a new password with the token of a link that an administrator has made. The link works once; all sessions of the person end.
          *
-         *     Open to whoever has the link; what an administrator gives out is the page at the same address. A body has at most 16 KiB. Attempts are limited per address. Unknown keys are ignored.
+         *     Open to whoever has the link; what an administrator gives out is the page that asks for it. A body has at most 16 KiB. Attempts are limited per address. Unknown keys are ignored.
          */
         post: operations["setPassword"];
         delete?: never;
@@ -2115,7 +2115,7 @@ export interface components {
             /**
              * Format: uri
              * @description The page where the person sets a new password. Give it to nobody else.
-             * @example https://assay.example/password#eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl
+             * @example https://assay.example/set-password#eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl
              */
             url: string;
             /**
@@ -4306,7 +4306,7 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "url": "https://assay.example/password#eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
+                     *       "url": "https://assay.example/set-password#eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
                      *       "expiration": "2024-03-16T10:30:00.000Z"
                      *     }
                      */

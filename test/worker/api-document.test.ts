@@ -39,6 +39,44 @@ const EXPECTED = {
     ...[USER, 204, 400, 401, 403, 404, 409, 412, 429, 500, 503],
   ],
   "get /api/silicon-mark/v1/specs listAvailableSpecs": [USER, 200, 400, 401, 429, 500, 503],
+  "get /v0/customers listCustomers": [USER, 200, 400, 401, 403, 429, 500, 503],
+  "post /v0/customers createCustomer": [
+    ...[USER, 201, 400, 401, 403, 413, 415, 422, 429, 500, 503],
+  ],
+  "get /v0/customers/{customer} getCustomer": [
+    ...[USER, 200, 304, 400, 401, 403, 404, 429, 500, 503],
+  ],
+  "patch /v0/customers/{customer} updateCustomer": [
+    ...[USER, 200, 400, 401, 403, 404, 409, 412, 413, 415, 429, 500, 503],
+  ],
+  "get /v0/users listUsers": [USER, 200, 400, 401, 403, 429, 500, 503],
+  "post /v0/users createUser": [
+    ...[USER, 201, 400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503],
+  ],
+  "get /v0/users/me getOwnUser": [USER, 200, 304, 400, 401, 429, 500, 503],
+  "post /v0/users/me/password changeOwnPassword": [
+    ...[USER, 204, 400, 401, 403, 413, 415, 429, 500, 503],
+  ],
+  "get /v0/users/{user} getUser": [USER, 200, 304, 400, 401, 403, 404, 429, 500, 503],
+  "patch /v0/users/{user} updateUser": [
+    ...[USER, 200, 400, 401, 403, 404, 412, 413, 415, 429, 500, 503],
+  ],
+  "delete /v0/users/{user} deleteUser": [USER, 204, 400, 401, 403, 404, 412, 429, 500, 503],
+  "post /v0/users/{user}/password-link createPasswordLink": [
+    ...[USER, 201, 400, 401, 403, 404, 422, 429, 500, 503],
+  ],
+  "post /password setPassword": ["", 204, 400, 413, 415, 429, 500, 503],
+  "get /v0/users/{user}/tokens listApiTokens": [USER, 200, 400, 401, 403, 404, 429, 500, 503],
+  "post /v0/users/{user}/tokens createApiToken": [
+    ...[USER, 201, 400, 401, 403, 413, 415, 422, 429, 500, 503],
+  ],
+  "get /v0/users/{user}/tokens/{uuid} getApiToken": [
+    ...[USER, 200, 304, 400, 401, 403, 404, 429, 500, 503],
+  ],
+  "delete /v0/users/{user}/tokens/{uuid} revokeApiToken": [
+    ...[USER, 204, 400, 401, 403, 404, 412, 429, 500, 503],
+  ],
+  "get /v0/audit listAuditEvents": [USER, 200, 400, 401, 403, 429, 500, 503],
   [`get ${JOBS}/current pollCurrentJob`]: [NODE, 200, 304, 400, 401, 404, 429, 500, 503],
   [`post ${JOBS}/current/tasks joinCurrentJob`]: [
     ...[NODE, 200, 201, 400, 401, 409, 413, 415, 429, 500, 503],
@@ -111,13 +149,26 @@ describe("operations", () => {
           ),
         )
         .map(({ operation }) => operation.operationId);
-    const lists = ["listAvailableSpecs 200", "listJobs 200", "listSpecs 200"];
+    const lists = [
+      ...["listApiTokens 200", "listAuditEvents 200", "listAvailableSpecs 200"],
+      ...["listCustomers 200", "listJobs 200", "listSpecs 200", "listUsers 200"],
+    ];
     expect(having("X-Total-Count").sort()).toEqual(lists);
     expect(having("Link").sort()).toEqual(lists);
-    expect(having("Idempotency-Replayed")).toEqual(["createJob 201", "createSpec 201"]);
-    expect(taking("idempotency-key")).toEqual(["createJob", "createSpec"]);
-    expect(taking("if-match").sort()).toEqual(["deleteSpec", "updateSpec"]);
-    const single = ["getJob", "getJobResults", "getSpec", "listBenchmarks", "pollCurrentJob"];
+    const creating = [
+      ...["createApiToken", "createCustomer", "createJob", "createPasswordLink"],
+      ...["createSpec", "createUser"],
+    ];
+    expect(having("Idempotency-Replayed").sort()).toEqual(creating.map((id) => `${id} 201`));
+    expect(taking("idempotency-key").sort()).toEqual(creating);
+    expect(taking("if-match").sort()).toEqual([
+      ...["deleteSpec", "deleteUser", "revokeApiToken"],
+      ...["updateCustomer", "updateSpec", "updateUser"],
+    ]);
+    const single = [
+      ...["getApiToken", "getCustomer", "getJob", "getJobResults", "getOwnUser", "getSpec"],
+      ...["getUser", "listBenchmarks", "pollCurrentJob"],
+    ];
     expect(taking("if-none-match").sort()).toEqual(single);
     for (const id of single) {
       expect(having("ETag")).toEqual(expect.arrayContaining([`${id} 200`, `${id} 304`]));

@@ -7,6 +7,11 @@ test("the triggers behind counter rows and search are there", async ({ expect })
     "SELECT tbl_name || ' ' || name AS name FROM sqlite_master WHERE type = 'trigger' ORDER BY 1",
   ).all<{ name: string }>();
   expect(results.map(({ name }) => name)).toEqual([
+    "audit_events audit_counts_insert",
+    "audit_events audit_events_no_delete",
+    "audit_events audit_events_no_update",
+    "customers customer_counts_delete",
+    "customers customer_counts_insert",
     "jobs job_counts_enter",
     "jobs job_counts_insert",
     "jobs job_counts_leave",
@@ -16,6 +21,9 @@ test("the triggers behind counter rows and search are there", async ({ expect })
     "specs specs_search_delete",
     "specs specs_search_insert",
     "specs specs_search_update",
+    "users user_counts_delete",
+    "users user_counts_insert",
+    "users user_counts_update",
   ]);
 });
 
