@@ -46,7 +46,11 @@ export async function createApp(deps: AppDeps) {
   const { d1, coordinators, rateLimitCounters, config, clock } = deps;
   const tokens = await createTokens(config.tokenSecrets, clock);
   const identity = createIdentity({ tokens, clock });
-  const signIns = createSignInService({ identity, tokens, clock, pepper: config.passwordPepper });
+  const signIns = createSignInService({
+    ...{ identity, tokens, clock },
+    pepper: config.passwordPepper,
+    failureScale: config.rateLimitScale,
+  });
   const limits = createRateLimits(rateLimitCounters, config.rateLimitScale, clock);
   const refusals = createRefusals({ clock });
   const guards = createGuards({ identity, limits, refusals });

@@ -1,7 +1,7 @@
 /** What a hardware spec looks like on the wire. */
 import { z } from "@hono/zod-openapi";
 import { pagination } from "../http/pagination.ts";
-import { integer, nameText, slug, timestamp, uuid } from "../http/schemas.ts";
+import { integer, nameText, orNull, slug, timestamp, uuid } from "../http/schemas.ts";
 
 const name = nameText({
   description:
@@ -62,7 +62,7 @@ export const updateSpecBody = z
       description:
         "`true` archives the spec: it leaves lists and catalogue, and no job can be made for it. `false` brings it back.",
     }),
-    fallback: noFallback.nullish(),
+    fallback: orNull(noFallback).optional(),
   })
   .openapi("UpdateSpec", {
     description: "What to change. What is left out or null stays as it is.",

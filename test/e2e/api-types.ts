@@ -14,12 +14,56 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Sign in
-         * @description The OAuth 2 password grant (RFC 6749 §4.3): a form with `grant_type=password`, the e-mail address as `username`, and the password. Answers a token to send as `Authorization: Bearer <token>`.
+         * Sign in, or stay signed in
+         * @description The OAuth 2 password grant (RFC 6749 §4.3): a form with `grant_type=password`, the e-mail address as `username`, and the password. Answers a token to send as `Authorization: Bearer <token>`, and a refresh token: `grant_type=refresh_token` with it answers the next two (§6). A refresh token works once. One that is seen again may have been stolen, and ends the session.
          *
-         *     Open to anyone with an account. A form has at most 16 KiB; parameters must not repeat. Attempts are limited per address and per account. A wrong password and an unknown or locked account get the same answer in the same time.
+         *     Open to anyone with an account. A form has at most 16 KiB; parameters must not repeat. Attempts are limited per address and per account, and after some failures in a row each one makes the account wait longer: 429 says how long. A wrong password and an unknown or locked account get the same answer in the same time.
          */
         post: operations["createToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/token/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sign out
+         * @description Ends the session that a refresh token belongs to (RFC 7009), and with it all of its tokens: at once where this is answered, within 30 s everywhere. Always 200, also for a token that says nothing.
+         *
+         *     Open: whoever holds the token may end it. A form has at most 16 KiB; parameters must not repeat.
+         */
+        post: operations["revokeToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/user/login": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sign in with JSON
+         * @description As `POST /token` with the password grant, for scripts that send JSON and read `data.id_token`. The same token, the same limits, the same time.
+         *
+         *     Open to anyone with an account. A body has at most 16 KiB.
+         */
+        post: operations["login"];
         delete?: never;
         options?: never;
         head?: never;
@@ -406,6 +450,11 @@ export interface components {
              * @example 3600
              */
             expires_in: number;
+            /**
+             * @description Changes once for the next tokens, within 30 days; used again, it ends the session.
+             * @example eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3NTU0NjIxNDQwIn0.c2lnbmF0dXJl
+             */
+            refresh_token: string;
         };
         /** @description An error as RFC 6749 §5.2 says it. */
         OAuthError: {
@@ -417,19 +466,64 @@ export interface components {
             /** @description For people: what is wrong. */
             error_description: string;
         };
-        /** @description The form of the OAuth 2 password grant. */
+        /** @description The form of the OAuth 2 password and refresh token grants. */
         TokenRequest: {
             /**
+             * @description `password` to sign in, `refresh_token` to stay signed in.
              * @example password
              * @enum {string}
              */
-            grant_type: "password";
+            grant_type: "password" | "refresh_token";
+            /**
+             * Format: email
+             * @description The e-mail address, for `password`; case does not matter.
+             * @example admin@example.com
+             */
+            username?: string;
+            /**
+             * Format: password
+             * @description The password, for `password`.
+             * @example correct horse battery staple
+             */
+            password?: string;
+            /** @description The latest refresh token, for `refresh_token`. */
+            refresh_token?: string;
+        };
+        /** @description The form of OAuth 2 token revocation. */
+        RevokeRequest: {
+            /** @description The latest refresh token. */
+            token: string;
+        };
+        /** @description A token that stands for a person. */
+        LoginReply: {
+            /** @description The token. */
+            data: {
+                /**
+                 * @description Send it as `Authorization: Bearer <token>`.
+                 * @example eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3NTU0NjIxNDQwIn0.c2lnbmF0dXJl
+                 */
+                id_token: string;
+                /**
+                 * @description How to send it.
+                 * @enum {string}
+                 */
+                token_type: "bearer";
+                /**
+                 * Format: int32
+                 * @description Seconds until it expires.
+                 * @example 3600
+                 */
+                expires_in: number;
+            };
+        };
+        /** @description Who signs in. */
+        Login: {
             /**
              * Format: email
              * @description The e-mail address; case does not matter.
              * @example admin@example.com
              */
-            username: string;
+            email: string;
             /**
              * Format: password
              * @description The password.
@@ -1467,10 +1561,6 @@ export interface components {
             slug?: string | null;
             /** @description `true` archives the spec: it leaves lists and catalogue, and no job can be made for it. `false` brings it back. */
             archived?: boolean | null;
-            /**
-             * @description Only `false`: a spec never stands in for another.
-             * @enum {boolean|null}
-             */
             fallback?: false | null;
         };
         /** @description One page of the hardware specs there are. */
@@ -1834,7 +1924,8 @@ export interface operations {
                      * @example {
                      *       "access_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6InVzZXIrand0In0.eyJpc3MiOiJhc3NheSJ9.mJm1s0h0lq7XrT3QeVbN8cKd2Uu5pZyWgA4fRkLxBqM",
                      *       "token_type": "bearer",
-                     *       "expires_in": 3600
+                     *       "expires_in": 3600,
+                     *       "refresh_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6InVzZXIrand0In0.eyJpc3MiOiJhc3NheSJ9.mJm1s0h0lq7XrT3QeVbN8cKd2Uu5pZyWgA4fRkLxBqM"
                      *     }
                      */
                     "application/json": components["schemas"]["Token"];
@@ -1859,6 +1950,110 @@ export interface operations {
                     "application/json": components["schemas"]["OAuthError"];
                 };
             };
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    revokeToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The form. */
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "token": "eyJhbGciOiJIUzI1NiIsInR5cCI6InVzZXIrand0In0.eyJpc3MiOiJhc3NheSJ9.mJm1s0h0lq7XrT3QeVbN8cKd2Uu5pZyWgA4fRkLxBqM"
+                 *     }
+                 */
+                "application/x-www-form-urlencoded": components["schemas"]["RevokeRequest"];
+            };
+        };
+        responses: {
+            /** @description The session has ended; there is no body. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What is wrong with the form, as RFC 6749 §5.2 says it. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "error": "invalid_request",
+                     *       "error_description": "A field is too long or sent twice"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["OAuthError"];
+                };
+            };
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    login: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Who signs in. */
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "email": "admin@example.com",
+                 *       "password": "correct horse battery staple"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Login"];
+            };
+        };
+        responses: {
+            /** @description A token. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "data": {
+                     *         "id_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6InVzZXIrand0In0.eyJpc3MiOiJhc3NheSJ9.mJm1s0h0lq7XrT3QeVbN8cKd2Uu5pZyWgA4fRkLxBqM",
+                     *         "token_type": "bearer",
+                     *         "expires_in": 3600
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["LoginReply"];
+                };
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            413: components["responses"]["REQUEST_TOO_LARGE"];
+            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE"];
             429: components["responses"]["TOO_MANY_REQUESTS"];
             500: components["responses"]["INTERNAL_ERROR"];
             503: components["responses"]["SERVICE_UNAVAILABLE"];

@@ -7,6 +7,8 @@ test("the triggers behind counter rows and search are there", async ({ expect })
     "SELECT tbl_name || ' ' || name AS name FROM sqlite_master WHERE type = 'trigger' ORDER BY 1",
   ).all<{ name: string }>();
   expect(results.map(({ name }) => name)).toEqual([
+    "audit_events audit_events_no_delete",
+    "audit_events audit_events_no_update",
     "jobs job_counts_enter",
     "jobs job_counts_insert",
     "jobs job_counts_leave",
