@@ -1,16 +1,13 @@
 import { createHash } from "node:crypto";
 import type { Database } from "../../db/client.ts";
 import { ApiError } from "../../http/errors.ts";
-import { type Clock, DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from "../../lib/clock.ts";
+import { type Clock, MINUTE_MS, SECOND_MS } from "../../lib/clock.ts";
 import type { Origin } from "../audit.ts";
+import { SESSION_LIFETIME_MS, USER_TOKEN_LIFETIME_MS } from "../lifetimes.ts";
 import { hashPassword, isOutdated, verifyPassword } from "../password.ts";
 import type { Identity } from "../service.ts";
 import type { Tokens } from "../tokens.ts";
 import { advanceSession, beginSession, endSession, findAccount, recordFailure } from "./store.ts";
-
-export const USER_TOKEN_LIFETIME_MS = HOUR_MS;
-/** A session ends when nobody has asked for a new token for so long. */
-export const SESSION_LIFETIME_MS = 30 * DAY_MS;
 
 /** So many failures in a row cost no wait: people mistype. */
 const FREE_FAILURES = 4;
