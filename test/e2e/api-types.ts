@@ -1467,10 +1467,7 @@ export interface components {
             slug?: string | null;
             /** @description `true` archives the spec: it leaves lists and catalogue, and no job can be made for it. `false` brings it back. */
             archived?: boolean | null;
-            /**
-             * @description Only `false`: a spec never stands in for another.
-             * @enum {boolean|null}
-             */
+            /** @description Only `false`: a spec never stands in for another. */
             fallback?: false | null;
         };
         /** @description One page of the hardware specs there are. */
