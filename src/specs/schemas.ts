@@ -1,7 +1,8 @@
 /** What a hardware spec looks like on the wire. */
 import { z } from "@hono/zod-openapi";
+import { nameText, slug } from "../http/names.ts";
 import { pagination } from "../http/pagination.ts";
-import { integer, nameText, slug, timestamp, uuid } from "../http/schemas.ts";
+import { integer, timestamp, uuid } from "../http/schemas.ts";
 
 const name = nameText({
   description:

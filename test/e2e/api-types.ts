@@ -2407,7 +2407,7 @@ export interface operations {
                 archived?: boolean;
                 /** @description Only specs with exactly this name; case matters. An empty one is as absent. */
                 name?: string;
-                /** @description Only specs whose name, slug or UUID contains this text, without regard to the case of ASCII letters; no sign is a wildcard. An empty one is as absent. A search considers the 1,000 newest matches, and `X-Total-Count` counts among these. Less than 3 characters are looked for in one spec after the other, which takes longer the more there are. */
+                /** @description Only specs whose name, slug or UUID contains this text, without regard to the case of ASCII letters; no sign is a wildcard. An empty one is as absent. A search considers the 1,000 newest matches, and `X-Total-Count` counts among these. Less than 3 characters are looked for in all specs, which takes longer the more there are. */
                 search?: string;
             };
             header?: never;
@@ -2715,7 +2715,7 @@ export interface operations {
                 cursor?: string;
                 /** @description Only specs with exactly this name; case matters. An empty one is as absent. */
                 name?: string;
-                /** @description Only specs whose name, slug or UUID contains this text, without regard to the case of ASCII letters; no sign is a wildcard. An empty one is as absent. A search considers the 1,000 newest matches, and `X-Total-Count` counts among these. Less than 3 characters are looked for in one spec after the other, which takes longer the more there are. */
+                /** @description Only specs whose name, slug or UUID contains this text, without regard to the case of ASCII letters; no sign is a wildcard. An empty one is as absent. A search considers the 1,000 newest matches, and `X-Total-Count` counts among these. Less than 3 characters are looked for in all specs, which takes longer the more there are. */
                 search?: string;
             };
             header?: never;

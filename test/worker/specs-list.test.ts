@@ -189,6 +189,34 @@ describe("pages", () => {
   });
 });
 
+test.for([
+  ["after", "\ud800", 1e308, "\0"],
+  ["before", "", -1, ""],
+  ["after", "a' OR 1=1 --", 1.5, "x".repeat(200)],
+  ["before", "\u{10ffff}", Number.MAX_SAFE_INTEGER, "\u{10ffff}"],
+])(
+  "a cursor that nobody has handed out (%j) reads some page, or none",
+  async (parts, { expect }) => {
+    const bytes = new TextEncoder().encode(JSON.stringify(parts));
+    const cursor = btoa(String.fromCharCode(...bytes)).replaceAll("=", "");
+    const url = `?cursor=${cursor.replaceAll("+", "-").replaceAll("/", "_")}`;
+    expectContract(expect, await list(url), listSpecsRoute, 200);
+  },
+);
+
+test.for([
+  ["after"],
+  ["after", "a", "1", "b"],
+  ["after", "a", 1, null],
+  ["after", "a", 1, "b", "c"],
+  ["between", "a", 1, "b"],
+  [["after"], "a", 1, "b"],
+  {},
+])("a cursor of another form (%j): 400", async (parts, { expect }) => {
+  const cursor = btoa(JSON.stringify(parts)).replaceAll("=", "");
+  expectError(expect, await list(`?cursor=${cursor}`), 400, "PARAMETER_INCORRECT_VALUE");
+});
+
 describe("archived", () => {
   test("archived specs are listed when asked for, counted and found so, too", async ({
     expect,
