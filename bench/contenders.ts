@@ -46,6 +46,16 @@ export const MATCHES: readonly Match[] = [
     same: requestBytes("GET", "/"),
   },
   {
+    // What our own code adds to duties that any answer of this API has: headers and a log line.
+    name: "GET /benchmarks ÷ Hono with headers, log",
+    floor: 0.75,
+    requests: 400,
+    baseline: { name: "hono-dressed", file: "hono-dressed" },
+    target: async ({ world }) =>
+      requestBytes("GET", `${API}/benchmarks`, { token: world.ownerToken() }),
+    same: requestBytes("GET", "/"),
+  },
+  {
     name: "poll ÷ bare object-RPC route",
     floor: 0.62,
     requests: 300,

@@ -1,8 +1,11 @@
 /** Exact costs of the measured requests, from the product's own request log, and what they answer. */
 import type { Bundle } from "../scripts/lib/bundle.ts";
+import { withTimeout } from "../src/lib/retry.ts";
 import { send } from "../test/fuzz/wire.ts";
 import { createScene, type Match } from "./contenders.ts";
 import { openStage } from "./stage.ts";
+
+const LOG_TIMEOUT_MS = 10_000;
 
 interface LogLine {
   request_id: string;
@@ -40,7 +43,7 @@ export async function countCosts(
       const bytes = body === "" ? null : new TextEncoder().encode(body);
       const wire = { method, target, headers, body: bytes, chunked: false };
       const reply = await send(stage.url, scene.world.agent, wire);
-      const line = await logged;
+      const line = await withTimeout(logged, LOG_TIMEOUT_MS, "the log line of a request");
       payloads.set(match.name, reply.body.toString());
       const counts = [line.d1_round_trips, line.object_hops, reply.body.length];
       const [d1, hops, size] = counts.map(String);

@@ -50,7 +50,7 @@ try {
   });
   console.log("\nCPU of workerd from its start to the end of the first reply, median");
   const show = (name: string, ms: number | null) =>
-    console.log(`${name.padEnd(36)} ${ms === null ? "not known here" : `${ms.toFixed(0)} ms`}`);
+    console.log(`${name.padEnd(42)} ${ms === null ? "not known here" : `${ms.toFixed(0)} ms`}`);
   show("a Worker that does nothing", await startUpCpuMs(await bare("nothing")));
   show("a bare Hono Worker", await startUpCpuMs(await bare("hono-route")));
   show("this one", await startUpCpuMs(product));
@@ -73,7 +73,7 @@ async function compareAll(bundle: Bundle, baselines: readonly Baseline[]): Promi
       if (missed) slow.push(match);
       console.log(
         [
-          match.name.padEnd(36),
+          match.name.padEnd(42),
           `${ratio.median.toFixed(2)} (${ratio.low.toFixed(2)}–${ratio.high.toFixed(2)})`.padEnd(
             18,
           ),

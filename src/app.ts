@@ -1,10 +1,9 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
-import { createMiddleware } from "hono/factory";
 import { getPath } from "hono/utils/url";
 import packageJson from "../package.json" with { type: "json" };
 import { createCoordinatorClient } from "./coordinator/client.ts";
 import type { JobCoordinator } from "./coordinator/job-coordinator.ts";
-import { createMeter, Databases, ping } from "./db/client.ts";
+import { ping } from "./db/client.ts";
 import type { RequestEnv } from "./http/context.ts";
 import { singleJson } from "./http/entity-tag.ts";
 import { unavailable } from "./http/errors.ts";
@@ -13,8 +12,7 @@ import { indexPage } from "./http/index-page.ts";
 import { unknownRoute } from "./http/methods.ts";
 import { onError } from "./http/on-error.ts";
 import { createRateLimits, type RateLimitCounters } from "./http/rate-limit.ts";
-import { logRequest } from "./http/request-log.ts";
-import { answerOptions, surface } from "./http/surface.ts";
+import { surface } from "./http/surface.ts";
 import { throwOnInvalid } from "./http/validation.ts";
 import { versionRoute } from "./http/version.ts";
 import { createGuards } from "./identity/guards.ts";
@@ -57,9 +55,7 @@ export async function createApp(deps: AppDeps) {
   const app = new OpenAPIHono<RequestEnv>({ defaultHook: throwOnInvalid, getPath: normalizedPath });
   app.onError(onError);
   app.notFound(unknownRoute(app));
-  app.use(prepareRequest(d1));
-  app.use(logRequest(clock, { serverTiming: config.isDevelopment }));
-  app.use(surface, answerOptions(app));
+  app.use(surface({ app, d1, clock, serverTiming: config.isDevelopment }));
 
   app.route("/", createIdentityRouter({ identity, limits }));
   // Before the jobs: `current` is a word, not a job's id.
@@ -71,7 +67,7 @@ export async function createApp(deps: AppDeps) {
   app.get("/", guards.open, indexPage({ name: "Assay", version: RELEASE, description }));
   app.openapi({ ...healthRoute, middleware: guards.open }, async (c) => {
     try {
-      await ping(c.var.databases.primary);
+      await ping(c.get("databases").primary);
     } catch (error) {
       throw unavailable(5, error);
     }
@@ -91,26 +87,4 @@ function normalizedPath(request: Request): string {
   const path = getPath(request);
   if (!path.includes("//") && (path === "/" || !path.endsWith("/"))) return path;
   return `/${path.split("/").filter(Boolean).join("/")}`;
-}
-
-const REQUEST_ID = /^[\w.:-]{1,128}$/;
-
-/** As D1 hands them out; anything else is no bookmark, and the primary is read. */
-const BOOKMARK = /^[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{32}$/;
-
-/** Gives every request its id, its meter, and its view of the database. */
-function prepareRequest(d1: D1Database) {
-  return createMiddleware<RequestEnv>(async (c, next) => {
-    const inbound = c.req.header("x-request-id") ?? "";
-    const requestId = REQUEST_ID.test(inbound) ? inbound : crypto.randomUUID();
-    const meter = createMeter();
-    const bookmark = c.req.header("x-d1-bookmark") ?? "";
-    c.set("requestId", requestId);
-    c.set("meter", meter);
-    c.set("databases", new Databases(d1, meter, BOOKMARK.test(bookmark) ? bookmark : null));
-    await next();
-    c.res.headers.set("x-request-id", requestId);
-    const reached = c.var.databases.bookmark();
-    if (reached !== null) c.res.headers.set("x-d1-bookmark", reached);
-  });
 }

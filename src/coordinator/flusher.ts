@@ -8,6 +8,11 @@ import { writeProjection } from "./store.ts";
 /** A flush that takes longer is given up and done again from the alarm. */
 const TIMEOUT_MS = 20 * SECOND_MS;
 const BACKOFF = { baseMs: 2 * SECOND_MS, capMs: 5 * MINUTE_MS };
+/**
+ * Of a burst of changes the first is flushed at once, the others together: 256 results within a second
+ * are a few batches, not 256.
+ */
+const PACE_MS = 200;
 /** The alarm stands this far ahead while the first flush after a change is on its way. */
 const SAFETY_MS = 15 * SECOND_MS;
 
@@ -22,6 +27,8 @@ export class Flusher {
   readonly #clock: Clock;
   #running: Promise<void> | null = null;
   #failures = 0;
+  /** When the last flush began; in real time, which tests do not move. */
+  #lastAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: {
     d1: D1Database;
@@ -58,6 +65,7 @@ export class Flusher {
   async #flushUntilCurrent(live: Live): Promise<void> {
     try {
       while (this.isBehind(live)) {
+        await this.#keepPace();
         const target = live.job.version;
         const changes = this.#projection.since(live, live.flushedVersion);
         const db = openDatabase(this.#d1, createMeter());
@@ -73,5 +81,11 @@ export class Flusher {
       const { jobId } = live.identity;
       console.warn(JSON.stringify({ level: "warn", job: jobId, flush: String(error) }));
     }
+  }
+
+  async #keepPace(): Promise<void> {
+    const wait = this.#lastAt + PACE_MS - performance.now();
+    if (wait > 0) await scheduler.wait(Math.min(wait, PACE_MS));
+    this.#lastAt = performance.now();
   }
 }

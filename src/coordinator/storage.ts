@@ -46,6 +46,10 @@ const MIGRATIONS: readonly string[] = [
    CREATE TABLE contact (rank INTEGER PRIMARY KEY, at INTEGER NOT NULL, progress REAL NOT NULL, message TEXT) STRICT;
    CREATE TABLE result (rank INTEGER NOT NULL, position INTEGER NOT NULL, hash TEXT NOT NULL, version INTEGER NOT NULL, results TEXT, digest TEXT, PRIMARY KEY (rank, position)) STRICT, WITHOUT ROWID;
    CREATE TABLE event (seq INTEGER PRIMARY KEY, body TEXT NOT NULL) STRICT;`,
+  // Digests on their own: behind results of up to a MiB, reading one walks all pages of the other.
+  `CREATE TABLE digest (position INTEGER NOT NULL, rank INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (position, rank)) STRICT, WITHOUT ROWID;
+   INSERT INTO digest (position, rank, body) SELECT position, rank, digest FROM result WHERE digest IS NOT NULL;
+   ALTER TABLE result DROP COLUMN digest;`,
 ];
 
 /**
@@ -141,13 +145,19 @@ export class CoordinatorStorage {
 
   saveResult(result: StoredResult, digest: JsonObject | null): void {
     this.#sql.exec(
-      "INSERT INTO result (rank, position, hash, version, results, digest) VALUES (?, ?, ?, ?, ?, ?)",
+      "INSERT INTO result (rank, position, hash, version, results) VALUES (?, ?, ?, ?, ?)",
       result.rank,
       result.position,
       result.hash,
       result.version,
       result.results,
-      digest === null ? null : JSON.stringify(digest),
+    );
+    if (digest === null) return;
+    this.#sql.exec(
+      "INSERT INTO digest (position, rank, body) VALUES (?, ?, ?)",
+      result.position,
+      result.rank,
+      JSON.stringify(digest),
     );
   }
 
@@ -163,12 +173,11 @@ export class CoordinatorStorage {
   }
 
   digests(position: number): { rank: number; digest: JsonObject }[] {
-    const query =
-      "SELECT rank, digest FROM result WHERE position = ? AND digest IS NOT NULL ORDER BY rank";
+    const query = "SELECT rank, body FROM digest WHERE position = ? ORDER BY rank";
     return this.#sql
-      .exec<{ rank: number; digest: string }>(query, position)
+      .exec<{ rank: number; body: string }>(query, position)
       .toArray()
-      .map(({ rank, digest }) => ({ rank, digest: JSON.parse(digest) }));
+      .map(({ rank, body }) => ({ rank, digest: JSON.parse(body) }));
   }
 
   /** Results with figures that were stored after a version of the job, by rank and position. */

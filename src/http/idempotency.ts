@@ -35,7 +35,7 @@ export function readIdempotencyKey<Env extends RequestEnv>(
       "Idempotency-Key must be 1 to 255 visible ASCII characters",
     );
   }
-  const { principal } = c.var;
+  const principal = c.get("principal");
   return {
     scope: `${principal?.kind}:${principal?.id} ${c.req.method} ${routePath(c)}`,
     key,

@@ -26,6 +26,6 @@ export function unknownRoute(app: Hono<RequestEnv>) {
         : new ApiError("METHOD_NOT_ALLOWED", `${path} does not answer ${method}`, {
             headers: { Allow: allowed.join(", ") },
           });
-    return c.json(errorBody(error, c.var.requestId), error.status, error.headers);
+    return c.json(errorBody(error, c.get("requestId")), error.status, error.headers);
   };
 }

@@ -8,7 +8,7 @@ import { ApiError, errorBody, unavailable } from "./errors.ts";
 export function onError(thrown: Error, c: Context<RequestEnv>): Response {
   const error = toApiError(thrown);
   if (error.status >= 500) logFailure(thrown, c);
-  return c.json(errorBody(error, c.var.requestId), error.status, error.headers);
+  return c.json(errorBody(error, c.get("requestId")), error.status, error.headers);
 }
 
 function toApiError(thrown: Error): ApiError {
@@ -34,6 +34,6 @@ function logFailure(thrown: Error, c: Context<RequestEnv>): void {
     causes.push(cause.stack ?? String(cause));
   }
   console.error(
-    JSON.stringify({ level: "error", request_id: c.var.requestId, path: c.req.path, causes }),
+    JSON.stringify({ level: "error", request_id: c.get("requestId"), path: c.req.path, causes }),
   );
 }

@@ -5,7 +5,16 @@ class RawJson {
   constructor(text: string) {
     this.text = text;
   }
+
+  /** Its place in the text that is being made. */
+  toJSON(): string {
+    if (making === null) throw new Error("Stored JSON is written by stringifyWithRaw alone");
+    return `${making.mark}${making.parts.push(this.text) - 1}`;
+  }
 }
+
+/** What `stringifyWithRaw` is about to find; it is synchronous, so that there is one at a time. */
+let making: { mark: string; parts: string[] } | null = null;
 
 /** Marks stored JSON of an object for `stringifyWithRaw`; typed as what it stands for. */
 export function rawJson(text: string): Record<string, unknown> {
@@ -17,9 +26,13 @@ export function rawJson(text: string): Record<string, unknown> {
 export function stringifyWithRaw(value: unknown): string {
   const mark = `raw:${crypto.randomUUID()}:`;
   const parts: string[] = [];
-  const template = JSON.stringify(value, (_key, inner: unknown) =>
-    inner instanceof RawJson ? `${mark}${parts.push(inner.text) - 1}` : inner,
-  );
+  making = { mark, parts };
+  let template: string;
+  try {
+    template = JSON.stringify(value);
+  } finally {
+    making = null;
+  }
   if (parts.length === 0) return template;
   const [head = "", ...rest] = template.split(`"${mark}`);
   const pieces = rest.map(

@@ -41,10 +41,10 @@ export function createGuards({ identity, limits }: { identity: Identity; limits:
     return subject;
   };
 
-  /** The person whose user token it is; the handler finds them in `c.var.actor`. */
+  /** The person whose user token it is; the handler finds them under `actor`. */
   const authenticate = async (c: Context<UserEnv>): Promise<Actor> => {
     const uuid = await admit(c, "user", identity.userOf);
-    const actor = await identity.actorOf(c.var.databases.primary, uuid);
+    const actor = await identity.actorOf(c.get("databases").primary, uuid);
     if (actor === null) throw unauthorized();
     c.set("actor", actor);
     return actor;
@@ -66,7 +66,7 @@ export function createGuards({ identity, limits }: { identity: Identity; limits:
       await next();
     }),
 
-    /** Lets only job tokens pass; the handler finds the job's id in `c.var.jobId`. */
+    /** Lets only job tokens pass; the handler finds the job's id under `jobId`. */
     node: createMiddleware<NodeEnv>(async (c, next) => {
       c.set("jobId", await admit(c, "node", identity.jobOf));
       await next();

@@ -43,7 +43,7 @@ export function createIdentityRouter({ identity, limits }: IdentityDeps) {
     }
     // Before the hash, which costs 150 ms of this isolate.
     await limits.check(c, "sign-in-account", username.trim().toLowerCase());
-    const signedIn = await identity.signIn(c.var.databases.primary, username, password);
+    const signedIn = await identity.signIn(c.get("databases").primary, username, password);
     if (signedIn === null) {
       return c.json(oauthError("invalid_grant", "Wrong e-mail address or password"), 400);
     }

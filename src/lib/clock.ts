@@ -8,10 +8,21 @@ export const systemClock: Clock = { now: () => Date.now() };
 export const SECOND_MS = 1_000;
 export const MINUTE_MS = 60 * SECOND_MS;
 export const HOUR_MS = 60 * MINUTE_MS;
+export const DAY_MS = 24 * HOUR_MS;
 
 /** Milliseconds to RFC 3339 UTC with `Z` (contract §2, Times); null stays null. */
 export function toTimestamp(ms: number): string;
 export function toTimestamp(ms: number | null): string | null;
 export function toTimestamp(ms: number | null): string | null {
-  return ms === null ? null : new Date(ms).toISOString();
+  if (ms === null) return null;
+  // A list writes dozens of times, of few days: the platform takes six times as long.
+  const day = Math.floor(ms / DAY_MS);
+  if (day !== lastDay.day) lastDay = { day, date: new Date(ms).toISOString().slice(0, 11) };
+  const rest = ms - day * DAY_MS;
+  const part = (unit: number, of: number) => String(Math.floor(rest / unit) % of).padStart(2, "0");
+  const seconds = `${part(HOUR_MS, 24)}:${part(MINUTE_MS, 60)}:${part(SECOND_MS, 60)}`;
+  return `${lastDay.date}${seconds}.${String(rest % SECOND_MS).padStart(3, "0")}Z`;
 }
+
+/** The date part of the day written last. */
+let lastDay = { day: Number.NaN, date: "" };

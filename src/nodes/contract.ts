@@ -30,6 +30,7 @@ export const pollRoute = operation({
 
 For whoever holds the job's token. Send the \`ETag\` back as \`If-None-Match\`: 304 without a body means that nothing has changed. Ask again after \`poll_after_seconds\` (also \`Retry-After\`), not sooner. An ended job answers directive \`stop\`.`,
   access: "node",
+  single: true,
   request: {
     query: z.object({
       task_id: z
@@ -44,23 +45,16 @@ For whoever holds the job's token. Send the \`ETag\` back as \`If-None-Match\`: 
           example: "7554621441",
         }),
     }),
-    headers: z.object({
-      "if-none-match": z.string().max(1024).optional().openapi({
-        pattern: "^[ -~]+$",
-        description: "The `ETag` of the last reply.",
-        example: 'W/"pV0rJkz3mJw8o1Qq2cXn5A"',
-      }),
-    }),
   },
   responses: {
     200: json(nodeView, {
       description: "The directive.",
       example: nodeViewExample,
-      headers: announced,
+      headers: ["Retry-After"],
     }),
     304: {
       description: "Nothing has changed for this node; there is no body.",
-      headers: headerRefs(announced),
+      headers: headerRefs(["Retry-After"]),
     },
   },
   errors: ["RESOURCE_NOT_FOUND"],

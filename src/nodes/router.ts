@@ -14,7 +14,7 @@ export function createNodesRouter({ nodes, guards }: { nodes: NodesService; guar
 
   router.openapi({ ...pollRoute, middleware: guards.node }, async (c) => {
     const { task_id } = c.req.valid("query");
-    const known = c.req.valid("header")["if-none-match"] ?? null;
+    const known = c.req.header("If-None-Match") ?? null;
     const reply = await nodes.poll(callOf(c), task_id ?? null, known);
     announce(c, reply.etag, reply.pollAfterSeconds);
     return reply.view === null ? c.body(null, 304) : storedJson(c, reply.view, 200);
@@ -60,7 +60,7 @@ export function createNodesRouter({ nodes, guards }: { nodes: NodesService; guar
 function callOf(c: Context<NodeEnv>): NodeCall {
   // Present on the platform, absent in tests: where the request entered the network.
   const cf = c.req.raw.cf as { continent?: string; longitude?: string } | undefined;
-  return { jobId: c.var.jobId, meter: c.var.meter, place: cf };
+  return { jobId: c.get("jobId"), meter: c.get("meter"), place: cf };
 }
 
 /** Every reply of the protocol says what the node sees and when to ask again (design §5). */

@@ -27,7 +27,7 @@ export function createSpecsRouter({ specs, guards }: { specs: SpecsService; guar
 
   router.openapi({ ...listSpecsRoute, middleware: guards.admin }, async (c) => {
     const query = c.req.valid("query");
-    const { specs: found, total, neighbours } = await specs.list(c.var.databases.session, query);
+    const { specs: found, total, neighbours } = await specs.list(c.get("databases").session, query);
     const { page, per_page: perPage } = query;
     announcePage(c, { page, perPage, total, neighbours }, LIST_PARAMETERS);
     return c.json(found.map(toSpec), 200);
@@ -38,7 +38,7 @@ export function createSpecsRouter({ specs, guards }: { specs: SpecsService; guar
     async (c) => {
       const input = c.req.valid("json");
       const claim = readIdempotencyKey(c, input);
-      const { spec, replayed } = await specs.create(c.var.databases.session, input, claim);
+      const { spec, replayed } = await specs.create(c.get("databases").session, input, claim);
       if (replayed) c.header("Idempotency-Replayed", "true");
       c.header("ETag", versionTag(spec));
       return c.json(toSpec(spec), 201);
@@ -46,7 +46,7 @@ export function createSpecsRouter({ specs, guards }: { specs: SpecsService; guar
   );
 
   router.openapi({ ...getSpecRoute, middleware: guards.admin }, async (c) => {
-    const row = await specs.view(c.var.databases.session, c.req.valid("param").spec);
+    const row = await specs.view(c.get("databases").session, c.req.valid("param").spec);
     return single(c, toSpec(row), versionTag(row));
   });
 
@@ -54,7 +54,7 @@ export function createSpecsRouter({ specs, guards }: { specs: SpecsService; guar
     { ...updateSpecRoute, middleware: [guards.admin, readBody(JSON_BODY_LIMIT)] as const },
     async (c) => {
       const { spec } = c.req.valid("param");
-      const { session } = c.var.databases;
+      const { session } = c.get("databases");
       const row = await specs.update(session, spec, readIfMatch(c), c.req.valid("json"));
       c.header("ETag", versionTag(row));
       return c.json(toSpec(row), 200);
@@ -62,7 +62,7 @@ export function createSpecsRouter({ specs, guards }: { specs: SpecsService; guar
   );
 
   router.openapi({ ...deleteSpecRoute, middleware: guards.admin }, async (c) => {
-    await specs.remove(c.var.databases.session, c.req.valid("param").spec, readIfMatch(c));
+    await specs.remove(c.get("databases").session, c.req.valid("param").spec, readIfMatch(c));
     return c.body(null, 204);
   });
 
@@ -70,7 +70,7 @@ export function createSpecsRouter({ specs, guards }: { specs: SpecsService; guar
     const query = c.req.valid("query");
     const { page, per_page: perPage } = query;
     const live = { ...query, sort: "name", direction: "asc", archived: false } as const;
-    const { specs: found, total, neighbours } = await specs.list(c.var.databases.session, live);
+    const { specs: found, total, neighbours } = await specs.list(c.get("databases").session, live);
     announcePage(c, { page, perPage, total, neighbours }, CATALOGUE_PARAMETERS);
     return c.json(
       { results: found.map(toCatalogueEntry), pagination: toPagination(total, page, perPage) },

@@ -2777,8 +2777,11 @@ export interface operations {
                 task_id?: string;
             };
             header?: {
-                /** @description The `ETag` of the last reply. */
-                "if-none-match"?: string;
+                /**
+                 * @description Entity tags you hold: 304 without a body if one of them is current. `*` fits any.
+                 * @example "pV0rJkz3mJw8o1Qq2cXn5A"
+                 */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
             path?: never;
             cookie?: never;

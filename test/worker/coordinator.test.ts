@@ -195,6 +195,25 @@ describe("D1 and the object agree", () => {
     expect([second.tasks, second.results]).toEqual([first.tasks, first.results]);
   });
 
+  test("a burst of results reaches D1 in one batch", async ({ expect }) => {
+    const job = await createJob({ node_count: 8 });
+    const ids = await Promise.all(Array.from({ length: 8 }, () => join(job)));
+    await flushed(job);
+    const pause = Promise.withResolvers<undefined>();
+    onTestFinished(() => void vi.restoreAllMocks());
+    // However slow this machine is: no time passes, and the pause lasts until all results are here.
+    vi.spyOn(performance, "now").mockReturnValue(performance.now());
+    vi.spyOn(scheduler, "wait").mockReturnValue(pause.promise);
+    const batch = vi.spyOn(env.DB, "batch");
+    await putResult(job, ids[0]?.body.id, 0);
+    batch.mockClear();
+    for (const { body } of ids.slice(1)) await putResult(job, body.id, 0);
+    pause.resolve(undefined);
+    await flushed(job);
+    expect(batch).toHaveBeenCalledTimes(1);
+    expect((await projection(job)).results).toHaveLength(8);
+  });
+
   test("an older flush that arrives late does not overwrite a newer one", async ({ expect }) => {
     const job = await createJob({ node_count: 2 });
     const held: (() => Promise<unknown>)[] = [];
@@ -209,6 +228,7 @@ describe("D1 and the object agree", () => {
       return Promise.reject(new Error("D1_ERROR: timed out"));
     });
     await putResult(job, one, 0);
+    await vi.waitFor(() => expect(held).toHaveLength(1));
     const two = (await join(job)).body.id;
     await putResult(job, two, 0);
     await runDurableObjectAlarm(coordinatorOf(job));
