@@ -1561,6 +1561,7 @@ export interface components {
             slug?: string | null;
             /** @description `true` archives the spec: it leaves lists and catalogue, and no job can be made for it. `false` brings it back. */
             archived?: boolean | null;
+            /** @description Only `false`: a spec never stands in for another. */
             fallback?: false | null;
         };
         /** @description One page of the hardware specs there are. */
@@ -2605,7 +2606,7 @@ export interface operations {
                 archived?: boolean;
                 /** @description Only specs with exactly this name; case matters. An empty one is as absent. */
                 name?: string;
-                /** @description Only specs whose name, slug or UUID contains this text, without regard to the case of ASCII letters; no sign is a wildcard. An empty one is as absent. A search considers the 1,000 newest matches, and `X-Total-Count` counts among these. Less than 3 characters are looked for in one spec after the other, which takes longer the more there are. */
+                /** @description Only specs whose name, slug or UUID contains this text, without regard to the case of ASCII letters; no sign is a wildcard. An empty one is as absent. A search considers the 1,000 newest matches, and `X-Total-Count` counts among these. Less than 3 characters are looked for in all specs, which takes longer the more there are. */
                 search?: string;
             };
             header?: never;
@@ -2913,7 +2914,7 @@ export interface operations {
                 cursor?: string;
                 /** @description Only specs with exactly this name; case matters. An empty one is as absent. */
                 name?: string;
-                /** @description Only specs whose name, slug or UUID contains this text, without regard to the case of ASCII letters; no sign is a wildcard. An empty one is as absent. A search considers the 1,000 newest matches, and `X-Total-Count` counts among these. Less than 3 characters are looked for in one spec after the other, which takes longer the more there are. */
+                /** @description Only specs whose name, slug or UUID contains this text, without regard to the case of ASCII letters; no sign is a wildcard. An empty one is as absent. A search considers the 1,000 newest matches, and `X-Total-Count` counts among these. Less than 3 characters are looked for in all specs, which takes longer the more there are. */
                 search?: string;
             };
             header?: never;

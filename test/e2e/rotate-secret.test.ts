@@ -69,7 +69,7 @@ test("rotated twice, with restarts: whoever was signed in still is", async () =>
   expect(secrets[2]).toBe(original);
   const refreshed = await fetch(new URL("/token", server.url), {
     method: "POST",
-    body: new URLSearchParams({ grant_type: "refresh_token", refresh_token }),
+    body: new URLSearchParams({ grant_type: "refresh_token", refresh_token: `${refresh_token}` }),
   });
   expect(refreshed.status).toBe(200);
 });

@@ -28,6 +28,9 @@ describe("methods", () => {
     ["GET", `${API}/jobs/512/abort`, "OPTIONS, POST"],
     ["GET", `${API}/jobs/current/tasks`, "OPTIONS, POST"],
     ["POST", `${API}/jobs/current/tasks/513`, "OPTIONS, PATCH"],
+    ["PUT", "/v0/specs", "GET, HEAD, OPTIONS, POST"],
+    ["POST", "/v0/specs/h100-node", "DELETE, GET, HEAD, OPTIONS, PATCH"],
+    ["POST", "/v0/server/version", "GET, HEAD, OPTIONS"],
     ["GET", "/token", "OPTIONS, POST"],
     ["PUT", "/health", "GET, HEAD, OPTIONS"],
   ] as const)("%s %s: 405 with Allow", async ([method, path, allow], { expect }) => {
