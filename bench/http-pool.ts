@@ -2,23 +2,25 @@ import { connect, type Socket } from "node:net";
 
 /**
  * Keep-alive connections that cost the measuring process as little as can be: requests are bytes made
- * beforehand, of a reply only its end is looked for. Throws on anything but 2xx.
+ * beforehand, of a reply only its end is looked for. Throws on any other class of status than expected.
  */
 export class HttpPool {
   readonly #sockets: Socket[];
+  readonly #statusClass: 2 | 4;
 
-  private constructor(sockets: Socket[]) {
+  private constructor(sockets: Socket[], statusClass: 2 | 4) {
     this.#sockets = sockets;
+    this.#statusClass = statusClass;
   }
 
-  static async open(url: URL, connections: number): Promise<HttpPool> {
+  static async open(url: URL, connections: number, statusClass: 2 | 4 = 2): Promise<HttpPool> {
     const sockets = Array.from({ length: connections }, () => {
       const socket = connect({ host: url.hostname, port: Number(url.port), noDelay: true });
       return new Promise<Socket>((resolve, reject) => {
         socket.once("connect", () => resolve(socket)).once("error", reject);
       });
     });
-    return new HttpPool(await Promise.all(sockets));
+    return new HttpPool(await Promise.all(sockets), statusClass);
   }
 
   /** Sends every request once, each connection one at a time. */
@@ -27,7 +29,7 @@ export class HttpPool {
     await Promise.all(
       this.#sockets.map(async (socket) => {
         for (let request = requests[next++]; request !== undefined; request = requests[next++]) {
-          await exchange(socket, request);
+          await exchange(socket, request, this.#statusClass);
         }
       }),
     );
@@ -41,7 +43,7 @@ export class HttpPool {
 const HEADERS_END = Buffer.from("\r\n\r\n");
 const LAST_CHUNK = Buffer.from("0\r\n\r\n");
 
-function exchange(socket: Socket, request: Buffer): Promise<void> {
+function exchange(socket: Socket, request: Buffer, statusClass: 2 | 4): Promise<void> {
   return new Promise((resolve, reject) => {
     let received: Buffer = Buffer.alloc(0);
     const done = (error?: Error) => {
@@ -61,8 +63,8 @@ function exchange(socket: Socket, request: Buffer): Promise<void> {
           ? received.subarray(-LAST_CHUNK.length).equals(LAST_CHUNK)
           : received.length >= end + HEADERS_END.length + Number(length);
       if (!complete) return;
-      const fine = /^HTTP\/1\.1 2/.test(head);
-      done(fine ? undefined : new Error(`a bench request was refused:\n${received}`));
+      const fine = head.startsWith(`HTTP/1.1 ${statusClass}`);
+      done(fine ? undefined : new Error(`a bench request got another answer:\n${received}`));
     };
     socket.on("data", onData).on("close", onClose);
     socket.write(request);
@@ -73,14 +75,14 @@ function exchange(socket: Socket, request: Buffer): Promise<void> {
 export function requestBytes(
   method: string,
   target: string,
-  options: { token?: string; body?: string } = {},
+  options: { token?: string; body?: string; type?: string } = {},
 ): Buffer {
-  const { token, body } = options;
+  const { token, body, type = "application/json" } = options;
   const lines = [`${method} ${target} HTTP/1.1`, "host: bench.test", "accept: application/json"];
   // Baselines are sent the same headers, and do not look at them.
   if (token !== undefined) lines.push(`authorization: Bearer ${token}`);
   if (body !== undefined) {
-    lines.push("content-type: application/json", `content-length: ${Buffer.byteLength(body)}`);
+    lines.push(`content-type: ${type}`, `content-length: ${Buffer.byteLength(body)}`);
   }
   return Buffer.from(`${lines.join("\r\n")}\r\n\r\n${body ?? ""}`);
 }

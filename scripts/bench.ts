@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { contendersOf, createScene, MATCHES, type Match } from "../bench/contenders.ts";
 import { countCosts } from "../bench/counts.ts";
+import { TOLERANCE, timeRefusals } from "../bench/denied.ts";
 import { profile } from "../bench/profile.ts";
 import { compare } from "../bench/rounds.ts";
 import { type Baseline, buildBaseline, openStage } from "../bench/stage.ts";
@@ -37,6 +38,8 @@ try {
     process.exitCode = 1;
     await profileAll(bundle, baselines, slow);
   }
+
+  if ((values.only ?? "") === "" && !(await refusalsTellNothing(bundle))) process.exitCode = 1;
 
   const { assets: _assets, ...product } = await projectWorkerOptions(bundle, {});
   const { compatibilityDate, compatibilityFlags } = product;
@@ -87,6 +90,25 @@ async function compareAll(bundle: Bundle, baselines: readonly Baseline[]): Promi
     await stage.stop();
   }
   return slow;
+}
+
+/** Prints the times of refusals; whether none tells if the thing exists. */
+async function refusalsTellNothing(bundle: Bundle): Promise<boolean> {
+  const stage = await openStage(folder, bundle, []);
+  try {
+    const scene = await createScene(stage);
+    console.log("\nrefused, whether the thing exists or not: medians of 200 interleaved calls, ms");
+    const refusals = await timeRefusals(stage, scene);
+    for (const { name, existing, missing, difference } of refusals) {
+      console.log(
+        `${name.padEnd(36)} ${existing.toFixed(2)} / ${missing.toFixed(2)}  differ by ${(difference * 100).toFixed(1)} %`,
+      );
+    }
+    scene.world.close();
+    return refusals.every(({ difference }) => difference <= TOLERANCE);
+  } finally {
+    await stage.stop();
+  }
 }
 
 /** Prints where the time of slow routes goes, measured apart: a profiler costs time itself. */

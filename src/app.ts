@@ -53,7 +53,11 @@ export async function createApp(deps: AppDeps) {
   const { d1, coordinators, rateLimitCounters, config, clock } = deps;
   const tokens = await createTokens(config.tokenSecrets, clock);
   const identity = createIdentity({ tokens, clock });
-  const signIns = createSignInService({ identity, tokens, clock, pepper: config.passwordPepper });
+  const signIns = createSignInService({
+    ...{ identity, tokens, clock },
+    pepper: config.passwordPepper,
+    failureScale: config.rateLimitScale,
+  });
   const people = createPeopleService({ identity, tokens, clock, pepper: config.passwordPepper });
   const apiTokens = createApiTokensService({ identity, tokens, clock });
   const customers = createCustomersService({ clock });

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 
 export interface Secrets {
   adminEmail: string;
@@ -26,13 +26,30 @@ export function ensureSecrets(path: string): Secrets {
   return readSecrets(path);
 }
 
-function readSecrets(path: string): Secrets {
+/** The secrets that sign and verify tokens, the signing one first. */
+export function readTokenSecrets(path: string): string[] {
+  return read(path, "TOKEN_SECRET").split(",");
+}
+
+/** Replaces them, all at once or not at all. */
+export function writeTokenSecrets(path: string, secrets: readonly string[]): void {
   const text = readFileSync(path, "utf8");
-  const read = (name: string): string => {
-    const value = new RegExp(`^${name}\\s*=\\s*"?([^"\\n]*)"?\\s*$`, "m").exec(text)?.[1];
-    if (!value) throw new Error(`${path} lacks ${name}; see .dev.vars.example`);
-    return value;
-  };
-  read("TOKEN_SECRET");
-  return { adminEmail: read("ADMIN_EMAIL"), adminPassword: read("ADMIN_PASSWORD") };
+  const next = text.replace(lineOf("TOKEN_SECRET"), `TOKEN_SECRET="${secrets.join(",")}"`);
+  writeFileSync(`${path}.next`, next, { mode: 0o600 });
+  renameSync(`${path}.next`, path);
+}
+
+function readSecrets(path: string): Secrets {
+  read(path, "TOKEN_SECRET");
+  return { adminEmail: read(path, "ADMIN_EMAIL"), adminPassword: read(path, "ADMIN_PASSWORD") };
+}
+
+function read(path: string, name: string): string {
+  const value = lineOf(name).exec(readFileSync(path, "utf8"))?.[1];
+  if (!value) throw new Error(`${path} lacks ${name}; see .dev.vars.example`);
+  return value;
+}
+
+function lineOf(name: string): RegExp {
+  return new RegExp(`^${name}\\s*=\\s*"?([^"\\n]*)"?\\s*$`, "m");
 }

@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { MAX_CURSOR_LENGTH } from "./cursor.ts";
-import { queryBoolean, queryInteger, queryText, queryWord } from "./schemas.ts";
+import { queryBoolean, queryInteger, queryText, queryWord } from "./query-schemas.ts";
 
 /** A search considers at most this many matches. */
 export const MAX_SEARCH_MATCHES = 1_000;
@@ -39,7 +39,7 @@ export function nameParameters(kind: string) {
     }),
     search: queryText({
       max: FILTER_LENGTH,
-      description: `Only ${kind} whose name, slug or UUID contains this text, without regard to the case of ASCII letters; no sign is a wildcard. An empty one is as absent. A search considers the ${MAX_SEARCH_MATCHES.toLocaleString("en")} newest matches, and \`X-Total-Count\` counts among these. Less than ${INDEXED_SEARCH_LENGTH} characters are looked for in one ${kind.replace(/s$/, "")} after the other, which takes longer the more there are.`,
+      description: `Only ${kind} whose name, slug or UUID contains this text, without regard to the case of ASCII letters; no sign is a wildcard. An empty one is as absent. A search considers the ${MAX_SEARCH_MATCHES.toLocaleString("en")} newest matches, and \`X-Total-Count\` counts among these. Less than ${INDEXED_SEARCH_LENGTH} characters are looked for in all ${kind}, which takes longer the more there are.`,
       example: "h100",
     }),
   };

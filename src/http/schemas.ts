@@ -1,6 +1,4 @@
 import { z } from "@hono/zod-openapi";
-import { utf8Length } from "../lib/json.ts";
-import { isReservedSlug, MAX_SLUG_LENGTH, SLUG_PATTERN } from "../lib/slugs.ts";
 import { ERRORS, type ErrorCode } from "./errors.ts";
 
 /**
@@ -8,11 +6,11 @@ import { ERRORS, type ErrorCode } from "./errors.ts";
  * lengths count Unicode code points (contract §2), as JSON Schema does and JavaScript does not.
  */
 
-const CONTROL_CHARACTER = /\p{Cc}/u;
+export const CONTROL_CHARACTER = /\p{Cc}/u;
 const CONTROL_CHARACTER_BUT_LINES = /[^\P{Cc}\t\n\r]/u;
 
 /** The same as JSON Schema patterns, readable with and without the `u` flag. */
-const CONTROL = "\\u0000-\\u001F\\u007F-\\u009F";
+export const CONTROL = "\\u0000-\\u001F\\u007F-\\u009F";
 const CONTROL_BUT_LINES = "\\u0000-\\u0008\\u000B\\u000C\\u000E-\\u001F\\u007F-\\u009F";
 
 interface TextOptions {
@@ -58,7 +56,7 @@ function textPattern({ multiline, trim, min = 0 }: TextOptions): string {
   return `^[^${control}]*${needed}$`;
 }
 
-function codePoints(value: string): number {
+export function codePoints(value: string): number {
   let count = 0;
   for (const _point of value) count++;
   return count;
@@ -83,42 +81,6 @@ export function word(options: {
   return z.string().regex(pattern).max(max).openapi(documentation);
 }
 
-const MAX_NAME_BYTES = 64;
-
-/** The name of a thing that lists can be sorted by: 1 to 64 bytes of UTF-8 (contract §5). */
-export function nameText(options: { description: string; example: string }) {
-  return text({ min: 1, max: MAX_NAME_BYTES, ...options })
-    .check((context) => {
-      const { value } = context;
-      const fail = (message: string) =>
-        context.issues.push({ code: "custom", input: value, message });
-      if (value !== value.trim()) fail("must not begin or end with white space");
-      // What is too long in characters has been said to be.
-      const isTooLong = utf8Length(value) > MAX_NAME_BYTES;
-      if (isTooLong && codePoints(value) <= MAX_NAME_BYTES) {
-        fail(`must have at most ${MAX_NAME_BYTES} bytes of UTF-8`);
-      }
-    })
-    .openapi({ pattern: `^[^\\s${CONTROL}]([^${CONTROL}]*[^\\s${CONTROL}])?$` });
-}
-
-/** The slug that a caller chooses for a thing (contract §5). */
-export function slug(options: { description: string; example: string }) {
-  return z
-    .string()
-    .regex(
-      new RegExp(`^${SLUG_PATTERN}$`),
-      "must be of lower-case ASCII letters and digits, with single hyphens between them",
-    )
-    .max(MAX_SLUG_LENGTH)
-    .check((context) => {
-      if (!isReservedSlug(context.value)) return;
-      const message = "must not be a UUID or the word me: paths would mean something else by it";
-      context.issues.push({ code: "custom", input: context.value, message });
-    })
-    .openapi(options);
-}
-
 /** A job or task id: decimal digits below 2^53, as a string on the wire (contract §2, Ids). */
 export const idString = word({
   pattern: /^[0-9]{1,16}$/,
@@ -137,7 +99,7 @@ export function idParameter(name: string, description: string) {
     .openapi({ param: { name, in: "path" }, maxLength: 16, description, example: "7554621440" });
 }
 
-interface IntegerOptions {
+export interface IntegerOptions {
   min: number;
   max: number;
   description: string;
@@ -145,7 +107,7 @@ interface IntegerOptions {
 }
 
 /** What the document says of an integer, whether it travels as a JSON number or as digits. */
-function integerDocumentation({ min, max, description, example }: IntegerOptions) {
+export function integerDocumentation({ min, max, description, example }: IntegerOptions) {
   return {
     format: max > 2 ** 31 - 1 ? "int64" : "int32",
     minimum: min,
@@ -153,56 +115,6 @@ function integerDocumentation({ min, max, description, example }: IntegerOptions
     description,
     ...(example === undefined ? {} : { example }),
   };
-}
-
-/** A whole number in the query: plain decimal digits, given once. */
-export function queryInteger(options: IntegerOptions & { default: number }) {
-  const range = `must be an integer between ${options.min} and ${options.max}`;
-  return z
-    .string("must be given once")
-    .regex(/^[0-9]{1,16}$/, range)
-    .transform(Number)
-    .refine((value) => value >= options.min && value <= options.max, range)
-    .optional()
-    .transform((value) => value ?? options.default)
-    .openapi({ type: "integer", default: options.default, ...integerDocumentation(options) });
-}
-
-/** A boolean in the query: `true` or `false`, given once. */
-export function queryBoolean(options: { default: boolean; description: string }) {
-  return z
-    .enum(["true", "false"], "must be true or false, given once")
-    .optional()
-    .transform((value) => (value === undefined ? options.default : value === "true"))
-    .openapi({ type: "boolean", default: options.default, description: options.description });
-}
-
-/** Text in the query, given once; an empty one is as absent. */
-export function queryText(options: { max: number; description: string; example?: string }) {
-  const { max, ...documentation } = options;
-  return z
-    .string("must be given once")
-    .check((context) => {
-      const { value } = context;
-      const fail = (message: string) =>
-        context.issues.push({ code: "custom", input: value, message });
-      if (codePoints(value) > max) fail(`must have at most ${max} characters`);
-      if (CONTROL_CHARACTER.test(value)) fail("must not contain control characters");
-    })
-    .optional()
-    .transform((value) => (value === "" ? undefined : value))
-    .openapi({ type: "string", maxLength: max, pattern: `^[^${CONTROL}]*$`, ...documentation });
-}
-
-/** A word of a known form in the query, given once. */
-export function queryWord(options: { pattern: RegExp; max: number; description: string }) {
-  const { pattern, max, description } = options;
-  return z
-    .string("must be given once")
-    .regex(pattern, "has signs that it cannot have")
-    .max(max)
-    .optional()
-    .openapi({ minLength: 1, description });
 }
 
 /** A JSON integer. `z.int` keeps the type in the document, also of a nullable one (`z.int32` does not). */

@@ -19,6 +19,7 @@ export const AUDIT_ACTIONS = [
   "password_link_created",
   "api_token_created",
   "api_token_revoked",
+  "token_secret_retired",
   "spec_created",
   "spec_updated",
   "spec_deleted",
@@ -29,7 +30,8 @@ export const AUDIT_ACTIONS = [
 ] as const;
 export type AuditAction = (typeof AUDIT_ACTIONS)[number];
 
-export const ACTOR_KINDS = ["user", "node", "anonymous"] as const;
+/** `operator`: a command of this project, run by whoever runs the deployment. */
+export const ACTOR_KINDS = ["user", "node", "anonymous", "operator"] as const;
 export const SUBJECT_KINDS = [
   "customer",
   "user",
@@ -38,6 +40,7 @@ export const SUBJECT_KINDS = [
   "account",
   "spec",
   "operation",
+  "secret",
 ] as const;
 
 /** Who asked, in which request, from where. */

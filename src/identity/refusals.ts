@@ -31,7 +31,7 @@ export function createRefusals({ clock }: { clock: Clock }): Refusals {
       const db = c.get("databases").primary;
       const event = {
         action,
-        subject: { kind: "operation" as const, id: `${c.req.method} ${routePath(c, -1)}` },
+        subject: { kind: "operation" as const, id: `${c.req.method} ${routePath(c)}` },
         customerId: null,
       };
       try {

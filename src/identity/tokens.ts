@@ -1,7 +1,7 @@
-import { createHash } from "node:crypto";
 import { errors, jwtVerify, SignJWT } from "jose";
 import { BoundedCache } from "../lib/bounded-cache.ts";
 import { type Clock, HOUR_MS, MINUTE_MS } from "../lib/clock.ts";
+import { keyIdOf } from "./lifetimes.ts";
 
 const ISSUER = "assay";
 const ALGORITHM = "HS256";
@@ -23,8 +23,6 @@ const KINDS = {
   job: { typ: "job+jwt", audience: "assay:job" },
 } as const;
 export type TokenKind = keyof typeof KINDS;
-
-export const USER_TOKEN_LIFETIME_MS = HOUR_MS;
 
 interface Key {
   id: string;
@@ -150,8 +148,7 @@ async function importKey(secret: string): Promise<Key> {
   const bytes = new TextEncoder().encode(secret);
   const algorithm = { name: "HMAC", hash: "SHA-256" };
   return {
-    // Eight characters of a hash tell two secrets apart and nothing about them.
-    id: createHash("sha256").update(`assay key id ${secret}`).digest("base64url").slice(0, 8),
+    id: keyIdOf(secret),
     secret: await crypto.subtle.importKey("raw", bytes, algorithm, false, ["sign", "verify"]),
   };
 }

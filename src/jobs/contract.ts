@@ -1,7 +1,8 @@
 import { z } from "@hono/zod-openapi";
 import { operation } from "../http/operation.ts";
+import { queryBoolean, queryInteger } from "../http/query-schemas.ts";
 import { json, jsonBody } from "../http/responses.ts";
-import { idParameter, queryBoolean, queryInteger } from "../http/schemas.ts";
+import { idParameter } from "../http/schemas.ts";
 import { createJobBody } from "./create-schema.ts";
 import {
   abortedJobExample,

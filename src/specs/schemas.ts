@@ -1,7 +1,8 @@
 /** What a hardware spec looks like on the wire. */
 import { z } from "@hono/zod-openapi";
+import { nameText, slug } from "../http/names.ts";
 import { pagination } from "../http/pagination.ts";
-import { integer, nameText, slug, timestamp, uuid } from "../http/schemas.ts";
+import { integer, timestamp, uuid } from "../http/schemas.ts";
 
 const name = nameText({
   description:
@@ -31,10 +32,8 @@ const network = z.boolean().openapi({ description: "Whether it has network acces
 /** What nothing can change once the spec is made. */
 const hardware = { architecture, cpu, memory, disk };
 
-const UNSUPPORTED = "is not supported";
-const noFallback = z
-  .literal(false, `${UNSUPPORTED}: leave it out, or send false`)
-  .openapi({ description: "Only `false`: a spec never stands in for another." });
+const FALLBACK = "Only `false`: a spec never stands in for another.";
+const NO_FALLBACK = "is not supported: leave it out, or send false";
 
 export const createSpecBody = z
   .object({
@@ -46,9 +45,9 @@ export const createSpecBody = z
     ...hardware,
     os: os.default("linux"),
     network: network.default(false),
-    fallback: noFallback.optional(),
+    fallback: z.literal(false, NO_FALLBACK).optional().openapi({ description: FALLBACK }),
     sandbox: z
-      .null(`${UNSUPPORTED}: leave it out, or send null`)
+      .null("is not supported: leave it out, or send null")
       .optional()
       .openapi({ description: "Only null: machines run what they are given as they are." }),
   })
@@ -62,7 +61,10 @@ export const updateSpecBody = z
       description:
         "`true` archives the spec: it leaves lists and catalogue, and no job can be made for it. `false` brings it back.",
     }),
-    fallback: noFallback.nullish(),
+    fallback: z
+      .union([z.literal(false), z.null()], NO_FALLBACK)
+      .optional()
+      .openapi({ description: FALLBACK }),
   })
   .openapi("UpdateSpec", {
     description: "What to change. What is left out or null stays as it is.",

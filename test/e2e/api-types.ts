@@ -1845,10 +1845,7 @@ export interface components {
             slug?: string | null;
             /** @description `true` archives the spec: it leaves lists and catalogue, and no job can be made for it. `false` brings it back. */
             archived?: boolean | null;
-            /**
-             * @description Only `false`: a spec never stands in for another.
-             * @enum {boolean|null}
-             */
+            /** @description Only `false`: a spec never stands in for another. */
             fallback?: false | null;
         };
         /** @description One page of the hardware specs there are. */
@@ -2237,14 +2234,14 @@ export interface components {
              * @description What was done, or refused.
              * @enum {string}
              */
-            action: "signed_in" | "signed_out" | "customer_created" | "customer_updated" | "user_created" | "user_updated" | "user_deleted" | "password_changed" | "password_link_created" | "api_token_created" | "api_token_revoked" | "spec_created" | "spec_updated" | "spec_deleted" | "sign_in_failed" | "refresh_token_reused" | "wrong_token_kind" | "permission_denied";
+            action: "signed_in" | "signed_out" | "customer_created" | "customer_updated" | "user_created" | "user_updated" | "user_deleted" | "password_changed" | "password_link_created" | "api_token_created" | "api_token_revoked" | "token_secret_retired" | "spec_created" | "spec_updated" | "spec_deleted" | "sign_in_failed" | "refresh_token_reused" | "wrong_token_kind" | "permission_denied";
             /** @description Who did it. */
             actor: {
                 /**
                  * @description What kind of caller it was.
                  * @enum {string}
                  */
-                kind: "user" | "node" | "anonymous";
+                kind: "user" | "node" | "anonymous" | "operator";
                 /** @description Who it was; null for nobody known. */
                 id: string | null;
             };
@@ -2254,7 +2251,7 @@ export interface components {
                  * @description What kind of thing it is.
                  * @enum {string}
                  */
-                kind: "customer" | "user" | "api_token" | "session" | "account" | "spec" | "operation";
+                kind: "customer" | "user" | "api_token" | "session" | "account" | "spec" | "operation" | "secret";
                 /** @description Which one: a UUID, or what it goes by. */
                 id: string;
             } | null;
@@ -3255,7 +3252,7 @@ export interface operations {
                 archived?: boolean;
                 /** @description Only specs with exactly this name; case matters. An empty one is as absent. */
                 name?: string;
-                /** @description Only specs whose name, slug or UUID contains this text, without regard to the case of ASCII letters; no sign is a wildcard. An empty one is as absent. A search considers the 1,000 newest matches, and `X-Total-Count` counts among these. Less than 3 characters are looked for in one spec after the other, which takes longer the more there are. */
+                /** @description Only specs whose name, slug or UUID contains this text, without regard to the case of ASCII letters; no sign is a wildcard. An empty one is as absent. A search considers the 1,000 newest matches, and `X-Total-Count` counts among these. Less than 3 characters are looked for in all specs, which takes longer the more there are. */
                 search?: string;
             };
             header?: never;
@@ -3563,7 +3560,7 @@ export interface operations {
                 cursor?: string;
                 /** @description Only specs with exactly this name; case matters. An empty one is as absent. */
                 name?: string;
-                /** @description Only specs whose name, slug or UUID contains this text, without regard to the case of ASCII letters; no sign is a wildcard. An empty one is as absent. A search considers the 1,000 newest matches, and `X-Total-Count` counts among these. Less than 3 characters are looked for in one spec after the other, which takes longer the more there are. */
+                /** @description Only specs whose name, slug or UUID contains this text, without regard to the case of ASCII letters; no sign is a wildcard. An empty one is as absent. A search considers the 1,000 newest matches, and `X-Total-Count` counts among these. Less than 3 characters are looked for in all specs, which takes longer the more there are. */
                 search?: string;
             };
             header?: never;
@@ -4600,7 +4597,7 @@ export interface operations {
                 /** @description Where to read on, from a `Link` of this list: opaque, and valid for the same order and filters. With it, `page` only numbers the links. */
                 cursor?: string;
                 /** @description Only what was done, or refused, like this. */
-                action?: "signed_in" | "signed_out" | "customer_created" | "customer_updated" | "user_created" | "user_updated" | "user_deleted" | "password_changed" | "password_link_created" | "api_token_created" | "api_token_revoked" | "spec_created" | "spec_updated" | "spec_deleted" | "sign_in_failed" | "refresh_token_reused" | "wrong_token_kind" | "permission_denied";
+                action?: "signed_in" | "signed_out" | "customer_created" | "customer_updated" | "user_created" | "user_updated" | "user_deleted" | "password_changed" | "password_link_created" | "api_token_created" | "api_token_revoked" | "token_secret_retired" | "spec_created" | "spec_updated" | "spec_deleted" | "sign_in_failed" | "refresh_token_reused" | "wrong_token_kind" | "permission_denied";
                 /** @description Only what this caller did: exactly its `id`. An empty one is as absent. */
                 actor?: string;
                 /** @description Only what was done to this: exactly its `id`. An empty one is as absent. */

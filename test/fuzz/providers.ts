@@ -34,6 +34,12 @@ const PROVIDERS: Record<string, Provider> = {
     return { draft: { ...draft, body: { ...fields(draft), ...body } }, token: null, job: null };
   },
 
+  async login({ world, drawn: { draft, choice } }) {
+    const { username: email, password } = world.credentials;
+    const body = choice % 10 === 0 ? {} : { email, password };
+    return { draft: { ...draft, body: { ...fields(draft), ...body } }, token: null, job: null };
+  },
+
   async createJob({ world, drawn: { draft, choice } }) {
     const body = fields(draft);
     const entry = world.catalogue[choice % world.catalogue.length];

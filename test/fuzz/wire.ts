@@ -30,7 +30,7 @@ const TIMEOUT_MS = 60_000;
  */
 export async function send(origin: URL, agent: Agent, wire: WireRequest): Promise<Reply> {
   const long = (wire.body?.length ?? 0) > SHARED_CONNECTION_BYTES;
-  for (let left = long ? 5 : 1; ; left--) {
+  for (let left = long ? 20 : 1; ; left--) {
     try {
       return await exchange(origin, long ? false : agent, wire);
     } catch (error) {

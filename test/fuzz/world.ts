@@ -168,6 +168,8 @@ export async function createWorld({ url, db }: LocalWorker) {
     credentials,
     /** Of an administrator. */
     ownerToken: () => ownerToken,
+    /** Of someone of another customer, who may see nothing of the owner's. */
+    strangerToken,
     jobs,
     /** `used`: a job refers to it for ever, so it cannot be deleted. */
     specs,

@@ -21,6 +21,8 @@ const NODE = "JobToken";
 /** Every operation: who may call it, and exactly which statuses it declares. */
 const EXPECTED = {
   "post /token createToken": ["", 200, 400, 429, 500, 503],
+  "post /token/revoke revokeToken": ["", 200, 400, 429, 500, 503],
+  "post /api/user/login login": ["", 200, 400, 401, 413, 415, 429, 500, 503],
   [`post ${JOBS} createJob`]: [USER, 201, 400, 401, 404, 409, 413, 415, 422, 429, 500, 503],
   [`get ${JOBS} listJobs`]: [USER, 200, 400, 401, 429, 500, 503],
   [`get ${JOBS}/{job_id} getJob`]: [USER, 200, 304, 400, 401, 404, 429, 500, 503],

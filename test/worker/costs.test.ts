@@ -2,6 +2,7 @@
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, test, vi } from "vitest";
+import { hashPassword } from "../../src/identity/password.ts";
 import { generateJobName } from "../../src/jobs/names.ts";
 import { systemClock } from "../../src/lib/clock.ts";
 import {
@@ -117,13 +118,32 @@ describe("D1 round trips and object hops before the reply", () => {
     });
   });
 
-  test("sign-in: one; health: one", async ({ expect }) => {
-    const signIn = () =>
-      call("POST", "https://assay.test/token", {
+  test("sign-in: two, right or wrong; refresh and sign-out: one; health: one", async ({
+    expect,
+  }) => {
+    const email = `${crypto.randomUUID()}@example.com`;
+    await createPerson({ email, passwordHash: await hashPassword("right") });
+    const send = (path: string, form: Record<string, string>) => () =>
+      call("POST", `https://assay.test${path}`, {
         headers: { "content-type": "application/x-www-form-urlencoded" },
-        body: "grant_type=password&username=nobody@example.com&password=x",
+        body: new URLSearchParams(form).toString(),
       });
-    expect(await costOf(signIn)).toMatchObject({ status: 400, d1_round_trips: 1, object_hops: 0 });
+    const signIn = (username: string, password: string) =>
+      send("/token", { grant_type: "password", username, password });
+    const two = { d1_round_trips: 2, object_hops: 0 };
+    const nobody = signIn("nobody@example.com", "right");
+    expect(await costOf(nobody)).toMatchObject({ status: 400, ...two });
+    expect(await costOf(signIn(email, "wrong"))).toMatchObject({ status: 400, ...two });
+    expect(await costOf(signIn(email, "right"))).toMatchObject({ status: 200, ...two });
+    const { refresh_token } = (await signIn(email, "right")()).body;
+    const one = { status: 200, d1_round_trips: 1, object_hops: 0 };
+    const refresh = send("/token", { grant_type: "refresh_token", refresh_token });
+    expect(await costOf(refresh)).toMatchObject(one);
+    expect(await costOf(send("/token/revoke", { token: refresh_token }))).toMatchObject(one);
+    expect(await costOf(send("/token/revoke", { token: "x" }))).toMatchObject({
+      ...one,
+      d1_round_trips: 0,
+    });
     const health = () => call("GET", "https://assay.test/health");
     expect(await costOf(health)).toMatchObject({ status: 200, d1_round_trips: 1, object_hops: 0 });
   });

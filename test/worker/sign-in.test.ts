@@ -1,6 +1,6 @@
 /** POST /token, and which token opens which door. */
 import { env } from "cloudflare:workers";
-import { SignJWT } from "jose";
+import { decodeJwt, SignJWT } from "jose";
 import { describe, test } from "vitest";
 import { hashPassword, verifyPassword } from "../../src/identity/password.ts";
 import { createTokens } from "../../src/identity/tokens.ts";
@@ -149,7 +149,8 @@ describe("tokens", () => {
   ) {
     const secret = change.secret ?? env.TOKEN_SECRET;
     const kid = headerKid ?? (await tokens()).signingKeyId;
-    return new SignJWT()
+    const { sid } = decodeJwt((await person).token);
+    return new SignJWT({ sid })
       .setProtectedHeader({ alg: change.alg ?? "HS256", typ: change.typ ?? "user+jwt", kid })
       .setSubject((await person).uuid)
       .setIssuer(change.iss ?? "assay")

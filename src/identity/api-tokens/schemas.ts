@@ -1,6 +1,7 @@
 /** What an API token looks like on the wire. */
 import { z } from "@hono/zod-openapi";
-import { integer, jwt, nameText, orNull, timestamp, uuid } from "../../http/schemas.ts";
+import { nameText } from "../../http/names.ts";
+import { integer, jwt, orNull, timestamp, uuid } from "../../http/schemas.ts";
 import { parseUuid, UUID_PATTERN } from "../../lib/uuids.ts";
 
 const name = nameText({

@@ -1,8 +1,8 @@
 import { z } from "@hono/zod-openapi";
 import { pageParameters } from "../../http/list-query.ts";
 import { operation } from "../../http/operation.ts";
+import { queryText } from "../../http/query-schemas.ts";
 import { json } from "../../http/responses.ts";
-import { queryText } from "../../http/schemas.ts";
 import { AUDIT_ACTIONS } from "../audit.ts";
 import { type AuditEventWire, auditTrail, MAX_SUBJECT } from "./schemas.ts";
 

@@ -1,6 +1,7 @@
 /** What a customer looks like on the wire. */
 import { z } from "@hono/zod-openapi";
-import { nameText, slug, timestamp, uuid } from "../../http/schemas.ts";
+import { nameText, slug } from "../../http/names.ts";
+import { timestamp, uuid } from "../../http/schemas.ts";
 
 const name = nameText({
   description:

@@ -1,7 +1,8 @@
 /** What a person looks like on the wire. */
 import { z } from "@hono/zod-openapi";
+import { nameText, slug } from "../../http/names.ts";
 import { reference } from "../../http/reference.ts";
-import { nameText, slug, text, timestamp, uuid } from "../../http/schemas.ts";
+import { text, timestamp, uuid } from "../../http/schemas.ts";
 import { ROLES } from "../actor.ts";
 import { customerName } from "../customers/schemas.ts";
 
@@ -122,7 +123,8 @@ export const passwordLink = z
       format: "uri",
       maxLength: 8_192,
       description: "The page where the person sets a new password. Give it to nobody else.",
-      example: "https://assay.example/set-password#eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
+      example:
+        "https://assay.example/set-password#eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
     }),
     expiration: timestamp.openapi({ description: "The link works until then, once." }),
   })

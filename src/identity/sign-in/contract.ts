@@ -31,7 +31,7 @@ const tokenForm = z
       example: "correct horse battery staple",
     }),
     refresh_token: parameter(2_048).openapi({
-      minLength: 1,
+      pattern: "^[ -~]*$",
       description: "The latest refresh token, for `refresh_token`.",
     }),
   })
@@ -123,7 +123,10 @@ Open to anyone with an account. A form has at most 16 KiB; parameters must not r
 
 const revokeForm = z
   .object({
-    token: parameter(2_048).openapi({ minLength: 1, description: "The latest refresh token." }),
+    token: parameter(2_048).openapi({
+      pattern: "^[ -~]*$",
+      description: "The latest refresh token.",
+    }),
   })
   .catchall(z.string())
   .openapi("RevokeRequest", {

@@ -1,16 +1,13 @@
 import { createHash } from "node:crypto";
 import type { Database } from "../../db/client.ts";
 import { ApiError } from "../../http/errors.ts";
-import { type Clock, DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from "../../lib/clock.ts";
+import { type Clock, MINUTE_MS, SECOND_MS } from "../../lib/clock.ts";
 import type { Origin } from "../audit.ts";
+import { SESSION_LIFETIME_MS, USER_TOKEN_LIFETIME_MS } from "../lifetimes.ts";
 import { hashPassword, isOutdated, verifyPassword } from "../password.ts";
 import type { Identity } from "../service.ts";
 import type { Tokens } from "../tokens.ts";
 import { advanceSession, beginSession, endSession, findAccount, recordFailure } from "./store.ts";
-
-export const USER_TOKEN_LIFETIME_MS = HOUR_MS;
-/** A session ends when nobody has asked for a new token for so long. */
-export const SESSION_LIFETIME_MS = 30 * DAY_MS;
 
 /** So many failures in a row cost no wait: people mistype. */
 const FREE_FAILURES = 4;
@@ -28,6 +25,8 @@ export interface SignInDeps {
   tokens: Tokens;
   clock: Clock;
   pepper: string | null;
+  /** How many failures count as one: more than 1 only in tests. */
+  failureScale: number;
 }
 
 export type SignInService = ReturnType<typeof createSignInService>;
@@ -35,10 +34,13 @@ export type SignInService = ReturnType<typeof createSignInService>;
 /** How long nobody may try again after so many failures in a row, ms. */
 export function waitAfter(failures: number): number {
   if (failures <= FREE_FAILURES) return 0;
-  return Math.min(LONGEST_WAIT_MS, SECOND_MS * 2 ** (failures - FREE_FAILURES - 1));
+  const doubled = Math.floor(failures) - FREE_FAILURES - 1;
+  return Math.min(LONGEST_WAIT_MS, SECOND_MS * 2 ** Math.max(0, doubled));
 }
 
-export function createSignInService({ identity, tokens, clock, pepper }: SignInDeps) {
+export function createSignInService(deps: SignInDeps) {
+  const { identity, tokens, clock, pepper, failureScale } = deps;
+  const waitMs = (failures: number) => waitAfter(failures / failureScale);
   const tokensOf = async (userUuid: string, session: { uuid: string; generation: number }) => {
     const now = clock.now();
     const { uuid: sid, generation: gen } = session;
@@ -70,8 +72,8 @@ export function createSignInService({ identity, tokens, clock, pepper }: SignInD
     ): Promise<SignedIn | null> {
       const account = accountOf(email);
       const { person, failed } = await findAccount(db, email.trim(), account, clock.now());
-      const waitMs = failed.retryAt - clock.now();
-      if (waitMs > 0) throw tooManyFailures(waitMs);
+      const leftMs = failed.retryAt - clock.now();
+      if (leftMs > 0) throw tooManyFailures(leftMs);
       const stored = person?.passwordHash ?? null;
       const fits = await verifyPassword(password, stored, pepper);
       const now = clock.now();
@@ -103,7 +105,7 @@ export function createSignInService({ identity, tokens, clock, pepper }: SignInD
         subject: { kind: "account" as const, id: person?.uuid ?? account },
         customerId: person?.customerId ?? null,
       };
-      await recordFailure(db, account, waitAfter, failed.failures, { origin, event, now });
+      await recordFailure(db, account, waitMs, failed.failures, { origin, event, now });
       return null;
     },
 

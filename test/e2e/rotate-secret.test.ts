@@ -1,0 +1,75 @@
+/** Rotating the token secret signs nobody out, and drops no secret that a token still needs. */
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { readTokenSecrets } from "../../scripts/lib/secrets.ts";
+import { rotated } from "../../scripts/lib/token-secrets.ts";
+import { keyIdOf } from "../../src/identity/lifetimes.ts";
+import { DAY_MS } from "../../src/lib/clock.ts";
+import { runCommand } from "./processes.ts";
+import { createStack } from "./stack.ts";
+
+describe("which secrets stay", () => {
+  const [one, two, three] = ["1".repeat(40), "2".repeat(40), "3".repeat(40)] as const;
+  const now = 1_000 * DAY_MS;
+  const nothing = { inUse: new Set<string>(), retiredAt: new Map<string, number>() };
+
+  test("the one that signed until now, always", () => {
+    expect(rotated([one], two, nothing, now)).toEqual([two, one]);
+  });
+
+  test("an older one for 30 days from its rotation: sessions live so long", () => {
+    const since = (days: number) => new Map([[keyIdOf(one), now - days * DAY_MS]]);
+    const after = (days: number) =>
+      rotated([two, one], three, { ...nothing, retiredAt: since(days) }, now);
+    expect(after(29)).toEqual([three, two, one]);
+    expect(after(30)).toEqual([three, two]);
+  });
+
+  test("an older one that a live API token or job needs, for as long as it does", () => {
+    const retiredAt = new Map([[keyIdOf(one), 0]]);
+    const inUse = new Set([keyIdOf(one)]);
+    expect(rotated([two, one], three, { retiredAt, inUse }, now)).toEqual([three, two, one]);
+  });
+
+  test("an older one of which nobody knows since when it is retired", () => {
+    expect(rotated([two, one], three, nothing, now)).toEqual([three, two, one]);
+  });
+});
+
+test("rotated twice, with restarts: whoever was signed in still is", async () => {
+  const stack = await createStack();
+  let server = await stack.start();
+  const { secretsFile, state } = stack.options;
+  const vars = readFileSync(secretsFile, "utf8");
+  const password = /^ADMIN_PASSWORD="(.*)"$/m.exec(vars)?.[1] ?? "";
+  const signIn = await fetch(new URL("/token", server.url), {
+    method: "POST",
+    body: new URLSearchParams({ grant_type: "password", username: "admin@example.com", password }),
+  });
+  const reply: unknown = await signIn.json();
+  const { access_token, refresh_token } = reply as Record<string, string>; // the API document says so
+  const [original] = readTokenSecrets(secretsFile);
+  for (let time = 0; time < 2; time++) {
+    await server.stop();
+    const rotation = runCommand(
+      ["npm", "run", "--silent", "rotate-secret", "--", "--local", "--secrets-file", secretsFile],
+      { ASSAY_STATE: state },
+    );
+    expect(await rotation.exitCode, rotation.output()).toBe(0);
+    expect(rotation.output()).toContain("Signs from now on: ");
+    expect(rotation.output()).not.toContain(original);
+    server = await stack.start();
+    const jobs = await fetch(new URL("/api/silicon-mark/v1/jobs", server.url), {
+      headers: { authorization: `Bearer ${access_token}` },
+    });
+    expect(jobs.status).toBe(200);
+  }
+  const secrets = readTokenSecrets(secretsFile);
+  expect(secrets).toHaveLength(3);
+  expect(secrets[2]).toBe(original);
+  const refreshed = await fetch(new URL("/token", server.url), {
+    method: "POST",
+    body: new URLSearchParams({ grant_type: "refresh_token", refresh_token: `${refresh_token}` }),
+  });
+  expect(refreshed.status).toBe(200);
+});

@@ -1,0 +1,296 @@
+/**
+ * Every operation of the API document × everyone who may knock. Denied means: the right status, the
+ * same body and the same D1 statements whether or not the thing exists, and no write but to the trail.
+ */
+import { env } from "cloudflare:workers";
+import { afterAll, describe, test } from "vitest";
+import { createApp } from "../../src/app.ts";
+import {
+  createPrincipals,
+  MACHINES,
+  type MachineName,
+  OUTSIDERS,
+  PEOPLE,
+  type PersonName,
+} from "./access-principals.ts";
+import { operationsOf } from "./api-promises.ts";
+import {
+  appDeps,
+  call,
+  createJob,
+  createSpec,
+  HARDWARE,
+  machineUuid,
+  resultBody,
+} from "./harness.ts";
+
+const principals = await createPrincipals();
+const { persons, job, taskId } = principals;
+
+/** What is sent: once for a thing that exists, once for one that does not. */
+interface Sent {
+  params?: Record<string, string>;
+  query?: string;
+  body?: unknown;
+}
+
+interface Expectation {
+  access: "open" | "user" | "node";
+  /** Made anew for every request, since some use up what they name. */
+  request: () => Sent | Promise<Sent>;
+  /** The same request for something that does not exist; absent where nothing is named. */
+  missing?: () => Sent;
+  /** What people get; for `node` operations what machines get. */
+  people?: (name: PersonName) => number;
+  machines?: (name: MachineName) => number;
+}
+
+const NOBODY = "00000000-0000-4000-8000-00000000dead";
+const ROOTS: readonly PersonName[] = ["root_admin", "foreign root_admin"];
+/** Who sees the owner's jobs (contract §3). */
+const SEES: readonly PersonName[] = [
+  "owner",
+  "owner's API token",
+  "customer_admin",
+  "staff",
+  "root_admin",
+  "foreign staff",
+  "foreign root_admin",
+];
+const everyone = (status: number) => () => status;
+const rootsAlone = (status: number) => (name: PersonName) => (ROOTS.includes(name) ? status : 403);
+const viewers = (status: number) => (name: PersonName) => (SEES.includes(name) ? status : 404);
+
+const ofJob = { params: { job_id: job.id } };
+const ofNoJob = () => ({ params: { job_id: "512" } });
+const spec = await createSpec();
+const ofSpec = { params: { spec: spec.uuid } };
+const ofNoSpec = (body?: unknown) => () => ({ params: { spec: NOBODY }, body });
+const machine = () => ({ machine_uuid: machineUuid() });
+const settings = { name: "Renamed" };
+
+/** By operation id: an operation of the document that is not here fails the suite, and the reverse. */
+const EXPECTATIONS: Record<string, Expectation> = {
+  createToken: { access: "open", request: () => ({}) },
+  revokeToken: { access: "open", request: () => ({}) },
+  login: { access: "open", request: () => ({}) },
+  getHealth: { access: "open", request: () => ({}) },
+  getServerVersion: { access: "open", request: () => ({}) },
+
+  createJob: {
+    access: "user",
+    request: () => ({ body: { benchmarks: [] } }),
+    people: everyone(201),
+  },
+  listJobs: { access: "user", request: () => ({}), people: everyone(200) },
+  getJob: { access: "user", request: () => ofJob, missing: ofNoJob, people: viewers(200) },
+  getJobResults: { access: "user", request: () => ofJob, missing: ofNoJob, people: viewers(200) },
+  abortJob: {
+    access: "user",
+    request: async () => ({ params: { job_id: (await createJob({}, persons.owner)).id } }),
+    missing: ofNoJob,
+    // Who sees it and belongs to its customer.
+    people: (name) => (!SEES.includes(name) ? 404 : name.startsWith("foreign") ? 403 : 200),
+  },
+  listBenchmarks: { access: "user", request: () => ({}), people: everyone(200) },
+  listAvailableSpecs: { access: "user", request: () => ({}), people: everyone(200) },
+
+  listSpecs: { access: "user", request: () => ({}), people: rootsAlone(200) },
+  createSpec: {
+    access: "user",
+    request: () => ({ body: { name: "Made by the matrix", ...HARDWARE } }),
+    people: rootsAlone(201),
+  },
+  getSpec: { access: "user", request: () => ofSpec, missing: ofNoSpec(), people: rootsAlone(200) },
+  updateSpec: {
+    access: "user",
+    request: () => ({ ...ofSpec, body: settings }),
+    missing: ofNoSpec(settings),
+    people: rootsAlone(200),
+  },
+  deleteSpec: {
+    access: "user",
+    request: async () => ({ params: { spec: (await createSpec()).uuid } }),
+    missing: ofNoSpec(),
+    people: rootsAlone(204),
+  },
+
+  pollCurrentJob: {
+    access: "node",
+    request: () => ({ query: `?task_id=${taskId}` }),
+    // The task of another job is no task of this one; an ended job tells everybody to stop.
+    machines: (name) => ({ "own job": 200, "another job": 404, "ended job": 200 })[name],
+  },
+  joinCurrentJob: {
+    access: "node",
+    request: () => ({ body: machine() }),
+    machines: (name) => ({ "own job": 201, "another job": 201, "ended job": 409 })[name],
+  },
+  updateCurrentTask: {
+    access: "node",
+    request: () => ({ params: { task_id: taskId }, body: {} }),
+    machines: (name) => ({ "own job": 200, "another job": 404, "ended job": 409 })[name],
+  },
+  putStepResult: {
+    access: "node",
+    request: () => ({ params: { task_id: taskId, position: "0" }, body: resultBody() }),
+    machines: (name) => ({ "own job": 200, "another job": 404, "ended job": 409 })[name],
+  },
+};
+
+const document = (await call("GET", "https://assay.test/openapi.json")).body;
+const operations = operationsOf(document).map(({ name, operation }) => {
+  const [method = "", path = ""] = name.split(" ");
+  return { id: operation.operationId, method: method.toUpperCase(), path, operation };
+});
+
+const statements: string[] = [];
+const app = await createApp(
+  appDeps({
+    d1: recording(env.DB),
+    // Nobody is refused here for asking often.
+    config: { ...appDeps().config, rateLimitScale: 1_000_000 },
+  }),
+);
+await watchWrites();
+let calls = 0;
+afterAll(() => {
+  const knocking = PEOPLE.length + MACHINES.length + OUTSIDERS.length;
+  console.info(`${operations.length} operations × ${knocking} principals, ${calls} requests`);
+});
+
+test("every operation of the document has its expectation, and the reverse", ({ expect }) => {
+  expect(Object.keys(EXPECTATIONS).sort()).toEqual(operations.map(({ id }) => id).sort());
+  for (const { id, operation } of operations) {
+    const schemes = Object.keys(operation.security?.[0] ?? {}).join();
+    const access = { "": "open", OAuth2PasswordBearer: "user", JobToken: "node" }[schemes];
+    expect(access, id).toBe(EXPECTATIONS[id]?.access);
+  }
+});
+
+describe.for(operations.filter(({ id }) => EXPECTATIONS[id]?.access !== "open"))(
+  "$id",
+  ({ id, method, path }) => {
+    const expectation = EXPECTATIONS[id];
+    if (expectation === undefined) return;
+    const { access, request, missing } = expectation;
+    const insiders: Record<string, string> =
+      access === "user" ? principals.people : principals.machines;
+    const wrongKind: Record<string, string> =
+      access === "user" ? principals.machines : principals.people;
+    const statusFor = (name: string): number =>
+      (access === "user"
+        ? expectation.people?.(name as PersonName) // the keys of `insiders` are these
+        : expectation.machines?.(name as MachineName)) ?? 0;
+
+    test.for(Object.entries({ ...principals.outsiders, ...wrongKind }))(
+      "%s: 401, and nothing more is said",
+      async ([, token], { expect }) => {
+        const existing = await send(method, path, token, await request());
+        expect(existing.status, existing.body).toBe(401);
+        expect(existing.error).toMatchObject({ code: "CLIENT_TOKEN_INVALID" });
+        expect(existing.writes).toEqual([]);
+        const message =
+          token === null
+            ? "A token is needed: send it as Authorization: Bearer <token>"
+            : "Invalid or expired token";
+        expect(existing.error.message).toBe(message);
+        if (missing === undefined) return;
+        expect(await send(method, path, token, missing())).toEqual(existing);
+      },
+    );
+
+    test.for(Object.entries(insiders))("%s", async ([name, token], { expect }) => {
+      const expected = statusFor(name);
+      // Who is known, and what was refused a moment ago, costs no round trip twice.
+      await send(method, path, token, missing?.() ?? (await request()));
+      const existing = await send(method, path, token, await request());
+      expect(existing.status, existing.body).toBe(expected);
+      if (expected < 400) return;
+      expect(existing.writes).toEqual([]);
+      if (missing === undefined || ![403, 404].includes(expected)) return;
+      if (expected === 403 && SEES.includes(name as PersonName) && id === "abortJob") return;
+      expect(await send(method, path, token, missing())).toEqual(existing);
+    });
+  },
+);
+
+/** What a caller can tell of a reply, and what it took to make it; without what the caller has sent. */
+async function send(method: string, path: string, token: string | null, sent: Sent) {
+  const { params = {}, query = "", body } = sent;
+  const filled = path.replace(/\{(\w+)\}/g, (_all, name: string) => params[name] ?? "");
+  const headers = new Headers({ "x-request-id": "matrix", "cf-connecting-ip": "192.0.2.1" });
+  if (token !== null) headers.set("authorization", `Bearer ${token}`);
+  if (body !== undefined) headers.set("content-type", "application/json");
+  const before = await writeCounts();
+  statements.length = 0;
+  calls++;
+  const reply = await app.request(`https://assay.test${filled}${query}`, {
+    method,
+    headers,
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  const text = await reply.text();
+  const asked = [...statements];
+  const after = await writeCounts();
+  const ids = Object.values(params).filter((id) => id.length > 1);
+  const shown = ids.reduce((all, id) => all.replaceAll(id, "<id>"), text);
+  return {
+    status: reply.status,
+    body: shown,
+    error: shown.startsWith("{") ? (JSON.parse(shown).error ?? {}) : {},
+    headers: [...reply.headers.keys()].sort(),
+    statements: asked,
+    writes: Object.keys(after).filter((table) => after[table] !== before[table]),
+  };
+}
+
+/** A database that notes the statements it is asked for, without their parameters. */
+function recording(d1: D1Database): D1Database {
+  const noting = <Target extends D1Database | D1DatabaseSession>(target: Target): Target =>
+    new Proxy(target, {
+      get(inner, key) {
+        if (key === "prepare") {
+          return (sql: string) => {
+            statements.push(sql);
+            return inner.prepare(sql);
+          };
+        }
+        if (key === "withSession" && "withSession" in inner) {
+          return (...args: Parameters<D1Database["withSession"]>) =>
+            noting(inner.withSession(...args));
+        }
+        const value: unknown = Reflect.get(inner, key);
+        return typeof value === "function" ? value.bind(inner) : value;
+      },
+    });
+  return noting(d1);
+}
+
+/** Counts writes to every table by triggers, but for those to the audit trail. */
+async function watchWrites(): Promise<void> {
+  const { results } = await env.DB.prepare(
+    "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT GLOB '_cf_*' AND name NOT GLOB 'sqlite_*' AND name NOT GLOB 'd1_*'",
+  ).all<{ name: string }>();
+  const watched = results.map(({ name }) => name).filter((name) => name !== "audit_events");
+  await env.DB.batch([
+    env.DB.prepare("CREATE TABLE write_counts (name TEXT PRIMARY KEY, writes INTEGER NOT NULL)"),
+    ...watched.flatMap((name) =>
+      ["INSERT", "UPDATE", "DELETE"].map((event) =>
+        env.DB.prepare(
+          `CREATE TRIGGER "watch_${event}_${name}" AFTER ${event} ON "${name}" BEGIN
+             INSERT INTO write_counts VALUES ('${name}', 1) ON CONFLICT DO UPDATE SET writes = writes + 1;
+           END`,
+        ),
+      ),
+    ),
+  ]);
+}
+
+async function writeCounts(): Promise<Record<string, number>> {
+  const { results } = await env.DB.prepare("SELECT name, writes FROM write_counts").all<{
+    name: string;
+    writes: number;
+  }>();
+  return Object.fromEntries(results.map(({ name, writes }) => [name, writes]));
+}

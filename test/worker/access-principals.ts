@@ -1,0 +1,186 @@
+/** Everyone who may knock: one of each kind of credential, good and bad. */
+import { env } from "cloudflare:workers";
+import { decodeJwt, SignJWT } from "jose";
+import type { Role } from "../../src/identity/actor.ts";
+import type { Claims, TokenKind } from "../../src/identity/tokens.ts";
+import { systemClock } from "../../src/lib/clock.ts";
+import { readConfig } from "../../src/lib/config.ts";
+import {
+  call,
+  createCustomer,
+  createJob,
+  createPerson,
+  join,
+  type Person,
+  putResult,
+  type TestJob,
+  tokens,
+} from "./harness.ts";
+
+/** People with a good token: what they may do depends on the operation. */
+export const PEOPLE = [
+  "owner",
+  "owner's API token",
+  "colleague",
+  "customer_admin",
+  "staff",
+  "root_admin",
+  "foreign user",
+  "foreign customer_admin",
+  "foreign staff",
+  "foreign root_admin",
+] as const;
+export type PersonName = (typeof PEOPLE)[number];
+
+/** Agents with a good token of a job. */
+export const MACHINES = ["own job", "another job", "ended job"] as const;
+export type MachineName = (typeof MACHINES)[number];
+
+/** Whoever must stand outside wherever a token is asked for. */
+export const OUTSIDERS = [
+  "no token",
+  "malformed",
+  "expired",
+  "wrong signature",
+  "alg none",
+  "another algorithm",
+  "wrong typ",
+  "wrong audience",
+  "wrong issuer",
+  "unknown key id",
+  "refresh token",
+  "password link's token",
+  "ended session",
+  "locked person",
+  "deleted person",
+  "revoked API token",
+  "expired API token",
+] as const;
+export type OutsiderName = (typeof OUTSIDERS)[number];
+
+export interface Principals {
+  people: Record<PersonName, string>;
+  machines: Record<MachineName, string>;
+  outsiders: Record<OutsiderName, string | null>;
+  persons: Record<"owner" | "colleague" | "customer_admin" | "foreign user", Person>;
+  /** Of the owner: one that machines have joined, and whose token is `own job`. */
+  job: TestJob;
+  taskId: string;
+}
+
+export async function createPrincipals(): Promise<Principals> {
+  const [customerId, otherId] = [await createCustomer(), await createCustomer()];
+  const person = (role: Role, foreign = false) =>
+    createPerson({ role, customerId: foreign ? otherId : customerId });
+  const owner = await person("user");
+  const colleague = await person("user");
+  const admin = await person("customer_admin");
+  const foreign = await person("user", true);
+
+  const job = await createJob({ node_count: 8 }, owner);
+  const taskId = String((await join(job)).body.id);
+  const another = await createJob({ node_count: 8 }, owner);
+  const ended = await createJob({}, owner);
+  await putResult(ended, (await join(ended)).body.id, 0);
+
+  return {
+    people: {
+      owner: owner.token,
+      "owner's API token": await apiToken(owner),
+      colleague: colleague.token,
+      customer_admin: admin.token,
+      staff: (await person("staff")).token,
+      root_admin: (await person("root_admin")).token,
+      "foreign user": foreign.token,
+      "foreign customer_admin": (await person("customer_admin", true)).token,
+      "foreign staff": (await person("staff", true)).token,
+      "foreign root_admin": (await person("root_admin", true)).token,
+    },
+    machines: { "own job": job.token, "another job": another.token, "ended job": ended.token },
+    outsiders: await outsidersLike(owner),
+    persons: { owner, colleague, customer_admin: admin, "foreign user": foreign },
+    job,
+    taskId,
+  };
+}
+
+/** Good for nothing, each for one reason alone: the rest of them is as the owner's. */
+async function outsidersLike(owner: Person): Promise<Record<OutsiderName, string | null>> {
+  const { sid } = decodeJwt(owner.token);
+  const { signingKeyId } = await tokens();
+  const [secret = ""] = readConfig(env).tokenSecrets;
+  const forge = (change: Record<string, string> = {}, expires = systemClock.now() + 3_600_000) =>
+    new SignJWT({ sid })
+      .setProtectedHeader({
+        alg: change.alg ?? "HS256",
+        typ: change.typ ?? "user+jwt",
+        kid: change.kid ?? signingKeyId,
+      })
+      .setSubject(owner.uuid)
+      .setIssuer(change.iss ?? "assay")
+      .setAudience(change.aud ?? "assay:user")
+      .setExpirationTime(Math.floor(expires / 1_000))
+      .sign(new TextEncoder().encode(change.secret ?? secret));
+  const good = await forge();
+  if ((await call("GET", "/jobs", { token: good })).status !== 200) {
+    throw new Error("A token forged with everything right must work, or the others prove nothing");
+  }
+  const [, payload] = good.split(".");
+  const header = btoa(JSON.stringify({ alg: "none", typ: "user+jwt", kid: signingKeyId }));
+
+  const [ended, locked, deleted] = [
+    await createPerson(),
+    await createPerson(),
+    await createPerson(),
+  ];
+  const without = (statement: string, person: Person) =>
+    env.DB.prepare(statement).bind(person.id).run();
+  await without("DELETE FROM sessions WHERE user_id = ?", ended);
+  await without("UPDATE users SET locked = 1 WHERE id = ?", locked);
+  await without("UPDATE users SET deleted_at = 1 WHERE id = ?", deleted);
+  const now = systemClock.now();
+  return {
+    "no token": null,
+    malformed: "not.a.token",
+    expired: await forge({}, now - 60_000),
+    "wrong signature": await forge({ secret: "another-secret-of-at-least-32-characters" }),
+    "alg none": `${header.replaceAll("=", "")}.${payload}.`,
+    "another algorithm": await forge({ alg: "HS512" }),
+    "wrong typ": await forge({ typ: "JWT" }),
+    "wrong audience": await forge({ aud: "assay:job" }),
+    "wrong issuer": await forge({ iss: "somebody" }),
+    "unknown key id": await forge({ kid: "whatever" }),
+    "refresh token": await ofKind("refresh", { sub: owner.uuid, sid: String(sid), gen: 1 }),
+    "password link's token": await ofKind("password", { sub: owner.uuid, gen: 0 }),
+    "ended session": ended.token,
+    "locked person": locked.token,
+    "deleted person": deleted.token,
+    "revoked API token": await apiToken(owner, { revokedAt: now }),
+    "expired API token": await apiToken(owner, { expiresAt: now - 1_000 }),
+  };
+}
+
+async function ofKind(kind: TokenKind, claims: Claims): Promise<string> {
+  const now = systemClock.now();
+  return (await tokens()).sign(kind, claims, { from: now, until: now + 3_600_000 });
+}
+
+/** An API token of a person, straight into the database: in states that the API does not make. */
+export async function apiToken(
+  person: { id: number; uuid: string },
+  {
+    revokedAt = null,
+    expiresAt = null,
+  }: { revokedAt?: number | null; expiresAt?: number | null } = {},
+): Promise<string> {
+  const uuid = crypto.randomUUID();
+  const { sign, signingKeyId } = await tokens();
+  const now = systemClock.now();
+  await env.DB.prepare(
+    "INSERT INTO api_tokens (uuid, user_id, name, key_id, created_at, expires_at, revoked_at) VALUES (?, ?, 'test', ?, ?, ?, ?)",
+  )
+    .bind(uuid, person.id, signingKeyId, now, expiresAt, revokedAt)
+    .run();
+  // The signature is good for longer than the row: the row decides.
+  return sign("api", { sub: person.uuid, jti: uuid }, { from: now, until: null });
+}
