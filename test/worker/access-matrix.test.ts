@@ -3,9 +3,11 @@
  * same body and the same D1 statements whether or not the thing exists, and no write but to the trail.
  */
 import { env } from "cloudflare:workers";
+import { decodeJwt } from "jose";
 import { afterAll, describe, test } from "vitest";
 import { createApp } from "../../src/app.ts";
 import {
+  apiToken,
   createPrincipals,
   MACHINES,
   type MachineName,
@@ -18,10 +20,12 @@ import {
   appDeps,
   call,
   createJob,
+  createPerson,
   createSpec,
   HARDWARE,
   machineUuid,
   resultBody,
+  V0,
 } from "./harness.ts";
 
 const principals = await createPrincipals();
@@ -69,6 +73,28 @@ const ofNoSpec = (body?: unknown) => () => ({ params: { spec: NOBODY }, body });
 const machine = () => ({ machine_uuid: machineUuid() });
 const settings = { name: "Renamed" };
 
+const managers = (status: number) => (name: PersonName) =>
+  ROOTS.includes(name) || name.endsWith("customer_admin") ? status : 403;
+/** To an administrator of another customer the owner is nobody. */
+const managersOfOwner = (status: number) => (name: PersonName) =>
+  name === "foreign customer_admin" ? 404 : managers(status)(name);
+const orOwner = (status: number) => (name: PersonName) =>
+  name.startsWith("owner") ? status : managersOfOwner(status)(name);
+const ofOwner = { params: { user: persons.owner.uuid } };
+const ofNoUser = (body?: unknown) => () => ({ params: { user: NOBODY }, body });
+const ofOwnersToken = async () => {
+  const uuid = String(decodeJwt(await apiToken(persons.owner)).jti);
+  return { params: { ...ofOwner.params, uuid } };
+};
+const { body: owner } = await call("GET", `${V0}/users/me`, { token: persons.owner.token });
+const customer: string = owner.customer.uuid;
+const newPerson = (ofCustomer: string) => ({
+  email: `${crypto.randomUUID()}@example.com`,
+  name: "Made by the matrix",
+  password: "a password of the matrix",
+  customer: ofCustomer,
+});
+
 /** By operation id: an operation of the document that is not here fails the suite, and the reverse. */
 const EXPECTATIONS: Record<string, Expectation> = {
   createToken: { access: "open", request: () => ({}) },
@@ -114,6 +140,97 @@ const EXPECTATIONS: Record<string, Expectation> = {
     missing: ofNoSpec(),
     people: rootsAlone(204),
   },
+
+  listCustomers: { access: "user", request: () => ({}), people: managers(200) },
+  createCustomer: {
+    access: "user",
+    request: () => ({ body: { name: "Made by the matrix" } }),
+    people: rootsAlone(201),
+  },
+  getCustomer: {
+    access: "user",
+    request: () => ({ params: { customer } }),
+    missing: () => ({ params: { customer: NOBODY } }),
+    people: managersOfOwner(200),
+  },
+  updateCustomer: {
+    access: "user",
+    request: () => ({ params: { customer }, body: settings }),
+    missing: () => ({ params: { customer: NOBODY }, body: settings }),
+    people: rootsAlone(200),
+  },
+
+  listUsers: { access: "user", request: () => ({}), people: managers(200) },
+  createUser: {
+    access: "user",
+    // The customer stands in the body; among the parameters, so that its echo is not told apart.
+    request: () => ({ params: { customer }, body: newPerson(customer) }),
+    missing: () => ({ params: { customer: NOBODY }, body: newPerson(NOBODY) }),
+    people: managersOfOwner(201),
+  },
+  getOwnUser: { access: "user", request: () => ({}), people: everyone(200) },
+  changeOwnPassword: {
+    access: "user",
+    // People get in, and then know no password: `people.test.ts` has those who do.
+    request: () => ({ body: { old_password: "wrong", password: "another password" } }),
+    people: everyone(403),
+  },
+  getUser: {
+    access: "user",
+    request: () => ofOwner,
+    missing: ofNoUser(),
+    people: managersOfOwner(200),
+  },
+  updateUser: {
+    access: "user",
+    request: () => ({ params: { user: persons.colleague.uuid }, body: settings }),
+    missing: ofNoUser(settings),
+    people: managersOfOwner(200),
+  },
+  deleteUser: {
+    access: "user",
+    request: async () => {
+      const { customerId } = persons.owner;
+      return { params: { user: (await createPerson({ customerId })).uuid } };
+    },
+    missing: ofNoUser(),
+    people: managersOfOwner(204),
+  },
+  createPasswordLink: {
+    access: "user",
+    request: () => ({ params: { user: persons.colleague.uuid } }),
+    missing: ofNoUser(),
+    people: managersOfOwner(201),
+  },
+  setPassword: { access: "open", request: () => ({}) },
+
+  listApiTokens: {
+    access: "user",
+    request: () => ofOwner,
+    missing: ofNoUser(),
+    people: orOwner(200),
+  },
+  createApiToken: {
+    access: "user",
+    request: () => ({ ...ofOwner, body: settings }),
+    missing: ofNoUser(settings),
+    // Not even root administrators, and no token by a token.
+    people: (name) => (name === "owner" ? 201 : 403),
+  },
+  getApiToken: {
+    access: "user",
+    request: ofOwnersToken,
+    missing: () => ({ params: { ...ofOwner.params, uuid: NOBODY } }),
+    people: orOwner(200),
+  },
+  revokeApiToken: {
+    access: "user",
+    request: ofOwnersToken,
+    missing: () => ({ params: { ...ofOwner.params, uuid: NOBODY } }),
+    people: orOwner(204),
+  },
+
+  listAuditEvents: { access: "user", request: () => ({}), people: managers(200) },
 
   pollCurrentJob: {
     access: "node",
