@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { isObject, type Operation, type Schema } from "./document.ts";
 import type { Draft, DrawnDraft } from "./draft.ts";
 import { validValues } from "./valid-values.ts";
-import { type Job, type Node, type Spec, stepResult, type World } from "./world.ts";
+import { type Job, type Named, type Node, stepResult, type World } from "./world.ts";
 
 export interface Filled {
   draft: Draft;
@@ -26,6 +26,9 @@ interface Context {
   purpose: Purpose;
 }
 type Provider = (context: Context) => Promise<Filled>;
+
+/** Nobody has this UUID. */
+const NOBODY = "00000000-0000-4000-8000-00000000dead";
 
 const PROVIDERS: Record<string, Provider> = {
   async createToken({ world, drawn: { draft, choice } }) {
@@ -60,7 +63,7 @@ const PROVIDERS: Record<string, Provider> = {
           node_count: nodes,
           // Now and then what was drawn: a spec that there is not.
           ...(typeof body.spec === "string" && choice % 10 !== 0
-            ? { spec: spellSpec(world.specs.used, choice) }
+            ? { spec: spellNamed(world.specs.used, choice) }
             : {}),
         },
       },
@@ -90,7 +93,7 @@ const PROVIDERS: Record<string, Provider> = {
   },
 
   async getSpec({ world, drawn: { draft, choice } }) {
-    const spec = spellSpec(choice % 2 === 0 ? world.specs.used : world.specs.free, choice);
+    const spec = spellNamed(choice % 2 === 0 ? world.specs.used : world.specs.free, choice);
     return { draft: { ...draft, path: { spec } }, token: world.ownerToken(), job: null };
   },
 
@@ -102,9 +105,112 @@ const PROVIDERS: Record<string, Provider> = {
 
   async deleteSpec({ world, drawn: { draft, choice }, purpose }) {
     const spec = purpose === "once" ? await world.createSpec() : world.specs.used;
-    const path = { spec: spellSpec(spec, choice) };
+    const path = { spec: spellNamed(spec, choice) };
     const headers = withoutPrecondition(draft, choice);
     return { draft: { ...draft, path, headers }, token: world.ownerToken(), job: null };
+  },
+
+  async listCustomers(context) {
+    return withoutCursor(await byName(context));
+  },
+
+  async getCustomer({ world, drawn: { draft, choice } }) {
+    const path = { customer: spellNamed(world.customers.used, choice) };
+    return { draft: { ...draft, path }, token: world.ownerToken(), job: null };
+  },
+
+  async updateCustomer({ world, drawn: { draft, choice } }) {
+    const path = { customer: spelledUuid(world.customers.free.uuid, choice) };
+    const headers = withoutPrecondition(draft, choice);
+    return { draft: { ...draft, path, headers }, token: world.ownerToken(), job: null };
+  },
+
+  async listUsers(context) {
+    return withoutCursor(await byName(context));
+  },
+
+  async createUser({ world, drawn: { draft, choice } }) {
+    const body = {
+      ...fields(draft),
+      email: `fuzz-${nextSerial()}@example.com`,
+      ...(choice % 10 === 0 ? {} : { customer: spellNamed(world.customers.used, choice) }),
+    };
+    const headers = uniqueKey(draft);
+    return { draft: { ...draft, headers, body }, token: world.ownerToken(), job: null };
+  },
+
+  async getUser({ world, drawn: { draft, choice } }) {
+    const user = choice % 5 === 0 ? "me" : spellNamed(world.people.used, choice);
+    return { draft: { ...draft, path: { user } }, token: world.ownerToken(), job: null };
+  },
+
+  async updateUser({ world, drawn: { draft, choice } }) {
+    const body = fields(draft);
+    const customer =
+      typeof body.customer === "string" && choice % 10 !== 0
+        ? { customer: spellNamed(world.customers.used, choice) }
+        : {};
+    const path = { user: spelledUuid(world.people.free.uuid, choice) };
+    const headers = withoutPrecondition(draft, choice);
+    const filled = { ...draft, path, headers, body: { ...body, ...customer } };
+    return { draft: filled, token: world.ownerToken(), job: null };
+  },
+
+  async deleteUser({ world, drawn: { draft, choice }, purpose }) {
+    const user =
+      purpose === "once"
+        ? spellNamed(await world.createPerson(), choice)
+        : spelledUuid(NOBODY, choice);
+    const headers = withoutPrecondition(draft, choice);
+    return { draft: { ...draft, path: { user }, headers }, token: world.ownerToken(), job: null };
+  },
+
+  async changeOwnPassword({ world, drawn: { draft }, purpose }) {
+    const { token } = purpose === "once" ? await world.createColleague() : world.colleague;
+    const body = { ...fields(draft), old_password: world.credentials.password };
+    return { draft: { ...draft, body }, token, job: null };
+  },
+
+  async createPasswordLink({ world, drawn: { draft, choice } }) {
+    const path = { user: spellNamed(world.people.used, choice) };
+    const headers = uniqueKey(draft);
+    return { draft: { ...draft, path, headers }, token: world.ownerToken(), job: null };
+  },
+
+  async setPassword({ world, drawn: { draft }, purpose }) {
+    const link = purpose === "once" ? { token: await world.createPasswordLink() } : {};
+    return { draft: { ...draft, body: { ...fields(draft), ...link } }, token: null, job: null };
+  },
+
+  async listApiTokens({ world, drawn: { draft } }) {
+    const filled = {
+      draft: { ...draft, path: { user: "me" } },
+      token: world.ownerToken(),
+      job: null,
+    };
+    return withoutCursor(filled);
+  },
+
+  async createApiToken({ world, drawn: { draft }, purpose }) {
+    const token = purpose === "once" ? await world.tokenMaker() : world.colleague.token;
+    const filled = { ...draft, path: { user: "me" }, headers: uniqueKey(draft) };
+    return { draft: filled, token, job: null };
+  },
+
+  async getApiToken({ world, drawn: { draft, choice } }) {
+    const path = { user: "me", uuid: spelledUuid(world.apiToken, choice) };
+    return { draft: { ...draft, path }, token: world.ownerToken(), job: null };
+  },
+
+  async revokeApiToken({ world, drawn: { draft, choice }, purpose }) {
+    const uuid = purpose === "once" ? await world.createApiToken() : NOBODY;
+    const path = { user: "me", uuid: spelledUuid(uuid, choice) };
+    const headers = withoutPrecondition(draft, choice);
+    return { draft: { ...draft, path, headers }, token: world.ownerToken(), job: null };
+  },
+
+  async listAuditEvents(context) {
+    return withoutCursor(await byName(context));
   },
 
   async pollCurrentJob({ world, drawn: { draft, choice }, purpose }) {
@@ -200,8 +306,8 @@ function nextSerial(): number {
   return serial++;
 }
 
-/** A spec by its slug or by its UUID. */
-function spellSpec({ uuid, slug }: Spec, choice: number): string {
+/** A spec, a customer or a person by slug or by UUID. */
+function spellNamed({ uuid, slug }: Named, choice: number): string {
   return choice % 3 === 0 ? slug : spelledUuid(uuid, choice);
 }
 

@@ -48,7 +48,10 @@ export async function fuzzUnrouted({
   };
 
   for (const path of new Set(document.operations.map((operation) => operation.path))) {
-    const operations = document.operations.filter((operation) => operation.path === path);
+    // A word such as `me` may also stand where another path has a parameter.
+    const operations = document.operations.filter(({ path: other }) =>
+      new RegExp(`^${other.replaceAll(/\{\w+\}/g, "[^/]+")}$`).test(path),
+    );
     const methods = operations.map(({ method }) => method);
     const get = operations.find(({ method }) => method === "GET");
     for (const method of MORE_METHODS.filter((candidate) => !methods.includes(candidate))) {

@@ -10,6 +10,8 @@ const API = "/api/silicon-mark/v1";
 const PASSWORD = "a password of the fuzz";
 /** Nodes of a job that hands out running steps: enough to be used for a while, cheap to write. */
 const ARENA_NODES = 32;
+/** A person has at most 100. */
+const API_TOKENS = 90;
 
 export interface Job {
   id: string;
@@ -21,7 +23,8 @@ export interface Node {
   taskId: string;
 }
 
-export interface Spec {
+/** Whoever and whatever goes by a UUID and a slug. */
+export interface Named {
   uuid: string;
   slug: string;
 }
@@ -36,11 +39,17 @@ export type World = Awaited<ReturnType<typeof createWorld>>;
 
 export async function createWorld({ url, db }: LocalWorker) {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  const passwordHash = await hashPassword(PASSWORD);
   const credentials = { username: "owner@example.com", password: PASSWORD };
   const owner = await addPerson("owner@example.com", "root_admin", "default");
   await addPerson("stranger@example.com", "user", "elsewhere");
 
-  async function addPerson(email: string, role: string, customer: string): Promise<string> {
+  async function addPerson(
+    email: string,
+    role: string,
+    customer: string,
+    uuid: string = randomUUID(),
+  ): Promise<string> {
     await db.batch([
       db
         .prepare(
@@ -51,9 +60,9 @@ export async function createWorld({ url, db }: LocalWorker) {
       db
         .prepare(
           `INSERT INTO users (uuid, customer_id, email, name, slug, role, password_hash, created_at, modified_at)
-           SELECT ?1, id, ?2, 'Person', ?1, ?3, ?4, 0, 0 FROM customers WHERE slug = ?5`,
+           SELECT ?1, id, ?2, 'Person', 'person-' || ?1, ?3, ?4, 0, 0 FROM customers WHERE slug = ?5`,
         )
-        .bind(randomUUID(), email, role, await hashPassword(PASSWORD), customer),
+        .bind(uuid, email, role, passwordHash, customer),
     ]);
     return email;
   }
@@ -117,13 +126,53 @@ export async function createWorld({ url, db }: LocalWorker) {
     );
   }
 
-  async function createSpec(): Promise<Spec> {
+  async function createSpec(): Promise<Named> {
     const hardware = { architecture: "x86_64", cpu: 26, memory: 2 ** 38, disk: 2 ** 40 };
     const { uuid, slug } = await succeed("POST", "/v0/specs", ownerToken, {
       name: "H100 node",
       ...hardware,
     });
     return { uuid: String(uuid), slug: String(slug) };
+  }
+
+  async function createCustomer(): Promise<Named> {
+    const { uuid, slug } = await succeed("POST", "/v0/customers", ownerToken, { name: "Labs" });
+    return { uuid: String(uuid), slug: String(slug) };
+  }
+
+  /** Straight into the database: the API would hash a password for each. */
+  async function createPerson(): Promise<Named & { email: string }> {
+    const uuid = randomUUID();
+    const email = `${uuid}@example.com`;
+    await addPerson(email, "user", "default", uuid);
+    return { uuid, slug: `person-${uuid}`, email };
+  }
+
+  /** Someone who has just signed in. */
+  async function createColleague(): Promise<Named & { token: string }> {
+    const { email, ...named } = await createPerson();
+    return { ...named, token: await signIn(email) };
+  }
+
+  async function createApiToken(): Promise<string> {
+    return String((await succeed("POST", "/v0/users/me/tokens", ownerToken, { name: "t" })).uuid);
+  }
+
+  /** A link's token, for somebody who is not locked. */
+  async function createPasswordLink(): Promise<string> {
+    const { uuid } = await createPerson();
+    const { url: link } = await succeed("POST", `/v0/users/${uuid}/password-link`, ownerToken);
+    return String(link).split("#")[1] ?? "";
+  }
+
+  let maker: { token: string; left: number } | null = null;
+  /** Someone with room for another API token. */
+  async function tokenMaker(): Promise<string> {
+    if (maker === null || maker.left === 0) {
+      maker = { token: (await createColleague()).token, left: API_TOKENS };
+    }
+    maker.left--;
+    return maker.token;
   }
 
   let arena: { job: Job; left: number } | null = null;
@@ -174,6 +223,19 @@ export async function createWorld({ url, db }: LocalWorker) {
     /** `used`: a job refers to it for ever, so it cannot be deleted. */
     specs,
     createSpec,
+    /** `free`: its name and slug may change. */
+    customers: { used: await createCustomer(), free: await createCustomer() },
+    /** `free`: may be locked, moved, and whatever else. */
+    people: { used: await createPerson(), free: await createPerson() },
+    /** With the password of the world, until they change it. */
+    colleague: await createColleague(),
+    createPerson,
+    createColleague,
+    /** Of the owner. */
+    apiToken: await createApiToken(),
+    createApiToken,
+    createPasswordLink,
+    tokenMaker,
     // The fuzz asserts this reply against its schema like every other.
     catalogue: catalogue.benchmarks as CatalogueEntry[],
     createJob,
