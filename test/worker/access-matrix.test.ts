@@ -12,6 +12,7 @@ import {
   MACHINES,
   type MachineName,
   OUTSIDERS,
+  PASSWORD,
   PEOPLE,
   type PersonName,
 } from "./access-principals.ts";
@@ -25,7 +26,6 @@ import {
   HARDWARE,
   machineUuid,
   resultBody,
-  V0,
 } from "./harness.ts";
 
 const principals = await createPrincipals();
@@ -49,6 +49,7 @@ interface Expectation {
   machines?: (name: MachineName) => number;
 }
 
+const UUID = /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g;
 const NOBODY = "00000000-0000-4000-8000-00000000dead";
 const ROOTS: readonly PersonName[] = ["root_admin", "foreign root_admin"];
 /** Who sees the owner's jobs (contract §3). */
@@ -65,6 +66,28 @@ const everyone = (status: number) => () => status;
 const rootsAlone = (status: number) => (name: PersonName) => (ROOTS.includes(name) ? status : 403);
 const viewers = (status: number) => (name: PersonName) => (SEES.includes(name) ? status : 404);
 
+const isOneOf = (...names: PersonName[]) => new Set(names);
+const MANAGERS = isOneOf("customer_admin", "foreign customer_admin", ...ROOTS);
+const managers = (status: number) => (name: PersonName) => (MANAGERS.has(name) ? status : 403);
+/** What is of the owner's customer: administrators of another one do not see it. */
+const managersOf = (status: number) => (name: PersonName) =>
+  name === "foreign customer_admin" ? 404 : managers(status)(name);
+const ownerAndManagers = (status: number) => (name: PersonName) =>
+  name.startsWith("owner") ? status : managersOf(status)(name);
+
+const ofOwner = { params: { user: persons.owner.uuid } };
+const ofColleague = { params: { user: persons.colleague.uuid } };
+const ofNobody = (body?: unknown) => () => ({ params: { user: NOBODY }, body });
+const ofNoToken = () => ({ params: { user: NOBODY, uuid: NOBODY } });
+const customer = await uuidOfCustomer(persons.owner.customerId);
+const newPerson = (customerUuid: string) => ({
+  email: `${crypto.randomUUID()}@example.com`,
+  name: "Made by the matrix",
+  password: PASSWORD,
+  customer: customerUuid,
+});
+const tokenOfOwner = async () => decodeJwt(await apiToken(persons.owner)).jti ?? "";
+
 const ofJob = { params: { job_id: job.id } };
 const ofNoJob = () => ({ params: { job_id: "512" } });
 const spec = await createSpec();
@@ -72,28 +95,6 @@ const ofSpec = { params: { spec: spec.uuid } };
 const ofNoSpec = (body?: unknown) => () => ({ params: { spec: NOBODY }, body });
 const machine = () => ({ machine_uuid: machineUuid() });
 const settings = { name: "Renamed" };
-
-const managers = (status: number) => (name: PersonName) =>
-  ROOTS.includes(name) || name.endsWith("customer_admin") ? status : 403;
-/** To an administrator of another customer the owner is nobody. */
-const managersOfOwner = (status: number) => (name: PersonName) =>
-  name === "foreign customer_admin" ? 404 : managers(status)(name);
-const orOwner = (status: number) => (name: PersonName) =>
-  name.startsWith("owner") ? status : managersOfOwner(status)(name);
-const ofOwner = { params: { user: persons.owner.uuid } };
-const ofNoUser = (body?: unknown) => () => ({ params: { user: NOBODY }, body });
-const ofOwnersToken = async () => {
-  const uuid = String(decodeJwt(await apiToken(persons.owner)).jti);
-  return { params: { ...ofOwner.params, uuid } };
-};
-const { body: owner } = await call("GET", `${V0}/users/me`, { token: persons.owner.token });
-const customer: string = owner.customer.uuid;
-const newPerson = (ofCustomer: string) => ({
-  email: `${crypto.randomUUID()}@example.com`,
-  name: "Made by the matrix",
-  password: "a password of the matrix",
-  customer: ofCustomer,
-});
 
 /** By operation id: an operation of the document that is not here fails the suite, and the reverse. */
 const EXPECTATIONS: Record<string, Expectation> = {
@@ -151,7 +152,7 @@ const EXPECTATIONS: Record<string, Expectation> = {
     access: "user",
     request: () => ({ params: { customer } }),
     missing: () => ({ params: { customer: NOBODY } }),
-    people: managersOfOwner(200),
+    people: managersOf(200),
   },
   updateCustomer: {
     access: "user",
@@ -163,73 +164,69 @@ const EXPECTATIONS: Record<string, Expectation> = {
   listUsers: { access: "user", request: () => ({}), people: managers(200) },
   createUser: {
     access: "user",
-    // The customer stands in the body; among the parameters, so that its echo is not told apart.
-    request: () => ({ params: { customer }, body: newPerson(customer) }),
-    missing: () => ({ params: { customer: NOBODY }, body: newPerson(NOBODY) }),
-    people: managersOfOwner(201),
+    request: () => ({ body: newPerson(customer) }),
+    missing: () => ({ body: newPerson(NOBODY) }),
+    people: managersOf(201),
   },
   getOwnUser: { access: "user", request: () => ({}), people: everyone(200) },
   changeOwnPassword: {
     access: "user",
-    // People get in, and then know no password: `people.test.ts` has those who do.
-    request: () => ({ body: { old_password: "wrong", password: "another password" } }),
-    people: everyone(403),
+    request: () => ({ body: { old_password: PASSWORD, password: PASSWORD } }),
+    people: (name) => (name === "owner's API token" ? 403 : 204),
   },
   getUser: {
     access: "user",
-    request: () => ofOwner,
-    missing: ofNoUser(),
-    people: managersOfOwner(200),
+    request: () => ofColleague,
+    missing: ofNobody(),
+    people: managersOf(200),
   },
   updateUser: {
     access: "user",
-    request: () => ({ params: { user: persons.colleague.uuid }, body: settings }),
-    missing: ofNoUser(settings),
-    people: managersOfOwner(200),
+    request: () => ({ ...ofColleague, body: settings }),
+    missing: ofNobody(settings),
+    people: managersOf(200),
   },
   deleteUser: {
     access: "user",
-    request: async () => {
-      const { customerId } = persons.owner;
-      return { params: { user: (await createPerson({ customerId })).uuid } };
-    },
-    missing: ofNoUser(),
-    people: managersOfOwner(204),
+    request: async () => ({
+      params: { user: (await createPerson({ customerId: persons.owner.customerId })).uuid },
+    }),
+    missing: ofNobody(),
+    people: managersOf(204),
   },
   createPasswordLink: {
     access: "user",
-    request: () => ({ params: { user: persons.colleague.uuid } }),
-    missing: ofNoUser(),
-    people: managersOfOwner(201),
+    request: () => ofColleague,
+    missing: ofNobody(),
+    people: managersOf(201),
   },
   setPassword: { access: "open", request: () => ({}) },
 
   listApiTokens: {
     access: "user",
     request: () => ofOwner,
-    missing: ofNoUser(),
-    people: orOwner(200),
+    missing: ofNobody(),
+    people: ownerAndManagers(200),
   },
   createApiToken: {
     access: "user",
-    request: () => ({ ...ofOwner, body: settings }),
-    missing: ofNoUser(settings),
-    // Not even root administrators, and no token by a token.
+    request: () => ({ ...ofOwner, body: { name: "Made by the matrix" } }),
+    missing: ofNobody({ name: "Made by the matrix" }),
+    // Nobody makes one for someone else, whatever their role, and none makes the next.
     people: (name) => (name === "owner" ? 201 : 403),
   },
   getApiToken: {
     access: "user",
-    request: ofOwnersToken,
-    missing: () => ({ params: { ...ofOwner.params, uuid: NOBODY } }),
-    people: orOwner(200),
+    request: async () => ({ params: { ...ofOwner.params, uuid: await tokenOfOwner() } }),
+    missing: ofNoToken,
+    people: ownerAndManagers(200),
   },
   revokeApiToken: {
     access: "user",
-    request: ofOwnersToken,
-    missing: () => ({ params: { ...ofOwner.params, uuid: NOBODY } }),
-    people: orOwner(204),
+    request: async () => ({ params: { ...ofOwner.params, uuid: await tokenOfOwner() } }),
+    missing: ofNoToken,
+    people: ownerAndManagers(204),
   },
-
   listAuditEvents: { access: "user", request: () => ({}), people: managers(200) },
 
   pollCurrentJob: {
@@ -335,7 +332,11 @@ describe.for(operations.filter(({ id }) => EXPECTATIONS[id]?.access !== "open"))
 /** What a caller can tell of a reply, and what it took to make it; without what the caller has sent. */
 async function send(method: string, path: string, token: string | null, sent: Sent) {
   const { params = {}, query = "", body } = sent;
-  const filled = path.replace(/\{(\w+)\}/g, (_all, name: string) => params[name] ?? "");
+  const filled = path.replace(/\{(\w+)\}/g, (_all, name: string) => {
+    const value = params[name];
+    if (value === undefined) throw new Error(`${method} ${path} is sent without its ${name}`);
+    return value;
+  });
   const headers = new Headers({ "x-request-id": "matrix", "cf-connecting-ip": "192.0.2.1" });
   if (token !== null) headers.set("authorization", `Bearer ${token}`);
   if (body !== undefined) headers.set("content-type", "application/json");
@@ -351,7 +352,7 @@ async function send(method: string, path: string, token: string | null, sent: Se
   const asked = [...statements];
   const after = await writeCounts();
   const ids = Object.values(params).filter((id) => id.length > 1);
-  const shown = ids.reduce((all, id) => all.replaceAll(id, "<id>"), text);
+  const shown = ids.reduce((all, id) => all.replaceAll(id, "<id>"), text.replaceAll(UUID, "<id>"));
   return {
     status: reply.status,
     body: shown,
@@ -402,6 +403,13 @@ async function watchWrites(): Promise<void> {
       ),
     ),
   ]);
+}
+
+async function uuidOfCustomer(id: number): Promise<string> {
+  const row = await env.DB.prepare("SELECT uuid FROM customers WHERE id = ?")
+    .bind(id)
+    .first<{ uuid: string }>();
+  return row?.uuid ?? "";
 }
 
 async function writeCounts(): Promise<Record<string, number>> {

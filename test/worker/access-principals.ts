@@ -2,6 +2,7 @@
 import { env } from "cloudflare:workers";
 import { decodeJwt, SignJWT } from "jose";
 import type { Role } from "../../src/identity/actor.ts";
+import { hashPassword } from "../../src/identity/password.ts";
 import type { Claims, TokenKind } from "../../src/identity/tokens.ts";
 import { systemClock } from "../../src/lib/clock.ts";
 import { readConfig } from "../../src/lib/config.ts";
@@ -16,6 +17,8 @@ import {
   type TestJob,
   tokens,
 } from "./harness.ts";
+
+export const PASSWORD = "correct horse battery staple";
 
 /** People with a good token: what they may do depends on the operation. */
 export const PEOPLE = [
@@ -70,8 +73,9 @@ export interface Principals {
 
 export async function createPrincipals(): Promise<Principals> {
   const [customerId, otherId] = [await createCustomer(), await createCustomer()];
+  const passwordHash = await hashPassword(PASSWORD);
   const person = (role: Role, foreign = false) =>
-    createPerson({ role, customerId: foreign ? otherId : customerId });
+    createPerson({ role, passwordHash, customerId: foreign ? otherId : customerId });
   const owner = await person("user");
   const colleague = await person("user");
   const admin = await person("customer_admin");
