@@ -4,7 +4,7 @@ import { describe, onTestFinished, test, vi } from "vitest";
 import { createApp } from "../../src/app.ts";
 import { ERRORS } from "../../src/http/errors.ts";
 import { TimeoutError } from "../../src/lib/retry.ts";
-import { appDeps, call, createPerson, expectError } from "./harness.ts";
+import { appDeps, call, createPerson, expectError, V0 } from "./harness.ts";
 
 const { token } = await createPerson();
 
@@ -73,6 +73,20 @@ describe("bodies", () => {
     ["JSON in disguise", "application/jsonx"],
   ] as const)("%s instead of JSON: 415", async ([, type], { expect }) => {
     expectError(expect, await post("{}", { "content-type": type }), 415, "UNSUPPORTED_MEDIA_TYPE");
+  });
+
+  test("the media type comes before what is wrong with the path, or with the text", async ({
+    expect,
+  }) => {
+    const admin = await createPerson({ role: "root_admin" });
+    const text = { "content-type": "text/plain" };
+    for (const [method, path, body] of [
+      ["PATCH", `${V0}/specs/A--b`, "{}"],
+      ["POST", `${V0}/specs`, new Uint8Array([0xff])],
+    ] as const) {
+      const reply = await call(method, path, { token: admin.token, body, headers: text });
+      expectError(expect, reply, 415, "UNSUPPORTED_MEDIA_TYPE");
+    }
   });
 
   test("no body and no type: 400, since Content-Type is looked at only when there is a body", async ({
