@@ -147,6 +147,35 @@ describe("our own failures", () => {
     expect(line.causes.join()).toContain("secret internals");
   });
 
+  test("a failed query: the log has its statement and its cause, not its parameters", async ({
+    expect,
+  }) => {
+    const logged = vi.spyOn(console, "error").mockImplementation(() => {});
+    onTestFinished(() => void vi.restoreAllMocks());
+    const admin = await createPerson({ role: "root_admin" });
+    const broken = (query: string) =>
+      env.DB.prepare(query.replaceAll(/"(specs|audit_events)"/g, '"gone"'));
+    const d1 = { prepare: broken, batch: env.DB.batch.bind(env.DB) } as unknown as D1Database;
+    const app = await createApp(
+      appDeps({
+        d1: Object.assign(d1, { withSession: () => ({ ...d1, getBookmark: () => null }) }),
+      }),
+    );
+    const view = (token: string) =>
+      app.request(`${V0}/specs/my-parameter`, { headers: { authorization: `Bearer ${token}` } });
+    const refused = await createPerson();
+    expect((await view(admin.token)).status).toBe(500);
+    expect((await view(refused.token)).status, "though it cannot be audited").toBe(403);
+    const lines = logged.mock.calls.map(([line]) => JSON.parse(line));
+    expect(lines).toHaveLength(2);
+    for (const { causes } of lines) {
+      expect(causes[0]).toMatch(/^Failed query: (select|insert into) /);
+      expect(causes.join()).toContain("no such table: gone");
+      expect(causes.join()).not.toMatch(/params|my-parameter/);
+      expect(causes.join()).not.toContain(refused.uuid);
+    }
+  });
+
   test("a database that hangs: 503 with Retry-After, wherever the query stood", async ({
     expect,
   }) => {
