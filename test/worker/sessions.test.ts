@@ -262,6 +262,26 @@ describe("failures in a row", () => {
     expect(events).toHaveLength(2);
     expect(JSON.stringify(events)).not.toContain("wrong");
   });
+
+  test("made-up accounts do not fill the audit trail: once a minute for each address", async ({
+    expect,
+  }) => {
+    const clock = movableClock();
+    const tryFrom = (address: string) =>
+      call("POST", "https://assay.test/api/user/login", {
+        headers: { "cf-connecting-ip": address },
+        body: { email: `${crypto.randomUUID()}@example.com`, password: PASSWORD },
+      });
+    for (let n = 0; n < 3; n++) await tryFrom("198.51.100.1");
+    await tryFrom("198.51.100.2");
+    const [event, ...more] = await audited("sign_in_failed", "198.51.100.1");
+    expect(event).toMatchObject({ actor_kind: "anonymous", subject_kind: "account" });
+    expect(more).toEqual([]);
+    expect(await audited("sign_in_failed", "198.51.100.2")).toHaveLength(1);
+    clock.now += MINUTE_MS;
+    await tryFrom("198.51.100.1");
+    expect(await audited("sign_in_failed", "198.51.100.1")).toHaveLength(2);
+  });
 });
 
 describe("the audit trail", () => {
