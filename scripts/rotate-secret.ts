@@ -11,7 +11,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { keyIdOf } from "../src/identity/lifetimes.ts";
 import { ROOT, runWrangler } from "./lib/project.ts";
-import { readTokenSecrets, writeTokenSecrets } from "./lib/secrets.ts";
+import { readTokenSecrets, splitSecrets, writeTokenSecrets } from "./lib/secrets.ts";
 import { keyUseQuery, readKeyUse, retirementStatement, rotated } from "./lib/token-secrets.ts";
 
 /** By then every isolate that serves requests knows a secret that was just put. */
@@ -49,7 +49,7 @@ async function rotateLocal(file: string): Promise<void> {
 }
 
 async function rotateRemote(): Promise<void> {
-  const current = (process.env.TOKEN_SECRET ?? "").split(",").filter((secret) => secret !== "");
+  const current = splitSecrets(process.env.TOKEN_SECRET ?? "");
   if (current.length === 0) {
     throw new Error("Set TOKEN_SECRET to the present value: Cloudflare does not show it again");
   }

@@ -28,13 +28,22 @@ export function ensureSecrets(path: string): Secrets {
 
 /** The secrets that sign and verify tokens, the signing one first. */
 export function readTokenSecrets(path: string): string[] {
-  return read(path, "TOKEN_SECRET").split(",");
+  return splitSecrets(read(path, "TOKEN_SECRET"));
+}
+
+/** As the Worker reads them: without the spaces around them, which would make other secrets. */
+export function splitSecrets(text: string): string[] {
+  return text
+    .split(",")
+    .map((secret) => secret.trim())
+    .filter((secret) => secret !== "");
 }
 
 /** Replaces them, all at once or not at all. */
 export function writeTokenSecrets(path: string, secrets: readonly string[]): void {
   const text = readFileSync(path, "utf8");
-  const next = text.replace(lineOf("TOKEN_SECRET"), `TOKEN_SECRET="${secrets.join(",")}"`);
+  // By a function: in a text, `$` and what follows it could stand for something else.
+  const next = text.replace(lineOf("TOKEN_SECRET"), () => `TOKEN_SECRET="${secrets.join(",")}"`);
   writeFileSync(`${path}.next`, next, { mode: 0o600 });
   renameSync(`${path}.next`, path);
 }

@@ -1,8 +1,24 @@
+const FAILED_QUERY = "Failed query";
+
+/**
+ * A failure and everything that caused it, for the log. Of a failed query it holds the statement, never
+ * the parameters: drizzle's message has those, too, and they may be secrets.
+ */
+export function causesOf(error: unknown): string[] {
+  const causes: string[] = [];
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    const { message, stack = String(cause) } = cause;
+    const [statement = ""] = message.split("\nparams:", 1);
+    causes.push(message.startsWith(FAILED_QUERY) ? statement : stack);
+  }
+  return causes;
+}
+
 /** Messages of a failed query and of what caused it, without drizzle's, which hold SQL and parameters. */
 function messagesOf(error: unknown): string[] {
   const messages: string[] = [];
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    if (!cause.message.startsWith("Failed query")) messages.push(cause.message);
+    if (!cause.message.startsWith(FAILED_QUERY)) messages.push(cause.message);
   }
   return messages;
 }

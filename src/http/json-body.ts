@@ -8,12 +8,25 @@ export const MIB = 1_024 * KIB;
 /** The bound on JSON bodies where a route names no other (contract §2, Limits). */
 export const JSON_BODY_LIMIT = 256 * KIB;
 
+const MEDIA_TYPES = {
+  json: {
+    pattern: /^application\/(?:[\w.-]+\+)?json *(?:;|$)/i,
+    refusal: "This route does not read that Content-Type",
+  },
+  form: {
+    pattern: /^application\/x-www-form-urlencoded *(?:;|$)/i,
+    refusal: "The body must be a form: application/x-www-form-urlencoded",
+  },
+} as const;
+
 /**
  * Reads the body once, counting while it arrives (a header can lie, a chunked body has none), decodes
  * it strictly as UTF-8 and refuses JSON numbers that JavaScript would silently change. What the
- * validators read afterwards is the text kept here.
+ * validators read afterwards is the text kept here. They look at paths and queries before they look at
+ * the media type, so that it is tested here, too (contract §2, check order).
  */
-export function readBody(limitBytes: number) {
+export function readBody(limitBytes: number, type: keyof typeof MEDIA_TYPES = "json") {
+  const { pattern, refusal } = MEDIA_TYPES[type];
   return createMiddleware<RequestEnv>(async (c, next) => {
     const { body: stream } = c.req.raw;
     const bytes = stream === null ? NOTHING : await readBounded(stream, limitBytes);
@@ -21,8 +34,11 @@ export function readBody(limitBytes: number) {
       // Content-Type is looked at only when there is a body (contract §2).
       throw new ApiError("PARAMETER_INCORRECT_VALUE", "The request needs a body");
     }
+    if (!pattern.test(c.req.header("content-type") ?? "")) {
+      throw new ApiError("UNSUPPORTED_MEDIA_TYPE", refusal);
+    }
     const body = decodeUtf8(bytes);
-    if (/^application\/(.+\+)?json/i.test(c.req.header("content-type") ?? "")) {
+    if (type === "json") {
       const value = parseExactJson(body);
       // Validators call this: the body is parsed once, here. The cast keeps Hono's generic signature.
       c.req.json = (() => Promise.resolve(value)) as typeof c.req.json;

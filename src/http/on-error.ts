@@ -1,5 +1,6 @@
 import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
+import { causesOf } from "../db/errors.ts";
 import { TimeoutError } from "../lib/retry.ts";
 import type { RequestEnv } from "./context.ts";
 import { ApiError, errorBody, unavailable } from "./errors.ts";
@@ -29,10 +30,7 @@ function toApiError(thrown: Error): ApiError {
 }
 
 function logFailure(thrown: Error, c: Context<RequestEnv>): void {
-  const causes: string[] = [];
-  for (let cause: unknown = thrown; cause instanceof Error; cause = cause.cause) {
-    causes.push(cause.stack ?? String(cause));
-  }
+  const causes = causesOf(thrown);
   console.error(
     JSON.stringify({ level: "error", request_id: c.get("requestId"), path: c.req.path, causes }),
   );

@@ -97,5 +97,13 @@ async function isAllowed(counter: Pick<RateLimit, "limit">, key: string): Promis
 /** The caller's address; of IPv6 the /64 that one customer of a provider has as a whole. */
 export function addressOf<Env extends RequestEnv>(c: Context<Env>): string {
   const address = c.req.header("cf-connecting-ip") ?? "unknown";
-  return address.includes(":") ? address.split(":").slice(0, 4).join(":") : address;
+  return address.includes(":") ? networkOf(address) : address;
+}
+
+/** The first four groups of an IPv6 address, those that `::` stands for among them. */
+function networkOf(address: string): string {
+  const [before = [], after = []] = address.split("::").map((part) => part.split(":"));
+  const left = before.filter(Boolean);
+  const zeros = Array<string>(Math.max(0, 8 - left.length - after.length)).fill("0");
+  return [...left, ...zeros, ...after].slice(0, 4).join(":");
 }

@@ -1,5 +1,6 @@
 import type { Context } from "hono";
 import { routePath } from "hono/route";
+import { causesOf } from "../db/errors.ts";
 import type { RequestEnv } from "../http/context.ts";
 import { BoundedCache } from "../lib/bounded-cache.ts";
 import { type Clock, MINUTE_MS } from "../lib/clock.ts";
@@ -43,7 +44,8 @@ export function createRefusals({ clock }: { clock: Clock }): Refusals {
           JSON.stringify({
             level: "error",
             request_id: origin.requestId,
-            audit: String(error).slice(0, 200),
+            action,
+            causes: causesOf(error),
           }),
         );
       }

@@ -1,7 +1,9 @@
 /** Rotating the token secret signs nobody out, and drops no secret that a token still needs. */
-import { readFileSync } from "node:fs";
-import { describe, expect, test } from "vitest";
-import { readTokenSecrets } from "../../scripts/lib/secrets.ts";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { readTokenSecrets, writeTokenSecrets } from "../../scripts/lib/secrets.ts";
 import { rotated } from "../../scripts/lib/token-secrets.ts";
 import { keyIdOf } from "../../src/identity/lifetimes.ts";
 import { DAY_MS } from "../../src/lib/clock.ts";
@@ -34,6 +36,17 @@ describe("which secrets stay", () => {
   test("an older one of which nobody knows since when it is retired", () => {
     expect(rotated([two, one], three, nothing, now)).toEqual([three, two, one]);
   });
+});
+
+test("secrets that people made are read as the Worker reads them, and written as they are", () => {
+  const folder = mkdtempSync(join(tmpdir(), "assay-secrets-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, ".dev.vars");
+  const [one, two] = [`$$1$&${"x".repeat(40)}`, "y".repeat(40)] as const;
+  writeFileSync(file, `A="1"\nTOKEN_SECRET="${one}, ${two}"\nB="2"\n`);
+  expect(readTokenSecrets(file)).toEqual([one, two]);
+  writeTokenSecrets(file, [two, one]);
+  expect(readFileSync(file, "utf8")).toBe(`A="1"\nTOKEN_SECRET="${two},${one}"\nB="2"\n`);
 });
 
 test("rotated twice, with restarts: whoever was signed in still is", async () => {

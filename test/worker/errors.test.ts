@@ -4,7 +4,7 @@ import { describe, onTestFinished, test, vi } from "vitest";
 import { createApp } from "../../src/app.ts";
 import { ERRORS } from "../../src/http/errors.ts";
 import { TimeoutError } from "../../src/lib/retry.ts";
-import { appDeps, call, createPerson, expectError } from "./harness.ts";
+import { appDeps, call, createPerson, expectError, V0 } from "./harness.ts";
 
 const { token } = await createPerson();
 
@@ -75,6 +75,20 @@ describe("bodies", () => {
     expectError(expect, await post("{}", { "content-type": type }), 415, "UNSUPPORTED_MEDIA_TYPE");
   });
 
+  test("the media type comes before what is wrong with the path, or with the text", async ({
+    expect,
+  }) => {
+    const admin = await createPerson({ role: "root_admin" });
+    const text = { "content-type": "text/plain" };
+    for (const [method, path, body] of [
+      ["PATCH", `${V0}/specs/A--b`, "{}"],
+      ["POST", `${V0}/specs`, new Uint8Array([0xff])],
+    ] as const) {
+      const reply = await call(method, path, { token: admin.token, body, headers: text });
+      expectError(expect, reply, 415, "UNSUPPORTED_MEDIA_TYPE");
+    }
+  });
+
   test("no body and no type: 400, since Content-Type is looked at only when there is a body", async ({
     expect,
   }) => {
@@ -131,6 +145,35 @@ describe("our own failures", () => {
     const line = JSON.parse(logged.mock.calls[0]?.[0]);
     expect(line.request_id).toBe(reply.body.request_id);
     expect(line.causes.join()).toContain("secret internals");
+  });
+
+  test("a failed query: the log has its statement and its cause, not its parameters", async ({
+    expect,
+  }) => {
+    const logged = vi.spyOn(console, "error").mockImplementation(() => {});
+    onTestFinished(() => void vi.restoreAllMocks());
+    const admin = await createPerson({ role: "root_admin" });
+    const broken = (query: string) =>
+      env.DB.prepare(query.replaceAll(/"(specs|audit_events)"/g, '"gone"'));
+    const d1 = { prepare: broken, batch: env.DB.batch.bind(env.DB) } as unknown as D1Database;
+    const app = await createApp(
+      appDeps({
+        d1: Object.assign(d1, { withSession: () => ({ ...d1, getBookmark: () => null }) }),
+      }),
+    );
+    const view = (token: string) =>
+      app.request(`${V0}/specs/my-parameter`, { headers: { authorization: `Bearer ${token}` } });
+    const refused = await createPerson();
+    expect((await view(admin.token)).status).toBe(500);
+    expect((await view(refused.token)).status, "though it cannot be audited").toBe(403);
+    const lines = logged.mock.calls.map(([line]) => JSON.parse(line));
+    expect(lines).toHaveLength(2);
+    for (const { causes } of lines) {
+      expect(causes[0]).toMatch(/^Failed query: (select|insert into) /);
+      expect(causes.join()).toContain("no such table: gone");
+      expect(causes.join()).not.toMatch(/params|my-parameter/);
+      expect(causes.join()).not.toContain(refused.uuid);
+    }
   });
 
   test("a database that hangs: 503 with Retry-After, wherever the query stood", async ({

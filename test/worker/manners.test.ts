@@ -292,6 +292,31 @@ describe("rate limits", () => {
     expect((await signIn("2001:db8:0:2::1")).status).toBe(400);
   });
 
+  test("a /64 is one caller, however its zeros are written", async ({ expect }) => {
+    const keys: string[] = [];
+    const limit = async ({ key }: { key: string }) => {
+      keys.push(key);
+      return { success: true };
+    };
+    const deps = appDeps();
+    const rateLimitCounters = { ...deps.rateLimitCounters, "sign-in-address": { limit } };
+    const app = await createApp({ ...deps, rateLimitCounters });
+    for (const address of [
+      ...["2001:db8::1", "2001:db8::a:1", "2001:db8::a:b:c:1", "2001:db8:0:0:a::"],
+      ...["2001:db8:0:1::", "2001:db8:0:1:a:b:c:1", "::1", "192.0.2.7", "::::"],
+    ]) {
+      const headers = { "cf-connecting-ip": address };
+      await app.request(`${ORIGIN}/token`, { method: "POST", headers });
+    }
+    expect(keys.slice(0, 8)).toEqual([
+      ...Array(4).fill("2001:db8:0:0"),
+      ...Array(2).fill("2001:db8:0:1"),
+      "0:0:0:0",
+      "192.0.2.7",
+    ]);
+    expect(keys, "what is no address is counted, too").toHaveLength(9);
+  });
+
   test("a person over their limit: 429 for them alone; a limit that cannot be counted lets pass", async ({
     expect,
   }) => {

@@ -251,6 +251,24 @@ describe("failures in a row", () => {
     expect((await signIn(email)).status).toBe(200);
   });
 
+  test("those of a day ago are cleared away, a hundred at a time", async ({ expect }) => {
+    const made = env.DB.prepare(
+      `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 250)
+       INSERT INTO sign_in_failures (account, failures, retry_at) SELECT 'old ' || i, 1, i FROM n`,
+    );
+    await made.run();
+    const left = () =>
+      env.DB.prepare("SELECT count(*) AS n FROM sign_in_failures WHERE account LIKE 'old %'").first(
+        "n",
+      );
+    const lefts: unknown[] = [];
+    for (let n = 0; n < 3; n++) {
+      await signIn(`${crypto.randomUUID()}@example.com`);
+      lefts.push(await left());
+    }
+    expect(lefts).toEqual([150, 50, 0]);
+  });
+
   test("they are audited at most once a minute for each account", async ({ expect }) => {
     const clock = movableClock();
     const { email, uuid } = await person();
@@ -261,6 +279,26 @@ describe("failures in a row", () => {
     const events = await audited("sign_in_failed", uuid);
     expect(events).toHaveLength(2);
     expect(JSON.stringify(events)).not.toContain("wrong");
+  });
+
+  test("made-up accounts do not fill the audit trail: once a minute for each address", async ({
+    expect,
+  }) => {
+    const clock = movableClock();
+    const tryFrom = (address: string) =>
+      call("POST", "https://assay.test/api/user/login", {
+        headers: { "cf-connecting-ip": address },
+        body: { email: `${crypto.randomUUID()}@example.com`, password: PASSWORD },
+      });
+    for (let n = 0; n < 3; n++) await tryFrom("198.51.100.1");
+    await tryFrom("198.51.100.2");
+    const [event, ...more] = await audited("sign_in_failed", "198.51.100.1");
+    expect(event).toMatchObject({ actor_kind: "anonymous", subject_kind: "account" });
+    expect(more).toEqual([]);
+    expect(await audited("sign_in_failed", "198.51.100.2")).toHaveLength(1);
+    clock.now += MINUTE_MS;
+    await tryFrom("198.51.100.1");
+    expect(await audited("sign_in_failed", "198.51.100.1")).toHaveLength(2);
   });
 });
 

@@ -46,7 +46,7 @@ export function createSignInRouter({ signIns, limits }: SignInRouterDeps) {
           : c.json(oauthError("invalid_request", "A field is too long or sent twice"), 400),
     });
     for (const { path } of [tokenRoute, revokeRoute]) {
-      const checks = [neverStored, limitAddress, onlyForms, readBody(SIGN_IN_BODY_LIMIT)] as const;
+      const checks = [neverStored, limitAddress, readBody(SIGN_IN_BODY_LIMIT, "form")] as const;
       oauth.on("POST", path, ...checks);
     }
 
@@ -131,14 +131,6 @@ function toTokenReply({ token, refreshToken, expiresInSeconds }: SignedIn) {
 /** Neither tokens nor what is said of credentials may be kept by anyone on the way (RFC 6749 §5.1). */
 const neverStored = createMiddleware<RequestEnv>(async (c, next) => {
   c.header("Cache-Control", "no-store");
-  await next();
-});
-
-const onlyForms = createMiddleware<RequestEnv>(async (c, next) => {
-  if (!/^application\/x-www-form-urlencoded *(;|$)/i.test(c.req.header("content-type") ?? "")) {
-    const message = "The body must be a form: application/x-www-form-urlencoded";
-    throw new ApiError("PARAMETER_INCORRECT_VALUE", message);
-  }
   await next();
 });
 

@@ -105,7 +105,9 @@ export function createSignInService(deps: SignInDeps) {
         subject: { kind: "account" as const, id: person?.uuid ?? account },
         customerId: person?.customerId ?? null,
       };
-      await recordFailure(db, account, waitMs, failed.failures, { origin, event, now });
+      // Accounts that are nobody's can be made up without end: they are audited once a minute and address.
+      const by = person === null ? { ...origin, actor: origin.address } : origin;
+      await recordFailure(db, account, waitMs, failed.failures, { origin: by, event, now });
       return null;
     },
 

@@ -1,4 +1,4 @@
-import { and, eq, gt, isNull, lte, not, sql } from "drizzle-orm";
+import { and, eq, gt, inArray, isNull, lte, not, sql } from "drizzle-orm";
 import type { Database } from "../../db/client.ts";
 import { sessions, signInFailures, users } from "../../db/schema.ts";
 import { DAY_MS } from "../../lib/clock.ts";
@@ -6,6 +6,8 @@ import { type AuditEvent, auditOfChange, auditOfRefusal, type Origin } from "../
 
 /** Failures are forgotten a day after the last one. */
 const FORGOTTEN_AFTER_MS = DAY_MS;
+/** Each failure clears away at most so many forgotten ones: more than it adds, and never all at once. */
+const CLEARED_AT_ONCE = 100;
 
 const isLive = and(isNull(users.deletedAt), not(users.locked));
 
@@ -46,6 +48,11 @@ export async function recordFailure(
   failures: number,
   { origin, event, now }: { origin: Origin; event: AuditEvent; now: number },
 ): Promise<void> {
+  const forgotten = db
+    .select({ account: signInFailures.account })
+    .from(signInFailures)
+    .where(lte(signInFailures.retryAt, now - FORGOTTEN_AFTER_MS))
+    .limit(CLEARED_AT_ONCE);
   await db.batch([
     db
       .insert(signInFailures)
@@ -59,7 +66,7 @@ export async function recordFailure(
         },
       }),
     auditOfRefusal(db, origin, event, now),
-    db.delete(signInFailures).where(lte(signInFailures.retryAt, now - FORGOTTEN_AFTER_MS)),
+    db.delete(signInFailures).where(inArray(signInFailures.account, forgotten)),
   ]);
 }
 
