@@ -26,11 +26,15 @@ test("the commands of 'Use it' work as written", async () => {
   expect(output).toContain('"slug":"h100-node"');
   expect(output).toContain("RESOURCE_IN_USE");
   expect(output).toMatch(/"archived":"\d{4}-/);
+  expect(output).toContain('"role":"customer_admin","customer":{"uuid":"');
+  expect(output).toMatch(/"url":"[^"]+\/set-password#[\w.-]+"/);
+  expect(output).toMatch(/root_admin\nInvalid or expired token\ntrue\n/);
+  expect(output).toContain('"details":{"fields":["locked"],"locked":true}');
 });
 
 test("every npm command that the README names exists", () => {
   const { scripts } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
-  const named = [...README.matchAll(/npm (?:run )?(start|test|[a-z]+)(?=[ `\n])/g)]
+  const named = [...README.matchAll(/npm (?:run )?(start|test|[a-z-]+)(?=[ `\n])/g)]
     .map((match) => match[1] ?? "")
     .filter((name) => !["and"].includes(name));
   expect(named.length).toBeGreaterThan(5);
