@@ -3,6 +3,9 @@
 const token = location.hash.slice(1);
 history.replaceState(null, "", location.pathname);
 
+// A link that is opened in the same tab again changes only what stands behind the `#`.
+addEventListener("hashchange", () => location.reload());
+
 const form = document.getElementById("form");
 const button = form.querySelector("button");
 const outcome = document.getElementById("outcome");

@@ -26,6 +26,10 @@ test("the commands of 'Use it' work as written", async () => {
   expect(output).toContain('"slug":"h100-node"');
   expect(output).toContain("RESOURCE_IN_USE");
   expect(output).toMatch(/"archived":"\d{4}-/);
+  expect(output).toContain('"role":"customer_admin","customer":{"uuid":"');
+  expect(output).toMatch(/"url":"[^"]+\/set-password#[\w.-]+"/);
+  expect(output).toMatch(/root_admin\nInvalid or expired token\ntrue\n/);
+  expect(output).toContain('"details":{"fields":["locked"],"locked":true}');
 });
 
 test("every npm command that the README names exists", () => {
