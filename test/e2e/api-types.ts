@@ -506,7 +506,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v0/users/{user}/tokens/{token}": {
+    "/v0/users/{user}/tokens/{uuid}": {
         parameters: {
             query?: never;
             header?: never;
@@ -4498,7 +4498,7 @@ export interface operations {
                 /** @description The person's UUID, in any usual spelling, or slug; `me` for the caller. */
                 user: string;
                 /** @description The token's UUID, in any usual spelling. */
-                token: string;
+                uuid: string;
             };
             cookie?: never;
         };
@@ -4561,7 +4561,7 @@ export interface operations {
                 /** @description The person's UUID, in any usual spelling, or slug; `me` for the caller. */
                 user: string;
                 /** @description The token's UUID, in any usual spelling. */
-                token: string;
+                uuid: string;
             };
             cookie?: never;
         };

@@ -198,13 +198,13 @@ const PROVIDERS: Record<string, Provider> = {
   },
 
   async getApiToken({ world, drawn: { draft, choice } }) {
-    const path = { user: "me", token: spelledUuid(world.apiToken, choice) };
+    const path = { user: "me", uuid: spelledUuid(world.apiToken, choice) };
     return { draft: { ...draft, path }, token: world.ownerToken(), job: null };
   },
 
   async revokeApiToken({ world, drawn: { draft, choice }, purpose }) {
     const uuid = purpose === "once" ? await world.createApiToken() : NOBODY;
-    const path = { user: "me", token: spelledUuid(uuid, choice) };
+    const path = { user: "me", uuid: spelledUuid(uuid, choice) };
     const headers = withoutPrecondition(draft, choice);
     return { draft: { ...draft, path, headers }, token: world.ownerToken(), job: null };
   },

@@ -78,7 +78,7 @@ const ownerAndManagers = (status: number) => (name: PersonName) =>
 const ofOwner = { params: { user: persons.owner.uuid } };
 const ofColleague = { params: { user: persons.colleague.uuid } };
 const ofNobody = (body?: unknown) => () => ({ params: { user: NOBODY }, body });
-const ofNoToken = () => ({ params: { user: NOBODY, token: NOBODY } });
+const ofNoToken = () => ({ params: { user: NOBODY, uuid: NOBODY } });
 const customer = await uuidOfCustomer(persons.owner.customerId);
 const newPerson = (customerUuid: string) => ({
   email: `${crypto.randomUUID()}@example.com`,
@@ -217,13 +217,13 @@ const EXPECTATIONS: Record<string, Expectation> = {
   },
   getApiToken: {
     access: "user",
-    request: async () => ({ params: { ...ofOwner.params, token: await tokenOfOwner() } }),
+    request: async () => ({ params: { ...ofOwner.params, uuid: await tokenOfOwner() } }),
     missing: ofNoToken,
     people: ownerAndManagers(200),
   },
   revokeApiToken: {
     access: "user",
-    request: async () => ({ params: { ...ofOwner.params, token: await tokenOfOwner() } }),
+    request: async () => ({ params: { ...ofOwner.params, uuid: await tokenOfOwner() } }),
     missing: ofNoToken,
     people: ownerAndManagers(204),
   },

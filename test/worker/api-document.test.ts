@@ -72,10 +72,10 @@ const EXPECTED = {
   "post /v0/users/{user}/tokens createApiToken": [
     ...[USER, 201, 400, 401, 403, 413, 415, 422, 429, 500, 503],
   ],
-  "get /v0/users/{user}/tokens/{token} getApiToken": [
+  "get /v0/users/{user}/tokens/{uuid} getApiToken": [
     ...[USER, 200, 304, 400, 401, 403, 404, 429, 500, 503],
   ],
-  "delete /v0/users/{user}/tokens/{token} revokeApiToken": [
+  "delete /v0/users/{user}/tokens/{uuid} revokeApiToken": [
     ...[USER, 204, 400, 401, 403, 404, 412, 429, 500, 503],
   ],
   "get /v0/audit listAuditEvents": [USER, 200, 400, 401, 403, 429, 500, 503],

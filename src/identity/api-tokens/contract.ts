@@ -30,7 +30,7 @@ const newTokenExample: NewApiTokenWire = {
 };
 
 const ofUser = z.object({ user: userParameter });
-const params = z.object({ user: userParameter, token: tokenParameter });
+const params = z.object({ user: userParameter, uuid: tokenParameter });
 
 export const listApiTokensRoute = operation({
   method: "get",
@@ -83,7 +83,7 @@ For the person alone, signed in: an API token makes no others. At most 100 that 
 
 export const getApiTokenRoute = operation({
   method: "get",
-  path: `${BASE}/{token}`,
+  path: `${BASE}/{uuid}`,
   operationId: "getApiToken",
   tags: TAGS,
   summary: "View an API token",
@@ -98,7 +98,7 @@ export const getApiTokenRoute = operation({
 
 export const revokeApiTokenRoute = operation({
   method: "delete",
-  path: `${BASE}/{token}`,
+  path: `${BASE}/{uuid}`,
   operationId: "revokeApiToken",
   tags: TAGS,
   summary: "Revoke an API token",

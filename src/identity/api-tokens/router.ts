@@ -54,8 +54,8 @@ export function createApiTokensRouter({ apiTokens, guards }: ApiTokensRouterDeps
   );
 
   router.openapi({ ...getApiTokenRoute, middleware: guards.user }, async (c) => {
-    const { user, token } = c.req.valid("param");
-    const row = await apiTokens.view(c.get("databases").session, c.get("actor"), user, token);
+    const { user, uuid } = c.req.valid("param");
+    const row = await apiTokens.view(c.get("databases").session, c.get("actor"), user, uuid);
     // The body is the JSON of a token: typed as `c.json` would have typed it.
     return singleJson(
       c,
@@ -65,8 +65,8 @@ export function createApiTokensRouter({ apiTokens, guards }: ApiTokensRouterDeps
   });
 
   router.openapi({ ...revokeApiTokenRoute, middleware: guards.user }, async (c) => {
-    const { user, token } = c.req.valid("param");
-    await apiTokens.revoke(c.get("databases").session, asking(c), user, readIfMatch(c), token);
+    const { user, uuid } = c.req.valid("param");
+    await apiTokens.revoke(c.get("databases").session, asking(c), user, readIfMatch(c), uuid);
     return c.body(null, 204);
   });
 

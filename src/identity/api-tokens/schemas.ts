@@ -68,7 +68,7 @@ export const tokenParameter = z
   })
   .transform((value) => parseUuid(value) ?? value)
   .openapi({
-    param: { name: "token", in: "path" },
+    param: { name: "uuid", in: "path" },
     minLength: 32,
     maxLength: 45,
     pattern: `^${UUID_PATTERN}$`,
