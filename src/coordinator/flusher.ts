@@ -1,4 +1,5 @@
 import { createMeter, openDatabase } from "../db/client.ts";
+import { causesOf } from "../db/errors.ts";
 import { type Clock, MINUTE_MS, SECOND_MS } from "../lib/clock.ts";
 import { backoffMs, withTimeout } from "../lib/retry.ts";
 import type { Projection } from "./projection.ts";
@@ -79,7 +80,7 @@ export class Flusher {
     } catch (error) {
       this.#failures++;
       const { jobId } = live.identity;
-      console.warn(JSON.stringify({ level: "warn", job: jobId, flush: String(error) }));
+      console.warn(JSON.stringify({ level: "warn", job: jobId, flush: causesOf(error) }));
     }
   }
 

@@ -2,6 +2,7 @@ import { DurableObject } from "cloudflare:workers";
 import { benchmarkOf } from "../benchmarks/catalogue.ts";
 import type { SequenceStep } from "../benchmarks/sequence.ts";
 import { createMeter, openDatabase } from "../db/client.ts";
+import { causesOf } from "../db/errors.ts";
 import { matchesEntityTag } from "../http/entity-tag.ts";
 import { systemClock } from "../lib/clock.ts";
 import { readConfig } from "../lib/config.ts";
@@ -166,7 +167,7 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
       await this.#flush(live);
     } catch (error) {
       console.error(
-        JSON.stringify({ level: "error", job: live.identity.jobId, alarm: String(error) }),
+        JSON.stringify({ level: "error", job: live.identity.jobId, alarm: causesOf(error) }),
       );
     }
     this.#arm(live);
@@ -181,7 +182,7 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
       try {
         await this.#loading;
       } catch (error) {
-        console.warn(JSON.stringify({ level: "warn", job: jobId, takeover: String(error) }));
+        console.warn(JSON.stringify({ level: "warn", job: jobId, takeover: causesOf(error) }));
         return { ok: false, reason: "unavailable" };
       }
     }

@@ -21,6 +21,8 @@ export interface IdempotencyClaim {
   key: string;
   /** Of the request's content. */
   fingerprint: string;
+  /** Where the first request is read: a replica might not have it yet. */
+  primary: Database;
 }
 
 /** Reads `Idempotency-Key` of an authenticated POST that creates; null when none was sent. */
@@ -41,6 +43,7 @@ export function readIdempotencyKey<Env extends RequestEnv>(
     scope: `${principal?.kind}:${principal?.id} ${c.req.method} ${routePath(c)}`,
     key,
     fingerprint: createHash("sha256").update(canonicalJson(body)).digest("base64url"),
+    primary: c.get("databases").primary,
   };
 }
 
@@ -57,7 +60,7 @@ export function claimStatements(
   facts: object | SQL<string>,
   now: number,
 ) {
-  const { scope, key } = claim;
+  const { scope, key, fingerprint } = claim;
   const expired = and(
     eq(idempotencyKeys.scope, scope),
     eq(idempotencyKeys.key, key),
@@ -66,7 +69,7 @@ export function claimStatements(
   return [
     db.delete(idempotencyKeys).where(expired),
     db.insert(idempotencyKeys).values({
-      ...claim,
+      ...{ scope, key, fingerprint },
       facts: is(facts, SQL) ? facts : JSON.stringify(facts),
       createdAt: now,
     }),
@@ -114,9 +117,9 @@ export function isRepeat(violatedColumns: string): boolean {
 }
 
 /** The facts stored with the first request. Throws 422 when that one had another content. One round trip. */
-export async function findFirst(db: Database, claim: IdempotencyClaim): Promise<unknown> {
-  const { scope, key, fingerprint } = claim;
-  const [first] = await db
+export async function findFirst(claim: IdempotencyClaim): Promise<unknown> {
+  const { scope, key, fingerprint, primary } = claim;
+  const [first] = await primary
     .select()
     .from(idempotencyKeys)
     .where(and(eq(idempotencyKeys.scope, scope), eq(idempotencyKeys.key, key)));

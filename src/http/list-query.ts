@@ -7,7 +7,8 @@ export const MAX_SEARCH_MATCHES = 1_000;
 /** Shorter patterns have no trigram for the index to find. */
 export const INDEXED_SEARCH_LENGTH = 3;
 
-const FILTER_LENGTH = 256;
+/** Four links with both filters stay below the 16 KiB of headers that Node reads. */
+const FILTER_LENGTH = 128;
 
 /** `page` and `cursor`, as every list that can be walked along its links takes them. */
 export function pageParameters(perPage: { max: number; default: number }) {

@@ -1,7 +1,7 @@
 import { type SQL, sql } from "drizzle-orm";
 import type { Context } from "hono";
 import type { Database } from "../db/client.ts";
-import { auditEvents } from "../db/schema.ts";
+import { auditEvents, users } from "../db/schema.ts";
 import type { RequestEnv } from "../http/context.ts";
 import { addressOf } from "../http/rate-limit.ts";
 import { MINUTE_MS } from "../lib/clock.ts";
@@ -30,8 +30,11 @@ export const AUDIT_ACTIONS = [
 ] as const;
 export type AuditAction = (typeof AUDIT_ACTIONS)[number];
 
-/** `operator`: a command of this project, run by whoever runs the deployment. */
-export const ACTOR_KINDS = ["user", "node", "anonymous", "operator"] as const;
+/**
+ * `account`: someone who says that it is theirs, and could not show it. `operator`: a command of this
+ * project, run by whoever runs the deployment.
+ */
+export const ACTOR_KINDS = ["user", "node", "account", "anonymous", "operator"] as const;
 export const SUBJECT_KINDS = [
   "customer",
   "user",
@@ -56,7 +59,7 @@ export interface AuditEvent {
   action: AuditAction;
   subject: { kind: (typeof SUBJECT_KINDS)[number]; id: string };
   /** Whose administrators may read it; null for root administrators alone. */
-  customerId: number | null;
+  customerId: number | null | SQL<number | null>;
   /** Never a secret. */
   details?: Record<string, unknown>;
 }
@@ -65,6 +68,11 @@ export interface AuditEvent {
 export interface RowAuditEvent extends Omit<AuditEvent, "subject" | "customerId"> {
   subject: { kind: (typeof SUBJECT_KINDS)[number]; id: string | SQL };
   customerId: number | null | SQL;
+}
+
+/** The customer of a person, for events that know no more of them. */
+export function customerOf(userUuid: string): SQL<number | null> {
+  return sql`(select ${users.customerId} from ${users} where ${users.uuid} = ${userUuid})`;
 }
 
 /** Who does something, when, and what the trail says about it: which fields, never a secret. */

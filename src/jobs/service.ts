@@ -110,7 +110,7 @@ export function createJobsService({ tokens, clock, jobIds, callCoordinator }: Jo
           if (taken === null) throw error;
           if (claim !== null && isRepeat(taken)) {
             // Stored by `insertJob` as the row that it was.
-            const first = (await findFirst(db, claim)) as CreatedRow;
+            const first = (await findFirst(claim)) as CreatedRow;
             return { row: first, token: await tokenOf(first), replayed: true };
           }
           const nameTaken = taken.includes("jobs.name");

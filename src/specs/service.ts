@@ -91,7 +91,7 @@ export function createSpecsService({ clock }: SpecsDeps) {
           if (taken === null) throw error;
           if (claim !== null && isRepeat(taken)) {
             // Stored by `insertSpec` as the row that it was.
-            return { spec: (await findFirst(db, claim)) as SpecRow, replayed: true };
+            return { spec: (await findFirst(claim)) as SpecRow, replayed: true };
           }
         }
       }

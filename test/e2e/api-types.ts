@@ -2241,7 +2241,7 @@ export interface components {
                  * @description What kind of caller it was.
                  * @enum {string}
                  */
-                kind: "user" | "node" | "anonymous" | "operator";
+                kind: "user" | "node" | "account" | "anonymous" | "operator";
                 /** @description Who it was; null for nobody known. */
                 id: string | null;
             };

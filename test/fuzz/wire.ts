@@ -30,14 +30,18 @@ const TIMEOUT_MS = 60_000;
  */
 export async function send(origin: URL, agent: Agent, wire: WireRequest): Promise<Reply> {
   const long = (wire.body?.length ?? 0) > SHARED_CONNECTION_BYTES;
-  for (let left = long ? 20 : 1; ; left--) {
+  for (let left = long ? 20 : 3; ; left--) {
     try {
       return await exchange(origin, long ? false : agent, wire);
     } catch (error) {
-      if (left <= 1) throw error;
+      // A kept connection may have been closed as we began to write: nobody has read the request then.
+      const mayRepeat = long || error instanceof ClosedConnectionError;
+      if (left <= 1 || !mayRepeat) throw error;
     }
   }
 }
+
+class ClosedConnectionError extends Error {}
 
 function exchange(origin: URL, agent: Agent | false, wire: WireRequest): Promise<Reply> {
   const { method, target, body, chunked } = wire;
@@ -67,7 +71,9 @@ function exchange(origin: URL, agent: Agent | false, wire: WireRequest): Promise
     );
     outgoing.setTimeout(TIMEOUT_MS, () => outgoing.destroy(new Error("no answer in time")));
     outgoing.on("error", (error) => {
-      if (!answered) reject(new Error(`no answer: ${error.message}`));
+      if (answered) return;
+      const message = `no answer: ${error.message}`;
+      reject(outgoing.reusedSocket ? new ClosedConnectionError(message) : new Error(message));
     });
     /** Looks for an answer before each piece: after it there is no point in sending more. */
     const write = (at: number): void => {

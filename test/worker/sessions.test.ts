@@ -5,7 +5,6 @@ import { describe, onTestFinished, test, vi } from "vitest";
 import { createApp } from "../../src/app.ts";
 import { hashPassword, isOutdated, verifyPassword } from "../../src/identity/password.ts";
 import { loginRoute } from "../../src/identity/sign-in/contract.ts";
-import { waitAfter } from "../../src/identity/sign-in/service.ts";
 import { HOUR_MS, MINUTE_MS, SECOND_MS, systemClock } from "../../src/lib/clock.ts";
 import { appDeps, call, createPerson, expectContract, expectError, signedIn } from "./harness.ts";
 
@@ -149,7 +148,7 @@ describe("signing out", () => {
     expect,
   }) => {
     const clock = movableClock();
-    const { email, uuid } = await person();
+    const { email, uuid, customerId } = await person();
     const { access_token, refresh_token } = (await signIn(email)).body;
     const other = await elsewhere();
     expect((await other(access_token)).status).toBe(200);
@@ -163,7 +162,7 @@ describe("signing out", () => {
     expect((await refresh(refresh_token)).status).toBe(400);
     clock.now += 30 * SECOND_MS;
     expect((await other(access_token)).status).toBe(401);
-    expect(await audited("signed_out", uuid)).toHaveLength(1);
+    expect(await audited("signed_out", uuid)).toMatchObject([{ customer_id: customerId }]);
   });
 });
 
@@ -216,9 +215,33 @@ describe("POST /api/user/login", () => {
 });
 
 describe("failures in a row", () => {
-  test("four cost nothing; then each one doubles the wait, up to 15 minutes", ({ expect }) => {
-    const waits = [1, 4, 5, 6, 7, 14, 15, 1_000].map(waitAfter);
-    expect(waits).toEqual([0, 0, 1, 2, 4, 512, 900, 900].map((seconds) => seconds * SECOND_MS));
+  test.for([
+    [1, 0],
+    [4, 0],
+    [5, 1],
+    [6, 2],
+    [7, 4],
+    [14, 512],
+    [15, 900],
+    [1_000, 900],
+  ])("after number %i the account waits %i s", async ([number = 0, seconds], { expect }) => {
+    const clock = movableClock();
+    const email = `${crypto.randomUUID()}@example.com`;
+    await signIn(email, "wrong");
+    await env.DB.prepare("UPDATE sign_in_failures SET failures = ? WHERE retry_at = ?")
+      .bind(number - 1, clock.now)
+      .run();
+    expect((await signIn(email, "wrong")).status).toBe(400);
+    const next = await signIn(email, "wrong");
+    expect(next.headers.get("retry-after")).toBe(seconds === 0 ? null : String(seconds));
+  });
+
+  test("attempts at the same time do not pass by the wait of each other", async ({ expect }) => {
+    movableClock();
+    const email = `${crypto.randomUUID()}@example.com`;
+    const replies = await Promise.all(Array.from({ length: 9 }, () => signIn(email, "wrong")));
+    const statuses = replies.map(({ status }) => status).sort();
+    expect(statuses).toEqual([400, 400, 400, 400, 400, 429, 429, 429, 429]);
   });
 
   test.for([
@@ -278,6 +301,7 @@ describe("failures in a row", () => {
     await signIn(email, "wrong");
     const events = await audited("sign_in_failed", uuid);
     expect(events).toHaveLength(2);
+    expect(events[0]).toMatchObject({ actor_kind: "account", subject_kind: "account" });
     expect(JSON.stringify(events)).not.toContain("wrong");
   });
 

@@ -101,7 +101,7 @@ export function createApiTokensService({ identity, tokens, clock }: ApiTokensDep
         const taken = uniqueViolation(error);
         if (claim === null || taken === null || !isRepeat(taken)) throw error;
         // Stored by `insertApiToken` as the row that it was.
-        const first = (await findFirst(db, claim)) as NewApiToken;
+        const first = (await findFirst(claim)) as NewApiToken;
         return { row: first, token: await tokenOf(first), replayed: true };
       }
     },

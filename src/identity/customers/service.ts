@@ -66,7 +66,7 @@ export function createCustomersService({ clock }: { clock: Clock }) {
           if (taken === null) throw error;
           if (claim !== null && isRepeat(taken)) {
             // Stored by `insertCustomer` as the row that it was.
-            return { customer: (await findFirst(db, claim)) as CustomerRow, replayed: true };
+            return { customer: (await findFirst(claim)) as CustomerRow, replayed: true };
           }
         }
       }

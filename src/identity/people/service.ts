@@ -128,7 +128,7 @@ export function createPeopleService({ identity, tokens, clock, pepper }: PeopleD
           if (taken === null) throw error;
           if (claim !== null && isRepeat(taken)) {
             // Stored by `insertPerson` as the row that it was.
-            return { person: (await findFirst(db, claim)) as PersonRow, replayed: true };
+            return { person: (await findFirst(claim)) as PersonRow, replayed: true };
           }
           if (taken.includes("users_email")) {
             const message = `User with email '${email}' already exists`;
@@ -205,7 +205,7 @@ export function createPeopleService({ identity, tokens, clock, pepper }: PeopleD
         const taken = uniqueViolation(error);
         if (claim === null || taken === null || !isRepeat(taken)) throw error;
         // Stored by `noteLink` as these facts.
-        const link = (await findFirst(db, claim)) as LinkFacts;
+        const link = (await findFirst(claim)) as LinkFacts;
         return { ...(await tokenOf(link)), replayed: true };
       }
     },

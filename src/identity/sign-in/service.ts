@@ -2,16 +2,22 @@ import { createHash } from "node:crypto";
 import type { Database } from "../../db/client.ts";
 import { ApiError } from "../../http/errors.ts";
 import { type Clock, MINUTE_MS, SECOND_MS } from "../../lib/clock.ts";
-import type { Origin } from "../audit.ts";
+import { customerOf, type Origin } from "../audit.ts";
 import { SESSION_LIFETIME_MS, USER_TOKEN_LIFETIME_MS } from "../lifetimes.ts";
 import { hashPassword, isOutdated, verifyPassword } from "../password.ts";
 import type { Identity } from "../service.ts";
 import type { Tokens } from "../tokens.ts";
-import { advanceSession, beginSession, endSession, findAccount, recordFailure } from "./store.ts";
+import { advanceSession, beginAttempt, beginSession, endSession, recordFailure } from "./store.ts";
 
-/** So many failures in a row cost no wait: people mistype. */
-const FREE_FAILURES = 4;
-const LONGEST_WAIT_MS = 15 * MINUTE_MS;
+/**
+ * How long an account waits after failures in a row: not at all after the first ones, since people
+ * mistype, then twice as long each time.
+ */
+const WAITING = {
+  freeFailures: 4,
+  firstWaitMs: SECOND_MS,
+  longestWaitMs: 15 * MINUTE_MS,
+};
 
 /** What a sign-in answers; `refreshToken` only where one was asked for. */
 export interface SignedIn {
@@ -31,16 +37,9 @@ export interface SignInDeps {
 
 export type SignInService = ReturnType<typeof createSignInService>;
 
-/** How long nobody may try again after so many failures in a row, ms. */
-export function waitAfter(failures: number): number {
-  if (failures <= FREE_FAILURES) return 0;
-  const doubled = Math.floor(failures) - FREE_FAILURES - 1;
-  return Math.min(LONGEST_WAIT_MS, SECOND_MS * 2 ** Math.max(0, doubled));
-}
-
 export function createSignInService(deps: SignInDeps) {
   const { identity, tokens, clock, pepper, failureScale } = deps;
-  const waitMs = (failures: number) => waitAfter(failures / failureScale);
+  const waiting = { ...WAITING, scale: failureScale };
   const tokensOf = async (userUuid: string, session: { uuid: string; generation: number }) => {
     const now = clock.now();
     const { uuid: sid, generation: gen } = session;
@@ -71,9 +70,10 @@ export function createSignInService(deps: SignInDeps) {
       password: string,
     ): Promise<SignedIn | null> {
       const account = accountOf(email);
-      const { person, failed } = await findAccount(db, email.trim(), account, clock.now());
-      const leftMs = failed.retryAt - clock.now();
-      if (leftMs > 0) throw tooManyFailures(leftMs);
+      const asked = clock.now();
+      const attempt = await beginAttempt(db, email.trim(), account, waiting, asked);
+      if (attempt.waitsUntil !== null) throw tooManyFailures(attempt.waitsUntil - asked);
+      const { person } = attempt;
       const stored = person?.passwordHash ?? null;
       const fits = await verifyPassword(password, stored, pepper);
       const now = clock.now();
@@ -106,8 +106,11 @@ export function createSignInService(deps: SignInDeps) {
         customerId: person?.customerId ?? null,
       };
       // Accounts that are nobody's can be made up without end: they are audited once a minute and address.
-      const by = person === null ? { ...origin, actor: origin.address } : origin;
-      await recordFailure(db, account, waitMs, failed.failures, { origin: by, event, now });
+      const by =
+        person === null
+          ? { ...origin, actor: origin.address }
+          : { ...origin, actorKind: "account" as const, actor: person.uuid };
+      await recordFailure(db, { origin: by, event, now });
       return null;
     },
 
@@ -120,7 +123,7 @@ export function createSignInService(deps: SignInDeps) {
       const event = {
         action: "refresh_token_reused" as const,
         subject: { kind: "session" as const, id: sid },
-        customerId: null,
+        customerId: customerOf(sub),
       };
       const by = { ...origin, actorKind: "user" as const, actor: sub };
       const expiresAt = now + SESSION_LIFETIME_MS;
@@ -138,7 +141,7 @@ export function createSignInService(deps: SignInDeps) {
       const event = {
         action: "signed_out" as const,
         subject: { kind: "session" as const, id: claims.sid },
-        customerId: null,
+        customerId: customerOf(claims.sub),
       };
       const by = { ...origin, actorKind: "user" as const, actor: claims.sub };
       await endSession(db, claims.sid, { origin: by, event, now: clock.now() });

@@ -11,12 +11,34 @@ const CLEARED_AT_ONCE = 100;
 
 const isLive = and(isNull(users.deletedAt), not(users.locked));
 
+/** How failures in a row make an account wait. */
+export interface Waiting {
+  freeFailures: number;
+  firstWaitMs: number;
+  longestWaitMs: number;
+  /** How many failures count as one. */
+  scale: number;
+}
+
 /**
- * The person with this e-mail address, compared without case, and how often sign-in to it has failed
- * lately, whether there is such a person or not. One round trip.
+ * The person with this e-mail address, compared without case, and until when sign-in to the account has
+ * to wait, whether there is such a person or not; null when it need not. The attempt counts as a failure
+ * until it turns out to be none: of many at the same time, each one meets the wait of those before it.
+ * One batch, one round trip.
  */
-export async function findAccount(db: Database, email: string, account: string, now: number) {
-  const [people, failures] = await db.batch([
+export async function beginAttempt(
+  db: Database,
+  email: string,
+  account: string,
+  { freeFailures, firstWaitMs, longestWaitMs, scale }: Waiting,
+  now: number,
+) {
+  const { failures, retryAt } = signInFailures;
+  const isForgotten = sql`${retryAt} <= ${now - FORGOTTEN_AFTER_MS}`;
+  const counted = sql`case when ${isForgotten} then 1 else ${failures} + 1 end`;
+  const doublings = sql`((${counted}) / ${scale} - ${freeFailures} - 1)`;
+  const wait = sql`case when ${doublings} < 0 then 0 else min(${longestWaitMs}, ${firstWaitMs} << min(${doublings}, 20)) end`;
+  const [people, admitted, waiting] = await db.batch([
     db
       .select({
         id: users.id,
@@ -28,24 +50,25 @@ export async function findAccount(db: Database, email: string, account: string, 
       .from(users)
       .where(and(eq(sql`lower(${users.email})`, sql`lower(${email})`), isNull(users.deletedAt))),
     db
-      .select({ failures: signInFailures.failures, retryAt: signInFailures.retryAt })
-      .from(signInFailures)
-      .where(
-        and(
-          eq(signInFailures.account, account),
-          gt(signInFailures.retryAt, now - FORGOTTEN_AFTER_MS),
-        ),
-      ),
+      .insert(signInFailures)
+      .values({ account, failures: 1, retryAt: now })
+      .onConflictDoUpdate({
+        target: signInFailures.account,
+        set: { failures: counted, retryAt: sql`${now} + ${wait}` },
+        setWhere: lte(retryAt, now),
+      })
+      .returning({ failures }),
+    db.select({ retryAt }).from(signInFailures).where(eq(signInFailures.account, account)),
   ]);
-  return { person: people[0] ?? null, failed: failures[0] ?? { failures: 0, retryAt: 0 } };
+  return {
+    person: people[0] ?? null,
+    waitsUntil: admitted.length === 1 ? null : (waiting[0]?.retryAt ?? now),
+  };
 }
 
-/** Notes one more failure in a row. One batch, one round trip. */
+/** Notes in the trail that an attempt has failed. One batch, one round trip. */
 export async function recordFailure(
   db: Database,
-  account: string,
-  waitMs: (failures: number) => number,
-  failures: number,
   { origin, event, now }: { origin: Origin; event: AuditEvent; now: number },
 ): Promise<void> {
   const forgotten = db
@@ -54,17 +77,6 @@ export async function recordFailure(
     .where(lte(signInFailures.retryAt, now - FORGOTTEN_AFTER_MS))
     .limit(CLEARED_AT_ONCE);
   await db.batch([
-    db
-      .insert(signInFailures)
-      .values({ account, failures: failures + 1, retryAt: now + waitMs(failures + 1) })
-      .onConflictDoUpdate({
-        target: signInFailures.account,
-        set: {
-          // Attempts at the same time count one by one; the wait is that of the one who saw most.
-          failures: sql`case when ${signInFailures.retryAt} <= ${now - FORGOTTEN_AFTER_MS} then 1 else ${signInFailures.failures} + 1 end`,
-          retryAt: sql`max(${signInFailures.retryAt}, excluded.retry_at)`,
-        },
-      }),
     auditOfRefusal(db, origin, event, now),
     db.delete(signInFailures).where(inArray(signInFailures.account, forgotten)),
   ]);
