@@ -9,7 +9,7 @@ import { RELEASE } from "./lib/release.ts";
 const DESCRIPTION = `An open control plane for hardware benchmarks. Create a job, start an agent on each machine with the job's token, read the results.
 
 ## Signing in
-People sign in at \`POST /token\` and send what they get as \`Authorization: Bearer <token>\`. Each machine has the token of its job, which works for the node protocol alone.
+People sign in at \`POST /token\` and send what they get as \`Authorization: Bearer <token>\`; the refresh token beside it keeps them signed in. Scripts use API tokens that people make for them. Each machine has the token of its job, which works for the node protocol alone.
 
 ## Errors
 Every error has the same body: a \`code\` for programs, a \`message\` for people, \`details\` for each field of a request that was refused, and the request's id, which is also in the \`x-request-id\` header of every response. (\`/token\` says what is wrong with a request in the words of RFC 6749.) Unknown parameters and unknown keys of a request are ignored, so that newer clients work.
