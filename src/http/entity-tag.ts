@@ -34,9 +34,14 @@ export function matchesEntityTag(ifNoneMatch: string | null | undefined, etag: s
 /**
  * The validator of a resource whose row counts its versions. The database can test it in the statement
  * that changes the row. It names our release, too: another one may represent the same row otherwise.
+ *
+ * @param beside what else the representation shows, as a number that moves with it
  */
-export function versionTag({ uuid, version }: { uuid: string; version: number }): string {
-  return `"${uuid.replaceAll("-", "")}.${version}.${RELEASE}"`;
+export function versionTag(
+  { uuid, version }: { uuid: string; version: number },
+  ...beside: number[]
+): string {
+  return `"${[uuid.replaceAll("-", ""), version, ...beside, RELEASE].join(".")}"`;
 }
 
 /** What `If-Match` asks for: any version, or one of these, each `<UUID as 32 digits>.<version>`. */

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { and, eq, is, lte, SQL } from "drizzle-orm";
+import { and, eq, is, lte, SQL, sql } from "drizzle-orm";
+import type { BatchItem, BatchResponse } from "drizzle-orm/batch";
 import type { Context } from "hono";
 import { routePath } from "hono/route";
 import type { Database } from "../db/client.ts";
@@ -72,6 +73,41 @@ export function claimStatements(
   ] as const;
 }
 
+/**
+ * As `claimStatements`, where what is created depends on rows: the key is taken only if `from` has one.
+ *
+ * @param from `from … where …`, with one row at most; `facts` may use its columns
+ */
+export function claimFrom(
+  db: Database,
+  claim: IdempotencyClaim,
+  facts: SQL<string>,
+  now: number,
+  from: SQL,
+) {
+  const { scope, key, fingerprint } = claim;
+  const [clear] = claimStatements(db, claim, facts, now);
+  return [
+    clear,
+    db
+      .insert(idempotencyKeys)
+      .select(sql`select ${scope}, ${key}, ${fingerprint}, ${facts}, ${now} ${from}`),
+  ] as const;
+}
+
+type Statements = readonly [BatchItem<"sqlite">, ...BatchItem<"sqlite">[]];
+
+/** A batch behind the statements of a claim, if there is one; answers what its own statements did. */
+export async function batchOnce<Batch extends Statements>(
+  db: Database,
+  claimed: readonly [BatchItem<"sqlite">, BatchItem<"sqlite">] | null,
+  statements: Batch,
+): Promise<BatchResponse<Batch>> {
+  if (claimed === null) return db.batch(statements);
+  const [, , ...own] = await db.batch([...claimed, ...statements]);
+  return own as BatchResponse<Batch>; // one result for each statement, in their order
+}
+
 /** Whether a unique violation means that the key was used before. */
 export function isRepeat(violatedColumns: string): boolean {
   return violatedColumns.includes("idempotency_keys.");
@@ -79,12 +115,19 @@ export function isRepeat(violatedColumns: string): boolean {
 
 /** The facts stored with the first request. Throws 422 when that one had another content. One round trip. */
 export async function findFirst(db: Database, claim: IdempotencyClaim): Promise<unknown> {
+  const first = await findRepeated(db, claim);
+  if (first === null) throw new Error("An idempotency key that was taken is gone");
+  return first;
+}
+
+/** As `findFirst`; null for a key that has not been used. */
+export async function findRepeated(db: Database, claim: IdempotencyClaim): Promise<unknown> {
   const { scope, key, fingerprint } = claim;
   const [first] = await db
     .select()
     .from(idempotencyKeys)
     .where(and(eq(idempotencyKeys.scope, scope), eq(idempotencyKeys.key, key)));
-  if (first === undefined) throw new Error("An idempotency key that was taken is gone");
+  if (first === undefined) return null;
   if (first.fingerprint !== fingerprint) {
     const message = "This Idempotency-Key was used before for another request; use a new one";
     throw new ApiError("IDEMPOTENCY_KEY_REUSED", message);

@@ -12,11 +12,20 @@ export const JSON_BODY_LIMIT = 256 * KIB;
  * Reads the body once, counting while it arrives (a header can lie, a chunked body has none), decodes
  * it strictly as UTF-8 and refuses JSON numbers that JavaScript would silently change. What the
  * validators read afterwards is the text kept here.
+ *
+ * @param options `optional`: no body is the same as an empty object
  */
-export function readBody(limitBytes: number) {
+export function readBody(limitBytes: number, { optional = false } = {}) {
   return createMiddleware<RequestEnv>(async (c, next) => {
     const { body: stream } = c.req.raw;
     const bytes = stream === null ? NOTHING : await readBounded(stream, limitBytes);
+    if (bytes.byteLength === 0 && optional) {
+      // Content-Type is looked at only when there is a body: the validators see none.
+      const header = c.req.header.bind(c.req) as (name: string) => string | undefined;
+      c.req.header = ((name: string) =>
+        name.toLowerCase() === "content-type" ? undefined : header(name)) as typeof c.req.header;
+      return next();
+    }
     if (bytes.byteLength === 0) {
       // Content-Type is looked at only when there is a body (contract §2).
       throw new ApiError("PARAMETER_INCORRECT_VALUE", "The request needs a body");

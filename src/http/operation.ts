@@ -3,11 +3,12 @@ import { COMMON_HEADERS, type HeaderName, headerRefs, parameterRef } from "./com
 import type { ErrorCode } from "./errors.ts";
 import { errorResponses } from "./responses.ts";
 
-/** Who may call: a person, a root administrator, the agent of a job, or anyone. */
+/** Who may call: a person, a root administrator, the agent of a job, a runner, or anyone. */
 const SECURITY = {
   user: [{ OAuth2PasswordBearer: [] }],
   admin: [{ OAuth2PasswordBearer: [] }],
   node: [{ JobToken: [] }],
+  runner: [{ RunnerKey: [] }],
   // An empty requirement rather than none at all: that nobody has to authenticate is said on purpose.
   open: [{}],
 } as const;

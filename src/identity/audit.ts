@@ -1,4 +1,4 @@
-import { sql } from "drizzle-orm";
+import { type SQL, sql } from "drizzle-orm";
 import type { Context } from "hono";
 import type { Database } from "../db/client.ts";
 import { auditEvents } from "../db/schema.ts";
@@ -23,6 +23,11 @@ export const AUDIT_ACTIONS = [
   "spec_created",
   "spec_updated",
   "spec_deleted",
+  "runner_created",
+  "runner_updated",
+  "runner_key_rotated",
+  "runner_spec_offered",
+  "runner_spec_withdrawn",
   "sign_in_failed",
   "refresh_token_reused",
   "wrong_token_kind",
@@ -31,7 +36,7 @@ export const AUDIT_ACTIONS = [
 export type AuditAction = (typeof AUDIT_ACTIONS)[number];
 
 /** `operator`: a command of this project, run by whoever runs the deployment. */
-export const ACTOR_KINDS = ["user", "node", "anonymous", "operator"] as const;
+export const ACTOR_KINDS = ["user", "node", "runner", "anonymous", "operator"] as const;
 export const SUBJECT_KINDS = [
   "customer",
   "user",
@@ -39,6 +44,7 @@ export const SUBJECT_KINDS = [
   "session",
   "account",
   "spec",
+  "runner",
   "operation",
   "secret",
 ] as const;
@@ -46,7 +52,7 @@ export const SUBJECT_KINDS = [
 /** Who asked, in which request, from where. */
 export interface Origin {
   actorKind: (typeof ACTOR_KINDS)[number];
-  /** The person's UUID or the job's id; null for nobody known. */
+  /** The person's or the runner's UUID, or the job's id; null for nobody known. */
   actor: string | null;
   requestId: string;
   address: string;
@@ -59,6 +65,19 @@ export interface AuditEvent {
   customerId: number | null;
   /** Never a secret. */
   details?: Record<string, unknown>;
+}
+
+/** An act on rows that the same batch changes: what it says of them may come from their columns. */
+export interface RowAuditEvent extends Omit<AuditEvent, "subject" | "customerId"> {
+  subject: { kind: (typeof SUBJECT_KINDS)[number]; id: string | SQL };
+  customerId: number | null | SQL;
+}
+
+/** Who does something, when, and what the trail says about it: which fields, never a secret. */
+export interface Act {
+  origin: Origin;
+  now: number;
+  details: Record<string, unknown>;
 }
 
 /** Who asks, for the audit trail. */
@@ -92,18 +111,36 @@ export function auditOfRefusal(db: Database, origin: Origin, event: AuditEvent, 
   return insertWhere(db, { ...origin, actor: who }, event, now, sql`not ${recent}`);
 }
 
-function insertWhere(
+/**
+ * As `auditOfChange`, for each row of `from` (`from … where …`): goes before the statement that changes
+ * those same rows.
+ */
+export function auditOfRows(
+  db: Database,
+  origin: Origin,
+  event: RowAuditEvent,
+  now: number,
+  from: SQL,
+) {
+  return insertFrom(db, origin, event, now, from);
+}
+
+function insertWhere(db: Database, origin: Origin, event: AuditEvent, now: number, condition: SQL) {
+  return insertFrom(db, origin, event, now, sql`where ${condition}`);
+}
+
+function insertFrom(
   db: Database,
   { actorKind, actor, requestId, address }: Origin,
-  { action, subject, customerId, details = {} }: AuditEvent,
+  { action, subject, customerId, details = {} }: RowAuditEvent,
   now: number,
-  condition: ReturnType<typeof sql>,
+  from: SQL,
 ) {
   const text = JSON.stringify(details);
   // The id comes first among the columns; null draws the next one.
   return db
     .insert(auditEvents)
     .select(
-      sql`select null, ${now}, ${action}, ${actorKind}, ${actor}, ${subject.kind}, ${subject.id}, ${customerId}, ${requestId}, ${address}, ${text} where ${condition}`,
+      sql`select null, ${now}, ${action}, ${actorKind}, ${actor}, ${subject.kind}, ${subject.id}, ${customerId}, ${requestId}, ${address}, ${text} ${from}`,
     );
 }

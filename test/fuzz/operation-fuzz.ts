@@ -162,6 +162,8 @@ const CROSS_RULES = new Set([
   "createJob node_count",
   "listSpecs cursor",
   "listAvailableSpecs cursor",
+  "listRunners cursor",
+  "listRunnerSpecs cursor",
   "putStepResult position",
   "putStepResult results",
   "putStepResult error_message",

@@ -12,12 +12,19 @@ test("the triggers behind counter rows and search are there", async ({ expect })
     "jobs job_counts_enter",
     "jobs job_counts_insert",
     "jobs job_counts_leave",
+    "runners runner_counts_delete",
+    "runners runner_counts_insert",
+    "runners runner_counts_update",
+    "runners runners_search_delete",
+    "runners runners_search_insert",
+    "runners runners_search_update",
     "specs spec_counts_delete",
     "specs spec_counts_insert",
     "specs spec_counts_update",
     "specs specs_search_delete",
     "specs specs_search_insert",
     "specs specs_search_update",
+    "tasks runners_task",
   ]);
 });
 
