@@ -20,10 +20,11 @@ export function readBody(limitBytes: number, { optional = false } = {}) {
     const { body: stream } = c.req.raw;
     const bytes = stream === null ? NOTHING : await readBounded(stream, limitBytes);
     if (bytes.byteLength === 0 && optional) {
-      // Content-Type is looked at only when there is a body: the validators see none.
+      // Content-Type is looked at only when there is a body: the validators see that of an empty object.
       const header = c.req.header.bind(c.req) as (name: string) => string | undefined;
       c.req.header = ((name: string) =>
-        name.toLowerCase() === "content-type" ? undefined : header(name)) as typeof c.req.header;
+        name.toLowerCase() === "content-type" ? JSON_TYPE : header(name)) as typeof c.req.header;
+      c.req.json = (() => Promise.resolve({})) as typeof c.req.json;
       return next();
     }
     if (bytes.byteLength === 0) {
@@ -42,6 +43,7 @@ export function readBody(limitBytes: number, { optional = false } = {}) {
   });
 }
 
+const JSON_TYPE = "application/json";
 const NOTHING = new Uint8Array();
 
 async function readBounded(body: ReadableStream<Uint8Array>, limitBytes: number) {

@@ -184,7 +184,9 @@ const PROVIDERS: Record<string, Provider> = {
     const kind = purpose === "once" && choice % 2 === 0 ? "busy" : "idle";
     const { runner, job } = await world.heardRunner(kind);
     const path = { runner: spellSpec(runner, choice) };
-    const body = draft.body === undefined ? undefined : spelledMachine(fields(draft));
+    // What is to be spoiled has to be there.
+    const isLeftOut = draft.body === undefined && purpose === "once";
+    const body = isLeftOut ? undefined : spelledMachine(fields(draft));
     return { draft: { ...draft, path, body }, token: runner.key, job };
   },
 
