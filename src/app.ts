@@ -37,6 +37,13 @@ import { RELEASE } from "./lib/release.ts";
 import { createNodesRouter } from "./nodes/router.ts";
 import { createNodesService } from "./nodes/service.ts";
 import { describeApi } from "./openapi.ts";
+import { createCandidates } from "./runners/candidates.ts";
+import { createClaimRouter } from "./runners/claim-router.ts";
+import { createClaims } from "./runners/claims.ts";
+import { createRunnerGuard } from "./runners/guard.ts";
+import { createKeyring } from "./runners/keyring.ts";
+import { createRunnersRouter } from "./runners/router.ts";
+import { createRunnersService } from "./runners/service.ts";
 import { createSpecsRouter } from "./specs/router.ts";
 import { createSpecsService } from "./specs/service.ts";
 
@@ -68,7 +75,11 @@ export async function createApp(deps: AppDeps) {
   const jobIds = createJobIdSource(clock);
   const jobs = createJobsService({ tokens, clock, jobIds, callCoordinator });
   const nodes = createNodesService({ callCoordinator });
-  const specs = createSpecsService({ clock });
+  const specs = createSpecsService({ clock, timeoutMs: config.nodeTimeoutMs });
+  const keyring = createKeyring({ clock, timeoutMs: config.nodeTimeoutMs });
+  const runners = createRunnersService({ clock, keyring });
+  const candidates = createCandidates({ clock });
+  const claims = createClaims({ tokens, clock, keyring, candidates, callCoordinator });
 
   const app = new OpenAPIHono<RequestEnv>({ defaultHook: throwOnInvalid, getPath: normalizedPath });
   app.onError(async (error, c) => {
@@ -89,6 +100,9 @@ export async function createApp(deps: AppDeps) {
   app.route("/", createPeopleRouter({ people, guards, limits }));
   app.route("/", createApiTokensRouter({ apiTokens, guards }));
   app.route("/", createAuditRouter({ guards }));
+  app.route("/", createRunnersRouter({ runners, guards, clock, timeoutMs: config.nodeTimeoutMs }));
+  const runnerGuard = createRunnerGuard({ guards, limits, keyring });
+  app.route("/", createClaimRouter({ claims, guard: runnerGuard }));
 
   const { description } = packageJson;
   app.get("/", guards.open, indexPage({ name: "Assay", version: RELEASE, description }));

@@ -14,6 +14,7 @@ function appOf(env: Env): ReturnType<typeof createApp> {
     rateLimitCounters: {
       user: env.LIMIT_USER,
       node: env.LIMIT_NODE,
+      runner: env.LIMIT_RUNNER,
       address: env.LIMIT_ADDRESS,
       "sign-in-address": env.LIMIT_SIGN_IN_ADDRESS,
       "sign-in-account": env.LIMIT_SIGN_IN_ACCOUNT,

@@ -9,7 +9,7 @@ import { RELEASE } from "./lib/release.ts";
 const DESCRIPTION = `An open control plane for hardware benchmarks. Create a job, start an agent on each machine with the job's token, read the results.
 
 ## Signing in
-People sign in at \`POST /token\` and send what they get as \`Authorization: Bearer <token>\`; the refresh token beside it keeps them signed in. Scripts use API tokens that people make for them. Each machine has the token of its job, which works for the node protocol alone.
+People sign in at \`POST /token\` and send what they get as \`Authorization: Bearer <token>\`; the refresh token beside it keeps them signed in. Scripts use API tokens that people make for them. Each machine has the token of its job, which works for the node protocol alone; each runner has a key, which works for its claims alone.
 
 ## Errors
 Every error has the same body: a \`code\` for programs, a \`message\` for people, \`details\` for each field of a request that was refused, and the request's id, which is also in the \`x-request-id\` header of every response. (\`/token\` says what is wrong with a request in the words of RFC 6749.) Unknown parameters and unknown keys of a request are ignored, so that newer clients work.
@@ -57,6 +57,11 @@ const TAGS = [
     description: "Who did what to whom: added to with every such act, and never changed.",
   },
   {
+    name: "Runners",
+    description:
+      "Standing machines that offer hardware specs and claim the jobs made for them. Administrators keep them; each one claims with a key of its own.",
+  },
+  {
     name: "Node protocol",
     description:
       "What the agent on each machine calls, with its job's token: join, ask what to do, say how far it is, send results.",
@@ -77,6 +82,12 @@ const SECURITY_SCHEMES = {
     bearerFormat: "JWT",
     description:
       "The token of one job, from its creation or detail; agents use it. A JWT, used as RFC8725 asks: algorithm, kind and audience are pinned. It works until the job expires.",
+  },
+  RunnerKey: {
+    type: "http",
+    scheme: "bearer",
+    description:
+      "The key of one runner, from its creation or a rotation; it works for that runner's claims alone, until it is rotated or the runner is archived.",
   },
 } as const;
 

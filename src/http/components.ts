@@ -71,6 +71,12 @@ export const HEADERS = {
     schema: { type: "string", enum: ["true"], maxLength: 4 },
     example: "true",
   },
+  "Claim-Repeated": {
+    description:
+      "Present when the runner had this task before it asked: its agent was restarted, or another one has the same key.",
+    schema: { type: "string", enum: ["true"], maxLength: 4 },
+    example: "true",
+  },
   "Cache-Control": {
     description: "Neither tokens nor what is said of credentials may be kept by anyone on the way.",
     schema: { type: "string", enum: ["no-store"], maxLength: 8 },

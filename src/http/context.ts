@@ -5,7 +5,7 @@ import type { Databases, Meter } from "../db/client.ts";
 export interface RequestVariables {
   requestId: string;
   /** Who asks, once a token has said so. Never the token itself. */
-  principal?: { kind: "user" | "node"; id: string };
+  principal?: { kind: "user" | "node" | "runner"; id: string };
   /** Counts what the request costs. */
   meter: Meter;
   databases: Databases;

@@ -24,12 +24,25 @@ const MEDIA_TYPES = {
  * it strictly as UTF-8 and refuses JSON numbers that JavaScript would silently change. What the
  * validators read afterwards is the text kept here. They look at paths and queries before they look at
  * the media type, so that it is tested here, too (contract §2, check order).
+ *
+ * @param options `optional`: no body is the same as an empty object
  */
-export function readBody(limitBytes: number, type: keyof typeof MEDIA_TYPES = "json") {
+export function readBody(
+  limitBytes: number,
+  { type = "json", optional = false }: { type?: keyof typeof MEDIA_TYPES; optional?: boolean } = {},
+) {
   const { pattern, refusal } = MEDIA_TYPES[type];
   return createMiddleware<RequestEnv>(async (c, next) => {
     const { body: stream } = c.req.raw;
     const bytes = stream === null ? NOTHING : await readBounded(stream, limitBytes);
+    if (bytes.byteLength === 0 && optional) {
+      // Content-Type is looked at only when there is a body: the validators see that of an empty object.
+      const header = c.req.header.bind(c.req) as (name: string) => string | undefined;
+      c.req.header = ((name: string) =>
+        name.toLowerCase() === "content-type" ? JSON_TYPE : header(name)) as typeof c.req.header;
+      c.req.json = (() => Promise.resolve({})) as typeof c.req.json;
+      return next();
+    }
     if (bytes.byteLength === 0) {
       // Content-Type is looked at only when there is a body (contract §2).
       throw new ApiError("PARAMETER_INCORRECT_VALUE", "The request needs a body");
@@ -49,6 +62,7 @@ export function readBody(limitBytes: number, type: keyof typeof MEDIA_TYPES = "j
   });
 }
 
+const JSON_TYPE = "application/json";
 const NOTHING = new Uint8Array();
 
 async function readBounded(body: ReadableStream<Uint8Array>, limitBytes: number) {

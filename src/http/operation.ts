@@ -5,13 +5,14 @@ import { errorResponses } from "./responses.ts";
 
 /**
  * Who may call: a person, an administrator (of a customer or of all), a root administrator, the agent of a
- * job, or anyone.
+ * job, a runner, or anyone.
  */
 const SECURITY = {
   user: [{ OAuth2PasswordBearer: [] }],
   manager: [{ OAuth2PasswordBearer: [] }],
   admin: [{ OAuth2PasswordBearer: [] }],
   node: [{ JobToken: [] }],
+  runner: [{ RunnerKey: [] }],
   // An empty requirement rather than none at all: that nobody has to authenticate is said on purpose.
   open: [{}],
 } as const;

@@ -19,6 +19,8 @@ export const RATE_LIMITS = {
   user: { requests: 500, windowSeconds: 10 },
   /** One job: 256 nodes that poll every 2 s near a barrier and send a heartbeat as often. */
   node: { requests: 5_000, windowSeconds: 10 },
+  /** One runner: it asks every few seconds, and its agent may be started anew now and then. */
+  runner: { requests: 100, windowSeconds: 10 },
   /** One address without a valid token. */
   address: { requests: 300, windowSeconds: 10 },
   /** Sign-ins from one address, looked at before the password is hashed. */

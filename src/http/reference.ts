@@ -33,7 +33,8 @@ export function referenceParameter(
   return reference(options).openapi({ param: { name, in: "path" } });
 }
 
-function parseReference(text: string): Reference {
+/** What a text means that a caller may have sent: one that is no reference means nothing that there is. */
+export function parseReference(text: string): Reference {
   const uuid = parseUuid(text);
   return uuid === null ? { slug: text } : { uuid };
 }

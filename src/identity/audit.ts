@@ -23,6 +23,11 @@ export const AUDIT_ACTIONS = [
   "spec_created",
   "spec_updated",
   "spec_deleted",
+  "runner_created",
+  "runner_updated",
+  "runner_key_rotated",
+  "runner_spec_offered",
+  "runner_spec_withdrawn",
   "sign_in_failed",
   "refresh_token_reused",
   "wrong_token_kind",
@@ -34,7 +39,7 @@ export type AuditAction = (typeof AUDIT_ACTIONS)[number];
  * `account`: someone who says that it is theirs, and could not show it. `operator`: a command of this
  * project, run by whoever runs the deployment.
  */
-export const ACTOR_KINDS = ["user", "node", "account", "anonymous", "operator"] as const;
+export const ACTOR_KINDS = ["user", "node", "runner", "account", "anonymous", "operator"] as const;
 export const SUBJECT_KINDS = [
   "customer",
   "user",
@@ -42,6 +47,7 @@ export const SUBJECT_KINDS = [
   "session",
   "account",
   "spec",
+  "runner",
   "operation",
   "secret",
 ] as const;
@@ -49,7 +55,7 @@ export const SUBJECT_KINDS = [
 /** Who asked, in which request, from where. */
 export interface Origin {
   actorKind: (typeof ACTOR_KINDS)[number];
-  /** The person's UUID or the job's id; null for nobody known. */
+  /** The person's or the runner's UUID, or the job's id; null for nobody known. */
   actor: string | null;
   requestId: string;
   address: string;

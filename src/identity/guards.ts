@@ -28,6 +28,19 @@ export type Guards = ReturnType<typeof createGuards>;
  * token says nothing), then authentication (contract §2, check order).
  */
 export function createGuards({ identity, limits, refusals }: GuardsDeps) {
+  /** The one answer for whoever has no credential of the kind that is asked for. */
+  const refuse = async <Env extends RequestEnv>(
+    c: Context<Env>,
+    token: string | null,
+  ): Promise<never> => {
+    if (token === null) {
+      throw unauthorized("A token is needed: send it as Authorization: Bearer <token>");
+    }
+    const holder = await identity.holderOf(token);
+    if (holder !== null) await refusals.note(c, "wrong_token_kind", holder);
+    throw unauthorized();
+  };
+
   /** What the token stands for, if it is of the kind that is asked for here. */
   const admit = async <Env extends RequestEnv, Subject>(
     c: Context<Env>,
@@ -37,12 +50,7 @@ export function createGuards({ identity, limits, refusals }: GuardsDeps) {
     const subject = token === null ? null : await verify(token);
     if (subject !== null) return subject;
     await limits.check(c, "address", addressOf(c));
-    if (token === null) {
-      throw unauthorized("A token is needed: send it as Authorization: Bearer <token>");
-    }
-    const holder = await identity.holderOf(token);
-    if (holder !== null) await refusals.note(c, "wrong_token_kind", holder);
-    throw unauthorized();
+    return refuse(c, token);
   };
 
   /** The person whose user token it is; the handler finds them under `actor`. */
@@ -59,6 +67,9 @@ export function createGuards({ identity, limits, refusals }: GuardsDeps) {
   };
 
   return {
+    /** For guards of other kinds of credentials. */
+    refuse,
+
     /** Lets only user tokens pass. */
     user: createMiddleware<UserEnv>(async (c, next) => {
       await authenticate(c);
@@ -100,6 +111,6 @@ export function createGuards({ identity, limits, refusals }: GuardsDeps) {
   };
 }
 
-function bearerToken(header: string | undefined): string | null {
+export function bearerToken(header: string | undefined): string | null {
   return /^Bearer +([\w.~+/=-]+) *$/i.exec(header ?? "")?.[1] ?? null;
 }

@@ -8,6 +8,7 @@ import { findFirst, type IdempotencyClaim, isRepeat } from "../http/idempotency.
 import { nameOf } from "../http/reference.ts";
 import { validationError } from "../http/validation.ts";
 import { type Actor, scopeOf } from "../identity/actor.ts";
+import { type JobTokenFacts, jobTokenOf } from "../identity/job-token.ts";
 import type { Tokens } from "../identity/tokens.ts";
 import { type Clock, HOUR_MS } from "../lib/clock.ts";
 import type { JobIdSource } from "../lib/ids.ts";
@@ -47,13 +48,7 @@ export interface JobsDeps {
 export type JobsService = ReturnType<typeof createJobsService>;
 
 export function createJobsService({ tokens, clock, jobIds, callCoordinator }: JobsDeps) {
-  const tokenOf = (row: Pick<NewJobRow, "id" | "tokenKeyId" | "createdAt" | "expiresAt">) =>
-    tokens.derive(
-      "job",
-      { sub: String(row.id) },
-      { from: row.createdAt, until: row.expiresAt },
-      row.tokenKeyId,
-    );
+  const tokenOf = (row: JobTokenFacts) => jobTokenOf(tokens, row);
 
   /** The newest there is of a job: D1 alone once it has settled, else D1 and one hop to its object. */
   const view = async ({ actor, db, meter }: Caller, jobId: number): Promise<JobView> => {

@@ -1,9 +1,10 @@
 import { z } from "@hono/zod-openapi";
+import { taskReplyExample } from "../coordinator/examples.ts";
 import { headerRefs } from "../http/components.ts";
 import { operation } from "../http/operation.ts";
 import { json, jsonBody } from "../http/responses.ts";
 import { idParameter } from "../http/schemas.ts";
-import { nodeViewExample, taskReplyExample } from "./examples.ts";
+import { nodeViewExample } from "./examples.ts";
 import {
   heartbeatBody,
   joinBody,

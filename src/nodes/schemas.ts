@@ -1,19 +1,22 @@
 /** What the node protocol reads and answers. */
 import { z } from "@hono/zod-openapi";
 import {
+  clusterAddress,
+  machineFields,
+  nodeTask,
+  pollAfterSeconds,
+  taskReply,
+} from "../coordinator/machine-schemas.ts";
+import {
   benchmarkId,
   CONFIG_BYTES,
-  ipAddress,
   jobState,
-  MAX_GPUS_PER_NODE,
   MAX_NODES,
   MAX_STEPS,
   rank,
-  taskFields,
 } from "../coordinator/wire-schemas.ts";
 import {
   CLOSED,
-  figure,
   idString,
   integer,
   jsonObject,
@@ -23,9 +26,7 @@ import {
   timestamp,
   word,
 } from "../http/schemas.ts";
-import { utf8Length } from "../lib/json.ts";
 
-const MAX_INVENTORY_BYTES = 64 * 1_024;
 const MAX_RESULT_BYTES = 1_024 * 1_024;
 
 const config = jsonObject({
@@ -37,38 +38,6 @@ const position = integer({
   max: MAX_STEPS - 1,
   description: "0-based index into `benchmark_sequence`.",
 });
-const pollAfterSeconds = figure("When to ask again; 0: at once.", { minimum: 0, maximum: 60 });
-
-/** Also the port's range, which the check below tests apart to say so. */
-const CLUSTER_ADDRESS =
-  "^(?:\\[[0-9A-Fa-f:.]{2,45}\\]|[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?):(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$";
-
-const clusterAddress = z
-  .string()
-  .max(260)
-  .regex(
-    /^(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?):[0-9]{1,5}$/,
-    "must be host:port, an IPv6 host in brackets",
-  )
-  .refine((address) => {
-    const port = Number(address.slice(address.lastIndexOf(":") + 1));
-    return port >= 1 && port <= 65_535;
-  }, "must have a port between 1 and 65535")
-  .openapi({
-    pattern: CLUSTER_ADDRESS,
-    description: "`host:port` where the other nodes reach this one, an IPv6 host in brackets.",
-    example: "10.0.0.4:7117",
-  });
-
-const nodeTask = z
-  .strictObject(taskFields)
-  .openapi("NodeTask", { description: "A node's task, as the node sees it." });
-
-/** What joining and heartbeats answer. */
-export const taskReply = z
-  .strictObject({ ...taskFields, poll_after_seconds: pollAfterSeconds })
-  .openapi("NodeTaskReply", { description: "The node's task, and when to ask for work." });
-
 const runningStep = z
   .strictObject({
     position,
@@ -125,6 +94,8 @@ const UUID = /^[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$/;
 /** What a broken BIOS reports: two such machines would be taken for one. */
 const NIL_UUID = "00000000-0000-0000-0000-000000000000";
 
+export { taskReply };
+
 export const joinBody = z
   .object({
     machine_uuid: z
@@ -139,30 +110,7 @@ export const joinBody = z
           "Identifies the machine: joining again gives the same task. Any UUID but the nil one.",
         example: "550e8400-e29b-41d4-a716-446655440000",
       }),
-    machine_ip: ipAddress.nullish(),
-    cluster_address: clusterAddress.nullish(),
-    gpu_model: text({
-      min: 1,
-      max: 128,
-      trim: true,
-      description: "As the driver names it.",
-      example: "NVIDIA H100 NVL",
-    }).nullish(),
-    gpu_count: integer({
-      min: 0,
-      max: MAX_GPUS_PER_NODE,
-      description: "GPUs in this machine.",
-      example: 1,
-    }).nullish(),
-    inventory: jsonObject({
-      maxBytes: MAX_INVENTORY_BYTES,
-      description: "What is in the machine; kept as it is. At most 64 KiB of JSON.",
-    })
-      .refine(
-        (inventory) => utf8Length(JSON.stringify(inventory)) <= MAX_INVENTORY_BYTES,
-        `must be at most ${MAX_INVENTORY_BYTES} bytes of JSON`,
-      )
-      .nullish(),
+    ...machineFields,
   })
   .openapi("JoinJob", { ...CLOSED, description: "The machine that joins." });
 

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { CallCoordinator, CallerPlace } from "../coordinator/client.ts";
+import { toMachine } from "../coordinator/machine-schemas.ts";
 import type { NodeReply, Refusal, TaskReply } from "../coordinator/protocol.ts";
 import type { Meter } from "../db/client.ts";
 import { ApiError, notFound, unauthorized, unavailable } from "../http/errors.ts";
@@ -28,14 +29,7 @@ export function createNodesService({ callCoordinator }: { callCoordinator: CallC
     },
 
     async join(call: NodeCall, input: JoinInput): Promise<TaskReply> {
-      const machine = {
-        machineUuid: input.machine_uuid,
-        machineIp: input.machine_ip ?? null,
-        clusterAddress: input.cluster_address ?? null,
-        gpuModel: input.gpu_model ?? null,
-        gpuCount: input.gpu_count ?? null,
-        inventory: input.inventory ? JSON.stringify(input.inventory) : null,
-      };
+      const machine = toMachine(input.machine_uuid, input);
       const reply = await callCoordinator(call, (coordinator) =>
         coordinator.join(call.jobId, machine),
       );

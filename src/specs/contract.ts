@@ -4,37 +4,11 @@ import { operation } from "../http/operation.ts";
 import { paginationExample } from "../http/pagination.ts";
 import { referenceParameter } from "../http/reference.ts";
 import { json, jsonBody } from "../http/responses.ts";
-import {
-  type CatalogueEntryWire,
-  catalogue,
-  createSpecBody,
-  type SpecWire,
-  spec,
-  specList,
-  updateSpecBody,
-} from "./schemas.ts";
+import { catalogueExample, specExample } from "./examples.ts";
+import { catalogue, createSpecBody, spec, specList, updateSpecBody } from "./schemas.ts";
 
 const BASE = "/v0/specs";
 const TAGS: [string] = ["Hardware specs"];
-
-const catalogueExample: CatalogueEntryWire = {
-  uuid: "550e8400-e29b-41d4-a716-446655440000",
-  slug: "h100-node",
-  name: "H100 node",
-  os: "linux",
-  architecture: "x86_64",
-  cpu: 26,
-  memory: 240_518_168_576,
-  disk: 1_099_511_627_776,
-  network: true,
-};
-
-const specExample: SpecWire = {
-  ...catalogueExample,
-  created: "2024-03-15T10:30:00.000Z",
-  modified: "2024-03-15T10:30:00.000Z",
-  archived: null,
-};
 
 const params = z.object({
   spec: referenceParameter("spec", {
@@ -139,7 +113,7 @@ export const deleteSpecRoute = operation({
   operationId: "deleteSpec",
   tags: TAGS,
   summary: "Delete a spec",
-  description: `Deletes a spec that nothing refers to; its slug is free again. A spec that a job was made for, also one that has ended or is deleted, stays for ever: archive it instead.
+  description: `Deletes a spec that nothing refers to; its slug is free again. One that a runner offers stays until it is withdrawn, and one that a job was made for, also a job that has ended or is deleted, for ever: archive it instead.
 
 For root administrators. There is no request body.`,
   access: "admin",
@@ -155,7 +129,7 @@ export const listCatalogueRoute = operation({
   operationId: "listAvailableSpecs",
   tags: TAGS,
   summary: "What jobs can be made for",
-  description: `The hardware specs that a job's \`spec\` can name: those not archived, by name, a page at a time. A page costs the same however many there are, along the links of \`Link\`.
+  description: `The hardware specs that a job's \`spec\` can name: those not archived, by name, a page at a time. A page costs the same however many there are, along the links of \`Link\`; \`runners_online\` costs as much as there are runners that offer the specs of the page.
 
 For every signed-in user.`,
   access: "user",

@@ -74,7 +74,13 @@ export function createSpecsRouter({ specs, guards }: { specs: SpecsService; guar
     const query = c.req.valid("query");
     const { page, per_page: perPage } = query;
     const live = { ...query, sort: "name", direction: "asc", archived: false } as const;
-    const { specs: found, total, neighbours } = await specs.list(c.get("databases").session, live);
+    const {
+      specs: found,
+      total,
+      neighbours,
+    } = await specs.list(c.get("databases").session, live, {
+      withRunners: true,
+    });
     announcePage(c, { page, perPage, total, neighbours }, CATALOGUE_PARAMETERS);
     return c.json(
       { results: found.map(toCatalogueEntry), pagination: toPagination(total, page, perPage) },

@@ -92,7 +92,20 @@ export const specList = z
   .openapi("SpecList", { description: "The specs of this page." });
 
 const catalogueEntry = z
-  .strictObject({ uuid: specUuid, slug: specSlug, name, os, ...hardware, network })
+  .strictObject({
+    uuid: specUuid,
+    slug: specSlug,
+    name,
+    os,
+    ...hardware,
+    network,
+    runners_online: integer({
+      min: 0,
+      max: Number.MAX_SAFE_INTEGER,
+      description: "Runners that offer it and are in contact, busy ones too.",
+      example: 3,
+    }),
+  })
   .openapi("CatalogueSpec", { description: "A hardware spec that jobs can be made for." });
 
 export const catalogue = z

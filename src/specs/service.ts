@@ -17,6 +17,7 @@ import {
   deleteSpec,
   findSpec,
   insertSpec,
+  type ListedSpec,
   listSpecs,
   orderColumns,
   type SpecRow,
@@ -28,18 +29,21 @@ const MAX_DRAWS = 5;
 
 export interface SpecsDeps {
   clock: Clock;
+  /** A runner out of contact for so long is offline. */
+  timeoutMs: number;
 }
 
 export type SpecsService = ReturnType<typeof createSpecsService>;
 
 /** Each call is one D1 round trip, unless it says otherwise. */
-export function createSpecsService({ clock }: SpecsDeps) {
+export function createSpecsService({ clock, timeoutMs }: SpecsDeps) {
   return {
-    /** A page of specs with its total and with cursors to its neighbours. */
+    /** A page of specs with its total and with cursors to its neighbours; with the runners online, if asked. */
     async list(
       db: Database,
       { page, per_page, cursor, sort, direction, ...filter }: ListQuery,
-    ): Promise<{ specs: SpecRow[]; total: number; neighbours: Neighbours }> {
+      { withRunners = false } = {},
+    ): Promise<{ specs: ListedSpec[]; total: number; neighbours: Neighbours }> {
       const order = { sort, descending: direction === "desc" };
       const columns = orderColumns(order, filter);
       const from =
@@ -49,8 +53,9 @@ export function createSpecsService({ clock }: SpecsDeps) {
               cursor,
               columns.map(({ type }) => type),
             );
+      const onlineAfter = withRunners ? clock.now() - timeoutMs : null;
       const window = { cursor: from, offset: (page - 1) * per_page, limit: per_page };
-      const { rows, total } = await listSpecs(db, filter, order, window);
+      const { rows, total } = await listSpecs(db, filter, order, window, onlineAfter);
       const specs = rows.slice(0, per_page);
       const isBackward = from?.relation === "before";
       if (isBackward) specs.reverse();
@@ -142,7 +147,8 @@ export function createSpecsService({ clock }: SpecsDeps) {
         changed(reference, await deleteSpec(db, reference, precondition, act));
       } catch (error) {
         if (!foreignKeyViolation(error)) throw error;
-        const message = "The spec is in use: a job was made for it. Archive it instead";
+        const message =
+          "The spec is in use: a job was made for it, or a runner offers it. Archive it instead";
         throw new ApiError("RESOURCE_IN_USE", message);
       }
     },

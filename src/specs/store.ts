@@ -1,15 +1,16 @@
 import { and, eq, getTableColumns, isNull, sql } from "drizzle-orm";
 import type { Database } from "../db/client.ts";
 import { type Cursor, readFrom } from "../db/keyset.ts";
+import { runnersOnline } from "../db/runner-contact.ts";
 import { specCounts, specs } from "../db/schema.ts";
 import type { Precondition } from "../http/entity-tag.ts";
 import { batchOnce, claimStatements, type IdempotencyClaim } from "../http/idempotency.ts";
+import { foundBy, type NamedFilter, unindexed } from "../http/named-search.ts";
 import type { Reference } from "../http/reference.ts";
 import { isInVersion } from "../http/version-match.ts";
 import { type Act, auditOfChange, auditOfRows } from "../identity/audit.ts";
 import type { SlugChoice } from "../lib/slugs.ts";
 import { isReferred } from "./live-spec.ts";
-import { foundBy, type SpecFilter, unindexed } from "./search.ts";
 
 /** A spec as the database has it, without its internal id. */
 export type SpecRow = Omit<typeof specs.$inferSelect, "id">;
@@ -23,6 +24,7 @@ const { id: _id, ...shown } = getTableColumns(specs);
 
 /** For the audit trail. */
 const subject = { kind: "spec" as const, id: sql`${specs.uuid}` };
+const searched = { table: specs, ...getTableColumns(specs), index: "specs_search" };
 
 /**
  * Stores a spec with the preferred slug, or the other one where that is taken; answers it as stored. One
@@ -124,7 +126,7 @@ export async function deleteSpec(
 }
 
 /** The columns that a list is ordered by, and the types of their values; the last one is unique. */
-export function orderColumns({ sort }: SpecOrder, { name }: SpecFilter) {
+export function orderColumns({ sort }: SpecOrder, { name }: NamedFilter) {
   const byTime = [
     { column: sql`${specs.createdAt}`, type: "number" as const },
     { column: sql`${specs.uuid}`, type: "string" as const },
@@ -134,21 +136,27 @@ export function orderColumns({ sort }: SpecOrder, { name }: SpecFilter) {
   return [{ column: sql`${specs.name}`, type: "string" as const }, ...byTime];
 }
 
+/** A spec in a list; `runnersOnline` is 0 where nobody has asked for it. */
+export type ListedSpec = SpecRow & { runnersOnline: number };
+
 /**
  * A page, from a cursor or after an offset, with one row more if there is one; and the total. One round
  * trip. Rows before a cursor come in reverse, nearest first.
+ *
+ * @param onlineAfter counts the runners that were heard after this; null to count none
  */
 export async function listSpecs(
   db: Database,
-  filter: SpecFilter,
+  filter: NamedFilter,
   order: SpecOrder,
   window: { cursor: Cursor | null; offset: number; limit: number },
-): Promise<{ rows: SpecRow[]; total: number }> {
+  onlineAfter: number | null,
+): Promise<{ rows: ListedSpec[]; total: number }> {
   const { archived, name, search } = filter;
   const columns = orderColumns(order, filter).map(({ column }) => column);
   const isSearch = search !== undefined;
   const listed = isSearch
-    ? foundBy(filter, search)
+    ? foundBy(searched, filter, search)
     : and(
         archived ? undefined : isNull(specs.archivedAt),
         name === undefined ? undefined : eq(specs.name, name),
@@ -158,7 +166,13 @@ export async function listSpecs(
     window.cursor,
   );
   const page = db
-    .select(shown)
+    .select({
+      ...shown,
+      // Named, since a batch tells columns apart by their names.
+      runnersOnline: (onlineAfter === null ? sql<number>`0` : runnersOnline(onlineAfter)).as(
+        "runners_online",
+      ),
+    })
     .from(specs)
     .where(and(listed, from.where))
     .orderBy(...from.orderBy)

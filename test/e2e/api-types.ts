@@ -234,7 +234,7 @@ export interface paths {
         post?: never;
         /**
          * Delete a spec
-         * @description Deletes a spec that nothing refers to; its slug is free again. A spec that a job was made for, also one that has ended or is deleted, stays for ever: archive it instead.
+         * @description Deletes a spec that nothing refers to; its slug is free again. One that a runner offers stays until it is withdrawn, and one that a job was made for, also a job that has ended or is deleted, for ever: archive it instead.
          *
          *     For root administrators. There is no request body.
          */
@@ -259,7 +259,7 @@ export interface paths {
         };
         /**
          * What jobs can be made for
-         * @description The hardware specs that a job's `spec` can name: those not archived, by name, a page at a time. A page costs the same however many there are, along the links of `Link`.
+         * @description The hardware specs that a job's `spec` can name: those not archived, by name, a page at a time. A page costs the same however many there are, along the links of `Link`; `runners_online` costs as much as there are runners that offer the specs of the page.
          *
          *     For every signed-in user.
          */
@@ -550,6 +550,160 @@ export interface paths {
         get: operations["listAuditEvents"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v0/runners": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List runners
+         * @description All runners that are not archived, by name, a page at a time. Filters combine. A page beyond the last one is empty.
+         *
+         *     A page costs the same however many runners there are, along the links of `Link`; see `page` and `search` for what takes longer.
+         *
+         *     For root administrators.
+         */
+        get: operations["listRunners"];
+        put?: never;
+        /**
+         * Create a runner
+         * @description Creates a runner and its key, which is shown in this reply alone. It offers nothing yet: offer specs for it, and start the agent on its machine with the key.
+         *
+         *     For root administrators. Unknown keys are ignored. Send an `Idempotency-Key` to be able to repeat the request without making a second runner; the repeat cannot show the key again, but a rotation makes a new one.
+         */
+        post: operations["createRunner"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v0/runners/{runner}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * View a runner
+         * @description One runner, archived or not, and what it is doing.
+         *
+         *     For root administrators.
+         */
+        get: operations["getRunner"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Update a runner
+         * @description Changes a runner's name or slug, archives it or brings it back. What is left out or null stays; an empty object moves `modified` alone. A new name leaves the slug as it is.
+         *
+         *     The key of an archived runner stops working within 30 seconds; a task that it has goes on. Runners are never deleted.
+         *
+         *     For root administrators. Unknown keys are ignored. Send the `ETag` of what you have read as `If-Match`, and nobody else's change is overwritten.
+         */
+        patch: operations["updateRunner"];
+        trace?: never;
+    };
+    "/v0/runners/{runner}/key": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Rotate a runner's key
+         * @description Makes a new key, shown in this reply alone. The old one stops working within 30 seconds; no job is handed out for it from now on. A task that the runner has goes on. An archived runner gets no key: bring it back first.
+         *
+         *     For root administrators. There is no request body.
+         */
+        post: operations["rotateRunnerKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v0/runners/{runner}/specs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the specs of a runner
+         * @description The specs that a runner offers and that are not archived, by name, a page at a time. Filters combine.
+         *
+         *     For root administrators.
+         */
+        get: operations["listRunnerSpecs"];
+        put?: never;
+        /**
+         * Offer a spec
+         * @description From within 30 seconds on the runner claims jobs made for this spec, too. A runner offers at most 100 specs.
+         *
+         *     For root administrators. Unknown keys are ignored.
+         */
+        post: operations["offerRunnerSpec"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v0/runners/{runner}/specs/{spec}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Withdraw a spec
+         * @description The runner claims no more jobs made for this spec. One that it works on goes on.
+         *
+         *     For root administrators. There is no request body. `If-Match` names a version of the runner.
+         */
+        delete: operations["withdrawRunnerSpec"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v0/runners/{runner}/jobs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Claim a job
+         * @description Makes the runner a node of the oldest job that was made for one of its specs and still wants nodes; null when there is none, and `Retry-After` says when to ask again. Claiming is joining: the place in the job is taken in the same step. A runner with a live task gets that task again, with `Claim-Repeated`, whoever asks with its key.
+         *
+         *     For the runner with its key. The body may be left out; its fields are those of joining a job, and the runner's UUID is the machine's. From then on the runner is a node of the job with the job's token.
+         */
+        post: operations["claimJob"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1903,6 +2057,12 @@ export interface components {
             disk: number;
             /** @description Whether it has network access. */
             network: boolean;
+            /**
+             * Format: int64
+             * @description Runners that offer it and are in contact, busy ones too.
+             * @example 3
+             */
+            runners_online: number;
         };
         /** @description The customers of this page. */
         CustomerList: components["schemas"]["Customer"][];
@@ -2234,14 +2394,14 @@ export interface components {
              * @description What was done, or refused.
              * @enum {string}
              */
-            action: "signed_in" | "signed_out" | "customer_created" | "customer_updated" | "user_created" | "user_updated" | "user_deleted" | "password_changed" | "password_link_created" | "api_token_created" | "api_token_revoked" | "token_secret_retired" | "spec_created" | "spec_updated" | "spec_deleted" | "sign_in_failed" | "refresh_token_reused" | "wrong_token_kind" | "permission_denied";
+            action: "signed_in" | "signed_out" | "customer_created" | "customer_updated" | "user_created" | "user_updated" | "user_deleted" | "password_changed" | "password_link_created" | "api_token_created" | "api_token_revoked" | "token_secret_retired" | "spec_created" | "spec_updated" | "spec_deleted" | "runner_created" | "runner_updated" | "runner_key_rotated" | "runner_spec_offered" | "runner_spec_withdrawn" | "sign_in_failed" | "refresh_token_reused" | "wrong_token_kind" | "permission_denied";
             /** @description Who did it. */
             actor: {
                 /**
                  * @description What kind of caller it was.
                  * @enum {string}
                  */
-                kind: "user" | "node" | "account" | "anonymous" | "operator";
+                kind: "user" | "node" | "runner" | "account" | "anonymous" | "operator";
                 /** @description Who it was; null for nobody known. */
                 id: string | null;
             };
@@ -2251,7 +2411,7 @@ export interface components {
                  * @description What kind of thing it is.
                  * @enum {string}
                  */
-                kind: "customer" | "user" | "api_token" | "session" | "account" | "spec" | "operation" | "secret";
+                kind: "customer" | "user" | "api_token" | "session" | "account" | "spec" | "runner" | "operation" | "secret";
                 /** @description Which one: a UUID, or what it goes by. */
                 id: string;
             } | null;
@@ -2265,6 +2425,147 @@ export interface components {
             details: {
                 [key: string]: unknown;
             };
+        };
+        /** @description The runners of this page. */
+        RunnerList: components["schemas"]["Runner"][];
+        /** @description A standing machine. */
+        Runner: {
+            /**
+             * Format: uuid
+             * @description Names the runner, for ever; as a node it is the machine's UUID.
+             * @example 550e8400-e29b-41d4-a716-446655440000
+             */
+            uuid: string;
+            /**
+             * @description 1 to 64 bytes of UTF-8, without white space at the ends. Several runners may have the same.
+             * @example Rack 7
+             */
+            name: string;
+            /**
+             * @description Names the runner in paths; unique.
+             * @example rack-7
+             */
+            slug: string;
+            /** @description UUIDs of the specs that it offers, archived ones too, sorted. */
+            specs: string[];
+            /**
+             * @description `busy` while it has a live task, `online` while it asks for jobs, `offline` when it has been out of contact for 150 seconds.
+             * @enum {string}
+             */
+            state: "online" | "offline" | "busy";
+            /**
+             * Format: date-time
+             * @description When it last asked for a job, to the minute; null when it never has.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            last_heartbeat: string | null;
+            /**
+             * Format: date-time
+             * @description When it was created.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            created: string;
+            /**
+             * Format: date-time
+             * @description When somebody last changed it or its specs.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            modified: string;
+            /**
+             * Format: date-time
+             * @description Since when it is archived; null when it is not.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            archived: string | null;
+        };
+        /** @description A runner and its new key. */
+        RunnerKey: {
+            /**
+             * Format: uuid
+             * @description Names the runner, for ever; as a node it is the machine's UUID.
+             * @example 550e8400-e29b-41d4-a716-446655440000
+             */
+            uuid: string;
+            /** @description The runner's key, shown this once and never again: null in the repeat of a request with an `Idempotency-Key`. */
+            key: string | null;
+        };
+        /** @description A runner to create. */
+        CreateRunner: {
+            /**
+             * @description 1 to 64 bytes of UTF-8, without white space at the ends. Several runners may have the same.
+             * @example Rack 7
+             */
+            name: string;
+            /**
+             * @description The slug to take; made from the name when left out or null. A taken one is refused.
+             * @example rack-7
+             */
+            slug?: string | null;
+        };
+        /** @description What to change. What is left out or null stays as it is. */
+        UpdateRunner: {
+            /**
+             * @description 1 to 64 bytes of UTF-8, without white space at the ends. Several runners may have the same.
+             * @example Rack 7
+             */
+            name?: string | null;
+            /**
+             * @description Another slug; it must be free.
+             * @example rack-7
+             */
+            slug?: string | null;
+            /** @description `true` archives the runner: it leaves lists, and its key stops working. `false` brings it back, with the same key. */
+            archived?: boolean | null;
+        };
+        /** @description The spec to offer. */
+        OfferSpec: {
+            /**
+             * @description UUID or slug of the spec; it must not be archived.
+             * @example h100-node
+             */
+            spec: string;
+        };
+        /** @description A job, and the place in it that is the runner's. */
+        ClaimedJob: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            job_id: string;
+            /**
+             * @description The job's token: with it the runner is a node like any other.
+             * @example eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3NTU0NjIxNDQwIn0.c2lnbmF0dXJl
+             */
+            token: string;
+            task: components["schemas"]["NodeTaskReply"];
+        };
+        /** @description The machine, as in joining a job. */
+        ClaimJob: {
+            /**
+             * @description The machine's address: IPv4 or IPv6.
+             * @example 192.168.1.10
+             */
+            machine_ip?: string | null;
+            /**
+             * @description `host:port` where the other nodes reach this one, an IPv6 host in brackets.
+             * @example 10.0.0.4:7117
+             */
+            cluster_address?: string | null;
+            /**
+             * @description As the driver names it.
+             * @example NVIDIA H100 NVL
+             */
+            gpu_model?: string | null;
+            /**
+             * Format: int32
+             * @description GPUs in this machine.
+             * @example 1
+             */
+            gpu_count?: number | null;
+            /** @description What is in the machine; kept as it is. At most 64 KiB of JSON. */
+            inventory?: {
+                [key: string]: unknown;
+            } | null;
         };
         /** @description The state of the service. */
         Health: {
@@ -2526,6 +2827,11 @@ export interface components {
          * @example true
          */
         "Idempotency-Replayed": "true";
+        /**
+         * @description Present when the runner had this task before it asked: its agent was restarted, or another one has the same key.
+         * @example true
+         */
+        "Claim-Repeated": "true";
         /**
          * @description Neither tokens nor what is said of credentials may be kept by anyone on the way.
          * @example no-store
@@ -3592,7 +3898,8 @@ export interface operations {
                      *           "cpu": 26,
                      *           "memory": 240518168576,
                      *           "disk": 1099511627776,
-                     *           "network": true
+                     *           "network": true,
+                     *           "runners_online": 3
                      *         }
                      *       ],
                      *       "pagination": {
@@ -4597,7 +4904,7 @@ export interface operations {
                 /** @description Where to read on, from a `Link` of this list: opaque, and valid for the same order and filters. With it, `page` only numbers the links. */
                 cursor?: string;
                 /** @description Only what was done, or refused, like this. */
-                action?: "signed_in" | "signed_out" | "customer_created" | "customer_updated" | "user_created" | "user_updated" | "user_deleted" | "password_changed" | "password_link_created" | "api_token_created" | "api_token_revoked" | "token_secret_retired" | "spec_created" | "spec_updated" | "spec_deleted" | "sign_in_failed" | "refresh_token_reused" | "wrong_token_kind" | "permission_denied";
+                action?: "signed_in" | "signed_out" | "customer_created" | "customer_updated" | "user_created" | "user_updated" | "user_deleted" | "password_changed" | "password_link_created" | "api_token_created" | "api_token_revoked" | "token_secret_retired" | "spec_created" | "spec_updated" | "spec_deleted" | "runner_created" | "runner_updated" | "runner_key_rotated" | "runner_spec_offered" | "runner_spec_withdrawn" | "sign_in_failed" | "refresh_token_reused" | "wrong_token_kind" | "permission_denied";
                 /** @description Only what this caller did: exactly its `id`. An empty one is as absent. */
                 actor?: string;
                 /** @description Only what was done to this: exactly its `id`. An empty one is as absent. */
@@ -4652,6 +4959,569 @@ export interface operations {
             400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
             401: components["responses"]["CLIENT_TOKEN_INVALID"];
             403: components["responses"]["PERMISSION_DENIED"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    listRunners: {
+        parameters: {
+            query?: {
+                /** @description Page number, from 1. Jumping to a page costs as much as reading all before it; the `next` and `prev` links of a page cost the same at any depth. */
+                page?: number;
+                /** @description Items per page. */
+                per_page?: number;
+                /** @description Where to read on, from a `Link` of this list: opaque, and valid for the same order and filters. With it, `page` only numbers the links. */
+                cursor?: string;
+                /** @description What to sort by; names by bytes. Equal ones go by creation. */
+                sort?: "name" | "created";
+                /** @description Which way to sort. */
+                direction?: "asc" | "desc";
+                /** @description Whether to list archived runners, too. */
+                archived?: boolean;
+                /** @description Only runners with exactly this name; case matters. An empty one is as absent. */
+                name?: string;
+                /** @description Only runners whose name, slug or UUID contains this text, without regard to the case of ASCII letters; no sign is a wildcard. An empty one is as absent. A search considers the 1,000 newest matches, and `X-Total-Count` counts among these. Less than 3 characters are looked for in all runners, which takes longer the more there are. */
+                search?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of runners. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    "X-Total-Count": components["headers"]["X-Total-Count"];
+                    Link: components["headers"]["Link"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "uuid": "6f9619ff-8b86-4d01-b42d-00cf4fc964ff",
+                     *         "name": "Rack 7",
+                     *         "slug": "rack-7",
+                     *         "specs": [
+                     *           "550e8400-e29b-41d4-a716-446655440000"
+                     *         ],
+                     *         "state": "online",
+                     *         "last_heartbeat": "2024-03-15T10:34:00.000Z",
+                     *         "created": "2024-03-15T10:30:00.000Z",
+                     *         "modified": "2024-03-15T10:31:00.000Z",
+                     *         "archived": null
+                     *       }
+                     *     ]
+                     */
+                    "application/json": components["schemas"]["RunnerList"];
+                };
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            403: components["responses"]["PERMISSION_DENIED"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    createRunner: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a repeat harmless: for 24 hours the same key with the same body gets the first reply again, with `Idempotency-Replayed: true`; another body is refused. 1 to 255 visible characters, such as a UUID. Keys are yours alone.
+                 * @example 9f1c2b1e-7c55-4a53-8f0e-2d7f8a4d1c90
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The runner to create. */
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "Rack 7"
+                 *     }
+                 */
+                "application/json": components["schemas"]["CreateRunner"];
+            };
+        };
+        responses: {
+            /** @description Created. */
+            201: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "uuid": "6f9619ff-8b86-4d01-b42d-00cf4fc964ff",
+                     *       "key": "assay_runner_0123456789abcdefghijABCDEFGHIJ"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["RunnerKey"];
+                };
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            403: components["responses"]["PERMISSION_DENIED"];
+            409: components["responses"]["RESOURCE_ALREADY_EXISTS"];
+            413: components["responses"]["REQUEST_TOO_LARGE"];
+            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE"];
+            422: components["responses"]["IDEMPOTENCY_KEY_REUSED"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    getRunner: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Entity tags you hold: 304 without a body if one of them is current. `*` fits any.
+                 * @example "pV0rJkz3mJw8o1Qq2cXn5A"
+                 */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
+            };
+            path: {
+                /** @description The runner's UUID, in any usual spelling, or its slug. */
+                runner: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The runner. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "uuid": "6f9619ff-8b86-4d01-b42d-00cf4fc964ff",
+                     *       "name": "Rack 7",
+                     *       "slug": "rack-7",
+                     *       "specs": [
+                     *         "550e8400-e29b-41d4-a716-446655440000"
+                     *       ],
+                     *       "state": "online",
+                     *       "last_heartbeat": "2024-03-15T10:34:00.000Z",
+                     *       "created": "2024-03-15T10:30:00.000Z",
+                     *       "modified": "2024-03-15T10:31:00.000Z",
+                     *       "archived": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Runner"];
+                };
+            };
+            /** @description Nothing has changed since the version you hold; there is no body. */
+            304: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            403: components["responses"]["PERMISSION_DENIED"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    updateRunner: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Entity tags you hold: 412, and nothing happens, unless one of them is current. `*` fits any. Weak ones count: proxies make them.
+                 * @example "550e8400e29b41d4a716446655440000.1.0.1.0"
+                 */
+                "If-Match"?: components["parameters"]["If-Match"];
+            };
+            path: {
+                /** @description The runner's UUID, in any usual spelling, or its slug. */
+                runner: string;
+            };
+            cookie?: never;
+        };
+        /** @description What to change. */
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "Rack 7",
+                 *       "archived": false
+                 *     }
+                 */
+                "application/json": components["schemas"]["UpdateRunner"];
+            };
+        };
+        responses: {
+            /** @description The runner as it is now. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "uuid": "6f9619ff-8b86-4d01-b42d-00cf4fc964ff",
+                     *       "name": "Rack 7",
+                     *       "slug": "rack-7",
+                     *       "specs": [
+                     *         "550e8400-e29b-41d4-a716-446655440000"
+                     *       ],
+                     *       "state": "online",
+                     *       "last_heartbeat": "2024-03-15T10:34:00.000Z",
+                     *       "created": "2024-03-15T10:30:00.000Z",
+                     *       "modified": "2024-03-15T10:31:00.000Z",
+                     *       "archived": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Runner"];
+                };
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            403: components["responses"]["PERMISSION_DENIED"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            409: components["responses"]["RESOURCE_ALREADY_EXISTS"];
+            412: components["responses"]["PRECONDITION_FAILED"];
+            413: components["responses"]["REQUEST_TOO_LARGE"];
+            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    rotateRunnerKey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a repeat harmless: for 24 hours the same key with the same body gets the first reply again, with `Idempotency-Replayed: true`; another body is refused. 1 to 255 visible characters, such as a UUID. Keys are yours alone.
+                 * @example 9f1c2b1e-7c55-4a53-8f0e-2d7f8a4d1c90
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+            };
+            path: {
+                /** @description The runner's UUID, in any usual spelling, or its slug. */
+                runner: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Rotated. */
+            201: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "uuid": "6f9619ff-8b86-4d01-b42d-00cf4fc964ff",
+                     *       "key": "assay_runner_0123456789abcdefghijABCDEFGHIJ"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["RunnerKey"];
+                };
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            403: components["responses"]["PERMISSION_DENIED"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            409: components["responses"]["RESOURCE_IN_USE"];
+            422: components["responses"]["IDEMPOTENCY_KEY_REUSED"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    listRunnerSpecs: {
+        parameters: {
+            query?: {
+                /** @description Page number, from 1. Jumping to a page costs as much as reading all before it; the `next` and `prev` links of a page cost the same at any depth. */
+                page?: number;
+                /** @description Items per page. */
+                per_page?: number;
+                /** @description Where to read on, from a `Link` of this list: opaque, and valid for the same order and filters. With it, `page` only numbers the links. */
+                cursor?: string;
+                /** @description What to sort by; names by bytes. Equal ones go by creation. */
+                sort?: "name" | "created";
+                /** @description Which way to sort. */
+                direction?: "asc" | "desc";
+                /** @description Whether to list archived specs, too. */
+                archived?: boolean;
+                /** @description Only specs with exactly this name; case matters. An empty one is as absent. */
+                name?: string;
+                /** @description Only specs whose name, slug or UUID contains this text, without regard to the case of ASCII letters; no sign is a wildcard. An empty one is as absent. A search considers the 1,000 newest matches, and `X-Total-Count` counts among these. Less than 3 characters are looked for in all specs, which takes longer the more there are. */
+                search?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The runner's UUID, in any usual spelling, or its slug. */
+                runner: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of specs. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    "X-Total-Count": components["headers"]["X-Total-Count"];
+                    Link: components["headers"]["Link"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "uuid": "550e8400-e29b-41d4-a716-446655440000",
+                     *         "slug": "h100-node",
+                     *         "name": "H100 node",
+                     *         "os": "linux",
+                     *         "architecture": "x86_64",
+                     *         "cpu": 26,
+                     *         "memory": 240518168576,
+                     *         "disk": 1099511627776,
+                     *         "network": true,
+                     *         "created": "2024-03-15T10:30:00.000Z",
+                     *         "modified": "2024-03-15T10:30:00.000Z",
+                     *         "archived": null
+                     *       }
+                     *     ]
+                     */
+                    "application/json": components["schemas"]["SpecList"];
+                };
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            403: components["responses"]["PERMISSION_DENIED"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    offerRunnerSpec: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a repeat harmless: for 24 hours the same key with the same body gets the first reply again, with `Idempotency-Replayed: true`; another body is refused. 1 to 255 visible characters, such as a UUID. Keys are yours alone.
+                 * @example 9f1c2b1e-7c55-4a53-8f0e-2d7f8a4d1c90
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+            };
+            path: {
+                /** @description The runner's UUID, in any usual spelling, or its slug. */
+                runner: string;
+            };
+            cookie?: never;
+        };
+        /** @description The spec to offer. */
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "spec": "h100-node"
+                 *     }
+                 */
+                "application/json": components["schemas"]["OfferSpec"];
+            };
+        };
+        responses: {
+            /** @description Offered. */
+            201: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "uuid": "550e8400-e29b-41d4-a716-446655440000",
+                     *       "slug": "h100-node",
+                     *       "name": "H100 node",
+                     *       "os": "linux",
+                     *       "architecture": "x86_64",
+                     *       "cpu": 26,
+                     *       "memory": 240518168576,
+                     *       "disk": 1099511627776,
+                     *       "network": true,
+                     *       "created": "2024-03-15T10:30:00.000Z",
+                     *       "modified": "2024-03-15T10:30:00.000Z",
+                     *       "archived": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Spec"];
+                };
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            403: components["responses"]["PERMISSION_DENIED"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            409: components["responses"]["RESOURCE_ALREADY_EXISTS"];
+            413: components["responses"]["REQUEST_TOO_LARGE"];
+            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE"];
+            422: components["responses"]["IDEMPOTENCY_KEY_REUSED"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    withdrawRunnerSpec: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Entity tags you hold: 412, and nothing happens, unless one of them is current. `*` fits any. Weak ones count: proxies make them.
+                 * @example "550e8400e29b41d4a716446655440000.1.0.1.0"
+                 */
+                "If-Match"?: components["parameters"]["If-Match"];
+            };
+            path: {
+                /** @description The runner's UUID, in any usual spelling, or its slug. */
+                runner: string;
+                /** @description The spec's UUID, in any usual spelling, or its slug. */
+                spec: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Withdrawn; there is no body. */
+            204: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            403: components["responses"]["PERMISSION_DENIED"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            412: components["responses"]["PRECONDITION_FAILED"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    claimJob: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The runner's UUID, in any usual spelling, or its slug. */
+                runner: string;
+            };
+            cookie?: never;
+        };
+        /** @description The machine that claims. */
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "machine_ip": "192.168.1.10",
+                 *       "cluster_address": "192.168.1.10:7117",
+                 *       "gpu_model": "NVIDIA H100 NVL",
+                 *       "gpu_count": 1,
+                 *       "inventory": {
+                 *         "gpu": {
+                 *           "vendor": "NVIDIA",
+                 *           "count": 1
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["ClaimJob"];
+            };
+        };
+        responses: {
+            /** @description The job that is the runner's now, or null. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    "Claim-Repeated": components["headers"]["Claim-Repeated"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "job_id": "7554621440",
+                     *       "token": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3NTU0NjIxNDQwIn0.c2lnbmF0dXJl",
+                     *       "task": {
+                     *         "id": "7554621441",
+                     *         "job_id": "7554621440",
+                     *         "rank": 0,
+                     *         "machine_uuid": "6f9619ff-8b86-4d01-b42d-00cf4fc964ff",
+                     *         "machine_ip": "192.168.1.10",
+                     *         "state": "running",
+                     *         "failed_message": null,
+                     *         "progress": 0,
+                     *         "message": null,
+                     *         "created_at": "2024-03-15T10:35:00.000Z",
+                     *         "started_at": "2024-03-15T10:35:30.000Z",
+                     *         "ended_at": null,
+                     *         "gpu_model": "NVIDIA A100-SXM4-80GB",
+                     *         "gpu_count": 8,
+                     *         "pdf_report_url": null,
+                     *         "poll_after_seconds": 20
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ClaimedJob"] | null;
+                };
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            413: components["responses"]["REQUEST_TOO_LARGE"];
+            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE"];
             429: components["responses"]["TOO_MANY_REQUESTS"];
             500: components["responses"]["INTERNAL_ERROR"];
             503: components["responses"]["SERVICE_UNAVAILABLE"];

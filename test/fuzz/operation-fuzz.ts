@@ -169,6 +169,8 @@ const CROSS_RULES = new Set([
   "listApiTokens cursor",
   "listAuditEvents cursor",
   "setPassword token",
+  "listRunners cursor",
+  "listRunnerSpecs cursor",
   "putStepResult position",
   "putStepResult results",
   "putStepResult error_message",

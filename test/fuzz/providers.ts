@@ -209,8 +209,91 @@ const PROVIDERS: Record<string, Provider> = {
     return { draft: { ...draft, path, headers }, token: world.ownerToken(), job: null };
   },
 
+  async listRunners(context) {
+    return withoutCursor(await byName(context));
+  },
+
+  async createRunner({ world, drawn: { draft, choice } }) {
+    const slug = `fuzz-${nextSerial()}`;
+    const named = choice % 3 === 0 ? { name: `Fuzz ${slug}`, slug: null } : { slug };
+    const body = { ...fields(draft), ...named };
+    return {
+      draft: { ...draft, headers: uniqueKey(draft), body },
+      token: world.ownerToken(),
+      job: null,
+    };
+  },
+
+  async getRunner({ world, drawn: { draft, choice } }) {
+    const { free, busy, idle } = world.runners;
+    const path = { runner: spellNamed([free, busy, idle][choice % 3] ?? free, choice) };
+    return { draft: { ...draft, path }, token: world.ownerToken(), job: null };
+  },
+
+  async updateRunner({ world, drawn: { draft, choice } }) {
+    const path = { runner: spelledUuid(world.runners.free.uuid, choice) };
+    const headers = withoutPrecondition(draft, choice);
+    const { slug, ...body } = fields(draft);
+    const changed = typeof slug === "string" ? { slug: `fuzz-${nextSerial()}` } : { slug };
+    return {
+      draft: { ...draft, path, headers, body: { ...body, ...changed } },
+      token: world.ownerToken(),
+      job: null,
+    };
+  },
+
+  async rotateRunnerKey({ world, drawn: { draft, choice }, purpose }) {
+    const runner = purpose === "once" ? await world.createRunner() : world.runners.free;
+    const path = { runner: spellNamed(runner, choice) };
+    return {
+      draft: { ...draft, path, headers: uniqueKey(draft) },
+      token: world.ownerToken(),
+      job: null,
+    };
+  },
+
+  async listRunnerSpecs({ world, operation, drawn, purpose }) {
+    const filled = withoutCursor(await byName({ world, operation, drawn, purpose }));
+    const path = { runner: spellNamed(world.runners.idle, drawn.choice) };
+    return { ...filled, draft: { ...filled.draft, path } };
+  },
+
+  async offerRunnerSpec({ world, drawn: { draft, choice }, purpose }) {
+    const { specs, runners } = world;
+    const [runner, spec] =
+      purpose === "once" ? [await world.createRunner(), specs.used] : [runners.idle, specs.free];
+    return {
+      draft: {
+        ...draft,
+        path: { runner: spellNamed(runner, choice) },
+        headers: uniqueKey(draft),
+        body: { ...fields(draft), spec: spellNamed(spec, choice) },
+      },
+      token: world.ownerToken(),
+      job: null,
+    };
+  },
+
+  async withdrawRunnerSpec({ world, drawn: { draft, choice }, purpose }) {
+    const { used } = world.specs;
+    const runner = purpose === "once" ? await world.createRunner([used]) : world.runners.idle;
+    const path = { runner: spellNamed(runner, choice), spec: spellNamed(used, choice) };
+    const headers = withoutPrecondition(draft, choice);
+    return { draft: { ...draft, path, headers }, token: world.ownerToken(), job: null };
+  },
+
   async listAuditEvents(context) {
     return withoutCursor(await byName(context));
+  },
+
+  async claimJob({ world, drawn: { draft, choice }, purpose }) {
+    const kind = purpose === "once" && choice % 2 === 0 ? "busy" : "idle";
+    const { runner, job } = await world.heardRunner(kind);
+    const path = { runner: spellNamed(runner, choice) };
+    // What is to be spoiled has to be there.
+    const isLeftOut = draft.body === undefined && purpose === "once";
+    const body = isLeftOut ? undefined : spelledMachine(fields(draft));
+    return { draft: { ...draft, path, body }, token: runner.key, job };
   },
 
   async pollCurrentJob({ world, drawn: { draft, choice }, purpose }) {
@@ -221,17 +304,8 @@ const PROVIDERS: Record<string, Provider> = {
 
   async joinCurrentJob({ world, drawn: { draft } }) {
     const job = await world.roomyJob();
-    const body = fields(draft);
-    const { machine_ip: ip, cluster_address: address } = body;
-    const port = Number(String(address).split(":").at(-1));
-    const amended = {
-      ...body,
-      ...(typeof ip === "string" && isIP(ip) === 0 ? { machine_ip: "192.168.1.10" } : {}),
-      ...(typeof address === "string" && !(port > 0 && port < 65_536)
-        ? { cluster_address: "[fe80::1]:7117" }
-        : {}),
-    };
-    return { draft: { ...draft, body: amended }, token: job.token, job };
+    const body = spelledMachine(fields(draft));
+    return { draft: { ...draft, body }, token: job.token, job };
   },
 
   async updateCurrentTask({ world, drawn: { draft }, purpose }) {
@@ -309,6 +383,19 @@ function nextSerial(): number {
 /** A spec, a customer or a person by slug or by UUID. */
 function spellNamed({ uuid, slug }: Named, choice: number): string {
   return choice % 3 === 0 ? slug : spelledUuid(uuid, choice);
+}
+
+/** A machine whose addresses are such. */
+function spelledMachine(body: Record<string, unknown>): Record<string, unknown> {
+  const { machine_ip: ip, cluster_address: address } = body;
+  const port = Number(String(address).split(":").at(-1));
+  return {
+    ...body,
+    ...(typeof ip === "string" && isIP(ip) === 0 ? { machine_ip: "192.168.1.10" } : {}),
+    ...(typeof address === "string" && !(port > 0 && port < 65_536)
+      ? { cluster_address: "[fe80::1]:7117" }
+      : {}),
+  };
 }
 
 /** One of the ways to write a UUID. */

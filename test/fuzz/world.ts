@@ -29,6 +29,10 @@ export interface Named {
   slug: string;
 }
 
+export interface Runner extends Named {
+  key: string;
+}
+
 export interface CatalogueEntry {
   id: string;
   min_nodes: number;
@@ -175,6 +179,17 @@ export async function createWorld({ url, db }: LocalWorker) {
     return maker.token;
   }
 
+  async function createRunner(specs: readonly Named[] = []): Promise<Runner> {
+    const slug = `runner-${randomUUID().slice(0, 18)}x`;
+    const made = await succeed("POST", "/v0/runners", ownerToken, { name: "Rack", slug });
+    for (const spec of specs) {
+      await succeed("POST", `/v0/runners/${slug}/specs`, ownerToken, { spec: spec.uuid });
+    }
+    return { uuid: String(made.uuid), slug, key: String(made.key) };
+  }
+
+  const claim = ({ uuid, key }: Runner) => succeed("POST", `/v0/runners/${uuid}/jobs`, key);
+
   let arena: { job: Job; left: number } | null = null;
   /** A node on which a step runs, of its own. */
   async function freshNode(): Promise<Node> {
@@ -191,6 +206,15 @@ export async function createWorld({ url, db }: LocalWorker) {
 
   const specs = { used: await createSpec(), free: await createSpec() };
   await createJob({ spec: specs.used.uuid });
+  const claimed = await createSpec();
+  const runners = {
+    /** May be archived. */
+    free: await createRunner(),
+    /** There are jobs for it. */
+    busy: await createRunner([claimed]),
+    /** Offers a spec, for which there is no job. */
+    idle: await createRunner([specs.free]),
+  };
   const jobs = {
     untouched: await createJob({ node_count: 2, tags: ["fuzz"], description: "Nobody joins." }),
     starting: await createJob({ node_count: 3 }),
@@ -236,6 +260,24 @@ export async function createWorld({ url, db }: LocalWorker) {
     createApiToken,
     createPasswordLink,
     tokenMaker,
+    runners,
+    createRunner,
+
+    /**
+     * A runner that has been heard a moment ago, so that hearing of it again writes nothing; and a job that
+     * it has, or can get, if it is the busy one. The job is a new object each time: it may have changed.
+     */
+    async heardRunner(kind: "busy" | "idle"): Promise<{ runner: Runner; job: Job }> {
+      const runner = runners[kind];
+      const held = await claim(runner);
+      if (kind === "idle") return { runner, job: { ...jobs.untouched } };
+      const job =
+        held.job_id === undefined
+          ? await createJob({ spec: claimed.uuid, node_count: ARENA_NODES })
+          : { id: String(held.job_id), token: String(held.token) };
+      unsettled.set(job.id, job);
+      return { runner, job };
+    },
     // The fuzz asserts this reply against its schema like every other.
     catalogue: catalogue.benchmarks as CatalogueEntry[],
     createJob,

@@ -15,6 +15,8 @@ import {
   PASSWORD,
   PEOPLE,
   type PersonName,
+  RUNNERS,
+  type RunnerName,
 } from "./access-principals.ts";
 import { operationsOf } from "./api-promises.ts";
 import {
@@ -22,6 +24,7 @@ import {
   call,
   createJob,
   createPerson,
+  createRunner,
   createSpec,
   HARDWARE,
   machineUuid,
@@ -29,7 +32,7 @@ import {
 } from "./harness.ts";
 
 const principals = await createPrincipals();
-const { persons, job, taskId } = principals;
+const { persons, job, taskId, runner } = principals;
 
 /** What is sent: once for a thing that exists, once for one that does not. */
 interface Sent {
@@ -39,7 +42,7 @@ interface Sent {
 }
 
 interface Expectation {
-  access: "open" | "user" | "node";
+  access: "open" | "user" | "node" | "runner";
   /** Made anew for every request, since some use up what they name. */
   request: () => Sent | Promise<Sent>;
   /** The same request for something that does not exist; absent where nothing is named. */
@@ -47,6 +50,8 @@ interface Expectation {
   /** What people get; for `node` operations what machines get. */
   people?: (name: PersonName) => number;
   machines?: (name: MachineName) => number;
+  /** For `runner` operations. */
+  runners?: (name: RunnerName) => number;
 }
 
 const UUID = /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g;
@@ -93,6 +98,9 @@ const ofNoJob = () => ({ params: { job_id: "512" } });
 const spec = await createSpec();
 const ofSpec = { params: { spec: spec.uuid } };
 const ofNoSpec = (body?: unknown) => () => ({ params: { spec: NOBODY }, body });
+const ofRunner = { params: { runner: runner.uuid } };
+const ofNoRunner = (body?: unknown) => () => ({ params: { runner: NOBODY }, body });
+const ofNoOffer = () => ({ params: { runner: NOBODY, spec: NOBODY } });
 const machine = () => ({ machine_uuid: machineUuid() });
 const settings = { name: "Renamed" };
 
@@ -228,6 +236,58 @@ const EXPECTATIONS: Record<string, Expectation> = {
     people: ownerAndManagers(204),
   },
   listAuditEvents: { access: "user", request: () => ({}), people: managers(200) },
+  listRunners: { access: "user", request: () => ({}), people: rootsAlone(200) },
+  createRunner: {
+    access: "user",
+    request: () => ({ body: { name: "Made by the matrix", slug: `made-${machineUuid()}` } }),
+    people: rootsAlone(201),
+  },
+  getRunner: {
+    access: "user",
+    request: () => ofRunner,
+    missing: ofNoRunner(),
+    people: rootsAlone(200),
+  },
+  updateRunner: {
+    access: "user",
+    request: () => ({ ...ofRunner, body: settings }),
+    missing: ofNoRunner(settings),
+    people: rootsAlone(200),
+  },
+  rotateRunnerKey: {
+    access: "user",
+    request: async () => ({ params: { runner: (await createRunner()).uuid } }),
+    missing: ofNoRunner(),
+    people: rootsAlone(201),
+  },
+  listRunnerSpecs: {
+    access: "user",
+    request: () => ofRunner,
+    missing: ofNoRunner(),
+    people: rootsAlone(200),
+  },
+  offerRunnerSpec: {
+    access: "user",
+    request: async () => ({ ...ofRunner, body: { spec: (await createSpec()).uuid } }),
+    missing: ofNoRunner({ spec: NOBODY }),
+    people: rootsAlone(201),
+  },
+  withdrawRunnerSpec: {
+    access: "user",
+    request: async () => {
+      const offered = await createSpec();
+      return { params: { runner: (await createRunner([offered])).uuid, spec: offered.uuid } };
+    },
+    missing: ofNoOffer,
+    people: rootsAlone(204),
+  },
+  claimJob: {
+    access: "runner",
+    request: () => ofRunner,
+    missing: ofNoRunner(),
+    // For another runner there is no such runner.
+    runners: (name) => (name === "runner key" ? 200 : 401),
+  },
 
   pollCurrentJob: {
     access: "node",
@@ -269,7 +329,7 @@ const app = await createApp(
 await watchWrites();
 let calls = 0;
 afterAll(() => {
-  const knocking = PEOPLE.length + MACHINES.length + OUTSIDERS.length;
+  const knocking = PEOPLE.length + MACHINES.length + RUNNERS.length + OUTSIDERS.length;
   console.info(`${operations.length} operations × ${knocking} principals, ${calls} requests`);
 });
 
@@ -277,7 +337,10 @@ test("every operation of the document has its expectation, and the reverse", ({ 
   expect(Object.keys(EXPECTATIONS).sort()).toEqual(operations.map(({ id }) => id).sort());
   for (const { id, operation } of operations) {
     const schemes = Object.keys(operation.security?.[0] ?? {}).join();
-    const access = { "": "open", OAuth2PasswordBearer: "user", JobToken: "node" }[schemes];
+    const access = {
+      ...{ "": "open", OAuth2PasswordBearer: "user" },
+      ...{ JobToken: "node", RunnerKey: "runner" },
+    }[schemes];
     expect(access, id).toBe(EXPECTATIONS[id]?.access);
   }
 });
@@ -288,18 +351,27 @@ describe.for(operations.filter(({ id }) => EXPECTATIONS[id]?.access !== "open"))
     const expectation = EXPECTATIONS[id];
     if (expectation === undefined) return;
     const { access, request, missing } = expectation;
-    const insiders: Record<string, string> =
-      access === "user" ? principals.people : principals.machines;
-    const wrongKind: Record<string, string> =
-      access === "user" ? principals.machines : principals.people;
+    const kinds: Record<string, Record<string, string>> = {
+      user: principals.people,
+      node: principals.machines,
+      runner: principals.runners,
+    };
+    const insiders = kinds[access] ?? {};
+    const wrongKind = Object.fromEntries(
+      Object.entries(kinds).flatMap(([kind, all]) => (kind === access ? [] : Object.entries(all))),
+    );
     const statusFor = (name: string): number =>
       (access === "user"
         ? expectation.people?.(name as PersonName) // the keys of `insiders` are these
-        : expectation.machines?.(name as MachineName)) ?? 0;
+        : access === "node"
+          ? expectation.machines?.(name as MachineName)
+          : expectation.runners?.(name as RunnerName)) ?? 0;
 
     test.for(Object.entries({ ...principals.outsiders, ...wrongKind }))(
       "%s: 401, and nothing more is said",
       async ([, token], { expect }) => {
+        // What was refused a moment ago is not written to the trail again.
+        if (missing !== undefined) await send(method, path, token, missing());
         const existing = await send(method, path, token, await request());
         expect(existing.status, existing.body).toBe(401);
         expect(existing.error).toMatchObject({ code: "CLIENT_TOKEN_INVALID" });
@@ -322,7 +394,7 @@ describe.for(operations.filter(({ id }) => EXPECTATIONS[id]?.access !== "open"))
       expect(existing.status, existing.body).toBe(expected);
       if (expected < 400) return;
       expect(existing.writes).toEqual([]);
-      if (missing === undefined || ![403, 404].includes(expected)) return;
+      if (missing === undefined || ![401, 403, 404].includes(expected)) return;
       if (expected === 403 && SEES.includes(name as PersonName) && id === "abortJob") return;
       expect(await send(method, path, token, missing())).toEqual(existing);
     });

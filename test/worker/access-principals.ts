@@ -11,11 +11,14 @@ import {
   createCustomer,
   createJob,
   createPerson,
+  createRunner,
   join,
   type Person,
   putResult,
   type TestJob,
+  type TestRunner,
   tokens,
+  V0,
 } from "./harness.ts";
 
 export const PASSWORD = "correct horse battery staple";
@@ -39,6 +42,10 @@ export type PersonName = (typeof PEOPLE)[number];
 export const MACHINES = ["own job", "another job", "ended job"] as const;
 export type MachineName = (typeof MACHINES)[number];
 
+/** Runners with a good key of their own. */
+export const RUNNERS = ["runner key", "another runner's key"] as const;
+export type RunnerName = (typeof RUNNERS)[number];
+
 /** Whoever must stand outside wherever a token is asked for. */
 export const OUTSIDERS = [
   "no token",
@@ -58,17 +65,22 @@ export const OUTSIDERS = [
   "deleted person",
   "revoked API token",
   "expired API token",
+  "rotated runner key",
+  "archived runner's key",
 ] as const;
 export type OutsiderName = (typeof OUTSIDERS)[number];
 
 export interface Principals {
   people: Record<PersonName, string>;
   machines: Record<MachineName, string>;
+  runners: Record<RunnerName, string>;
   outsiders: Record<OutsiderName, string | null>;
   persons: Record<"owner" | "colleague" | "customer_admin" | "foreign user", Person>;
   /** Of the owner: one that machines have joined, and whose token is `own job`. */
   job: TestJob;
   taskId: string;
+  /** Whose key is `runner key`. */
+  runner: TestRunner;
 }
 
 export async function createPrincipals(): Promise<Principals> {
@@ -87,6 +99,9 @@ export async function createPrincipals(): Promise<Principals> {
   const ended = await createJob({}, owner);
   await putResult(ended, (await join(ended)).body.id, 0);
 
+  const runner = await createRunner();
+  const dead = await deadKeys(runner);
+
   return {
     people: {
       owner: owner.token,
@@ -101,15 +116,33 @@ export async function createPrincipals(): Promise<Principals> {
       "foreign root_admin": (await person("root_admin", true)).token,
     },
     machines: { "own job": job.token, "another job": another.token, "ended job": ended.token },
-    outsiders: await outsidersLike(owner),
+    runners: { "runner key": runner.key, "another runner's key": (await createRunner()).key },
+    outsiders: { ...(await outsidersLike(owner)), ...dead },
     persons: { owner, colleague, customer_admin: admin, "foreign user": foreign },
     job,
     taskId,
+    runner,
   };
 }
 
+type DeadKey = "rotated runner key" | "archived runner's key";
+
+/** Keys that have been good: one that `runner` had before, and one of an archived runner. */
+async function deadKeys(runner: TestRunner): Promise<Record<DeadKey, string>> {
+  const { token } = await createPerson({ role: "root_admin" });
+  const rotated = runner.key;
+  const again = await call("POST", `${V0}/runners/${runner.uuid}/key`, { token });
+  runner.key = again.body.key;
+  const archived = await createRunner();
+  const path = `${V0}/runners/${archived.uuid}`;
+  await call("PATCH", path, { token, body: { archived: true } });
+  return { "rotated runner key": rotated, "archived runner's key": archived.key };
+}
+
 /** Good for nothing, each for one reason alone: the rest of them is as the owner's. */
-async function outsidersLike(owner: Person): Promise<Record<OutsiderName, string | null>> {
+async function outsidersLike(
+  owner: Person,
+): Promise<Record<Exclude<OutsiderName, DeadKey>, string | null>> {
   const { sid } = decodeJwt(owner.token);
   const { signingKeyId } = await tokens();
   const [secret = ""] = readConfig(env).tokenSecrets;

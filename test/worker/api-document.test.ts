@@ -17,6 +17,7 @@ const operations = operationsOf(served);
 const JOBS = "/api/silicon-mark/v1/jobs";
 const USER = "OAuth2PasswordBearer";
 const NODE = "JobToken";
+const RUNNER = "RunnerKey";
 
 /** Every operation: who may call it, and exactly which statuses it declares. */
 const EXPECTED = {
@@ -79,6 +80,25 @@ const EXPECTED = {
     ...[USER, 204, 400, 401, 403, 404, 412, 429, 500, 503],
   ],
   "get /v0/audit listAuditEvents": [USER, 200, 400, 401, 403, 429, 500, 503],
+  "get /v0/runners listRunners": [USER, 200, 400, 401, 403, 429, 500, 503],
+  "post /v0/runners createRunner": [USER, 201, 400, 401, 403, 409, 413, 415, 422, 429, 500, 503],
+  "get /v0/runners/{runner} getRunner": [USER, 200, 304, 400, 401, 403, 404, 429, 500, 503],
+  "patch /v0/runners/{runner} updateRunner": [
+    ...[USER, 200, 400, 401, 403, 404, 409, 412, 413, 415, 429, 500, 503],
+  ],
+  "post /v0/runners/{runner}/key rotateRunnerKey": [
+    ...[USER, 201, 400, 401, 403, 404, 409, 422, 429, 500, 503],
+  ],
+  "get /v0/runners/{runner}/specs listRunnerSpecs": [
+    ...[USER, 200, 400, 401, 403, 404, 429, 500, 503],
+  ],
+  "post /v0/runners/{runner}/specs offerRunnerSpec": [
+    ...[USER, 201, 400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503],
+  ],
+  "delete /v0/runners/{runner}/specs/{spec} withdrawRunnerSpec": [
+    ...[USER, 204, 400, 401, 403, 404, 412, 429, 500, 503],
+  ],
+  "post /v0/runners/{runner}/jobs claimJob": [RUNNER, 200, 400, 401, 413, 415, 429, 500, 503],
   [`get ${JOBS}/current pollCurrentJob`]: [NODE, 200, 304, 400, 401, 404, 429, 500, 503],
   [`post ${JOBS}/current/tasks joinCurrentJob`]: [
     ...[NODE, 200, 201, 400, 401, 409, 413, 415, 429, 500, 503],
@@ -153,23 +173,24 @@ describe("operations", () => {
         .map(({ operation }) => operation.operationId);
     const lists = [
       ...["listApiTokens 200", "listAuditEvents 200", "listAvailableSpecs 200"],
-      ...["listCustomers 200", "listJobs 200", "listSpecs 200", "listUsers 200"],
+      ...["listCustomers 200", "listJobs 200", "listRunnerSpecs 200", "listRunners 200"],
+      ...["listSpecs 200", "listUsers 200"],
     ];
     expect(having("X-Total-Count").sort()).toEqual(lists);
     expect(having("Link").sort()).toEqual(lists);
     const creating = [
       ...["createApiToken", "createCustomer", "createJob", "createPasswordLink"],
-      ...["createSpec", "createUser"],
+      ...["createRunner", "createSpec", "createUser", "offerRunnerSpec", "rotateRunnerKey"],
     ];
     expect(having("Idempotency-Replayed").sort()).toEqual(creating.map((id) => `${id} 201`));
     expect(taking("idempotency-key").sort()).toEqual(creating);
     expect(taking("if-match").sort()).toEqual([
-      ...["deleteSpec", "deleteUser", "revokeApiToken"],
-      ...["updateCustomer", "updateSpec", "updateUser"],
+      ...["deleteSpec", "deleteUser", "revokeApiToken", "updateCustomer"],
+      ...["updateRunner", "updateSpec", "updateUser", "withdrawRunnerSpec"],
     ]);
     const single = [
-      ...["getApiToken", "getCustomer", "getJob", "getJobResults", "getOwnUser", "getSpec"],
-      ...["getUser", "listBenchmarks", "pollCurrentJob"],
+      ...["getApiToken", "getCustomer", "getJob", "getJobResults", "getOwnUser", "getRunner"],
+      ...["getSpec", "getUser", "listBenchmarks", "pollCurrentJob"],
     ];
     expect(taking("if-none-match").sort()).toEqual(single);
     for (const id of single) {

@@ -69,6 +69,7 @@ export function appDeps(changes: Partial<AppDeps> = {}): AppDeps {
     rateLimitCounters: {
       user: env.LIMIT_USER,
       node: env.LIMIT_NODE,
+      runner: env.LIMIT_RUNNER,
       address: env.LIMIT_ADDRESS,
       "sign-in-address": env.LIMIT_SIGN_IN_ADDRESS,
       "sign-in-account": env.LIMIT_SIGN_IN_ACCOUNT,
@@ -187,6 +188,36 @@ export async function createSpec(
   if (reply.status !== 201)
     throw new Error(`creating a spec answered ${reply.status}: ${reply.text}`);
   return reply.body;
+}
+
+export interface TestRunner {
+  uuid: string;
+  slug: string;
+  key: string;
+}
+
+/** A runner that offers these specs, by an administrator of its own unless one is given. */
+export async function createRunner(
+  specs: readonly TestSpec[] = [],
+  admin?: Person,
+): Promise<TestRunner> {
+  const { token } = admin ?? (await createPerson({ role: "root_admin" }));
+  const slug = `runner-${crypto.randomUUID().slice(0, 18)}x`;
+  const made = await call("POST", `${V0}/runners`, { token, body: { name: "Rack", slug } });
+  if (made.status !== 201) throw new Error(`creating a runner: ${made.status} ${made.text}`);
+  for (const { uuid } of specs) {
+    const path = `${V0}/runners/${slug}/specs`;
+    const offered = await call("POST", path, { token, body: { spec: uuid } });
+    if (offered.status !== 201) throw new Error(`offering: ${offered.status} ${offered.text}`);
+  }
+  return { ...made.body, slug };
+}
+
+export function claim(
+  runner: Pick<TestRunner, "uuid" | "key">,
+  body?: Record<string, unknown>,
+): Promise<Reply<Json>> {
+  return call("POST", `${V0}/runners/${runner.uuid}/jobs`, { token: runner.key, body });
 }
 
 export function machineUuid(): string {

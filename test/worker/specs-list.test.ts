@@ -368,8 +368,9 @@ describe("GET /api/silicon-mark/v1/specs", () => {
       expectContract(expect, reply, listCatalogueRoute, 200);
       const { uuid, slug, name } = spec;
       const entry = { ...HARDWARE, uuid, slug, name, os: "windows", network: true };
+      const results = [{ ...entry, runners_online: 0 }];
       expect(reply.body).toEqual({
-        results: [entry],
+        results,
         pagination: {
           total: 1,
           page: 1,

@@ -267,7 +267,8 @@ describe("DELETE /v0/specs/{spec}", () => {
     const spec = await createSpec({}, admin);
     const job = await createJob({ spec: spec.slug });
     const inUse = async () => {
-      const message = "The spec is in use: a job was made for it. Archive it instead";
+      const message =
+        "The spec is in use: a job was made for it, or a runner offers it. Archive it instead";
       expectError(expect, await remove(spec.uuid), 409, "RESOURCE_IN_USE", message);
     };
     await inUse();

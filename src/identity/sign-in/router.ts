@@ -46,7 +46,11 @@ export function createSignInRouter({ signIns, limits }: SignInRouterDeps) {
           : c.json(oauthError("invalid_request", "A field is too long or sent twice"), 400),
     });
     for (const { path } of [tokenRoute, revokeRoute]) {
-      const checks = [neverStored, limitAddress, readBody(SIGN_IN_BODY_LIMIT, "form")] as const;
+      const checks = [
+        neverStored,
+        limitAddress,
+        readBody(SIGN_IN_BODY_LIMIT, { type: "form" }),
+      ] as const;
       oauth.on("POST", path, ...checks);
     }
 

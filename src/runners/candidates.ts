@@ -1,0 +1,71 @@
+import type { Database } from "../db/client.ts";
+import { BoundedCache } from "../lib/bounded-cache.ts";
+import { type Clock, HOUR_MS, SECOND_MS } from "../lib/clock.ts";
+import { TimeoutError, withTimeout } from "../lib/retry.ts";
+import { findCandidates } from "./claim-store.ts";
+
+/** D1 is asked at most so often for one set of specs, however many runners ask. */
+export const FRESH_MS = 3 * SECOND_MS;
+/** Whoever waits for another request's answer does so no longer: that request may have been cut off. */
+const SHARED_WAIT_MS = 2 * SECOND_MS;
+const MAX_SETS = 1_000;
+const MAX_CLOSED = 10_000;
+
+export interface Candidates {
+  /** Ids of jobs that a runner offering these specs may join, oldest first. At most one round trip. */
+  of(db: Database, specs: readonly string[]): Promise<readonly number[]>;
+  /** The job takes nobody any more: no runner of this isolate is sent there again. */
+  close(jobId: number): void;
+}
+
+/** The jobs that wait for nodes, shared by all runners of this isolate that offer the same specs. */
+export function createCandidates({ clock }: { clock: Clock }): Candidates {
+  const known = new BoundedCache<readonly number[]>({
+    ...{ maxEntries: MAX_SETS, maxAgeMs: FRESH_MS },
+    clock,
+  });
+  /** Full or ended, which D1 may hear of later than we do. Neither is ever undone. */
+  const closed = new BoundedCache<true>({
+    ...{ maxEntries: MAX_CLOSED, maxAgeMs: HOUR_MS },
+    clock,
+  });
+  const reading = new Map<string, Promise<readonly number[]>>();
+
+  const read = async (db: Database, set: string, specs: readonly string[]) => {
+    const now = clock.now();
+    const found = await findCandidates(db, specs, now);
+    const ids = found.map(({ id }) => id);
+    known.set(set, ids, now);
+    return ids;
+  };
+
+  /** One of those who ask at the same time reads, and the others wait for it. */
+  const share = async (db: Database, set: string, specs: readonly string[]) => {
+    const underway = reading.get(set);
+    if (underway !== undefined) {
+      try {
+        return await withTimeout(underway, SHARED_WAIT_MS, "candidates of another request");
+      } catch (error) {
+        if (!(error instanceof TimeoutError)) throw error;
+        if (reading.get(set) === underway) reading.delete(set);
+      }
+    }
+    const own = read(db, set, specs);
+    reading.set(set, own);
+    try {
+      return await own;
+    } finally {
+      if (reading.get(set) === own) reading.delete(set);
+    }
+  };
+
+  return {
+    async of(db, specs) {
+      if (specs.length === 0) return [];
+      const set = specs.join();
+      const ids = known.get(set) ?? (await share(db, set, specs));
+      return ids.filter((id) => !closed.get(String(id)));
+    },
+    close: (jobId) => closed.set(String(jobId), true),
+  };
+}

@@ -1,0 +1,265 @@
+import { type SQLWrapper, sql } from "drizzle-orm";
+import type { Database } from "../db/client.ts";
+import { uniqueViolation } from "../db/errors.ts";
+import { specs as specTable, runners as table } from "../db/schema.ts";
+import type { Precondition } from "../http/entity-tag.ts";
+import { ApiError, invalidField, notFound } from "../http/errors.ts";
+import { findFirst, findRepeated, type IdempotencyClaim, isRepeat } from "../http/idempotency.ts";
+import { type KeysetOrder, type PageOf, readPage } from "../http/keyset-page.ts";
+import type { ListQuery } from "../http/list-query.ts";
+import { unindexed } from "../http/named-search.ts";
+import { nameOf, type Reference } from "../http/reference.ts";
+import type { Act, Origin } from "../identity/audit.ts";
+import type { Clock } from "../lib/clock.ts";
+import { chooseSlug } from "../lib/slugs.ts";
+import type { Keyring } from "./keyring.ts";
+import { drawKey, hashOfKey } from "./keys.ts";
+import {
+  type CreateRunnerInput,
+  MAX_OFFERED,
+  type RunnerKeyWire,
+  type UpdateRunnerInput,
+} from "./schemas.ts";
+import {
+  deleteOffer,
+  findRunner,
+  insertOffer,
+  insertRunner,
+  listOffered,
+  listRunners,
+  type RunnerRow,
+  replaceKey,
+  type SpecRow,
+  updateRunner,
+} from "./store.ts";
+
+export interface RunnersDeps {
+  clock: Clock;
+  keyring: Keyring;
+}
+
+export type RunnersService = ReturnType<typeof createRunnersService>;
+
+/** What administrators do with runners. Each call is one D1 round trip, unless it says otherwise. */
+export function createRunnersService({ clock, keyring }: RunnersDeps) {
+  const act = (origin: Origin, details: Act["details"] = {}): Act => ({
+    ...{ origin, details },
+    now: clock.now(),
+  });
+
+  return {
+    async list(db: Database, query: ListQuery): Promise<PageOf<RunnerRow>> {
+      // What a search finds is few: its order must tempt no index.
+      const isFound = query.search !== undefined;
+      return readPage(query, orderOf<RunnerRow>(table, query, isFound), (window) =>
+        listRunners(db, query, window),
+      );
+    },
+
+    /** Null in place of the key when it is a repeat, which costs one more round trip. */
+    async create(
+      db: Database,
+      origin: Origin,
+      { name, slug }: CreateRunnerInput,
+      claim: IdempotencyClaim | null,
+    ): Promise<{ made: RunnerKeyWire; replayed: boolean }> {
+      const key = drawKey();
+      const acting = act(origin);
+      const { now } = acting;
+      const { preferred } = await chooseSlug(slug ?? null, name);
+      const row = {
+        ...{ uuid: crypto.randomUUID(), name, slug: preferred, keyHash: hashOfKey(key) },
+        ...{ createdAt: now, modifiedAt: now },
+      };
+      try {
+        await insertRunner(db, row, claim, acting);
+        return { made: { uuid: row.uuid, key }, replayed: false };
+      } catch (error) {
+        const taken = uniqueViolation(error);
+        if (taken === null) throw error;
+        if (claim !== null && isRepeat(taken)) return replayedKey(await findFirst(claim));
+        throw slugTaken(preferred);
+      }
+    },
+
+    async view(db: Database, reference: Reference): Promise<RunnerRow> {
+      const row = await findRunner(db, reference);
+      if (row === null) throw unknownRunner(reference);
+      return row;
+    },
+
+    /** Null means the same as absent: unchanged. */
+    async update(
+      db: Database,
+      origin: Origin,
+      reference: Reference,
+      precondition: Precondition | null,
+      input: UpdateRunnerInput,
+    ): Promise<RunnerRow> {
+      const changes = {
+        name: input.name ?? undefined,
+        slug: input.slug ?? undefined,
+        archived: input.archived ?? undefined,
+      };
+      const fields = Object.entries(changes).flatMap(([field, value]) =>
+        value === undefined ? [] : [field],
+      );
+      const { archived } = changes;
+      try {
+        const acting = act(origin, { fields, archived });
+        const change = await updateRunner(db, reference, precondition, changes, acting);
+        if (change === "not_found") throw unknownRunner(reference);
+        if (change === "other_version") throw otherVersion();
+        keyring.forget(change.runner.uuid);
+        return change.runner;
+      } catch (error) {
+        if (uniqueViolation(error) === null) throw error;
+        throw slugTaken(changes.slug ?? "");
+      }
+    },
+
+    /**
+     * Null in place of the key when it is a repeat. One more round trip for a repeat, and for a refusal
+     * with an idempotency key: what is refused now may have been done by the first request.
+     */
+    async rotateKey(
+      db: Database,
+      origin: Origin,
+      reference: Reference,
+      claim: IdempotencyClaim | null,
+    ): Promise<{ made: RunnerKeyWire; replayed: boolean }> {
+      const key = drawKey();
+      const rotate = () => replaceKey(db, reference, hashOfKey(key), claim, act(origin));
+      const rotated = await unlessRepeated(claim, rotate);
+      if (typeof rotated === "object") {
+        keyring.forget(rotated.uuid);
+        return { made: { uuid: rotated.uuid, key }, replayed: false };
+      }
+      const first = claim === null ? null : await findRepeated(claim);
+      if (first !== null) return replayedKey(first);
+      if (rotated === "archived") {
+        const message = "The runner is archived; bring it back before you make a key for it";
+        throw new ApiError("RESOURCE_IN_USE", message);
+      }
+      throw unknownRunner(reference);
+    },
+
+    async listOffered(
+      db: Database,
+      reference: Reference,
+      query: ListQuery,
+    ): Promise<PageOf<SpecRow>> {
+      return readPage(query, orderOf<SpecRow>(specTable, query, true), async (window) => {
+        const found = await listOffered(db, reference, query, window);
+        if (found === null) throw unknownRunner(reference);
+        return found;
+      });
+    },
+
+    /** One more round trip as in `rotateKey`. */
+    async offer(
+      db: Database,
+      origin: Origin,
+      reference: Reference,
+      spec: Reference,
+      claim: IdempotencyClaim | null,
+    ): Promise<{ spec: SpecRow; replayed: boolean }> {
+      const acting = act(origin, { spec: nameOf(spec) });
+      const insert = () => insertOffer(db, reference, spec, claim, acting);
+      const offer = await unlessRepeated(claim, insert);
+      if (typeof offer === "object") {
+        keyring.forget(offer.runner);
+        return { spec: offer.spec, replayed: false };
+      }
+      const first = claim === null ? null : await findRepeated(claim);
+      if (first !== null) {
+        // Stored by `insertOffer` as the row that it was; JSON made by SQLite has no booleans.
+        const row = first as SpecRow;
+        return { spec: { ...row, network: Boolean(row.network) }, replayed: true };
+      }
+      switch (offer) {
+        case "no_spec":
+          throw notFound("Spec", nameOf(spec));
+        case "offered_already": {
+          const message = `The runner offers the spec '${nameOf(spec)}' already`;
+          throw new ApiError("RESOURCE_ALREADY_EXISTS", message);
+        }
+        case "too_many":
+          throw invalidField("spec", `A runner offers at most ${MAX_OFFERED} specs`);
+        default:
+          throw unknownRunner(reference);
+      }
+    },
+
+    async withdraw(
+      db: Database,
+      origin: Origin,
+      reference: Reference,
+      spec: Reference,
+      precondition: Precondition | null,
+    ): Promise<void> {
+      const acting = act(origin, { spec: nameOf(spec) });
+      const withdrawn = await deleteOffer(db, reference, spec, precondition, acting);
+      if (withdrawn === "no_runner") throw unknownRunner(reference);
+      if (withdrawn === "not_offered") throw notFound("Spec", nameOf(spec));
+      if (withdrawn === "other_version") throw otherVersion();
+      keyring.forget(withdrawn.runner);
+    },
+  };
+}
+
+/** What an act did, or that its idempotency key was used before. */
+async function unlessRepeated<Outcome>(
+  claim: IdempotencyClaim | null,
+  act: () => Promise<Outcome>,
+): Promise<Outcome | "repeated"> {
+  try {
+    return await act();
+  } catch (error) {
+    const taken = uniqueViolation(error);
+    if (claim === null || taken === null || !isRepeat(taken)) throw error;
+    return "repeated";
+  }
+}
+
+/** A key is never stored, so a repeat cannot show it. */
+function replayedKey(first: unknown) {
+  const { uuid } = first as { uuid: string }; // stored by the first request
+  return { made: { uuid, key: null }, replayed: true };
+}
+
+/** By name or by creation, and equal ones by creation and UUID. */
+function orderOf<Row extends { name: string; createdAt: number; uuid: string }>(
+  { name, createdAt, uuid }: Record<"name" | "createdAt" | "uuid", SQLWrapper>,
+  query: Pick<ListQuery, "sort" | "direction" | "name">,
+  isUnindexed: boolean,
+): KeysetOrder<Row> {
+  const column = (of: SQLWrapper) => (isUnindexed ? unindexed(of) : sql`${of}`);
+  const byTime = [
+    { column: column(createdAt), type: "number" as const },
+    { column: column(uuid), type: "string" as const },
+  ];
+  // Among rows of one name the name orders nothing, and left out it leaves the index its range.
+  const isByTime = query.sort === "created" || query.name !== undefined;
+  const columns = isByTime
+    ? byTime
+    : [{ column: column(name), type: "string" as const }, ...byTime];
+  return {
+    columns,
+    descending: query.direction === "desc",
+    keyOf: (row) => [row.name, row.createdAt, row.uuid].slice(-columns.length),
+  };
+}
+
+function unknownRunner(reference: Reference): ApiError {
+  return notFound("Runner", nameOf(reference));
+}
+
+function slugTaken(slug: string): ApiError {
+  return new ApiError("RESOURCE_ALREADY_EXISTS", `Runner with slug '${slug}' already exists`);
+}
+
+function otherVersion(): ApiError {
+  const message = "The runner has changed since the version you name; read it again";
+  return new ApiError("PRECONDITION_FAILED", message);
+}

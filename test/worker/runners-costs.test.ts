@@ -1,0 +1,222 @@
+/** What a standing fleet costs: exact D1 reads and writes, by an injected clock. */
+import { env } from "cloudflare:workers";
+import { describe, test, vi } from "vitest";
+import { createApp } from "../../src/app.ts";
+import { createMeter, openDatabase } from "../../src/db/client.ts";
+import type { Clock } from "../../src/lib/clock.ts";
+import { findCandidates } from "../../src/runners/claim-store.ts";
+import {
+  appDeps,
+  claim,
+  costOf,
+  createJob,
+  createPerson,
+  createRunner,
+  createSpec,
+  type TestRunner,
+  type TestSpec,
+} from "./harness.ts";
+
+const admin = await createPerson({ role: "root_admin" });
+
+/** Counts what is asked of D1, by statement, and the rows that it says it has written. */
+function counting(d1: D1Database) {
+  const asked = { trips: 0, candidates: 0, runners: 0, rowsWritten: 0 };
+  const note = (sql: string) => {
+    if (sql.includes("json_each")) asked.candidates++;
+    else asked.runners++;
+  };
+  const texts = new WeakMap<object, string>();
+  const wrap = (statement: D1PreparedStatement, sql: string): D1PreparedStatement => {
+    const seen = new Proxy(statement, {
+      get(inner, key) {
+        if (key === "bind") return (...values: unknown[]) => wrap(inner.bind(...values), sql);
+        const value: unknown = Reflect.get(inner, key);
+        if (typeof value !== "function") return value;
+        if (key !== "all" && key !== "raw" && key !== "run") return value.bind(inner);
+        return (...args: unknown[]) => {
+          asked.trips++;
+          note(sql);
+          return value.apply(inner, args);
+        };
+      },
+    });
+    texts.set(seen, sql);
+    real.set(seen, statement);
+    return seen;
+  };
+  const real = new WeakMap<object, D1PreparedStatement>();
+  const database = new Proxy(d1, {
+    get(inner, key) {
+      if (key === "prepare") return (sql: string) => wrap(inner.prepare(sql), sql);
+      if (key === "batch") {
+        return async (statements: D1PreparedStatement[]) => {
+          asked.trips++;
+          note(texts.get(statements.at(-1) as object) ?? "");
+          const own = statements.map((statement) => real.get(statement) ?? statement);
+          const results = await inner.batch(own);
+          for (const { meta } of results) asked.rowsWritten += meta.rows_written;
+          return results;
+        };
+      }
+      const value: unknown = Reflect.get(inner, key);
+      return typeof value === "function" ? value.bind(inner) : value;
+    },
+  });
+  return { asked, database };
+}
+
+async function isolateAt(start: number) {
+  const time = { now: start };
+  const clock: Clock = { now: () => time.now };
+  const { asked, database } = counting(env.DB);
+  const config = { ...appDeps().config, rateLimitScale: 1_000_000 };
+  const app = await createApp(appDeps({ d1: database, clock, config }));
+  const poll = async ({ uuid, key }: TestRunner) => {
+    const headers = { authorization: `Bearer ${key}` };
+    const init = { method: "POST", headers };
+    const reply = await app.request(`https://assay.test/v0/runners/${uuid}/jobs`, init);
+    return { status: reply.status, text: await reply.text() };
+  };
+  return { time, asked, poll };
+}
+
+describe("an idle fleet", () => {
+  test("1,000 polls of 100 runners in 60 s, four sets of specs", async ({ expect }) => {
+    const specs: TestSpec[] = [];
+    for (let n = 0; n < 3; n++) specs.push(await createSpec({}, admin));
+    const [a, b, c] = specs as [TestSpec, TestSpec, TestSpec];
+    const sets = [[a], [b], [a, b], [a, b, c]];
+    const runners: TestRunner[] = [];
+    for (let n = 0; n < 100; n++) runners.push(await createRunner(sets[n % 4] ?? [], admin));
+    const { time, asked, poll } = await isolateAt(Date.now());
+    const start = time.now;
+    const log = vi.spyOn(console, "log").mockImplementation(() => {});
+    try {
+      // Every runner polls every 6 s, a tenth of a second apart: the fleet is never silent.
+      for (let n = 0; n < 1_000; n++) {
+        time.now = start + n * 60;
+        expect(await poll(runners[n % 100] as TestRunner)).toEqual({ status: 200, text: "null" });
+      }
+    } finally {
+      log.mockRestore();
+    }
+    // Runners' rows: at their first poll, and when 30 s have passed. Candidates: for each set every 3 s.
+    expect(asked.runners).toBe(2 * 100);
+    expect(asked.candidates).toBe(4 * 20);
+    expect(asked.trips).toBe(asked.runners + asked.candidates);
+    expect(asked.rowsWritten, "one heartbeat a runner").toBe(100);
+    console.info(
+      `1,000 idle polls in 60 s: ${asked.trips} D1 round trips, ${asked.rowsWritten} rows written`,
+    );
+  });
+
+  test("one runner for ten minutes: at most one write a minute, and never offline", async ({
+    expect,
+  }) => {
+    const runner = await createRunner([await createSpec({}, admin)], admin);
+    const { time, asked, poll } = await isolateAt(Date.now());
+    const start = time.now;
+    let longest = 0;
+    for (let at = 0; at < 600_000; at += 7_000) {
+      time.now = start + at;
+      await poll(runner);
+      const row = await env.DB.prepare("SELECT last_heartbeat_at AS at FROM runners WHERE uuid = ?")
+        .bind(runner.uuid)
+        .first<{ at: number }>();
+      longest = Math.max(longest, time.now - (row?.at ?? 0));
+    }
+    expect(asked.rowsWritten).toBeGreaterThanOrEqual(6);
+    expect(asked.rowsWritten).toBeLessThanOrEqual(10);
+    expect(longest).toBeLessThan(100_000);
+  });
+
+  test("50 isolates write no more than one", async ({ expect }) => {
+    const runner = await createRunner([], admin);
+    const start = Date.now();
+    const isolates = await Promise.all(Array.from({ length: 50 }, () => isolateAt(start)));
+    await Promise.all(isolates.map(({ poll }) => poll(runner)));
+    expect(isolates.reduce((sum, { asked }) => sum + asked.rowsWritten, 0)).toBe(1);
+  });
+
+  test("200 polls at once of one set of specs: one read", async ({ expect }) => {
+    const spec = await createSpec({}, admin);
+    const runners: TestRunner[] = [];
+    for (let n = 0; n < 20; n++) runners.push(await createRunner([spec], admin));
+    const { asked, poll } = await isolateAt(Date.now());
+    const polls = Array.from({ length: 200 }, (_, n) => poll(runners[n % 20] as TestRunner));
+    for (const { text } of await Promise.all(polls)) expect(text).toBe("null");
+    expect(asked.candidates).toBe(1);
+  });
+
+  test("a poll known to the isolate: nothing at all", async ({ expect }) => {
+    const runner = await createRunner([await createSpec({}, admin)], admin);
+    expect(await costOf(() => claim(runner))).toMatchObject({ d1_round_trips: 2, object_hops: 0 });
+    expect(await costOf(() => claim(runner))).toMatchObject({ d1_round_trips: 0, object_hops: 0 });
+  });
+});
+
+describe("a claim", () => {
+  test("of a job: the runner, the candidates, the reservation, and one hop", async ({ expect }) => {
+    const spec = await createSpec({}, admin);
+    const [first, second] = [await createRunner([spec], admin), await createRunner([spec], admin)];
+    await createJob({ spec: spec.uuid, node_count: 2 }, admin);
+    const cold = await costOf(() => claim(first));
+    expect(cold).toMatchObject({ status: 200, d1_round_trips: 3, object_hops: 1 });
+    const warm = await costOf(() => claim(second));
+    expect(warm, "the candidates are known").toMatchObject({ d1_round_trips: 2, object_hops: 1 });
+    const again = await costOf(() => claim(second));
+    expect(again, "the key is looked at in D1").toMatchObject({
+      ...{ d1_round_trips: 1, object_hops: 1 },
+    });
+  });
+
+  test("the reservation writes one row", async ({ expect }) => {
+    const spec = await createSpec({}, admin);
+    const runner = await createRunner([spec], admin);
+    const { asked, poll, time } = await isolateAt(Date.now());
+    await poll(runner);
+    asked.rowsWritten = 0;
+    time.now += 3_000;
+    const job = await createJob({ spec: spec.uuid }, admin);
+    expect((await poll(runner)).text).toContain(job.id);
+    expect(asked.rowsWritten).toBe(1);
+  });
+});
+
+describe("the candidates' query", () => {
+  test("reads at most 20 jobs of each spec, of any number, by the index of open jobs", async ({
+    expect,
+  }) => {
+    const specs = [await createSpec({}, admin), await createSpec({}, admin)];
+    for (const [at, { uuid }] of specs.entries()) {
+      await env.DB.prepare(
+        `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
+         INSERT INTO jobs (id, customer_id, user_id, name, node_count, sequence, tags, token_key_id, created_at, expires_at, state, flushed_at, spec_uuid)
+         SELECT -i - ?1, ?2, ?3, 'open ' || i || ?4, 1, '[]', '[]', '', 10000 - i, 9e15,
+                iif(i % 3 = 0, 'created', iif(i % 3 = 1, 'completed', 'running')), 0, ?4 FROM n`,
+      )
+        .bind(10_000 * (at + 1), admin.customerId, admin.id, uuid)
+        .run();
+    }
+    let plan = "";
+    const prepare = env.DB.prepare.bind(env.DB);
+    const spy = vi.spyOn(env.DB, "prepare").mockImplementation((sql) => {
+      plan = sql;
+      return prepare(sql);
+    });
+    const db = openDatabase(env.DB, createMeter());
+    const uuids = specs.map(({ uuid }) => uuid);
+    const found = await findCandidates(db, uuids, 1);
+    spy.mockRestore();
+    expect(found).toHaveLength(20);
+    const { meta } = await prepare(plan).bind(JSON.stringify(uuids), 20, 1, 20).all();
+    expect(meta.rows_read).toBeLessThanOrEqual(200);
+    const { results } = await prepare(`EXPLAIN QUERY PLAN ${plan}`)
+      .bind(JSON.stringify(uuids), 20, 1, 20)
+      .all<{ detail: string }>();
+    const details = results.map(({ detail }) => detail).join("; ");
+    expect(details).toContain("USING INDEX jobs_open_by_spec (spec_uuid=?)");
+    expect(details).not.toMatch(/SCAN jobs|SCAN j /);
+  });
+});
