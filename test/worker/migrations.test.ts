@@ -24,6 +24,7 @@ test("the triggers behind counter rows and search are there", async ({ expect })
     "specs spec_counts_delete",
     "specs spec_counts_insert",
     "specs spec_counts_update",
+    "specs specs_in_use",
     "specs specs_search_delete",
     "specs specs_search_insert",
     "specs specs_search_update",
