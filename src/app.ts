@@ -87,7 +87,7 @@ export async function createApp(deps: AppDeps) {
   app.route("/", createJobsRouter({ jobs, guards }));
   app.route("/", createSpecsRouter({ specs, guards }));
   app.route("/", createRunnersRouter({ runners, guards, clock, timeoutMs: config.nodeTimeoutMs }));
-  const runnerGuard = createRunnerGuard({ guards, limits, keyring });
+  const runnerGuard = createRunnerGuard({ guards, limits, keyring, clock });
   app.route("/", createClaimRouter({ claims, guard: runnerGuard }));
 
   const { description } = packageJson;

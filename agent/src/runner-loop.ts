@@ -1,3 +1,4 @@
+import { childController } from "./abort.ts";
 import type { Accepted, ApiClient, Ended, Refused, Unavailable } from "./api-client.ts";
 import { isRecord, parseTask, type Task } from "./protocol.ts";
 import { backoffMs } from "./retry.ts";
@@ -6,6 +7,8 @@ import { type AgentEnd, describeNode, type NodeFacts } from "./session.ts";
 
 /** Between claims when the server names no interval. */
 const DEFAULT_IDLE_MS = 10_000;
+/** To send the result of the last step, or to give up, once the step is over. */
+const LAST_WORDS_MS = 20_000;
 /** Floor of that interval: a reply of 0 must not become a busy loop. */
 const MIN_IDLE_MS = 1_000;
 
@@ -28,13 +31,39 @@ interface Claim {
 
 type ClaimReply = Accepted | Ended | Refused | Unavailable;
 
+type End = { kind: "stopped" | "error"; message: string };
+
 /**
  * Claims one job after the other and runs each as its node, until it is told to leave or the server
- * refuses its key.
+ * refuses its key. Leaving takes `drainMs` for a step and a little more to say so, also without a server.
  */
-export async function serveRunner(
-  runner: Runner,
-): Promise<{ kind: "stopped" | "error"; message: string }> {
+export async function serveRunner(runner: Runner): Promise<End> {
+  const { clock, drain } = runner;
+  const { controller, release } = childController(runner.signal);
+  const timer = new AbortController();
+  const leave = () => {
+    clock.sleep(drain.drainMs + LAST_WORDS_MS, timer.signal).then(
+      () => controller.abort(new Error("it takes too long to leave")),
+      () => {}, // Left in time.
+    );
+  };
+  drain.signal.addEventListener("abort", leave, { once: true });
+  try {
+    return await claimAndRun({ ...runner, signal: controller.signal });
+  } catch (error) {
+    if (!drain.signal.aborted || !controller.signal.aborted) throw error;
+    return {
+      kind: "error",
+      message: "stopped without an answer from the server; the task stays open",
+    };
+  } finally {
+    drain.signal.removeEventListener("abort", leave);
+    timer.abort();
+    release();
+  }
+}
+
+async function claimAndRun(runner: Runner): Promise<End> {
   const { log, drain, client, signal } = runner;
   let failures = 0;
   let isIdle = false;

@@ -112,11 +112,11 @@ describe("a job", () => {
 
 describe("waiting", () => {
   test("without a job it waits as long as the server says, and logs that once", async () => {
-    const run = start();
+    const run = start({ clock: fastClock(1_000) });
     await until(() => claims().length > 3, "claims");
+    expect(new Set(run.clock.slept)).toEqual(new Set([5_000]));
     run.leave();
     expect(await run.done).toEqual({ kind: "stopped", message: "stopped" });
-    expect(new Set(run.clock.slept)).toEqual(new Set([5_000]));
     expect(run.logs.filter((line) => line.includes("no job"))).toHaveLength(1);
   });
 
@@ -236,6 +236,23 @@ describe("leaving", () => {
     run.leave();
     expect(await run.done).toMatchObject({ kind: "stopped" });
     expect(server.of("PATCH").at(-1)?.body.state).toBe("failed");
+  });
+
+  test("without a server: what it has measured cannot be sent, and it leaves all the same", async () => {
+    onClaims(() => server.admit(UUID));
+    const run = start({
+      clock: fastClock(100),
+      drainMs: 1_000,
+      runStep: async () => {
+        server.intercept = () => "drop";
+        run.leave();
+        return { state: "completed", results: {} };
+      },
+    });
+    expect(await run.done).toEqual({
+      kind: "error",
+      message: expect.stringMatching(/without an answer/),
+    });
   });
 
   test("a claim under way is not cut off: what it brings is given up", async () => {

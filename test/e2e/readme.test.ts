@@ -26,6 +26,10 @@ test("the commands of 'Use it' work as written", async () => {
   expect(output).toContain('"slug":"h100-node"');
   expect(output).toContain("RESOURCE_IN_USE");
   expect(output).toMatch(/"archived":"\d{4}-/);
+  expect(output).toMatch(/"key":"assay_runner_\w{30}"/);
+  expect(output).toMatch(/claimed job \d+ as node 0/);
+  expect(output).toMatch(/"name":"Rack 7".*"state":"online"/);
+  if (process.env.SHOW_README === "1") console.log(output);
 });
 
 test("every npm command that the README names exists", () => {
