@@ -101,7 +101,7 @@ export async function createApp(deps: AppDeps) {
   app.route("/", createApiTokensRouter({ apiTokens, guards }));
   app.route("/", createAuditRouter({ guards }));
   app.route("/", createRunnersRouter({ runners, guards, clock, timeoutMs: config.nodeTimeoutMs }));
-  const runnerGuard = createRunnerGuard({ guards, limits, keyring });
+  const runnerGuard = createRunnerGuard({ guards, limits, keyring, clock });
   app.route("/", createClaimRouter({ claims, guard: runnerGuard }));
 
   const { description } = packageJson;

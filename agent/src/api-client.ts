@@ -5,13 +5,13 @@ import { isRecord } from "./protocol.ts";
 import { backoffMs, parseRetryAfter } from "./retry.ts";
 import { AGENT_VERSION } from "./version.ts";
 
-const BASE_PATH = "/api/silicon-mark/v1/jobs/current";
+const JOB_PATH = "/api/silicon-mark/v1/jobs/current";
 /** A request without a whole answer by then counts as failed and is tried again. */
 const REQUEST_TIMEOUT_MS = 30_000;
 
 export interface ApiRequest {
   method: "GET" | "POST" | "PATCH" | "PUT";
-  /** Below `/jobs/current`, with its query. */
+  /** Below the path that the client was made for, with its query. */
   path: string;
   /** JSON text; every retry sends this same text. */
   body?: string;
@@ -25,6 +25,8 @@ export type Accepted = {
   body: unknown;
   etag: string | null;
   retryAfterMs: number | null;
+  /** Of a claim: the runner had this task already. */
+  claimRepeated: boolean;
   /** The server's clock (`Date` header), in milliseconds since the epoch. */
   serverNow: number | null;
 };
@@ -55,8 +57,10 @@ export function createApiClient(options: {
   clock: Clock;
   log: Log;
   timeoutMs?: number;
+  /** What all its requests are below; the node protocol unless given. */
+  basePath?: string;
 }): ApiClient {
-  const { host, token, clock, log, timeoutMs = REQUEST_TIMEOUT_MS } = options;
+  const { host, token, clock, log, timeoutMs = REQUEST_TIMEOUT_MS, basePath = JOB_PATH } = options;
 
   const attempt: ApiClient["attempt"] = async (request, signal) => {
     const { controller, release } = childController(signal);
@@ -65,7 +69,7 @@ export function createApiClient(options: {
       timeoutMs,
     );
     try {
-      const response = await fetch(host + BASE_PATH + request.path, {
+      const response = await fetch(host + basePath + request.path, {
         method: request.method,
         headers: headersOf(request, token),
         // A followed redirect would lose the token or turn a PUT into a GET.
@@ -124,6 +128,7 @@ function classify(
       body: body ?? null,
       etag: headers.get("etag"),
       retryAfterMs,
+      claimRepeated: headers.get("claim-repeated") === "true",
       serverNow: Number.isNaN(date) ? null : date,
     };
   }

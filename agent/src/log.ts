@@ -2,11 +2,16 @@ export type Log = (message: string) => void;
 
 /**
  * One line per message: UTC time, then the text. Control characters are flattened, since texts from
- * the server or a peer end up here, and `secret` is masked wherever it might appear.
+ * the server or a peer end up here, and `secrets` are masked wherever they might appear.
  */
-export function createLog(write: (line: string) => void, now: () => number, secret: string): Log {
+export function createLog(
+  write: (line: string) => void,
+  now: () => number,
+  secrets: readonly string[],
+): Log {
   return (message) => {
-    const oneLine = message.replaceAll(secret, "[token]").replace(/\p{Cc}+/gu, " ");
+    const masked = secrets.reduce((text, secret) => text.replaceAll(secret, "[token]"), message);
+    const oneLine = masked.replace(/\p{Cc}+/gu, " ");
     write(`${new Date(now()).toISOString()} ${oneLine}\n`);
   };
 }

@@ -1,28 +1,28 @@
 import { constants } from "node:os";
 import { runCli } from "./cli.ts";
 
-const interrupt = new AbortController();
+const stop = new AbortController();
+let interrupted: number = 0;
 for (const name of ["SIGINT", "SIGTERM"] as const) {
   process.on(name, () => {
-    process.exitCode = 128 + constants.signals[name];
-    // A second signal ends the process even if something still holds it.
-    if (interrupt.signal.aborted) process.exit();
-    process.stderr.write(`${new Date().toISOString()} ${name}: stopping; the task stays open\n`);
-    interrupt.abort();
+    interrupted = 128 + constants.signals[name];
+    // A second signal ends the process, whatever still holds it.
+    if (stop.signal.aborted) process.exit(interrupted);
+    stop.abort(name);
   });
 }
 
 try {
-  const code = await runCli(
+  process.exitCode = await runCli(
     process.argv.slice(2),
     process.env,
     {
       stdout: (text) => process.stdout.write(text),
       stderr: (text) => process.stderr.write(text),
     },
-    interrupt.signal,
+    stop.signal,
   );
-  process.exitCode ??= code;
 } catch (error) {
-  if (!interrupt.signal.aborted) throw error;
+  if (!stop.signal.aborted) throw error;
+  process.exitCode = interrupted;
 }

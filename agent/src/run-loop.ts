@@ -3,7 +3,7 @@ import type { ApiClient } from "./api-client.ts";
 import type { Clock } from "./clock.ts";
 import { keepInContact, type Progress } from "./heartbeat.ts";
 import type { Log } from "./log.ts";
-import type { JobView, Step, StepOutcome } from "./protocol.ts";
+import type { JobView, Step, StepOutcome, Task } from "./protocol.ts";
 import {
   type AgentEnd,
   type Answer,
@@ -22,7 +22,14 @@ export interface Agent {
   log: Log;
   /** Aborting it makes `runAgent` reject at once. The task stays as it is: a restarted agent goes on. */
   signal: AbortSignal;
+  /** Aborting it makes the agent finish its step, for at most `drainMs`, and give up what is left. */
+  drain?: { signal: AbortSignal; drainMs: number } | undefined;
+  /** Of a node that has joined by a claim. */
+  task?: Task | undefined;
 }
+
+/** Why a node gives up that is told to leave, for the job's owner to read. */
+const LEAVES = "the agent on this machine was stopped";
 
 /** A result this node owes or has given. */
 interface OwedResult {
@@ -33,7 +40,7 @@ interface OwedResult {
 
 /** Follows the directives of one job until it is over for this node. */
 export async function runAgent(agent: Agent): Promise<AgentEnd> {
-  const { clock, log, signal } = agent;
+  const { log } = agent;
   const session = createSession(agent);
   /** By position; a step that has a result is never run again. */
   const results = new Map<number, OwedResult>();
@@ -48,9 +55,12 @@ export async function runAgent(agent: Agent): Promise<AgentEnd> {
         ? session.end("the job has ended")
         : { kind: "stopped", message: "the job has ended for this node", task: view.task };
     }
+    if (agent.drain?.signal.aborted === true && session.taskId() !== null) {
+      return session.giveUp(LEAVES);
+    }
     if (view.directive === "join") {
       // A server that asks twice may have lost the task; going on at its pace avoids a tight loop.
-      if (session.taskId() !== null) await clock.sleep(pollMs, signal);
+      if (session.taskId() !== null) await rest(agent, pollMs);
       const joined = await session.join(agent.node);
       if (!joined.ok) return joined.end;
     } else if (view.directive === "run" && view.step !== null) {
@@ -63,13 +73,33 @@ export async function runAgent(agent: Agent): Promise<AgentEnd> {
         results.set(step.position, owed);
       } else {
         // Seen again: the result was not ready to be taken, or the server did not keep it.
-        await clock.sleep(pollMs, signal);
+        await rest(agent, pollMs);
       }
       const end = await deliver(session, step.position, owed, log);
       if (end !== null) return end;
     } else {
-      await clock.sleep(pollMs, signal);
+      await rest(agent, pollMs);
     }
+  }
+}
+
+/** Sleeps until the next poll is due, or this node is told to leave. */
+export async function rest(
+  { clock, signal, drain }: Pick<Agent, "clock" | "signal" | "drain">,
+  ms: number,
+): Promise<void> {
+  const { controller, release } = childController(signal);
+  const wake = () => controller.abort();
+  if (drain?.signal.aborted === true) wake();
+  drain?.signal.addEventListener("abort", wake, { once: true });
+  try {
+    await clock.sleep(ms, controller.signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!controller.signal.aborted) throw error;
+  } finally {
+    drain?.signal.removeEventListener("abort", wake);
+    release();
   }
 }
 
@@ -104,6 +134,7 @@ async function runOnce(
     return how;
   });
 
+  const endGrace = graceOf(agent, running.controller);
   let outcome: StepOutcome | null = null;
   try {
     outcome = await agent.runStep(step, {
@@ -118,12 +149,17 @@ async function runOnce(
   } catch (error) {
     if (!running.controller.signal.aborted) throw error;
   } finally {
+    endGrace();
     beating.controller.abort();
     await contact;
     running.release();
     beating.release();
   }
   agent.signal.throwIfAborted();
+  if (outcome === null && running.controller.signal.reason === TOO_LONG) {
+    log(`step ${step.position} (${step.benchmarkId}) did not end in time and is given up`);
+    return { ok: false, end: await session.giveUp(LEAVES) };
+  }
   if (outcome === null) {
     return { ok: false, end: await session.end("the job ended while a step was running") };
   }
@@ -133,6 +169,26 @@ async function runOnce(
   return {
     ok: true,
     value: { body: serialiseResult(outcome, startedAt, endedAt), startedAt, endedAt },
+  };
+}
+
+const TOO_LONG = new Error("the step took too long to be finished");
+
+/** Aborts a step that has not ended in time once the agent is told to leave. Call what it answers at the end. */
+function graceOf({ clock, drain }: Agent, running: AbortController): () => void {
+  if (drain === undefined) return () => {};
+  const over = new AbortController();
+  const begin = () => {
+    clock.sleep(drain.drainMs, over.signal).then(
+      () => running.abort(TOO_LONG),
+      () => {}, // The step has ended before.
+    );
+  };
+  if (drain.signal.aborted) begin();
+  drain.signal.addEventListener("abort", begin, { once: true });
+  return () => {
+    drain.signal.removeEventListener("abort", begin);
+    over.abort();
   };
 }
 

@@ -16,11 +16,14 @@ const MAX_MESSAGE = 200;
 const MIN_POLL_MS = 200;
 const MAX_POLL_MS = 120_000;
 
-export interface NodeIdentity {
-  machineUuid: string;
+export interface NodeFacts {
   machineIp: string | null;
   clusterAddress: HostPort;
   facts: MachineFacts;
+}
+
+export interface NodeIdentity extends NodeFacts {
+  machineUuid: string;
 }
 
 /** Why the agent stops; `task` is the last known state of its task. */
@@ -45,6 +48,8 @@ export interface Session {
     signal: AbortSignal,
   ): Promise<Accepted | Ended | Refused | Unavailable>;
   putResult(position: number, body: string): Promise<Answer<Receipt>>;
+  /** Says that this node will do no more, and why. Bounded: whoever leaves does not wait for long. */
+  giveUp(why: string): Promise<AgentEnd>;
   /** The end after a stop, with the task as the server last has it. */
   end(message: string): Promise<AgentEnd>;
   taskId(): string | null;
@@ -56,10 +61,12 @@ export function createSession(options: {
   clock: Clock;
   log: Log;
   signal: AbortSignal;
+  /** What a claim has brought; a node without one joins. */
+  task?: Task | undefined;
 }): Session {
   const { client, clock, log, signal } = options;
   let giveUpAt = clock.now() + FIRST_CONTACT_MS;
-  let task: Task | null = null;
+  let task: Task | null = options.task ?? null;
   let last: { path: string; etag: string | null; view: JobView } | null = null;
 
   const viewPath = (): string => (task === null ? "" : `?task_id=${encodeURIComponent(task.id)}`);
@@ -97,14 +104,7 @@ export function createSession(options: {
   };
 
   const join: Session["join"] = async (node) => {
-    const body = JSON.stringify({
-      machine_uuid: node.machineUuid,
-      machine_ip: node.machineIp ?? undefined,
-      cluster_address: formatHostPort(node.clusterAddress),
-      gpu_model: node.facts.gpuModel ?? undefined,
-      gpu_count: node.facts.gpuCount ?? undefined,
-      inventory: node.facts.inventory,
-    });
+    const body = JSON.stringify({ machine_uuid: node.machineUuid, ...describeNode(node) });
     const reply = await client.request({ method: "POST", path: "/tasks", body }, giveUpAt, signal);
     if (reply.kind === "refused" && reply.code === "NODE_LIMIT_REACHED") {
       return stop("error", "the job is full: all its expected nodes have joined already");
@@ -143,7 +143,27 @@ export function createSession(options: {
     return { kind: "stopped", message, task };
   };
 
-  return { poll, join, heartbeat, putResult, end, taskId: () => task?.id ?? null };
+  const giveUp: Session["giveUp"] = async (why) => {
+    const body = JSON.stringify({ state: "failed", failed_message: why });
+    const deadline = clock.now() + FINAL_LOOK_MS;
+    const path = `/tasks/${task?.id}`;
+    const reply = await client.request({ method: "PATCH", path, body }, deadline, signal);
+    if (reply.kind === "accepted") task = parseTask(reply.body) ?? task;
+    return { kind: "stopped", message: `gave up: ${why}`, task };
+  };
+
+  return { poll, join, heartbeat, putResult, giveUp, end, taskId: () => task?.id ?? null };
+}
+
+/** What a node tells about itself when it joins or claims. */
+export function describeNode({ machineIp, clusterAddress, facts }: NodeFacts) {
+  return {
+    machine_ip: machineIp ?? undefined,
+    cluster_address: formatHostPort(clusterAddress),
+    gpu_model: facts.gpuModel ?? undefined,
+    gpu_count: facts.gpuCount ?? undefined,
+    inventory: facts.inventory,
+  };
 }
 
 /** The body of a result, serialised once so that every retry sends the same bytes. */

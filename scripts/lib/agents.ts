@@ -9,7 +9,8 @@ export interface AgentOptions {
   program: string;
   index: number;
   host: string;
-  token: string;
+  /** Of the job it joins, or the runner it serves. */
+  token: string | { runner: string; key: string };
   clusterAddress: string;
   replayFile: string;
 }
@@ -21,6 +22,8 @@ export interface AgentProcess {
   /** The end of what it logged. */
   log(): string;
   waitForExit(timeoutMs: number, signal: AbortSignal): Promise<void>;
+  /** Asks it to leave as a machine's service manager would. */
+  ask(): void;
   stop(): Promise<void>;
 }
 
@@ -33,11 +36,15 @@ export async function fetchAgent(host: string, folder: string): Promise<string> 
   return path;
 }
 
-/** Starts one agent as a process of its own. The token travels in its environment, out of sight of `ps`. */
+/** Starts one agent as a process of its own. Secrets travel in its environment, out of sight of `ps`. */
 export function startAgent(options: AgentOptions): AgentProcess {
   const { program, index, host, token, clusterAddress, replayFile } = options;
   const machineUuid = `00000000-0000-4000-8000-${String(index + 1).padStart(12, "0")}`;
-  const args = ["--host", host, "--machine-uuid", machineUuid];
+  const isNode = typeof token === "string";
+  const args = ["--host", host, ...(isNode ? ["--machine-uuid", machineUuid] : [])];
+  const credential = isNode
+    ? { ASSAY_TOKEN: token }
+    : { ASSAY_RUNNER: token.runner, ASSAY_KEY: token.key };
   const child = spawnSupervised(
     [
       process.execPath,
@@ -48,7 +55,7 @@ export function startAgent(options: AgentOptions): AgentProcess {
       "--replay",
       replayFile,
     ],
-    { ...process.env, ASSAY_TOKEN: token },
+    { ...process.env, ...credential },
   );
   let log = "";
   child.onOutput((text) => {
@@ -75,6 +82,7 @@ export function startAgent(options: AgentOptions): AgentProcess {
       timer.abort();
       signal.throwIfAborted();
     },
+    ask: () => child.ask(),
     stop: () => child.stop(),
   };
 }

@@ -12,6 +12,7 @@ export interface JobDetail {
 
 export interface TaskDetail {
   rank: number;
+  machine_uuid: string;
   state: string;
   gpu_model: string | null;
   gpu_count: number | null;
@@ -22,6 +23,13 @@ export interface TaskDetail {
     string,
     { state: string; results: { aggregate_results?: Record<string, number> } | null }
   >;
+}
+
+/** What the fleet demo reads of a runner. */
+export interface RunnerDetail {
+  uuid: string;
+  name: string;
+  state: "online" | "offline" | "busy";
 }
 
 export function createApiClient(host: string, signal: AbortSignal) {
@@ -50,6 +58,13 @@ export function createApiClient(host: string, signal: AbortSignal) {
     },
     createJob: (job: Record<string, unknown>) =>
       request<{ id: string; token: string }>("POST", jobs, job),
+    createSpec: (spec: Record<string, unknown>) =>
+      request<{ uuid: string; slug: string }>("POST", "/v0/specs", spec),
+    createRunner: (runner: Record<string, unknown>) =>
+      request<{ uuid: string; key: string }>("POST", "/v0/runners", runner),
+    offerSpec: (runner: string, spec: string) =>
+      request<unknown>("POST", `/v0/runners/${runner}/specs`, { spec }),
+    runners: () => request<RunnerDetail[]>("GET", "/v0/runners?per_page=255"),
     job: (id: string) => request<JobDetail>("GET", `${jobs}/${id}`),
   };
 }

@@ -39,15 +39,19 @@ export function createDisplay(out: WriteStream) {
 
 function nodeLine(rank: number, task: TaskDetail | undefined): string {
   if (task === undefined) return `  node ${rank}  has not joined yet`;
-  const filled = Math.round(task.progress * BAR_CELLS);
-  const bar = "█".repeat(filled) + "░".repeat(BAR_CELLS - filled);
-  const percent = `${Math.round(task.progress * 100)} %`.padStart(5);
+  const bar = progressBar(task.progress, BAR_CELLS);
   const name = `${task.gpu_count ?? "?"} × ${task.gpu_model ?? "unknown GPU"}`.padEnd(26);
-  return `  node ${rank}  ${name}  ${bar} ${percent}  ${stepOf(task)}`;
+  return `  node ${rank}  ${name}  ${bar}  ${stepOf(task)}`;
+}
+
+export function progressBar(progress: number, cells: number): string {
+  const filled = Math.round(progress * cells);
+  const percent = `${Math.round(progress * 100)} %`.padStart(5);
+  return `${"█".repeat(filled)}${"░".repeat(cells - filled)} ${percent}`;
 }
 
 /** The step a node is in, in words. */
-function stepOf(task: TaskDetail): string {
+export function stepOf(task: TaskDetail): string {
   if (task.failed_message !== null) return `${task.state}: ${task.failed_message}`;
   const running = Object.entries(task.benchmark_results).find(
     ([, step]) => step.state === "running",
@@ -99,7 +103,7 @@ function number(value: number | null | undefined, digits = 1): string {
 }
 
 /** Pads each column to its widest cell; numbers to the right. */
-function columns(rows: string[][]): string[] {
+export function columns(rows: string[][]): string[] {
   const widths = (rows[0] ?? []).map((_, at) =>
     Math.max(...rows.map((row) => row[at]?.length ?? 0)),
   );

@@ -14,6 +14,8 @@ export interface Supervised {
   hasEnded(): boolean;
   /** Receives what it prints, standard output and errors alike. */
   onOutput(listener: (text: string) => void): void;
+  /** Asks the command to end in its own time: one SIGTERM, to it alone. */
+  ask(): void;
   /** Ends it and waits for that. May be called more than once. */
   stop(): Promise<void>;
 }
@@ -51,6 +53,9 @@ export function spawnSupervised(
       for (const stream of [child.stdout, child.stderr]) {
         stream.on("data", (chunk: Buffer) => listener(chunk.toString()));
       }
+    },
+    ask() {
+      if (!ended && child.pid !== undefined) process.kill(child.pid, "SIGUSR2");
     },
     async stop() {
       if (ended) return;

@@ -22,6 +22,8 @@ function end() {
 // The group's signals reach the command too; this process outlives it, to tell how it ended.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, end);
 process.stdin.on("end", end).on("error", end).resume();
+// Asks the command alone to end, in its own time.
+process.on("SIGUSR2", () => child.kill("SIGTERM"));
 child.on("error", (error) => {
   console.error(error.message);
   process.exit(127);

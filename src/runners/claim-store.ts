@@ -6,8 +6,11 @@ import type { Reference } from "../http/reference.ts";
 import type { JobTokenFacts } from "../identity/job-token.ts";
 import { isReferred } from "./store.ts";
 
-/** A list of candidates is read so far: what comes later is looked at when these are full. */
-const MAX_CANDIDATES = 20;
+/**
+ * So many jobs are looked at, of each spec and in all: what comes later waits until these are full. Many,
+ * because a runner can have ended its part in jobs that still wait for others.
+ */
+const MAX_CANDIDATES = 100;
 
 /**
  * The runner that is meant, whoever asks; the caller compares the key. Notes the contact, if the key is
@@ -58,7 +61,7 @@ export async function findByKey(
 
 /**
  * Jobs made for one of these specs that may still want nodes, oldest first, as D1 knows them. Archived
- * specs have none. One round trip, which reads at most 20 jobs of each spec.
+ * specs have none. One round trip, which reads at most 100 jobs of each spec.
  */
 export async function findCandidates(
   db: Database,

@@ -192,3 +192,67 @@ describe("surviving", () => {
     expect(await run.exit).toBe(0);
   });
 });
+
+describe("as a runner", () => {
+  const KEY = `assay_runner_${"k".repeat(30)}`;
+  const serve = (...args: string[]): Run =>
+    agent("--host", server.url, "--runner", "rack-7", "--key", KEY, ...args);
+  /** The first claim brings a job, later ones none. */
+  const offerOneJob = () => {
+    const idle = server.onClaim;
+    let isFirst = true;
+    server.onClaim = (request) => {
+      const answer = isFirst ? server.admit(MACHINE) : idle(request);
+      isFirst = false;
+      return answer;
+    };
+  };
+
+  test("runs a job and goes on claiming; a signal while idle: exits 0 at once", async () => {
+    offerOneJob();
+    const run = serve("--replay", recording(0.2), "--json");
+    await until(() => run.output.stderr.includes("no job wants this runner"), "idle");
+    run.child.kill("SIGTERM");
+    expect(await run.exit).toBe(0);
+    expect(JSON.parse(run.output.stdout)).toMatchObject({ id: "7554621441", state: "completed" });
+    expect(run.output.stderr).not.toContain(KEY);
+    expect(run.output.stderr).not.toContain(JOB_TOKEN);
+    expect(run.output.stderr).toMatch(/SIGTERM: finishing the step/);
+  });
+
+  test("a signal in a step: the step is finished, sent, and it exits 0", async () => {
+    offerOneJob();
+    const run = serve("--replay", recording(1));
+    await until(() => server.of("PATCH").length > 0, "a heartbeat");
+    run.child.kill("SIGINT");
+    expect(await run.exit).toBe(0);
+    expect(server.tasks[0]?.results.size).toBe(1);
+    expect(run.output.stdout).toBe("node 0, task 7554621441: completed\n");
+  });
+
+  test.each([
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+  ] as const)(
+    "a second %s in a step exits %i at once, and the task stays open",
+    async (signal, code) => {
+      offerOneJob();
+      const run = serve("--replay", recording(60));
+      await until(() => server.of("PATCH").length > 0, "a heartbeat");
+      run.child.kill("SIGTERM");
+      await until(() => run.output.stderr.includes("SIGTERM"), "its word on that");
+      run.child.kill(signal);
+      expect(await run.exit).toBe(code);
+      expect(server.tasks[0]?.results.size).toBe(0);
+      expect(server.of("PATCH").some(({ body }) => body.state === "failed")).toBe(false);
+    },
+  );
+
+  test("a refused key: exits 1 with a plain message", async () => {
+    server.onClaim = () => server.error(401, "CLIENT_TOKEN_INVALID");
+    const run = serve();
+    expect(await run.exit).toBe(1);
+    expect(run.output.stderr).toMatch(/the server refuses the key/);
+    expect(run.output.stderr).not.toContain(KEY);
+  });
+});

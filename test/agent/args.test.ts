@@ -22,7 +22,7 @@ describe("command line", () => {
   test("takes host and token, and leaves the rest at its defaults", () => {
     expect(options(needed)).toEqual({
       host: "http://assay.test",
-      token: "tok.en",
+      credential: { kind: "job", token: "tok.en" },
       machineUuid: null,
       clusterAddress: null,
       replayFile: null,
@@ -44,7 +44,7 @@ describe("command line", () => {
       ]),
     ).toEqual({
       host: "https://assay.test:8443/prefix",
-      token: "tok",
+      credential: { kind: "job", token: "tok" },
       machineUuid: "550e8400-e29b-41d4-a716-446655440000",
       clusterAddress: { host: "fd00::1", port: 7000 },
       replayFile: "a.json",
@@ -55,14 +55,66 @@ describe("command line", () => {
   test.each([["-api-key", "k"], ["--api-key", "k"], ["-api-key=k"], ["--api-key=k"]])(
     "takes the token from %s",
     (...flag) => {
-      expect(options(["--host", "http://assay.test", ...flag]).token).toBe("k");
+      expect(options(["--host", "http://assay.test", ...flag]).credential).toEqual({
+        ...{ kind: "job", token: "k" },
+      });
     },
   );
 
   test("takes host and token from the environment, and prefers the flags", () => {
     const env = { ASSAY_HOST: "http://env.test", ASSAY_TOKEN: "env" };
-    expect(options([], env)).toMatchObject({ host: "http://env.test", token: "env" });
-    expect(options(needed, env)).toMatchObject({ host: "http://assay.test", token: "tok.en" });
+    expect(options([], env)).toMatchObject({
+      host: "http://env.test",
+      credential: { kind: "job", token: "env" },
+    });
+    expect(options(needed, env)).toMatchObject({
+      host: "http://assay.test",
+      credential: { kind: "job", token: "tok.en" },
+    });
+  });
+
+  test("a runner by flags or by the environment; flags count first", () => {
+    const key = `assay_runner_${"k".repeat(30)}`;
+    const other = `assay_runner_${"o".repeat(30)}`;
+    const host = ["--host", "http://assay.test"];
+    const byFlags = [...host, "--runner", "rack-7", "--key", key];
+    const credential = { kind: "runner", runner: "rack-7", key };
+    expect(options(byFlags).credential).toEqual(credential);
+    const env = { ASSAY_RUNNER: "rack-7", ASSAY_KEY: key };
+    expect(options(host, env).credential).toEqual(credential);
+    expect(options([...host, "--runner", "rack-8"], env).credential).toEqual({
+      ...{ ...credential, runner: "rack-8" },
+    });
+    expect(options([...host, "--key", other], env).credential).toEqual({
+      ...{ ...credential, key: other },
+    });
+    expect(options(byFlags, { ASSAY_TOKEN: "tok" }).credential).toEqual(credential);
+    expect(options([...host, "--token", "tok"], env).credential).toEqual({
+      ...{ kind: "job", token: "tok" },
+    });
+  });
+
+  test.each([
+    ["a token and a runner", ["--token", "t", "--runner", "r"], {}, /not both/],
+    ["both in the environment", [], { ASSAY_TOKEN: "t", ASSAY_RUNNER: "r" }, /set one/],
+    ["a runner without a key", ["--runner", "r"], {}, /--key or ASSAY_KEY/],
+    ["a key without a runner", ["--key", "k"], {}, /--runner or ASSAY_RUNNER/],
+    ["a path for a runner", ["--runner", "../x", "--key", "k"], {}, /UUID or a slug/],
+    ["a key that is none", ["--runner", "r", "--key", "assay_runner_x"], {}, /not one of a runner/],
+  ] as const)("%s is bad usage", (_name, flags, env, message) => {
+    expect(parseCommand(["--host", "http://a.test", ...flags], env)).toEqual({
+      kind: "usage-error",
+      message: expect.stringMatching(message),
+    });
+  });
+
+  test("a machine's UUID is not for a runner", () => {
+    const machine = ["--machine-uuid", "550e8400-e29b-41d4-a716-446655440000"];
+    const runner = ["--runner", "rack-7", "--key", `assay_runner_${"k".repeat(30)}`];
+    expect(parseCommand(["--host", "http://a.test", ...runner, ...machine], {})).toEqual({
+      kind: "usage-error",
+      message: expect.stringMatching(/has its own UUID/),
+    });
   });
 
   test("help and version need nothing else", () => {

@@ -10,6 +10,8 @@ export const JOB_TOKEN = "eyJhbGciOi.test-token.c2lnbmF0dXJl";
 
 export interface Recorded {
   method: string;
+  /** Whole, with its query. */
+  url: string;
   /** Below /jobs/current, with its query. */
   path: string;
   headers: IncomingMessage["headers"];
@@ -42,6 +44,10 @@ export interface FakeServer {
   port: number;
   requests: Recorded[];
   tasks: FakeTask[];
+  /** Answers claims, of any runner and with any key; null unless replaced. */
+  onClaim: (request: Recorded) => Canned;
+  /** The answer to a claim that brings the runner into the job. */
+  admit(machineUuid: string): Canned;
   /** Answers in place of the protocol's rules when it returns something. */
   intercept: (request: Recorded) => Canned | undefined;
   /** Every node is told to stop from now on. */
@@ -131,6 +137,22 @@ export async function startFakeServer(
     };
   };
 
+  const joined = (body: Record<string, unknown>): FakeTask => {
+    const rank = tasks.length;
+    const task: FakeTask = {
+      id: String(Number(JOB_ID) + 1 + rank),
+      rank,
+      machineUuid: String(body.machine_uuid),
+      clusterAddress: body.cluster_address === undefined ? null : String(body.cluster_address),
+      joined: body,
+      progress: 0,
+      message: null,
+      results: new Map(),
+    };
+    tasks.push(task);
+    return task;
+  };
+
   const answer = (request: Recorded): Canned => {
     const { method, path, body } = request;
     if (request.headers.authorization !== `Bearer ${JOB_TOKEN}`) {
@@ -153,19 +175,7 @@ export async function startFakeServer(
       const known = tasks.find((t) => t.machineUuid === body.machine_uuid);
       if (known !== undefined) return { status: 200, body: taskBody(known) };
       if (tasks.length === nodeCount) return server.error(409, "NODE_LIMIT_REACHED");
-      const rank = tasks.length;
-      const task: FakeTask = {
-        id: String(Number(JOB_ID) + 1 + rank),
-        rank,
-        machineUuid: String(body.machine_uuid),
-        clusterAddress: body.cluster_address === undefined ? null : String(body.cluster_address),
-        joined: body,
-        progress: 0,
-        message: null,
-        results: new Map(),
-      };
-      tasks.push(task);
-      return { status: 201, body: taskBody(task) };
+      return { status: 201, body: taskBody(joined(body)) };
     }
     const [, id, position] = /^\/tasks\/(\d+)(?:\/results\/(\d+))?$/.exec(path) ?? [];
     const task = tasks.find((t) => t.id === id);
@@ -190,13 +200,15 @@ export async function startFakeServer(
       const text = Buffer.concat(chunks).toString("utf8");
       const request: Recorded = {
         method: req.method ?? "",
+        url: req.url ?? "",
         path: (req.url ?? "").slice(BASE.length),
         headers: req.headers,
         text,
         body: text === "" ? {} : JSON.parse(text),
       };
       server.requests.push(request);
-      send(res, server.intercept(request) ?? answer(request));
+      const rules = request.url.startsWith("/v0/runners/") ? server.onClaim : answer;
+      send(res, server.intercept(request) ?? rules(request));
     });
   });
   const port = await listen(http, 0);
@@ -207,6 +219,12 @@ export async function startFakeServer(
     requests: [],
     tasks,
     intercept: () => undefined,
+    onClaim: () => ({ status: 200, body: null, headers: { "retry-after": "5" } }),
+    admit: (machineUuid) => {
+      const task = joined({ machine_uuid: machineUuid });
+      const body = { job_id: JOB_ID, token: JOB_TOKEN, task: taskBody(task) };
+      return { status: 200, body };
+    },
     abort: () => {
       aborted = true;
     },

@@ -9,6 +9,7 @@ const accepted: Reply = {
   body: null,
   etag: null,
   retryAfterMs: null,
+  claimRepeated: false,
   serverNow: null,
 };
 

@@ -30,7 +30,7 @@ test("a log line is one line with UTC time and without the token", () => {
   const log = createLog(
     (line) => lines.push(line),
     () => 0,
-    "s3cret",
+    ["s3cret", "0ther"],
   );
   log("a\r\nb s3cret \u001b[31mc");
   expect(lines).toEqual(["1970-01-01T00:00:00.000Z a b [token]  [31mc\n"]);

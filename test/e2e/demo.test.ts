@@ -12,9 +12,10 @@ function temporaryFolder(): string {
   return folder;
 }
 
-function startDemo(options: { npm: boolean } = { npm: false }) {
+function startDemo({ npm = false, fleet = false } = {}) {
   const folder = temporaryFolder();
-  const command = options.npm ? ["npm", "run", "demo"] : [process.execPath, "scripts/demo.ts"];
+  const command = npm ? ["npm", "run", "demo"] : [process.execPath, "scripts/demo.ts"];
+  if (fleet) command.push(...(npm ? ["--"] : []), "--fleet");
   const run = runCommand(command, { TMPDIR: folder });
   onTestFinished(() => {
     for (const { pid } of run.processes()) process.kill(pid, "SIGKILL");
@@ -101,6 +102,41 @@ describe("npm run demo", () => {
     process.kill(agent.pid, "SIGKILL");
     expect(await run.exitCode, run.output()).toBe(1);
     expect(run.output()).toMatch(/Agent \d ended with exit code 1\. Its last words:/);
+    expect(run.processes()).toEqual([]);
+    expect(leftovers(folder)).toEqual([]);
+  });
+});
+
+describe("npm run demo -- --fleet", () => {
+  test("six runners claim three jobs, all complete, the runners leave cleanly, exit 0", async ({
+    expect,
+  }) => {
+    const { run, folder } = startDemo({ npm: true, fleet: true });
+    expect(await run.exitCode, run.output()).toBe(0);
+    const output = run.output();
+    for (const line of [
+      /Created 2 specs; 6 runners ask for jobs/,
+      /h100-\d +h100-node +busy +H100 (pair|trio) +[█░]{12} +\d+ % {2}/,
+      /H100 pair: completed {3}A100 trio: completed {3}H100 trio: completed/,
+      /Job +Node +Runner +GPUs +BF16 TFLOPS +State/,
+      /All jobs are completed, and all runners have left cleanly\.\n$/,
+    ]) {
+      expect(output).toMatch(line);
+    }
+    const rows = output.match(/^(H100 pair|A100 trio|H100 trio) +\d +[ah]100-\d .* completed$/gm);
+    expect(rows).toHaveLength(8);
+    expect(run.processes()).toEqual([]);
+    expect(leftovers(folder)).toEqual([]);
+  });
+
+  test("Ctrl-C in the middle: exit 130, no process and no folder left behind", async ({
+    expect,
+  }) => {
+    const { run, folder } = startDemo({ fleet: true });
+    await run.printed("quick_mark");
+    expect(run.processes().length).toBeGreaterThan(7);
+    run.child.kill("SIGINT");
+    expect(await run.exitCode, run.output()).toBe(130);
     expect(run.processes()).toEqual([]);
     expect(leftovers(folder)).toEqual([]);
   });

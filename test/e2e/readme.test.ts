@@ -30,6 +30,10 @@ test("the commands of 'Use it' work as written", async () => {
   expect(output).toMatch(/"url":"[^"]+\/set-password#[\w.-]+"/);
   expect(output).toMatch(/root_admin\nInvalid or expired token\ntrue\n/);
   expect(output).toContain('"details":{"fields":["locked"],"locked":true}');
+  expect(output).toMatch(/"key":"assay_runner_\w{30}"/);
+  expect(output).toMatch(/claimed job \d+ as node 0/);
+  expect(output).toMatch(/"name":"Rack 7".*"state":"online"/);
+  if (process.env.SHOW_README === "1") console.log(output);
 });
 
 test("every npm command that the README names exists", () => {

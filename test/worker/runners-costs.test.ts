@@ -156,6 +156,53 @@ describe("an idle fleet", () => {
   });
 });
 
+describe("keys that are made up", () => {
+  async function guarded() {
+    const { asked, database } = counting(env.DB);
+    const counted = { address: 0, runner: 0 };
+    const shut = (name: keyof typeof counted) => ({
+      limit: async () => {
+        counted[name]++;
+        return { success: name === "runner" };
+      },
+    });
+    const rateLimitCounters = {
+      ...appDeps().rateLimitCounters,
+      ...{ address: shut("address"), runner: shut("runner") },
+    };
+    const config = { ...appDeps().config, rateLimitScale: 1 };
+    const app = await createApp(appDeps({ d1: database, config, rateLimitCounters }));
+    const poll = async (uuid: string, key: string) => {
+      const headers = { authorization: `Bearer ${key}`, "cf-connecting-ip": "192.0.2.7" };
+      const init = { method: "POST", headers };
+      return (await app.request(`https://assay.test/v0/runners/${uuid}/jobs`, init)).status;
+    };
+    return { asked, counted, poll };
+  }
+
+  test("from one address: limited before D1 is asked", async ({ expect }) => {
+    const { uuid } = await createRunner([], admin);
+    const { asked, poll } = await guarded();
+    const statuses: number[] = [];
+    for (let n = 0; n < 60; n++) {
+      const key = `assay_runner_${String(n).padStart(30, "x")}`;
+      statuses.push(await poll(uuid, key));
+    }
+    expect(statuses.filter((status) => status === 401).length).toBe(30);
+    expect(statuses.slice(30)).toEqual(Array.from({ length: 30 }, () => 429));
+    expect(asked.trips).toBe(30);
+  });
+
+  test("a fleet behind one address is not held back", async ({ expect }) => {
+    const { counted, poll } = await guarded();
+    for (let n = 0; n < 50; n++) {
+      const { uuid, key } = await createRunner([], admin);
+      expect(await poll(uuid, key)).toBe(200);
+    }
+    expect(counted).toEqual({ address: 0, runner: 0 });
+  });
+});
+
 describe("a claim", () => {
   test("of a job: the runner, the candidates, the reservation, and one hop", async ({ expect }) => {
     const spec = await createSpec({}, admin);
@@ -185,7 +232,7 @@ describe("a claim", () => {
 });
 
 describe("the candidates' query", () => {
-  test("reads at most 20 jobs of each spec, of any number, by the index of open jobs", async ({
+  test("reads at most 100 jobs of each spec, of any number, by the index of open jobs", async ({
     expect,
   }) => {
     const specs = [await createSpec({}, admin), await createSpec({}, admin)];
@@ -209,11 +256,11 @@ describe("the candidates' query", () => {
     const uuids = specs.map(({ uuid }) => uuid);
     const found = await findCandidates(db, uuids, 1);
     spy.mockRestore();
-    expect(found).toHaveLength(20);
-    const { meta } = await prepare(plan).bind(JSON.stringify(uuids), 20, 1, 20).all();
-    expect(meta.rows_read).toBeLessThanOrEqual(200);
+    expect(found).toHaveLength(100);
+    const { meta } = await prepare(plan).bind(JSON.stringify(uuids), 100, 1, 100).all();
+    expect(meta.rows_read).toBeLessThanOrEqual(1_000);
     const { results } = await prepare(`EXPLAIN QUERY PLAN ${plan}`)
-      .bind(JSON.stringify(uuids), 20, 1, 20)
+      .bind(JSON.stringify(uuids), 100, 1, 100)
       .all<{ detail: string }>();
     const details = results.map(({ detail }) => detail).join("; ");
     expect(details).toContain("USING INDEX jobs_open_by_spec (spec_uuid=?)");

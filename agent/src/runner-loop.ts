@@ -1,0 +1,137 @@
+import { childController } from "./abort.ts";
+import type { Accepted, ApiClient, Ended, Refused, Unavailable } from "./api-client.ts";
+import { isRecord, parseTask, type Task } from "./protocol.ts";
+import { backoffMs } from "./retry.ts";
+import { type Agent, rest, runAgent } from "./run-loop.ts";
+import { type AgentEnd, describeNode, type NodeFacts } from "./session.ts";
+
+/** Between claims when the server names no interval. */
+const DEFAULT_IDLE_MS = 10_000;
+/** To send the result of the last step, or to give up, once the step is over. */
+const LAST_WORDS_MS = 20_000;
+/** Floor of that interval: a reply of 0 must not become a busy loop. */
+const MIN_IDLE_MS = 1_000;
+
+export interface Runner extends Pick<Agent, "runStep" | "clock" | "log" | "signal"> {
+  /** Of the runner: its requests are below the runner's own path. */
+  client: ApiClient;
+  /** Makes the client of a job that was claimed. */
+  clientOfJob: (token: string) => ApiClient;
+  node: NodeFacts;
+  drain: NonNullable<Agent["drain"]>;
+  /** Called with the end of each job. */
+  onEnd: (end: AgentEnd) => void;
+}
+
+interface Claim {
+  jobId: string;
+  token: string;
+  task: Task;
+}
+
+type ClaimReply = Accepted | Ended | Refused | Unavailable;
+
+type End = { kind: "stopped" | "error"; message: string };
+
+/**
+ * Claims one job after the other and runs each as its node, until it is told to leave or the server
+ * refuses its key. Leaving takes `drainMs` for a step and a little more to say so, also without a server.
+ */
+export async function serveRunner(runner: Runner): Promise<End> {
+  const { clock, drain } = runner;
+  const { controller, release } = childController(runner.signal);
+  const timer = new AbortController();
+  const leave = () => {
+    clock.sleep(drain.drainMs + LAST_WORDS_MS, timer.signal).then(
+      () => controller.abort(new Error("it takes too long to leave")),
+      () => {}, // Left in time.
+    );
+  };
+  drain.signal.addEventListener("abort", leave, { once: true });
+  try {
+    return await claimAndRun({ ...runner, signal: controller.signal });
+  } catch (error) {
+    if (!drain.signal.aborted || !controller.signal.aborted) throw error;
+    return {
+      kind: "error",
+      message: "stopped without an answer from the server; the task stays open",
+    };
+  } finally {
+    drain.signal.removeEventListener("abort", leave);
+    timer.abort();
+    release();
+  }
+}
+
+async function claimAndRun(runner: Runner): Promise<End> {
+  const { log, drain, client, signal } = runner;
+  let failures = 0;
+  let isIdle = false;
+  while (!drain.signal.aborted) {
+    const body = JSON.stringify(describeNode(runner.node));
+    // Not cut off by the wish to leave: a claim under way may have taken a place, which is then given up.
+    const reply = await client.attempt({ method: "POST", path: "/jobs", body }, signal);
+    if (reply.kind === "ended") {
+      const hint = "the key is not the runner's, was rotated, or the runner is archived";
+      return { kind: "error", message: `the server refuses the key (${reply.message}): ${hint}` };
+    }
+    if (reply.kind === "refused") return { kind: "error", message: `refused: ${reply.message}` };
+    const claim = reply.kind === "accepted" ? parseClaim(reply.body) : null;
+    if (claim !== null) {
+      failures = 0;
+      isIdle = false;
+      const end = await runJob(runner, claim, reply);
+      runner.onEnd(end);
+      // Whatever is wrong with that job, claiming it again at once would not help.
+      if (end.kind === "error") await rest(runner, DEFAULT_IDLE_MS);
+      continue;
+    }
+    const waitMs = waitAfter(runner, reply, reply.kind === "accepted" ? 0 : ++failures);
+    if (reply.kind === "unavailable") {
+      log(`claim failed (${reply.message}); next try in ${(waitMs / 1000).toFixed(1)} s`);
+    } else {
+      failures = 0;
+      if (!isIdle) log("no job wants this runner; asking again every few seconds");
+      isIdle = true;
+    }
+    await rest(runner, waitMs);
+  }
+  return { kind: "stopped", message: "stopped" };
+}
+
+async function runJob(
+  { clientOfJob, node, log, clock, runStep, signal, drain }: Runner,
+  { jobId, token, task }: Claim,
+  reply: ClaimReply,
+): Promise<AgentEnd> {
+  log(`claimed job ${jobId} as node ${task.rank}, task ${task.id}`);
+  if (reply.kind === "accepted" && reply.claimRepeated) {
+    log(
+      "this task was the runner's already: it goes on where it was. If no agent was stopped before, another one runs with the same key: the two are one node, and each step is run by both",
+    );
+  }
+  // The runner's own UUID, which only the server has told.
+  const uuid = task.wire.machine_uuid;
+  const machineUuid = typeof uuid === "string" ? uuid : "";
+  const end = await runAgent({
+    client: clientOfJob(token),
+    node: { ...node, machineUuid },
+    ...{ runStep, clock, log, signal, drain, task },
+  });
+  log(end.message);
+  return end;
+}
+
+function waitAfter({ clock }: Runner, reply: ClaimReply, failures: number): number {
+  if (reply.kind === "unavailable") return backoffMs(failures, clock.random(), reply.retryAfterMs);
+  const told = reply.kind === "accepted" ? reply.retryAfterMs : null;
+  return Math.max(MIN_IDLE_MS, told ?? DEFAULT_IDLE_MS);
+}
+
+/** Null for no job, and for a reply that holds none. */
+function parseClaim(body: unknown): Claim | null {
+  if (!isRecord(body)) return null;
+  const task = parseTask(body.task);
+  if (task === null || typeof body.token !== "string") return null;
+  return { jobId: String(body.job_id), token: body.token, task };
+}

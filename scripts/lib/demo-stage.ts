@@ -1,0 +1,71 @@
+import { join } from "node:path";
+import { type AgentProcess, fetchAgent } from "./agents.ts";
+import { createApiClient } from "./api.ts";
+import { findFreePort, startServer } from "./server.ts";
+
+/** An agent whose job has ended hears of it at its next poll; one that is asked to leave finishes its step. */
+const AGENT_EXIT_TIMEOUT_MS = 60_000;
+
+/** What a demo runs on: the whole stack, an administrator who is signed in, and the agent's program. */
+export interface Stage {
+  url: string;
+  api: ReturnType<typeof createApiClient>;
+  /** Path of the agent, as a machine gets it. */
+  program: string;
+  /** Keeps an agent, so that none is left behind. */
+  add(agent: AgentProcess): void;
+  agents: readonly AgentProcess[];
+  signal: AbortSignal;
+}
+
+/** Runs `act` on a stack of its own, on a free port with temporary state, and takes all of it down. */
+export async function onStage(
+  folder: string,
+  signal: AbortSignal,
+  act: (stage: Stage) => Promise<void>,
+): Promise<void> {
+  console.log("Starting the whole stack …");
+  const server = await startServer(
+    {
+      port: await findFreePort(),
+      ip: "127.0.0.1",
+      state: join(folder, "state"),
+      secretsFile: join(folder, ".dev.vars"),
+      onOutput: () => {},
+    },
+    signal,
+  );
+  const agents: AgentProcess[] = [];
+  try {
+    const { url, secrets } = server;
+    const api = createApiClient(url, signal);
+    await api.signIn(secrets.adminEmail, secrets.adminPassword);
+    console.log(`Signed in at ${url} as ${secrets.adminEmail}`);
+    const program = await fetchAgent(url, folder);
+    await act({ url, api, program, agents, signal, add: (agent) => agents.push(agent) });
+  } finally {
+    await Promise.all(agents.map((agent) => agent.stop()));
+    await server.stop();
+  }
+}
+
+/** Waits until all agents have ended by themselves, each with exit code 0. */
+export async function waitForAgents({ agents, signal }: Stage): Promise<void> {
+  for (const agent of agents) {
+    await agent.waitForExit(AGENT_EXIT_TIMEOUT_MS, signal);
+    if (agent.exitCode !== 0) throw new Error(agentFailure(agent));
+  }
+}
+
+/** Throws when an agent has ended that should be at work. */
+export function assertAgentsWork(
+  { agents }: Stage,
+  hasFailed: (agent: AgentProcess) => boolean,
+): void {
+  const failed = agents.find(hasFailed);
+  if (failed !== undefined) throw new Error(agentFailure(failed));
+}
+
+function agentFailure(agent: AgentProcess): string {
+  return `Agent ${agent.index} ended with exit code ${agent.exitCode}. Its last words:\n${agent.log()}`;
+}

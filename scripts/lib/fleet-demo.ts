@@ -1,0 +1,95 @@
+import { join } from "node:path";
+import { startAgent } from "./agents.ts";
+import { assertAgentsWork, type Stage, waitForAgents } from "./demo-stage.ts";
+import { createFleetDisplay, type FleetRow, fleetTable } from "./fleet-display.ts";
+import { ROOT } from "./project.ts";
+import { findFreePort } from "./server.ts";
+
+const HARDWARE = { architecture: "x86_64", cpu: 52, memory: 2 ** 39, disk: 2 ** 41, network: true };
+const SPECS = [
+  { name: "H100 node", slug: "h100-node", replay: "h100-nvl-x1.json", runners: 3 },
+  { name: "A100 node", slug: "a100-node", replay: "a100-sxm4-80gb-x2.json", runners: 3 },
+];
+/** More nodes than there are runners: two of them work twice. */
+const JOBS = [
+  { name: "H100 pair", spec: "h100-node", benchmarks: ["cluster_network"], node_count: 2 },
+  { name: "A100 trio", spec: "a100-node", benchmarks: ["cluster_network"], node_count: 3 },
+  { name: "H100 trio", spec: "h100-node", benchmarks: ["quick_mark"], node_count: 3 },
+];
+const REFRESH_MS = 400;
+/** The jobs take half a minute; on a very slow machine minutes. */
+const FLEET_TIMEOUT_MS = 15 * 60_000;
+
+/** Two specs, six runners, three jobs. Throws unless all jobs were claimed and have completed. */
+export async function runFleet(stage: Stage): Promise<void> {
+  const { api, program, url, signal } = stage;
+  const fleet: { uuid: string; name: string; spec: string }[] = [];
+  for (const { name, slug, replay, runners } of SPECS) {
+    const spec = await api.createSpec({ name, slug, ...HARDWARE });
+    for (let n = 1; n <= runners; n++) {
+      const runner = { name: `${slug.replace("-node", "")}-${n}`, slug: `rack-${slug}-${n}` };
+      const { uuid, key } = await api.createRunner(runner);
+      await api.offerSpec(uuid, spec.uuid);
+      stage.add(
+        startAgent({
+          ...{ program, index: fleet.length, host: url, token: { runner: uuid, key } },
+          clusterAddress: `127.0.0.1:${await findFreePort()}`,
+          replayFile: join(ROOT, "agent/replays", replay),
+        }),
+      );
+      fleet.push({ uuid, name: runner.name, spec: slug });
+    }
+  }
+  console.log(`Created ${SPECS.length} specs; ${fleet.length} runners ask for jobs`);
+  const jobs: { id: string; name: string }[] = [];
+  for (const job of JOBS) {
+    const { id } = await api.createJob({ ...job, tags: ["fleet"] });
+    jobs.push({ id, name: job.name });
+    console.log(`Created job ${id}: ${job.name}, ${job.node_count} nodes like ${job.spec}`);
+  }
+  console.log();
+
+  const display = createFleetDisplay(process.stdout);
+  const deadline = Date.now() + FLEET_TIMEOUT_MS;
+  for (;;) {
+    signal.throwIfAborted();
+    const details = await Promise.all(jobs.map(({ id }) => api.job(id)));
+    const states = new Map((await api.runners()).map(({ uuid, state }) => [uuid, state]));
+    const rows = fleet.map(({ uuid, name, spec }): FleetRow => {
+      const at = details.findLastIndex(
+        ({ ended_at, tasks }) =>
+          ended_at === null &&
+          tasks.some((task) => task.machine_uuid === uuid && task.state === "running"),
+      );
+      const task = details[at]?.tasks.find(({ machine_uuid }) => machine_uuid === uuid);
+      const job = jobs[at]?.name ?? null;
+      return { name, spec, state: states.get(uuid) ?? "offline", job, task: task ?? null };
+    });
+    display.show(
+      rows,
+      details.map((detail, at) => ({ name: jobs[at]?.name ?? "", detail })),
+    );
+    if (details.every(({ ended_at }) => ended_at !== null)) break;
+    assertAgentsWork(stage, ({ exitCode }) => exitCode !== null);
+    if (Date.now() > deadline) throw new Error("The jobs did not end in time.");
+    await new Promise((done) => setTimeout(done, REFRESH_MS));
+  }
+  display.end();
+  const details = await Promise.all(jobs.map(({ id }) => api.job(id)));
+  const nameOf = new Map(fleet.map(({ uuid, name }) => [uuid, name]));
+  console.log(
+    fleetTable(
+      details.map((detail, at) => ({ name: jobs[at]?.name ?? "", detail })),
+      (uuid) => nameOf.get(uuid) ?? "an unknown machine",
+    ),
+  );
+  const open = details.find(({ state }) => state !== "completed");
+  if (open !== undefined) throw new Error(`Job ${open.id} ended as ${open.state}.`);
+  const strangers = details
+    .flatMap(({ tasks }) => tasks)
+    .some((task) => !nameOf.has(task.machine_uuid));
+  if (strangers) throw new Error("A node is none of the runners.");
+  for (const agent of stage.agents) agent.ask();
+  await waitForAgents(stage);
+  console.log("All jobs are completed, and all runners have left cleanly.");
+}

@@ -1,0 +1,267 @@
+/** The agent as a runner: claims, runs, claims again, and leaves as it is told. */
+import { setTimeout as delay } from "node:timers/promises";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { createApiClient } from "../../agent/src/api-client.ts";
+import { serveRunner } from "../../agent/src/runner-loop.ts";
+import type { AgentEnd } from "../../agent/src/session.ts";
+import type { RunStep } from "../../agent/src/step-context.ts";
+import { createStepRunner } from "../../agent/src/steps.ts";
+import { type FakeServer, startFakeServer } from "./fake-server.ts";
+import { fastClock, sampleReplay, shortBounds, steppingClock, until } from "./helpers.ts";
+
+const UUID = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff";
+const KEY = `assay_runner_${"k".repeat(30)}`;
+let server: FakeServer;
+const running: { leave: () => void; done: Promise<unknown> }[] = [];
+
+beforeEach(async () => {
+  server = await startFakeServer();
+});
+afterEach(async () => {
+  for (const { leave } of running) leave();
+  await Promise.all(running.splice(0).map(({ done }) => done));
+  await server.close();
+});
+
+function start({
+  runStep,
+  clock = steppingClock(),
+  drainMs = 60_000,
+}: {
+  runStep?: RunStep;
+  clock?: ReturnType<typeof steppingClock>;
+  drainMs?: number;
+} = {}) {
+  const logs: string[] = [];
+  const ends: AgentEnd[] = [];
+  const log = (line: string): void => void logs.push(line);
+  const stop = new AbortController();
+  const { signal } = new AbortController();
+  const clusterAddress = { host: "127.0.0.1", port: 7117 };
+  const basePath = "/v0/runners/rack-7";
+  const { url: host } = server;
+  const done = serveRunner({
+    client: createApiClient({ host, token: KEY, clock, log, basePath, timeoutMs: 5_000 }),
+    clientOfJob: (token) => createApiClient({ host, token, clock, log, timeoutMs: 5_000 }),
+    node: {
+      machineIp: "192.0.2.1",
+      clusterAddress,
+      facts: { gpuModel: "NVIDIA H100 NVL", gpuCount: 1, inventory: { gpu: { count: 1 } } },
+    },
+    runStep:
+      runStep ??
+      createStepRunner({ replay: sampleReplay, clusterAddress, clock, log, bounds: shortBounds }),
+    drain: { signal: stop.signal, drainMs },
+    onEnd: (end) => ends.push(end),
+    ...{ clock, log, signal },
+  });
+  const run = { logs, ends, done, clock, leave: () => stop.abort() };
+  running.push(run);
+  return run;
+}
+
+const claims = () => server.requests.filter(({ url }) => url.startsWith("/v0/runners/"));
+
+/** Answers the first claims as given, and null from then on. */
+function onClaims(...answers: (() => ReturnType<FakeServer["onClaim"]>)[]): void {
+  const idle = server.onClaim;
+  server.onClaim = (request) => (answers.shift() ?? (() => idle(request)))();
+}
+
+describe("a job", () => {
+  test("is claimed with the machine's facts, run as its node, and followed by the next claim", async () => {
+    onClaims(() => server.admit(UUID));
+    const run = start();
+    await until(() => run.ends.length === 1 && claims().length > 1, "the second claim");
+    const [claim] = claims();
+    expect(claim).toMatchObject({ method: "POST", url: "/v0/runners/rack-7/jobs" });
+    expect(claim?.headers.authorization).toBe(`Bearer ${KEY}`);
+    expect(claim?.body).toEqual({
+      machine_ip: "192.0.2.1",
+      cluster_address: "127.0.0.1:7117",
+      gpu_model: "NVIDIA H100 NVL",
+      gpu_count: 1,
+      inventory: { gpu: { count: 1 } },
+    });
+    expect(run.ends[0]).toMatchObject({ kind: "stopped", task: { state: "completed" } });
+    expect(server.tasks, "claiming was joining").toHaveLength(1);
+    expect(server.requests.filter(({ path }) => path === "/tasks")).toHaveLength(0);
+    expect(server.tasks[0]?.results.size).toBe(1);
+  });
+
+  test("that the runner had before is told apart in the log", async () => {
+    onClaims(
+      () => ({ ...(server.admit(UUID) as object), headers: { "claim-repeated": "true" } }) as never,
+    );
+    const run = start();
+    await until(() => run.ends.length === 1, "the end");
+    expect(run.logs.join("\n")).toMatch(
+      /was the runner's already.*another one runs with the same key/,
+    );
+  });
+
+  test("whose token is dead ends, and the runner goes on claiming", async () => {
+    onClaims(() => server.admit(UUID));
+    server.intercept = ({ url }) =>
+      url.startsWith("/v0/") ? undefined : server.error(401, "CLIENT_TOKEN_INVALID");
+    const run = start();
+    await until(() => claims().length > 1, "the next claim");
+    expect(run.ends).toHaveLength(1);
+  });
+});
+
+describe("waiting", () => {
+  test("without a job it waits as long as the server says, and logs that once", async () => {
+    const run = start({ clock: fastClock(1_000) });
+    await until(() => claims().length > 3, "claims");
+    expect(new Set(run.clock.slept)).toEqual(new Set([5_000]));
+    run.leave();
+    expect(await run.done).toEqual({ kind: "stopped", message: "stopped" });
+    expect(run.logs.filter((line) => line.includes("no job"))).toHaveLength(1);
+  });
+
+  test.each([
+    ["503", { status: 503, body: {}, headers: { "retry-after": "7" } }],
+    ["a cut connection", "drop"],
+    ["429", { status: 429, body: {}, headers: { "retry-after": "7" } }],
+  ] as const)("after %s it tries again, with backoff", async (_name, canned) => {
+    onClaims(
+      () => canned,
+      () => canned,
+      () => server.admit(UUID),
+    );
+    const run = start();
+    await until(() => run.ends.length === 1, "the job");
+    const floor = canned === "drop" ? 0 : 7_000;
+    // Half of 0.5 s and of 1 s, on top of what the server asked for.
+    expect(run.clock.slept.slice(0, 2)).toEqual([floor + 250, floor + 500]);
+  });
+
+  test("a reply without an interval is no reason to hurry", async () => {
+    server.onClaim = () => ({ status: 200, body: null });
+    const run = start();
+    await until(() => claims().length > 2, "claims");
+    expect(run.clock.slept[0]).toBe(10_000);
+  });
+});
+
+describe("leaving", () => {
+  test.each([
+    [401, "CLIENT_TOKEN_INVALID", /refuses the key .*rotated, or the runner is archived/],
+    [400, "PARAMETER_INCORRECT_VALUE", /refused/],
+  ] as const)("%i ends it with a plain message", async (status, code, message) => {
+    server.onClaim = () => server.error(status, code);
+    const run = start();
+    expect(await run.done).toEqual({ kind: "error", message: expect.stringMatching(message) });
+  });
+
+  test("told so while idle: at once", async () => {
+    const run = start({ clock: fastClock(1) });
+    await until(() => claims().length === 1, "a claim");
+    await delay(20);
+    run.leave();
+    expect(await run.done).toMatchObject({ kind: "stopped" });
+  });
+
+  test("told so during a step: the step ends and is sent, then it leaves", async () => {
+    onClaims(() => server.admit(UUID));
+    let release = () => {};
+    const run = start({
+      clock: fastClock(1),
+      runStep: async () => {
+        await new Promise<void>((resolve) => {
+          release = resolve;
+        });
+        return { state: "completed", results: {} };
+      },
+    });
+    await until(() => run.logs.some((line) => line.includes("starts")), "the step");
+    run.leave();
+    await delay(50);
+    expect(server.tasks[0]?.results.size).toBe(0);
+    release();
+    expect(await run.done).toMatchObject({ kind: "stopped" });
+    expect(server.tasks[0]?.results.size).toBe(1);
+    expect(server.of("PATCH").some(({ body }) => body.state === "failed")).toBe(false);
+    expect(claims()).toHaveLength(1);
+  });
+
+  test("with more steps to come: those are given up", async () => {
+    await server.close();
+    server = await startFakeServer({
+      sequence: [{ benchmark_id: "quick_mark" }, { benchmark_id: "quick_mark" }],
+    });
+    onClaims(() => server.admit(UUID));
+    const run = start({
+      clock: fastClock(1),
+      runStep: async () => {
+        run.leave();
+        return { state: "completed", results: {} };
+      },
+    });
+    expect(await run.done).toMatchObject({ kind: "stopped" });
+    expect(server.tasks[0]?.results.size).toBe(1);
+    expect(server.of("PATCH").at(-1)?.body).toEqual({
+      state: "failed",
+      failed_message: "the agent on this machine was stopped",
+    });
+  });
+
+  test("a step that takes too long is given up", async () => {
+    onClaims(() => server.admit(UUID));
+    const run = start({
+      clock: fastClock(1),
+      drainMs: 50,
+      runStep: (_step, { signal }) =>
+        new Promise((_resolve, reject) => {
+          signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+        }),
+    });
+    await until(() => run.logs.some((line) => line.includes("starts")), "the step");
+    run.leave();
+    expect(await run.done).toMatchObject({ kind: "stopped" });
+    expect(server.of("PATCH").at(-1)?.body.state).toBe("failed");
+    expect(run.ends).toHaveLength(1);
+  });
+
+  test("while it waits for other nodes: it gives up its place's work at once", async () => {
+    await server.close();
+    server = await startFakeServer({
+      ...{ sequence: [{ benchmark_id: "cluster_network" }], nodeCount: 2, pollAfterSeconds: 60 },
+    });
+    onClaims(() => server.admit(UUID));
+    const run = start({ clock: fastClock(1) });
+    await until(() => server.of("GET").length === 1, "a poll");
+    await delay(20);
+    run.leave();
+    expect(await run.done).toMatchObject({ kind: "stopped" });
+    expect(server.of("PATCH").at(-1)?.body.state).toBe("failed");
+  });
+
+  test("without a server: what it has measured cannot be sent, and it leaves all the same", async () => {
+    onClaims(() => server.admit(UUID));
+    const run = start({
+      clock: fastClock(100),
+      drainMs: 1_000,
+      runStep: async () => {
+        server.intercept = () => "drop";
+        run.leave();
+        return { state: "completed", results: {} };
+      },
+    });
+    expect(await run.done).toEqual({
+      kind: "error",
+      message: expect.stringMatching(/without an answer/),
+    });
+  });
+
+  test("a claim under way is not cut off: what it brings is given up", async () => {
+    server.onClaim = () => {
+      run.leave();
+      return server.admit(UUID);
+    };
+    const run = start({ clock: fastClock(1) });
+    expect(await run.done).toMatchObject({ kind: "stopped" });
+    expect(server.of("PATCH").at(-1)?.body.state).toBe("failed");
+  });
+});
