@@ -692,6 +692,23 @@ describe("links to set a password", () => {
     expectError(expect, await linkFor(root, uuid), 403, "PERMISSION_DENIED");
   });
 
+  test("not into what the person has become since: another role or customer, or unlocked again", async ({
+    expect,
+  }) => {
+    for (const [changes, works] of [
+      [[{ role: "root_admin" }], false],
+      [[{ customer: otherCustomer }], false],
+      [[{ locked: true }, { locked: false }], false],
+      [[{ name: "New", role: "user", customer: ownCustomer, locked: false }], true],
+    ] as const) {
+      const { uuid } = await colleague();
+      const { url } = (await linkFor(admin, uuid)).body;
+      for (const change of changes) expect((await patch(root, uuid, change)).status).toBe(200);
+      const reply = await setPassword(tokenIn(url), "another password");
+      expect(reply.status, JSON.stringify(changes)).toBe(works ? 204 : 400);
+    }
+  });
+
   test("a link is no token for anything else", async ({ expect }) => {
     const { uuid } = await colleague();
     const token = tokenIn((await linkFor(root, uuid)).body.url);
