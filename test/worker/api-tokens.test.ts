@@ -99,6 +99,18 @@ describe("POST /v0/users/{user}/tokens", () => {
     expect((await list(other)).body).toEqual([]);
   });
 
+  test("by a session that another isolate has ended: 401, and nothing that outlives it", async ({
+    expect,
+  }) => {
+    const person = await colleague();
+    expect(await isIn(person.token)).toBe(true);
+    const end = env.DB.prepare("DELETE FROM sessions WHERE user_id = ?").bind(person.id);
+    await end.run();
+    expect(await isIn(person.token), "known here for 30 s").toBe(true);
+    expectError(expect, await make(person), 401, "CLIENT_TOKEN_INVALID");
+    expect((await list(person)).body).toEqual([]);
+  });
+
   test("by an API token: 403", async ({ expect }) => {
     const { token } = (await make(await colleague())).body;
     const message = "An API token cannot create another one: sign in";
