@@ -146,8 +146,12 @@ describe("POST /v0/users/{user}/tokens", () => {
     )
       .bind(person.id)
       .run();
+    const once = { "idempotency-key": crypto.randomUUID() };
+    const first = await make(person, { name: "once" }, once);
     const replies = await Promise.all(Array.from({ length: 8 }, () => make(person)));
-    expect(replies.filter(({ status }) => status === 201)).toHaveLength(3);
+    expect(replies.filter(({ status }) => status === 201)).toHaveLength(2);
+    const repeated = await make(person, { name: "once" }, once);
+    expect(repeated.body, "a repeat needs no room").toEqual(first.body);
     const refused = replies.find(({ status }) => status !== 201);
     if (refused === undefined) throw new Error("none was refused");
     const message = "There are 100 API tokens already: revoke one first";
