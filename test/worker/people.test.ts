@@ -364,6 +364,14 @@ describe("GET /v0/users/me and /v0/users/{user}", () => {
     }
   });
 
+  test("nobody who was deleted in another isolate: 401", async ({ expect }) => {
+    const person = await colleague();
+    expect(await isIn(person)).toBe(true);
+    const gone = "UPDATE users SET email = '', slug = uuid, deleted_at = 1 WHERE id = ?";
+    await env.DB.prepare(gone).bind(person.id).run();
+    expectError(expect, await send(person, "GET", "/me"), 401, "CLIENT_TOKEN_INVALID");
+  });
+
   test("by UUID or slug; 304 until the person or the customer's name changes", async ({
     expect,
   }) => {
