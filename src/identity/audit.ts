@@ -93,11 +93,6 @@ export function auditOfChange(db: Database, origin: Origin, event: AuditEvent, n
   return insertWhere(db, origin, event, now, sql`changes() > 0`);
 }
 
-/** As `auditOfChange`, whatever the batch has changed. */
-export function auditOf(db: Database, origin: Origin, event: AuditEvent, now: number) {
-  return insertWhere(db, origin, event, now, sql`true`);
-}
-
 /** Writes what was refused, at most once a minute for one actor (else: subject) and action. */
 export function auditOfRefusal(db: Database, origin: Origin, event: AuditEvent, now: number) {
   const who = origin.actor ?? event.subject.id;

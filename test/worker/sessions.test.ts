@@ -75,7 +75,7 @@ describe("refresh tokens", () => {
   test("a used one seen again ends the session: no token of it works any more", async ({
     expect,
   }) => {
-    const { email, uuid } = await person();
+    const { email, uuid, customerId } = await person();
     const first = (await signIn(email)).body;
     const second = (await refresh(first.refresh_token)).body;
     expect(await opens(second.access_token)).toBe(true);
@@ -85,7 +85,9 @@ describe("refresh tokens", () => {
     expect((await refresh(second.refresh_token)).status).toBe(400);
     expect(await opens(second.access_token)).toBe(false);
     expect(await opens(first.access_token)).toBe(false);
-    expect(await audited("refresh_token_reused", uuid)).toHaveLength(1);
+    expect(await audited("refresh_token_reused", uuid)).toEqual([
+      expect.objectContaining({ customer_id: customerId }),
+    ]);
   });
 
   test("one used twice at the same time: one wins, and the session ends", async ({ expect }) => {
@@ -149,7 +151,7 @@ describe("signing out", () => {
     expect,
   }) => {
     const clock = movableClock();
-    const { email, uuid } = await person();
+    const { email, uuid, customerId } = await person();
     const { access_token, refresh_token } = (await signIn(email)).body;
     const other = await elsewhere();
     expect((await other(access_token)).status).toBe(200);
@@ -163,7 +165,9 @@ describe("signing out", () => {
     expect((await refresh(refresh_token)).status).toBe(400);
     clock.now += 30 * SECOND_MS;
     expect((await other(access_token)).status).toBe(401);
-    expect(await audited("signed_out", uuid)).toHaveLength(1);
+    expect(await audited("signed_out", uuid)).toEqual([
+      expect.objectContaining({ customer_id: customerId }),
+    ]);
   });
 });
 

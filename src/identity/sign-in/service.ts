@@ -117,14 +117,9 @@ export function createSignInService(deps: SignInDeps) {
       if (claims?.sid === undefined || claims.gen === undefined) return null;
       const { sub, sid, gen } = claims;
       const now = clock.now();
-      const event = {
-        action: "refresh_token_reused" as const,
-        subject: { kind: "session" as const, id: sid },
-        customerId: null,
-      };
       const by = { ...origin, actorKind: "user" as const, actor: sub };
       const expiresAt = now + SESSION_LIFETIME_MS;
-      const advanced = await advanceSession(db, sid, gen, expiresAt, { origin: by, event, now });
+      const advanced = await advanceSession(db, sid, gen, expiresAt, { origin: by, now });
       if (advanced) return tokensOf(sub, { uuid: sid, generation: gen + 1 });
       // Whatever ended it holds at once: access tokens of the session must not live on in the cache.
       identity.forget(sub);
@@ -135,13 +130,8 @@ export function createSignInService(deps: SignInDeps) {
     async signOut(db: Database, origin: Origin, refreshToken: string): Promise<void> {
       const claims = await tokens.verify("refresh", refreshToken);
       if (claims?.sid === undefined) return;
-      const event = {
-        action: "signed_out" as const,
-        subject: { kind: "session" as const, id: claims.sid },
-        customerId: null,
-      };
       const by = { ...origin, actorKind: "user" as const, actor: claims.sub };
-      await endSession(db, claims.sid, { origin: by, event, now: clock.now() });
+      await endSession(db, claims.sid, { origin: by, now: clock.now() });
       identity.forget(claims.sub);
     },
   };
