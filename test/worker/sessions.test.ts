@@ -3,11 +3,21 @@ import { env } from "cloudflare:workers";
 import { decodeJwt } from "jose";
 import { describe, onTestFinished, test, vi } from "vitest";
 import { createApp } from "../../src/app.ts";
+import { createMeter, openDatabase } from "../../src/db/client.ts";
 import { hashPassword, isOutdated, verifyPassword } from "../../src/identity/password.ts";
+import { createIdentity } from "../../src/identity/service.ts";
 import { loginRoute } from "../../src/identity/sign-in/contract.ts";
 import { waitAfter } from "../../src/identity/sign-in/service.ts";
 import { HOUR_MS, MINUTE_MS, SECOND_MS, systemClock } from "../../src/lib/clock.ts";
-import { appDeps, call, createPerson, expectContract, expectError, signedIn } from "./harness.ts";
+import {
+  appDeps,
+  call,
+  createPerson,
+  expectContract,
+  expectError,
+  signedIn,
+  tokens,
+} from "./harness.ts";
 
 const PASSWORD = "correct horse battery staple";
 const passwordHash = hashPassword(PASSWORD);
@@ -169,6 +179,28 @@ describe("signing out", () => {
       expect.objectContaining({ customer_id: customerId }),
     ]);
   });
+});
+
+test("who changes while they are looked up is not remembered as they were", async ({ expect }) => {
+  const { id, uuid: userUuid, token } = await createPerson();
+  const credential = { kind: "session" as const, userUuid, uuid: String(decodeJwt(token).sid) };
+  const identity = createIdentity({ tokens: await tokens(), clock: systemClock });
+  /** A database that is slow: the change is over before what was read before it arrives. */
+  const prepare = (query: string) => ({
+    bind: (...values: unknown[]) => ({
+      raw: async () => {
+        const rows = await env.DB.prepare(query)
+          .bind(...values)
+          .raw();
+        await env.DB.prepare("UPDATE users SET locked = 1 WHERE id = ?").bind(id).run();
+        identity.forget(userUuid);
+        return rows;
+      },
+    }),
+  });
+  const slow = { prepare, batch: env.DB.batch } as unknown as D1Database;
+  expect(await identity.actorOf(openDatabase(slow, createMeter()), credential)).not.toBeNull();
+  expect(await identity.actorOf(openDatabase(env.DB, createMeter()), credential)).toBeNull();
 });
 
 describe("POST /api/user/login", () => {
