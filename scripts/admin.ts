@@ -26,7 +26,10 @@ try {
     email: secrets.adminEmail,
     password: secrets.adminPassword,
   });
-  console.log(`${secrets.adminEmail} is in the ${values.remote ? "remote" : "local"} database.`);
+  const place = values.remote ? "remote" : "local";
+  console.log(
+    `The ${place} database has a root administrator: ${secrets.adminEmail}, unless it had one before.`,
+  );
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
   process.exitCode = 1;

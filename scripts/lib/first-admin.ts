@@ -9,8 +9,9 @@ import { runWrangler } from "./project.ts";
 export type DatabasePlace = { remote: true } | { remote: false; state: string };
 
 /**
- * Makes the first root_admin, of the customer `default`, in a local or a remote database. Never
- * changes an existing person: repeating it does nothing (contract §3).
+ * Makes the first root_admin, of the customer `default`, in a local or a remote database. Never changes
+ * an existing person, and brings back none who was deleted: it does nothing where there is a root_admin
+ * (contract §3).
  */
 export async function createFirstAdmin(
   place: DatabasePlace,
@@ -21,13 +22,19 @@ export async function createFirstAdmin(
     throw new Error("The password must have 12 to 128 characters");
   }
   const now = Date.now();
+  const uuid = quote(randomUUID());
   const statements = [
     `INSERT INTO customers (uuid, name, slug, created_at, modified_at)
      VALUES (${quote(randomUUID())}, 'Default', 'default', ${now}, ${now}) ON CONFLICT DO NOTHING;`,
     `INSERT INTO users (uuid, customer_id, email, name, slug, role, password_hash, created_at, modified_at)
-     SELECT ${quote(randomUUID())}, id, ${quote(email)}, 'Administrator', 'administrator', 'root_admin',
+     SELECT ${uuid}, id, ${quote(email)}, 'Administrator', 'administrator', 'root_admin',
        ${quote(await hashPassword(password))}, ${now}, ${now}
-     FROM customers WHERE slug = 'default' ON CONFLICT DO NOTHING;`,
+     FROM customers WHERE slug = 'default'
+       AND NOT EXISTS (SELECT 1 FROM users WHERE role = 'root_admin' AND deleted_at IS NULL)
+     ON CONFLICT DO NOTHING;`,
+    `INSERT INTO audit_events (at, action, actor_kind, subject_kind, subject, customer_id, request_id, details)
+     SELECT ${now}, 'user_created', 'operator', 'user', uuid, customer_id, 'first-admin', '{"role":"root_admin"}'
+     FROM users WHERE uuid = ${uuid};`,
   ];
   const folder = mkdtempSync(join(tmpdir(), "assay-admin-"));
   try {

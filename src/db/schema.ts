@@ -52,7 +52,10 @@ export const users = sqliteTable(
     modifiedAt: integer("modified_at").notNull(),
     /** Moves with every change: validators are made of it. */
     version: integer("version").notNull().default(1),
-    /** A link to set a new password works only for the password it was made for. */
+    /**
+     * A link to set a new password works only for the time it was made for: moves with every password, and
+     * a little with a lock, another role and another customer.
+     */
     passwordChangedAt: integer("password_changed_at").notNull().default(0),
     deletedAt: integer("deleted_at"),
   },

@@ -78,6 +78,7 @@ export function claimStatements(
 
 /**
  * As `claimStatements`, where what is created depends on rows: the key is taken only if `from` has one.
+ * A key used before fails the batch whether it has or not: what the first request found may be gone.
  *
  * @param from `from … where …`, with one row at most; `facts` may use its columns
  */
@@ -90,11 +91,14 @@ export function claimFrom(
 ) {
   const { scope, key, fingerprint } = claim;
   const [clear] = claimStatements(db, claim, facts, now);
+  const repeat = sql`where exists (select 1 from ${idempotencyKeys} where ${idempotencyKeys.scope} = ${scope} and ${idempotencyKeys.key} = ${key})`;
   return [
     clear,
     db
       .insert(idempotencyKeys)
-      .select(sql`select ${scope}, ${key}, ${fingerprint}, ${facts}, ${now} ${from}`),
+      .select(
+        sql`select ${scope}, ${key}, ${fingerprint}, ${facts}, ${now} ${from} union all select ${scope}, ${key}, ${fingerprint}, '', ${now} ${repeat}`,
+      ),
   ] as const;
 }
 

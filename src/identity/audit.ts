@@ -1,7 +1,7 @@
 import { type SQL, sql } from "drizzle-orm";
 import type { Context } from "hono";
 import type { Database } from "../db/client.ts";
-import { auditEvents, users } from "../db/schema.ts";
+import { auditEvents } from "../db/schema.ts";
 import type { RequestEnv } from "../http/context.ts";
 import { addressOf } from "../http/rate-limit.ts";
 import { MINUTE_MS } from "../lib/clock.ts";
@@ -65,7 +65,7 @@ export interface AuditEvent {
   action: AuditAction;
   subject: { kind: (typeof SUBJECT_KINDS)[number]; id: string };
   /** Whose administrators may read it; null for root administrators alone. */
-  customerId: number | null | SQL<number | null>;
+  customerId: number | null;
   /** Never a secret. */
   details?: Record<string, unknown>;
 }
@@ -74,11 +74,6 @@ export interface AuditEvent {
 export interface RowAuditEvent extends Omit<AuditEvent, "subject" | "customerId"> {
   subject: { kind: (typeof SUBJECT_KINDS)[number]; id: string | SQL };
   customerId: number | null | SQL;
-}
-
-/** The customer of a person, for events that know no more of them. */
-export function customerOf(userUuid: string): SQL<number | null> {
-  return sql`(select ${users.customerId} from ${users} where ${users.uuid} = ${userUuid})`;
 }
 
 /** Who does something, when, and what the trail says about it: which fields, never a secret. */
@@ -105,11 +100,6 @@ export function originOf<Env extends RequestEnv>(c: Context<Env>): Origin {
  */
 export function auditOfChange(db: Database, origin: Origin, event: AuditEvent, now: number) {
   return insertWhere(db, origin, event, now, sql`changes() > 0`);
-}
-
-/** As `auditOfChange`, whatever the batch has changed. */
-export function auditOf(db: Database, origin: Origin, event: AuditEvent, now: number) {
-  return insertWhere(db, origin, event, now, sql`true`);
 }
 
 /** Writes what was refused, at most once a minute for one actor (else: subject) and action. */

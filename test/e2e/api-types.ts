@@ -445,7 +445,7 @@ export interface paths {
         put?: never;
         /**
          * Make a link to set a password
-         * @description A link to a page where the person sets a new password, without the old one. It works once within 24 hours, and no more after any other change of the password. Nothing changes until it is used.
+         * @description A link to a page where the person sets a new password, without the old one. It works once within 24 hours, and no more after any other change of the password, a lock, or another role or customer. Nothing changes until it is used.
          *
          *     For administrators: root administrators manage everyone, others the people of their own customer whose role is not above theirs. Nobody makes one for themselves. There is no request body. Send an `Idempotency-Key` to get the same link again.
          */

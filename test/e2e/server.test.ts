@@ -49,6 +49,48 @@ describe("a local server", () => {
     expect({ state, tasks: tasks.length }).toEqual({ state: "completed", tasks: 1 });
   });
 
+  test("the first admin is noted in the audit trail and, once deleted, not made again", async () => {
+    const { start } = await createStack();
+    const server = await start();
+    const { adminEmail, adminPassword } = server.secrets;
+    const form = (username: string, password: string) =>
+      new URLSearchParams({ grant_type: "password", username, password });
+    const signIn = (username: string, password: string) =>
+      fetch(`${server.url}/token`, { method: "POST", body: form(username, password) });
+    /** As someone who has just signed in: the body of the reply, which the API document describes. */
+    const call = async (email: string, method: string, path: string, body?: unknown) => {
+      const { access_token } = (await (await signIn(email, adminPassword)).json()) as {
+        access_token: string;
+      };
+      const headers = {
+        authorization: `Bearer ${access_token}`,
+        "content-type": "application/json",
+      };
+      const init = body === undefined ? {} : { body: JSON.stringify(body) };
+      const reply = await fetch(`${server.url}/v0${path}`, { method, headers, ...init });
+      return reply.status === 204 ? null : reply.json();
+    };
+    const { uuid } = (await call(adminEmail, "GET", "/users/me")) as { uuid: string };
+    const trail = await call(adminEmail, "GET", `/audit?subject=${uuid}`);
+    expect(trail).toEqual([
+      expect.objectContaining({
+        action: "user_created",
+        actor: { kind: "operator", id: null },
+        details: { role: "root_admin" },
+      }),
+    ]);
+    const other = "other@example.com";
+    await call(adminEmail, "POST", "/users", {
+      ...{ email: other, name: "Other", password: adminPassword },
+      ...{ role: "root_admin", customer: "default" },
+    });
+    expect(await call(other, "DELETE", `/users/${uuid}`)).toBeNull();
+    await server.stop();
+    await start();
+    expect((await signIn(adminEmail, adminPassword)).status).toBe(400);
+    expect((await signIn(other, adminPassword)).status).toBe(200);
+  });
+
   test("an agent killed in the middle of a step and started again goes on as the same node", async () => {
     const { folder, start } = await createStack();
     const server = await start();

@@ -1,12 +1,12 @@
 /** API tokens: made by their owners, shown once, used as them, and ended. */
 import { env } from "cloudflare:workers";
-import { describe, test, vi } from "vitest";
+import { describe, onTestFinished, test, vi } from "vitest";
 import {
   createApiTokenRoute,
   getApiTokenRoute,
   listApiTokensRoute,
 } from "../../src/identity/api-tokens/contract.ts";
-import { systemClock } from "../../src/lib/clock.ts";
+import { SECOND_MS, systemClock } from "../../src/lib/clock.ts";
 import {
   auditOf,
   call,
@@ -99,6 +99,18 @@ describe("POST /v0/users/{user}/tokens", () => {
     expect((await list(other)).body).toEqual([]);
   });
 
+  test("by a session that another isolate has ended: 401, and nothing that outlives it", async ({
+    expect,
+  }) => {
+    const person = await colleague();
+    expect(await isIn(person.token)).toBe(true);
+    const end = env.DB.prepare("DELETE FROM sessions WHERE user_id = ?").bind(person.id);
+    await end.run();
+    expect(await isIn(person.token), "known here for 30 s").toBe(true);
+    expectError(expect, await make(person), 401, "CLIENT_TOKEN_INVALID");
+    expect((await list(person)).body).toEqual([]);
+  });
+
   test("by an API token: 403", async ({ expect }) => {
     const { token } = (await make(await colleague())).body;
     const message = "An API token cannot create another one: sign in";
@@ -134,8 +146,12 @@ describe("POST /v0/users/{user}/tokens", () => {
     )
       .bind(person.id)
       .run();
+    const once = { "idempotency-key": crypto.randomUUID() };
+    const first = await make(person, { name: "once" }, once);
     const replies = await Promise.all(Array.from({ length: 8 }, () => make(person)));
-    expect(replies.filter(({ status }) => status === 201)).toHaveLength(3);
+    expect(replies.filter(({ status }) => status === 201)).toHaveLength(2);
+    const repeated = await make(person, { name: "once" }, once);
+    expect(repeated.body, "a repeat needs no room").toEqual(first.body);
     const refused = replies.find(({ status }) => status !== 201);
     if (refused === undefined) throw new Error("none was refused");
     const message = "There are 100 API tokens already: revoke one first";
@@ -161,6 +177,29 @@ describe("what a token may do", () => {
     expectError(expect, await send(token, "GET", "/me"), 401, "CLIENT_TOKEN_INVALID");
     await change({ locked: false });
     expect(await isIn(token), "locking ends sessions; tokens wait").toBe(true);
+  });
+
+  test("its last use is written at most once a minute, and none of a locked person's", async ({
+    expect,
+  }) => {
+    const person = await colleague();
+    const { uuid, token } = (await make(person)).body;
+    const start = Date.now();
+    const clock = vi.spyOn(systemClock, "now");
+    onTestFinished(() => clock.mockRestore());
+    /** What is written after a use so many seconds later, by when no isolate remembers the last one. */
+    const lastUsed = async (seconds: number) => {
+      clock.mockReturnValue(start + seconds * SECOND_MS);
+      const { status } = await send(token, "GET", "/me");
+      const query = env.DB.prepare("SELECT last_used_at FROM api_tokens WHERE uuid = ?").bind(uuid);
+      const at = Number(await query.first("last_used_at"));
+      return [status, (at - start) / SECOND_MS];
+    };
+    expect(await lastUsed(0)).toEqual([200, 0]);
+    expect(await lastUsed(31)).toEqual([200, 0]);
+    expect(await lastUsed(62)).toEqual([200, 62]);
+    await env.DB.prepare("UPDATE users SET locked = 1 WHERE id = ?").bind(person.id).run();
+    expect(await lastUsed(130)).toEqual([401, 62]);
   });
 
   test("its last use is written down", async ({ expect }) => {

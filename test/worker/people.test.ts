@@ -364,6 +364,14 @@ describe("GET /v0/users/me and /v0/users/{user}", () => {
     }
   });
 
+  test("nobody who was deleted in another isolate: 401", async ({ expect }) => {
+    const person = await colleague();
+    expect(await isIn(person)).toBe(true);
+    const gone = "UPDATE users SET email = '', slug = uuid, deleted_at = 1 WHERE id = ?";
+    await env.DB.prepare(gone).bind(person.id).run();
+    expectError(expect, await send(person, "GET", "/me"), 401, "CLIENT_TOKEN_INVALID");
+  });
+
   test("by UUID or slug; 304 until the person or the customer's name changes", async ({
     expect,
   }) => {
@@ -690,6 +698,23 @@ describe("links to set a password", () => {
     const { uuid } = await colleague();
     await patch(root, uuid, { locked: true });
     expectError(expect, await linkFor(root, uuid), 403, "PERMISSION_DENIED");
+  });
+
+  test("not into what the person has become since: another role or customer, or unlocked again", async ({
+    expect,
+  }) => {
+    for (const [changes, works] of [
+      [[{ role: "root_admin" }], false],
+      [[{ customer: otherCustomer }], false],
+      [[{ locked: true }, { locked: false }], false],
+      [[{ name: "New", role: "user", customer: ownCustomer, locked: false }], true],
+    ] as const) {
+      const { uuid } = await colleague();
+      const { url } = (await linkFor(admin, uuid)).body;
+      for (const change of changes) expect((await patch(root, uuid, change)).status).toBe(200);
+      const reply = await setPassword(tokenIn(url), "another password");
+      expect(reply.status, JSON.stringify(changes)).toBe(works ? 204 : 400);
+    }
   });
 
   test("a link is no token for anything else", async ({ expect }) => {

@@ -3,10 +3,20 @@ import { env } from "cloudflare:workers";
 import { decodeJwt } from "jose";
 import { describe, onTestFinished, test, vi } from "vitest";
 import { createApp } from "../../src/app.ts";
+import { createMeter, openDatabase } from "../../src/db/client.ts";
 import { hashPassword, isOutdated, verifyPassword } from "../../src/identity/password.ts";
+import { createIdentity } from "../../src/identity/service.ts";
 import { loginRoute } from "../../src/identity/sign-in/contract.ts";
 import { HOUR_MS, MINUTE_MS, SECOND_MS, systemClock } from "../../src/lib/clock.ts";
-import { appDeps, call, createPerson, expectContract, expectError, signedIn } from "./harness.ts";
+import {
+  appDeps,
+  call,
+  createPerson,
+  expectContract,
+  expectError,
+  signedIn,
+  tokens,
+} from "./harness.ts";
 
 const PASSWORD = "correct horse battery staple";
 const passwordHash = hashPassword(PASSWORD);
@@ -74,7 +84,7 @@ describe("refresh tokens", () => {
   test("a used one seen again ends the session: no token of it works any more", async ({
     expect,
   }) => {
-    const { email, uuid } = await person();
+    const { email, uuid, customerId } = await person();
     const first = (await signIn(email)).body;
     const second = (await refresh(first.refresh_token)).body;
     expect(await opens(second.access_token)).toBe(true);
@@ -84,7 +94,9 @@ describe("refresh tokens", () => {
     expect((await refresh(second.refresh_token)).status).toBe(400);
     expect(await opens(second.access_token)).toBe(false);
     expect(await opens(first.access_token)).toBe(false);
-    expect(await audited("refresh_token_reused", uuid)).toHaveLength(1);
+    expect(await audited("refresh_token_reused", uuid)).toEqual([
+      expect.objectContaining({ customer_id: customerId }),
+    ]);
   });
 
   test("one used twice at the same time: one wins, and the session ends", async ({ expect }) => {
@@ -164,6 +176,28 @@ describe("signing out", () => {
     expect((await other(access_token)).status).toBe(401);
     expect(await audited("signed_out", uuid)).toMatchObject([{ customer_id: customerId }]);
   });
+});
+
+test("who changes while they are looked up is not remembered as they were", async ({ expect }) => {
+  const { id, uuid: userUuid, token } = await createPerson();
+  const credential = { kind: "session" as const, userUuid, uuid: String(decodeJwt(token).sid) };
+  const identity = createIdentity({ tokens: await tokens(), clock: systemClock });
+  /** A database that is slow: the change is over before what was read before it arrives. */
+  const prepare = (query: string) => ({
+    bind: (...values: unknown[]) => ({
+      raw: async () => {
+        const rows = await env.DB.prepare(query)
+          .bind(...values)
+          .raw();
+        await env.DB.prepare("UPDATE users SET locked = 1 WHERE id = ?").bind(id).run();
+        identity.forget(userUuid);
+        return rows;
+      },
+    }),
+  });
+  const slow = { prepare, batch: env.DB.batch } as unknown as D1Database;
+  expect(await identity.actorOf(openDatabase(slow, createMeter()), credential)).not.toBeNull();
+  expect(await identity.actorOf(openDatabase(env.DB, createMeter()), credential)).toBeNull();
 });
 
 describe("POST /api/user/login", () => {

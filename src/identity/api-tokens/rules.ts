@@ -1,7 +1,7 @@
 /** Who may see, make and revoke whose API tokens. Each rule is a condition on the owner's row of `users`. */
 import { and, isNull, type SQL, sql } from "drizzle-orm";
-import { apiTokens, users } from "../../db/schema.ts";
-import { ApiError, notFound } from "../../http/errors.ts";
+import { apiTokens, sessions, users } from "../../db/schema.ts";
+import { ApiError, notFound, unauthorized } from "../../http/errors.ts";
 import { nameOf, type Reference } from "../../http/reference.ts";
 import type { Actor } from "../actor.ts";
 import { isReferred } from "../named-rows.ts";
@@ -45,10 +45,13 @@ export function meansLive({ userUuid }: Actor, reference: Reference): SQL | unde
   return and(isReferred(users, isMe ? { uuid: userUuid } : reference), isNull(users.deletedAt));
 }
 
-export function creationRules(actor: Actor): Rule[] {
+/** What an isolate remembers for 30 s must not become a token that stays: the session still has to be there. */
+export function creationRules(actor: Actor, now: number): Rule[] {
+  const session = sql`exists (select 1 from ${sessions} where ${sessions.uuid} = ${actor.credential.uuid} and ${sessions.expiresAt} > ${now})`;
   const live = sql`(select count(*) from ${apiTokens} where ${apiTokens.userId} = ${users.id} and ${apiTokens.revokedAt} is null)`;
   return [
     { holds: isSelf(actor), refusal: notYours },
+    { holds: session, refusal: unauthorized },
     permission(
       sql`${live} < ${MAX_TOKENS}`,
       `There are ${MAX_TOKENS} API tokens already: revoke one first`,

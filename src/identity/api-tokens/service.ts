@@ -89,7 +89,7 @@ export function createApiTokensService({ identity, tokens, clock }: ApiTokensDep
         ...{ uuid: crypto.randomUUID(), user: actor.userUuid, name },
         ...{ keyId: tokens.signingKeyId, createdAt: now, expiresAt },
       };
-      const rules = creationRules(actor);
+      const rules = creationRules(actor, now);
       const act = { origin, now, details: { ttl: ttl ?? null } };
       try {
         const owner = meansLive(actor, reference);

@@ -191,7 +191,7 @@ export const createPasswordLinkRoute = operation({
   operationId: "createPasswordLink",
   tags: TAGS,
   summary: "Make a link to set a password",
-  description: `A link to a page where the person sets a new password, without the old one. It works once within 24 hours, and no more after any other change of the password. Nothing changes until it is used.
+  description: `A link to a page where the person sets a new password, without the old one. It works once within 24 hours, and no more after any other change of the password, a lock, or another role or customer. Nothing changes until it is used.
 
 ${MANAGERS} Nobody makes one for themselves. There is no request body. Send an \`Idempotency-Key\` to get the same link again.`,
   access: "manager",

@@ -1,8 +1,9 @@
+import { and, isNull } from "drizzle-orm";
 import type { Database } from "../../db/client.ts";
 import { uniqueViolation } from "../../db/errors.ts";
 import { users } from "../../db/schema.ts";
 import type { Precondition } from "../../http/entity-tag.ts";
-import { ApiError, invalidField, notFound } from "../../http/errors.ts";
+import { ApiError, invalidField, notFound, unauthorized } from "../../http/errors.ts";
 import { findFirst, type IdempotencyClaim, isRepeat } from "../../http/idempotency.ts";
 import { type PageOf, readPage } from "../../http/keyset-page.ts";
 import type { NamedListQuery } from "../../http/list-query.ts";
@@ -91,10 +92,10 @@ export function createPeopleService({ identity, tokens, clock, pepper }: PeopleD
       return row;
     },
 
-    /** The one who asks, whatever their role. */
+    /** The one who asks, whatever their role. An isolate may not know yet that they are gone. */
     async viewSelf(db: Database, actor: Actor): Promise<PersonRow> {
-      const row = await findPerson(db, isSelf(actor));
-      if (row === null) throw notFound("User", "me");
+      const row = await findPerson(db, and(isSelf(actor), isNull(users.deletedAt)));
+      if (row === null) throw unauthorized();
       return row;
     },
 

@@ -1,4 +1,4 @@
-import { and, eq, isNull, not, type SQL, sql } from "drizzle-orm";
+import { and, eq, isNull, ne, not, or, type SQL, sql } from "drizzle-orm";
 import type { Database } from "../../db/client.ts";
 import { apiTokens, customers, sessions, users } from "../../db/schema.ts";
 import { batchOnce, claimFrom, type IdempotencyClaim } from "../../http/idempotency.ts";
@@ -153,7 +153,7 @@ export interface Changed {
 
 /**
  * Changes the person that is meant, if all rules hold; ends their sessions where they are locked or get
- * another password. One batch, one round trip.
+ * another password, and links to set one where they become somebody else. One batch, one round trip.
  */
 export async function updatePerson(
   db: Database,
@@ -178,7 +178,11 @@ export async function updatePerson(
       .set({
         ...changes,
         ...(customer === undefined ? {} : { customerId: sql`${customerIdOf(customer)}` }),
-        ...(passwordHash === undefined ? {} : newPassword(passwordHash, now)),
+        ...(passwordHash === undefined
+          ? {
+              passwordChangedAt: sql`${users.passwordChangedAt} + (${endsLinks(changes, customer)})`,
+            }
+          : newPassword(passwordHash, now)),
         ...moved(now),
       })
       .where(allowed)
@@ -333,6 +337,19 @@ function endSessions(db: Database, ofUsers: SQL | undefined, kept: string | null
 
 function belongsTo(column: typeof sessions.userId | typeof apiTokens.userId, ofUsers?: SQL): SQL {
   return sql`${column} in (select ${users.id} from ${users} where ${ofUsers})`;
+}
+
+/**
+ * Whether a change ends links to set a password: who may still hold one must not get into an account
+ * that has been locked meanwhile, or has another role or customer.
+ */
+function endsLinks({ role, locked }: PersonChanges, customer: Reference | undefined): SQL {
+  const ends = or(
+    locked === true ? sql`true` : undefined,
+    role === undefined ? undefined : ne(users.role, role),
+    customer === undefined ? undefined : ne(users.customerId, customerIdOf(customer)),
+  );
+  return ends ?? sql`false`;
 }
 
 /** Every password has a time of its own: links stand for it. */

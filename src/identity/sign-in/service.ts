@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { Database } from "../../db/client.ts";
 import { ApiError } from "../../http/errors.ts";
 import { type Clock, MINUTE_MS, SECOND_MS } from "../../lib/clock.ts";
-import { customerOf, type Origin } from "../audit.ts";
+import type { Origin } from "../audit.ts";
 import { SESSION_LIFETIME_MS, USER_TOKEN_LIFETIME_MS } from "../lifetimes.ts";
 import { hashPassword, isOutdated, verifyPassword } from "../password.ts";
 import type { Identity } from "../service.ts";
@@ -120,14 +120,9 @@ export function createSignInService(deps: SignInDeps) {
       if (claims?.sid === undefined || claims.gen === undefined) return null;
       const { sub, sid, gen } = claims;
       const now = clock.now();
-      const event = {
-        action: "refresh_token_reused" as const,
-        subject: { kind: "session" as const, id: sid },
-        customerId: customerOf(sub),
-      };
       const by = { ...origin, actorKind: "user" as const, actor: sub };
       const expiresAt = now + SESSION_LIFETIME_MS;
-      const advanced = await advanceSession(db, sid, gen, expiresAt, { origin: by, event, now });
+      const advanced = await advanceSession(db, sid, gen, expiresAt, { origin: by, now });
       if (advanced) return tokensOf(sub, { uuid: sid, generation: gen + 1 });
       // Whatever ended it holds at once: access tokens of the session must not live on in the cache.
       identity.forget(sub);
@@ -138,13 +133,8 @@ export function createSignInService(deps: SignInDeps) {
     async signOut(db: Database, origin: Origin, refreshToken: string): Promise<void> {
       const claims = await tokens.verify("refresh", refreshToken);
       if (claims?.sid === undefined) return;
-      const event = {
-        action: "signed_out" as const,
-        subject: { kind: "session" as const, id: claims.sid },
-        customerId: customerOf(claims.sub),
-      };
       const by = { ...origin, actorKind: "user" as const, actor: claims.sub };
-      await endSession(db, claims.sid, { origin: by, event, now: clock.now() });
+      await endSession(db, claims.sid, { origin: by, now: clock.now() });
       identity.forget(claims.sub);
     },
   };

@@ -1,8 +1,15 @@
-import { and, eq, gt, inArray, isNull, lte, not, sql } from "drizzle-orm";
+import { and, eq, gt, inArray, isNull, lte, not, type SQL, sql } from "drizzle-orm";
 import type { Database } from "../../db/client.ts";
 import { sessions, signInFailures, users } from "../../db/schema.ts";
 import { DAY_MS } from "../../lib/clock.ts";
-import { type AuditEvent, auditOfChange, auditOfRefusal, type Origin } from "../audit.ts";
+import {
+  type AuditAction,
+  type AuditEvent,
+  auditOfChange,
+  auditOfRefusal,
+  auditOfRows,
+  type Origin,
+} from "../audit.ts";
 
 /** Failures are forgotten a day after the last one. */
 const FORGOTTEN_AFTER_MS = DAY_MS;
@@ -134,12 +141,13 @@ export async function advanceSession(
   sessionUuid: string,
   generation: number,
   expiresAt: number,
-  { origin, event, now }: { origin: Origin; event: AuditEvent; now: number },
+  { origin, now }: { origin: Origin; now: number },
 ): Promise<boolean> {
   const own = eq(sessions.uuid, sessionUuid);
+  const reused = and(own, gt(sessions.generation, generation));
   const [, , advanced] = await db.batch([
-    db.delete(sessions).where(and(own, gt(sessions.generation, generation))),
-    auditOfChange(db, origin, event, now),
+    auditOfSession(db, "refresh_token_reused", reused, { origin, now }),
+    db.delete(sessions).where(reused),
     db
       .update(sessions)
       .set({ generation: generation + 1, expiresAt })
@@ -160,10 +168,27 @@ export async function advanceSession(
 export async function endSession(
   db: Database,
   sessionUuid: string,
-  { origin, event, now }: { origin: Origin; event: AuditEvent; now: number },
+  { origin, now }: { origin: Origin; now: number },
 ): Promise<void> {
+  const own = eq(sessions.uuid, sessionUuid);
   await db.batch([
-    db.delete(sessions).where(eq(sessions.uuid, sessionUuid)),
-    auditOfChange(db, origin, event, now),
+    auditOfSession(db, "signed_out", own, { origin, now }),
+    db.delete(sessions).where(own),
   ]);
+}
+
+/** Whoever administers the person reads it. Goes before the statement that ends the session. */
+function auditOfSession(
+  db: Database,
+  action: AuditAction,
+  ended: SQL | undefined,
+  { origin, now }: { origin: Origin; now: number },
+) {
+  const event = {
+    action,
+    subject: { kind: "session" as const, id: sql`${sessions.uuid}` },
+    customerId: sql`${users.customerId}`,
+  };
+  const from = sql`from ${sessions} join ${users} on ${users.id} = ${sessions.userId} where ${ended}`;
+  return auditOfRows(db, origin, event, now, from);
 }
