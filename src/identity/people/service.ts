@@ -128,8 +128,9 @@ export function createPeopleService({ identity, tokens, clock, pepper }: PeopleD
           const taken = uniqueViolation(error);
           if (taken === null) throw error;
           if (claim !== null && isRepeat(taken)) {
-            // Stored by `insertPerson` as the row that it was.
-            return { person: (await findFirst(claim)) as PersonRow, replayed: true };
+            // Stored by `insertPerson` as the row that it was; the rest is the same in every repeat.
+            const first = (await findFirst(claim)) as Omit<PersonRow, "email" | "name">;
+            return { person: { ...first, email, name }, replayed: true };
           }
           if (taken.includes("users_email")) {
             const message = `User with email '${email}' already exists`;

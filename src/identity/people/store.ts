@@ -67,10 +67,10 @@ export async function insertPerson(
     onlyCustomer === null ? undefined : eq(customers.id, onlyCustomer),
   );
   const slug = sql<string>`(case when exists (select 1 from ${users} where ${users.slug} = ${preferred}) then ${otherwise} else ${preferred} end)`;
+  // Without e-mail address and name: whoever repeats the request says them again, and a deleted person's
+  // are to be gone.
   const row = {
     uuid,
-    email,
-    name,
     role,
     locked: false,
     createdAt: now,
