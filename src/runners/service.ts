@@ -1,13 +1,10 @@
-import { type SQLWrapper, sql } from "drizzle-orm";
 import type { Database } from "../db/client.ts";
 import { uniqueViolation } from "../db/errors.ts";
-import { specs as specTable, runners as table } from "../db/schema.ts";
 import type { Precondition } from "../http/entity-tag.ts";
 import { ApiError, invalidField, notFound } from "../http/errors.ts";
 import { findFirst, findRepeated, type IdempotencyClaim, isRepeat } from "../http/idempotency.ts";
-import { type KeysetOrder, type PageOf, readPage } from "../http/keyset-page.ts";
+import { type PageOf, readPage } from "../http/keyset-page.ts";
 import type { ListQuery } from "../http/list-query.ts";
-import { unindexed } from "../http/named-search.ts";
 import { nameOf, type Reference } from "../http/reference.ts";
 import type { Act, Origin } from "../identity/audit.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -15,21 +12,25 @@ import { chooseSlug } from "../lib/slugs.ts";
 import type { Keyring } from "./keyring.ts";
 import { drawKey, hashOfKey } from "./keys.ts";
 import {
+  deleteOffer,
+  insertOffer,
+  listOffered,
+  orderOfOffered,
+  type SpecRow,
+} from "./offer-store.ts";
+import {
   type CreateRunnerInput,
   MAX_OFFERED,
   type RunnerKeyWire,
   type UpdateRunnerInput,
 } from "./schemas.ts";
 import {
-  deleteOffer,
   findRunner,
-  insertOffer,
   insertRunner,
-  listOffered,
   listRunners,
+  orderOfRunners,
   type RunnerRow,
   replaceKey,
-  type SpecRow,
   updateRunner,
 } from "./store.ts";
 
@@ -49,11 +50,7 @@ export function createRunnersService({ clock, keyring }: RunnersDeps) {
 
   return {
     async list(db: Database, query: ListQuery): Promise<PageOf<RunnerRow>> {
-      // What a search finds is few: its order must tempt no index.
-      const isFound = query.search !== undefined;
-      return readPage(query, orderOf<RunnerRow>(table, query, isFound), (window) =>
-        listRunners(db, query, window),
-      );
+      return readPage(query, orderOfRunners(query), (window) => listRunners(db, query, window));
     },
 
     /** Null in place of the key when it is a repeat, which costs one more round trip. */
@@ -149,7 +146,7 @@ export function createRunnersService({ clock, keyring }: RunnersDeps) {
       reference: Reference,
       query: ListQuery,
     ): Promise<PageOf<SpecRow>> {
-      return readPage(query, orderOf<SpecRow>(specTable, query, true), async (window) => {
+      return readPage(query, orderOfOffered(query), async (window) => {
         const found = await listOffered(db, reference, query, window);
         if (found === null) throw unknownRunner(reference);
         return found;
@@ -226,29 +223,6 @@ async function unlessRepeated<Outcome>(
 function replayedKey(first: unknown) {
   const { uuid } = first as { uuid: string }; // stored by the first request
   return { made: { uuid, key: null }, replayed: true };
-}
-
-/** By name or by creation, and equal ones by creation and UUID. */
-function orderOf<Row extends { name: string; createdAt: number; uuid: string }>(
-  { name, createdAt, uuid }: Record<"name" | "createdAt" | "uuid", SQLWrapper>,
-  query: Pick<ListQuery, "sort" | "direction" | "name">,
-  isUnindexed: boolean,
-): KeysetOrder<Row> {
-  const column = (of: SQLWrapper) => (isUnindexed ? unindexed(of) : sql`${of}`);
-  const byTime = [
-    { column: column(createdAt), type: "number" as const },
-    { column: column(uuid), type: "string" as const },
-  ];
-  // Among rows of one name the name orders nothing, and left out it leaves the index its range.
-  const isByTime = query.sort === "created" || query.name !== undefined;
-  const columns = isByTime
-    ? byTime
-    : [{ column: column(name), type: "string" as const }, ...byTime];
-  return {
-    columns,
-    descending: query.direction === "desc",
-    keyOf: (row) => [row.name, row.createdAt, row.uuid].slice(-columns.length),
-  };
 }
 
 function unknownRunner(reference: Reference): ApiError {

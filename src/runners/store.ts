@@ -1,7 +1,7 @@
-import { and, eq, getTableColumns, isNull, type SQL, sql } from "drizzle-orm";
+import { and, eq, getTableColumns, isNull, type SQL, type SQLWrapper, sql } from "drizzle-orm";
 import type { Database } from "../db/client.ts";
 import { isAtWork } from "../db/runner-contact.ts";
-import { runnerCounts, runnerSpecs, runners, specs } from "../db/schema.ts";
+import { runnerCounts, runners } from "../db/schema.ts";
 import type { Precondition } from "../http/entity-tag.ts";
 import {
   batchOnce,
@@ -9,13 +9,12 @@ import {
   claimStatements,
   type IdempotencyClaim,
 } from "../http/idempotency.ts";
-import type { PageWindow } from "../http/keyset-page.ts";
-import { contains, foundBy, type NamedFilter, unindexed } from "../http/named-search.ts";
+import type { KeysetOrder, PageWindow } from "../http/keyset-page.ts";
+import type { ListQuery } from "../http/list-query.ts";
+import { foundBy, type NamedFilter, unindexed } from "../http/named-search.ts";
 import type { Reference } from "../http/reference.ts";
 import { isInVersion } from "../http/version-match.ts";
 import { type Act, type AuditAction, auditOfChange, auditOfRows } from "../identity/audit.ts";
-import { isReferred as isSpec } from "../specs/live-spec.ts";
-import { MAX_OFFERED } from "./schemas.ts";
 
 const shown = {
   uuid: runners.uuid,
@@ -47,20 +46,18 @@ export type RunnerRow = Pick<
   | "lastHeartbeatAt"
 > & { specs: string; isAtWork: boolean };
 
-const { id: _id, ...specColumns } = getTableColumns(specs);
-export type SpecRow = Omit<typeof specs.$inferSelect, "id">;
-
 /** The rows, at most one, that a reference means. */
 export function isReferred(reference: Reference): SQL {
   return "uuid" in reference ? eq(runners.uuid, reference.uuid) : eq(runners.slug, reference.slug);
 }
 
+/** An act on the rows that a statement means. */
 const subject = { kind: "runner" as const, id: sql`${runners.uuid}` };
-const event = (action: AuditAction, details: Record<string, unknown>) => ({
+export const event = (action: AuditAction, details: Record<string, unknown>) => ({
   ...{ action, subject, details },
   customerId: null,
 });
-const moved = (now: number) => ({ modifiedAt: now, version: sql`${runners.version} + 1` });
+export const moved = (now: number) => ({ modifiedAt: now, version: sql`${runners.version} + 1` });
 
 /**
  * Stores a runner. One batch, one round trip. Fails on a key used before, a taken slug or UUID: see
@@ -158,100 +155,34 @@ export async function replaceKey(
   return after ?? "archived";
 }
 
-/** What offering met; `runner` is the UUID of the one that offers it now. */
-export type Offer =
-  | "no_runner"
-  | "no_spec"
-  | "offered_already"
-  | "too_many"
-  | { runner: string; spec: SpecRow };
+export type Order = Pick<ListQuery, "sort" | "direction" | "name" | "search">;
 
-/** A spec's row as JSON, in the names of `SpecRow`; `network` as 0 or 1. */
-const specFacts = sql<string>`json_object(${sql.join(
-  Object.entries(specColumns).map(([name, column]) => sql`${sql.raw(`'${name}'`)}, ${column}`),
-  sql`, `,
-)})`;
-
-/**
- * Offers a live spec. One batch, one round trip. Fails on an idempotency key used before: see
- * `uniqueViolation`.
- */
-export async function insertOffer(
-  db: Database,
-  reference: Reference,
-  spec: Reference,
-  claim: IdempotencyClaim | null,
-  { origin, now, details }: Act,
-): Promise<Offer> {
-  const count = sql`(select count(*) from runner_specs where runner_id = ${runners.id})`;
-  const isOffered = sql`exists (select 1 from runner_specs where runner_id = ${runners.id} and spec_uuid = ${specs.uuid})`;
-  const isLive = and(isSpec(spec), isNull(specs.archivedAt));
-  const from = sql`from ${runners}, ${specs} where ${and(isReferred(reference), isLive, sql`not ${isOffered}`, sql`${count} < ${MAX_OFFERED}`)}`;
-  const offered = event("runner_spec_offered", details);
-  // Who offers it and who moves is decided by the rows as they are: the offer itself comes last.
-  const [before, found, , moving] = await batchOnce(
-    db,
-    claim === null ? null : claimFrom(db, claim, specFacts, now, from),
-    [
-      db
-        .select({ uuid: runners.uuid, count: count.as("count") })
-        .from(runners)
-        .where(isReferred(reference)),
-      db.select(specColumns).from(specs).where(isLive),
-      auditOfRows(db, origin, offered, now, from),
-      db
-        .update(runners)
-        .set(moved(now))
-        .where(sql`${runners.id} in (select ${runners.id} ${from})`)
-        .returning({ uuid: runners.uuid }),
-      db
-        .insert(runnerSpecs)
-        .select(
-          sql`select ${runners.id}, ${specs.uuid} from ${runners}, ${specs} where ${and(isReferred(reference), isLive, sql`not ${isOffered}`, sql`${count} < ${MAX_OFFERED}`)}`,
-        ),
-    ],
-  );
-  if (before[0] === undefined) return "no_runner";
-  if (found[0] === undefined) return "no_spec";
-  if (moving[0] !== undefined) return { runner: moving[0].uuid, spec: found[0] };
-  return Number(before[0].count) >= MAX_OFFERED ? "too_many" : "offered_already";
+/** What a search finds is few, and its order must tempt no index. */
+export function orderOfRunners(query: Order): KeysetOrder<RunnerRow> {
+  return orderOf(runners, query, query.search !== undefined);
 }
 
-/**
- * Withdraws a spec, if the runner is in a version that the precondition names. One batch, one round trip.
- */
-export async function deleteOffer(
-  db: Database,
-  reference: Reference,
-  spec: Reference,
-  precondition: Precondition | null,
-  { origin, now, details }: Act,
-): Promise<"no_runner" | "not_offered" | "other_version" | { runner: string }> {
-  const uuid = sql`(select ${specs.uuid} from ${specs} where ${isSpec(spec)})`;
-  const offers = sql`exists (select 1 from runner_specs where runner_id = ${runners.id} and spec_uuid = ${uuid})`;
-  const meant = and(isReferred(reference), isInVersion(runners, precondition), offers);
-  const withdrawn = event("runner_spec_withdrawn", details);
-  const [before, , , [after]] = await db.batch([
-    db
-      .select({ offers: offers.mapWith(Boolean).as("offers") })
-      .from(runners)
-      .where(isReferred(reference)),
-    auditOfRows(db, origin, withdrawn, now, sql`from ${runners} where ${meant}`),
-    db
-      .delete(runnerSpecs)
-      .where(
-        sql`runner_id = (select ${runners.id} from ${runners} where ${meant}) and spec_uuid = ${uuid}`,
-      ),
-    // The version is still the one that was meant.
-    db
-      .update(runners)
-      .set(moved(now))
-      .where(and(isReferred(reference), isInVersion(runners, precondition), sql`changes() > 0`))
-      .returning({ uuid: runners.uuid }),
-  ]);
-  if (before[0] === undefined) return "no_runner";
-  if (!before[0].offers) return "not_offered";
-  return after === undefined ? "other_version" : { runner: after.uuid };
+/** By name or by creation, and equal ones by creation and UUID. */
+export function orderOf<Row extends { name: string; createdAt: number; uuid: string }>(
+  { name, createdAt, uuid }: Record<"name" | "createdAt" | "uuid", SQLWrapper>,
+  query: Order,
+  isUnindexed: boolean,
+): KeysetOrder<Row> {
+  const column = (of: SQLWrapper) => (isUnindexed ? unindexed(of) : sql`${of}`);
+  const byTime = [
+    { column: column(createdAt), type: "number" as const },
+    { column: column(uuid), type: "string" as const },
+  ];
+  // Among rows of one name the name orders nothing, and left out it leaves the index its range.
+  const isByTime = query.sort === "created" || query.name !== undefined;
+  const columns = isByTime
+    ? byTime
+    : [{ column: column(name), type: "string" as const }, ...byTime];
+  return {
+    columns,
+    descending: query.direction === "desc",
+    keyOf: (row) => [row.name, row.createdAt, row.uuid].slice(-columns.length),
+  };
 }
 
 const searched = { table: runners, ...getTableColumns(runners), index: "runners_search" };
@@ -286,32 +217,4 @@ export async function listRunners(
       : db.select({ total: sql<number>`count(*)` }).from(runners).where(listed);
   const [rows, totals] = await db.batch([page, total]);
   return { rows, total: totals[0]?.total ?? 0 };
-}
-
-/** The specs that a runner offers: a page, and the total; null for no such runner. One round trip. */
-export async function listOffered(
-  db: Database,
-  reference: Reference,
-  { archived, name, search }: NamedFilter,
-  window: PageWindow,
-): Promise<{ rows: SpecRow[]; total: number } | null> {
-  // They are few, and found by what the runner offers: no index of specs is to be tempting.
-  const listed = and(
-    sql`${specs.uuid} in (select spec_uuid from runner_specs where runner_id = (select id from runners where ${isReferred(reference)}))`,
-    archived ? undefined : isNull(unindexed(specs.archivedAt)),
-    name === undefined ? undefined : eq(unindexed(specs.name), name),
-    search === undefined ? undefined : contains(specs, search),
-  );
-  const [found, rows, totals] = await db.batch([
-    db.select({ id: runners.id }).from(runners).where(isReferred(reference)),
-    db
-      .select(specColumns)
-      .from(specs)
-      .where(and(listed, window.where))
-      .orderBy(...window.orderBy)
-      .limit(window.limit)
-      .offset(window.offset),
-    db.select({ total: sql<number>`count(*)` }).from(specs).where(listed),
-  ]);
-  return found.length === 0 ? null : { rows, total: totals[0]?.total ?? 0 };
 }
