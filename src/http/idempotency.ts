@@ -122,19 +122,12 @@ export function isRepeat(violatedColumns: string): boolean {
 
 /** The facts stored with the first request. Throws 422 when that one had another content. One round trip. */
 export async function findFirst(claim: IdempotencyClaim): Promise<unknown> {
-  const first = await findRepeated(claim);
-  if (first === null) throw new Error("An idempotency key that was taken is gone");
-  return first;
-}
-
-/** As `findFirst`; null for a key that has not been used. */
-export async function findRepeated(claim: IdempotencyClaim): Promise<unknown> {
   const { scope, key, fingerprint, primary } = claim;
   const [first] = await primary
     .select()
     .from(idempotencyKeys)
     .where(and(eq(idempotencyKeys.scope, scope), eq(idempotencyKeys.key, key)));
-  if (first === undefined) return null;
+  if (first === undefined) throw new Error("An idempotency key that was taken is gone");
   if (first.fingerprint !== fingerprint) {
     const message = "This Idempotency-Key was used before for another request; use a new one";
     throw new ApiError("IDEMPOTENCY_KEY_REUSED", message);

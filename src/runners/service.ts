@@ -2,7 +2,7 @@ import type { Database } from "../db/client.ts";
 import { uniqueViolation } from "../db/errors.ts";
 import type { Precondition } from "../http/entity-tag.ts";
 import { ApiError, invalidField, notFound } from "../http/errors.ts";
-import { findFirst, findRepeated, type IdempotencyClaim, isRepeat } from "../http/idempotency.ts";
+import { findFirst, type IdempotencyClaim, isRepeat } from "../http/idempotency.ts";
 import { type PageOf, readPage } from "../http/keyset-page.ts";
 import type { ListQuery } from "../http/list-query.ts";
 import { nameOf, type Reference } from "../http/reference.ts";
@@ -115,10 +115,7 @@ export function createRunnersService({ clock, keyring }: RunnersDeps) {
       }
     },
 
-    /**
-     * Null in place of the key when it is a repeat. One more round trip for a repeat, and for a refusal
-     * with an idempotency key: what is refused now may have been done by the first request.
-     */
+    /** Null in place of the key when it is a repeat. One more round trip for a repeat. */
     async rotateKey(
       db: Database,
       origin: Origin,
@@ -128,12 +125,13 @@ export function createRunnersService({ clock, keyring }: RunnersDeps) {
       const key = drawKey();
       const rotate = () => replaceKey(db, reference, hashOfKey(key), claim, act(origin));
       const rotated = await unlessRepeated(claim, rotate);
+      if (rotated instanceof Repeated) {
+        return replayedKey(rotated.first);
+      }
       if (typeof rotated === "object") {
         keyring.forget(rotated.uuid);
         return { made: { uuid: rotated.uuid, key }, replayed: false };
       }
-      const first = claim === null ? null : await findRepeated(claim);
-      if (first !== null) return replayedKey(first);
       if (rotated === "archived") {
         const message = "The runner is archived; bring it back before you make a key for it";
         throw new ApiError("RESOURCE_IN_USE", message);
@@ -153,7 +151,7 @@ export function createRunnersService({ clock, keyring }: RunnersDeps) {
       });
     },
 
-    /** One more round trip as in `rotateKey`. */
+    /** One more round trip for a repeat. */
     async offer(
       db: Database,
       origin: Origin,
@@ -164,15 +162,14 @@ export function createRunnersService({ clock, keyring }: RunnersDeps) {
       const acting = act(origin, { spec: nameOf(spec) });
       const insert = () => insertOffer(db, reference, spec, claim, acting);
       const offer = await unlessRepeated(claim, insert);
+      if (offer instanceof Repeated) {
+        // Stored by `insertOffer` as the row that it was; JSON made by SQLite has no booleans.
+        const row = offer.first as SpecRow;
+        return { spec: { ...row, network: Boolean(row.network) }, replayed: true };
+      }
       if (typeof offer === "object") {
         keyring.forget(offer.runner);
         return { spec: offer.spec, replayed: false };
-      }
-      const first = claim === null ? null : await findRepeated(claim);
-      if (first !== null) {
-        // Stored by `insertOffer` as the row that it was; JSON made by SQLite has no booleans.
-        const row = first as SpecRow;
-        return { spec: { ...row, network: Boolean(row.network) }, replayed: true };
       }
       switch (offer) {
         case "no_spec":
@@ -209,13 +206,13 @@ export function createRunnersService({ clock, keyring }: RunnersDeps) {
 async function unlessRepeated<Outcome>(
   claim: IdempotencyClaim | null,
   act: () => Promise<Outcome>,
-): Promise<Outcome | "repeated"> {
+): Promise<Outcome | Repeated> {
   try {
     return await act();
   } catch (error) {
     const taken = uniqueViolation(error);
     if (claim === null || taken === null || !isRepeat(taken)) throw error;
-    return "repeated";
+    return new Repeated(await findFirst(claim));
   }
 }
 
@@ -223,6 +220,15 @@ async function unlessRepeated<Outcome>(
 function replayedKey(first: unknown) {
   const { uuid } = first as { uuid: string }; // stored by the first request
   return { made: { uuid, key: null }, replayed: true };
+}
+
+/** The same request was made before: what it has stored. */
+class Repeated {
+  readonly first: unknown;
+
+  constructor(first: unknown) {
+    this.first = first;
+  }
 }
 
 function unknownRunner(reference: Reference): ApiError {
