@@ -13,6 +13,8 @@ import {
   createPerson,
   createRunner,
   createSpec,
+  flushed,
+  join,
   type TestRunner,
   type TestSpec,
 } from "./harness.ts";
@@ -218,6 +220,24 @@ describe("a claim", () => {
     });
   });
 
+  test("of a job that filled up elsewhere: one of the fleet hears that from D1", async ({
+    expect,
+  }) => {
+    const spec = await createSpec({}, admin);
+    const runners: TestRunner[] = [];
+    for (let n = 0; n < 5; n++) runners.push(await createRunner([spec], admin));
+    const { asked, poll, time } = await isolateAt(Date.now());
+    for (const runner of runners) await poll(runner);
+    time.now += 3_000;
+    const job = await createJob({ spec: spec.uuid, node_count: 2 }, admin);
+    expect((await poll(runners[0] as TestRunner)).text).toContain(job.id);
+    await join(job);
+    await flushed(job);
+    asked.trips = 0;
+    for (const runner of runners.slice(1)) expect((await poll(runner)).text).toBe("null");
+    expect(asked.trips).toBe(1);
+  });
+
   test("the reservation writes one row", async ({ expect }) => {
     const spec = await createSpec({}, admin);
     const runner = await createRunner([spec], admin);
@@ -257,13 +277,16 @@ describe("the candidates' query", () => {
     const found = await findCandidates(db, uuids, 1);
     spy.mockRestore();
     expect(found).toHaveLength(100);
-    const { meta } = await prepare(plan).bind(JSON.stringify(uuids), 100, 1, 100).all();
+    const parameters = [JSON.stringify(uuids), 1 - 86_400_000, 100, 1, 100];
+    const { meta } = await prepare(plan)
+      .bind(...parameters)
+      .all();
     expect(meta.rows_read).toBeLessThanOrEqual(1_000);
     const { results } = await prepare(`EXPLAIN QUERY PLAN ${plan}`)
-      .bind(JSON.stringify(uuids), 100, 1, 100)
+      .bind(...parameters)
       .all<{ detail: string }>();
     const details = results.map(({ detail }) => detail).join("; ");
-    expect(details).toContain("USING INDEX jobs_open_by_spec (spec_uuid=?)");
+    expect(details).toContain("USING INDEX jobs_open_by_spec (spec_uuid=? AND created_at>?)");
     expect(details).not.toMatch(/SCAN jobs|SCAN j /);
   });
 });
