@@ -2,8 +2,9 @@
 import { env } from "cloudflare:workers";
 import { describe, test, vi } from "vitest";
 import { createApp } from "../../src/app.ts";
-import { createMeter, openDatabase } from "../../src/db/client.ts";
+import { createMeter, type Database, openDatabase } from "../../src/db/client.ts";
 import type { Clock } from "../../src/lib/clock.ts";
+import { createCandidates } from "../../src/runners/candidates.ts";
 import { findCandidates } from "../../src/runners/claim-store.ts";
 import {
   appDeps,
@@ -149,6 +150,25 @@ describe("an idle fleet", () => {
     const polls = Array.from({ length: 200 }, (_, n) => poll(runners[n % 20] as TestRunner));
     for (const { text } of await Promise.all(polls)) expect(text).toBe("null");
     expect(asked.candidates).toBe(1);
+  });
+
+  test("a read that never ends: 50 who wait for it make one more between them", async ({
+    expect,
+  }) => {
+    let reads = 0;
+    const all = () => (++reads === 1 ? new Promise(() => {}) : Promise.resolve([{ id: 512 }]));
+    const db = { all } as unknown as Database; // all that is used of it
+    const candidates = createCandidates({ clock: { now: () => 0 } });
+    vi.useFakeTimers();
+    try {
+      void candidates.of(db, ["a"]);
+      const found = Promise.all(Array.from({ length: 50 }, () => candidates.of(db, ["a"])));
+      await vi.advanceTimersByTimeAsync(2_000);
+      expect(new Set((await found).flat())).toEqual(new Set([512]));
+    } finally {
+      vi.useRealTimers();
+    }
+    expect(reads).toBe(2);
   });
 
   test("a poll known to the isolate: nothing at all", async ({ expect }) => {
