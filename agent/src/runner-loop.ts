@@ -83,7 +83,8 @@ async function claimAndRun(runner: Runner): Promise<End> {
       const end = await runJob(runner, claim, reply);
       runner.onEnd(end);
       // Whatever is wrong with that job, claiming it again at once would not help.
-      if (end.kind === "error") await rest(runner, DEFAULT_IDLE_MS);
+      const isOpen = end.task?.state === "running";
+      if (end.kind === "error" || isOpen) await rest(runner, DEFAULT_IDLE_MS);
       continue;
     }
     const waitMs = waitAfter(runner, reply, reply.kind === "accepted" ? 0 : ++failures);

@@ -148,6 +148,10 @@ export function createSession(options: {
     const deadline = clock.now() + FINAL_LOOK_MS;
     const path = `/tasks/${task?.id}`;
     const reply = await client.request({ method: "PATCH", path, body }, deadline, signal);
+    if (reply.kind === "unavailable" || reply.kind === "refused") {
+      const message = `could not give up the task (${reply.message}); it stays open`;
+      return { kind: "error", message, task };
+    }
     if (reply.kind === "accepted") task = parseTask(reply.body) ?? task;
     return { kind: "stopped", message: `gave up: ${why}`, task };
   };

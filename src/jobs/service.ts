@@ -9,8 +9,9 @@ import { nameOf } from "../http/reference.ts";
 import { validationError } from "../http/validation.ts";
 import { type Actor, scopeOf } from "../identity/actor.ts";
 import { type JobTokenFacts, jobTokenOf } from "../identity/job-token.ts";
+import { JOB_LIFETIME_MS } from "../identity/lifetimes.ts";
 import type { Tokens } from "../identity/tokens.ts";
-import { type Clock, HOUR_MS } from "../lib/clock.ts";
+import type { Clock } from "../lib/clock.ts";
 import type { JobIdSource } from "../lib/ids.ts";
 import type { CreateJobInput } from "./contract.ts";
 import { generateJobName } from "./names.ts";
@@ -24,8 +25,6 @@ import {
 } from "./store.ts";
 import { type JobView, toJobRecord, toTaskRecord } from "./wire.ts";
 
-/** A job lives this long after its creation (contract §4). */
-const JOB_LIFETIME_MS = 24 * HOUR_MS;
 /** An id or a generated name is redrawn this often before something must be wrong. */
 const MAX_DRAWS = 5;
 

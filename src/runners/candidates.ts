@@ -8,6 +8,8 @@ import { findCandidates } from "./claim-store.ts";
 export const FRESH_MS = 3 * SECOND_MS;
 /** Whoever waits for another request's answer does so no longer: that request may have been cut off. */
 const SHARED_WAIT_MS = 2 * SECOND_MS;
+/** So often at most; then D1 is slow, and more who ask it would not help. */
+const MAX_WAITS = 2;
 const MAX_SETS = 1_000;
 const MAX_CLOSED = 10_000;
 
@@ -39,14 +41,18 @@ export function createCandidates({ clock }: { clock: Clock }): Candidates {
     return ids;
   };
 
-  /** One of those who ask at the same time reads, and the others wait for it. */
+  /** What is known; else one of those who ask at the same time reads, and the others wait for it. */
   const share = async (db: Database, set: string, specs: readonly string[]) => {
-    const underway = reading.get(set);
-    if (underway !== undefined) {
+    for (let waits = 1; ; waits++) {
+      const ids = known.get(set);
+      if (ids !== undefined) return ids;
+      const underway = reading.get(set);
+      if (underway === undefined) break;
       try {
         return await withTimeout(underway, SHARED_WAIT_MS, "candidates of another request");
       } catch (error) {
-        if (!(error instanceof TimeoutError)) throw error;
+        if (!(error instanceof TimeoutError) || waits === MAX_WAITS) throw error;
+        // The first to get here reads anew, and the others wait for that.
         if (reading.get(set) === underway) reading.delete(set);
       }
     }
@@ -63,7 +69,7 @@ export function createCandidates({ clock }: { clock: Clock }): Candidates {
     async of(db, specs) {
       if (specs.length === 0) return [];
       const set = specs.join();
-      const ids = known.get(set) ?? (await share(db, set, specs));
+      const ids = await share(db, set, specs);
       return ids.filter((id) => !closed.get(String(id)));
     },
     close: (jobId) => closed.set(String(jobId), true),

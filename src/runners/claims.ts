@@ -83,7 +83,7 @@ export function createClaims({ tokens, clock, keyring, candidates, callCoordinat
   /** The runner's place in a job, or null where it has none: the job is over for it. */
   const take = async (
     call: ClaimCall,
-    job: JobTokenFacts,
+    { job, isNew }: { job: JobTokenFacts; isNew: boolean },
     said: ClaimInput,
   ): Promise<Claimed | null> => {
     const reply = await join(call, job, said);
@@ -103,8 +103,10 @@ export function createClaims({ tokens, clock, keyring, candidates, callCoordinat
         candidates.close(job.id);
         return null;
       case "too_many_joins":
-        // Of this minute alone: others may be sent there, this runner looks elsewhere.
-        return null;
+        // Of this minute alone: others may be sent there, and this runner looks elsewhere, unless it may
+        // have a live task there.
+        if (isNew) return null;
+        throw unavailable(reply.retryAfterSeconds, new Error("too many joins of the runner's job"));
       default:
         throw unavailable(2, new Error(`coordinator says ${reply.reason}`));
     }
@@ -129,8 +131,11 @@ export function createClaims({ tokens, clock, keyring, candidates, callCoordinat
           keyring.forget(runner.uuid);
           throw unauthorized();
         }
-        if (wanted !== null) tried.add(wanted);
-        const { job } = hold;
+        const { job, isNew, isWantedClosed } = hold;
+        if (wanted !== null) {
+          tried.add(wanted);
+          if (isWantedClosed) candidates.close(wanted);
+        }
         // Nothing to be had, or D1 has only let go: look further.
         if (job === null || job.id === finished) {
           runner.jobId = null;
@@ -138,7 +143,7 @@ export function createClaims({ tokens, clock, keyring, candidates, callCoordinat
           continue;
         }
         runner.jobId = job.id;
-        const claimed = await take(call, job, said);
+        const claimed = await take(call, { job, isNew }, said);
         if (claimed !== null) return claimed;
         runner.jobId = null;
         tried.add(job.id);

@@ -107,6 +107,14 @@ describe("a job", () => {
     const run = start();
     await until(() => claims().length > 1, "the next claim");
     expect(run.ends).toHaveLength(1);
+    expect(run.clock.slept, "it would be the same job again").toContain(10_000);
+  });
+
+  test("that has ended for it is followed by the next claim without a pause", async () => {
+    onClaims(() => server.admit(UUID));
+    const run = start();
+    await until(() => claims().length > 1, "the next claim");
+    expect(run.clock.slept).not.toContain(10_000);
   });
 });
 
@@ -253,6 +261,24 @@ describe("leaving", () => {
       kind: "error",
       message: expect.stringMatching(/without an answer/),
     });
+  });
+
+  test("without a server: it does not say that it gave up", async () => {
+    onClaims(() => server.admit(UUID));
+    const run = start({
+      clock: fastClock(100),
+      drainMs: 1_000,
+      runStep: (_step, { signal }) =>
+        new Promise((_resolve, reject) => {
+          server.intercept = () => "drop";
+          run.leave();
+          signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+        }),
+    });
+    await run.done;
+    expect(run.ends).toMatchObject([
+      { kind: "error", message: expect.stringMatching(/^could not give up/) },
+    ]);
   });
 
   test("a claim under way is not cut off: what it brings is given up", async () => {

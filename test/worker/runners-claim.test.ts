@@ -136,6 +136,19 @@ describe("a claim", () => {
     expect((await claim(runner)).text).toBe("null");
   });
 
+  test("jobs whose time is over hide none, however many nobody has settled", async ({ expect }) => {
+    const { spec, runner } = await one();
+    await env.DB.prepare(
+      `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 150)
+       INSERT INTO jobs (id, customer_id, user_id, name, node_count, sequence, tags, token_key_id, created_at, expires_at, state, flushed_at, spec_uuid)
+       SELECT -i, ?1, ?2, 'over ' || i, 1, '[]', '[]', '', ?3 - 90000000 - i, ?3 - 3600000 - i, 'created', 0, ?4 FROM n`,
+    )
+      .bind(admin.customerId, admin.id, Date.now(), spec.uuid)
+      .run();
+    const job = await jobFor(spec);
+    expect((await claim(runner)).body.job_id).toBe(job.id);
+  });
+
   test("a bad body is refused, an empty one is none", async ({ expect }) => {
     const { runner } = await one();
     const path = `${V0}/runners/${runner.uuid}/jobs`;
@@ -209,6 +222,38 @@ describe("one key, one task", () => {
     await claim(runner);
     await call("POST", `/jobs/${first.id}/abort`, { token: admin.token });
     expect((await claim(runner)).body.job_id).toBe(next.id);
+  });
+});
+
+describe("too many joins of a job", () => {
+  async function stormed() {
+    const { spec, runners } = await shop(2);
+    const job = await jobFor(spec, { node_count: 3 });
+    const next = await jobFor(spec);
+    const storm = async () => {
+      const machine_uuid = crypto.randomUUID();
+      for (let n = 0; n < 600; n++) await join(job, { machine_uuid });
+    };
+    return { runners: runners as [TestRunner, TestRunner], job, next, storm };
+  }
+
+  test("a runner with a task there waits for it, and takes no other", async ({ expect }) => {
+    const { runners, job, storm } = await stormed();
+    const { task } = (await claim(runners[0])).body;
+    await storm();
+    const reply = await claim(runners[0]);
+    expectError(expect, reply, 503, "SERVICE_UNAVAILABLE");
+    expect(Number(reply.headers.get("retry-after"))).toBeGreaterThan(2);
+    expect(await rowOf(runners[0])).toMatchObject({
+      job_id: Number(job.id),
+      task_id: Number(task.id),
+    });
+  });
+
+  test("a runner without one looks elsewhere", async ({ expect }) => {
+    const { runners, next, storm } = await stormed();
+    await storm();
+    expect((await claim(runners[1])).body.job_id).toBe(next.id);
   });
 });
 
@@ -303,6 +348,41 @@ describe("claims that broke off", () => {
       .run();
     expect((await claim(runner)).text).toBe("null");
     expect((await rowOf(runner)).job_id).toBeNull();
+  });
+
+  test("reserved, not joined, and the spec withdrawn or archived since: it is let go", async ({
+    expect,
+  }) => {
+    for (const [method, pathOf, body] of [
+      [
+        "DELETE",
+        (runner: TestRunner, spec: TestSpec) => `/runners/${runner.uuid}/specs/${spec.uuid}`,
+      ],
+      ["PATCH", (_: TestRunner, spec: TestSpec) => `/specs/${spec.uuid}`, { archived: true }],
+    ] as const) {
+      const { spec, runner } = await one();
+      const job = await jobFor(spec);
+      await env.DB.prepare("UPDATE runners SET job_id = ?, claimed_at = ? WHERE uuid = ?")
+        .bind(Number(job.id), Date.now() - 30_000, runner.uuid)
+        .run();
+      await call(method, V0 + pathOf(runner, spec), { token: admin.token, ...(body && { body }) });
+      expect((await claim(runner)).text).toBe("null");
+      expect((await rowOf(runner)).job_id).toBeNull();
+      expect((await poll(job)).body.current_nodes).toBe(0);
+    }
+  });
+
+  test("a task that D1 has not heard of yet is not let go with its spec", async ({ expect }) => {
+    const { spec, runner } = await one();
+    await jobFor(spec);
+    const { task } = (await claim(runner)).body;
+    await vi.waitFor(async () => expect((await rowOf(runner)).task_id).toBe(Number(task.id)));
+    await env.DB.prepare("UPDATE runners SET task_id = NULL WHERE uuid = ?")
+      .bind(runner.uuid)
+      .run();
+    const path = `${V0}/runners/${runner.uuid}/specs/${spec.uuid}`;
+    await call("DELETE", path, { token: admin.token });
+    expect((await claim(runner)).body.task.id).toBe(task.id);
   });
 
   test("a job that is gone from D1 holds nobody", async ({ expect }) => {
@@ -511,6 +591,15 @@ describe("state", () => {
     } finally {
       clock.mockRestore();
     }
+  });
+
+  test("busy also when its machine had joined with the job's token before", async ({ expect }) => {
+    const { spec, runner } = await one();
+    const job = await jobFor(spec, { node_count: 2 });
+    await join(job, { machine_uuid: runner.uuid });
+    await flushed(job);
+    expect((await claim(runner)).headers.get("claim-repeated")).toBe("true");
+    expect((await view(runner)).state).toBe("busy");
   });
 
   test("killed after claiming: its task is lost, the place stays its own", async ({ expect }) => {

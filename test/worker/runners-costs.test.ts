@@ -2,8 +2,9 @@
 import { env } from "cloudflare:workers";
 import { describe, test, vi } from "vitest";
 import { createApp } from "../../src/app.ts";
-import { createMeter, openDatabase } from "../../src/db/client.ts";
+import { createMeter, type Database, openDatabase } from "../../src/db/client.ts";
 import type { Clock } from "../../src/lib/clock.ts";
+import { createCandidates } from "../../src/runners/candidates.ts";
 import { findCandidates } from "../../src/runners/claim-store.ts";
 import {
   appDeps,
@@ -13,6 +14,8 @@ import {
   createPerson,
   createRunner,
   createSpec,
+  flushed,
+  join,
   type TestRunner,
   type TestSpec,
 } from "./harness.ts";
@@ -149,6 +152,25 @@ describe("an idle fleet", () => {
     expect(asked.candidates).toBe(1);
   });
 
+  test("a read that never ends: 50 who wait for it make one more between them", async ({
+    expect,
+  }) => {
+    let reads = 0;
+    const all = () => (++reads === 1 ? new Promise(() => {}) : Promise.resolve([{ id: 512 }]));
+    const db = { all } as unknown as Database; // all that is used of it
+    const candidates = createCandidates({ clock: { now: () => 0 } });
+    vi.useFakeTimers();
+    try {
+      void candidates.of(db, ["a"]);
+      const found = Promise.all(Array.from({ length: 50 }, () => candidates.of(db, ["a"])));
+      await vi.advanceTimersByTimeAsync(2_000);
+      expect(new Set((await found).flat())).toEqual(new Set([512]));
+    } finally {
+      vi.useRealTimers();
+    }
+    expect(reads).toBe(2);
+  });
+
   test("a poll known to the isolate: nothing at all", async ({ expect }) => {
     const runner = await createRunner([await createSpec({}, admin)], admin);
     expect(await costOf(() => claim(runner))).toMatchObject({ d1_round_trips: 2, object_hops: 0 });
@@ -218,6 +240,24 @@ describe("a claim", () => {
     });
   });
 
+  test("of a job that filled up elsewhere: one of the fleet hears that from D1", async ({
+    expect,
+  }) => {
+    const spec = await createSpec({}, admin);
+    const runners: TestRunner[] = [];
+    for (let n = 0; n < 5; n++) runners.push(await createRunner([spec], admin));
+    const { asked, poll, time } = await isolateAt(Date.now());
+    for (const runner of runners) await poll(runner);
+    time.now += 3_000;
+    const job = await createJob({ spec: spec.uuid, node_count: 2 }, admin);
+    expect((await poll(runners[0] as TestRunner)).text).toContain(job.id);
+    await join(job);
+    await flushed(job);
+    asked.trips = 0;
+    for (const runner of runners.slice(1)) expect((await poll(runner)).text).toBe("null");
+    expect(asked.trips).toBe(1);
+  });
+
   test("the reservation writes one row", async ({ expect }) => {
     const spec = await createSpec({}, admin);
     const runner = await createRunner([spec], admin);
@@ -257,13 +297,16 @@ describe("the candidates' query", () => {
     const found = await findCandidates(db, uuids, 1);
     spy.mockRestore();
     expect(found).toHaveLength(100);
-    const { meta } = await prepare(plan).bind(JSON.stringify(uuids), 100, 1, 100).all();
+    const parameters = [JSON.stringify(uuids), 1 - 86_400_000, 100, 1, 100];
+    const { meta } = await prepare(plan)
+      .bind(...parameters)
+      .all();
     expect(meta.rows_read).toBeLessThanOrEqual(1_000);
     const { results } = await prepare(`EXPLAIN QUERY PLAN ${plan}`)
-      .bind(JSON.stringify(uuids), 100, 1, 100)
+      .bind(...parameters)
       .all<{ detail: string }>();
     const details = results.map(({ detail }) => detail).join("; ");
-    expect(details).toContain("USING INDEX jobs_open_by_spec (spec_uuid=?)");
+    expect(details).toContain("USING INDEX jobs_open_by_spec (spec_uuid=? AND created_at>?)");
     expect(details).not.toMatch(/SCAN jobs|SCAN j /);
   });
 });
