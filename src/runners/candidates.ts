@@ -1,6 +1,6 @@
 import type { Database } from "../db/client.ts";
 import { BoundedCache } from "../lib/bounded-cache.ts";
-import { type Clock, HOUR_MS, SECOND_MS } from "../lib/clock.ts";
+import { type Clock, HOUR_MS, MINUTE_MS, SECOND_MS } from "../lib/clock.ts";
 import { TimeoutError, withTimeout } from "../lib/retry.ts";
 import { findCandidates } from "./claim-store.ts";
 
@@ -10,6 +10,8 @@ export const FRESH_MS = 3 * SECOND_MS;
 const SHARED_WAIT_MS = 2 * SECOND_MS;
 /** So often at most; then D1 is slow, and more who ask it would not help. */
 const MAX_WAITS = 2;
+/** One job that cannot be reached must not hold up all others of its spec: for so long it comes last. */
+const SHUNNED_MS = 10 * MINUTE_MS;
 const MAX_SETS = 1_000;
 const MAX_CLOSED = 10_000;
 
@@ -18,6 +20,8 @@ export interface Candidates {
   of(db: Database, specs: readonly string[]): Promise<readonly number[]>;
   /** The job takes nobody any more: no runner of this isolate is sent there again. */
   close(jobId: number): void;
+  /** The job's object does not answer: runners of this isolate are sent anywhere else first. */
+  shun(jobId: number): void;
 }
 
 /** The jobs that wait for nodes, shared by all runners of this isolate that offer the same specs. */
@@ -29,6 +33,10 @@ export function createCandidates({ clock }: { clock: Clock }): Candidates {
   /** Full or ended, which D1 may hear of later than we do. Neither is ever undone. */
   const closed = new BoundedCache<true>({
     ...{ maxEntries: MAX_CLOSED, maxAgeMs: HOUR_MS },
+    clock,
+  });
+  const shunned = new BoundedCache<true>({
+    ...{ maxEntries: MAX_CLOSED, maxAgeMs: SHUNNED_MS },
     clock,
   });
   const reading = new Map<string, Promise<readonly number[]>>();
@@ -70,8 +78,11 @@ export function createCandidates({ clock }: { clock: Clock }): Candidates {
       if (specs.length === 0) return [];
       const set = specs.join();
       const ids = await share(db, set, specs);
-      return ids.filter((id) => !closed.get(String(id)));
+      const open = ids.filter((id) => !closed.get(String(id)));
+      const isShunned = (id: number) => shunned.get(String(id)) === true;
+      return [...open.filter((id) => !isShunned(id)), ...open.filter(isShunned)];
     },
     close: (jobId) => closed.set(String(jobId), true),
+    shun: (jobId) => shunned.set(String(jobId), true),
   };
 }

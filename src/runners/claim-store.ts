@@ -5,7 +5,7 @@ import { runners } from "../db/schema.ts";
 import type { Reference } from "../http/reference.ts";
 import type { JobTokenFacts } from "../identity/job-token.ts";
 import { JOB_LIFETIME_MS } from "../identity/lifetimes.ts";
-import { SECOND_MS } from "../lib/clock.ts";
+import { MINUTE_MS, SECOND_MS } from "../lib/clock.ts";
 import { taskIdRange } from "../lib/ids.ts";
 import { isReferred } from "./store.ts";
 
@@ -16,6 +16,8 @@ import { isReferred } from "./store.ts";
 const MAX_CANDIDATES = 100;
 /** Who has joined a job is known to D1 by then; where it does not know, nobody has. */
 const UNHEARD_MS = 30 * SECOND_MS;
+/** A runner whose join nobody has answered for so long looks for another job. */
+const ABANDONED_MS = 5 * MINUTE_MS;
 
 /**
  * The runner that is meant, whoever asks; the caller compares the key. Notes the contact, if the key is
@@ -98,12 +100,14 @@ export type Hold =
 
 /**
  * Whether the job in a runner's row is over for it, as far as D1 knows; also one that it has reserved, not
- * joined, and may not claim any more, because the spec was withdrawn or archived.
+ * joined, and may not claim any more, because the spec was withdrawn or archived, or cannot join, because
+ * the job's object does not answer.
  */
 const isOver = (now: number): SQL =>
   sql`(not exists (select 1 from jobs j where j.id = runners.job_id and j.ended_at is null
     and j.deleted_at is null and j.expires_at > ${now})
     or exists (select 1 from tasks t where t.id = runners.task_id and t.ended_at is not null)
+    or (runners.task_id is null and runners.claimed_at <= ${now - ABANDONED_MS})
     or (runners.task_id is null and coalesce(runners.claimed_at, 0) <= ${now - UNHEARD_MS}
       and not exists (select 1 from jobs j where j.id = runners.job_id and ${isOffered})))`;
 

@@ -71,14 +71,21 @@ export function createClaims({ tokens, clock, keyring, candidates, callCoordinat
     return open.find((id) => !tried.has(id) && !ended.get(endedKey(runner, id))) ?? null;
   };
 
-  const join = (
+  const join = async (
     { runner, meter, place }: ClaimCall,
     { id: jobId }: JobTokenFacts,
     said: ClaimInput,
-  ): Promise<TaskReply | Refusal> =>
-    callCoordinator({ jobId, meter, place }, (coordinator) =>
-      coordinator.join(jobId, toMachine(runner.uuid, said)),
-    );
+  ): Promise<TaskReply | Refusal> => {
+    try {
+      return await callCoordinator({ jobId, meter, place }, (coordinator) =>
+        coordinator.join(jobId, toMachine(runner.uuid, said)),
+      );
+    } catch (error) {
+      // This runner may have joined, and asks again; the others go elsewhere.
+      candidates.shun(jobId);
+      throw error;
+    }
+  };
 
   /** The runner's place in a job, or null where it has none: the job is over for it. */
   const take = async (

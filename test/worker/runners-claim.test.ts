@@ -409,6 +409,30 @@ describe("claims that broke off", () => {
     expect((await rowOf(runner)).job_id).toBe(Number(job.id));
     expect((await claim(runner)).body.job_id).toBe(job.id);
   });
+
+  test("one job that cannot be reached holds up neither the others for long nor its spec", async ({
+    expect,
+  }) => {
+    const { spec, runner } = await one();
+    const other = await createRunner([spec]);
+    const dead = await jobFor(spec);
+    const open = await jobFor(spec, { node_count: 2 });
+    const real = env.COORDINATOR.get.bind(env.COORDINATOR);
+    const get = vi.spyOn(env.COORDINATOR, "get").mockImplementation((id, options) => {
+      if (id.name === dead.id) throw new Error("no route to the object");
+      return real(id, options);
+    });
+    try {
+      expectError(...[expect, await claim(runner), 503, "SERVICE_UNAVAILABLE"]);
+      expect((await claim(other)).body.job_id).toBe(open.id);
+      expectError(...[expect, await claim(runner), 503, "SERVICE_UNAVAILABLE"]);
+      await later(5 * 60_000, async () => {
+        expect((await claim(runner)).body.job_id).toBe(open.id);
+      });
+    } finally {
+      get.mockRestore();
+    }
+  });
 });
 
 describe("who may claim", () => {
