@@ -8,7 +8,10 @@ import type { JobRecord } from "./records.ts";
 export type Refusal =
   /** D1 could not be asked; try again. */
   | { ok: false; reason: "unavailable" }
-  | { ok: false; reason: "gone" | "ended" | "full" | "not_abortable" | "task_unknown" }
+  | {
+      ok: false;
+      reason: "gone" | "ended" | "full" | "not_abortable" | "not_deletable" | "task_unknown";
+    }
   | { ok: false; reason: "too_many_joins"; retryAfterSeconds: number }
   | { ok: false; reason: "position_invalid"; positions: number }
   | { ok: false; reason: "not_ready" | "slot_taken" | "result_too_large" | "job_too_large" }
@@ -79,4 +82,9 @@ export interface Coordinator {
   ): Promise<ResultReply | Refusal>;
   detail(jobId: number): Promise<LiveDetail | Refusal>;
   abort(jobId: number): Promise<{ ok: true; job: JobRecord } | Refusal>;
+  /**
+   * Makes sure that nothing happens in the job any more, so that it can be deleted in D1; refused while
+   * nodes are at work. Answers whether one of them may still have to be told to stop.
+   */
+  prepareDeletion(jobId: number): Promise<{ ok: true; requiresAgentStop: boolean } | Refusal>;
 }

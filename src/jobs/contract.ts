@@ -13,7 +13,14 @@ import {
   jobResultsExample,
 } from "./examples.ts";
 import { resultMap } from "./result-schemas.ts";
-import { abortedJob, createdJob, jobDetail, jobPage } from "./schemas.ts";
+import {
+  abortedJob,
+  createdJob,
+  deletedJob,
+  deleteJobBody,
+  jobDetail,
+  jobPage,
+} from "./schemas.ts";
 
 const BASE = "/api/silicon-mark/v1";
 
@@ -114,6 +121,31 @@ Only for people of the job's customer who see it. There is no request body.`,
   request: { params },
   responses: {
     200: json(abortedJob, { description: "The job is aborted.", example: abortedJobExample }),
+  },
+  errors: ["JOB_STATE_INVALID", "PERMISSION_DENIED", "RESOURCE_NOT_FOUND"],
+});
+
+export const deleteJobRoute = operation({
+  method: "delete",
+  path: `${BASE}/jobs/delete`,
+  operationId: "deleteJob",
+  tags: ["Jobs"],
+  summary: "Delete a job",
+  description: `Soft-delete a job and all associated tasks: from then on no read shows them, and the job's name is free again. One job a request. Its nodes are told to stop when they next call; a job that no node has joined cannot be joined any more.
+
+A job is deleted while it is created, completed, completed_with_warnings, failed or aborted; one with nodes at work is aborted first. Only for people of the job's customer who see it. Deleting it twice is 404.`,
+  access: "user",
+  request: {
+    body: jsonBody(deleteJobBody, {
+      description: "The job to delete.",
+      example: { id: 7_554_621_440 },
+    }),
+  },
+  responses: {
+    200: json(deletedJob, {
+      description: "Job successfully deleted.",
+      example: { message: "Job deleted successfully", requires_agent_stop: false },
+    }),
   },
   errors: ["JOB_STATE_INVALID", "PERMISSION_DENIED", "RESOURCE_NOT_FOUND"],
 });

@@ -5,6 +5,7 @@ import { jobCounts, jobs, taskResults, tasks } from "../db/schema.ts";
 import { claimStatements, type IdempotencyClaim } from "../http/idempotency.ts";
 import type { Reference } from "../http/reference.ts";
 import type { Scope } from "../identity/actor.ts";
+import { type Act, auditOfRows } from "../identity/audit.ts";
 import { taskIdRange } from "../lib/ids.ts";
 import { liveSpecUuid } from "../specs/live-spec.ts";
 
@@ -141,4 +142,44 @@ export async function abortUncoordinated(
     db.select().from(jobs).where(wanted),
   ]);
   return rows[0] ?? null;
+}
+
+/** What a wish to delete has met: which customer the job is of, and whether it is deleted now. */
+export interface Deletion {
+  customerId: number;
+  deleted: boolean;
+}
+
+/**
+ * Deletes a job, with its trace in the audit trail, if it belongs to the customer: one that D1 still
+ * owns, or also one of which its object says that nothing happens in it any more (design §3.1). Null
+ * when the scope does not see it. One batch, one round trip.
+ */
+export async function deleteJob(
+  db: Database,
+  scope: Scope,
+  customerId: number,
+  jobId: number,
+  { ended }: { ended: boolean },
+  { origin, now, details }: Act,
+): Promise<Deletion | null> {
+  const wanted = and(eq(jobs.id, jobId), visible(scope));
+  const meant = and(
+    wanted,
+    eq(jobs.customerId, customerId),
+    ended ? undefined : eq(jobs.coordinated, false),
+  );
+  const event = {
+    action: "job_deleted" as const,
+    subject: { kind: "job" as const, id: String(jobId) },
+    customerId,
+    details,
+  };
+  const [rows, , deleted] = await db.batch([
+    db.select({ customerId: jobs.customerId }).from(jobs).where(wanted),
+    auditOfRows(db, origin, event, now, sql`from ${jobs} where ${meant}`),
+    db.update(jobs).set({ deletedAt: now }).where(meant).returning({ id: jobs.id }),
+  ]);
+  const row = rows[0];
+  return row === undefined ? null : { ...row, deleted: deleted.length === 1 };
 }

@@ -100,6 +100,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/silicon-mark/v1/jobs/delete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete a job
+         * @description Soft-delete a job and all associated tasks: from then on no read shows them, and the job's name is free again. One job a request. Its nodes are told to stop when they next call; a job that no node has joined cannot be joined any more.
+         *
+         *     A job is deleted while it is created, completed, completed_with_warnings, failed or aborted; one with nodes at work is aborted first. Only for people of the job's customer who see it. Deleting it twice is 404.
+         */
+        delete: operations["deleteJob"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/silicon-mark/v1/jobs/{job_id}": {
         parameters: {
             query?: never;
@@ -1533,6 +1555,24 @@ export interface components {
             /** @description Whether a page precedes. */
             has_prev: boolean;
         };
+        /** @description That a job is deleted. */
+        DeletedJob: {
+            /**
+             * @description For people.
+             * @enum {string}
+             */
+            message: "Job deleted successfully";
+            /** @description Whether an agent of the job was in contact within the node timeout (150 s) and has not been told to stop yet. It will be when it next calls. */
+            requires_agent_stop: boolean;
+        };
+        /** @description Which job to delete. */
+        DeleteJob: {
+            /**
+             * @description The job to delete.
+             * @example 7554621440
+             */
+            id: number | string;
+        };
         /** @description All there is to know of a job. */
         JobDetail: {
             /**
@@ -2394,7 +2434,7 @@ export interface components {
              * @description What was done, or refused.
              * @enum {string}
              */
-            action: "signed_in" | "signed_out" | "customer_created" | "customer_updated" | "user_created" | "user_updated" | "user_deleted" | "password_changed" | "password_link_created" | "api_token_created" | "api_token_revoked" | "token_secret_retired" | "spec_created" | "spec_updated" | "spec_deleted" | "runner_created" | "runner_updated" | "runner_key_rotated" | "runner_spec_offered" | "runner_spec_withdrawn" | "sign_in_failed" | "refresh_token_reused" | "wrong_token_kind" | "permission_denied";
+            action: "signed_in" | "signed_out" | "customer_created" | "customer_updated" | "user_created" | "user_updated" | "user_deleted" | "password_changed" | "password_link_created" | "api_token_created" | "api_token_revoked" | "token_secret_retired" | "job_deleted" | "spec_created" | "spec_updated" | "spec_deleted" | "runner_created" | "runner_updated" | "runner_key_rotated" | "runner_spec_offered" | "runner_spec_withdrawn" | "sign_in_failed" | "refresh_token_reused" | "wrong_token_kind" | "permission_denied";
             /** @description Who did it. */
             actor: {
                 /**
@@ -2411,7 +2451,7 @@ export interface components {
                  * @description What kind of thing it is.
                  * @enum {string}
                  */
-                kind: "customer" | "user" | "api_token" | "session" | "account" | "spec" | "runner" | "operation" | "secret";
+                kind: "customer" | "user" | "api_token" | "session" | "account" | "job" | "spec" | "runner" | "operation" | "secret";
                 /** @description Which one: a UUID, or what it goes by. */
                 id: string;
             } | null;
@@ -3174,6 +3214,69 @@ export interface operations {
             413: components["responses"]["REQUEST_TOO_LARGE"];
             415: components["responses"]["UNSUPPORTED_MEDIA_TYPE"];
             422: components["responses"]["IDEMPOTENCY_KEY_REUSED"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    deleteJob: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The job to delete. */
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "id": 7554621440
+                 *     }
+                 */
+                "application/json": components["schemas"]["DeleteJob"];
+            };
+        };
+        responses: {
+            /** @description Job successfully deleted. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "message": "Job deleted successfully",
+                     *       "requires_agent_stop": false
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DeletedJob"];
+                };
+            };
+            /**
+             * @description `PARAMETER_INCORRECT_VALUE`: Something in path, query or body does not parse or validate.
+             *
+             *     `JOB_STATE_INVALID`: The job's state does not allow this.
+             */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            403: components["responses"]["PERMISSION_DENIED"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            413: components["responses"]["REQUEST_TOO_LARGE"];
+            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE"];
             429: components["responses"]["TOO_MANY_REQUESTS"];
             500: components["responses"]["INTERNAL_ERROR"];
             503: components["responses"]["SERVICE_UNAVAILABLE"];
@@ -4904,7 +5007,7 @@ export interface operations {
                 /** @description Where to read on, from a `Link` of this list: opaque, and valid for the same order and filters. With it, `page` only numbers the links. */
                 cursor?: string;
                 /** @description Only what was done, or refused, like this. */
-                action?: "signed_in" | "signed_out" | "customer_created" | "customer_updated" | "user_created" | "user_updated" | "user_deleted" | "password_changed" | "password_link_created" | "api_token_created" | "api_token_revoked" | "token_secret_retired" | "spec_created" | "spec_updated" | "spec_deleted" | "runner_created" | "runner_updated" | "runner_key_rotated" | "runner_spec_offered" | "runner_spec_withdrawn" | "sign_in_failed" | "refresh_token_reused" | "wrong_token_kind" | "permission_denied";
+                action?: "signed_in" | "signed_out" | "customer_created" | "customer_updated" | "user_created" | "user_updated" | "user_deleted" | "password_changed" | "password_link_created" | "api_token_created" | "api_token_revoked" | "token_secret_retired" | "job_deleted" | "spec_created" | "spec_updated" | "spec_deleted" | "runner_created" | "runner_updated" | "runner_key_rotated" | "runner_spec_offered" | "runner_spec_withdrawn" | "sign_in_failed" | "refresh_token_reused" | "wrong_token_kind" | "permission_denied";
                 /** @description Only what this caller did: exactly its `id`. An empty one is as absent. */
                 actor?: string;
                 /** @description Only what was done to this: exactly its `id`. An empty one is as absent. */

@@ -84,6 +84,17 @@ const PROVIDERS: Record<string, Provider> = {
     return { draft: { ...draft, path: { job_id: job.id } }, token: world.ownerToken(), job };
   },
 
+  async deleteJob({ world, drawn: { draft, choice }, purpose }) {
+    const job = purpose === "again" ? await world.standingJob() : await world.createJob({});
+    const id = choice % 2 === 0 ? job.id : Number(job.id);
+    // What is deleted shows nowhere any more.
+    return {
+      draft: { ...draft, body: { ...fields(draft), id } },
+      token: world.ownerToken(),
+      job: null,
+    };
+  },
+
   async listSpecs(context) {
     return withoutCursor(await byName(context));
   },
