@@ -142,7 +142,7 @@ export const deleteJobBody = z
           word({ pattern: /^[0-9]{1,16}$/, max: 16, description: "As digits." })
             .transform(Number)
             .refine((id) => id >= 1 && Number.isSafeInteger(id))
-            .openapi({ pattern: "^0{0,15}[1-9][0-9]{0,14}$" }),
+            .openapi({ pattern: "^0{0,15}[1-9][0-9]{0,15}$" }),
         ],
         "must be a job's id: a whole number between 1 and 2^53, or its digits as a string",
       )

@@ -32,7 +32,7 @@ function visible(scope: Scope): SQL | undefined {
 }
 
 /** The scope's key in the counter rows; the triggers write the same. */
-function counterKey(scope: Scope): string {
+export function counterKey(scope: Scope): string {
   switch (scope.kind) {
     case "user":
       return `user:${scope.userId}`;

@@ -188,6 +188,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/silicon-mark/v1/tasks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List tasks
+         * @description The tasks of the jobs you may see, newest first, a page at a time; one task is one node's part of a job. Regular users see those of their own jobs, customer admins those of all jobs of their customer, staff and root admins all. Tasks of deleted jobs are deleted with them. What nodes have done in the last seconds may be missing: the job's detail has it.
+         *
+         *     Filters combine. A page costs the same however many tasks there are: the first one and along `next_cursor` or the links of `Link`, with one filter or none; the total, too, but with `machine_ip`, `machine_uuid` or several filters, when all that match are counted. With several filters those are looked at that match the first of `job_id`, `machine_uuid`, `machine_ip`. A page beyond the last one is empty.
+         *
+         *     With `include_results` a page has at most 16 MiB of figures; 400 asks for fewer tasks a page.
+         */
+        get: operations["listTasks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/silicon-mark/v1/benchmarks": {
         parameters: {
             query?: never;
@@ -1900,6 +1924,114 @@ export interface components {
                 [key: string]: components["schemas"]["DisplayField"];
             };
         };
+        /** @description One page of a list of tasks. */
+        TaskPage: {
+            /** @description The tasks of this page. */
+            data: components["schemas"]["ListedTask"][];
+            pagination: components["schemas"]["TaskPagination"];
+        };
+        /** @description One node's part of a job, as lists show it. */
+        ListedTask: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            id: string;
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            job_id: string;
+            /**
+             * Format: int32
+             * @description Order of joining, from 0.
+             */
+            rank: number;
+            /**
+             * Format: uuid
+             * @description Identifies the machine.
+             * @example 550e8400-e29b-41d4-a716-446655440000
+             */
+            machine_uuid: string;
+            /**
+             * @description The machine's address: IPv4 or IPv6.
+             * @example 192.168.1.10
+             */
+            machine_ip: string | null;
+            state: components["schemas"]["JobState"];
+            /** @description Why the node failed; null otherwise. */
+            failed_message: string | null;
+            /**
+             * Format: double
+             * @description Of the running step, 0 to 1; 1 at the end.
+             */
+            progress: number;
+            /** @description What the node is doing. */
+            message: string | null;
+            /**
+             * Format: date-time
+             * @description When the node joined.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When its first step started; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            started_at: string | null;
+            /**
+             * Format: date-time
+             * @description When the node ended; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            ended_at: string | null;
+            /** @description As the driver names it. */
+            gpu_model: string | null;
+            /**
+             * Format: int32
+             * @description GPUs in the machine.
+             */
+            gpu_count: number | null;
+            /**
+             * Format: uri
+             * @description Where the PDF report is; null until it is made.
+             */
+            pdf_report_url: string | null;
+            /** @description What this node has sent; null unless `include_results` asks for it. */
+            benchmark_results: {
+                [key: string]: components["schemas"]["BenchmarkResult"];
+            } | null;
+        };
+        /** @description Where this page stands in the whole list. */
+        TaskPagination: {
+            /**
+             * Format: int32
+             * @description This page, from 1.
+             * @example 1
+             */
+            page: number;
+            /**
+             * Format: int32
+             * @description Items on a full page.
+             * @example 20
+             */
+            per_page: number;
+            /**
+             * Format: int64
+             * @description Items on all pages.
+             * @example 1
+             */
+            total: number;
+            /**
+             * Format: int64
+             * @description Pages in all.
+             * @example 1
+             */
+            pages: number;
+            /** @description Where the next page begins, as `cursor`; null on the last one. */
+            next_cursor: string | null;
+        };
         /** @description The specs of this page. */
         SpecList: components["schemas"]["Spec"][];
         /** @description A hardware spec: the shape of a machine. */
@@ -3559,6 +3691,88 @@ export interface operations {
             401: components["responses"]["CLIENT_TOKEN_INVALID"];
             403: components["responses"]["PERMISSION_DENIED"];
             404: components["responses"]["RESOURCE_NOT_FOUND"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    listTasks: {
+        parameters: {
+            query?: {
+                /** @description Page number, from 1. Jumping to a page costs as much as reading all before it; the `next` and `prev` links of a page cost the same at any depth. */
+                page?: number;
+                /** @description Items per page. */
+                per_page?: number;
+                /** @description Where to read on, from a `Link` of this list: opaque, and valid for the same order and filters. With it, `page` only numbers the links. */
+                cursor?: string;
+                /** @description What to sort by: when the node joined. */
+                sort_by?: "created_at";
+                /** @description Which way to sort. */
+                sort_order?: "asc" | "desc";
+                /** @description Only tasks of this job. */
+                job_id?: string;
+                /** @description Only tasks in this state. */
+                state?: "created" | "starting" | "running" | "completed" | "aborted" | "failed" | "completed_with_warnings";
+                /** @description Only tasks of machines that joined with exactly this address. */
+                machine_ip?: string;
+                /** @description Only tasks of this machine. */
+                machine_uuid?: string;
+                /** @description Add what each node has sent. */
+                include_results?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of tasks. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    "X-Total-Count": components["headers"]["X-Total-Count"];
+                    Link: components["headers"]["Link"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "id": "7554621441",
+                     *           "job_id": "7554621440",
+                     *           "rank": 0,
+                     *           "machine_uuid": "550e8400-e29b-41d4-a716-446655440000",
+                     *           "machine_ip": "192.168.1.10",
+                     *           "state": "completed",
+                     *           "failed_message": null,
+                     *           "progress": 1,
+                     *           "message": null,
+                     *           "created_at": "2024-03-15T10:35:00.000Z",
+                     *           "started_at": "2024-03-15T10:35:30.000Z",
+                     *           "ended_at": "2024-03-15T11:40:00.000Z",
+                     *           "gpu_model": "NVIDIA A100-SXM4-80GB",
+                     *           "gpu_count": 8,
+                     *           "pdf_report_url": null,
+                     *           "benchmark_results": null
+                     *         }
+                     *       ],
+                     *       "pagination": {
+                     *         "page": 1,
+                     *         "per_page": 20,
+                     *         "total": 1,
+                     *         "pages": 1,
+                     *         "next_cursor": null
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TaskPage"];
+                };
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
             429: components["responses"]["TOO_MANY_REQUESTS"];
             500: components["responses"]["INTERNAL_ERROR"];
             503: components["responses"]["SERVICE_UNAVAILABLE"];

@@ -87,12 +87,11 @@ const PROVIDERS: Record<string, Provider> = {
   async deleteJob({ world, drawn: { draft, choice }, purpose }) {
     const job = purpose === "again" ? await world.standingJob() : await world.createJob({});
     const id = choice % 2 === 0 ? job.id : Number(job.id);
-    // What is deleted shows nowhere any more.
-    return {
-      draft: { ...draft, body: { ...fields(draft), id } },
-      token: world.ownerToken(),
-      job: null,
-    };
+    return { draft: { ...draft, body: { ...fields(draft), id } }, token: world.ownerToken(), job };
+  },
+
+  async listTasks(context) {
+    return withoutCursor(await byName(context));
   },
 
   async listSpecs(context) {

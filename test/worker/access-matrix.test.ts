@@ -138,6 +138,7 @@ const EXPECTATIONS: Record<string, Expectation> = {
     missing: () => ({ body: { id: "512" } }),
     people: ofItsCustomer(200),
   },
+  listTasks: { access: "user", request: () => ({}), people: everyone(200) },
   listBenchmarks: { access: "user", request: () => ({}), people: everyone(200) },
   listAvailableSpecs: { access: "user", request: () => ({}), people: everyone(200) },
 

@@ -32,6 +32,7 @@ const EXPECTED = {
     ...[USER, 200, 304, 400, 401, 404, 429, 500, 503],
   ],
   [`post ${JOBS}/{job_id}/abort abortJob`]: [USER, 200, 400, 401, 403, 404, 429, 500, 503],
+  "get /api/silicon-mark/v1/tasks listTasks": [USER, 200, 400, 401, 429, 500, 503],
   "get /api/silicon-mark/v1/benchmarks listBenchmarks": [USER, 200, 304, 400, 401, 429, 500, 503],
   "get /v0/specs listSpecs": [USER, 200, 400, 401, 403, 429, 500, 503],
   "post /v0/specs createSpec": [USER, 201, 400, 401, 403, 413, 415, 422, 429, 500, 503],
@@ -175,7 +176,7 @@ describe("operations", () => {
     const lists = [
       ...["listApiTokens 200", "listAuditEvents 200", "listAvailableSpecs 200"],
       ...["listCustomers 200", "listJobs 200", "listRunnerSpecs 200", "listRunners 200"],
-      ...["listSpecs 200", "listUsers 200"],
+      ...["listSpecs 200", "listTasks 200", "listUsers 200"],
     ];
     expect(having("X-Total-Count").sort()).toEqual(lists);
     expect(having("Link").sort()).toEqual(lists);
