@@ -18,6 +18,7 @@ import { Projection } from "./projection.ts";
 import type {
   Coordinator,
   LiveDetail,
+  LiveTask,
   NodeReply,
   Refusal,
   ResultInput,
@@ -149,6 +150,15 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
   async detail(jobId: number): Promise<LiveDetail | Refusal> {
     const live = await this.#open(jobId);
     return "ok" in live ? live : { ok: true, ...this.#projection.since(live, -1) };
+  }
+
+  async task(jobId: number, taskId: number): Promise<LiveTask | Refusal> {
+    const live = await this.#open(jobId);
+    if ("ok" in live) return live;
+    const node = this.#nodeOf(live, taskId);
+    return node === undefined
+      ? { ok: false, reason: "task_unknown" }
+      : { ok: true, ...this.#projection.task(live, node) };
   }
 
   async abort(jobId: number): Promise<{ ok: true; job: JobRecord } | Refusal> {

@@ -2,7 +2,7 @@ import type { ErrorDetail } from "../http/errors.ts";
 import type { Said } from "./contact-book.ts";
 import type { Machine } from "./model.ts";
 import type { JobRecords } from "./projection.ts";
-import type { JobRecord } from "./records.ts";
+import type { JobRecord, ResultRecord, TaskRecord } from "./records.ts";
 
 /** Expected outcomes cross the RPC as values, never as exceptions (design §3.6). */
 export type Refusal =
@@ -57,6 +57,13 @@ export interface LiveDetail extends JobRecords {
   ok: true;
 }
 
+/** The live truth of one node, for its owner. */
+export interface LiveTask {
+  ok: true;
+  task: TaskRecord;
+  results: ResultRecord[];
+}
+
 /** What a node says while it works. */
 export interface TaskUpdate extends Said {
   /** Why it will do no more. */
@@ -81,6 +88,8 @@ export interface Coordinator {
     input: ResultInput,
   ): Promise<ResultReply | Refusal>;
   detail(jobId: number): Promise<LiveDetail | Refusal>;
+  /** One node of the job alone: `detail` can be large. */
+  task(jobId: number, taskId: number): Promise<LiveTask | Refusal>;
   abort(jobId: number): Promise<{ ok: true; job: JobRecord } | Refusal>;
   /**
    * Makes sure that nothing happens in the job any more, so that it can be deleted in D1; refused while

@@ -195,6 +195,16 @@ export class CoordinatorStorage {
       .toArray();
   }
 
+  /** Results with figures of one node, by position. */
+  resultsOf(rank: number): { position: number; results: string }[] {
+    return this.#sql
+      .exec<{ position: number; results: string }>(
+        "SELECT position, results FROM result WHERE rank = ? AND results IS NOT NULL ORDER BY position",
+        rank,
+      )
+      .toArray();
+  }
+
   /** Version at which each node last changed, by rank. */
   nodeVersions(): number[] {
     return this.#sql

@@ -16,10 +16,10 @@ export type ListedRow = Omit<JobRow, "steps" | "events">;
 export type NewJobRow = Omit<typeof jobs.$inferInsert, "specUuid">;
 export type TaskRow = typeof tasks.$inferSelect;
 
-const NOT_SETTLED = ["created", "starting", "running"] as const;
+export const NOT_SETTLED = ["created", "starting", "running"] as const;
 
 /** Jobs that this scope sees; deleted ones are seen by nobody. */
-function visible(scope: Scope): SQL | undefined {
+export function visible(scope: Scope): SQL | undefined {
   const live = isNull(jobs.deletedAt);
   switch (scope.kind) {
     case "user":

@@ -212,6 +212,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/silicon-mark/v1/tasks/{task_id}/results": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * View a task's results
+         * @description One node's part of a job with all that it has sent, what is in the machine, and what the manufacturer promises of its GPUs. Of a live job it is the newest there is.
+         *
+         *     For whoever sees the task's job; to anyone else it does not exist.
+         */
+        get: operations["getTaskResults"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/silicon-mark/v1/benchmarks": {
         parameters: {
             query?: never;
@@ -2032,6 +2054,110 @@ export interface components {
             /** @description Where the next page begins, as `cursor`; null on the last one. */
             next_cursor: string | null;
         };
+        /** @description One node's part of a job, with all it measured. */
+        TaskWithResults: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            id: string;
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            job_id: string;
+            /**
+             * Format: int32
+             * @description Order of joining, from 0.
+             */
+            rank: number;
+            /**
+             * Format: uuid
+             * @description Identifies the machine.
+             * @example 550e8400-e29b-41d4-a716-446655440000
+             */
+            machine_uuid: string;
+            /**
+             * @description The machine's address: IPv4 or IPv6.
+             * @example 192.168.1.10
+             */
+            machine_ip: string | null;
+            state: components["schemas"]["JobState"];
+            /** @description Why the node failed; null otherwise. */
+            failed_message: string | null;
+            /**
+             * Format: double
+             * @description Of the running step, 0 to 1; 1 at the end.
+             */
+            progress: number;
+            /** @description What the node is doing. */
+            message: string | null;
+            /**
+             * Format: date-time
+             * @description When the node joined.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When its first step started; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            started_at: string | null;
+            /**
+             * Format: date-time
+             * @description When the node ended; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            ended_at: string | null;
+            /** @description As the driver names it. */
+            gpu_model: string | null;
+            /**
+             * Format: int32
+             * @description GPUs in the machine.
+             */
+            gpu_count: number | null;
+            /**
+             * Format: uri
+             * @description Where the PDF report is; null until it is made.
+             */
+            pdf_report_url: string | null;
+            /** @description What this node has sent. By benchmark id; `id:2`, `id:3` where one runs again with other options. */
+            benchmark_results: {
+                [key: string]: components["schemas"]["BenchmarkResult"];
+            };
+            /** @description What is in the machine, as its agent said; null when it said nothing. */
+            inventory: {
+                [key: string]: unknown;
+            } | null;
+            /** @description The data sheet of the GPU model; null for an unknown one. For information: healthy machines reach 54–85 % of such figures. */
+            manufacturer_gpu_spec: components["schemas"]["ManufacturerGpuSpec"] | null;
+        };
+        /** @description Peak figures of one GPU by its manufacturer's data sheet. */
+        ManufacturerGpuSpec: {
+            /** @description As the driver names it. */
+            gpu_model: string;
+            /**
+             * Format: double
+             * @description BF16 on tensor cores, dense.
+             */
+            bf16_tflops: number;
+            /**
+             * Format: double
+             * @description TF32 on tensor cores, dense; what QuickMark measures as `fp32_tflops`.
+             */
+            tf32_tflops: number;
+            /**
+             * Format: double
+             * @description True FP32.
+             */
+            fp32_cuda_core_tflops: number;
+            /**
+             * Format: double
+             * @description GB/s.
+             */
+            memory_bandwidth_gbs: number;
+        };
         /** @description The specs of this page. */
         SpecList: components["schemas"]["Spec"][];
         /** @description A hardware spec: the shape of a machine. */
@@ -3773,6 +3899,109 @@ export interface operations {
             };
             400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
             401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    getTaskResults: {
+        parameters: {
+            query?: {
+                /** @description Add human-readable field names and units to each result. */
+                include_display_name?: boolean;
+            };
+            header?: {
+                /**
+                 * @description Entity tags you hold: 304 without a body if one of them is current. `*` fits any.
+                 * @example "pV0rJkz3mJw8o1Qq2cXn5A"
+                 */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
+            };
+            path: {
+                /** @description The task ID. */
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The task. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "7554621441",
+                     *       "job_id": "7554621440",
+                     *       "rank": 0,
+                     *       "machine_uuid": "550e8400-e29b-41d4-a716-446655440000",
+                     *       "machine_ip": "192.168.1.10",
+                     *       "state": "completed",
+                     *       "failed_message": null,
+                     *       "progress": 1,
+                     *       "message": null,
+                     *       "created_at": "2024-03-15T10:35:00.000Z",
+                     *       "started_at": "2024-03-15T10:35:30.000Z",
+                     *       "ended_at": "2024-03-15T11:40:00.000Z",
+                     *       "gpu_model": "NVIDIA A100-SXM4-80GB",
+                     *       "gpu_count": 8,
+                     *       "pdf_report_url": null,
+                     *       "benchmark_results": {
+                     *         "quick_mark": {
+                     *           "benchmark_id": "quick_mark",
+                     *           "benchmark_name": "QuickMark",
+                     *           "started_at": "2024-03-15T10:35:30.000Z",
+                     *           "ended_at": "2024-03-15T10:40:00.000Z",
+                     *           "config": {},
+                     *           "results": {
+                     *             "aggregate_results": {
+                     *               "bf16_tflops": 2121.6,
+                     *               "memory_bandwidth_gbs": 13920
+                     *             }
+                     *           },
+                     *           "state": "completed",
+                     *           "error_message": null
+                     *         }
+                     *       },
+                     *       "inventory": {
+                     *         "gpu": {
+                     *           "count": 8,
+                     *           "model": "NVIDIA A100-SXM4-80GB",
+                     *           "cuda_version": "12.8"
+                     *         }
+                     *       },
+                     *       "manufacturer_gpu_spec": {
+                     *         "gpu_model": "NVIDIA A100-SXM4-80GB",
+                     *         "bf16_tflops": 312,
+                     *         "tf32_tflops": 156,
+                     *         "fp32_cuda_core_tflops": 19.5,
+                     *         "memory_bandwidth_gbs": 2039
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TaskWithResults"];
+                };
+            };
+            /** @description Nothing has changed since the version you hold; there is no body. */
+            304: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
             429: components["responses"]["TOO_MANY_REQUESTS"];
             500: components["responses"]["INTERNAL_ERROR"];
             503: components["responses"]["SERVICE_UNAVAILABLE"];

@@ -94,6 +94,15 @@ const PROVIDERS: Record<string, Provider> = {
     return withoutCursor(await byName(context));
   },
 
+  async getTaskResults({ world, drawn: { draft, choice } }) {
+    // The first node of a job; now and then of one that nobody has joined.
+    const { untouched, starting, running, cluster, completed, failed } = world.jobs;
+    const joined = [starting, running, cluster, completed, failed];
+    const job = choice % 10 === 0 ? untouched : (joined[choice % joined.length] ?? running);
+    const path = { task_id: String(Number(job.id) + 1) };
+    return { draft: { ...draft, path }, token: world.ownerToken(), job };
+  },
+
   async listSpecs(context) {
     return withoutCursor(await byName(context));
   },

@@ -139,6 +139,12 @@ const EXPECTATIONS: Record<string, Expectation> = {
     people: ofItsCustomer(200),
   },
   listTasks: { access: "user", request: () => ({}), people: everyone(200) },
+  getTaskResults: {
+    access: "user",
+    request: () => ({ params: { task_id: taskId } }),
+    missing: () => ({ params: { task_id: "513" } }),
+    people: viewers(200),
+  },
   listBenchmarks: { access: "user", request: () => ({}), people: everyone(200) },
   listAvailableSpecs: { access: "user", request: () => ({}), people: everyone(200) },
 

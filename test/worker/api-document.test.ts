@@ -33,6 +33,9 @@ const EXPECTED = {
   ],
   [`post ${JOBS}/{job_id}/abort abortJob`]: [USER, 200, 400, 401, 403, 404, 429, 500, 503],
   "get /api/silicon-mark/v1/tasks listTasks": [USER, 200, 400, 401, 429, 500, 503],
+  "get /api/silicon-mark/v1/tasks/{task_id}/results getTaskResults": [
+    ...[USER, 200, 304, 400, 401, 404, 429, 500, 503],
+  ],
   "get /api/silicon-mark/v1/benchmarks listBenchmarks": [USER, 200, 304, 400, 401, 429, 500, 503],
   "get /v0/specs listSpecs": [USER, 200, 400, 401, 403, 429, 500, 503],
   "post /v0/specs createSpec": [USER, 201, 400, 401, 403, 413, 415, 422, 429, 500, 503],
@@ -192,7 +195,7 @@ describe("operations", () => {
     ]);
     const single = [
       ...["getApiToken", "getCustomer", "getJob", "getJobResults", "getOwnUser", "getRunner"],
-      ...["getSpec", "getUser", "listBenchmarks", "pollCurrentJob"],
+      ...["getSpec", "getTaskResults", "getUser", "listBenchmarks", "pollCurrentJob"],
     ];
     expect(taking("if-none-match").sort()).toEqual(single);
     for (const id of single) {

@@ -314,6 +314,29 @@ export async function costOf(run: () => Promise<Reply<Json>>): Promise<Cost> {
   return line;
 }
 
+/** Runs a call and tells the rows that D1 has read for it, by statement of its batches. */
+export async function rowsReadBy<T>(run: () => Promise<T>): Promise<{ read: number[]; reply: T }> {
+  const withSession = env.DB.withSession.bind(env.DB);
+  const read: number[] = [];
+  const spy = vi.spyOn(env.DB, "withSession").mockImplementation((bookmark) => {
+    const real = withSession(bookmark);
+    return {
+      prepare: (query: string) => real.prepare(query),
+      getBookmark: () => real.getBookmark(),
+      batch: async <Row>(statements: D1PreparedStatement[]) => {
+        const results = await real.batch<Row>(statements);
+        read.push(...results.map(({ meta }) => meta.rows_read));
+        return results;
+      },
+    } satisfies D1DatabaseSession;
+  });
+  try {
+    return { reply: await run(), read };
+  } finally {
+    spy.mockRestore();
+  }
+}
+
 interface RouteWithJson {
   responses: { [status: number]: { description: string; content?: object } };
 }

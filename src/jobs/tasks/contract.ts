@@ -4,8 +4,9 @@ import { pageParameters } from "../../http/list-query.ts";
 import { operation } from "../../http/operation.ts";
 import { queryBoolean, queryId, queryWord } from "../../http/query-schemas.ts";
 import { json } from "../../http/responses.ts";
+import { idParameter } from "../../http/schemas.ts";
 import { jobDetailExample } from "../examples.ts";
-import { taskPage } from "./schemas.ts";
+import { taskPage, taskWithResults } from "./schemas.ts";
 
 const BASE = "/api/silicon-mark/v1";
 
@@ -69,6 +70,57 @@ With \`include_results\` a page has at most 16 MiB of figures; 400 asks for fewe
       },
     }),
   },
+});
+
+export const getTaskResultsRoute = operation({
+  method: "get",
+  path: `${BASE}/tasks/{task_id}/results`,
+  operationId: "getTaskResults",
+  tags: ["Jobs"],
+  summary: "View a task's results",
+  description: `One node's part of a job with all that it has sent, what is in the machine, and what the manufacturer promises of its GPUs. Of a live job it is the newest there is.
+
+For whoever sees the task's job; to anyone else it does not exist.`,
+  access: "user",
+  single: true,
+  request: {
+    params: z.object({ task_id: idParameter("task_id", "The task ID.") }),
+    query: z.object({
+      include_display_name: queryBoolean({
+        default: false,
+        description: "Add human-readable field names and units to each result.",
+      }),
+    }),
+  },
+  responses: {
+    200: json(taskWithResults, {
+      description: "The task.",
+      example: {
+        ...taskExample,
+        benchmark_results: {
+          quick_mark: {
+            benchmark_id: "quick_mark",
+            benchmark_name: "QuickMark",
+            started_at: "2024-03-15T10:35:30.000Z",
+            ended_at: "2024-03-15T10:40:00.000Z",
+            config: {},
+            results: { aggregate_results: { bf16_tflops: 2121.6, memory_bandwidth_gbs: 13920 } },
+            state: "completed",
+            error_message: null,
+          },
+        },
+        inventory: { gpu: { count: 8, model: "NVIDIA A100-SXM4-80GB", cuda_version: "12.8" } },
+        manufacturer_gpu_spec: {
+          gpu_model: "NVIDIA A100-SXM4-80GB",
+          bf16_tflops: 312,
+          tf32_tflops: 156,
+          fp32_cuda_core_tflops: 19.5,
+          memory_bandwidth_gbs: 2039,
+        },
+      },
+    }),
+  },
+  errors: ["RESOURCE_NOT_FOUND"],
 });
 
 export type ListTasksQuery = z.infer<typeof listTasksRoute.request.query>;

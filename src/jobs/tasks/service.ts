@@ -1,13 +1,26 @@
+import type { CallCoordinator } from "../../coordinator/client.ts";
+import type { ResultRecord, TaskRecord } from "../../coordinator/records.ts";
+import { notFound, unavailable } from "../../http/errors.ts";
 import { readPage } from "../../http/keyset-page.ts";
 import { validationErrorOf } from "../../http/validation.ts";
 import { scopeOf } from "../../identity/actor.ts";
+import { jobIdOf } from "../../lib/ids.ts";
 import type { Caller } from "../service.ts";
+import { toTaskRecord } from "../wire.ts";
 import { type ListTasksQuery, MAX_PAGE_RESULT_BYTES } from "./contract.ts";
-import { listTasks, orderOf, type PageResults, type TaskFilter } from "./store.ts";
+import { findTask, listTasks, orderOf, type PageResults, type TaskFilter } from "./store.ts";
 
 export type TasksService = ReturnType<typeof createTasksService>;
 
-export function createTasksService() {
+/** A task as its job's owner sees it: in full. */
+export interface TaskView {
+  /** JSON: what the job runs. */
+  sequence: string;
+  task: TaskRecord;
+  results: readonly ResultRecord[];
+}
+
+export function createTasksService({ callCoordinator }: { callCoordinator: CallCoordinator }) {
   return {
     /** A page of the tasks that the caller sees, with its total and with cursors to its neighbours. */
     async list({ actor, db }: Pick<Caller, "actor" | "db">, query: ListTasksQuery) {
@@ -29,6 +42,25 @@ export function createTasksService() {
         return read;
       });
       return { ...page, results: resultsOf(figures) };
+    },
+
+    /** The newest there is of a task: D1 alone once its job has settled, else D1 and one hop to its object. */
+    async view({ actor, db, meter }: Caller, taskId: number): Promise<TaskView> {
+      const found = await findTask(db, scopeOf(actor), taskId);
+      if (found === null) throw notFound("Task", taskId);
+      const { job, task, results } = found;
+      const { sequence } = job;
+      if (!job.coordinated || job.endedAt !== null) {
+        if (task === null) throw notFound("Task", taskId);
+        return { sequence, task: toTaskRecord(task), results };
+      }
+      const jobId = jobIdOf(taskId);
+      const live = await callCoordinator({ jobId, meter }, (coordinator) =>
+        coordinator.task(jobId, taskId),
+      );
+      if (live.ok) return { sequence, task: live.task, results: live.results };
+      if (live.reason === "task_unknown") throw notFound("Task", taskId);
+      throw unavailable(2, new Error(`coordinator says ${live.reason}`));
     },
   };
 }

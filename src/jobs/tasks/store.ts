@@ -4,8 +4,8 @@ import { jobs, taskCounts, taskResults, tasks } from "../../db/schema.ts";
 import type { KeysetOrder, PageWindow } from "../../http/keyset-page.ts";
 import { unindexed } from "../../http/named-search.ts";
 import type { Scope } from "../../identity/actor.ts";
-import { taskIdRange } from "../../lib/ids.ts";
-import { counterKey } from "../store.ts";
+import { jobIdOf, taskIdRange } from "../../lib/ids.ts";
+import { counterKey, NOT_SETTLED, visible } from "../store.ts";
 
 export interface TaskFilter {
   jobId?: number | undefined;
@@ -170,4 +170,28 @@ export async function listTasks(
     total: totals[0]?.total ?? 0,
     figures: { results, bytes: sizes[0]?.bytes ?? 0 },
   };
+}
+
+/**
+ * A task's job, as far as it matters to the task, with the task and its results as D1 knows them; null
+ * when the scope does not see the job. Task and results come only with a settled job: those of a live one
+ * are read from its object. One round trip.
+ */
+export async function findTask(db: Database, scope: Scope, taskId: number) {
+  const wanted = and(eq(jobs.id, jobIdOf(taskId)), visible(scope));
+  const settled = sql`exists (select 1 from ${jobs} where ${wanted} and ${jobs.state} not in ${NOT_SETTLED})`;
+  const { sequence, coordinated, endedAt } = jobs;
+  const [[job], [task], results] = await db.batch([
+    db.select({ sequence, coordinated, endedAt }).from(jobs).where(wanted),
+    db
+      .select()
+      .from(tasks)
+      .where(and(eq(tasks.id, taskId), settled)),
+    db
+      .select()
+      .from(taskResults)
+      .where(and(eq(taskResults.taskId, taskId), settled))
+      .orderBy(taskResults.position),
+  ]);
+  return job === undefined ? null : { job, task: task ?? null, results };
 }
