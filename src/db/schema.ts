@@ -367,6 +367,29 @@ export const jobCounts = sqliteTable(
 );
 
 /**
+ * One row per tag of a job that is not deleted, kept by triggers on `jobs`: which tags there are, and which
+ * jobs have one, newest first, for every scope. Without a key of its own: four rows are written per tag.
+ */
+export const jobTags = sqliteTable(
+  "job_tags",
+  {
+    jobId: integer("job_id").notNull(),
+    tag: text("tag").notNull(),
+    customerId: integer("customer_id").notNull(),
+    userId: integer("user_id").notNull(),
+    createdAt: integer("created_at").notNull(),
+  },
+  (table) => {
+    const jobsOfTag = [table.tag, table.createdAt, table.jobId] as const;
+    return [
+      index("job_tags_by_tag").on(...jobsOfTag),
+      index("job_tags_by_customer").on(table.customerId, ...jobsOfTag),
+      index("job_tags_by_user").on(table.userId, ...jobsOfTag),
+    ];
+  },
+);
+
+/**
  * One row per node of a job: the projection of what the coordinator knows of it. A job's tasks are the
  * id range after the job's own id, so the primary key finds and orders them. Whose they are, and whether
  * they are deleted, is as of their job: copied, so that every list of tasks has an index of its own.

@@ -20,6 +20,7 @@ import {
   deleteJobBody,
   jobDetail,
   jobPage,
+  jobTagList,
 } from "./schemas.ts";
 
 const BASE = "/api/silicon-mark/v1";
@@ -64,6 +65,25 @@ A page beyond the last one is empty.`,
     }),
   },
   responses: { 200: json(jobPage, { description: "A page of jobs.", example: jobPageExample }) },
+});
+
+export const listJobTagsRoute = operation({
+  method: "get",
+  path: `${BASE}/jobs/tags`,
+  operationId: "listJobTags",
+  tags: ["Jobs"],
+  summary: "List tags",
+  description: `Get all unique tags from the jobs you may see: regular users those of their own jobs, customer admins those of all jobs of their customer, staff and root admins all. Tags that only deleted jobs have are not among them.
+
+At most the first 10,000 by bytes. It costs the same however many jobs have a tag.`,
+  access: "user",
+  single: true,
+  responses: {
+    200: json(jobTagList, {
+      description: "The tags.",
+      example: { tags: ["gpu-benchmark", "production", "provider: aws", "testing"] },
+    }),
+  },
 });
 
 export const getJobRoute = operation({
@@ -153,3 +173,4 @@ A job is deleted while it is created, completed, completed_with_warnings, failed
 export type { CreateJobInput } from "./create-schema.ts";
 export type { BenchmarkResultWire } from "./result-schemas.ts";
 export type { CreatedJobWire, JobDetailWire, ListedJobWire } from "./schemas.ts";
+export { MAX_LISTED_TAGS } from "./schemas.ts";

@@ -19,6 +19,7 @@ import {
   getJobResultsRoute,
   getJobRoute,
   listJobsRoute,
+  listJobTagsRoute,
 } from "./contract.ts";
 import type { Caller, JobsService } from "./service.ts";
 import { toCreatedJob, toJobDetail, toJobResults, toListedJob } from "./wire.ts";
@@ -50,7 +51,11 @@ export function createJobsRouter({ jobs, guards }: { jobs: JobsService; guards: 
     );
   });
 
-  // Before what takes an id: `delete` is a word, not a job's id.
+  // Before what takes an id: `tags` and `delete` are words, not jobs' ids.
+  router.openapi({ ...listJobTagsRoute, middleware: guards.user }, async (c) =>
+    single(c, { tags: await jobs.tags(callerOf(c)) }),
+  );
+
   router.openapi(
     { ...deleteJobRoute, middleware: [guards.user, readBody(JSON_BODY_LIMIT)] as const },
     async (c) => {

@@ -109,6 +109,18 @@ export const jobPage = z
   })
   .openapi("JobPage", { description: "One page of a list of jobs." });
 
+/** A list of tags has at most these. */
+export const MAX_LISTED_TAGS = 10_000;
+
+export const jobTagList = z
+  .strictObject({
+    tags: z
+      .array(tag)
+      .max(MAX_LISTED_TAGS)
+      .openapi({ description: "Each one once, sorted by bytes." }),
+  })
+  .openapi("JobTags", { description: "The tags of the jobs you see." });
+
 export const jobDetail = z
   .strictObject({
     ...jobFields,

@@ -13,7 +13,7 @@ import { type JobTokenFacts, jobTokenOf } from "../identity/job-token.ts";
 import type { Tokens } from "../identity/tokens.ts";
 import { type Clock, HOUR_MS } from "../lib/clock.ts";
 import type { JobIdSource } from "../lib/ids.ts";
-import type { CreateJobInput } from "./contract.ts";
+import { type CreateJobInput, MAX_LISTED_TAGS } from "./contract.ts";
 import { generateJobName } from "./names.ts";
 import {
   abortUncoordinated,
@@ -22,6 +22,7 @@ import {
   insertJob,
   type JobRow,
   listJobs,
+  listTags,
   type NewJobRow,
 } from "./store.ts";
 import { type JobView, toJobRecord, toTaskRecord } from "./wire.ts";
@@ -125,6 +126,11 @@ export function createJobsService({ tokens, clock, jobIds, callCoordinator }: Jo
       const { rows, total } = await listJobs(db, scopeOf(actor), { offset, limit: perPage });
       const jobs = rows.map(async (row) => ({ row, token: await tokenOf(row) }));
       return { jobs: await Promise.all(jobs), total };
+    },
+
+    /** Every tag of the jobs that the caller sees, up to a bound. */
+    tags({ actor, db }: Caller): Promise<string[]> {
+      return listTags(db, scopeOf(actor), MAX_LISTED_TAGS);
     },
 
     async detail(caller: Caller, jobId: number) {

@@ -1,7 +1,7 @@
-import { and, between, desc, eq, getTableColumns, isNull, type SQL, sql } from "drizzle-orm";
+import { and, between, desc, eq, getTableColumns, gt, isNull, type SQL, sql } from "drizzle-orm";
 import type { JobEvent } from "../coordinator/model.ts";
 import type { Database } from "../db/client.ts";
-import { jobCounts, jobs, taskResults, tasks } from "../db/schema.ts";
+import { jobCounts, jobs, jobTags, taskResults, tasks } from "../db/schema.ts";
 import { claimStatements, type IdempotencyClaim } from "../http/idempotency.ts";
 import type { Reference } from "../http/reference.ts";
 import type { Scope } from "../identity/actor.ts";
@@ -182,4 +182,32 @@ export async function deleteJob(
   ]);
   const row = rows[0];
   return row === undefined ? null : { ...row, deleted: deleted.length === 1 };
+}
+
+/**
+ * The tags of jobs that the scope sees, each once, sorted by bytes. It steps through an index from one tag
+ * to the next: what it reads grows with the tags, however many jobs have them. One round trip.
+ */
+export async function listTags(db: Database, scope: Scope, limit: number): Promise<string[]> {
+  const first = sql`select min(${jobTags.tag}) from ${jobTags}`;
+  const inScope = taggedIn(scope);
+  const rows = await db.all<{ tag: string }>(sql`
+    with recursive found (tag) as (
+      select (${first} where ${inScope ?? sql`true`})
+      union all
+      select (${first} where ${and(inScope, gt(jobTags.tag, sql`found.tag`))}) from found
+      where found.tag is not null limit ${limit})
+    select tag from found where tag is not null`);
+  return rows.map(({ tag }) => tag);
+}
+
+function taggedIn(scope: Scope): SQL | undefined {
+  switch (scope.kind) {
+    case "user":
+      return eq(jobTags.userId, scope.userId);
+    case "customer":
+      return eq(jobTags.customerId, scope.customerId);
+    case "all":
+      return undefined;
+  }
 }

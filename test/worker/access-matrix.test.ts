@@ -145,6 +145,7 @@ const EXPECTATIONS: Record<string, Expectation> = {
     missing: () => ({ params: { task_id: "513" } }),
     people: viewers(200),
   },
+  listJobTags: { access: "user", request: () => ({}), people: everyone(200) },
   listBenchmarks: { access: "user", request: () => ({}), people: everyone(200) },
   listAvailableSpecs: { access: "user", request: () => ({}), people: everyone(200) },
 

@@ -26,6 +26,7 @@ const EXPECTED = {
   "post /api/user/login login": ["", 200, 400, 401, 413, 415, 429, 500, 503],
   [`post ${JOBS} createJob`]: [USER, 201, 400, 401, 404, 409, 413, 415, 422, 429, 500, 503],
   [`get ${JOBS} listJobs`]: [USER, 200, 400, 401, 429, 500, 503],
+  [`get ${JOBS}/tags listJobTags`]: [USER, 200, 304, 400, 401, 429, 500, 503],
   [`delete ${JOBS}/delete deleteJob`]: [USER, 200, 400, 401, 403, 404, 413, 415, 429, 500, 503],
   [`get ${JOBS}/{job_id} getJob`]: [USER, 200, 304, 400, 401, 404, 429, 500, 503],
   [`get ${JOBS}/{job_id}/results getJobResults`]: [
@@ -195,7 +196,14 @@ describe("operations", () => {
     ]);
     const single = [
       ...["getApiToken", "getCustomer", "getJob", "getJobResults", "getOwnUser", "getRunner"],
-      ...["getSpec", "getTaskResults", "getUser", "listBenchmarks", "pollCurrentJob"],
+      ...[
+        "getSpec",
+        "getTaskResults",
+        "getUser",
+        "listBenchmarks",
+        "listJobTags",
+        "pollCurrentJob",
+      ],
     ];
     expect(taking("if-none-match").sort()).toEqual(single);
     for (const id of single) {
