@@ -30,6 +30,8 @@ import { createSignInService } from "./identity/sign-in/service.ts";
 import { createTokens } from "./identity/tokens.ts";
 import { createJobsRouter } from "./jobs/router.ts";
 import { createJobsService } from "./jobs/service.ts";
+import { createTasksRouter } from "./jobs/tasks/router.ts";
+import { createTasksService } from "./jobs/tasks/service.ts";
 import type { Clock } from "./lib/clock.ts";
 import type { Config } from "./lib/config.ts";
 import { createJobIdSource } from "./lib/ids.ts";
@@ -74,6 +76,7 @@ export async function createApp(deps: AppDeps) {
   const callCoordinator = createCoordinatorClient(coordinators);
   const jobIds = createJobIdSource(clock);
   const jobs = createJobsService({ tokens, clock, jobIds, callCoordinator });
+  const tasks = createTasksService({ callCoordinator });
   const nodes = createNodesService({ callCoordinator });
   const specs = createSpecsService({ clock, timeoutMs: config.nodeTimeoutMs });
   const keyring = createKeyring({ clock, timeoutMs: config.nodeTimeoutMs });
@@ -95,6 +98,7 @@ export async function createApp(deps: AppDeps) {
   // Before the jobs: `current` is a word, not a job's id.
   app.route("/", createNodesRouter({ nodes, guards }));
   app.route("/", createJobsRouter({ jobs, guards }));
+  app.route("/", createTasksRouter({ tasks, guards }));
   app.route("/", createSpecsRouter({ specs, guards }));
   app.route("/", createCustomersRouter({ customers, guards }));
   app.route("/", createPeopleRouter({ people, guards, limits }));

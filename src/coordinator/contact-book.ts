@@ -44,7 +44,7 @@ export class ContactBook {
     const known = this.#contacts[rank];
     const progress = said.progress ?? known?.progress ?? 0;
     const message = said.message ?? known?.message ?? null;
-    const contact = { at: now, progress, message };
+    const contact = { at: now, progress, message, toldToStop: known?.toldToStop ?? false };
     const news = progress !== known?.progress || message !== known?.message;
     if (news || now - (this.#writtenAt[rank] ?? 0) >= GRANULARITY_MS) this.#write(rank, contact);
     else this.#contacts[rank] = contact;
@@ -52,7 +52,18 @@ export class ContactBook {
 
   /** A node that has just joined, or ended a step: nothing is said of the next one yet. */
   begin(rank: number, now: number): void {
-    this.#write(rank, { at: now, progress: 0, message: null });
+    this.#write(rank, { at: now, progress: 0, message: null, toldToStop: false });
+  }
+
+  /** Its agent hears now that there is nothing more to do. Written once. */
+  tellToStop(rank: number): void {
+    const known = this.#contacts[rank];
+    if (known !== undefined && !known.toldToStop) this.#write(rank, { ...known, toldToStop: true });
+  }
+
+  /** Whether some agent has been heard after this time, ms, and not been told to stop. */
+  hasAgentAtWork(heardAfter: number): boolean {
+    return this.#contacts.some(({ at, toldToStop }) => at > heardAfter && !toldToStop);
   }
 
   #write(rank: number, contact: Contact): void {

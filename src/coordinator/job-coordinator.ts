@@ -18,6 +18,7 @@ import { Projection } from "./projection.ts";
 import type {
   Coordinator,
   LiveDetail,
+  LiveTask,
   NodeReply,
   Refusal,
   ResultInput,
@@ -79,6 +80,7 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     if (node === undefined && !isSettled(live.job)) return { ok: false, reason: "task_unknown" };
     if (node) this.#touch(live, node.rank);
     const view = this.#view(live, node?.rank ?? null);
+    if (node && view.directive === "stop") this.#contacts.tellToStop(node.rank);
     const etag = etagOf(view);
     return {
       ok: true,
@@ -103,8 +105,8 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
   async heartbeat(jobId: number, taskId: number, update: TaskUpdate): Promise<TaskReply | Refusal> {
     const live = await this.#open(jobId);
     if ("ok" in live) return live;
-    if (isSettled(live.job)) return { ok: false, reason: "ended" };
     const node = this.#nodeOf(live, taskId);
+    if (isSettled(live.job)) return this.#ended(node);
     if (node === undefined) return { ok: false, reason: "task_unknown" };
     this.#touch(live, node.rank, update);
     if (update.giveUp !== undefined) {
@@ -136,7 +138,7 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
       if (stored !== input.hash) return { ok: false, reason: "slot_taken" };
       return this.#resultReply(live, node.rank, step);
     }
-    if (isSettled(live.job)) return { ok: false, reason: "ended" };
+    if (isSettled(live.job)) return this.#ended(node);
     if (node.steps[position]?.state !== "running") {
       this.#touch(live, node.rank);
       return { ok: false, reason: "not_ready" };
@@ -150,11 +152,31 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     return "ok" in live ? live : { ok: true, ...this.#projection.since(live, -1) };
   }
 
+  async task(jobId: number, taskId: number): Promise<LiveTask | Refusal> {
+    const live = await this.#open(jobId);
+    if ("ok" in live) return live;
+    const node = this.#nodeOf(live, taskId);
+    return node === undefined
+      ? { ok: false, reason: "task_unknown" }
+      : { ok: true, ...this.#projection.task(live, node) };
+  }
+
   async abort(jobId: number): Promise<{ ok: true; job: JobRecord } | Refusal> {
     const live = await this.#open(jobId);
     if ("ok" in live) return live;
     const outcome = this.#apply(live, { type: "abort" });
     return outcome.ok ? { ok: true, job: this.#projection.job(live) } : refusal(outcome);
+  }
+
+  async prepareDeletion(
+    jobId: number,
+  ): Promise<{ ok: true; requiresAgentStop: boolean } | Refusal> {
+    const live = await this.#open(jobId);
+    if ("ok" in live) return live;
+    const outcome = this.#apply(live, { type: "delete" });
+    if (!outcome.ok) return refusal(outcome);
+    const heardAfter = this.#clock.now() - this.#leaseMs;
+    return { ok: true, requiresAgentStop: this.#contacts.hasAgentAtWork(heardAfter) };
   }
 
   /** Does everything that is due, then arms the next alarm. Never throws: a thrown alarm is lost after a few tries. */
@@ -259,6 +281,12 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     // A node that has ended its steps may still be heard, but has nothing more to say of them.
     this.#contacts.touch(rank, node && !hasEnded(node) ? said : {}, this.#clock.now());
     if (node?.lostAt !== null) this.#apply(live, { type: "contact", rank });
+  }
+
+  /** What a node hears that calls after the end: the refusal tells it to stop. */
+  #ended(node: Node | undefined): Refusal {
+    if (node !== undefined) this.#contacts.tellToStop(node.rank);
+    return { ok: false, reason: "ended" };
   }
 
   /** Sets the alarm to the earliest deadline. An alarm that stands earlier is left: it re-arms when it fires. */

@@ -39,12 +39,14 @@ export type Event =
     }
   | { type: "give_up"; rank: number; message: string }
   | { type: "abort" }
+  /** Its customer wants it gone: nothing may happen in it any more. */
+  | { type: "delete" }
   /** Time has passed. `lastContacts` by rank, ms. */
   | { type: "tick"; lastContacts: readonly number[]; leaseMs: number };
 
 export type Outcome =
   | { ok: true; rank: number | null }
-  | { ok: false; reason: "ended" | "full" | "not_ready" | "not_abortable" };
+  | { ok: false; reason: "ended" | "full" | "not_ready" | "not_abortable" | "not_deletable" };
 
 export interface Decision {
   readonly job: Job;
@@ -68,7 +70,7 @@ export function decide(job: Job, event: Event, now: number): Decision {
 }
 
 function afterTheEnd(job: Job, event: Event): Outcome {
-  if (event.type === "tick") return ACCEPTED;
+  if (event.type === "tick" || event.type === "delete") return ACCEPTED;
   if (event.type !== "abort") return { ok: false, reason: "ended" };
   return job.state === "aborted" ? ACCEPTED : { ok: false, reason: "not_abortable" };
 }
@@ -85,6 +87,8 @@ function act(job: Job, event: Event, now: number): Decision {
       return giveUp(comeBack(job, event.rank, now), event.rank, event.message, now);
     case "abort":
       return { job: settle(job, "aborted", "the job was aborted", now), outcome: ACCEPTED };
+    case "delete":
+      return remove(job, now);
     case "tick":
       return { job: passTime(job, event, now), outcome: ACCEPTED };
   }
@@ -128,6 +132,12 @@ function join(job: Job, machine: Machine, now: number): Decision {
     ),
     outcome: { ok: true, rank },
   };
+}
+
+/** A job that nobody has joined ends here, so that nobody can join it later; one at work stays. */
+function remove(job: Job, now: number): Decision {
+  if (job.state !== "created") return { job, outcome: { ok: false, reason: "not_deletable" } };
+  return { job: settle(job, "aborted", "the job was deleted", now), outcome: ACCEPTED };
 }
 
 /** A sign of life. Only a lost node changes by it: it lives again and takes its next step. */

@@ -6,6 +6,8 @@ import type { Machine } from "./model.ts";
 import { ipAddress, MAX_GPUS_PER_NODE, taskFields } from "./wire-schemas.ts";
 
 const MAX_INVENTORY_BYTES = 64 * 1_024;
+/** Numbers of an inventory can take more once they are written out. */
+export const INVENTORY_BYTES = 2 * MAX_INVENTORY_BYTES;
 
 export const pollAfterSeconds = figure("When to ask again; 0: at once.", {
   minimum: 0,

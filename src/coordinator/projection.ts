@@ -41,6 +41,16 @@ export class Projection {
     };
   }
 
+  /** One node and what it has sent. */
+  task(live: Live, node: Node): { task: TaskRecord; results: ResultRecord[] } {
+    const taskId = taskIdOf(live.identity.jobId, node.rank);
+    const contact = this.#contacts.of(node.rank);
+    return {
+      task: toTaskRecord(live.identity, node, contact, live.job.version),
+      results: this.#storage.resultsOf(node.rank).map((result) => ({ taskId, ...result })),
+    };
+  }
+
   job(live: Live): JobRecord {
     const { job } = live;
     return {

@@ -2,13 +2,16 @@ import type { ErrorDetail } from "../http/errors.ts";
 import type { Said } from "./contact-book.ts";
 import type { Machine } from "./model.ts";
 import type { JobRecords } from "./projection.ts";
-import type { JobRecord } from "./records.ts";
+import type { JobRecord, ResultRecord, TaskRecord } from "./records.ts";
 
 /** Expected outcomes cross the RPC as values, never as exceptions (design §3.6). */
 export type Refusal =
   /** D1 could not be asked; try again. */
   | { ok: false; reason: "unavailable" }
-  | { ok: false; reason: "gone" | "ended" | "full" | "not_abortable" | "task_unknown" }
+  | {
+      ok: false;
+      reason: "gone" | "ended" | "full" | "not_abortable" | "not_deletable" | "task_unknown";
+    }
   | { ok: false; reason: "too_many_joins"; retryAfterSeconds: number }
   | { ok: false; reason: "position_invalid"; positions: number }
   | { ok: false; reason: "not_ready" | "slot_taken" | "result_too_large" | "job_too_large" }
@@ -54,6 +57,13 @@ export interface LiveDetail extends JobRecords {
   ok: true;
 }
 
+/** The live truth of one node, for its owner. */
+export interface LiveTask {
+  ok: true;
+  task: TaskRecord;
+  results: ResultRecord[];
+}
+
 /** What a node says while it works. */
 export interface TaskUpdate extends Said {
   /** Why it will do no more. */
@@ -78,5 +88,12 @@ export interface Coordinator {
     input: ResultInput,
   ): Promise<ResultReply | Refusal>;
   detail(jobId: number): Promise<LiveDetail | Refusal>;
+  /** One node of the job alone: `detail` can be large. */
+  task(jobId: number, taskId: number): Promise<LiveTask | Refusal>;
   abort(jobId: number): Promise<{ ok: true; job: JobRecord } | Refusal>;
+  /**
+   * Makes sure that nothing happens in the job any more, so that it can be deleted in D1; refused while
+   * nodes are at work. Answers whether one of them may still have to be told to stop.
+   */
+  prepareDeletion(jobId: number): Promise<{ ok: true; requiresAgentStop: boolean } | Refusal>;
 }

@@ -16,6 +16,8 @@ export interface Contact {
   at: number;
   progress: number;
   message: string | null;
+  /** Whether its agent has heard that there is nothing more to do. */
+  toldToStop: boolean;
 }
 
 export interface StoredResult {
@@ -50,6 +52,7 @@ const MIGRATIONS: readonly string[] = [
   `CREATE TABLE digest (position INTEGER NOT NULL, rank INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (position, rank)) STRICT, WITHOUT ROWID;
    INSERT INTO digest (position, rank, body) SELECT position, rank, digest FROM result WHERE digest IS NOT NULL;
    ALTER TABLE result DROP COLUMN digest;`,
+  "ALTER TABLE contact ADD COLUMN told_to_stop INTEGER NOT NULL DEFAULT 0",
 ];
 
 /**
@@ -127,19 +130,21 @@ export class CoordinatorStorage {
   /** By rank. */
   contacts(): Contact[] {
     return this.#sql
-      .exec<{ at: number; progress: number; message: string | null }>(
-        "SELECT at, progress, message FROM contact ORDER BY rank",
+      .exec<{ at: number; progress: number; message: string | null; told_to_stop: number }>(
+        "SELECT at, progress, message, told_to_stop FROM contact ORDER BY rank",
       )
-      .toArray();
+      .toArray()
+      .map(({ told_to_stop, ...contact }) => ({ ...contact, toldToStop: told_to_stop === 1 }));
   }
 
   saveContact(rank: number, contact: Contact): void {
     this.#sql.exec(
-      "INSERT OR REPLACE INTO contact (rank, at, progress, message) VALUES (?, ?, ?, ?)",
+      "INSERT OR REPLACE INTO contact (rank, at, progress, message, told_to_stop) VALUES (?, ?, ?, ?, ?)",
       rank,
       contact.at,
       contact.progress,
       contact.message,
+      contact.toldToStop ? 1 : 0,
     );
   }
 
@@ -186,6 +191,16 @@ export class CoordinatorStorage {
       .exec<{ rank: number; position: number; results: string }>(
         "SELECT rank, position, results FROM result WHERE results IS NOT NULL AND version > ? ORDER BY rank, position",
         newerThan,
+      )
+      .toArray();
+  }
+
+  /** Results with figures of one node, by position. */
+  resultsOf(rank: number): { position: number; results: string }[] {
+    return this.#sql
+      .exec<{ position: number; results: string }>(
+        "SELECT position, results FROM result WHERE rank = ? AND results IS NOT NULL ORDER BY position",
+        rank,
       )
       .toArray();
   }

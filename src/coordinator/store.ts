@@ -1,4 +1,4 @@
-import { and, eq, isNull, lt, sql } from "drizzle-orm";
+import { and, eq, isNull, lt, type SQLWrapper, sql } from "drizzle-orm";
 import type { BatchItem } from "drizzle-orm/batch";
 import type { Database } from "../db/client.ts";
 import { jobs, taskResults, tasks } from "../db/schema.ts";
@@ -80,9 +80,18 @@ function insertResult(db: Database, result: ResultRecord) {
 function upsertTask(db: Database, task: TaskRecord) {
   const { id: _id, jobId: _jobId, rank: _rank, ...rest } = task;
   const columns = { ...rest, steps: JSON.stringify(task.steps) };
+  const ofJob = (column: SQLWrapper) =>
+    sql<number>`(select ${column} from ${jobs} where ${jobs.id} = ${task.jobId})`;
   return db
     .insert(tasks)
-    .values({ ...task, steps: columns.steps })
+    .values({
+      ...task,
+      steps: columns.steps,
+      customerId: ofJob(jobs.customerId),
+      userId: ofJob(jobs.userId),
+      // A node's last words may come after its job was deleted.
+      deletedAt: ofJob(jobs.deletedAt),
+    })
     .onConflictDoUpdate({
       target: tasks.id,
       set: columns,

@@ -154,10 +154,14 @@ const HEADERS_OF_STATUS: Partial<Record<number, readonly HeaderName[]>> = {
 /** What each code says, in the words of the API; the first of several is the most common. */
 const ERROR_MESSAGES: Record<ErrorCode, readonly [string, ...string[]]> = {
   PARAMETER_INCORRECT_VALUE: ["node_count must be between 1 and 256"],
-  JOB_STATE_INVALID: ["The job has ended already and cannot be aborted"],
+  JOB_STATE_INVALID: [
+    "The job has ended already and cannot be aborted",
+    "The job has nodes at work and cannot be deleted; abort it first",
+  ],
   CLIENT_TOKEN_INVALID: ["Invalid or expired token"],
   PERMISSION_DENIED: [
     "Only people of the job's customer can abort it",
+    "Only people of the job's customer can delete it",
     "Only root administrators can do this",
   ],
   RESOURCE_NOT_FOUND: [

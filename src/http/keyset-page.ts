@@ -8,6 +8,8 @@ export interface KeysetOrder<Row> {
   columns: readonly { column: SQL; type: "string" | "number" }[];
   descending: boolean;
   keyOf(row: Row): (string | number)[];
+  /** Of lists with filters: names this one, so that a cursor of another one is refused. */
+  list?: string;
 }
 
 /** The clauses of the query that reads a page. It asks for one row more, to know whether one follows. */
@@ -27,12 +29,12 @@ export interface PageOf<Row> {
 /** A page of a list by its number or its cursor, with cursors to its neighbours. */
 export async function readPage<Row>(
   query: { page: number; per_page: number; cursor?: string | undefined },
-  { columns, descending, keyOf }: KeysetOrder<Row>,
+  { columns, descending, keyOf, list }: KeysetOrder<Row>,
   read: (window: PageWindow) => Promise<{ rows: Row[]; total: number }>,
 ): Promise<PageOf<Row>> {
   const { page, per_page: perPage, cursor } = query;
   const types = columns.map(({ type }) => type);
-  const from = cursor === undefined ? null : parseCursor(cursor, types);
+  const from = cursor === undefined ? null : parseCursor(cursor, types, list);
   const ordering = { columns: columns.map(({ column }) => column), descending };
   const { where, orderBy } = readFrom(ordering, from);
   const offset = from === null ? (page - 1) * perPage : 0;
@@ -41,7 +43,7 @@ export async function readPage<Row>(
   const isBackward = from?.relation === "before";
   if (isBackward) items.reverse();
   const at = (relation: Cursor["relation"], row: Row | undefined) =>
-    row === undefined ? null : encodeCursor({ relation, key: keyOf(row) });
+    row === undefined ? null : encodeCursor({ relation, key: keyOf(row) }, list);
   // A page that was reached backwards is followed by the one it was reached from.
   const hasNext = isBackward || rows.length > perPage;
   return {

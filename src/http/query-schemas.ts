@@ -57,3 +57,14 @@ export function queryWord(options: { pattern: RegExp; max: number; description: 
     .optional()
     .openapi({ minLength: 1, description });
 }
+
+/** An id of a job or a task in the query, given once. */
+export function queryId(description: string) {
+  return z
+    .string("must be given once")
+    .regex(/^[0-9]{1,16}$/, "must be an id: decimal digits")
+    .transform(Number)
+    .refine(Number.isSafeInteger, "must be an id below 2^53")
+    .optional()
+    .openapi({ maxLength: 16, description });
+}

@@ -13,7 +13,15 @@ import {
   jobResultsExample,
 } from "./examples.ts";
 import { resultMap } from "./result-schemas.ts";
-import { abortedJob, createdJob, jobDetail, jobPage } from "./schemas.ts";
+import {
+  abortedJob,
+  createdJob,
+  deletedJob,
+  deleteJobBody,
+  jobDetail,
+  jobPage,
+  jobTagList,
+} from "./schemas.ts";
 
 const BASE = "/api/silicon-mark/v1";
 
@@ -57,6 +65,25 @@ A page beyond the last one is empty.`,
     }),
   },
   responses: { 200: json(jobPage, { description: "A page of jobs.", example: jobPageExample }) },
+});
+
+export const listJobTagsRoute = operation({
+  method: "get",
+  path: `${BASE}/jobs/tags`,
+  operationId: "listJobTags",
+  tags: ["Jobs"],
+  summary: "List tags",
+  description: `Get all unique tags from the jobs you may see: regular users those of their own jobs, customer admins those of all jobs of their customer, staff and root admins all. Tags that only deleted jobs have are not among them.
+
+At most the first 10,000 by bytes. It costs the same however many jobs have a tag.`,
+  access: "user",
+  single: true,
+  responses: {
+    200: json(jobTagList, {
+      description: "The tags.",
+      example: { tags: ["gpu-benchmark", "production", "provider: aws", "testing"] },
+    }),
+  },
 });
 
 export const getJobRoute = operation({
@@ -118,6 +145,32 @@ Only for people of the job's customer who see it. There is no request body.`,
   errors: ["JOB_STATE_INVALID", "PERMISSION_DENIED", "RESOURCE_NOT_FOUND"],
 });
 
+export const deleteJobRoute = operation({
+  method: "delete",
+  path: `${BASE}/jobs/delete`,
+  operationId: "deleteJob",
+  tags: ["Jobs"],
+  summary: "Delete a job",
+  description: `Soft-delete a job and all associated tasks: from then on no read shows them, and the job's name is free again. One job a request. Its nodes are told to stop when they next call; a job that no node has joined cannot be joined any more.
+
+A job is deleted while it is created, completed, completed_with_warnings, failed or aborted; one with nodes at work is aborted first. Only for people of the job's customer who see it. Deleting it twice is 404.`,
+  access: "user",
+  request: {
+    body: jsonBody(deleteJobBody, {
+      description: "The job to delete.",
+      example: { id: 7_554_621_440 },
+    }),
+  },
+  responses: {
+    200: json(deletedJob, {
+      description: "Job successfully deleted.",
+      example: { message: "Job deleted successfully", requires_agent_stop: false },
+    }),
+  },
+  errors: ["JOB_STATE_INVALID", "PERMISSION_DENIED", "RESOURCE_NOT_FOUND"],
+});
+
 export type { CreateJobInput } from "./create-schema.ts";
 export type { BenchmarkResultWire } from "./result-schemas.ts";
 export type { CreatedJobWire, JobDetailWire, ListedJobWire } from "./schemas.ts";
+export { MAX_LISTED_TAGS } from "./schemas.ts";

@@ -80,8 +80,10 @@ const resultMapOf = (description: string) =>
   });
 export const resultMap = resultMapOf("Cluster benchmarks that have started.");
 
+export const taskResultMap = resultMapOf("What this node has sent.");
+
 export const task = z
-  .strictObject({ ...taskFields, benchmark_results: resultMapOf("What this node has sent.") })
+  .strictObject({ ...taskFields, benchmark_results: taskResultMap })
   .openapi("Task", { description: "One node's part of a job." });
 
 export const jobEvent = z

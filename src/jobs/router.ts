@@ -8,15 +8,18 @@ import { toPagination } from "../http/pagination.ts";
 import { announcePage } from "../http/paging.ts";
 import { stringifyWithRaw } from "../http/raw-json.ts";
 import { throwOnInvalid } from "../http/validation.ts";
+import { originOf } from "../identity/audit.ts";
 import type { Guards, UserEnv } from "../identity/guards.ts";
 import { toTimestamp } from "../lib/clock.ts";
 import { listBenchmarksRoute, toBenchmarkWire } from "./catalogue-contract.ts";
 import {
   abortJobRoute,
   createJobRoute,
+  deleteJobRoute,
   getJobResultsRoute,
   getJobRoute,
   listJobsRoute,
+  listJobTagsRoute,
 } from "./contract.ts";
 import type { Caller, JobsService } from "./service.ts";
 import { toCreatedJob, toJobDetail, toJobResults, toListedJob } from "./wire.ts";
@@ -47,6 +50,21 @@ export function createJobsRouter({ jobs, guards }: { jobs: JobsService; guards: 
       200,
     );
   });
+
+  // Before what takes an id: `tags` and `delete` are words, not jobs' ids.
+  router.openapi({ ...listJobTagsRoute, middleware: guards.user }, async (c) =>
+    single(c, { tags: await jobs.tags(callerOf(c)) }),
+  );
+
+  router.openapi(
+    { ...deleteJobRoute, middleware: [guards.user, readBody(JSON_BODY_LIMIT)] as const },
+    async (c) => {
+      const { id } = c.req.valid("json");
+      const { requiresAgentStop } = await jobs.remove(callerOf(c), originOf(c), id);
+      const message = "Job deleted successfully" as const;
+      return c.json({ message, requires_agent_stop: requiresAgentStop }, 200);
+    },
+  );
 
   router.openapi({ ...getJobRoute, middleware: guards.user }, async (c) => {
     const { view, token } = await jobs.detail(callerOf(c), c.req.valid("param").job_id);

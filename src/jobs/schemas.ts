@@ -10,6 +10,7 @@ import {
 } from "../coordinator/wire-schemas.ts";
 import { pagination } from "../http/pagination.ts";
 import {
+  CLOSED,
   idString,
   integer,
   jsonObject,
@@ -18,6 +19,7 @@ import {
   text,
   timestamp,
   uuid,
+  word,
 } from "../http/schemas.ts";
 import { jobDescription, jobName, MAX_TAGS, tag } from "./create-schema.ts";
 import { aggregateResults, endedAt, jobEvent, resultMap, task } from "./result-schemas.ts";
@@ -107,6 +109,18 @@ export const jobPage = z
   })
   .openapi("JobPage", { description: "One page of a list of jobs." });
 
+/** A list of tags has at most these. */
+export const MAX_LISTED_TAGS = 10_000;
+
+export const jobTagList = z
+  .strictObject({
+    tags: z
+      .array(tag)
+      .max(MAX_LISTED_TAGS)
+      .openapi({ description: "Each one once, sorted by bytes." }),
+  })
+  .openapi("JobTags", { description: "The tags of the jobs you see." });
+
 export const jobDetail = z
   .strictObject({
     ...jobFields,
@@ -130,6 +144,33 @@ export const abortedJob = z
     ended_at: timestamp.openapi({ description: "When it was aborted." }),
   })
   .openapi("AbortedJob", { description: "A job that was aborted." });
+
+export const deleteJobBody = z
+  .object({
+    id: z
+      .union(
+        [
+          integer({ min: 1, max: Number.MAX_SAFE_INTEGER, description: "As a number." }),
+          word({ pattern: /^[0-9]{1,16}$/, max: 16, description: "As digits." })
+            .transform(Number)
+            .refine((id) => id >= 1 && Number.isSafeInteger(id))
+            .openapi({ pattern: "^0{0,15}[1-9][0-9]{0,15}$" }),
+        ],
+        "must be a job's id: a whole number between 1 and 2^53, or its digits as a string",
+      )
+      .openapi({ description: "The job to delete.", example: 7_554_621_440 }),
+  })
+  .openapi("DeleteJob", { ...CLOSED, description: "Which job to delete." });
+
+export const deletedJob = z
+  .strictObject({
+    message: z.literal("Job deleted successfully").openapi({ description: "For people." }),
+    requires_agent_stop: z.boolean().openapi({
+      description:
+        "Whether an agent of the job was in contact within the node timeout (150 s) and has not been told to stop yet. It will be when it next calls.",
+    }),
+  })
+  .openapi("DeletedJob", { description: "That a job is deleted." });
 
 export type JobDetailWire = z.infer<typeof jobDetail>;
 export type CreatedJobWire = z.infer<typeof createdJob>;

@@ -8,19 +8,22 @@ import { findFirst, type IdempotencyClaim, isRepeat } from "../http/idempotency.
 import { nameOf } from "../http/reference.ts";
 import { validationError } from "../http/validation.ts";
 import { type Actor, scopeOf } from "../identity/actor.ts";
+import type { Origin } from "../identity/audit.ts";
 import { type JobTokenFacts, jobTokenOf } from "../identity/job-token.ts";
 import { JOB_LIFETIME_MS } from "../identity/lifetimes.ts";
 import type { Tokens } from "../identity/tokens.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { JobIdSource } from "../lib/ids.ts";
-import type { CreateJobInput } from "./contract.ts";
+import { type CreateJobInput, MAX_LISTED_TAGS } from "./contract.ts";
 import { generateJobName } from "./names.ts";
 import {
   abortUncoordinated,
+  deleteJob,
   findJob,
   insertJob,
   type JobRow,
   listJobs,
+  listTags,
   type NewJobRow,
 } from "./store.ts";
 import { type JobView, toJobRecord, toTaskRecord } from "./wire.ts";
@@ -124,6 +127,11 @@ export function createJobsService({ tokens, clock, jobIds, callCoordinator }: Jo
       return { jobs: await Promise.all(jobs), total };
     },
 
+    /** Every tag of the jobs that the caller sees, up to a bound. */
+    tags({ actor, db }: Caller): Promise<string[]> {
+      return listTags(db, scopeOf(actor), MAX_LISTED_TAGS);
+    },
+
     async detail(caller: Caller, jobId: number) {
       const found = await view(caller, jobId);
       return { view: found, token: await tokenOf(found.row) };
@@ -148,6 +156,41 @@ export function createJobsService({ tokens, clock, jobIds, callCoordinator }: Jo
       if (reply.ok) return aborted(reply.job);
       if (reply.reason === "not_abortable") throw notAbortable();
       throw unavailable(2, new Error(`coordinator says ${reply.reason}`));
+    },
+
+    /**
+     * Deletes a job in which nothing happens. In D1 alone where no machine has ever called; else its
+     * object first makes sure that nothing will happen any more. Of several at the same time one deletes.
+     */
+    async remove(
+      { actor, db, meter }: Caller,
+      origin: Origin,
+      jobId: number,
+    ): Promise<{ requiresAgentStop: boolean }> {
+      const { customerId } = actor;
+      const attempt = (ended: boolean) => {
+        const act = { origin, now: clock.now(), details: {} };
+        return deleteJob(db, scopeOf(actor), customerId, jobId, { ended }, act);
+      };
+      const met = await attempt(false);
+      if (met === null) throw notFound("Job", jobId);
+      if (met.customerId !== customerId) {
+        throw new ApiError("PERMISSION_DENIED", "Only people of the job's customer can delete it");
+      }
+      if (met.deleted) return { requiresAgentStop: false };
+      const reply = await callCoordinator({ jobId, meter }, (coordinator) =>
+        coordinator.prepareDeletion(jobId),
+      );
+      if (!reply.ok) {
+        if (reply.reason === "not_deletable") {
+          const message = "The job has nodes at work and cannot be deleted; abort it first";
+          throw new ApiError("JOB_STATE_INVALID", message);
+        }
+        throw unavailable(2, new Error(`coordinator says ${reply.reason}`));
+      }
+      // What has ended stays so: only another deletion can have come in between.
+      if (!(await attempt(true))?.deleted) throw notFound("Job", jobId);
+      return { requiresAgentStop: reply.requiresAgentStop };
     },
   };
 }

@@ -1,10 +1,11 @@
-import { and, between, desc, eq, getTableColumns, isNull, type SQL, sql } from "drizzle-orm";
+import { and, between, desc, eq, getTableColumns, gt, isNull, type SQL, sql } from "drizzle-orm";
 import type { JobEvent } from "../coordinator/model.ts";
 import type { Database } from "../db/client.ts";
-import { jobCounts, jobs, taskResults, tasks } from "../db/schema.ts";
+import { jobCounts, jobs, jobTags, taskResults, tasks } from "../db/schema.ts";
 import { claimStatements, type IdempotencyClaim } from "../http/idempotency.ts";
 import type { Reference } from "../http/reference.ts";
 import type { Scope } from "../identity/actor.ts";
+import { type Act, auditOfRows } from "../identity/audit.ts";
 import { taskIdRange } from "../lib/ids.ts";
 import { liveSpecUuid } from "../specs/live-spec.ts";
 
@@ -15,10 +16,10 @@ export type ListedRow = Omit<JobRow, "steps" | "events">;
 export type NewJobRow = Omit<typeof jobs.$inferInsert, "specUuid">;
 export type TaskRow = typeof tasks.$inferSelect;
 
-const NOT_SETTLED = ["created", "starting", "running"] as const;
+export const NOT_SETTLED = ["created", "starting", "running"] as const;
 
 /** Jobs that this scope sees; deleted ones are seen by nobody. */
-function visible(scope: Scope): SQL | undefined {
+export function visible(scope: Scope): SQL | undefined {
   const live = isNull(jobs.deletedAt);
   switch (scope.kind) {
     case "user":
@@ -31,7 +32,7 @@ function visible(scope: Scope): SQL | undefined {
 }
 
 /** The scope's key in the counter rows; the triggers write the same. */
-function counterKey(scope: Scope): string {
+export function counterKey(scope: Scope): string {
   switch (scope.kind) {
     case "user":
       return `user:${scope.userId}`;
@@ -141,4 +142,72 @@ export async function abortUncoordinated(
     db.select().from(jobs).where(wanted),
   ]);
   return rows[0] ?? null;
+}
+
+/** What a wish to delete has met: which customer the job is of, and whether it is deleted now. */
+export interface Deletion {
+  customerId: number;
+  deleted: boolean;
+}
+
+/**
+ * Deletes a job, with its trace in the audit trail, if it belongs to the customer: one that D1 still
+ * owns, or also one of which its object says that nothing happens in it any more (design §3.1). Null
+ * when the scope does not see it. One batch, one round trip.
+ */
+export async function deleteJob(
+  db: Database,
+  scope: Scope,
+  customerId: number,
+  jobId: number,
+  { ended }: { ended: boolean },
+  { origin, now, details }: Act,
+): Promise<Deletion | null> {
+  const wanted = and(eq(jobs.id, jobId), visible(scope));
+  const meant = and(
+    wanted,
+    eq(jobs.customerId, customerId),
+    ended ? undefined : eq(jobs.coordinated, false),
+  );
+  const event = {
+    action: "job_deleted" as const,
+    subject: { kind: "job" as const, id: String(jobId) },
+    customerId,
+    details,
+  };
+  const [rows, , deleted] = await db.batch([
+    db.select({ customerId: jobs.customerId }).from(jobs).where(wanted),
+    auditOfRows(db, origin, event, now, sql`from ${jobs} where ${meant}`),
+    db.update(jobs).set({ deletedAt: now }).where(meant).returning({ id: jobs.id }),
+  ]);
+  const row = rows[0];
+  return row === undefined ? null : { ...row, deleted: deleted.length === 1 };
+}
+
+/**
+ * The tags of jobs that the scope sees, each once, sorted by bytes. It steps through an index from one tag
+ * to the next: what it reads grows with the tags, however many jobs have them. One round trip.
+ */
+export async function listTags(db: Database, scope: Scope, limit: number): Promise<string[]> {
+  const first = sql`select min(${jobTags.tag}) from ${jobTags}`;
+  const inScope = taggedIn(scope);
+  const rows = await db.all<{ tag: string }>(sql`
+    with recursive found (tag) as (
+      select (${first} where ${inScope ?? sql`true`})
+      union all
+      select (${first} where ${and(inScope, gt(jobTags.tag, sql`found.tag`))}) from found
+      where found.tag is not null limit ${limit})
+    select tag from found where tag is not null`);
+  return rows.map(({ tag }) => tag);
+}
+
+function taggedIn(scope: Scope): SQL | undefined {
+  switch (scope.kind) {
+    case "user":
+      return eq(jobTags.userId, scope.userId);
+    case "customer":
+      return eq(jobTags.customerId, scope.customerId);
+    case "all":
+      return undefined;
+  }
 }

@@ -148,12 +148,25 @@ function clusterResults(
   return Object.fromEntries(entries);
 }
 
+/** A task with what its node has sent, by result key. */
+export function toTask(
+  task: TaskRecord,
+  sequenceText: string,
+  results: readonly ResultRecord[],
+  options: { displayNames: boolean } = { displayNames: false },
+) {
+  const sequence = parseSequence(sequenceText);
+  const byKey = taskResults(task, sequence, resultKeys(sequence), results, options);
+  return { ...toTaskWire(task), benchmark_results: byKey };
+}
+
 /** What one node did: every step that was released to it, with its own figures as it sent them. */
 function taskResults(
   task: TaskRecord,
   sequence: readonly SequenceStep[],
   keys: readonly string[],
   results: readonly ResultRecord[],
+  { displayNames }: { displayNames: boolean } = { displayNames: false },
 ): Record<string, BenchmarkResultWire> {
   const stored = new Map(results.map((result) => [result.position, result.results]));
   const entries = task.steps.flatMap((step, position) => {
@@ -161,7 +174,11 @@ function taskResults(
     if (planned === undefined || step.startedAt === null) return [];
     const text = stored.get(position);
     const figures = text === undefined ? null : rawJson(text);
-    return [[keys[position] ?? "", { ...resultHead(planned, step), results: figures }] as const];
+    const names = displayNames
+      ? { display_names: { ...benchmarkOf(planned.benchmark_id).fields } }
+      : {};
+    const result = { ...resultHead(planned, step), results: figures, ...names };
+    return [[keys[position] ?? "", result] as const];
   });
   return Object.fromEntries(entries);
 }

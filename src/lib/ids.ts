@@ -30,6 +30,11 @@ export function taskIdOf(jobId: number, rank: number): number {
   return jobId + 1 + rank;
 }
 
+/** The job that a task of this id belongs to. */
+export function jobIdOf(taskId: number): number {
+  return taskId - (taskId % JOB_ID_STRIDE);
+}
+
 /** Rank of a task within its job, or null when the id is not one of that job's. */
 export function rankOf(jobId: number, taskId: number): number | null {
   const rank = taskId - jobId - 1;

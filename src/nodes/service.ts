@@ -95,6 +95,7 @@ function refuse(refusal: Refusal, about: { taskId?: number | null; position?: nu
       throw unauthorized();
     case "ended":
     case "not_abortable":
+    case "not_deletable":
       throw new ApiError("JOB_ENDED", "The job has ended", { directive: "stop" });
     case "full":
       throw new ApiError("NODE_LIMIT_REACHED", "All expected nodes have joined already");

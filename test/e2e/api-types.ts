@@ -100,6 +100,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/silicon-mark/v1/jobs/tags": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List tags
+         * @description Get all unique tags from the jobs you may see: regular users those of their own jobs, customer admins those of all jobs of their customer, staff and root admins all. Tags that only deleted jobs have are not among them.
+         *
+         *     At most the first 10,000 by bytes. It costs the same however many jobs have a tag.
+         */
+        get: operations["listJobTags"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/silicon-mark/v1/jobs/delete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete a job
+         * @description Soft-delete a job and all associated tasks: from then on no read shows them, and the job's name is free again. One job a request. Its nodes are told to stop when they next call; a job that no node has joined cannot be joined any more.
+         *
+         *     A job is deleted while it is created, completed, completed_with_warnings, failed or aborted; one with nodes at work is aborted first. Only for people of the job's customer who see it. Deleting it twice is 404.
+         */
+        delete: operations["deleteJob"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/silicon-mark/v1/jobs/{job_id}": {
         parameters: {
             query?: never;
@@ -160,6 +204,52 @@ export interface paths {
          *     Only for people of the job's customer who see it. There is no request body.
          */
         post: operations["abortJob"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/silicon-mark/v1/tasks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List tasks
+         * @description The tasks of the jobs you may see, newest first, a page at a time; one task is one node's part of a job. Regular users see those of their own jobs, customer admins those of all jobs of their customer, staff and root admins all. Tasks of deleted jobs are deleted with them. What nodes have done in the last seconds may be missing: the job's detail has it.
+         *
+         *     Filters combine. A page costs the same however many tasks there are: the first one and along `next_cursor` or the links of `Link`, with one filter or none; the total, too, but with `machine_ip`, `machine_uuid` or several filters, when all that match are counted. With several filters those are looked at that match the first of `job_id`, `machine_uuid`, `machine_ip`. A page beyond the last one is empty.
+         *
+         *     With `include_results` a page has at most 16 MiB of figures; 400 asks for fewer tasks a page.
+         */
+        get: operations["listTasks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/silicon-mark/v1/tasks/{task_id}/results": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * View a task's results
+         * @description One node's part of a job with all that it has sent, what is in the machine, and what the manufacturer promises of its GPUs. Of a live job it is the newest there is.
+         *
+         *     For whoever sees the task's job; to anyone else it does not exist.
+         */
+        get: operations["getTaskResults"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1533,6 +1623,29 @@ export interface components {
             /** @description Whether a page precedes. */
             has_prev: boolean;
         };
+        /** @description The tags of the jobs you see. */
+        JobTags: {
+            /** @description Each one once, sorted by bytes. */
+            tags: string[];
+        };
+        /** @description That a job is deleted. */
+        DeletedJob: {
+            /**
+             * @description For people.
+             * @enum {string}
+             */
+            message: "Job deleted successfully";
+            /** @description Whether an agent of the job was in contact within the node timeout (150 s) and has not been told to stop yet. It will be when it next calls. */
+            requires_agent_stop: boolean;
+        };
+        /** @description Which job to delete. */
+        DeleteJob: {
+            /**
+             * @description The job to delete.
+             * @example 7554621440
+             */
+            id: number | string;
+        };
         /** @description All there is to know of a job. */
         JobDetail: {
             /**
@@ -1859,6 +1972,218 @@ export interface components {
             fields: {
                 [key: string]: components["schemas"]["DisplayField"];
             };
+        };
+        /** @description One page of a list of tasks. */
+        TaskPage: {
+            /** @description The tasks of this page. */
+            data: components["schemas"]["ListedTask"][];
+            pagination: components["schemas"]["TaskPagination"];
+        };
+        /** @description One node's part of a job, as lists show it. */
+        ListedTask: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            id: string;
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            job_id: string;
+            /**
+             * Format: int32
+             * @description Order of joining, from 0.
+             */
+            rank: number;
+            /**
+             * Format: uuid
+             * @description Identifies the machine.
+             * @example 550e8400-e29b-41d4-a716-446655440000
+             */
+            machine_uuid: string;
+            /**
+             * @description The machine's address: IPv4 or IPv6.
+             * @example 192.168.1.10
+             */
+            machine_ip: string | null;
+            state: components["schemas"]["JobState"];
+            /** @description Why the node failed; null otherwise. */
+            failed_message: string | null;
+            /**
+             * Format: double
+             * @description Of the running step, 0 to 1; 1 at the end.
+             */
+            progress: number;
+            /** @description What the node is doing. */
+            message: string | null;
+            /**
+             * Format: date-time
+             * @description When the node joined.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When its first step started; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            started_at: string | null;
+            /**
+             * Format: date-time
+             * @description When the node ended; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            ended_at: string | null;
+            /** @description As the driver names it. */
+            gpu_model: string | null;
+            /**
+             * Format: int32
+             * @description GPUs in the machine.
+             */
+            gpu_count: number | null;
+            /**
+             * Format: uri
+             * @description Where the PDF report is; null until it is made.
+             */
+            pdf_report_url: string | null;
+            /** @description What this node has sent; null unless `include_results` asks for it. */
+            benchmark_results: {
+                [key: string]: components["schemas"]["BenchmarkResult"];
+            } | null;
+        };
+        /** @description Where this page stands in the whole list. */
+        TaskPagination: {
+            /**
+             * Format: int32
+             * @description This page, from 1.
+             * @example 1
+             */
+            page: number;
+            /**
+             * Format: int32
+             * @description Items on a full page.
+             * @example 20
+             */
+            per_page: number;
+            /**
+             * Format: int64
+             * @description Items on all pages.
+             * @example 1
+             */
+            total: number;
+            /**
+             * Format: int64
+             * @description Pages in all.
+             * @example 1
+             */
+            pages: number;
+            /** @description Where the next page begins, as `cursor`; null on the last one. */
+            next_cursor: string | null;
+        };
+        /** @description One node's part of a job, with all it measured. */
+        TaskWithResults: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            id: string;
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            job_id: string;
+            /**
+             * Format: int32
+             * @description Order of joining, from 0.
+             */
+            rank: number;
+            /**
+             * Format: uuid
+             * @description Identifies the machine.
+             * @example 550e8400-e29b-41d4-a716-446655440000
+             */
+            machine_uuid: string;
+            /**
+             * @description The machine's address: IPv4 or IPv6.
+             * @example 192.168.1.10
+             */
+            machine_ip: string | null;
+            state: components["schemas"]["JobState"];
+            /** @description Why the node failed; null otherwise. */
+            failed_message: string | null;
+            /**
+             * Format: double
+             * @description Of the running step, 0 to 1; 1 at the end.
+             */
+            progress: number;
+            /** @description What the node is doing. */
+            message: string | null;
+            /**
+             * Format: date-time
+             * @description When the node joined.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When its first step started; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            started_at: string | null;
+            /**
+             * Format: date-time
+             * @description When the node ended; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            ended_at: string | null;
+            /** @description As the driver names it. */
+            gpu_model: string | null;
+            /**
+             * Format: int32
+             * @description GPUs in the machine.
+             */
+            gpu_count: number | null;
+            /**
+             * Format: uri
+             * @description Where the PDF report is; null until it is made.
+             */
+            pdf_report_url: string | null;
+            /** @description What this node has sent. By benchmark id; `id:2`, `id:3` where one runs again with other options. */
+            benchmark_results: {
+                [key: string]: components["schemas"]["BenchmarkResult"];
+            };
+            /** @description What is in the machine, as its agent said; null when it said nothing. */
+            inventory: {
+                [key: string]: unknown;
+            } | null;
+            /** @description The data sheet of the GPU model; null for an unknown one. For information: healthy machines reach 54–85 % of such figures. */
+            manufacturer_gpu_spec: components["schemas"]["ManufacturerGpuSpec"] | null;
+        };
+        /** @description Peak figures of one GPU by its manufacturer's data sheet. */
+        ManufacturerGpuSpec: {
+            /** @description As the driver names it. */
+            gpu_model: string;
+            /**
+             * Format: double
+             * @description BF16 on tensor cores, dense.
+             */
+            bf16_tflops: number;
+            /**
+             * Format: double
+             * @description TF32 on tensor cores, dense; what QuickMark measures as `fp32_tflops`.
+             */
+            tf32_tflops: number;
+            /**
+             * Format: double
+             * @description True FP32.
+             */
+            fp32_cuda_core_tflops: number;
+            /**
+             * Format: double
+             * @description GB/s.
+             */
+            memory_bandwidth_gbs: number;
         };
         /** @description The specs of this page. */
         SpecList: components["schemas"]["Spec"][];
@@ -2394,7 +2719,7 @@ export interface components {
              * @description What was done, or refused.
              * @enum {string}
              */
-            action: "signed_in" | "signed_out" | "customer_created" | "customer_updated" | "user_created" | "user_updated" | "user_deleted" | "password_changed" | "password_link_created" | "api_token_created" | "api_token_revoked" | "token_secret_retired" | "spec_created" | "spec_updated" | "spec_deleted" | "runner_created" | "runner_updated" | "runner_key_rotated" | "runner_spec_offered" | "runner_spec_withdrawn" | "sign_in_failed" | "refresh_token_reused" | "wrong_token_kind" | "permission_denied";
+            action: "signed_in" | "signed_out" | "customer_created" | "customer_updated" | "user_created" | "user_updated" | "user_deleted" | "password_changed" | "password_link_created" | "api_token_created" | "api_token_revoked" | "token_secret_retired" | "job_deleted" | "spec_created" | "spec_updated" | "spec_deleted" | "runner_created" | "runner_updated" | "runner_key_rotated" | "runner_spec_offered" | "runner_spec_withdrawn" | "sign_in_failed" | "refresh_token_reused" | "wrong_token_kind" | "permission_denied";
             /** @description Who did it. */
             actor: {
                 /**
@@ -2411,7 +2736,7 @@ export interface components {
                  * @description What kind of thing it is.
                  * @enum {string}
                  */
-                kind: "customer" | "user" | "api_token" | "session" | "account" | "spec" | "runner" | "operation" | "secret";
+                kind: "customer" | "user" | "api_token" | "session" | "account" | "job" | "spec" | "runner" | "operation" | "secret";
                 /** @description Which one: a UUID, or what it goes by. */
                 id: string;
             } | null;
@@ -3179,6 +3504,125 @@ export interface operations {
             503: components["responses"]["SERVICE_UNAVAILABLE"];
         };
     };
+    listJobTags: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Entity tags you hold: 304 without a body if one of them is current. `*` fits any.
+                 * @example "pV0rJkz3mJw8o1Qq2cXn5A"
+                 */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The tags. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "tags": [
+                     *         "gpu-benchmark",
+                     *         "production",
+                     *         "provider: aws",
+                     *         "testing"
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["JobTags"];
+                };
+            };
+            /** @description Nothing has changed since the version you hold; there is no body. */
+            304: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    deleteJob: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The job to delete. */
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "id": 7554621440
+                 *     }
+                 */
+                "application/json": components["schemas"]["DeleteJob"];
+            };
+        };
+        responses: {
+            /** @description Job successfully deleted. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "message": "Job deleted successfully",
+                     *       "requires_agent_stop": false
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DeletedJob"];
+                };
+            };
+            /**
+             * @description `PARAMETER_INCORRECT_VALUE`: Something in path, query or body does not parse or validate.
+             *
+             *     `JOB_STATE_INVALID`: The job's state does not allow this.
+             */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            403: components["responses"]["PERMISSION_DENIED"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            413: components["responses"]["REQUEST_TOO_LARGE"];
+            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
     getJob: {
         parameters: {
             query?: never;
@@ -3455,6 +3899,191 @@ export interface operations {
             };
             401: components["responses"]["CLIENT_TOKEN_INVALID"];
             403: components["responses"]["PERMISSION_DENIED"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    listTasks: {
+        parameters: {
+            query?: {
+                /** @description Page number, from 1. Jumping to a page costs as much as reading all before it; the `next` and `prev` links of a page cost the same at any depth. */
+                page?: number;
+                /** @description Items per page. */
+                per_page?: number;
+                /** @description Where to read on, from a `Link` of this list: opaque, and valid for the same order and filters. With it, `page` only numbers the links. */
+                cursor?: string;
+                /** @description What to sort by: when the node joined. */
+                sort_by?: "created_at";
+                /** @description Which way to sort. */
+                sort_order?: "asc" | "desc";
+                /** @description Only tasks of this job. */
+                job_id?: string;
+                /** @description Only tasks in this state. */
+                state?: "created" | "starting" | "running" | "completed" | "aborted" | "failed" | "completed_with_warnings";
+                /** @description Only tasks of machines that joined with exactly this address. */
+                machine_ip?: string;
+                /** @description Only tasks of this machine. */
+                machine_uuid?: string;
+                /** @description Add what each node has sent. */
+                include_results?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of tasks. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    "X-Total-Count": components["headers"]["X-Total-Count"];
+                    Link: components["headers"]["Link"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "id": "7554621441",
+                     *           "job_id": "7554621440",
+                     *           "rank": 0,
+                     *           "machine_uuid": "550e8400-e29b-41d4-a716-446655440000",
+                     *           "machine_ip": "192.168.1.10",
+                     *           "state": "completed",
+                     *           "failed_message": null,
+                     *           "progress": 1,
+                     *           "message": null,
+                     *           "created_at": "2024-03-15T10:35:00.000Z",
+                     *           "started_at": "2024-03-15T10:35:30.000Z",
+                     *           "ended_at": "2024-03-15T11:40:00.000Z",
+                     *           "gpu_model": "NVIDIA A100-SXM4-80GB",
+                     *           "gpu_count": 8,
+                     *           "pdf_report_url": null,
+                     *           "benchmark_results": null
+                     *         }
+                     *       ],
+                     *       "pagination": {
+                     *         "page": 1,
+                     *         "per_page": 20,
+                     *         "total": 1,
+                     *         "pages": 1,
+                     *         "next_cursor": null
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TaskPage"];
+                };
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    getTaskResults: {
+        parameters: {
+            query?: {
+                /** @description Add human-readable field names and units to each result. */
+                include_display_name?: boolean;
+            };
+            header?: {
+                /**
+                 * @description Entity tags you hold: 304 without a body if one of them is current. `*` fits any.
+                 * @example "pV0rJkz3mJw8o1Qq2cXn5A"
+                 */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
+            };
+            path: {
+                /** @description The task ID. */
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The task. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "7554621441",
+                     *       "job_id": "7554621440",
+                     *       "rank": 0,
+                     *       "machine_uuid": "550e8400-e29b-41d4-a716-446655440000",
+                     *       "machine_ip": "192.168.1.10",
+                     *       "state": "completed",
+                     *       "failed_message": null,
+                     *       "progress": 1,
+                     *       "message": null,
+                     *       "created_at": "2024-03-15T10:35:00.000Z",
+                     *       "started_at": "2024-03-15T10:35:30.000Z",
+                     *       "ended_at": "2024-03-15T11:40:00.000Z",
+                     *       "gpu_model": "NVIDIA A100-SXM4-80GB",
+                     *       "gpu_count": 8,
+                     *       "pdf_report_url": null,
+                     *       "benchmark_results": {
+                     *         "quick_mark": {
+                     *           "benchmark_id": "quick_mark",
+                     *           "benchmark_name": "QuickMark",
+                     *           "started_at": "2024-03-15T10:35:30.000Z",
+                     *           "ended_at": "2024-03-15T10:40:00.000Z",
+                     *           "config": {},
+                     *           "results": {
+                     *             "aggregate_results": {
+                     *               "bf16_tflops": 2121.6,
+                     *               "memory_bandwidth_gbs": 13920
+                     *             }
+                     *           },
+                     *           "state": "completed",
+                     *           "error_message": null
+                     *         }
+                     *       },
+                     *       "inventory": {
+                     *         "gpu": {
+                     *           "count": 8,
+                     *           "model": "NVIDIA A100-SXM4-80GB",
+                     *           "cuda_version": "12.8"
+                     *         }
+                     *       },
+                     *       "manufacturer_gpu_spec": {
+                     *         "gpu_model": "NVIDIA A100-SXM4-80GB",
+                     *         "bf16_tflops": 312,
+                     *         "tf32_tflops": 156,
+                     *         "fp32_cuda_core_tflops": 19.5,
+                     *         "memory_bandwidth_gbs": 2039
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TaskWithResults"];
+                };
+            };
+            /** @description Nothing has changed since the version you hold; there is no body. */
+            304: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
             404: components["responses"]["RESOURCE_NOT_FOUND"];
             429: components["responses"]["TOO_MANY_REQUESTS"];
             500: components["responses"]["INTERNAL_ERROR"];
@@ -4904,7 +5533,7 @@ export interface operations {
                 /** @description Where to read on, from a `Link` of this list: opaque, and valid for the same order and filters. With it, `page` only numbers the links. */
                 cursor?: string;
                 /** @description Only what was done, or refused, like this. */
-                action?: "signed_in" | "signed_out" | "customer_created" | "customer_updated" | "user_created" | "user_updated" | "user_deleted" | "password_changed" | "password_link_created" | "api_token_created" | "api_token_revoked" | "token_secret_retired" | "spec_created" | "spec_updated" | "spec_deleted" | "runner_created" | "runner_updated" | "runner_key_rotated" | "runner_spec_offered" | "runner_spec_withdrawn" | "sign_in_failed" | "refresh_token_reused" | "wrong_token_kind" | "permission_denied";
+                action?: "signed_in" | "signed_out" | "customer_created" | "customer_updated" | "user_created" | "user_updated" | "user_deleted" | "password_changed" | "password_link_created" | "api_token_created" | "api_token_revoked" | "token_secret_retired" | "job_deleted" | "spec_created" | "spec_updated" | "spec_deleted" | "runner_created" | "runner_updated" | "runner_key_rotated" | "runner_spec_offered" | "runner_spec_withdrawn" | "sign_in_failed" | "refresh_token_reused" | "wrong_token_kind" | "permission_denied";
                 /** @description Only what this caller did: exactly its `id`. An empty one is as absent. */
                 actor?: string;
                 /** @description Only what was done to this: exactly its `id`. An empty one is as absent. */

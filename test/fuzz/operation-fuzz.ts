@@ -171,6 +171,7 @@ const CROSS_RULES = new Set([
   "setPassword token",
   "listRunners cursor",
   "listRunnerSpecs cursor",
+  "listTasks cursor",
   "putStepResult position",
   "putStepResult results",
   "putStepResult error_message",

@@ -84,6 +84,25 @@ const PROVIDERS: Record<string, Provider> = {
     return { draft: { ...draft, path: { job_id: job.id } }, token: world.ownerToken(), job };
   },
 
+  async deleteJob({ world, drawn: { draft, choice }, purpose }) {
+    const job = purpose === "again" ? await world.standingJob() : await world.createJob({});
+    const id = choice % 2 === 0 ? job.id : Number(job.id);
+    return { draft: { ...draft, body: { ...fields(draft), id } }, token: world.ownerToken(), job };
+  },
+
+  async listTasks(context) {
+    return withoutCursor(await byName(context));
+  },
+
+  async getTaskResults({ world, drawn: { draft, choice } }) {
+    // The first node of a job; now and then of one that nobody has joined.
+    const { untouched, starting, running, cluster, completed, failed } = world.jobs;
+    const joined = [starting, running, cluster, completed, failed];
+    const job = choice % 10 === 0 ? untouched : (joined[choice % joined.length] ?? running);
+    const path = { task_id: String(Number(job.id) + 1) };
+    return { draft: { ...draft, path }, token: world.ownerToken(), job };
+  },
+
   async listSpecs(context) {
     return withoutCursor(await byName(context));
   },

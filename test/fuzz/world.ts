@@ -295,12 +295,13 @@ export async function createWorld({ url, db }: LocalWorker) {
       return standing.node;
     },
 
-    /** A job that can be aborted, the same as long as it can be. */
+    /** A job that can be aborted or deleted, the same as long as it can be. */
     async standingJob(): Promise<Job> {
       if (standingJob !== null && !standingJob.checked) {
         const { job } = standingJob;
-        const { state } = await succeed("GET", `${API}/jobs/${job.id}`, ownerToken);
-        standingJob = state === "created" ? { job, checked: true } : null;
+        // It may have been deleted, too.
+        const { json } = await call("GET", `${API}/jobs/${job.id}`, ownerToken);
+        standingJob = json.state === "created" ? { job, checked: true } : null;
       }
       standingJob ??= { job: await createJob({}), checked: true };
       return standingJob.job;

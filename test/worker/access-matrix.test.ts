@@ -54,6 +54,8 @@ interface Expectation {
   runners?: (name: RunnerName) => number;
 }
 
+/** Who sees a job of another customer hears that it is not for them to end. */
+const SAYS_WHY = new Set(["abortJob", "deleteJob"]);
 const UUID = /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g;
 const NOBODY = "00000000-0000-4000-8000-00000000dead";
 const ROOTS: readonly PersonName[] = ["root_admin", "foreign root_admin"];
@@ -70,6 +72,10 @@ const SEES: readonly PersonName[] = [
 const everyone = (status: number) => () => status;
 const rootsAlone = (status: number) => (name: PersonName) => (ROOTS.includes(name) ? status : 403);
 const viewers = (status: number) => (name: PersonName) => (SEES.includes(name) ? status : 404);
+
+/** Who sees it and belongs to its customer. */
+const ofItsCustomer = (status: number) => (name: PersonName) =>
+  SEES.includes(name) && name.startsWith("foreign") ? 403 : viewers(status)(name);
 
 const isOneOf = (...names: PersonName[]) => new Set(names);
 const MANAGERS = isOneOf("customer_admin", "foreign customer_admin", ...ROOTS);
@@ -124,9 +130,22 @@ const EXPECTATIONS: Record<string, Expectation> = {
     access: "user",
     request: async () => ({ params: { job_id: (await createJob({}, persons.owner)).id } }),
     missing: ofNoJob,
-    // Who sees it and belongs to its customer.
-    people: (name) => (!SEES.includes(name) ? 404 : name.startsWith("foreign") ? 403 : 200),
+    people: ofItsCustomer(200),
   },
+  deleteJob: {
+    access: "user",
+    request: async () => ({ body: { id: (await createJob({}, persons.owner)).id } }),
+    missing: () => ({ body: { id: "512" } }),
+    people: ofItsCustomer(200),
+  },
+  listTasks: { access: "user", request: () => ({}), people: everyone(200) },
+  getTaskResults: {
+    access: "user",
+    request: () => ({ params: { task_id: taskId } }),
+    missing: () => ({ params: { task_id: "513" } }),
+    people: viewers(200),
+  },
+  listJobTags: { access: "user", request: () => ({}), people: everyone(200) },
   listBenchmarks: { access: "user", request: () => ({}), people: everyone(200) },
   listAvailableSpecs: { access: "user", request: () => ({}), people: everyone(200) },
 
@@ -395,7 +414,7 @@ describe.for(operations.filter(({ id }) => EXPECTATIONS[id]?.access !== "open"))
       if (expected < 400) return;
       expect(existing.writes).toEqual([]);
       if (missing === undefined || ![401, 403, 404].includes(expected)) return;
-      if (expected === 403 && SEES.includes(name as PersonName) && id === "abortJob") return;
+      if (expected === 403 && SEES.includes(name as PersonName) && SAYS_WHY.has(id)) return;
       expect(await send(method, path, token, missing())).toEqual(existing);
     });
   },
@@ -423,7 +442,8 @@ async function send(method: string, path: string, token: string | null, sent: Se
   const text = await reply.text();
   const asked = [...statements];
   const after = await writeCounts();
-  const ids = Object.values(params).filter((id) => id.length > 1);
+  const named = typeof body === "object" && body !== null && "id" in body ? [String(body.id)] : [];
+  const ids = [...Object.values(params), ...named].filter((id) => id.length > 1);
   const shown = ids.reduce((all, id) => all.replaceAll(id, "<id>"), text.replaceAll(UUID, "<id>"));
   return {
     status: reply.status,

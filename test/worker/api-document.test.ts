@@ -26,11 +26,17 @@ const EXPECTED = {
   "post /api/user/login login": ["", 200, 400, 401, 413, 415, 429, 500, 503],
   [`post ${JOBS} createJob`]: [USER, 201, 400, 401, 404, 409, 413, 415, 422, 429, 500, 503],
   [`get ${JOBS} listJobs`]: [USER, 200, 400, 401, 429, 500, 503],
+  [`get ${JOBS}/tags listJobTags`]: [USER, 200, 304, 400, 401, 429, 500, 503],
+  [`delete ${JOBS}/delete deleteJob`]: [USER, 200, 400, 401, 403, 404, 413, 415, 429, 500, 503],
   [`get ${JOBS}/{job_id} getJob`]: [USER, 200, 304, 400, 401, 404, 429, 500, 503],
   [`get ${JOBS}/{job_id}/results getJobResults`]: [
     ...[USER, 200, 304, 400, 401, 404, 429, 500, 503],
   ],
   [`post ${JOBS}/{job_id}/abort abortJob`]: [USER, 200, 400, 401, 403, 404, 429, 500, 503],
+  "get /api/silicon-mark/v1/tasks listTasks": [USER, 200, 400, 401, 429, 500, 503],
+  "get /api/silicon-mark/v1/tasks/{task_id}/results getTaskResults": [
+    ...[USER, 200, 304, 400, 401, 404, 429, 500, 503],
+  ],
   "get /api/silicon-mark/v1/benchmarks listBenchmarks": [USER, 200, 304, 400, 401, 429, 500, 503],
   "get /v0/specs listSpecs": [USER, 200, 400, 401, 403, 429, 500, 503],
   "post /v0/specs createSpec": [USER, 201, 400, 401, 403, 413, 415, 422, 429, 500, 503],
@@ -174,7 +180,7 @@ describe("operations", () => {
     const lists = [
       ...["listApiTokens 200", "listAuditEvents 200", "listAvailableSpecs 200"],
       ...["listCustomers 200", "listJobs 200", "listRunnerSpecs 200", "listRunners 200"],
-      ...["listSpecs 200", "listUsers 200"],
+      ...["listSpecs 200", "listTasks 200", "listUsers 200"],
     ];
     expect(having("X-Total-Count").sort()).toEqual(lists);
     expect(having("Link").sort()).toEqual(lists);
@@ -190,7 +196,14 @@ describe("operations", () => {
     ]);
     const single = [
       ...["getApiToken", "getCustomer", "getJob", "getJobResults", "getOwnUser", "getRunner"],
-      ...["getSpec", "getUser", "listBenchmarks", "pollCurrentJob"],
+      ...[
+        "getSpec",
+        "getTaskResults",
+        "getUser",
+        "listBenchmarks",
+        "listJobTags",
+        "pollCurrentJob",
+      ],
     ];
     expect(taking("if-none-match").sort()).toEqual(single);
     for (const id of single) {

@@ -323,6 +323,45 @@ export async function costOf(run: () => Promise<Reply<Json>>): Promise<Cost> {
   return line;
 }
 
+/** Runs a call and tells the rows that D1 has read for it, by statement. */
+export async function rowsReadBy<T>(run: () => Promise<T>): Promise<{ read: number[]; reply: T }> {
+  const withSession = env.DB.withSession.bind(env.DB);
+  const read: number[] = [];
+  const inner = new Map<D1PreparedStatement, D1PreparedStatement>();
+  const noting = (statement: D1PreparedStatement): D1PreparedStatement => {
+    // What drizzle calls on its own, outside a batch.
+    const noted = {
+      bind: (...values: unknown[]) => noting(statement.bind(...values)),
+      raw: () => statement.raw(),
+      run: () => statement.run(),
+      all: async () => {
+        const result = await statement.all();
+        read.push(result.meta.rows_read);
+        return result;
+      },
+    } as unknown as D1PreparedStatement;
+    inner.set(noted, statement);
+    return noted;
+  };
+  const spy = vi.spyOn(env.DB, "withSession").mockImplementation((bookmark) => {
+    const real = withSession(bookmark);
+    return {
+      prepare: (query: string) => noting(real.prepare(query)),
+      getBookmark: () => real.getBookmark(),
+      batch: async <Row>(statements: D1PreparedStatement[]) => {
+        const results = await real.batch<Row>(statements.map((each) => inner.get(each) ?? each));
+        read.push(...results.map(({ meta }) => meta.rows_read));
+        return results;
+      },
+    } satisfies D1DatabaseSession;
+  });
+  try {
+    return { reply: await run(), read };
+  } finally {
+    spy.mockRestore();
+  }
+}
+
 interface RouteWithJson {
   responses: { [status: number]: { description: string; content?: object } };
 }

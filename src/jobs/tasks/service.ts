@@ -1,0 +1,76 @@
+import type { CallCoordinator } from "../../coordinator/client.ts";
+import type { ResultRecord, TaskRecord } from "../../coordinator/records.ts";
+import { notFound, unavailable } from "../../http/errors.ts";
+import { readPage } from "../../http/keyset-page.ts";
+import { validationErrorOf } from "../../http/validation.ts";
+import { scopeOf } from "../../identity/actor.ts";
+import { jobIdOf } from "../../lib/ids.ts";
+import type { Caller } from "../service.ts";
+import { toTaskRecord } from "../wire.ts";
+import { type ListTasksQuery, MAX_PAGE_RESULT_BYTES } from "./contract.ts";
+import { findTask, listTasks, orderOf, type PageResults, type TaskFilter } from "./store.ts";
+
+export type TasksService = ReturnType<typeof createTasksService>;
+
+/** A task as its job's owner sees it: in full. */
+export interface TaskView {
+  /** JSON: what the job runs. */
+  sequence: string;
+  task: TaskRecord;
+  results: readonly ResultRecord[];
+}
+
+export function createTasksService({ callCoordinator }: { callCoordinator: CallCoordinator }) {
+  return {
+    /** A page of the tasks that the caller sees, with its total and with cursors to its neighbours. */
+    async list({ actor, db }: Pick<Caller, "actor" | "db">, query: ListTasksQuery) {
+      const filter: TaskFilter = {
+        jobId: query.job_id,
+        state: query.state,
+        machineIp: query.machine_ip,
+        machineUuid: query.machine_uuid?.toLowerCase(),
+      };
+      const order = orderOf(filter, query.sort_order === "desc");
+      // Short, and different for every order and filter: a cursor of another list reads elsewhere.
+      const { jobId = "", state = "", machineIp = "", machineUuid = "" } = filter;
+      const list = [query.sort_order, jobId, state, machineIp, machineUuid].join("|");
+      const maxBytes = query.include_results ? MAX_PAGE_RESULT_BYTES : null;
+      let figures: PageResults | null = null;
+      const page = await readPage(query, { ...order, list }, async (window) => {
+        const read = await listTasks(db, scopeOf(actor), filter, window, maxBytes);
+        ({ figures } = read);
+        return read;
+      });
+      return { ...page, results: resultsOf(figures) };
+    },
+
+    /** The newest there is of a task: D1 alone once its job has settled, else D1 and one hop to its object. */
+    async view({ actor, db, meter }: Caller, taskId: number): Promise<TaskView> {
+      const found = await findTask(db, scopeOf(actor), taskId);
+      if (found === null) throw notFound("Task", taskId);
+      const { job, task, results } = found;
+      const { sequence } = job;
+      if (!job.coordinated || job.endedAt !== null) {
+        if (task === null) throw notFound("Task", taskId);
+        return { sequence, task: toTaskRecord(task), results };
+      }
+      const jobId = jobIdOf(taskId);
+      const live = await callCoordinator({ jobId, meter }, (coordinator) =>
+        coordinator.task(jobId, taskId),
+      );
+      if (live.ok) return { sequence, task: live.task, results: live.results };
+      if (live.reason === "task_unknown") throw notFound("Task", taskId);
+      throw unavailable(2, new Error(`coordinator says ${live.reason}`));
+    },
+  };
+}
+
+/** By task; null where none were asked for. */
+function resultsOf(figures: PageResults | null) {
+  if (figures === null) return null;
+  if (figures.bytes > MAX_PAGE_RESULT_BYTES) {
+    const message = "must be smaller: the results of this page are above 16 MiB";
+    throw validationErrorOf([{ field: "per_page", message }]);
+  }
+  return Map.groupBy(figures.results, ({ taskId }) => taskId);
+}
