@@ -1,0 +1,222 @@
+/** Jobs and what their coordinators tell D1 of them. */
+import { sql } from "drizzle-orm";
+import {
+  index,
+  integer,
+  primaryKey,
+  real,
+  sqliteTable,
+  text,
+  uniqueIndex,
+} from "drizzle-orm/sqlite-core";
+import { customers, users } from "./identity.ts";
+import { specs } from "./specs.ts";
+
+/**
+ * One row per job. Columns up to `expires_at` are D1's own facts, written once at creation. From
+ * `state` on they are the projection of the job's coordinator, once `coordinated` is 1 (design §3).
+ */
+export const jobs = sqliteTable(
+  "jobs",
+  {
+    id: integer("id").primaryKey(),
+    customerId: integer("customer_id")
+      .notNull()
+      .references(() => customers.id),
+    userId: integer("user_id")
+      .notNull()
+      .references(() => users.id),
+    name: text("name").notNull(),
+    description: text("description"),
+    nodeCount: integer("node_count").notNull(),
+    /** JSON: `[{benchmark_id, config}]` in the order they run. */
+    sequence: text("sequence").notNull(),
+    /** JSON: array of strings. */
+    tags: text("tags").notNull(),
+    /** Which token secret signs this job's token: the token itself is derived, never stored. */
+    tokenKeyId: text("token_key_id").notNull(),
+    createdAt: integer("created_at").notNull(),
+    expiresAt: integer("expires_at").notNull(),
+    deletedAt: integer("deleted_at"),
+    /** 1 once the job's coordinator has taken it over: from then on only it changes the columns below. */
+    coordinated: integer("coordinated", { mode: "boolean" }).notNull().default(false),
+    version: integer("version").notNull().default(0),
+    state: text("state").notNull(),
+    currentNodes: integer("current_nodes").notNull().default(0),
+    startedAt: integer("started_at"),
+    endedAt: integer("ended_at"),
+    /** JSON: `StepRecord[]`, one per position of the sequence. */
+    steps: text("steps").notNull().default("[]"),
+    /** JSON: `JobEvent[]`, oldest first. */
+    events: text("events").notNull().default("[]"),
+    /** When the row was last written: cron looks for live jobs that fell silent. */
+    flushedAt: integer("flushed_at").notNull(),
+    /**
+     * The hardware spec that the job was made for: D1's own fact, never changed, also of deleted jobs.
+     * The reference keeps the spec from being deleted.
+     */
+    specUuid: text("spec_uuid").references(() => specs.uuid),
+  },
+  (table) => [
+    uniqueIndex("jobs_live_name").on(table.customerId, table.name).where(sql`deleted_at is null`),
+    index("jobs_by_time").on(table.createdAt, table.id).where(sql`deleted_at is null`),
+    index("jobs_by_customer_time")
+      .on(table.customerId, table.createdAt, table.id)
+      .where(sql`deleted_at is null`),
+    index("jobs_by_user_time")
+      .on(table.userId, table.createdAt, table.id)
+      .where(sql`deleted_at is null`),
+    // Deleting a spec looks here for a job that refers to it.
+    index("jobs_by_spec").on(table.specUuid).where(sql`spec_uuid is not null`),
+    // What runners that offer a spec can still join, oldest first.
+    index("jobs_open_by_spec")
+      .on(table.specUuid, table.createdAt, table.id)
+      .where(
+        sql`spec_uuid is not null and deleted_at is null and state in ('created', 'starting')`,
+      ),
+  ],
+);
+
+/**
+ * Jobs not deleted, per scope and state, kept by triggers on `jobs`: a total costs seven rows at any
+ * size. Scope is `all`, `customer:<id>` or `user:<id>`.
+ */
+export const jobCounts = sqliteTable(
+  "job_counts",
+  {
+    scope: text("scope").notNull(),
+    state: text("state").notNull(),
+    jobs: integer("jobs").notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.scope, table.state] })],
+);
+
+/**
+ * One row per tag of a job that is not deleted, kept by triggers on `jobs`: which tags there are, and which
+ * jobs have one, newest first, for every scope. Without a key of its own: four rows are written per tag.
+ */
+export const jobTags = sqliteTable(
+  "job_tags",
+  {
+    jobId: integer("job_id").notNull(),
+    tag: text("tag").notNull(),
+    customerId: integer("customer_id").notNull(),
+    userId: integer("user_id").notNull(),
+    createdAt: integer("created_at").notNull(),
+  },
+  (table) => {
+    const jobsOfTag = [table.tag, table.createdAt, table.jobId] as const;
+    return [
+      index("job_tags_by_tag").on(...jobsOfTag),
+      index("job_tags_by_customer").on(table.customerId, ...jobsOfTag),
+      index("job_tags_by_user").on(table.userId, ...jobsOfTag),
+    ];
+  },
+);
+
+/**
+ * One row per node of a job: the projection of what the coordinator knows of it. A job's tasks are the
+ * id range after the job's own id, so the primary key finds and orders them. Whose they are, and whether
+ * they are deleted, is as of their job: copied, so that every list of tasks has an index of its own.
+ */
+export const tasks = sqliteTable(
+  "tasks",
+  {
+    id: integer("id").primaryKey(),
+    jobId: integer("job_id")
+      .notNull()
+      .references(() => jobs.id),
+    rank: integer("rank").notNull(),
+    version: integer("version").notNull(),
+    machineUuid: text("machine_uuid").notNull(),
+    machineIp: text("machine_ip"),
+    clusterAddress: text("cluster_address"),
+    gpuModel: text("gpu_model"),
+    gpuCount: integer("gpu_count"),
+    /** JSON, as the agent sent it. */
+    inventory: text("inventory"),
+    state: text("state").notNull(),
+    failedMessage: text("failed_message"),
+    /** JSON: `Step[]`, one per position of the sequence. */
+    steps: text("steps").notNull(),
+    /** 0 to 1 */
+    progress: real("progress").notNull().default(0),
+    message: text("message"),
+    createdAt: integer("created_at").notNull(),
+    startedAt: integer("started_at"),
+    endedAt: integer("ended_at"),
+    /** The job's, copied by whoever writes the row. */
+    customerId: integer("customer_id").notNull().default(0),
+    userId: integer("user_id").notNull().default(0),
+    /** The job's; a trigger on `jobs` keeps it. */
+    deletedAt: integer("deleted_at"),
+  },
+  (table) => {
+    // Job and rank break ties as the id does, which SQLite compares in no `(created_at, …) > (?, ?)`.
+    const order = [table.createdAt, table.jobId, table.rank] as const;
+    const live = sql`deleted_at is null`;
+    const withIp = sql`deleted_at is null and machine_ip is not null`;
+    return [
+      index("tasks_by_job").on(table.jobId, table.createdAt, table.rank).where(live),
+      index("tasks_by_time")
+        .on(...order)
+        .where(live),
+      index("tasks_by_customer")
+        .on(table.customerId, ...order)
+        .where(live),
+      index("tasks_by_user")
+        .on(table.userId, ...order)
+        .where(live),
+      index("tasks_by_state")
+        .on(table.state, ...order)
+        .where(live),
+      index("tasks_by_customer_state")
+        .on(table.customerId, table.state, ...order)
+        .where(live),
+      index("tasks_by_user_state")
+        .on(table.userId, table.state, ...order)
+        .where(live),
+      index("tasks_by_machine")
+        .on(table.machineUuid, ...order)
+        .where(live),
+      index("tasks_by_customer_machine")
+        .on(table.customerId, table.machineUuid, ...order)
+        .where(live),
+      index("tasks_by_user_machine")
+        .on(table.userId, table.machineUuid, ...order)
+        .where(live),
+      index("tasks_by_ip")
+        .on(table.machineIp, ...order)
+        .where(withIp),
+      index("tasks_by_customer_ip")
+        .on(table.customerId, table.machineIp, ...order)
+        .where(withIp),
+      index("tasks_by_user_ip")
+        .on(table.userId, table.machineIp, ...order)
+        .where(withIp),
+    ];
+  },
+);
+
+/** As `jobCounts`, of tasks. */
+export const taskCounts = sqliteTable(
+  "task_counts",
+  {
+    scope: text("scope").notNull(),
+    state: text("state").notNull(),
+    tasks: integer("tasks").notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.scope, table.state] })],
+);
+
+/** What a node measured in one step. Written once: a slot never changes. */
+export const taskResults = sqliteTable(
+  "task_results",
+  {
+    taskId: integer("task_id").notNull(),
+    position: integer("position").notNull(),
+    /** JSON, normalised by the benchmark's schema. */
+    results: text("results").notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.taskId, table.position] })],
+);
