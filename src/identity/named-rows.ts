@@ -2,7 +2,6 @@
 import { eq, or, type SQL, type SQLWrapper, sql } from "drizzle-orm";
 import type { Database } from "../db/client.ts";
 import { customers, listCounts } from "../db/schema.ts";
-import type { KeysetOrder } from "../http/keyset-page.ts";
 import type { NamedListQuery } from "../http/list-query.ts";
 import type { Reference } from "../http/reference.ts";
 
@@ -19,31 +18,6 @@ export function isReferred(
 /** The id of the customer that is meant; null when there is none. */
 export function customerIdOf(reference: Reference): SQL<number | null> {
   return sql`(select ${customers.id} from ${customers} where ${isReferred(customers, reference)})`;
-}
-
-interface Named {
-  name: string;
-  createdAt: number;
-  uuid: string;
-}
-
-/** By name or by creation, and equal ones by creation and UUID. */
-export function namedOrder<Row extends Named>(
-  table: { name: SQLWrapper; createdAt: SQLWrapper; uuid: SQLWrapper },
-  { sort, direction, name }: Pick<NamedListQuery, "sort" | "direction" | "name">,
-): KeysetOrder<Row> {
-  const byTime = [
-    { column: sql`${table.createdAt}`, type: "number" as const },
-    { column: sql`${table.uuid}`, type: "string" as const },
-  ];
-  const byName = [{ column: sql`${table.name}`, type: "string" as const }, ...byTime];
-  // Among rows of one name the name orders nothing, and left out it leaves the index its range.
-  const columns = sort === "created" || name !== undefined ? byTime : byName;
-  return {
-    columns,
-    descending: direction === "desc",
-    keyOf: (row) => [row.name, row.createdAt, row.uuid].slice(-columns.length),
-  };
 }
 
 /** What the filters of a list ask for; undefined when nothing. `lower` knows ASCII alone. */

@@ -4,13 +4,14 @@ import { runnerSpecs, runners, specs } from "../db/schema.ts";
 import type { Precondition } from "../http/entity-tag.ts";
 import { batchOnce, claimFrom, type IdempotencyClaim } from "../http/idempotency.ts";
 import type { KeysetOrder, PageWindow } from "../http/keyset-page.ts";
+import { namedOrder } from "../http/named-order.ts";
 import { contains, type NamedFilter, unindexed } from "../http/named-search.ts";
 import type { Reference } from "../http/reference.ts";
 import { isInVersion } from "../http/version-match.ts";
 import { type Act, auditOfRows } from "../identity/audit.ts";
 import { isReferred as isSpec } from "../specs/live-spec.ts";
 import { MAX_OFFERED } from "./schemas.ts";
-import { event, isReferred, moved, type Order, orderOf } from "./store.ts";
+import { event, isReferred, moved, type Order } from "./store.ts";
 
 const { id: _id, ...specColumns } = getTableColumns(specs);
 export type SpecRow = Omit<typeof specs.$inferSelect, "id">;
@@ -109,7 +110,7 @@ export async function deleteOffer(
 
 /** What a runner offers is few, as well. */
 export function orderOfOffered(query: Order): KeysetOrder<SpecRow> {
-  return orderOf(specs, query, true);
+  return namedOrder(specs, query, { isUnindexed: true });
 }
 
 /** The specs that a runner offers: a page, and the total; null for no such runner. One round trip. */

@@ -1,4 +1,4 @@
-import { and, eq, getTableColumns, isNull, type SQL, type SQLWrapper, sql } from "drizzle-orm";
+import { and, eq, getTableColumns, isNull, type SQL, sql } from "drizzle-orm";
 import type { Database } from "../db/client.ts";
 import { isAtWork } from "../db/runner-contact.ts";
 import { runnerCounts, runners } from "../db/schema.ts";
@@ -11,7 +11,8 @@ import {
 } from "../http/idempotency.ts";
 import type { KeysetOrder, PageWindow } from "../http/keyset-page.ts";
 import type { ListQuery } from "../http/list-query.ts";
-import { foundBy, type NamedFilter, unindexed } from "../http/named-search.ts";
+import { namedOrder } from "../http/named-order.ts";
+import { foundBy, type NamedFilter } from "../http/named-search.ts";
 import type { Reference } from "../http/reference.ts";
 import { isInVersion } from "../http/version-match.ts";
 import { type Act, type AuditAction, auditOfChange, auditOfRows } from "../identity/audit.ts";
@@ -159,31 +160,10 @@ export type Order = Pick<ListQuery, "sort" | "direction" | "name" | "search">;
 
 /** What a search finds is few, and its order must tempt no index. */
 export function orderOfRunners(query: Order): KeysetOrder<RunnerRow> {
-  return orderOf(runners, query, query.search !== undefined);
+  return namedOrder(runners, query, { isUnindexed: query.search !== undefined });
 }
 
 /** By name or by creation, and equal ones by creation and UUID. */
-export function orderOf<Row extends { name: string; createdAt: number; uuid: string }>(
-  { name, createdAt, uuid }: Record<"name" | "createdAt" | "uuid", SQLWrapper>,
-  query: Order,
-  isUnindexed: boolean,
-): KeysetOrder<Row> {
-  const column = (of: SQLWrapper) => (isUnindexed ? unindexed(of) : sql`${of}`);
-  const byTime = [
-    { column: column(createdAt), type: "number" as const },
-    { column: column(uuid), type: "string" as const },
-  ];
-  // Among rows of one name the name orders nothing, and left out it leaves the index its range.
-  const isByTime = query.sort === "created" || query.name !== undefined;
-  const columns = isByTime
-    ? byTime
-    : [{ column: column(name), type: "string" as const }, ...byTime];
-  return {
-    columns,
-    descending: query.direction === "desc",
-    keyOf: (row) => [row.name, row.createdAt, row.uuid].slice(-columns.length),
-  };
-}
 
 const searched = { table: runners, ...getTableColumns(runners), index: "runners_search" };
 

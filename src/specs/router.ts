@@ -28,7 +28,7 @@ export function createSpecsRouter({ specs, guards }: { specs: SpecsService; guar
 
   router.openapi({ ...listSpecsRoute, middleware: guards.admin }, async (c) => {
     const query = c.req.valid("query");
-    const { specs: found, total, neighbours } = await specs.list(c.get("databases").session, query);
+    const { items: found, total, neighbours } = await specs.list(c.get("databases").session, query);
     const { page, per_page: perPage } = query;
     announcePage(c, { page, perPage, total, neighbours }, LIST_PARAMETERS);
     return c.json(found.map(toSpec), 200);
@@ -75,7 +75,7 @@ export function createSpecsRouter({ specs, guards }: { specs: SpecsService; guar
     const { page, per_page: perPage } = query;
     const live = { ...query, sort: "name", direction: "asc", archived: false } as const;
     const {
-      specs: found,
+      items: found,
       total,
       neighbours,
     } = await specs.list(c.get("databases").session, live, {

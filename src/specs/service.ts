@@ -1,12 +1,10 @@
 import type { Database } from "../db/client.ts";
 import { foreignKeyViolation, uniqueViolation } from "../db/errors.ts";
-import type { Cursor } from "../db/keyset.ts";
-import { encodeCursor, parseCursor } from "../http/cursor.ts";
 import type { Precondition } from "../http/entity-tag.ts";
 import { ApiError, notFound } from "../http/errors.ts";
 import { findFirst, type IdempotencyClaim, isRepeat } from "../http/idempotency.ts";
+import { type PageOf, readPage } from "../http/keyset-page.ts";
 import type { ListQuery } from "../http/list-query.ts";
-import type { Neighbours } from "../http/paging.ts";
 import { nameOf, type Reference } from "../http/reference.ts";
 import type { Origin } from "../identity/audit.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -19,7 +17,7 @@ import {
   insertSpec,
   type ListedSpec,
   listSpecs,
-  orderColumns,
+  orderOfSpecs,
   type SpecRow,
   updateSpec,
 } from "./store.ts";
@@ -39,35 +37,15 @@ export type SpecsService = ReturnType<typeof createSpecsService>;
 export function createSpecsService({ clock, timeoutMs }: SpecsDeps) {
   return {
     /** A page of specs with its total and with cursors to its neighbours; with the runners online, if asked. */
-    async list(
+    list(
       db: Database,
-      { page, per_page, cursor, sort, direction, ...filter }: ListQuery,
+      query: ListQuery,
       { withRunners = false } = {},
-    ): Promise<{ specs: ListedSpec[]; total: number; neighbours: Neighbours }> {
-      const order = { sort, descending: direction === "desc" };
-      const columns = orderColumns(order, filter);
-      const from =
-        cursor === undefined
-          ? null
-          : parseCursor(
-              cursor,
-              columns.map(({ type }) => type),
-            );
+    ): Promise<PageOf<ListedSpec>> {
       const onlineAfter = withRunners ? clock.now() - timeoutMs : null;
-      const window = { cursor: from, offset: (page - 1) * per_page, limit: per_page };
-      const { rows, total } = await listSpecs(db, filter, order, window, onlineAfter);
-      const specs = rows.slice(0, per_page);
-      const isBackward = from?.relation === "before";
-      if (isBackward) specs.reverse();
-      const at = (relation: Cursor["relation"], row: SpecRow | undefined) =>
-        row === undefined ? null : encodeCursor({ relation, key: keyOf(row, columns.length) });
-      // A page that was reached backwards is followed by the one it was reached from.
-      const hasNext = isBackward || rows.length > per_page;
-      const neighbours = {
-        prev: at("before", specs[0]),
-        next: hasNext ? at("after", specs.at(-1)) : null,
-      };
-      return { specs, total, neighbours };
+      return readPage(query, orderOfSpecs(query), (window) =>
+        listSpecs(db, query, window, onlineAfter),
+      );
     },
 
     /**
@@ -162,9 +140,4 @@ function changed(reference: Reference, change: Change): SpecRow {
     throw new ApiError("PRECONDITION_FAILED", message);
   }
   return change.spec;
-}
-
-/** The values of `orderColumns`. */
-function keyOf({ name, createdAt, uuid }: SpecRow, columns: number): (string | number)[] {
-  return [name, createdAt, uuid].slice(-columns);
 }

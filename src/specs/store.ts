@@ -1,11 +1,12 @@
 import { and, eq, getTableColumns, isNull, sql } from "drizzle-orm";
 import type { Database } from "../db/client.ts";
-import { type Cursor, readFrom } from "../db/keyset.ts";
 import { runnersOnline } from "../db/runner-contact.ts";
 import { specCounts, specs } from "../db/schema.ts";
 import type { Precondition } from "../http/entity-tag.ts";
 import { batchOnce, claimStatements, type IdempotencyClaim } from "../http/idempotency.ts";
-import { foundBy, type NamedFilter, unindexed } from "../http/named-search.ts";
+import type { KeysetOrder, PageWindow } from "../http/keyset-page.ts";
+import { type NamedOrderQuery, namedOrder } from "../http/named-order.ts";
+import { foundBy, type NamedFilter } from "../http/named-search.ts";
 import type { Reference } from "../http/reference.ts";
 import { isInVersion } from "../http/version-match.ts";
 import { type Act, auditOfChange, auditOfRows } from "../identity/audit.ts";
@@ -14,11 +15,6 @@ import { isReferred } from "./live-spec.ts";
 
 /** A spec as the database has it, without its internal id. */
 export type SpecRow = Omit<typeof specs.$inferSelect, "id">;
-
-export interface SpecOrder {
-  sort: "name" | "created";
-  descending: boolean;
-}
 
 const { id: _id, ...shown } = getTableColumns(specs);
 
@@ -125,35 +121,26 @@ export async function deleteSpec(
   return changeOf(before, deleted);
 }
 
-/** The columns that a list is ordered by, and the types of their values; the last one is unique. */
-export function orderColumns({ sort }: SpecOrder, { name }: NamedFilter) {
-  const byTime = [
-    { column: sql`${specs.createdAt}`, type: "number" as const },
-    { column: sql`${specs.uuid}`, type: "string" as const },
-  ];
-  // Among specs of one name the name orders nothing, and left out it leaves the index its range.
-  if (sort === "created" || name !== undefined) return byTime;
-  return [{ column: sql`${specs.name}`, type: "string" as const }, ...byTime];
+/** What a search finds is few, and its order must tempt no index. */
+export function orderOfSpecs(query: NamedOrderQuery & NamedFilter): KeysetOrder<ListedSpec> {
+  return namedOrder(specs, query, { isUnindexed: query.search !== undefined });
 }
 
 /** A spec in a list; `runnersOnline` is 0 where nobody has asked for it. */
 export type ListedSpec = SpecRow & { runnersOnline: number };
 
 /**
- * A page, from a cursor or after an offset, with one row more if there is one; and the total. One round
- * trip. Rows before a cursor come in reverse, nearest first.
+ * A page, and the total. One round trip.
  *
  * @param onlineAfter counts the runners that were heard after this; null to count none
  */
 export async function listSpecs(
   db: Database,
   filter: NamedFilter,
-  order: SpecOrder,
-  window: { cursor: Cursor | null; offset: number; limit: number },
+  window: PageWindow,
   onlineAfter: number | null,
 ): Promise<{ rows: ListedSpec[]; total: number }> {
   const { archived, name, search } = filter;
-  const columns = orderColumns(order, filter).map(({ column }) => column);
   const isSearch = search !== undefined;
   const listed = isSearch
     ? foundBy(searched, filter, search)
@@ -161,10 +148,6 @@ export async function listSpecs(
         archived ? undefined : isNull(specs.archivedAt),
         name === undefined ? undefined : eq(specs.name, name),
       );
-  const from = readFrom(
-    { columns: isSearch ? columns.map(unindexed) : columns, descending: order.descending },
-    window.cursor,
-  );
   const page = db
     .select({
       ...shown,
@@ -174,10 +157,10 @@ export async function listSpecs(
       ),
     })
     .from(specs)
-    .where(and(listed, from.where))
-    .orderBy(...from.orderBy)
-    .limit(window.limit + 1)
-    .offset(window.cursor === null ? window.offset : 0);
+    .where(and(listed, window.where))
+    .orderBy(...window.orderBy)
+    .limit(window.limit)
+    .offset(window.offset);
   const total = isSearch
     ? db.select({ total: sql<number>`count(*)` }).from(specs).where(listed)
     : db

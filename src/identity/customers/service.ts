@@ -6,12 +6,12 @@ import { ApiError, notFound } from "../../http/errors.ts";
 import { findFirst, type IdempotencyClaim, isRepeat } from "../../http/idempotency.ts";
 import { type PageOf, readPage } from "../../http/keyset-page.ts";
 import type { NamedListQuery } from "../../http/list-query.ts";
+import { namedOrder } from "../../http/named-order.ts";
 import { nameOf, type Reference } from "../../http/reference.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { chooseSlug } from "../../lib/slugs.ts";
 import type { Actor } from "../actor.ts";
 import type { Origin } from "../audit.ts";
-import { namedOrder } from "../named-rows.ts";
 import { checkRules, versionRules } from "../rules.ts";
 import type { CreateCustomerInput, UpdateCustomerInput } from "./schemas.ts";
 import {

@@ -7,12 +7,12 @@ import { ApiError, invalidField, notFound, unauthorized } from "../../http/error
 import { findFirst, type IdempotencyClaim, isRepeat } from "../../http/idempotency.ts";
 import { type PageOf, readPage } from "../../http/keyset-page.ts";
 import type { NamedListQuery } from "../../http/list-query.ts";
+import { namedOrder } from "../../http/named-order.ts";
 import { nameOf, type Reference } from "../../http/reference.ts";
 import { type Clock, DAY_MS } from "../../lib/clock.ts";
 import { chooseSlug } from "../../lib/slugs.ts";
 import type { Actor } from "../actor.ts";
 import type { Origin } from "../audit.ts";
-import { namedOrder } from "../named-rows.ts";
 import { hashPassword, verifyPassword } from "../password.ts";
 import { checkRules, type Rule, versionRules } from "../rules.ts";
 import type { Identity } from "../service.ts";
