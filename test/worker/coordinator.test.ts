@@ -7,6 +7,7 @@ import {
 } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, onTestFinished, test, vi } from "vitest";
+import { CoordinatorStorage } from "../../src/coordinator/storage.ts";
 import { systemClock } from "../../src/lib/clock.ts";
 import {
   call,
@@ -338,6 +339,18 @@ describe("handover from D1 to the object", () => {
       expect(seen.state).toBe("aborted");
       expect(seen.tasks).toHaveLength(joined.status === 201 ? 1 : 0);
     }
+  });
+
+  test("how a job ended that D1 settled alone is remembered in full", async ({ expect }) => {
+    const job = await createJob();
+    await abort(job);
+    await poll(job);
+    const stored = await runInDurableObject(coordinatorOf(job), (_object, { storage }) =>
+      new CoordinatorStorage(storage).load(),
+    );
+    expect(stored?.job.events).toEqual([
+      { at: expect.any(Number), kind: "settled", rank: null, message: "job aborted" },
+    ]);
   });
 
   test("a job deleted in D1 before anyone joined: nodes are told to stop", async ({ expect }) => {
