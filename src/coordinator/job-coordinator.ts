@@ -4,7 +4,7 @@ import type { SequenceStep } from "../benchmarks/sequence.ts";
 import { createMeter, openDatabase } from "../db/client.ts";
 import { causesOf } from "../db/errors.ts";
 import { matchesEntityTag } from "../http/entity-tag.ts";
-import { systemClock } from "../lib/clock.ts";
+import { MINUTE_MS, systemClock } from "../lib/clock.ts";
 import { readConfig } from "../lib/config.ts";
 import { rankOf } from "../lib/ids.ts";
 import { ContactBook, type Said } from "./contact-book.ts";
@@ -33,6 +33,9 @@ import { takeOver } from "./store.ts";
 
 /** All results of a job together (contract §2, Limits). */
 const MAX_RESULT_BYTES = 16 * 1_024 * 1_024;
+
+/** An alarm that should have run this long ago is lost. */
+const LATE_ALARM_MS = MINUTE_MS;
 
 /**
  * One object per job: who is here, what may start, when it is over. It stores and carries out what
@@ -212,7 +215,27 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     if (live === null) return { ok: false, reason: "gone" };
     // The alarm may be a moment late: nobody is told to go on after the end.
     if (!isSettled(live.job) && this.#clock.now() >= live.job.expiresAt) this.#tick(live);
+    this.#watchAlarm(live);
     return live;
+  }
+
+  /** Alarms get lost. Whoever calls sees to it that one is set, and costs nothing for it while one is. */
+  #watchAlarm(live: Live): void {
+    if (this.#alarmAt === undefined) {
+      // The first call since this object woke up: what its last instance has set is not known yet.
+      this.ctx.waitUntil(this.#recallAlarm(live));
+    } else if (this.#alarmAt !== null && this.#clock.now() - this.#alarmAt >= LATE_ALARM_MS) {
+      this.#alarmAt = null;
+      this.#arm(live);
+    }
+  }
+
+  async #recallAlarm(live: Live): Promise<void> {
+    const at = await this.ctx.storage.getAlarm();
+    // Set in the meantime.
+    if (this.#alarmAt !== undefined) return;
+    this.#alarmAt = at;
+    if (at === null) this.#arm(live);
   }
 
   async #takeOver(jobId: number): Promise<void> {

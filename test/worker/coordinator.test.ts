@@ -8,7 +8,7 @@ import {
 import { env } from "cloudflare:workers";
 import { describe, onTestFinished, test, vi } from "vitest";
 import { CoordinatorStorage } from "../../src/coordinator/storage.ts";
-import { systemClock } from "../../src/lib/clock.ts";
+import { DAY_MS, systemClock } from "../../src/lib/clock.ts";
 import {
   call,
   coordinatorOf,
@@ -492,5 +492,31 @@ describe("time", () => {
       ok: true,
       job: { state: "aborted" },
     });
+  });
+
+  test("a lost alarm is set again by the next call: of an object that starts anew, or a minute late", async ({
+    expect,
+  }) => {
+    const time = travel();
+    const start = Date.now() + 400 * DAY_MS;
+    time.to(start);
+    const job = await createJob({ node_count: 2 });
+    await join(job);
+    await flushed(job);
+    const alarm = () =>
+      runInDurableObject(coordinatorOf(job), (_object, { storage }) => storage.getAlarm());
+    const loseAlarm = () =>
+      runInDurableObject(coordinatorOf(job), (_object, { storage }) => storage.deleteAlarm());
+    await loseAlarm();
+    await evictDurableObject(coordinatorOf(job));
+    await poll(job);
+    await vi.waitFor(async () => expect(await alarm()).toBe(start + 150_000));
+    await loseAlarm();
+    time.to(start + 150_000 + 59_999);
+    await poll(job);
+    expect(await alarm(), "it may be late").toBeNull();
+    time.to(start + 150_000 + 60_000);
+    await poll(job);
+    expect(await alarm()).toBe(start + 150_000);
   });
 });
