@@ -99,6 +99,9 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     const wait = this.#joins.take();
     if (wait !== null) return { ok: false, reason: "too_many_joins", retryAfterSeconds: wait };
     const before = live.job.nodes.length;
+    const known = live.job.nodes.find((node) => node.machine.machineUuid === machine.machineUuid);
+    // Before it may come back by this call: its lease begins anew.
+    if (known !== undefined) this.#hear(live, known, {});
     const outcome = this.#apply(live, { type: "join", machine });
     if (!outcome.ok || outcome.rank === null) return refusal(outcome);
     return this.#taskReply(live, outcome.rank, live.job.nodes.length > before);
@@ -138,6 +141,7 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     }
     const stored = this.#storage.resultHash(node.rank, position);
     if (stored !== null) {
+      this.#touch(live, node.rank);
       if (stored !== input.hash) return { ok: false, reason: "slot_taken" };
       return this.#resultReply(live, node.rank, step);
     }
@@ -299,11 +303,16 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
 
   /** A sign of life, and what the node says with it. One that was lost lives again. */
   #touch(live: Live, rank: number, said: Said = {}): void {
-    if (isSettled(live.job)) return;
     const node = live.job.nodes[rank];
+    if (node === undefined) return;
+    this.#hear(live, node, said);
+    if (node.lostAt !== null) this.#apply(live, { type: "contact", rank });
+  }
+
+  #hear(live: Live, node: Node, said: Said): void {
+    if (isSettled(live.job)) return;
     // A node that has ended its steps may still be heard, but has nothing more to say of them.
-    this.#contacts.touch(rank, node && !hasEnded(node) ? said : {}, this.#clock.now());
-    if (node?.lostAt !== null) this.#apply(live, { type: "contact", rank });
+    this.#contacts.touch(node.rank, hasEnded(node) ? {} : said, this.#clock.now());
   }
 
   /** What a node hears that calls after the end: the refusal tells it to stop. */

@@ -519,4 +519,40 @@ describe("time", () => {
     await poll(job);
     expect(await alarm()).toBe(start + 150_000);
   });
+
+  test("joining again and sending a result again are signs of life", async ({ expect }) => {
+    const time = travel();
+    const start = Date.now() + 400 * DAY_MS;
+    time.to(start);
+    const job = await createJob({ node_count: 2, benchmarks: ["cluster_network"] });
+    const machine_uuid = machineUuid();
+    const taskId = (await join(job, { machine_uuid })).body.id;
+    const state = async () => (await detail(job)).body.tasks[0].state;
+    time.to(start + 210_000);
+    await join(job, { machine_uuid });
+    await runDurableObjectAlarm(coordinatorOf(job));
+    expect(await state(), "by joining").toBe("running");
+    await putResult(job, taskId, 0);
+    time.to(start + 420_000);
+    await putResult(job, taskId, 0);
+    await runDurableObjectAlarm(coordinatorOf(job));
+    expect(await state(), "by its result").toBe("running");
+  });
+
+  test("a lost node that joins again stays", async ({ expect }) => {
+    const time = travel();
+    const start = Date.now() + 400 * DAY_MS;
+    time.to(start);
+    const job = await createJob({ node_count: 2, benchmarks: ["cluster_network"] });
+    const machine_uuid = machineUuid();
+    await join(job, { machine_uuid });
+    time.to(start + 210_000);
+    await runDurableObjectAlarm(coordinatorOf(job));
+    await join(job, { machine_uuid });
+    await runDurableObjectAlarm(coordinatorOf(job));
+    const { tasks, events } = (await detail(job)).body;
+    expect(tasks[0]).toMatchObject({ state: "running", failed_message: null });
+    const kinds = events.map((event: { kind: string }) => event.kind);
+    expect(kinds).toEqual(["joined", "step_started", "lost", "returned"]);
+  });
 });
