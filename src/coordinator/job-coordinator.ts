@@ -114,8 +114,11 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     const node = this.#nodeOf(live, taskId);
     if (isSettled(live.job)) return this.#ended(node);
     if (node === undefined) return { ok: false, reason: "task_unknown" };
-    this.#touch(live, node.rank, update);
-    if (update.giveUp !== undefined) {
+    if (update.giveUp === undefined) {
+      this.#touch(live, node.rank, update);
+    } else {
+      // A lost node comes back and gives up in one: no step is started for it in between.
+      this.#hear(live, node, update);
       const event: Event = { type: "give_up", rank: node.rank, message: update.giveUp };
       const outcome = this.#apply(live, event);
       if (!outcome.ok) return refusal(outcome);

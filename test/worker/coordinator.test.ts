@@ -555,4 +555,20 @@ describe("time", () => {
     const kinds = events.map((event: { kind: string }) => event.kind);
     expect(kinds).toEqual(["joined", "step_started", "lost", "returned"]);
   });
+
+  test("a lost node that gives up is answered, also when that ends the job", async ({ expect }) => {
+    const time = travel();
+    const start = Date.now() + 400 * DAY_MS;
+    time.to(start);
+    const job = await createJob();
+    const taskId = (await join(job)).body.id;
+    time.to(start + 210_000);
+    await runDurableObjectAlarm(coordinatorOf(job));
+    const body = { state: "failed", failed_message: "out of memory" };
+    const path = `/jobs/current/tasks/${taskId}`;
+    const reply = await call("PATCH", path, { token: job.token, body });
+    expect(reply.status, reply.text).toBe(200);
+    expect((await detail(job)).body.state).toBe("failed");
+    expectError(expect, await call("PATCH", path, { token: job.token, body }), 409, "JOB_ENDED");
+  });
 });
