@@ -14,6 +14,7 @@ export default defineConfig({
               bindings: {
                 TEST_MIGRATIONS: await readD1Migrations("migrations"),
                 TOKEN_SECRET: "test-secret-of-at-least-thirty-two-characters",
+                ...(process.env.FUZZ === undefined ? {} : { FUZZ: JSON.parse(process.env.FUZZ) }),
               },
             },
           })),
