@@ -30,7 +30,7 @@ export default defineConfig({
       {
         test: {
           name: "node",
-          include: ["test/agent/**/*.test.ts", "test/e2e/**/*.test.ts", "test/fuzz/**/*.test.ts"],
+          include: ["agent", "chaos", "e2e", "fuzz"].map((folder) => `test/${folder}/**/*.test.ts`),
           testTimeout: 240_000,
           hookTimeout: 60_000,
         },

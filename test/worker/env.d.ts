@@ -3,7 +3,7 @@ declare namespace Cloudflare {
     /** Given by vitest.config.ts. */
     TEST_MIGRATIONS: import("cloudflare:test").D1Migration[];
     /** Given by `npm run fuzz`: how much of what is random, and which. */
-    FUZZ?: { seed: number; sequences: number; histories: number; minutes: number };
+    FUZZ?: { seed: number; lives: number; histories: number; minutes: number };
   }
 }
 

@@ -10,7 +10,7 @@ import { Observer } from "./reliability/observer.ts";
 import { Scene } from "./reliability/scene.ts";
 
 /** Of `npm test`; `npm run fuzz` draws others, and more. */
-const { seed, sequences: numRuns, minutes } = env.FUZZ ?? { seed: 1, sequences: 40, minutes: 10 };
+const { seed, lives: numRuns, minutes } = env.FUZZ ?? { seed: 1, lives: 30, minutes: 10 };
 const MAX_COMMANDS = 60;
 
 let faults: Faults;
@@ -66,7 +66,7 @@ test(`lives of up to ${MAX_COMMANDS} commands`, {
     endOnFailure: false,
   });
   console.info(`${lives} lives of a job, ${commands} commands, seed ${seed}`);
-  expect(lives).toBeGreaterThan(0);
+  expect(lives).toBeGreaterThanOrEqual(Math.min(numRuns, 1));
 
   /** D1 works again and the job's time runs out: it settles, and D1 knows all of it. */
   async function end(stage: Stage, expiresAt: number): Promise<void> {

@@ -17,7 +17,7 @@ import { type Call, newWorld, type Told } from "./reliability/reference.ts";
 import { Scene } from "./reliability/scene.ts";
 
 /** Of `npm test`; `npm run fuzz` draws others, and more. */
-const { seed, histories: numRuns, minutes } = env.FUZZ ?? { seed: 1, histories: 20, minutes: 10 };
+const { seed, histories: numRuns, minutes } = env.FUZZ ?? { seed: 1, histories: 15, minutes: 10 };
 const CLIENTS = 32;
 
 /** What a client does next. A machine's own rank is known once it has joined. */
@@ -197,7 +197,7 @@ describe("calls of 32 clients at once", () => {
     console.info(
       `${explained} histories of ${CLIENTS} clients, ${calls} calls (${unanswered} unanswered), seed ${seed}`,
     );
-    expect(explained).toBeGreaterThan(0);
+    expect(explained).toBeGreaterThanOrEqual(Math.min(numRuns, 1));
   });
 });
 
