@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import fc from "fast-check";
 import { afterAll, beforeAll, test } from "vitest";
 import { DAY_MS } from "../../src/lib/clock.ts";
-import { runAlarm, type Stage, sequences } from "./reliability/commands.ts";
+import { runAlarm, type Stage, sequences, startAnew } from "./reliability/commands.ts";
 import { type Faults, installFaults } from "./reliability/faults.ts";
 import { CLUSTER_NETWORK, type Plan, QUICK_MARK } from "./reliability/machines.ts";
 import { Observer } from "./reliability/observer.ts";
@@ -75,8 +75,10 @@ test(`lives of up to ${MAX_COMMANDS} commands`, {
     stage.now = Math.max(stage.now, expiresAt);
     faults.setNow(stage.now);
     await observer.look(stage.now);
-    await runAlarm(stage);
+    const ran = await runAlarm(stage);
     if ((await observer.scene.stored()).job === null) return;
+    // Its alarm got lost, and D1 knew the end before it could say so: it does when it starts anew.
+    if (!ran) await startAnew(stage);
     await observer.expectDrained();
     expect(observer.world.job.endedAt, "every job settles").not.toBeNull();
   }

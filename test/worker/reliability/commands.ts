@@ -116,15 +116,7 @@ const lostAlarm = fc.constant(
     await observer.look(now);
   }),
 );
-const evict = fc.constant(
-  new Step("evict", async ({ observer, now }) => {
-    // It is there to be evicted from here on.
-    await observer.scene.stored();
-    await evictDurableObject(observer.scene.stub);
-    observer.lostMemory();
-    await observer.look(now);
-  }),
-);
+const evict = fc.constant(new Step("evict", startAnew));
 const crash = fc.constant(
   new Step("crash", async ({ observer, faults, now }) => {
     await abortAllDurableObjects();
@@ -152,6 +144,15 @@ const drain = fc.constant(
     if (await runAlarm(stage)) await stage.observer.expectDrained();
   }),
 );
+
+/** The object is evicted, and wakes up again. */
+export async function startAnew({ observer, now }: Stage): Promise<void> {
+  // It is there to be evicted from here on.
+  await observer.scene.stored();
+  await evictDurableObject(observer.scene.stub);
+  observer.lostMemory();
+  await observer.look(now);
+}
 
 /** Runs the alarm if one is set; whether there was one. */
 export async function runAlarm({ observer, now }: Stage): Promise<boolean> {
