@@ -161,7 +161,7 @@ export class Scene {
       [
         "SELECT * FROM jobs WHERE id = ?1",
         `SELECT * FROM tasks WHERE id ${range} ORDER BY id`,
-        `SELECT * FROM task_results WHERE task_id ${range} ORDER BY task_id, position`,
+        `SELECT task_id, position, results FROM task_results WHERE task_id ${range} ORDER BY task_id, position`,
       ].map((query) => session.prepare(query).bind(this.id)),
     );
     // Rows of these tables, as the schema declares them.
