@@ -4,7 +4,7 @@ import type { Asker } from "./actor.ts";
 /** No row of the tables' own gets the id 0: they count from 1. */
 export const ANONYMOUS: Asker = {
   userId: 0,
-  userUuid: "00000000-0000-4000-8000-000000000001",
+  userUuid: "a9d0b1e5-0000-4000-8000-000000000001",
   customerId: 0,
   role: "user",
 };

@@ -2,7 +2,7 @@
 import { z } from "@hono/zod-openapi";
 import { quickMark } from "../../benchmarks/quick-mark.ts";
 import { CONFIG_BYTES } from "../../coordinator/wire-schemas.ts";
-import { CLOSED, integer, jsonObject } from "../../http/schemas.ts";
+import { CLOSED, jsonObject } from "../../http/schemas.ts";
 import { createJobBody } from "../create-schema.ts";
 
 /** What only people with an account choose: a name could tell which names there are. */
@@ -43,9 +43,13 @@ export const createAnonymousJobBody = z
       .max(1)
       .default([])
       .openapi({ default: [], description: "`quick_mark` alone, said or not." }),
-    node_count: integer({ min: 1, max: 1, description: "One.", example: 1 })
+    node_count: z
+      .literal(1, "must be 1: more nodes need an account")
       .default(1)
-      .openapi({ default: 1 }),
+      .openapi({
+        ...{ type: "integer", format: "int32", minimum: 1, maximum: 1 },
+        ...{ default: 1, description: "One." },
+      }),
     tags,
   })
   .check((context) => {
