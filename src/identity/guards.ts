@@ -12,7 +12,7 @@ export interface UserEnv {
 }
 
 export interface NodeEnv {
-  Variables: RequestVariables & { pass: JobPass };
+  Variables: RequestVariables & { pass: JobPass; reading: boolean };
 }
 
 interface GuardsDeps {
@@ -111,9 +111,14 @@ export function createGuards({ identity, limits, refusals }: GuardsDeps) {
       await next();
     }),
 
-    /** As `node`, and tokens that read alone. */
+    /** As `node`, and tokens that read alone; the handler finds under `reading` which of the two it is. */
     nodeOrReader: createMiddleware<NodeEnv>(async (c, next) => {
-      await admitJob(c);
+      const { reads, works } = await admitJob(c);
+      // A node at work says which task is its: its polls ask no database. Who reads is no node.
+      const reading = reads && (!works || c.req.query("task_id") === undefined);
+      if (reading) await limits.check(c, "address", addressOf(c));
+      else if (!works) throw unauthorized();
+      c.set("reading", reading);
       await next();
     }),
 

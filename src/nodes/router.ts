@@ -24,9 +24,8 @@ export function createNodesRouter({ nodes, readAnonymous, guards }: NodesRouterD
   router.openapi({ ...pollRoute, middleware: guards.nodeOrReader }, async (c) => {
     const { task_id } = c.req.valid("query");
     const known = c.req.header("If-None-Match") ?? null;
-    const { jobId, reads, works } = c.get("pass");
-    // A node at work says which task is its: its polls ask no database. Who reads is no node.
-    if (reads && (task_id === undefined || !works)) {
+    if (c.get("reading")) {
+      const { jobId, works } = c.get("pass");
       const using = { db: c.get("databases").session, meter: c.get("meter") };
       const reading = await readAnonymous(using, jobId);
       if (reading !== null) {
@@ -35,8 +34,9 @@ export function createNodesRouter({ nodes, readAnonymous, guards }: NodesRouterD
           ? c.body(null, 304)
           : storedJson(c, reading.text, 200);
       }
+      // Deleted: while its nodes may call, they are told to stop.
+      if (!works) throw unauthorized();
     }
-    if (!works) throw unauthorized();
     const reply = await nodes.poll(callOf(c), task_id ?? null, known);
     announce(c, reply.etag, reply.pollAfterSeconds);
     return reply.view === null ? c.body(null, 304) : storedJson(c, reply.view, 200);

@@ -276,6 +276,14 @@ describe("its token", () => {
     expect(await costOf(() => poll(job))).toMatchObject(one);
   });
 
+  test("reading is limited by address, an agent's poll by job", async ({ expect }) => {
+    const job = await anonymousJob();
+    const { id: taskId } = (await join(job)).body;
+    const policy = async (reply: Promise<Reply>) => (await reply).headers.get("ratelimit-policy");
+    expect(await policy(poll(job))).toBe('"address";q=300;w=10');
+    expect(await policy(poll(job, taskId))).toBe('"node";q=5000;w=10');
+  });
+
   test("an account's job is not read that way: its token has no detail", async ({ expect }) => {
     const { token } = await createPerson();
     const made = await call("POST", "/jobs", { token, body: { benchmarks: [] } });
