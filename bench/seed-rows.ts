@@ -29,6 +29,8 @@ const YEARS_MS = 2 * 365 * DAY_MS;
 const LAST_DAY_SHARE = 0.02;
 const DELETED_SHARE = 0.02;
 const GENERATED_NAME_SHARE = 0.55;
+/** Machines are benchmarked again and again: there are so many. */
+const MACHINES = 2_000;
 
 const NODE_COUNTS = [
   ...[[1, 62] as const, [2, 12] as const, [4, 10] as const, [8, 9] as const, [16, 3] as const],
@@ -219,7 +221,7 @@ function drawLife(chance: Chance, { id, createdAt, nodeCount, state, tasksPerJob
       job_id: id,
       rank,
       version: Number(job.version),
-      machine_uuid: machineOf(chance),
+      machine_uuid: `5eed5eed-0000-4000-8000-${String(chance.below(MACHINES)).padStart(12, "0")}`,
       machine_ip: chance.next() < 0.9 ? `10.${chance.below(4)}.${chance.below(250)}.7` : null,
       gpu_model: gpu.model,
       gpu_count: gpuCount,
@@ -276,12 +278,6 @@ function drawTags(chance: Chance): string[] {
   const tags = new Set<string>();
   while (tags.size < count) tags.add(chance.skewed(TAGS));
   return [...tags];
-}
-
-/** Machines are benchmarked again and again: there are two thousand. */
-function machineOf(chance: Chance): string {
-  const serial = chance.below(2_000).toString(16).padStart(12, "0");
-  return `5eed5eed-0000-4000-8000-${serial}`;
 }
 
 function rounded(figure: number): number {

@@ -3,12 +3,15 @@ import { env } from "cloudflare:workers";
 import { decodeJwt } from "jose";
 import { afterEach, describe, test, vi } from "vitest";
 import { keyUseQuery, readKeyUse } from "../../scripts/lib/token-secrets.ts";
+import { createApp } from "../../src/app.ts";
 import { ANONYMOUS } from "../../src/identity/anonymous.ts";
 import { createAnonymousJobRoute } from "../../src/jobs/anonymous/contract.ts";
 import { generateJobName } from "../../src/jobs/names.ts";
 import { DAY_MS, HOUR_MS, SECOND_MS, systemClock } from "../../src/lib/clock.ts";
 import { pollRoute } from "../../src/nodes/contract.ts";
 import {
+  API,
+  appDeps,
   auditOf,
   call,
   costOf,
@@ -380,12 +383,21 @@ describe("who sees it", () => {
   test("staff and root administrators like any job; they neither abort nor delete it", async ({
     expect,
   }) => {
-    const job = await anonymousJob();
+    const job = await anonymousJob({ tags: ["mine"] });
     for (const role of ["staff", "root_admin"] as const) {
       const { token } = await createPerson({ role });
-      const listed = await call("GET", "/jobs?per_page=300", { token });
-      const ids = listed.body.results.map(({ id }: { id: string }) => id);
-      expect(ids).toContain(job.id);
+      // Lists are read from tables, and by name or tag from the full-text ones.
+      const { name } = (await rowOf(job)) ?? {};
+      for (const query of ["", `&name=${name}`, `&name=${name}&tags=mine`, "&tags=mine"]) {
+        // An isolate that has not derived its token yet.
+        const app = await createApp(appDeps());
+        const listed = await app.request(`${API}/jobs?per_page=300${query}`, {
+          headers: { authorization: `Bearer ${token}` },
+        });
+        const { results } = await listed.json<{ results: { id: string }[] }>();
+        const found = results.find(({ id }) => id === job.id);
+        expect(found, query).toMatchObject({ name, token: job.token });
+      }
       expect((await call("GET", `/jobs/${job.id}`, { token })).status).toBe(200);
       const abort = await call("POST", `/jobs/${job.id}/abort`, { token });
       expectError(expect, abort, 403, "PERMISSION_DENIED");
