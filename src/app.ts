@@ -40,7 +40,6 @@ import { createJobIdSource } from "./lib/ids.ts";
 import { RELEASE } from "./lib/release.ts";
 import { createNodesRouter } from "./nodes/router.ts";
 import { createNodesService } from "./nodes/service.ts";
-import { describeApi } from "./openapi.ts";
 import { createCandidates } from "./runners/candidates.ts";
 import { createClaimRouter } from "./runners/claim-router.ts";
 import { createClaims } from "./runners/claims.ts";
@@ -126,8 +125,12 @@ export async function createApp(deps: AppDeps) {
   app.openapi({ ...versionRoute, middleware: guards.open }, (c) =>
     c.json({ version: RELEASE }, 200),
   );
-  const document = describeApi(app);
-  app.get("/openapi.json", guards.open, (c) => singleJson(c, document()));
+  // Built when it is first asked for, of parts that nothing else needs, and kept as text.
+  let document: Promise<string> | undefined;
+  app.get("/openapi.json", guards.open, async (c) => {
+    document ??= import("./openapi.ts").then(({ servedDocument }) => servedDocument(app));
+    return singleJson(c, await document);
+  });
   return app;
 }
 

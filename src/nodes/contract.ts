@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { taskReplyExample } from "../coordinator/examples.ts";
-import { headerRefs } from "../http/components.ts";
+import { headerRefs } from "../http/component-refs.ts";
 import { operation } from "../http/operation.ts";
 import { json, jsonBody } from "../http/responses.ts";
 import { idParameter } from "../http/schemas.ts";
