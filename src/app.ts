@@ -28,6 +28,8 @@ import { createIdentity } from "./identity/service.ts";
 import { createSignInRouter } from "./identity/sign-in/router.ts";
 import { createSignInService } from "./identity/sign-in/service.ts";
 import { createTokens } from "./identity/tokens.ts";
+import { createAnonymousReader } from "./jobs/anonymous/reading.ts";
+import { createAnonymousJobsRouter } from "./jobs/anonymous/router.ts";
 import { createJobsRouter } from "./jobs/router.ts";
 import { createJobsService } from "./jobs/service.ts";
 import { createTasksRouter } from "./jobs/tasks/router.ts";
@@ -77,6 +79,7 @@ export async function createApp(deps: AppDeps) {
   const jobs = createJobsService({ tokens, clock, jobIds, callCoordinator });
   const tasks = createTasksService({ callCoordinator });
   const nodes = createNodesService({ callCoordinator });
+  const readAnonymous = createAnonymousReader({ jobs, clock });
   const specs = createSpecsService({ clock, timeoutMs: config.nodeTimeoutMs });
   const keyring = createKeyring({ clock, timeoutMs: config.nodeTimeoutMs });
   const runners = createRunnersService({ clock, keyring });
@@ -95,7 +98,8 @@ export async function createApp(deps: AppDeps) {
 
   app.route("/", createSignInRouter({ signIns, limits }));
   // Before the jobs: `current` is a word, not a job's id.
-  app.route("/", createNodesRouter({ nodes, guards }));
+  app.route("/", createNodesRouter({ nodes, readAnonymous, guards }));
+  app.route("/", createAnonymousJobsRouter({ jobs, guards }));
   app.route("/", createJobsRouter({ jobs, guards }));
   app.route("/", createTasksRouter({ tasks, guards }));
   app.route("/", createSpecsRouter({ specs, guards }));

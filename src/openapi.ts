@@ -82,7 +82,7 @@ const SECURITY_SCHEMES = {
     scheme: "bearer",
     bearerFormat: "JWT",
     description:
-      "The token of one job, from its creation or detail; agents use it. A JWT, used as RFC8725 asks: algorithm, kind and audience are pinned. It works until the job expires.",
+      "The token of one job, from its creation or detail; agents use it. A JWT, used as RFC8725 asks: algorithm, kind and audience are pinned. It works until the job expires; that of a job without an account reads for 7 days.",
   },
   RunnerKey: {
     type: "http",
