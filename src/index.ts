@@ -29,4 +29,11 @@ export default {
   async fetch(request, env, ctx) {
     return (await appOf(env)).fetch(request, env, ctx);
   },
+
+  async scheduled(_controller, env) {
+    // No request needs it.
+    const { runTick } = await import("./maintenance/tick.ts");
+    const { DB: d1, COORDINATOR: coordinators } = env;
+    await runTick({ d1, coordinators, config: readConfig(env), clock: systemClock });
+  },
 } satisfies ExportedHandler<Env>;

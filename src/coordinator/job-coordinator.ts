@@ -20,6 +20,7 @@ import type {
   LiveDetail,
   LiveTask,
   NodeReply,
+  Reconciled,
   Refusal,
   ResultInput,
   ResultReply,
@@ -60,10 +61,11 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     this.#contacts = new ContactBook(storage, this.#clock.now());
     this.#projection = new Projection(storage, this.#contacts);
     const { DB: d1 } = env;
-    this.#flusher = new Flusher({ d1, storage, projection: this.#projection, clock: this.#clock });
-    // What the last instance left undone is taken up at once; the alarm stands behind it.
     const live = storage.load();
     this.#live = live;
+    const projection = this.#projection;
+    this.#flusher = new Flusher({ d1, storage, projection, clock: this.#clock, live });
+    // What the last instance left undone is taken up at once; the alarm stands behind it.
     if (live !== null && this.#flusher.isBehind(live)) ctx.waitUntil(this.#flush(live));
   }
 
@@ -177,6 +179,20 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     if (!outcome.ok) return refusal(outcome);
     const heardAfter = this.#clock.now() - this.#leaseMs;
     return { ok: true, requiresAgentStop: this.#contacts.hasAgentAtWork(heardAfter) };
+  }
+
+  /** Cron asks: whatever was lost on the way between this object, its alarm and D1 is made good. */
+  async reconcile(jobId: number, knownVersion: number): Promise<Reconciled | Refusal> {
+    const wasLate = this.#live !== null && this.#flusher.isLate(this.#live);
+    const live = await this.#open(jobId);
+    if ("ok" in live) return live;
+    const hasForgotten = this.#flusher.hasForgotten(live, knownVersion);
+    this.#tick(live);
+    // The platform's alarm may be gone, whatever this object remembers.
+    this.#alarmAt = undefined;
+    this.#arm(live);
+    await this.#flush(live);
+    return { ok: true, version: live.job.version, wasBehind: wasLate || hasForgotten };
   }
 
   /** Does everything that is due, then arms the next alarm. Never throws: a thrown alarm is lost after a few tries. */

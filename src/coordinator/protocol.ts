@@ -96,4 +96,17 @@ export interface Coordinator {
    * nodes are at work. Answers whether one of them may still have to be told to stop.
    */
   prepareDeletion(jobId: number): Promise<{ ok: true; requiresAgentStop: boolean } | Refusal>;
+  /**
+   * Asked by cron: does what is due, sets the alarm again should it be lost, and tells D1 what it does not
+   * know, also what it has forgotten: `knownVersion` is what its row says.
+   */
+  reconcile(jobId: number, knownVersion: number): Promise<Reconciled | Refusal>;
+}
+
+export interface Reconciled {
+  ok: true;
+  /** The job's version now. */
+  version: number;
+  /** Whether D1 lacked something that the object knew before it was asked. */
+  wasBehind: boolean;
 }

@@ -47,7 +47,7 @@ async function projection(job: TestJob): Promise<{ job: Row; tasks: Row[]; resul
     job: (await rows("SELECT * FROM jobs WHERE id = ?1"))[0] ?? {},
     tasks: await rows(`SELECT * FROM tasks WHERE id ${range} ORDER BY id`),
     results: await rows(
-      `SELECT * FROM task_results WHERE task_id ${range} ORDER BY task_id, position`,
+      `SELECT task_id, position, results FROM task_results WHERE task_id ${range} ORDER BY task_id, position`,
     ),
   };
 }

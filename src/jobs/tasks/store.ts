@@ -1,4 +1,5 @@
 import { and, asc, count, desc, eq, getTableColumns, isNull, type SQL, sql } from "drizzle-orm";
+import type { ResultRecord } from "../../coordinator/records.ts";
 import type { Database } from "../../db/client.ts";
 import { jobs, taskCounts, taskResults, tasks } from "../../db/schema.ts";
 import type { KeysetOrder, PageWindow } from "../../http/keyset-page.ts";
@@ -22,7 +23,7 @@ export type ListedTaskRow = Omit<typeof tasks.$inferSelect, "inventory"> & {
 
 /** What a page of tasks shows besides, when it is asked for. */
 export interface PageResults {
-  results: (typeof taskResults.$inferSelect)[];
+  results: ResultRecord[];
   /** Of all figures of the page, whether they were read or not. */
   bytes: number;
 }
