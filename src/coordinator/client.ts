@@ -1,5 +1,6 @@
 import type { Meter } from "../db/client.ts";
 import { unavailable } from "../http/errors.ts";
+import { platformFailure } from "../lib/platform-failure.ts";
 import { retryPlatformCall, withTimeout } from "../lib/retry.ts";
 import type { JobCoordinator } from "./job-coordinator.ts";
 import type { Coordinator } from "./protocol.ts";
@@ -41,7 +42,7 @@ export function createCoordinatorClient(
       return await retryPlatformCall(attempt, { attempts });
     } catch (error) {
       // Whatever broke on the way, the caller may safely ask again: every call can be repeated.
-      throw unavailable(2, error);
+      throw unavailable(platformFailure(error)?.retryAfterSeconds ?? 2, error);
     }
   };
 }

@@ -1,6 +1,7 @@
 import { createMeter, openDatabase } from "../db/client.ts";
 import { causesOf } from "../db/errors.ts";
 import { type Clock, MINUTE_MS, SECOND_MS } from "../lib/clock.ts";
+import { platformFailure } from "../lib/platform-failure.ts";
 import { backoffMs, withTimeout } from "../lib/retry.ts";
 import type { Projection } from "./projection.ts";
 import type { CoordinatorStorage, Live } from "./storage.ts";
@@ -107,8 +108,9 @@ export class Flusher {
       this.#behindSince = null;
     } catch (error) {
       this.#failures++;
-      const { jobId } = live.identity;
-      console.warn(JSON.stringify({ level: "warn", job: jobId, flush: causesOf(error) }));
+      const failure = platformFailure(error)?.kind ?? null;
+      const line = { level: "warn", job: live.identity.jobId, failure, flush: causesOf(error) };
+      console.warn(JSON.stringify(line));
     }
   }
 
