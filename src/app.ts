@@ -28,6 +28,7 @@ import { createIdentity } from "./identity/service.ts";
 import { createSignInRouter } from "./identity/sign-in/router.ts";
 import { createSignInService } from "./identity/sign-in/service.ts";
 import { createTokens } from "./identity/tokens.ts";
+import { createResultArchive } from "./jobs/result-archive.ts";
 import { createJobsRouter } from "./jobs/router.ts";
 import { createJobsService } from "./jobs/service.ts";
 import { createTasksRouter } from "./jobs/tasks/router.ts";
@@ -51,6 +52,7 @@ import { createSpecsService } from "./specs/service.ts";
 
 export interface AppDeps {
   d1: D1Database;
+  bucket: R2Bucket;
   coordinators: DurableObjectNamespace<JobCoordinator>;
   rateLimitCounters: RateLimitCounters;
   config: Config;
@@ -59,7 +61,7 @@ export interface AppDeps {
 
 /** The whole HTTP surface: middleware in order, then one mount per resource. Made once per isolate. */
 export async function createApp(deps: AppDeps) {
-  const { d1, coordinators, rateLimitCounters, config, clock } = deps;
+  const { d1, bucket, coordinators, rateLimitCounters, config, clock } = deps;
   const tokens = await createTokens(config.tokenSecrets, clock);
   const identity = createIdentity({ tokens, clock });
   const signIns = createSignInService({
@@ -75,8 +77,9 @@ export async function createApp(deps: AppDeps) {
   const guards = createGuards({ identity, limits, refusals });
   const callCoordinator = createCoordinatorClient(coordinators);
   const jobIds = createJobIdSource(clock);
-  const jobs = createJobsService({ tokens, clock, jobIds, callCoordinator });
-  const tasks = createTasksService({ callCoordinator });
+  const resultArchive = createResultArchive(bucket);
+  const jobs = createJobsService({ tokens, clock, jobIds, callCoordinator, resultArchive });
+  const tasks = createTasksService({ callCoordinator, resultArchive });
   const nodes = createNodesService({ callCoordinator });
   const specs = createSpecsService({ clock, timeoutMs: config.nodeTimeoutMs });
   const keyring = createKeyring({ clock, timeoutMs: config.nodeTimeoutMs });

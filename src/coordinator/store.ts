@@ -36,6 +36,12 @@ export async function takeOver(
   return row === undefined ? null : { row, owned: taken.length === 1 };
 }
 
+/** The job's version that D1 knows; null where it has no such job any more. One round trip. */
+export async function versionOf(db: Database, jobId: number): Promise<number | null> {
+  const [row] = await db.select({ version: jobs.version }).from(jobs).where(eq(jobs.id, jobId));
+  return row?.version ?? null;
+}
+
 /** One flush: what changed since the last one that D1 acknowledged. */
 export interface Changes extends JobRecords {
   jobId: number;

@@ -4,7 +4,9 @@ import { createMeter, type Database, type Meter, openDatabase } from "../db/clie
 import { causesOf } from "../db/errors.ts";
 import { type Clock, SECOND_MS } from "../lib/clock.ts";
 import type { Config } from "../lib/config.ts";
+import { archiveResults } from "./archive.ts";
 import { askObjects, settleExpired } from "./expiry.ts";
+import { clearExpired, removeAnonymous, watchSize } from "./retention.ts";
 
 /** No step begins anything new after so long: the next tick is a minute away. */
 const BUDGET_MS = 40 * SECOND_MS;
@@ -13,6 +15,7 @@ const CALL_TIMEOUT_MS = 5 * SECOND_MS;
 
 export interface MaintenanceDeps {
   d1: D1Database;
+  bucket: R2Bucket;
   coordinators: DurableObjectNamespace<JobCoordinator>;
   config: Config;
   clock: Clock;
@@ -22,6 +25,7 @@ export interface MaintenanceDeps {
 export interface Tick {
   db: Database;
   meter: Meter;
+  bucket: R2Bucket;
   callCoordinator: CallCoordinator;
   config: Config;
   clock: Clock;
@@ -35,6 +39,10 @@ type Step = (tick: Tick) => Promise<object>;
 const STEPS: Readonly<Record<string, Step>> = {
   settleExpired,
   askObjects,
+  clearExpired,
+  removeAnonymous,
+  archiveResults,
+  watchSize,
 };
 
 /**
@@ -49,6 +57,7 @@ export async function runTick(deps: MaintenanceDeps): Promise<Record<string, obj
   const tick: Tick = {
     db: openDatabase(deps.d1, meter),
     meter,
+    bucket: deps.bucket,
     callCoordinator: createCoordinatorClient(deps.coordinators, {
       attempts: 1,
       timeoutMs: CALL_TIMEOUT_MS,

@@ -452,7 +452,7 @@ describe("time", () => {
     expect(live).toMatchObject({ ok: true, job: { state: "aborted" } });
   });
 
-  test("a live job always has an alarm; a settled and flushed one needs none", async ({
+  test("a live job always has an alarm; a settled and flushed one only to be forgotten", async ({
     expect,
   }) => {
     const job = await createJob();
@@ -463,7 +463,8 @@ describe("time", () => {
     await putResult(job, taskId, 0);
     await flushed(job);
     await runDurableObjectAlarm(coordinatorOf(job));
-    expect(await alarm()).toBeNull();
+    const { expires_at: expiresAt } = (await projection(job)).job;
+    expect(await alarm()).toBe(Number(expiresAt) + 24 * 3_600_000);
   });
 
   test("lost alarms do no harm: any later call finds what is due", async ({ expect }) => {

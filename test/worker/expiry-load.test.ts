@@ -105,7 +105,13 @@ test("100,000 expired jobs, hundreds of them out of reach", { timeout: 240_000 }
   while (ticks < MAX_TICKS && (ticks < UNJOINED / 5_000 || (await open()) > 0)) {
     const { d1, counts } = counting();
     const at = NOW + ticks * MINUTE_MS;
-    await runTick({ d1, coordinators, config: readConfig(env), clock: { now: () => at } });
+    await runTick({
+      d1,
+      bucket: env.BUCKET,
+      coordinators,
+      config: readConfig(env),
+      clock: { now: () => at },
+    });
     ticks++;
     const hops = answered.length + UNREACHABLE;
     expect(answered.length).toBeLessThanOrEqual(500);

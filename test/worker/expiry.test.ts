@@ -32,7 +32,7 @@ function travel(): { to: (ms: number) => void } {
 
 async function tick(coordinators = env.COORDINATOR) {
   const config = readConfig(env);
-  return runTick({ d1: env.DB, coordinators, config, clock: systemClock });
+  return runTick({ d1: env.DB, bucket: env.BUCKET, coordinators, config, clock: systemClock });
 }
 
 interface Row {
@@ -360,7 +360,7 @@ describe("what fails", () => {
     // Every look at the clock finds it a minute later.
     const clock = { now: () => start + MINUTE_MS * asked++ };
     const config = readConfig(env);
-    await runTick({ d1: env.DB, coordinators: env.COORDINATOR, config, clock });
+    await runTick({ d1: env.DB, bucket: env.BUCKET, coordinators: env.COORDINATOR, config, clock });
     expect((await rowOf(job)).ended_at).toBeNull();
     await tick();
     expect((await rowOf(job)).ended_at).not.toBeNull();

@@ -1,11 +1,11 @@
 import { and, asc, count, desc, eq, getTableColumns, isNull, type SQL, sql } from "drizzle-orm";
-import type { ResultRecord } from "../../coordinator/records.ts";
 import type { Database } from "../../db/client.ts";
 import { jobs, taskCounts, taskResults, tasks } from "../../db/schema.ts";
 import type { KeysetOrder, PageWindow } from "../../http/keyset-page.ts";
 import { unindexed } from "../../http/named-search.ts";
 import type { Scope } from "../../identity/actor.ts";
 import { jobIdOf, taskIdRange } from "../../lib/ids.ts";
+import type { ResultRow } from "../result-archive.ts";
 import { counterKey, NOT_SETTLED, visible } from "../store.ts";
 
 export interface TaskFilter {
@@ -23,7 +23,7 @@ export type ListedTaskRow = Omit<typeof tasks.$inferSelect, "inventory"> & {
 
 /** What a page of tasks shows besides, when it is asked for. */
 export interface PageResults {
-  results: ResultRecord[];
+  results: ResultRow[];
   /** Of all figures of the page, whether they were read or not. */
   bytes: number;
 }
@@ -142,7 +142,9 @@ export async function listTasks(
     .select({
       taskId: taskResults.taskId,
       position: taskResults.position,
-      size: sql<number>`sum(octet_length(${taskResults.results})) over (order by ${taskResults.taskId}, ${taskResults.position})`.as(
+      archiveOffset: taskResults.archiveOffset,
+      archiveBytes: taskResults.archiveBytes,
+      size: sql<number>`sum(coalesce(${taskResults.archiveBytes}, octet_length(${taskResults.results}))) over (order by ${taskResults.taskId}, ${taskResults.position})`.as(
         "size",
       ),
     })
@@ -160,6 +162,8 @@ export async function listTasks(
           sql<string>`(select r.results from task_results r where r.task_id = ${running.taskId} and r.position = ${running.position})`.as(
             "results",
           ),
+        archiveOffset: running.archiveOffset,
+        archiveBytes: running.archiveBytes,
       })
       .from(running)
       .where(sql`${running.size} <= ${maxBytes}`)
