@@ -12,7 +12,14 @@ import { Flusher } from "./flusher.ts";
 import { toLive } from "./handover.ts";
 import { JoinLimiter } from "./join-limiter.ts";
 import { decide, type Event, type Outcome } from "./lifecycle.ts";
-import { hasEnded, isSettled, type Machine, type Node, nextDeadline } from "./model.ts";
+import {
+  hasEnded,
+  isSettled,
+  type Machine,
+  type Node,
+  nextDeadline,
+  wholeMachine,
+} from "./model.ts";
 import { etagOf, type NodeView, toNodeView } from "./node-view.ts";
 import { Projection } from "./projection.ts";
 import type {
@@ -106,7 +113,7 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     const wait = this.#joins.take();
     if (wait !== null) return { ok: false, reason: "too_many_joins", retryAfterSeconds: wait };
     const before = live.job.nodes.length;
-    const outcome = this.#apply(live, { type: "join", machine });
+    const outcome = this.#apply(live, { type: "join", machine: wholeMachine(machine) });
     if (!outcome.ok || outcome.rank === null) return refusal(outcome);
     return this.#taskReply(live, outcome.rank, live.job.nodes.length > before);
   }

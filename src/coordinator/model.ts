@@ -33,6 +33,13 @@ export interface Machine {
   readonly inventory: string | null;
 }
 
+/** What is known of a machine, all of it: a Worker of an older version sends less, of a newer one more. */
+export function wholeMachine(sent: Pick<Machine, "machineUuid"> & Partial<Machine>): Machine {
+  const { machineUuid, machineIp = null, clusterAddress = null } = sent;
+  const { gpuModel = null, gpuCount = null, inventory = null } = sent;
+  return { machineUuid, machineIp, clusterAddress, gpuModel, gpuCount, inventory };
+}
+
 export interface Node {
   readonly rank: number;
   readonly machine: Machine;

@@ -44,7 +44,7 @@ export interface Live {
  * Each entry brings the storage from the version of its index to the next. Never edit one that has
  * been released: objects live for days and move forward step by step.
  */
-const MIGRATIONS: readonly string[] = [
+export const MIGRATIONS: readonly string[] = [
   `CREATE TABLE job (id INTEGER PRIMARY KEY CHECK (id = 1), identity TEXT NOT NULL, body TEXT NOT NULL, flushed_version INTEGER NOT NULL) STRICT;
    CREATE TABLE node (rank INTEGER PRIMARY KEY, version INTEGER NOT NULL, body TEXT NOT NULL) STRICT;
    CREATE TABLE contact (rank INTEGER PRIMARY KEY, at INTEGER NOT NULL, progress REAL NOT NULL, message TEXT) STRICT;

@@ -58,12 +58,24 @@ export async function markArchived(
   places: readonly Place[],
   now: number,
 ): Promise<void> {
+  const place = sql`(select value ->> 0 as task_id, value ->> 1 as position, value ->> 2 as start, value ->> 3 as bytes
+    from json_each(${JSON.stringify(places)})) place`;
   await db.batch([
-    db.run(sql`update task_results set results = '', archive_offset = place.start, archive_bytes = place.bytes
-      from (select value ->> 0 as task_id, value ->> 1 as position, value ->> 2 as start, value ->> 3 as bytes
-        from json_each(${JSON.stringify(places)})) place
-      where task_results.task_id = place.task_id and task_results.position = place.position
-      and archive_offset is null`),
+    db
+      .update(taskResults)
+      .set({
+        results: "",
+        archiveOffset: sql`place.start`,
+        archiveBytes: sql`place.bytes`,
+      })
+      .from(place)
+      .where(
+        and(
+          eq(taskId, sql`place.task_id`),
+          eq(position, sql`place.position`),
+          isNull(taskResults.archiveOffset),
+        ),
+      ),
     db
       .update(jobs)
       .set({ archivedAt: now })

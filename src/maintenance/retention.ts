@@ -31,9 +31,8 @@ export async function clearExpired({ db, clock, goOn }: Tick) {
       db
         .delete(idempotencyKeys)
         .where(
-          sql`created_at <= ${before} and rowid in (select rowid from idempotency_keys where
-            (select created_at from idempotency_keys order by rowid limit 1) <= ${before}
-            order by rowid limit ${ROWS_AT_ONCE})`,
+          sql`created_at <= ${before} and rowid in (select rowid from idempotency_keys order by rowid
+            limit iif((select created_at from idempotency_keys order by rowid limit 1) <= ${before}, ${ROWS_AT_ONCE}, 0))`,
         )
         .returning({ one: sql`1` }),
       db

@@ -158,10 +158,9 @@ export async function listTasks(
       .select({
         taskId: running.taskId,
         position: running.position,
-        results:
-          sql<string>`(select r.results from task_results r where r.task_id = ${running.taskId} and r.position = ${running.position})`.as(
-            "results",
-          ),
+        // Named with the table: a column alone would be the one of `r`.
+        results: sql<string>`(select r.results from task_results r
+          where r.task_id = running.task_id and r.position = running.position)`.as("results"),
         archiveOffset: running.archiveOffset,
         archiveBytes: running.archiveBytes,
       })
