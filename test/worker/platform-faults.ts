@@ -138,3 +138,23 @@ export function shortTimeouts(): void {
   vi.spyOn(globalThis, "setTimeout").mockImplementation(((done: () => void, ms: number) =>
     wait(done, ms >= 5_000 ? 5 : ms)) as typeof setTimeout);
 }
+
+/** Holds such time-outs back until they are let go. */
+export function heldTimeouts(): { letGo: () => void } {
+  const wait = globalThis.setTimeout;
+  const held: (() => void)[] = [];
+  const hold = vi.spyOn(globalThis, "setTimeout").mockImplementation(((
+    done: () => void,
+    ms: number,
+  ) => {
+    if (ms < 5_000) return wait(done, ms);
+    held.push(done);
+    return 0;
+  }) as unknown as typeof setTimeout);
+  return {
+    letGo: () => {
+      hold.mockRestore();
+      for (const done of held) done();
+    },
+  };
+}
