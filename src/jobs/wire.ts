@@ -11,7 +11,8 @@ import type {
   JobDetailWire,
   ListedJobWire,
 } from "./contract.ts";
-import type { JobRow, ListedRow, NewJobRow, TaskRow } from "./store.ts";
+import type { ListedRow } from "./list-store.ts";
+import type { JobRow, NewJobRow, TaskRow } from "./store.ts";
 
 /** A job as D1 and, while it lives, its object know it together. */
 export interface JobView {
@@ -110,7 +111,9 @@ export function toJobResults(
   );
 }
 
-function jobFields(row: ListedRow, live: Omit<JobRecord, "steps" | "events">, token: string) {
+type LiveFields = Pick<JobRecord, "state" | "currentNodes" | "startedAt" | "endedAt">;
+
+function jobFields(row: ListedRow, live: LiveFields, token: string) {
   return {
     id: String(row.id),
     name: row.name,

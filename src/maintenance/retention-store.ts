@@ -1,10 +1,9 @@
 /** What retention reads and writes of jobs. */
-import { and, eq, isNotNull, isNull, lte, sql } from "drizzle-orm";
+import { and, eq, isNotNull, isNull, lt, sql } from "drizzle-orm";
 import type { Database } from "../db/client.ts";
 import { jobs, taskResults, tasks } from "../db/schema.ts";
-
-/** Whose jobs are made without an account. */
-const ANONYMOUS_USER_ID = 0;
+import { ANONYMOUS } from "../identity/anonymous.ts";
+import { firstJobIdAt } from "../lib/ids.ts";
 
 /** Of those created before a time, ms, the oldest that have ended. One round trip. */
 export async function findOldAnonymousJobs(db: Database, createdBefore: number, limit: number) {
@@ -13,13 +12,14 @@ export async function findOldAnonymousJobs(db: Database, createdBefore: number, 
     .from(jobs)
     .where(
       and(
-        eq(jobs.userId, ANONYMOUS_USER_ID),
+        eq(jobs.userId, ANONYMOUS.userId),
         isNull(jobs.deletedAt),
-        lte(jobs.createdAt, createdBefore),
+        // Ids rise with time: younger jobs are not even looked at.
+        lt(jobs.id, firstJobIdAt(createdBefore + 1)),
         isNotNull(jobs.endedAt),
       ),
     )
-    .orderBy(jobs.createdAt, jobs.id)
+    .orderBy(jobs.id)
     .limit(limit);
 }
 

@@ -70,6 +70,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/silicon-mark/v1/jobs/anonymous": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create a job without an account
+         * @description A job of one node that runs `quick_mark`, for whoever wants to measure a machine once. Its name is generated; `name` and `spec` are refused. The body may be left out.
+         *
+         *     For everyone, five times a minute and address. The reply's `token` is all there is to it, so keep it: an agent joins with it until the job expires, 24 hours after its creation, and for 7 days `GET /jobs/current` shows the job's detail to whoever has it. There is no report, and it cannot be lost and found: staff see the job like any other.
+         *
+         *     `Idempotency-Key` has no effect: there is no caller whose keys could be told from another's.
+         */
+        post: operations["createAnonymousJob"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/silicon-mark/v1/jobs": {
         parameters: {
             query?: never;
@@ -79,9 +103,11 @@ export interface paths {
         };
         /**
          * List jobs
-         * @description The jobs you may see, newest first, a page at a time. Regular users see their own jobs, customer admins all jobs of their customer, staff and root admins all jobs.
+         * @description The jobs you may see, newest first, a page at a time. Regular users see their own jobs, customer admins all jobs of their customer, staff and root admins all jobs. What nodes have done in the last seconds may be missing: the job's detail has it.
          *
-         *     A page beyond the last one is empty.
+         *     Filters combine; bounds that exclude each other find nothing. A page beyond the last one is empty.
+         *
+         *     **What it costs.** Newest first, with at most one of `state`, `tags`, `benchmark_id`, a range of creation times, or a `name` of 3 or more characters, a page costs the same however many jobs there are: the first one, and along `next_cursor` or the links of `Link`. So does the total without a filter, or with `state` alone. All else costs what it has to look at: the total of other filters all that match; several filters all that match the tags, the benchmark or the name; a jump to a page without its cursor all up to it, from the nearer end of the list where the total is known. Other orders follow an index for customer admins without a filter; else what was found is sorted.
          */
         get: operations["listJobs"];
         put?: never;
@@ -812,6 +838,8 @@ export interface paths {
          * @description What this node should do now. Counts as contact: a node out of contact for too long is lost.
          *
          *     For whoever holds the job's token. Send the `ETag` back as `If-None-Match`: 304 without a body means that nothing has changed. Ask again after `poll_after_seconds` (also `Retry-After`), not sooner. An ended job answers directive `stop`.
+         *
+         *     Without `task_id`, the token of a job without an account shows the job's `detail`, too, as `GET /jobs/{job_id}` would. That token reads for 7 days, also after the job has ended; it joins and reports until `expires_at`.
          */
         get: operations["pollCurrentJob"];
         put?: never;
@@ -1119,6 +1147,7 @@ export interface components {
              * @description When to ask again; 0: at once.
              */
             poll_after_seconds: number;
+            detail?: components["schemas"]["JobDetail"];
         };
         /**
          * @description `created`: no node yet. `starting`: some nodes. `running`: all nodes have joined. The others are final.
@@ -1230,6 +1259,291 @@ export interface components {
              * @description Where the PDF report is; null until it is made.
              */
             pdf_report_url: string | null;
+        };
+        /** @description Of a job without an account, where no `task_id` was sent. */
+        JobDetail: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            id: string;
+            /**
+             * @description Unique per customer among jobs that are not deleted.
+             * @example GPU Benchmark Test
+             */
+            name: string;
+            /**
+             * @description The job token: an agent joins with it. Valid until `expires_at`.
+             * @example eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3NTU0NjIxNDQwIn0.c2lnbmF0dXJl
+             */
+            token: string;
+            /** @description What the job is for. */
+            description: string | null;
+            state: components["schemas"]["JobState"];
+            /**
+             * Format: int32
+             * @description Expected nodes.
+             * @example 4
+             */
+            node_count: number;
+            /**
+             * Format: int32
+             * @description Nodes that have joined; never falls.
+             * @example 4
+             */
+            current_nodes: number;
+            /** @description The steps every node goes through, in order. */
+            benchmark_sequence: components["schemas"]["SequenceStep"][];
+            /** @description The job's tags. */
+            tags: string[];
+            /**
+             * Format: date-time
+             * @description When the job was created.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When the last expected node joined; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            started_at: string | null;
+            /**
+             * Format: date-time
+             * @description When the job ends by itself: 24 hours after its creation.
+             * @example 2024-03-16T10:30:00.000Z
+             */
+            expires_at: string;
+            /**
+             * Format: date-time
+             * @description When it ended; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            ended_at: string | null;
+            /** @description Ids of the benchmarks, in the order they run. */
+            benchmarks: string[];
+            /** @description The UUID of the hardware spec the job was made for; null for none. */
+            spec: string | null;
+            /** @description The nodes, by rank. */
+            tasks: components["schemas"]["Task"][];
+            /** @description Cluster benchmarks that have started. By benchmark id; `id:2`, `id:3` where one runs again with other options. */
+            benchmark_results: {
+                [key: string]: components["schemas"]["BenchmarkResult"];
+            };
+            quickmark_aggregate_results: components["schemas"]["QuickMarkAggregateResults"] | null;
+            /**
+             * Format: uri
+             * @description Where the PDF report is; null until it is made.
+             */
+            pdf_report_url: string | null;
+            /** @description How the job and its nodes compare with baselines. */
+            scoreboard_summary: null;
+            /** @description Oldest first. */
+            events: components["schemas"]["JobEvent"][];
+        };
+        /** @description One step of a job. */
+        SequenceStep: {
+            /**
+             * @description A benchmark's id.
+             * @example cluster_network
+             */
+            benchmark_id: string;
+            /** @description Its options; null for none. */
+            config: {
+                [key: string]: unknown;
+            } | null;
+        };
+        /** @description One node's part of a job. */
+        Task: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            id: string;
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            job_id: string;
+            /**
+             * Format: int32
+             * @description Order of joining, from 0.
+             */
+            rank: number;
+            /**
+             * Format: uuid
+             * @description Identifies the machine.
+             * @example 550e8400-e29b-41d4-a716-446655440000
+             */
+            machine_uuid: string;
+            /**
+             * @description The machine's address: IPv4 or IPv6.
+             * @example 192.168.1.10
+             */
+            machine_ip: string | null;
+            state: components["schemas"]["JobState"];
+            /** @description Why the node failed; null otherwise. */
+            failed_message: string | null;
+            /**
+             * Format: double
+             * @description Of the running step, 0 to 1; 1 at the end.
+             */
+            progress: number;
+            /** @description What the node is doing. */
+            message: string | null;
+            /**
+             * Format: date-time
+             * @description When the node joined.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When its first step started; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            started_at: string | null;
+            /**
+             * Format: date-time
+             * @description When the node ended; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            ended_at: string | null;
+            /** @description As the driver names it. */
+            gpu_model: string | null;
+            /**
+             * Format: int32
+             * @description GPUs in the machine.
+             */
+            gpu_count: number | null;
+            /**
+             * Format: uri
+             * @description Where the PDF report is; null until it is made.
+             */
+            pdf_report_url: string | null;
+            /** @description What this node has sent. By benchmark id; `id:2`, `id:3` where one runs again with other options. */
+            benchmark_results: {
+                [key: string]: components["schemas"]["BenchmarkResult"];
+            };
+        };
+        /** @description What one benchmark measured. */
+        BenchmarkResult: {
+            /**
+             * @description A benchmark's id.
+             * @example cluster_network
+             */
+            benchmark_id: string;
+            /**
+             * @description The benchmark's name for people.
+             * @example Cluster Network
+             */
+            benchmark_name: string;
+            /**
+             * Format: date-time
+             * @description When it started; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            started_at: string | null;
+            /**
+             * Format: date-time
+             * @description When it ended; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            ended_at: string | null;
+            /** @description Its options; `{}` for none. */
+            config: {
+                [key: string]: unknown;
+            };
+            /** @description The figures, by field name; null before there are any. Fields that an agent adds are kept, so clients ignore names they do not know. */
+            results: {
+                [key: string]: unknown;
+            } | null;
+            state: components["schemas"]["JobState"];
+            /** @description Why it failed; null otherwise. */
+            error_message: string | null;
+            /** @description How to show each field, when `include_display_names` asks for it. */
+            display_names?: {
+                [key: string]: components["schemas"]["DisplayField"];
+            };
+        };
+        /** @description How to show a field of a result. */
+        DisplayField: {
+            /**
+             * @description For people.
+             * @example Memory bandwidth
+             */
+            display_name: string;
+            /**
+             * @description Empty for a plain count.
+             * @example GB/s
+             */
+            unit: string;
+        };
+        /** @description QuickMark over the nodes. Figures from implausible telemetry are left out. */
+        QuickMarkAggregateResults: {
+            /**
+             * Format: int32
+             * @description Nodes that have measured.
+             */
+            node_count: number;
+            /**
+             * Format: int32
+             * @description Their GPUs.
+             */
+            gpu_count: number;
+            /** @description By metric, such as `bf16_tflops`. */
+            metrics: {
+                [key: string]: components["schemas"]["MetricSummary"];
+            };
+        };
+        /** @description A metric over all nodes. */
+        MetricSummary: {
+            /**
+             * Format: double
+             * @description The smallest figure of a node.
+             */
+            min: number;
+            /**
+             * Format: double
+             * @description The median over the nodes.
+             */
+            median: number;
+            /**
+             * Format: double
+             * @description The largest figure of a node.
+             */
+            max: number;
+            /**
+             * Format: double
+             * @description The mean over the nodes.
+             */
+            mean: number;
+            /**
+             * Format: double
+             * @description The sum over the nodes; null where a sum means nothing.
+             */
+            total: number | null;
+        };
+        /** @description Something that happened in a job's life. */
+        JobEvent: {
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            at: string;
+            /**
+             * @description What happened.
+             * @enum {string}
+             */
+            kind: "joined" | "lost" | "returned" | "step_started" | "step_ended" | "settled";
+            /**
+             * Format: int32
+             * @description The node it happened to; null for the job as a whole.
+             */
+            rank: number | null;
+            /** @description The same in words. */
+            message: string;
         };
         /** @description The node's task, and when to ask for work. */
         NodeTaskReply: {
@@ -1466,6 +1780,31 @@ export interface components {
              */
             expires_at: string;
         };
+        /** @description A job without an account; everything may be left out. */
+        CreateAnonymousJob: {
+            /** @description What the job is for. */
+            description?: string | null;
+            /**
+             * @description `quick_mark` alone, said or not.
+             * @default []
+             */
+            benchmarks: ("quick_mark" | {
+                /** @enum {string} */
+                benchmark_id: "quick_mark";
+                /** @description Has no options: null or `{}`. */
+                config?: {
+                    [key: string]: unknown;
+                } | null;
+            })[];
+            /**
+             * Format: int32
+             * @description One.
+             * @default 1
+             */
+            node_count: number;
+            /** @description To find the job by; repeated ones collapse. */
+            tags?: string[] | null;
+        };
         /** @description A job to create. */
         CreateJob: {
             /**
@@ -1580,18 +1919,6 @@ export interface components {
             /** @description Ids of the benchmarks, in the order they run. */
             benchmarks: string[];
         };
-        /** @description One step of a job. */
-        SequenceStep: {
-            /**
-             * @description A benchmark's id.
-             * @example cluster_network
-             */
-            benchmark_id: string;
-            /** @description Its options; null for none. */
-            config: {
-                [key: string]: unknown;
-            } | null;
-        };
         /** @description Where this page stands in the whole list. */
         Pagination: {
             /**
@@ -1622,6 +1949,8 @@ export interface components {
             has_next: boolean;
             /** @description Whether a page precedes. */
             has_prev: boolean;
+            /** @description Where the next page begins, as `cursor`; null on the last one. */
+            next_cursor: string | null;
         };
         /** @description The tags of the jobs you see. */
         JobTags: {
@@ -1645,279 +1974,6 @@ export interface components {
              * @example 7554621440
              */
             id: number | string;
-        };
-        /** @description All there is to know of a job. */
-        JobDetail: {
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            id: string;
-            /**
-             * @description Unique per customer among jobs that are not deleted.
-             * @example GPU Benchmark Test
-             */
-            name: string;
-            /**
-             * @description The job token: an agent joins with it. Valid until `expires_at`.
-             * @example eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3NTU0NjIxNDQwIn0.c2lnbmF0dXJl
-             */
-            token: string;
-            /** @description What the job is for. */
-            description: string | null;
-            state: components["schemas"]["JobState"];
-            /**
-             * Format: int32
-             * @description Expected nodes.
-             * @example 4
-             */
-            node_count: number;
-            /**
-             * Format: int32
-             * @description Nodes that have joined; never falls.
-             * @example 4
-             */
-            current_nodes: number;
-            /** @description The steps every node goes through, in order. */
-            benchmark_sequence: components["schemas"]["SequenceStep"][];
-            /** @description The job's tags. */
-            tags: string[];
-            /**
-             * Format: date-time
-             * @description When the job was created.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            created_at: string;
-            /**
-             * Format: date-time
-             * @description When the last expected node joined; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            started_at: string | null;
-            /**
-             * Format: date-time
-             * @description When the job ends by itself: 24 hours after its creation.
-             * @example 2024-03-16T10:30:00.000Z
-             */
-            expires_at: string;
-            /**
-             * Format: date-time
-             * @description When it ended; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            ended_at: string | null;
-            /** @description Ids of the benchmarks, in the order they run. */
-            benchmarks: string[];
-            /** @description The UUID of the hardware spec the job was made for; null for none. */
-            spec: string | null;
-            /** @description The nodes, by rank. */
-            tasks: components["schemas"]["Task"][];
-            /** @description Cluster benchmarks that have started. By benchmark id; `id:2`, `id:3` where one runs again with other options. */
-            benchmark_results: {
-                [key: string]: components["schemas"]["BenchmarkResult"];
-            };
-            quickmark_aggregate_results: components["schemas"]["QuickMarkAggregateResults"] | null;
-            /**
-             * Format: uri
-             * @description Where the PDF report is; null until it is made.
-             */
-            pdf_report_url: string | null;
-            /** @description How the job and its nodes compare with baselines. */
-            scoreboard_summary: null;
-            /** @description Oldest first. */
-            events: components["schemas"]["JobEvent"][];
-        };
-        /** @description One node's part of a job. */
-        Task: {
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            id: string;
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            job_id: string;
-            /**
-             * Format: int32
-             * @description Order of joining, from 0.
-             */
-            rank: number;
-            /**
-             * Format: uuid
-             * @description Identifies the machine.
-             * @example 550e8400-e29b-41d4-a716-446655440000
-             */
-            machine_uuid: string;
-            /**
-             * @description The machine's address: IPv4 or IPv6.
-             * @example 192.168.1.10
-             */
-            machine_ip: string | null;
-            state: components["schemas"]["JobState"];
-            /** @description Why the node failed; null otherwise. */
-            failed_message: string | null;
-            /**
-             * Format: double
-             * @description Of the running step, 0 to 1; 1 at the end.
-             */
-            progress: number;
-            /** @description What the node is doing. */
-            message: string | null;
-            /**
-             * Format: date-time
-             * @description When the node joined.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            created_at: string;
-            /**
-             * Format: date-time
-             * @description When its first step started; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            started_at: string | null;
-            /**
-             * Format: date-time
-             * @description When the node ended; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            ended_at: string | null;
-            /** @description As the driver names it. */
-            gpu_model: string | null;
-            /**
-             * Format: int32
-             * @description GPUs in the machine.
-             */
-            gpu_count: number | null;
-            /**
-             * Format: uri
-             * @description Where the PDF report is; null until it is made.
-             */
-            pdf_report_url: string | null;
-            /** @description What this node has sent. By benchmark id; `id:2`, `id:3` where one runs again with other options. */
-            benchmark_results: {
-                [key: string]: components["schemas"]["BenchmarkResult"];
-            };
-        };
-        /** @description What one benchmark measured. */
-        BenchmarkResult: {
-            /**
-             * @description A benchmark's id.
-             * @example cluster_network
-             */
-            benchmark_id: string;
-            /**
-             * @description The benchmark's name for people.
-             * @example Cluster Network
-             */
-            benchmark_name: string;
-            /**
-             * Format: date-time
-             * @description When it started; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            started_at: string | null;
-            /**
-             * Format: date-time
-             * @description When it ended; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            ended_at: string | null;
-            /** @description Its options; `{}` for none. */
-            config: {
-                [key: string]: unknown;
-            };
-            /** @description The figures, by field name; null before there are any. Fields that an agent adds are kept, so clients ignore names they do not know. */
-            results: {
-                [key: string]: unknown;
-            } | null;
-            state: components["schemas"]["JobState"];
-            /** @description Why it failed; null otherwise. */
-            error_message: string | null;
-            /** @description How to show each field, when `include_display_names` asks for it. */
-            display_names?: {
-                [key: string]: components["schemas"]["DisplayField"];
-            };
-        };
-        /** @description How to show a field of a result. */
-        DisplayField: {
-            /**
-             * @description For people.
-             * @example Memory bandwidth
-             */
-            display_name: string;
-            /**
-             * @description Empty for a plain count.
-             * @example GB/s
-             */
-            unit: string;
-        };
-        /** @description QuickMark over the nodes. Figures from implausible telemetry are left out. */
-        QuickMarkAggregateResults: {
-            /**
-             * Format: int32
-             * @description Nodes that have measured.
-             */
-            node_count: number;
-            /**
-             * Format: int32
-             * @description Their GPUs.
-             */
-            gpu_count: number;
-            /** @description By metric, such as `bf16_tflops`. */
-            metrics: {
-                [key: string]: components["schemas"]["MetricSummary"];
-            };
-        };
-        /** @description A metric over all nodes. */
-        MetricSummary: {
-            /**
-             * Format: double
-             * @description The smallest figure of a node.
-             */
-            min: number;
-            /**
-             * Format: double
-             * @description The median over the nodes.
-             */
-            median: number;
-            /**
-             * Format: double
-             * @description The largest figure of a node.
-             */
-            max: number;
-            /**
-             * Format: double
-             * @description The mean over the nodes.
-             */
-            mean: number;
-            /**
-             * Format: double
-             * @description The sum over the nodes; null where a sum means nothing.
-             */
-            total: number | null;
-        };
-        /** @description Something that happened in a job's life. */
-        JobEvent: {
-            /**
-             * Format: date-time
-             * @description RFC 3339, UTC.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            at: string;
-            /**
-             * @description What happened.
-             * @enum {string}
-             */
-            kind: "joined" | "lost" | "returned" | "step_started" | "step_ended" | "settled";
-            /**
-             * Format: int32
-             * @description The node it happened to; null for the job as a whole.
-             */
-            rank: number | null;
-            /** @description The same in words. */
-            message: string;
         };
         /** @description A job that was aborted. */
         AbortedJob: {
@@ -3337,13 +3393,102 @@ export interface operations {
             503: components["responses"]["SERVICE_UNAVAILABLE"];
         };
     };
+    createAnonymousJob: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The job to create. */
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "description": "My new workstation",
+                 *       "tags": [
+                 *         "workstation"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["CreateAnonymousJob"];
+            };
+        };
+        responses: {
+            /** @description Created. */
+            201: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "7554621440",
+                     *       "name": "job-20240315-103000-kqzt",
+                     *       "description": "My new workstation",
+                     *       "node_count": 1,
+                     *       "benchmarks": [
+                     *         "quick_mark"
+                     *       ],
+                     *       "tags": [
+                     *         "workstation"
+                     *       ],
+                     *       "token": "eyJhbGciOiJIUzI1NiIsInR5cCI6ImpvYitqd3QifQ.eyJzdWIiOiI3NTU0NjIxNDQwIn0.2Rk1r2m0iVYyKq0h3b0E5m7c6v8n9QwErTyUiOpAsDf",
+                     *       "created_at": "2024-03-15T10:30:00.000Z",
+                     *       "expires_at": "2024-03-16T10:30:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["CreatedJob"];
+                };
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            413: components["responses"]["REQUEST_TOO_LARGE"];
+            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
     listJobs: {
         parameters: {
             query?: {
-                /** @description Page number. */
+                /** @description Page number, from 1. Jumping to a page costs as much as reading all before it; the `next` and `prev` links of a page cost the same at any depth. */
                 page?: number;
                 /** @description Items per page. */
                 per_page?: number;
+                /** @description Where to read on, from a `Link` of this list: opaque, and valid for the same order and filters. With it, `page` only numbers the links. */
+                cursor?: string;
+                /** @description Only jobs whose name contains this text, without regard to the case of ASCII letters; no sign is a wildcard. An empty one is as absent. Less than 3 characters are looked for in the newest 10,000 jobs. */
+                name?: string;
+                /** @description Only jobs with this tag; repeated, with all of them. */
+                tags?: string[];
+                /** @description As `tags`, for older clients. */
+                tag?: string[];
+                /** @description What to sort by; names by bytes, states by the alphabet, a time that is not known yet as the smallest. Equal ones go by creation. */
+                sort_by?: "created_at" | "started_at" | "ended_at" | "expires_at" | "name" | "state" | "node_count" | "current_nodes";
+                /** @description Which way to sort. */
+                sort_order?: "asc" | "desc";
+                /** @description Only jobs in this state. */
+                state?: "created" | "starting" | "running" | "completed" | "aborted" | "failed" | "completed_with_warnings";
+                /** @description Only jobs that run this benchmark; an unknown one finds nothing. */
+                benchmark_id?: string;
+                /** @description Only jobs created after this time: an ISO 8601 date or time, UTC where it names no zone. */
+                created_after?: string;
+                /** @description Only jobs created before this time, likewise. */
+                created_before?: string;
+                /** @description Only jobs that expect at least so many nodes. */
+                node_count_min?: number;
+                /** @description Only jobs that expect at most so many nodes. */
+                node_count_max?: number;
+                /** @description Add GPU models and QuickMark figures over the nodes. */
+                include_results?: boolean;
+                /** @description What to add, repeated or comma-separated; `performance_nodes` needs `performance`. */
+                include?: ("performance" | "performance_nodes")[];
+                /** @description When true, only jobs that were rated; false is as absent. */
+                has_performance_data?: boolean;
             };
             header?: never;
             path?: never;
@@ -3407,7 +3552,8 @@ export interface operations {
                      *         "per_page": 20,
                      *         "total_pages": 3,
                      *         "has_next": true,
-                     *         "has_prev": false
+                     *         "has_prev": false,
+                     *         "next_cursor": "WyJhZnRlciIsNzU1NDYyMTQ0MCwiM2s5UWZfMVoiXQ"
                      *       }
                      *     }
                      */
@@ -3745,7 +3891,7 @@ export interface operations {
                      *       ]
                      *     }
                      */
-                    "application/json": components["schemas"]["JobDetail"];
+                    "application/json": components["schemas"]["JobDetail"] & unknown;
                 };
             };
             /** @description Nothing has changed since the version you hold; there is no body. */
@@ -4537,7 +4683,8 @@ export interface operations {
                      *         "per_page": 20,
                      *         "total_pages": 3,
                      *         "has_next": true,
-                     *         "has_prev": false
+                     *         "has_prev": false,
+                     *         "next_cursor": "WyJhZnRlciIsNzU1NDYyMTQ0MCwiM2s5UWZfMVoiXQ"
                      *       }
                      *     }
                      */

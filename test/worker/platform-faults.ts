@@ -139,22 +139,25 @@ export function shortTimeouts(): void {
     wait(done, ms >= 5_000 ? 5 : ms)) as typeof setTimeout);
 }
 
-/** Holds such time-outs back until they are let go. */
+/** Holds such time-outs back until they are let go: each is over in the object or request that it is of. */
 export function heldTimeouts(): { letGo: () => void } {
   const wait = globalThis.setTimeout;
-  const held: (() => void)[] = [];
+  let isLetGo = false;
   const hold = vi.spyOn(globalThis, "setTimeout").mockImplementation(((
     done: () => void,
     ms: number,
   ) => {
     if (ms < 5_000) return wait(done, ms);
-    held.push(done);
-    return 0;
-  }) as unknown as typeof setTimeout);
+    const look = () => {
+      if (isLetGo) done();
+      else wait(look, 5);
+    };
+    return wait(look, 5);
+  }) as typeof setTimeout);
   return {
     letGo: () => {
+      isLetGo = true;
       hold.mockRestore();
-      for (const done of held) done();
     },
   };
 }

@@ -100,28 +100,19 @@ test("expired sessions and forgotten failures go; others stay", async ({ expect 
 });
 
 describe("jobs that nobody has signed in for", () => {
-  /** A completed job with a tag, given to the anonymous person. */
-  async function anonymous(createdAt: number, isEnded = true): Promise<TestJob> {
+  /** A completed job of two nodes with a tag, created at a time and given to the anonymous person. */
+  async function anonymous(createdAt: number): Promise<TestJob> {
+    const clock = vi.spyOn(systemClock, "now").mockReturnValue(createdAt);
+    onTestFinished(() => clock.mockRestore());
     const job = await createJob({ tags: [`tag ${crypto.randomUUID()}`], node_count: 2 });
-    for (let node = 0; node < 2; node++) {
-      const taskId = (await join(job)).body.id;
-      if (isEnded) await putResult(job, taskId, 0);
-    }
+    for (let node = 0; node < 2; node++) await putResult(job, (await join(job)).body.id, 0);
     await flushed(job);
+    clock.mockRestore();
     const id = Number(job.id);
-    // As if they had been inserted like that: counters and tags follow by the triggers of deletion.
+    // As if it had been inserted like that: counters, tags and search follow by their triggers.
     await env.DB.batch([
       env.DB.prepare("UPDATE jobs SET deleted_at = 1 WHERE id = ?").bind(id),
-      env.DB.prepare(
-        "INSERT OR IGNORE INTO customers (id, uuid, name, slug, created_at, modified_at) VALUES (0, 'c0', 'Anonymous', 'anonymous-0', 0, 0)",
-      ),
-      env.DB.prepare(
-        `INSERT OR IGNORE INTO users (id, uuid, customer_id, email, name, slug, role, password_hash, created_at, modified_at)
-         VALUES (0, 'u0', 0, 'nobody@0', 'Anonymous', 'anonymous-0', 'user', '', 0, 0)`,
-      ),
-      env.DB.prepare(
-        "UPDATE jobs SET user_id = 0, customer_id = 0, created_at = ?2 WHERE id = ?1",
-      ).bind(...[id, createdAt]),
+      env.DB.prepare("UPDATE jobs SET user_id = 0, customer_id = 0 WHERE id = ?").bind(id),
       env.DB.prepare("UPDATE tasks SET user_id = 0, customer_id = 0 WHERE job_id = ?").bind(id),
       env.DB.prepare("UPDATE jobs SET deleted_at = NULL WHERE id = ?").bind(id),
     ]);
@@ -144,15 +135,12 @@ describe("jobs that nobody has signed in for", () => {
     await putResult(neighbour, (await join(neighbour)).body.id, 0);
     await flushed(neighbour);
     const before = await counters();
-    const old = await anonymous(now);
+    const old = await anonymous(now - 2 * DAY_MS);
     expect(await counters()).not.toEqual(before);
     // Its results have moved by then.
-    await tick(now + DAY_MS, { ...readConfig(env), archiveAfterMs: 0 });
+    await tick(now, { ...readConfig(env), archiveAfterMs: DAY_MS });
     expect(await env.BUCKET.head(`results/${old.id}`)).not.toBeNull();
-    await env.DB.prepare("UPDATE jobs SET created_at = ?2 WHERE id = ?1")
-      .bind(Number(old.id), now - 7 * DAY_MS)
-      .run();
-    await tick(now);
+    await tick(now + 5 * DAY_MS);
     const range = [Number(old.id), Number(old.id) + 511] as const;
     expect(await count("jobs WHERE id = ?", range[0])).toBe(0);
     expect(await count("tasks WHERE id BETWEEN ? AND ?", ...range)).toBe(0);
@@ -167,10 +155,13 @@ describe("jobs that nobody has signed in for", () => {
     const now = Date.now();
     const old = await anonymous(now - 7 * DAY_MS);
     const young = await anonymous(now - 7 * DAY_MS + 1);
-    const live = await anonymous(now - 8 * DAY_MS, false);
+    const live = await anonymous(now - 8 * DAY_MS);
+    await env.DB.prepare("UPDATE jobs SET ended_at = NULL WHERE id = ?")
+      .bind(Number(live.id))
+      .run();
     await tick(now);
     const left = await env.DB.prepare("SELECT id FROM jobs WHERE user_id = 0 ORDER BY id").all();
-    expect(left.results).toEqual([{ id: Number(young.id) }, { id: Number(live.id) }]);
+    expect(left.results).toEqual([{ id: Number(live.id) }, { id: Number(young.id) }]);
     const reply = await call("GET", `/tasks/${Number(old.id) + 1}/results`, {
       token: (await createPerson({ role: "staff" })).token,
     });
