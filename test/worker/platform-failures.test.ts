@@ -109,6 +109,18 @@ const SCENARIOS: Record<string, Scenario[]> = {
       },
     },
   ],
+  createAnonymousJob: [
+    {
+      breaks: "d1",
+      make: async () => {
+        const tag = named();
+        const request = { method: "POST", url: `${API}/jobs/anonymous`, body: { tags: [tag] } };
+        const jobs = rows("job_tags WHERE tag = ?", tag);
+        // There is no caller to know again: a repeat may make one more, which nobody has a token for.
+        return { ...request, effects: async () => Math.min(1, await jobs()) };
+      },
+    },
+  ],
   deleteJob: [
     { breaks: "d1", make: () => deletion(false) },
     { breaks: "d1", make: () => deletion(true) },
