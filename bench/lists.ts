@@ -61,7 +61,7 @@ export async function compareLists(
 
   async function openFilled(size: number): Promise<Filled> {
     const stage = await openStage(folder, bundle, [textbook]);
-    const world = await createWorld({ url: stage.url, db: stage.db, errors: [], stop: stage.stop });
+    const world = await createWorld({ url: stage.url, db: stage.db });
     await seedDatabase(stage.db, { jobs: size, ...SEED });
     return { stage, world };
   }

@@ -4,7 +4,7 @@ import type { SequenceStep } from "../benchmarks/sequence.ts";
 import { createMeter, openDatabase } from "../db/client.ts";
 import { causesOf } from "../db/errors.ts";
 import { matchesEntityTag } from "../http/entity-tag.ts";
-import { DAY_MS, HOUR_MS, SECOND_MS, systemClock } from "../lib/clock.ts";
+import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, systemClock } from "../lib/clock.ts";
 import { readConfig } from "../lib/config.ts";
 import { rankOf } from "../lib/ids.ts";
 import { ContactBook, type Said } from "./contact-book.ts";
@@ -46,6 +46,9 @@ const KEPT_MS = DAY_MS;
 
 /** All results of a job together (contract §2, Limits). */
 const MAX_RESULT_BYTES = 16 * 1_024 * 1_024;
+
+/** An alarm that should have run this long ago is lost. */
+const LATE_ALARM_MS = MINUTE_MS;
 
 /**
  * One object per job: who is here, what may start, when it is over. It stores and carries out what
@@ -113,6 +116,9 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     const wait = this.#joins.take();
     if (wait !== null) return { ok: false, reason: "too_many_joins", retryAfterSeconds: wait };
     const before = live.job.nodes.length;
+    const known = live.job.nodes.find((node) => node.machine.machineUuid === machine.machineUuid);
+    // Before it may come back by this call: its lease begins anew.
+    if (known !== undefined) this.#hear(live, known, {});
     const outcome = this.#apply(live, { type: "join", machine: wholeMachine(machine) });
     if (!outcome.ok || outcome.rank === null) return refusal(outcome);
     return this.#taskReply(live, outcome.rank, live.job.nodes.length > before);
@@ -125,8 +131,11 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     const node = this.#nodeOf(live, taskId);
     if (isSettled(live.job)) return this.#ended(node);
     if (node === undefined) return { ok: false, reason: "task_unknown" };
-    this.#touch(live, node.rank, update);
-    if (update.giveUp !== undefined) {
+    if (update.giveUp === undefined) {
+      this.#touch(live, node.rank, update);
+    } else {
+      // A lost node comes back and gives up in one: no step is started for it in between.
+      this.#hear(live, node, update);
       const event: Event = { type: "give_up", rank: node.rank, message: update.giveUp };
       const outcome = this.#apply(live, event);
       if (!outcome.ok) return refusal(outcome);
@@ -152,6 +161,7 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     }
     const stored = this.#storage.resultHash(node.rank, position);
     if (stored !== null) {
+      this.#touch(live, node.rank);
       if (stored !== input.hash) return { ok: false, reason: "slot_taken" };
       return this.#resultReply(live, node.rank, step);
     }
@@ -247,7 +257,27 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     if (live === null) return { ok: false, reason: "gone" };
     // The alarm may be a moment late: nobody is told to go on after the end.
     if (!isSettled(live.job) && this.#clock.now() >= live.job.expiresAt) this.#tick(live);
+    this.#watchAlarm(live);
     return live;
+  }
+
+  /** Alarms get lost. Whoever calls sees to it that one is set, and costs nothing for it while one is. */
+  #watchAlarm(live: Live): void {
+    if (this.#alarmAt === undefined) {
+      // The first call since this object woke up: what its last instance has set is not known yet.
+      this.ctx.waitUntil(this.#recallAlarm(live));
+    } else if (this.#alarmAt !== null && this.#clock.now() - this.#alarmAt >= LATE_ALARM_MS) {
+      this.#alarmAt = null;
+      this.#arm(live);
+    }
+  }
+
+  async #recallAlarm(live: Live): Promise<void> {
+    const at = await this.ctx.storage.getAlarm();
+    // Set in the meantime.
+    if (this.#alarmAt !== undefined) return;
+    this.#alarmAt = at;
+    if (at === null) this.#arm(live);
   }
 
   async #takeOver(jobId: number): Promise<void> {
@@ -354,11 +384,16 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
 
   /** A sign of life, and what the node says with it. One that was lost lives again. */
   #touch(live: Live, rank: number, said: Said = {}): void {
-    if (isSettled(live.job)) return;
     const node = live.job.nodes[rank];
+    if (node === undefined) return;
+    this.#hear(live, node, said);
+    if (node.lostAt !== null) this.#apply(live, { type: "contact", rank });
+  }
+
+  #hear(live: Live, node: Node, said: Said): void {
+    if (isSettled(live.job)) return;
     // A node that has ended its steps may still be heard, but has nothing more to say of them.
-    this.#contacts.touch(rank, node && !hasEnded(node) ? said : {}, this.#clock.now());
-    if (node?.lostAt !== null) this.#apply(live, { type: "contact", rank });
+    this.#contacts.touch(node.rank, hasEnded(node) ? {} : said, this.#clock.now());
   }
 
   /** What a node hears that calls after the end: the refusal tells it to stop. */

@@ -115,6 +115,7 @@ export class CoordinatorStorage {
       JSON.stringify(bodyOf(live.job)),
       live.flushedVersion,
     );
+    this.#saveEvents(live.job.events, 0);
   }
 
   /** Writes what differs between two states of the job, and nothing else. */
@@ -129,9 +130,14 @@ export class CoordinatorStorage {
         JSON.stringify(node),
       );
     }
-    for (const [offset, event] of after.events.slice(before.events.length).entries()) {
-      const seq = before.events.length + offset;
-      this.#sql.exec("INSERT INTO event (seq, body) VALUES (?, ?)", seq, JSON.stringify(event));
+    this.#saveEvents(after.events, before.events.length);
+  }
+
+  /** Those from a place in the list on: events are only ever added. */
+  #saveEvents(events: readonly JobEvent[], from: number): void {
+    for (const [offset, event] of events.slice(from).entries()) {
+      const insert = "INSERT INTO event (seq, body) VALUES (?, ?)";
+      this.#sql.exec(insert, from + offset, JSON.stringify(event));
     }
   }
 
