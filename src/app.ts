@@ -30,6 +30,7 @@ import { createSignInService } from "./identity/sign-in/service.ts";
 import { createTokens } from "./identity/tokens.ts";
 import { createAnonymousReader } from "./jobs/anonymous/reading.ts";
 import { createAnonymousJobsRouter } from "./jobs/anonymous/router.ts";
+import { createResultArchive } from "./jobs/result-archive.ts";
 import { createJobsRouter } from "./jobs/router.ts";
 import { createJobsService } from "./jobs/service.ts";
 import { createTasksRouter } from "./jobs/tasks/router.ts";
@@ -52,6 +53,7 @@ import { createSpecsService } from "./specs/service.ts";
 
 export interface AppDeps {
   d1: D1Database;
+  bucket: R2Bucket;
   coordinators: DurableObjectNamespace<JobCoordinator>;
   rateLimitCounters: RateLimitCounters;
   config: Config;
@@ -60,7 +62,7 @@ export interface AppDeps {
 
 /** The whole HTTP surface: middleware in order, then one mount per resource. Made once per isolate. */
 export async function createApp(deps: AppDeps) {
-  const { d1, coordinators, rateLimitCounters, config, clock } = deps;
+  const { d1, bucket, coordinators, rateLimitCounters, config, clock } = deps;
   const tokens = await createTokens(config.tokenSecrets, clock);
   const identity = createIdentity({ tokens, clock });
   const signIns = createSignInService({
@@ -76,8 +78,9 @@ export async function createApp(deps: AppDeps) {
   const guards = createGuards({ identity, limits, refusals });
   const callCoordinator = createCoordinatorClient(coordinators);
   const jobIds = createJobIdSource(clock);
-  const jobs = createJobsService({ tokens, clock, jobIds, callCoordinator });
-  const tasks = createTasksService({ callCoordinator });
+  const resultArchive = createResultArchive(bucket);
+  const jobs = createJobsService({ tokens, clock, jobIds, callCoordinator, resultArchive });
+  const tasks = createTasksService({ callCoordinator, resultArchive });
   const nodes = createNodesService({ callCoordinator });
   const readAnonymous = createAnonymousReader({ jobs, clock });
   const specs = createSpecsService({ clock, timeoutMs: config.nodeTimeoutMs });

@@ -10,6 +10,7 @@ let app: ReturnType<typeof createApp> | undefined;
 function appOf(env: Env): ReturnType<typeof createApp> {
   app ??= createApp({
     d1: env.DB,
+    bucket: env.BUCKET,
     coordinators: env.COORDINATOR,
     rateLimitCounters: {
       user: env.LIMIT_USER,
@@ -29,5 +30,12 @@ function appOf(env: Env): ReturnType<typeof createApp> {
 export default {
   async fetch(request, env, ctx) {
     return (await appOf(env)).fetch(request, env, ctx);
+  },
+
+  async scheduled(_controller, env) {
+    // No request needs it.
+    const { runTick } = await import("./maintenance/tick.ts");
+    const { DB: d1, BUCKET: bucket, COORDINATOR: coordinators } = env;
+    await runTick({ d1, bucket, coordinators, config: readConfig(env), clock: systemClock });
   },
 } satisfies ExportedHandler<Env>;

@@ -36,13 +36,15 @@ export interface Live {
   job: Job;
   /** The job's version that D1 has acknowledged; behind `job.version` while a flush is pending. */
   flushedVersion: number;
+  /** Before this time, ms, nobody could have been heard: the server was away. 0 for always. */
+  hearingSince: number;
 }
 
 /**
  * Each entry brings the storage from the version of its index to the next. Never edit one that has
  * been released: objects live for days and move forward step by step.
  */
-const MIGRATIONS: readonly string[] = [
+export const MIGRATIONS: readonly string[] = [
   `CREATE TABLE job (id INTEGER PRIMARY KEY CHECK (id = 1), identity TEXT NOT NULL, body TEXT NOT NULL, flushed_version INTEGER NOT NULL) STRICT;
    CREATE TABLE node (rank INTEGER PRIMARY KEY, version INTEGER NOT NULL, body TEXT NOT NULL) STRICT;
    CREATE TABLE contact (rank INTEGER PRIMARY KEY, at INTEGER NOT NULL, progress REAL NOT NULL, message TEXT) STRICT;
@@ -53,6 +55,7 @@ const MIGRATIONS: readonly string[] = [
    INSERT INTO digest (position, rank, body) SELECT position, rank, digest FROM result WHERE digest IS NOT NULL;
    ALTER TABLE result DROP COLUMN digest;`,
   "ALTER TABLE contact ADD COLUMN told_to_stop INTEGER NOT NULL DEFAULT 0",
+  "ALTER TABLE job ADD COLUMN hearing_since INTEGER NOT NULL DEFAULT 0",
 ];
 
 /**
@@ -81,7 +84,9 @@ export class CoordinatorStorage {
 
   load(): Live | null {
     const row = this.#sql
-      .exec<{ identity: string; body: string; flushed_version: number }>("SELECT * FROM job")
+      .exec<{ identity: string; body: string; flushed_version: number; hearing_since: number }>(
+        "SELECT * FROM job",
+      )
       .toArray()[0];
     if (row === undefined) return null;
     const nodes = this.#sql
@@ -97,10 +102,13 @@ export class CoordinatorStorage {
       identity: JSON.parse(row.identity),
       job: { ...body, nodes, events },
       flushedVersion: row.flushed_version,
+      hearingSince: row.hearing_since,
     };
   }
 
+  /** A job that is taken over; also where everything has been deleted, see `forget`. */
   create(live: Live): void {
+    this.#migrate();
     this.#sql.exec(
       "INSERT INTO job (id, identity, body, flushed_version) VALUES (1, ?, ?, ?)",
       JSON.stringify(live.identity),
@@ -217,6 +225,10 @@ export class CoordinatorStorage {
       .exec<{ version: number }>("SELECT version FROM node ORDER BY rank")
       .toArray()
       .map(({ version }) => version);
+  }
+
+  setHearingSince(ms: number): void {
+    this.#sql.exec("UPDATE job SET hearing_since = ?", ms);
   }
 
   setFlushedVersion(version: number): void {
