@@ -37,8 +37,8 @@ export function toJobRecord(row: JobRow): JobRecord {
   };
 }
 
-export function toTaskRecord(row: TaskRow): TaskRecord {
-  const { performanceStatus: _status, verdict: _verdict, ...task } = row;
+export function toTaskRecord(row: Omit<TaskRow, "verdict">): TaskRecord {
+  const { performanceStatus: _status, ...task } = row;
   return { ...task, state: task.state as TaskRecord["state"], steps: JSON.parse(task.steps) }; // written from a TaskRecord
 }
 
