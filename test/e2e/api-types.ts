@@ -79,9 +79,11 @@ export interface paths {
         };
         /**
          * List jobs
-         * @description The jobs you may see, newest first, a page at a time. Regular users see their own jobs, customer admins all jobs of their customer, staff and root admins all jobs.
+         * @description The jobs you may see, newest first, a page at a time. Regular users see their own jobs, customer admins all jobs of their customer, staff and root admins all jobs. What nodes have done in the last seconds may be missing: the job's detail has it.
          *
-         *     A page beyond the last one is empty.
+         *     Filters combine; bounds that exclude each other find nothing. A page beyond the last one is empty.
+         *
+         *     **What it costs.** Newest first, with at most one of `state`, `tags`, `benchmark_id`, a range of creation times, or a `name` of 3 or more characters, a page costs the same however many jobs there are: the first one, and along `next_cursor` or the links of `Link`. So does the total without a filter, or with `state` alone. All else costs what it has to look at: the total of other filters all that match; several filters all that match the tags, the benchmark or the name; a jump to a page without its cursor all up to it, from the nearer end of the list where the total is known. Other orders follow an index for customer admins without a filter; else what was found is sorted.
          */
         get: operations["listJobs"];
         put?: never;
@@ -1622,6 +1624,8 @@ export interface components {
             has_next: boolean;
             /** @description Whether a page precedes. */
             has_prev: boolean;
+            /** @description Where the next page begins, as `cursor`; null on the last one. */
+            next_cursor: string | null;
         };
         /** @description The tags of the jobs you see. */
         JobTags: {
@@ -3340,10 +3344,40 @@ export interface operations {
     listJobs: {
         parameters: {
             query?: {
-                /** @description Page number. */
+                /** @description Page number, from 1. Jumping to a page costs as much as reading all before it; the `next` and `prev` links of a page cost the same at any depth. */
                 page?: number;
                 /** @description Items per page. */
                 per_page?: number;
+                /** @description Where to read on, from a `Link` of this list: opaque, and valid for the same order and filters. With it, `page` only numbers the links. */
+                cursor?: string;
+                /** @description Only jobs whose name contains this text, without regard to the case of ASCII letters; no sign is a wildcard. An empty one is as absent. Less than 3 characters are looked for in the newest 10,000 jobs. */
+                name?: string;
+                /** @description Only jobs with this tag; repeated, with all of them. */
+                tags?: string[];
+                /** @description As `tags`, for older clients. */
+                tag?: string[];
+                /** @description What to sort by; names by bytes, states by the alphabet, a time that is not known yet as the smallest. Equal ones go by creation. */
+                sort_by?: "created_at" | "started_at" | "ended_at" | "expires_at" | "name" | "state" | "node_count" | "current_nodes";
+                /** @description Which way to sort. */
+                sort_order?: "asc" | "desc";
+                /** @description Only jobs in this state. */
+                state?: "created" | "starting" | "running" | "completed" | "aborted" | "failed" | "completed_with_warnings";
+                /** @description Only jobs that run this benchmark; an unknown one finds nothing. */
+                benchmark_id?: string;
+                /** @description Only jobs created after this time: an ISO 8601 date or time, UTC where it names no zone. */
+                created_after?: string;
+                /** @description Only jobs created before this time, likewise. */
+                created_before?: string;
+                /** @description Only jobs that expect at least so many nodes. */
+                node_count_min?: number;
+                /** @description Only jobs that expect at most so many nodes. */
+                node_count_max?: number;
+                /** @description Add GPU models and QuickMark figures over the nodes. */
+                include_results?: boolean;
+                /** @description What to add, repeated or comma-separated; `performance_nodes` needs `performance`. */
+                include?: ("performance" | "performance_nodes")[];
+                /** @description When true, only jobs that were rated; false is as absent. */
+                has_performance_data?: boolean;
             };
             header?: never;
             path?: never;
@@ -3407,7 +3441,8 @@ export interface operations {
                      *         "per_page": 20,
                      *         "total_pages": 3,
                      *         "has_next": true,
-                     *         "has_prev": false
+                     *         "has_prev": false,
+                     *         "next_cursor": "WyJhZnRlciIsNzU1NDYyMTQ0MCwiM2s5UWZfMVoiXQ"
                      *       }
                      *     }
                      */
@@ -4537,7 +4572,8 @@ export interface operations {
                      *         "per_page": 20,
                      *         "total_pages": 3,
                      *         "has_next": true,
-                     *         "has_prev": false
+                     *         "has_prev": false,
+                     *         "next_cursor": "WyJhZnRlciIsNzU1NDYyMTQ0MCwiM2s5UWZfMVoiXQ"
                      *       }
                      *     }
                      */

@@ -2,8 +2,8 @@
 import { z } from "@hono/zod-openapi";
 import { INVENTORY_BYTES } from "../../coordinator/machine-schemas.ts";
 import { taskFields } from "../../coordinator/wire-schemas.ts";
-import { MAX_CURSOR_LENGTH } from "../../http/cursor.ts";
-import { figure, integer, jsonObject, orNull, text, word } from "../../http/schemas.ts";
+import { nextCursor } from "../../http/pagination.ts";
+import { figure, integer, jsonObject, orNull, text } from "../../http/schemas.ts";
 import { performanceNode, performanceStatus } from "../../scoreboard/verdict-schemas.ts";
 import { taskResultMap } from "../result-schemas.ts";
 
@@ -27,11 +27,7 @@ const taskPagination = z
     per_page: integer({ min: 1, max: 300, description: "Items on a full page.", example: 20 }),
     total: integer({ min: 0, max: MAX_COUNT, description: "Items on all pages.", example: 1 }),
     pages: integer({ min: 0, max: MAX_COUNT, description: "Pages in all.", example: 1 }),
-    next_cursor: word({
-      pattern: /^[A-Za-z0-9_-]+$/,
-      max: MAX_CURSOR_LENGTH,
-      description: "Where the next page begins, as `cursor`; null on the last one.",
-    }).nullable(),
+    next_cursor: nextCursor,
   })
   .openapi("TaskPagination", { description: "Where this page stands in the whole list." });
 

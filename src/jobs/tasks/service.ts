@@ -9,6 +9,7 @@ import type { Caller } from "../service.ts";
 import { toTaskRecord } from "../wire.ts";
 import { type ListTasksQuery, MAX_PAGE_RESULT_BYTES } from "./contract.ts";
 import {
+  type ExportedTaskRow,
   exportTasks,
   findTask,
   listTasks,
