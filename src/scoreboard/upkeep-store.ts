@@ -118,7 +118,7 @@ export async function jobsToRate(db: Database, endedBefore: number, limit: numbe
   const jobId = sql<number>`${taskFigures.taskId} - ${taskFigures.taskId} % ${JOB_ID_STRIDE}`;
   const [stale, forgotten] = await db.batch([
     db
-      .select({ jobId: jobId.as("stale_job_id") })
+      .selectDistinct({ jobId: jobId.as("stale_job_id") })
       .from(gpuModels)
       .innerJoin(
         taskFigures,
