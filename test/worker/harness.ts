@@ -48,7 +48,7 @@ export async function call(
   const target = url.startsWith("http") ? url : `${API}${url}`;
   const response = await exports.default.fetch(new Request(target, init));
   const text = await response.text();
-  const isJson = response.headers.get("content-type")?.includes("json") ?? false;
+  const isJson = /[/+]json/.test(response.headers.get("content-type") ?? "");
   return {
     status: response.status,
     headers: response.headers,

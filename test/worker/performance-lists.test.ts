@@ -232,7 +232,7 @@ describe("GET /tasks", () => {
       ["", "tasks_by_performance"],
     ] as const) {
       const { results } = await env.DB.prepare(
-        `EXPLAIN QUERY PLAN SELECT * FROM tasks WHERE deleted_at IS NULL AND ${scope} performance_status = ?1 ORDER BY created_at DESC, job_id DESC, rank DESC LIMIT 21`,
+        `EXPLAIN QUERY PLAN SELECT * FROM tasks WHERE deleted_at IS NULL AND ${scope} performance_status = 'expected' ORDER BY created_at DESC, job_id DESC, rank DESC LIMIT 21`,
       ).all<{ detail: string }>();
       expect(results.map(({ detail }) => detail).join("; ")).toMatch(
         new RegExp(`^SEARCH tasks USING INDEX ${index} \\(.*\\)$`),
@@ -307,7 +307,7 @@ describe("exports", () => {
       .split("\n")
       .map((line) => JSON.parse(line).rank);
     expect(ranks).toEqual(Array.from({ length: 256 }, (_none, n) => 255 - n));
-    expect(read, "two pages, and the total with the first").toHaveLength(3);
+    expect(read, "the total is read with the first page alone").toHaveLength(2);
     const stranger = await createPerson();
     const nothing = await get(`/tasks?job_id=${job.id}`, stranger, { accept: "text/csv" });
     expect(nothing.text.split("\r\n")).toHaveLength(2);
