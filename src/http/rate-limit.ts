@@ -23,6 +23,8 @@ export const RATE_LIMITS = {
   runner: { requests: 100, windowSeconds: 10 },
   /** One address without a valid token. */
   address: { requests: 300, windowSeconds: 10 },
+  /** Jobs without an account from one address. */
+  anonymous: { requests: 5, windowSeconds: 60 },
   /** Sign-ins from one address, looked at before the password is hashed. */
   "sign-in-address": { requests: 30, windowSeconds: 60 },
   /** Sign-ins to one account, from wherever. */

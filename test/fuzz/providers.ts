@@ -72,6 +72,13 @@ const PROVIDERS: Record<string, Provider> = {
     };
   },
 
+  async createAnonymousJob({ drawn: { draft }, purpose }) {
+    // What is to be spoiled has to be there.
+    const isLeftOut = draft.body === undefined && purpose === "once";
+    const body = isLeftOut ? undefined : fields(draft);
+    return { draft: { ...draft, body }, token: null, job: null };
+  },
+
   async abortJob({ world, drawn: { draft, choice }, purpose }) {
     const job =
       purpose === "again"
@@ -339,6 +346,10 @@ const PROVIDERS: Record<string, Provider> = {
   },
 
   async pollCurrentJob({ world, drawn: { draft, choice }, purpose }) {
+    if (choice % 6 === 0) {
+      const { withoutAccount } = world.jobs;
+      return { draft: { ...draft, query: [] }, token: withoutAccount.token, job: withoutAccount };
+    }
     const node = await nodeFor(world, purpose);
     const query: Draft["query"] = choice % 3 === 0 ? [] : [["task_id", node.taskId]];
     return { draft: { ...draft, query }, token: node.job.token, job: node.job };

@@ -114,6 +114,11 @@ export async function createWorld({ url, db }: LocalWorker) {
     return { id: String(json.id), token: String(json.token) };
   }
 
+  async function createJobWithoutAccount(): Promise<Job> {
+    const json = await succeed("POST", `${API}/jobs/anonymous`, null);
+    return { id: String(json.id), token: String(json.token) };
+  }
+
   async function join(job: Job): Promise<Node> {
     const machine = { machine_uuid: randomUUID(), gpu_model: "NVIDIA H100 NVL", gpu_count: 1 };
     const json = await succeed("POST", `${API}/jobs/current/tasks`, job.token, machine);
@@ -235,6 +240,7 @@ export async function createWorld({ url, db }: LocalWorker) {
     failed: await createJob({}),
     aborted: await createJob({}),
     foreign: await createJob({}, strangerToken),
+    withoutAccount: await createJobWithoutAccount(),
   };
   await join(jobs.starting);
   await join(jobs.running);
@@ -243,6 +249,7 @@ export async function createWorld({ url, db }: LocalWorker) {
   }
   await finish(await join(jobs.completed), "completed");
   await finish(await join(jobs.failed), "failed");
+  await finish(await join(jobs.withoutAccount), "completed");
   await succeed("POST", `${API}/jobs/${jobs.aborted.id}/abort`, ownerToken);
   const catalogue = await succeed("GET", `${API}/benchmarks`, ownerToken);
 

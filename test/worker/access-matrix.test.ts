@@ -112,6 +112,12 @@ const ofNoBaseline = { params: { model: "nobody's", metric: "bf16_tflops" } };
 const machine = () => ({ machine_uuid: machineUuid() });
 const settings = { name: "Renamed" };
 
+/** Jobs without an account: a live one, full and of another task; and one whose token reads alone. */
+const notMeant = (live: number, reading = 401) => ({
+  "job without an account": live,
+  "read without an account": reading,
+});
+
 /** By operation id: an operation of the document that is not here fails the suite, and the reverse. */
 const EXPECTATIONS: Record<string, Expectation> = {
   createToken: { access: "open", request: () => ({}) },
@@ -250,6 +256,7 @@ const EXPECTATIONS: Record<string, Expectation> = {
     people: managersOf(201),
   },
   setPassword: { access: "open", request: () => ({}) },
+  createAnonymousJob: { access: "open", request: () => ({}) },
 
   listApiTokens: {
     access: "user",
@@ -334,22 +341,28 @@ const EXPECTATIONS: Record<string, Expectation> = {
     access: "node",
     request: () => ({ query: `?task_id=${taskId}` }),
     // The task of another job is no task of this one; an ended job tells everybody to stop.
-    machines: (name) => ({ "own job": 200, "another job": 404, "ended job": 200 })[name],
+    machines: (name) =>
+      ({ ...{ "own job": 200, "another job": 404, "ended job": 200 }, ...notMeant(404, 200) })[
+        name
+      ],
   },
   joinCurrentJob: {
     access: "node",
     request: () => ({ body: machine() }),
-    machines: (name) => ({ "own job": 201, "another job": 201, "ended job": 409 })[name],
+    machines: (name) =>
+      ({ ...{ "own job": 201, "another job": 201, "ended job": 409 }, ...notMeant(409) })[name],
   },
   updateCurrentTask: {
     access: "node",
     request: () => ({ params: { task_id: taskId }, body: {} }),
-    machines: (name) => ({ "own job": 200, "another job": 404, "ended job": 409 })[name],
+    machines: (name) =>
+      ({ ...{ "own job": 200, "another job": 404, "ended job": 409 }, ...notMeant(404) })[name],
   },
   putStepResult: {
     access: "node",
     request: () => ({ params: { task_id: taskId, position: "0" }, body: resultBody() }),
-    machines: (name) => ({ "own job": 200, "another job": 404, "ended job": 409 })[name],
+    machines: (name) =>
+      ({ ...{ "own job": 200, "another job": 404, "ended job": 409 }, ...notMeant(404) })[name],
   },
 };
 

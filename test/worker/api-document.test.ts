@@ -26,6 +26,7 @@ const EXPECTED = {
   "post /token/revoke revokeToken": ["", 200, 400, 429, 500, 503],
   "post /api/user/login login": ["", 200, 400, 401, 413, 415, 429, 500, 503],
   [`post ${JOBS} createJob`]: [USER, 201, 400, 401, 404, 409, 413, 415, 422, 429, 500, 503],
+  [`post ${JOBS}/anonymous createAnonymousJob`]: ["", 201, 400, 413, 415, 429, 500, 503],
   [`get ${JOBS} listJobs`]: [USER, 200, 400, 401, 429, 500, 503],
   [`get ${JOBS}/tags listJobTags`]: [USER, 200, 304, 400, 401, 429, 500, 503],
   [`get ${JOBS}/stats getJobStats`]: [USER, 200, 400, 401, 429, 500, 503],

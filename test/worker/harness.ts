@@ -71,6 +71,7 @@ export function appDeps(changes: Partial<AppDeps> = {}): AppDeps {
       node: env.LIMIT_NODE,
       runner: env.LIMIT_RUNNER,
       address: env.LIMIT_ADDRESS,
+      anonymous: env.LIMIT_ANONYMOUS,
       "sign-in-address": env.LIMIT_SIGN_IN_ADDRESS,
       "sign-in-account": env.LIMIT_SIGN_IN_ACCOUNT,
     },

@@ -54,3 +54,21 @@ test("the triggers behind counter rows and search are there", async ({ expect })
     "users user_counts_update",
   ]);
 });
+
+test("whoever has the slug of the customer without an account keeps it", async ({ expect }) => {
+  const migration = env.TEST_MIGRATIONS.find(({ name }) => name.includes("anonymous_customer"));
+  const rows = () =>
+    env.DB.prepare("SELECT id, slug FROM customers WHERE slug LIKE 'anonymous%' ORDER BY id").all();
+  expect((await rows()).results).toEqual([{ id: 0, slug: "anonymous" }]);
+  await env.DB.batch(
+    [
+      "DELETE FROM users WHERE id = 0",
+      "DELETE FROM customers WHERE id = 0",
+      "INSERT INTO customers (id, uuid, name, slug, created_at, modified_at) VALUES (77, 'u', 'A', 'anonymous', 0, 0)",
+      ...(migration?.queries ?? []),
+    ].map((sql) => env.DB.prepare(sql)),
+  );
+  const [ours, theirs] = (await rows()).results;
+  expect(ours).toEqual({ id: 0, slug: expect.stringMatching(/^anonymous-[0-9a-f]{8}$/) });
+  expect(theirs).toEqual({ id: 77, slug: "anonymous" });
+});
