@@ -12,15 +12,8 @@ import {
 } from "drizzle-orm";
 import type { BatchItem } from "drizzle-orm/batch";
 import type { Database } from "../db/client.ts";
-import {
-  baselines,
-  jobs,
-  machineFigures,
-  scoreboard,
-  taskFigures,
-  taskResults,
-  tasks,
-} from "../db/schema.ts";
+import { baselines, machineFigures, scoreboard, taskFigures } from "../db/schema/scoreboard.ts";
+import { jobs, taskResults, tasks } from "../db/schema.ts";
 import { ANONYMOUS, isAnonymous } from "../identity/anonymous.ts";
 import { taskIdRange } from "../lib/ids.ts";
 import { utf8Length } from "../lib/json.ts";
