@@ -30,6 +30,7 @@ import { createSignInService } from "./identity/sign-in/service.ts";
 import { createTokens } from "./identity/tokens.ts";
 import { createAnonymousReader } from "./jobs/anonymous/reading.ts";
 import { createAnonymousJobsRouter } from "./jobs/anonymous/router.ts";
+import { createResultArchive } from "./jobs/result-archive.ts";
 import { createJobsRouter } from "./jobs/router.ts";
 import { createJobsService } from "./jobs/service.ts";
 import { createJobStatsRouter } from "./jobs/stats/router.ts";
@@ -54,6 +55,7 @@ import { createSpecsService } from "./specs/service.ts";
 
 export interface AppDeps {
   d1: D1Database;
+  bucket: R2Bucket;
   coordinators: DurableObjectNamespace<JobCoordinator>;
   rateLimitCounters: RateLimitCounters;
   config: Config;
@@ -62,7 +64,7 @@ export interface AppDeps {
 
 /** The whole HTTP surface: middleware in order, then one mount per resource. Made once per isolate. */
 export async function createApp(deps: AppDeps) {
-  const { d1, coordinators, rateLimitCounters, config, clock } = deps;
+  const { d1, bucket, coordinators, rateLimitCounters, config, clock } = deps;
   const tokens = await createTokens(config.tokenSecrets, clock);
   const identity = createIdentity({ tokens, clock });
   const signIns = createSignInService({
@@ -78,8 +80,9 @@ export async function createApp(deps: AppDeps) {
   const guards = createGuards({ identity, limits, refusals });
   const callCoordinator = createCoordinatorClient(coordinators);
   const jobIds = createJobIdSource(clock);
-  const jobs = createJobsService({ tokens, clock, jobIds, callCoordinator });
-  const tasks = createTasksService({ callCoordinator });
+  const resultArchive = createResultArchive(bucket);
+  const jobs = createJobsService({ tokens, clock, jobIds, callCoordinator, resultArchive });
+  const tasks = createTasksService({ callCoordinator, resultArchive });
   const nodes = createNodesService({ callCoordinator });
   const readAnonymous = createAnonymousReader({ jobs, clock });
   const specs = createSpecsService({ clock, timeoutMs: config.nodeTimeoutMs });

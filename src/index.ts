@@ -10,6 +10,7 @@ let app: ReturnType<typeof createApp> | undefined;
 function appOf(env: Env): ReturnType<typeof createApp> {
   app ??= createApp({
     d1: env.DB,
+    bucket: env.BUCKET,
     coordinators: env.COORDINATOR,
     rateLimitCounters: {
       user: env.LIMIT_USER,
@@ -33,7 +34,8 @@ export default {
 
   async scheduled(_controller, env) {
     // No request needs it.
-    const { keepScoreboard } = await import("./scoreboard/upkeep.ts");
-    await keepScoreboard({ d1: env.DB, thresholds: readConfig(env).rating, clock: systemClock });
+    const { runTick } = await import("./maintenance/tick.ts");
+    const { DB: d1, BUCKET: bucket, COORDINATOR: coordinators } = env;
+    await runTick({ d1, bucket, coordinators, config: readConfig(env), clock: systemClock });
   },
 } satisfies ExportedHandler<Env>;

@@ -65,6 +65,7 @@ function randomAddress(): string {
 export function appDeps(changes: Partial<AppDeps> = {}): AppDeps {
   return {
     d1: env.DB,
+    bucket: env.BUCKET,
     coordinators: env.COORDINATOR,
     rateLimitCounters: {
       user: env.LIMIT_USER,
