@@ -36,6 +36,11 @@ export function markStale(db: Database, model: string | null) {
 export async function applyRules(db: Database, rules: string): Promise<void> {
   const [state] = await db.select({ rules: scoreboard.rules }).from(scoreboard);
   if (state === undefined || state.rules === rules) return;
+  if (state.rules === "") {
+    // A new server: what has been rated so far, was rated by these.
+    await db.update(scoreboard).set({ rules });
+    return;
+  }
   await db.batch([
     drawVersion(db),
     db.update(scoreboard).set({ rules }),

@@ -38,7 +38,7 @@ const cron = async (now = Date.now(), limit = 100) => {
   return rerate(db, now, limit, rating);
 };
 
-// The first run meets rules that it does not know, and draws a version for them.
+// The first run of a new server notes the rules.
 await cron();
 
 let serial = 0;

@@ -151,7 +151,7 @@ describe("the aftermath", () => {
       const found = await batch.call(env.DB, statements);
       if (left > 0 && statements.length === 4) {
         left--;
-        throw new Error("D1_ERROR: Network connection lost.");
+        throw new Error("no failure that is tried again at once");
       }
       // A batch of D1 is of one type of rows to the caller alone.
       return found as never;
