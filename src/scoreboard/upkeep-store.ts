@@ -121,7 +121,7 @@ export async function writeFleet(
  */
 export async function jobsToRate(db: Database, endedBefore: number, limit: number) {
   const jobId = sql<number>`${taskFigures.taskId} - ${taskFigures.taskId} % ${JOB_ID_STRIDE}`;
-  const [stale, forgotten] = await db.batch([
+  const [stale, forgotten, flagged] = await db.batch([
     db
       .selectDistinct({ jobId: jobId.as("stale_job_id") })
       .from(gpuModels)
@@ -148,9 +148,14 @@ export async function jobsToRate(db: Database, endedBefore: number, limit: numbe
       )
       .orderBy(asc(jobs.endedAt))
       .limit(limit),
+    db
+      .select({ model: gpuModels.model })
+      .from(gpuModels)
+      .where(sql`${gpuModels.isStale} = 1`)
+      .limit(1),
   ]);
   const ids = new Set([...stale, ...forgotten].map((row) => row.jobId));
-  return { ids: [...ids].slice(0, limit), isAllStale: stale.length < limit };
+  return { ids: [...ids].slice(0, limit), isLast: flagged.length > 0 && stale.length < limit };
 }
 
 /** Models of which no job is left to rate again are done with. One round trip. */

@@ -79,7 +79,7 @@ export async function rerate(
   limit: number,
   thresholds: RatingThresholds,
 ): Promise<number> {
-  const { ids, isAllStale } = await jobsToRate(db, now - GRACE_MS, limit);
+  const { ids, isLast } = await jobsToRate(db, now - GRACE_MS, limit);
   let done = 0;
   for (const jobId of ids) {
     try {
@@ -89,6 +89,6 @@ export async function rerate(
       console.warn(JSON.stringify({ level: "warn", job: jobId, rerate: causesOf(error) }));
     }
   }
-  if (isAllStale) await settleModels(db);
+  if (isLast) await settleModels(db);
   return done;
 }
