@@ -33,6 +33,7 @@ import { createAnonymousJobsRouter } from "./jobs/anonymous/router.ts";
 import { createResultArchive } from "./jobs/result-archive.ts";
 import { createJobsRouter } from "./jobs/router.ts";
 import { createJobsService } from "./jobs/service.ts";
+import { createJobStatsRouter } from "./jobs/stats/router.ts";
 import { createTasksRouter } from "./jobs/tasks/router.ts";
 import { createTasksService } from "./jobs/tasks/service.ts";
 import type { Clock } from "./lib/clock.ts";
@@ -48,6 +49,7 @@ import { createRunnerGuard } from "./runners/guard.ts";
 import { createKeyring } from "./runners/keyring.ts";
 import { createRunnersRouter } from "./runners/router.ts";
 import { createRunnersService } from "./runners/service.ts";
+import { createBaselinesRouter } from "./scoreboard/router.ts";
 import { createSpecsRouter } from "./specs/router.ts";
 import { createSpecsService } from "./specs/service.ts";
 
@@ -103,8 +105,11 @@ export async function createApp(deps: AppDeps) {
   // Before the jobs: `current` is a word, not a job's id.
   app.route("/", createNodesRouter({ nodes, readAnonymous, guards }));
   app.route("/", createAnonymousJobsRouter({ jobs, guards }));
+  // Before what takes an id: `stats` is a word.
+  app.route("/", createJobStatsRouter({ guards }));
   app.route("/", createJobsRouter({ jobs, guards }));
   app.route("/", createTasksRouter({ tasks, guards }));
+  app.route("/", createBaselinesRouter({ guards, clock, thresholds: config.rating }));
   app.route("/", createSpecsRouter({ specs, guards }));
   app.route("/", createCustomersRouter({ customers, guards }));
   app.route("/", createPeopleRouter({ people, guards, limits }));

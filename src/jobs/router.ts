@@ -47,7 +47,7 @@ export function createJobsRouter({ jobs, guards }: { jobs: JobsService; guards: 
     announcePage(c, { page, perPage, total, neighbours }, LIST_PARAMETERS);
     return c.json(
       {
-        results: items.map(({ row, token }) => toListedJob(row, token)),
+        results: items.map(({ row, token, nodes }) => toListedJob(row, token, nodes)),
         pagination: toPagination({ page, perPage, total, neighbours }),
       },
       200,

@@ -5,13 +5,18 @@ import type { JobRecord, ResultRecord, StepRecord, TaskRecord } from "../coordin
 import { toTaskWire } from "../coordinator/task-wire.ts";
 import { rawJson } from "../http/raw-json.ts";
 import { toTimestamp } from "../lib/clock.ts";
+import {
+  toPerformance,
+  toPerformanceNode,
+  toScoreboardSummary,
+} from "../scoreboard/verdict-wire.ts";
 import type {
   BenchmarkResultWire,
   CreatedJobWire,
   JobDetailWire,
   ListedJobWire,
 } from "./contract.ts";
-import type { ListedRow } from "./list-store.ts";
+import type { ListedNode, ListedRow } from "./list-store.ts";
 import type { JobRow, NewJobRow, TaskRow } from "./store.ts";
 
 /** A job as D1 and, while it lives, its object know it together. */
@@ -20,6 +25,8 @@ export interface JobView {
   job: JobRecord;
   tasks: readonly TaskRecord[];
   results: readonly ResultRecord[];
+  /** The scoreboard's, by rank: of a live job there are none. */
+  verdicts: readonly { id: number; verdict: string | null }[];
 }
 
 /** The projection in the row, as the record it was written from. */
@@ -35,8 +42,9 @@ export function toJobRecord(row: JobRow): JobRecord {
   };
 }
 
-export function toTaskRecord(row: TaskRow): TaskRecord {
-  return { ...row, state: row.state as TaskRecord["state"], steps: JSON.parse(row.steps) }; // written from a TaskRecord
+export function toTaskRecord(row: Omit<TaskRow, "verdict">): TaskRecord {
+  const { performanceStatus: _status, ...task } = row;
+  return { ...task, state: task.state as TaskRecord["state"], steps: JSON.parse(task.steps) }; // written from a TaskRecord
 }
 
 export function toCreatedJob(row: NewJobRow, token: string): CreatedJobWire {
@@ -53,13 +61,21 @@ export function toCreatedJob(row: NewJobRow, token: string): CreatedJobWire {
   };
 }
 
-export function toListedJob(row: ListedRow, token: string): ListedJobWire {
+export function toListedJob(
+  row: ListedRow,
+  token: string,
+  nodes: readonly ListedNode[] = [],
+): ListedJobWire {
+  const { verdict = null, summary = null, gpuModels = null } = row;
+  const verdicts = nodes.flatMap(
+    ({ taskId: id, verdict }) => toPerformanceNode({ id, verdict }) ?? [],
+  );
   return {
     ...jobFields(row, { ...row, state: row.state as JobRecord["state"] }, token), // as in toJobRecord
-    gpu_models: null,
-    quickmark_aggregate_results: null,
-    performance: null,
-    performance_nodes: null,
+    gpu_models: gpuModels === null ? null : JSON.parse(gpuModels),
+    quickmark_aggregate_results: summary === null ? null : JSON.parse(summary),
+    performance: toPerformance(verdict),
+    performance_nodes: verdicts.length === 0 ? null : verdicts,
     benchmarks: benchmarkIds(parseSequence(row.sequence)),
   };
 }
@@ -85,7 +101,7 @@ export function toJobDetail(view: JobView, token: string): JobDetailWire {
     // quick_mark is always the first step, and its summary has this shape.
     quickmark_aggregate_results: summary === null ? null : JSON.parse(summary),
     pdf_report_url: null,
-    scoreboard_summary: null,
+    scoreboard_summary: toScoreboardSummary(row.verdict, view.verdicts),
     events: job.events.map((event) => ({ ...event, at: toTimestamp(event.at) })),
   };
 }

@@ -110,6 +110,29 @@ const PROVIDERS: Record<string, Provider> = {
     return { draft: { ...draft, path }, token: world.ownerToken(), job };
   },
 
+  async getBaseline({ world, drawn: { draft, choice } }) {
+    const models = ["a100-sxm4-80gb", "NVIDIA H100 NVL", "Tesla L4", "h200"];
+    const path = { ...draft.path, model: models[choice % models.length] ?? "l4" };
+    return { draft: { ...draft, path }, token: world.ownerToken(), job: null };
+  },
+
+  async pinBaseline({ world, drawn: { draft, choice } }) {
+    const path = { ...draft.path, model: `fuzz-gpu-${choice % 5}` };
+    const headers = withoutPrecondition(draft, choice);
+    return { draft: { ...draft, path, headers }, token: world.ownerToken(), job: null };
+  },
+
+  async unpinBaseline({ world, drawn: { draft, choice }, purpose }) {
+    const [model, metric] =
+      purpose === "once" ? await world.pinBaseline() : ["nobodys", "bf16_tflops"];
+    const headers = withoutPrecondition(draft, choice);
+    return {
+      draft: { ...draft, path: { model, metric }, headers },
+      token: world.ownerToken(),
+      job: null,
+    };
+  },
+
   async listSpecs(context) {
     return withoutCursor(await byName(context));
   },

@@ -104,7 +104,10 @@ export async function createWorld({ url, db }: Pick<LocalWorker, "url" | "db">) 
   /** Jobs whose object may know more than D1 does. */
   const unsettled = new Map<string, Job>();
   // Prepared once: Miniflare's proxy blocks this process for every `prepare`.
-  const versions = db.prepare("SELECT id, version FROM jobs");
+  // One that has ended, and is not rated yet, is still to be written to.
+  const versions = db.prepare(
+    "SELECT id, CASE WHEN ended_at IS NOT NULL AND rated_at IS NULL AND current_nodes > 0 AND deleted_at IS NULL THEN -1 ELSE version END AS version FROM jobs",
+  );
 
   async function createJob(body: Record<string, unknown>, token = ownerToken): Promise<Job> {
     const json = await succeed("POST", `${API}/jobs`, token, { benchmarks: [], ...body });
@@ -172,6 +175,14 @@ export async function createWorld({ url, db }: Pick<LocalWorker, "url" | "db">) 
     const { uuid } = await createPerson();
     const { url: link } = await succeed("POST", `/v0/users/${uuid}/password-link`, ownerToken);
     return String(link).split("#")[1] ?? "";
+  }
+
+  let pinned = 0;
+  /** A baseline with a pin to take back. */
+  async function pinBaseline(): Promise<[model: string, metric: string]> {
+    const key: [string, string] = [`pinned-gpu-${pinned++}`, "memory_bandwidth_gbs"];
+    await succeed("PUT", `${API}/baselines/${key.join("/")}`, ownerToken, { value: 1 });
+    return key;
   }
 
   let maker: { token: string; left: number } | null = null;
@@ -266,6 +277,7 @@ export async function createWorld({ url, db }: Pick<LocalWorker, "url" | "db">) 
     apiToken: await createApiToken(),
     createApiToken,
     createPasswordLink,
+    pinBaseline,
     tokenMaker,
     runners,
     createRunner,

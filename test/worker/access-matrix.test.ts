@@ -108,6 +108,8 @@ const ofNoSpec = (body?: unknown) => () => ({ params: { spec: NOBODY }, body });
 const ofRunner = { params: { runner: runner.uuid } };
 const ofNoRunner = (body?: unknown) => () => ({ params: { runner: NOBODY }, body });
 const ofNoOffer = () => ({ params: { runner: NOBODY, spec: NOBODY } });
+const ofBaseline = { params: { model: "l4", metric: "bf16_tflops" } };
+const ofNoBaseline = { params: { model: "nobody's", metric: "bf16_tflops" } };
 const machine = () => ({ machine_uuid: machineUuid() });
 const settings = { name: "Renamed" };
 
@@ -144,6 +146,26 @@ const EXPECTATIONS: Record<string, Expectation> = {
     request: async () => ({ body: { id: (await createJob({}, persons.owner)).id } }),
     missing: () => ({ body: { id: "512" } }),
     people: ofItsCustomer(200),
+  },
+  getJobStats: { access: "user", request: () => ({}), people: everyone(200) },
+  listBaselines: { access: "user", request: () => ({}), people: everyone(200) },
+  getBaseline: { access: "user", request: () => ofBaseline, people: everyone(200) },
+  pinBaseline: {
+    access: "user",
+    request: () => ({ ...ofBaseline, body: { value: 260.5 } }),
+    missing: () => ({ ...ofNoBaseline, body: { value: 260.5 } }),
+    people: rootsAlone(200),
+  },
+  unpinBaseline: {
+    access: "user",
+    request: async () => {
+      await env.DB.prepare(
+        "INSERT INTO baselines (model, metric, version, pinned_value, pinned_at) VALUES ('l4', 'bf16_tflops', 0, 1, 0) ON CONFLICT DO UPDATE SET pinned_value = 1",
+      ).run();
+      return ofBaseline;
+    },
+    missing: () => ofNoBaseline,
+    people: rootsAlone(204),
   },
   listTasks: { access: "user", request: () => ({}), people: everyone(200) },
   getTaskResults: {

@@ -13,6 +13,7 @@ import { customers, users } from "./identity.ts";
 import { specs } from "./specs.ts";
 
 const live = sql`deleted_at is null`;
+const rated = sql`deleted_at is null and performance_status is not null`;
 
 /**
  * One row per job. Columns up to `expires_at` are D1's own facts, written once at creation. From
@@ -73,6 +74,13 @@ export const jobs = sqliteTable(
     checkAt: integer("check_at").default(0),
     /** When the results moved to R2; null while D1 holds them. */
     archivedAt: integer("archived_at"),
+    // The scoreboard's columns: written after the job has settled, and again when a baseline changes.
+    /** How it came out; null until it is rated, and where nothing was measured. */
+    performanceStatus: text("performance_status"),
+    /** JSON: `JobVerdict` without its nodes. */
+    verdict: text("verdict"),
+    baselineVersion: integer("baseline_version"),
+    ratedAt: integer("rated_at"),
   },
   (table) => [
     uniqueIndex("jobs_live_name").on(table.customerId, table.name).where(live),
@@ -113,6 +121,15 @@ export const jobs = sqliteTable(
     index("jobs_to_archive")
       .on(table.endedAt, table.id)
       .where(sql`archived_at is null and ended_at is not null`),
+    index("jobs_rated").on(table.id).where(rated),
+    index("jobs_rated_by_customer").on(table.customerId).where(rated),
+    index("jobs_rated_by_user").on(table.userId).where(rated),
+    // Settled, and not rated yet: what cron looks for should its object have failed to.
+    index("jobs_to_rate")
+      .on(table.endedAt)
+      .where(
+        sql`ended_at is not null and rated_at is null and current_nodes > 0 and deleted_at is null`,
+      ),
   ],
 );
 
@@ -128,6 +145,18 @@ export const jobCounts = sqliteTable(
     jobs: integer("jobs").notNull(),
   },
   (table) => [primaryKey({ columns: [table.scope, table.state] })],
+);
+
+/** Jobs not deleted, per scope, state and how they came out, kept by triggers on `jobs`. As `jobCounts`. */
+export const performanceCounts = sqliteTable(
+  "performance_counts",
+  {
+    scope: text("scope").notNull(),
+    state: text("state").notNull(),
+    status: text("status").notNull(),
+    jobs: integer("jobs").notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.scope, table.state, table.status] })],
 );
 
 /**
@@ -189,6 +218,10 @@ export const tasks = sqliteTable(
     userId: integer("user_id").notNull().default(0),
     /** The job's; a trigger on `jobs` keeps it. */
     deletedAt: integer("deleted_at"),
+    /** The scoreboard's, as those of the job. */
+    performanceStatus: text("performance_status"),
+    /** JSON: `NodeVerdict`. */
+    verdict: text("verdict"),
   },
   (table) => {
     // Job and rank break ties as the id does, which SQLite compares in no `(created_at, …) > (?, ?)`.
@@ -233,6 +266,15 @@ export const tasks = sqliteTable(
       index("tasks_by_user_ip")
         .on(table.userId, table.machineIp, ...order)
         .where(withIp),
+      index("tasks_by_performance")
+        .on(table.performanceStatus, ...order)
+        .where(rated),
+      index("tasks_by_customer_performance")
+        .on(table.customerId, table.performanceStatus, ...order)
+        .where(rated),
+      index("tasks_by_user_performance")
+        .on(table.userId, table.performanceStatus, ...order)
+        .where(rated),
     ];
   },
 );
