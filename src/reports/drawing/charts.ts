@@ -162,6 +162,18 @@ export interface HeatGrid {
   high: number;
 }
 
+/** Differences smaller than this share of the fastest are no news: they stay light. */
+const HEAT_SPAN = 0.3;
+
+/** The ends of the scale for these figures. */
+export function heatRange(values: readonly number[]): Pick<HeatGrid, "low" | "high"> {
+  const high = values.reduce((most, value) => Math.max(most, value), 0);
+  return {
+    low: values.reduce((least, value) => Math.min(least, value), high * (1 - HEAT_SPAN)),
+    high,
+  };
+}
+
 /** Level of a figure, 0 for the highest: light is fast. */
 export function heatLevel(value: number, { low, high }: Pick<HeatGrid, "low" | "high">): number {
   if (high <= low) return 0;

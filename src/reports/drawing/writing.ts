@@ -43,13 +43,17 @@ export function figure(value: number): string {
   const size = Math.abs(value);
   if (size !== 0 && (size < 0.001 || size >= 1e9)) return value.toExponential(2);
   const digits = size >= 100 ? 1 : size >= 1 ? 2 : 3;
-  return grouped(value.toFixed(digits).replace(/\.0+$/, ""));
+  return grouped(Number.isInteger(value) ? String(value) : value.toFixed(digits));
 }
 
-/** A share of a baseline, such as "86 %"; a tenth more near 100, where it matters. */
+/** A share of a baseline, such as "86.3%". */
 export function percent(ratio: number): string {
-  const value = ratio * 100;
-  return `${value.toFixed(Math.abs(value) < 1_000 ? 1 : 0)} %`;
+  return `${(ratio * 100).toFixed(1)}%`;
+}
+
+/** A threshold as people say it, such as "90%". */
+export function threshold(ratio: number): string {
+  return percent(ratio).replace(".0", "");
 }
 
 export function count(value: number, one: string, many = `${one}s`): string {

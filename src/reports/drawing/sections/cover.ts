@@ -5,7 +5,17 @@ import { statusSign } from "../charts.ts";
 import { type Flow, LEFT, RIGHT, WIDTH } from "../flow.ts";
 import { facts } from "../table.ts";
 import { INK, SIZE, SOFT, STATUS, WASH } from "../theme.ts";
-import { capital, count, duration, figure, percent, ranks, time, words } from "../writing.ts";
+import {
+  capital,
+  count,
+  duration,
+  figure,
+  percent,
+  ranks,
+  threshold,
+  time,
+  words,
+} from "../writing.ts";
 import { metricName, metricUnit } from "./metrics.ts";
 
 /** More reasons than this stand in the tables. */
@@ -90,7 +100,7 @@ function leadOf({ verdict, subject, nodes, job, thresholds }: ReportData, status
       ? "The figures below were measured, but there is no baseline to compare them with."
       : "No QuickMark result was received: there is nothing to compare.";
   }
-  const line = percent(thresholds.under).replace(".0", "");
+  const line = threshold(thresholds.under);
   const one = subject.kind === "task" || verdict.ratedNodes === 1;
   switch (status) {
     case "underperforming":
@@ -98,7 +108,7 @@ function leadOf({ verdict, subject, nodes, job, thresholds }: ReportData, status
         ? `Below ${line} of the baseline of its GPU model.`
         : `${verdict.underperformingNodes} of ${count(verdict.ratedNodes, "rated node")} below ${line} of the baseline of the GPU model.`;
     case "outperforming":
-      return `Every rated figure is above ${percent(thresholds.over).replace(".0", "")} of the baseline.`;
+      return `Every rated figure is above ${threshold(thresholds.over)} of the baseline.`;
     default:
       return one
         ? `No rated figure is below ${line} of the baseline of its GPU model.`

@@ -1,7 +1,15 @@
 /** What each GPU measured, and what its sensors said. */
 import { summarizeValues } from "../../../benchmarks/statistics.ts";
 import type { Figures, ReportData, ReportNode } from "../../report-data.ts";
-import { distribution, type HeatGrid, heatLegend, heatLevel, heatMap, inkOn } from "../charts.ts";
+import {
+  distribution,
+  type HeatGrid,
+  heatLegend,
+  heatLevel,
+  heatMap,
+  heatRange,
+  inkOn,
+} from "../charts.ts";
 import { type Flow, LEFT, WIDTH } from "../flow.ts";
 import { type Cell, type Row, table } from "../table.ts";
 import { SIZE, SOFT, WARNING } from "../theme.ts";
@@ -9,6 +17,8 @@ import { count, figure } from "../writing.ts";
 import { GPU_COLUMNS, metricUnit, PER_WATT_COLUMNS } from "./metrics.ts";
 
 const MARK = "!";
+/** More of them are marked where the figures are. */
+const MAX_IMPLAUSIBLE = 40;
 
 export function gpuTable(flow: Flow, { nodes }: ReportData): void {
   const measured = nodes.filter(({ quickMark }) => quickMark !== null);
@@ -125,7 +135,7 @@ export function telemetry(flow: Flow, { nodes }: ReportData): void {
         { title: "", width: 12 },
         { title: "What it means", width: 293 },
       ],
-      wrong.map(({ rank, name, metric, value }) => [
+      wrong.slice(0, MAX_IMPLAUSIBLE).map(({ rank, name, metric, value }) => [
         String(rank),
         name,
         {
@@ -139,6 +149,13 @@ export function telemetry(flow: Flow, { nodes }: ReportData): void {
           : "No GPU at work has this temperature.",
       ]),
     );
+  }
+  if (wrong.length > MAX_IMPLAUSIBLE) {
+    const rest = count(wrong.length - MAX_IMPLAUSIBLE, "more reading");
+    flow.paragraph(`and ${rest}, marked ${MARK} in the figures by GPU`, {
+      size: SIZE.small,
+      colour: SOFT,
+    });
   }
   perWatt(flow, nodes);
 }
@@ -181,10 +198,7 @@ export function gpuPairs(flow: Flow, { nodes }: ReportData): void {
   const matrices = nodes.flatMap((node) => matrixOf(node) ?? []);
   if (matrices.length === 0) return;
   const all = matrices.flatMap(({ values }) => [...values.values()]);
-  const range = {
-    low: all.reduce((least, value) => Math.min(least, value), Number.POSITIVE_INFINITY),
-    high: all.reduce((most, value) => Math.max(most, value), Number.NEGATIVE_INFINITY),
-  };
+  const range = heatRange(all);
   flow.heading(
     "Bandwidth between GPUs",
     150,

@@ -1,7 +1,14 @@
 /** Cluster network: every directed link, as a heat map and by its extremes. */
-import { summarizeValues } from "../../../benchmarks/statistics.ts";
 import type { ReportData, ReportLink, ReportNetwork } from "../../report-data.ts";
-import { type HeatGrid, heatLegend, heatLevel, heatMap, inkOn, ratioBar } from "../charts.ts";
+import {
+  type HeatGrid,
+  heatLegend,
+  heatLevel,
+  heatMap,
+  heatRange,
+  inkOn,
+  ratioBar,
+} from "../charts.ts";
 import { type Flow, LEFT, WIDTH } from "../flow.ts";
 import { facts, table } from "../table.ts";
 import { SIZE, SOFT } from "../theme.ts";
@@ -18,7 +25,7 @@ export function networks(flow: Flow, { networks: steps, subject }: ReportData): 
     const name = step.key.includes(":") ? `Cluster network (${step.key})` : "Cluster network";
     flow.heading(
       name,
-      90,
+      100 + (subject.kind === "job" && good.length > 0 ? sideOf(step.nodeCount) : 0),
       "Bandwidth and round-trip latency over TCP, measured between the agents of every two nodes, in both directions.",
     );
     summary(flow, step, step.links.length - good.length);
@@ -54,20 +61,22 @@ function summary(flow: Flow, step: ReportNetwork, failed: number): void {
   );
 }
 
+/** How large the heat map of so many nodes is, points. */
+function sideOf(size: number): number {
+  return size <= MAX_NUMBERED
+    ? Math.min(380, size * 46)
+    : Math.min(WIDTH - 40, Math.max(300, size * 9));
+}
+
 function map(flow: Flow, step: ReportNetwork, good: readonly GoodLink[]): void {
   const { nodeCount: size } = step;
   const values = new Map<number, number | null>();
   for (const link of step.links)
     values.set(link[0] * size + link[1], isGood(link) ? link[2] : null);
-  const range = summarizeValues(
-    good.map((link) => link[2]),
-    false,
-  );
   const grid: HeatGrid = {
     size,
     value: (row, column) => values.get(row * size + column),
-    low: range?.min ?? 0,
-    high: range?.max ?? 0,
+    ...heatRange(good.map((link) => link[2])),
   };
   const numbered = size <= MAX_NUMBERED;
   const side = numbered ? Math.min(380, size * 46) : Math.min(WIDTH - 40, Math.max(300, size * 9));
@@ -122,7 +131,7 @@ function extremes(flow: Flow, step: ReportNetwork, good: readonly GoodLink[]): v
           `node ${source}`,
           `node ${target}`,
           figure(gbps),
-          step.averageGbps === null ? "–" : `${((gbps / step.averageGbps) * 100).toFixed(0)} %`,
+          step.averageGbps === null ? "–" : `${((gbps / step.averageGbps) * 100).toFixed(0)}%`,
           figure(latency),
         ]),
     );

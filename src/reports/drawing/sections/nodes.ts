@@ -8,7 +8,7 @@ import { distribution, ratioBar, statusSign } from "../charts.ts";
 import { type Flow, LEFT, WIDTH } from "../flow.ts";
 import { type Cell, table } from "../table.ts";
 import { SIZE, SOFT, STATUS } from "../theme.ts";
-import { count, figure, percent, words } from "../writing.ts";
+import { count, figure, percent, threshold, words } from "../writing.ts";
 import { metricName, metricUnit, RATED } from "./metrics.ts";
 
 /** More rows than this are set closer. */
@@ -17,7 +17,7 @@ const MAX_ROOMY_ROWS = 40;
 export function nodeTable(flow: Flow, data: ReportData): void {
   const { nodes, verdict, thresholds } = data;
   if (nodes.length === 0) return;
-  const under = percent(thresholds.under).replace(".0", "");
+  const under = threshold(thresholds.under);
   flow.heading(
     "Nodes",
     60,
@@ -112,7 +112,7 @@ export function baselines(flow: Flow, { verdict, nodes }: ReportData): void {
   flow.heading(
     "Baselines",
     50,
-    `${version}Figures of one GPU. The data sheet is for information: healthy machines reach 54–85 % of it, so it is never a baseline.`,
+    `${version}Figures of one GPU. The data sheet is for information: healthy machines reach 54–85% of it, so it is never a baseline.`,
   );
   if (rows.length === 0) {
     flow.paragraph("There is no baseline for what was measured here.", { colour: SOFT });
@@ -122,10 +122,11 @@ export function baselines(flow: Flow, { verdict, nodes }: ReportData): void {
   table(
     flow,
     [
-      { title: "GPU model", width: 150 },
-      { title: "Metric", width: 92 },
+      { title: "GPU model", width: 138 },
+      { title: "Metric", width: 84 },
       { title: "Baseline", width: 72, align: right },
-      { title: "Source", width: 78 },
+      { title: "", width: 10 },
+      { title: "Source", width: 88 },
       { title: "Sample", width: 45, align: right },
       { title: "Data sheet", width: 68, align: right },
     ],
@@ -138,6 +139,7 @@ export function baselines(flow: Flow, { verdict, nodes }: ReportData): void {
         model,
         metricName(metric.metric),
         { text: `${figure(metric.baseline ?? 0)} ${unit}`, face: "bold" as const },
+        "",
         metric.source === null ? "–" : SOURCES[metric.source],
         metric.sampleSize === null ? "–" : `n = ${metric.sampleSize}`,
         promised === undefined ? "–" : `${figure(promised)} ${unit}`,

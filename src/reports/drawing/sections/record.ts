@@ -3,30 +3,23 @@ import type { ReportData } from "../../report-data.ts";
 import { type Flow, LEFT, WIDTH } from "../flow.ts";
 import { table } from "../table.ts";
 import { SIZE, SOFT } from "../theme.ts";
-import { capital, duration, percent, ranks, time, words } from "../writing.ts";
+import { capital, duration, ranks, threshold, time, words } from "../writing.ts";
 
 /** Steps as the job, or the one node, went through them. */
 export function steps(flow: Flow, { job, nodes, subject }: ReportData): void {
   flow.heading("Steps", 50);
-  const [node] = nodes;
   const rows = job.steps.map((step, position) => {
-    const own = subject.kind === "task" ? node?.steps[position] : undefined;
-    const of = own ?? step;
-    const ended = nodes.filter((each) => each.steps[position]?.state === "completed").length;
-    // Steps of single nodes have no time of their own in the job.
-    const state =
-      own === undefined && !step.isCluster
-        ? `completed on ${ended} of ${job.nodeCount} nodes`
-        : words(of.state);
-    const took =
-      of.startedAt === null || of.endedAt === null ? "–" : duration(of.endedAt - of.startedAt);
+    const each = nodes.flatMap(({ steps: own }) => own[position] ?? []);
+    const ended = each.filter(({ state }) => state === "completed").length;
+    const isOne = subject.kind === "task" || step.isCluster;
+    const of = subject.kind === "task" ? (each[0] ?? step) : step.isCluster ? step : spanOf(each);
     return [
       `${position + 1}`,
       step.config === null ? step.name : `${step.name} ${step.config}`,
-      state,
+      isOne && "state" in of ? words(of.state) : `completed on ${ended} of ${job.nodeCount} nodes`,
       of.startedAt === null ? "–" : time(of.startedAt),
-      took,
-      of.errorMessage ?? "",
+      of.startedAt === null || of.endedAt === null ? "–" : duration(of.endedAt - of.startedAt),
+      "errorMessage" in of ? (of.errorMessage ?? "") : "",
     ];
   });
   table(
@@ -41,6 +34,16 @@ export function steps(flow: Flow, { job, nodes, subject }: ReportData): void {
     ],
     rows,
   );
+}
+
+/** From the first start to the last end: a step of single nodes has no time of its own in the job. */
+function spanOf(steps: readonly { startedAt: number | null; endedAt: number | null }[]) {
+  const starts = steps.flatMap(({ startedAt }) => startedAt ?? []);
+  const ends = steps.flatMap(({ endedAt }) => endedAt ?? []);
+  return {
+    startedAt: starts.length === 0 ? null : Math.min(...starts),
+    endedAt: ends.length === 0 ? null : Math.max(...ends),
+  };
 }
 
 export function machines(flow: Flow, { nodes, subject }: ReportData): void {
@@ -160,8 +163,8 @@ export function method(
   { thresholds, networks, origin, subject }: ReportData,
   hash: string,
 ): void {
-  const under = percent(thresholds.under).replace(".0", "");
-  const over = percent(thresholds.over).replace(".0", "");
+  const under = threshold(thresholds.under);
+  const over = threshold(thresholds.over);
   flow.heading("Method", 120);
   const paragraphs = [
     "An agent on each machine ran the benchmarks and sent its results to the server, which checked their form and stored each of them once. Results cannot be changed afterwards. Times of steps are those of the server; the agents' clocks are not trusted.",
