@@ -16,6 +16,7 @@ const app = await createApp({
   d1: unused("a database"),
   coordinators: unused("the jobs' objects"),
   rateLimitCounters: unused("rate limits"),
+  bucket: unused("the bucket"),
   config: readConfig({
     TOKEN_SECRET: "x".repeat(32),
     NODE_TIMEOUT_SECONDS: "60",

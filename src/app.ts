@@ -39,6 +39,9 @@ import { RELEASE } from "./lib/release.ts";
 import { createNodesRouter } from "./nodes/router.ts";
 import { createNodesService } from "./nodes/service.ts";
 import { describeApi } from "./openapi.ts";
+import { createReportLinks } from "./reports/links.ts";
+import { createReportsRouter } from "./reports/router.ts";
+import { createReportsService } from "./reports/service.ts";
 import { createCandidates } from "./runners/candidates.ts";
 import { createClaimRouter } from "./runners/claim-router.ts";
 import { createClaims } from "./runners/claims.ts";
@@ -53,13 +56,14 @@ export interface AppDeps {
   d1: D1Database;
   coordinators: DurableObjectNamespace<JobCoordinator>;
   rateLimitCounters: RateLimitCounters;
+  bucket: R2Bucket;
   config: Config;
   clock: Clock;
 }
 
 /** The whole HTTP surface: middleware in order, then one mount per resource. Made once per isolate. */
 export async function createApp(deps: AppDeps) {
-  const { d1, coordinators, rateLimitCounters, config, clock } = deps;
+  const { d1, coordinators, rateLimitCounters, bucket, config, clock } = deps;
   const tokens = await createTokens(config.tokenSecrets, clock);
   const identity = createIdentity({ tokens, clock });
   const signIns = createSignInService({
@@ -75,9 +79,11 @@ export async function createApp(deps: AppDeps) {
   const guards = createGuards({ identity, limits, refusals });
   const callCoordinator = createCoordinatorClient(coordinators);
   const jobIds = createJobIdSource(clock);
-  const jobs = createJobsService({ tokens, clock, jobIds, callCoordinator });
+  const links = createReportLinks(config.tokenSecrets, clock);
+  const reports = createReportsService({ bucket, links, thresholds: config.rating, clock });
+  const jobs = createJobsService({ tokens, clock, jobIds, callCoordinator, reports });
   const tasks = createTasksService({ callCoordinator });
-  const nodes = createNodesService({ callCoordinator });
+  const nodes = createNodesService({ callCoordinator, reports });
   const specs = createSpecsService({ clock, timeoutMs: config.nodeTimeoutMs });
   const keyring = createKeyring({ clock, timeoutMs: config.nodeTimeoutMs });
   const runners = createRunnersService({ clock, keyring });
@@ -96,9 +102,10 @@ export async function createApp(deps: AppDeps) {
 
   app.route("/", createSignInRouter({ signIns, limits }));
   // Before the jobs: `current` is a word, not a job's id.
-  app.route("/", createNodesRouter({ nodes, guards }));
-  app.route("/", createJobsRouter({ jobs, guards }));
-  app.route("/", createTasksRouter({ tasks, guards }));
+  app.route("/", createNodesRouter({ nodes, guards, limits }));
+  app.route("/", createJobsRouter({ jobs, guards, limits, links }));
+  app.route("/", createTasksRouter({ tasks, guards, links }));
+  app.route("/", createReportsRouter({ reports, bucket, guards }));
   app.route("/", createSpecsRouter({ specs, guards }));
   app.route("/", createCustomersRouter({ customers, guards }));
   app.route("/", createPeopleRouter({ people, guards, limits }));

@@ -18,7 +18,9 @@ function appOf(env: Env): ReturnType<typeof createApp> {
       address: env.LIMIT_ADDRESS,
       "sign-in-address": env.LIMIT_SIGN_IN_ADDRESS,
       "sign-in-account": env.LIMIT_SIGN_IN_ACCOUNT,
+      report: env.LIMIT_REPORT,
     },
+    bucket: env.BUCKET,
     config: readConfig(env),
     clock: systemClock,
   });

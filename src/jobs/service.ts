@@ -14,12 +14,14 @@ import { JOB_LIFETIME_MS } from "../identity/lifetimes.ts";
 import type { Tokens } from "../identity/tokens.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { JobIdSource } from "../lib/ids.ts";
+import type { ReportsService } from "../reports/service.ts";
 import { type CreateJobInput, MAX_LISTED_TAGS } from "./contract.ts";
 import { generateJobName } from "./names.ts";
 import {
   abortUncoordinated,
   deleteJob,
   findJob,
+  findReportedJob,
   insertJob,
   type JobRow,
   listJobs,
@@ -45,11 +47,13 @@ export interface JobsDeps {
   clock: Clock;
   jobIds: JobIdSource;
   callCoordinator: CallCoordinator;
+  reports: ReportsService;
 }
 
 export type JobsService = ReturnType<typeof createJobsService>;
 
-export function createJobsService({ tokens, clock, jobIds, callCoordinator }: JobsDeps) {
+export function createJobsService(deps: JobsDeps) {
+  const { tokens, clock, jobIds, callCoordinator, reports } = deps;
   const tokenOf = (row: JobTokenFacts) => jobTokenOf(tokens, row);
 
   /** The newest there is of a job: D1 alone once it has settled, else D1 and one hop to its object. */
@@ -76,6 +80,7 @@ export function createJobsService({ tokens, clock, jobIds, callCoordinator }: Jo
       { actor, db }: Caller,
       input: CreateJobInput,
       claim: IdempotencyClaim | null,
+      site: string,
     ): Promise<{ row: CreatedRow; token: string; replayed: boolean }> {
       const planned = planSequence(input.benchmarks, input.node_count);
       if (!planned.ok) throw sequenceError(planned.fault);
@@ -96,6 +101,7 @@ export function createJobsService({ tokens, clock, jobIds, callCoordinator }: Jo
           expiresAt: now + JOB_LIFETIME_MS,
           state: "created",
           flushedAt: now,
+          origin: site,
         };
         try {
           await insertJob(db, row, spec, claim);
@@ -138,6 +144,13 @@ export function createJobsService({ tokens, clock, jobIds, callCoordinator }: Jo
     },
 
     view,
+
+    /** Makes a settled job's reports; answers the link to its own. One round trip besides theirs. */
+    async makeReport({ actor, db }: Caller, jobId: number, site: string): Promise<string> {
+      const job = await findReportedJob(db, scopeOf(actor), jobId);
+      if (job === null) throw notFound("Job", jobId);
+      return reports.make(db, job, site);
+    },
 
     /** Ends a job by its customer's wish; answers when it ended. Repeating it changes nothing. */
     async abort({ actor, db, meter }: Caller, jobId: number): Promise<{ endedAt: number }> {

@@ -1,15 +1,29 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { JSON_BODY_LIMIT, MIB, readBody } from "../http/json-body.ts";
+import type { RateLimits } from "../http/rate-limit.ts";
+import { siteOf } from "../http/site.ts";
 import { throwOnInvalid } from "../http/validation.ts";
 import type { Guards, NodeEnv } from "../identity/guards.ts";
-import { heartbeatRoute, joinRoute, pollRoute, resultRoute } from "./contract.ts";
+import {
+  generateReportRoute,
+  heartbeatRoute,
+  joinRoute,
+  pollRoute,
+  resultRoute,
+} from "./contract.ts";
 import type { NodeCall, NodesService } from "./service.ts";
 
 /** One result (contract §2, Limits). */
 const RESULT_BODY_LIMIT = MIB;
 
-export function createNodesRouter({ nodes, guards }: { nodes: NodesService; guards: Guards }) {
+interface RouterDeps {
+  nodes: NodesService;
+  guards: Guards;
+  limits: RateLimits;
+}
+
+export function createNodesRouter({ nodes, guards, limits }: RouterDeps) {
   const router = new OpenAPIHono<NodeEnv>({ defaultHook: throwOnInvalid });
 
   router.openapi({ ...pollRoute, middleware: guards.node }, async (c) => {
@@ -53,6 +67,15 @@ export function createNodesRouter({ nodes, guards }: { nodes: NodesService; guar
       return c.json(body, 200);
     },
   );
+
+  router.openapi({ ...generateReportRoute, middleware: guards.node }, async (c) => {
+    const jobId = c.get("jobId");
+    await limits.check(c, "report", String(jobId));
+    const { job_id } = c.req.valid("param");
+    const db = c.get("databases").primary;
+    const url = await nodes.generateReport(db, { jobId, asked: job_id }, siteOf(c));
+    return c.json({ pdf_report_url: url }, 202);
+  });
 
   return router;
 }

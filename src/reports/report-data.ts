@@ -1,3 +1,4 @@
+import type { RatingThresholds } from "../lib/config.ts";
 import type { JobVerdict } from "../scoreboard/verdict.ts";
 
 /**
@@ -14,18 +15,12 @@ export interface ReportData {
   job: ReportJob;
   /** Null when nothing has been compared. Of a task: its node alone. */
   verdict: JobVerdict | null;
-  thresholds: Thresholds;
+  thresholds: RatingThresholds;
   /** By rank. Of a task: its node alone. */
   nodes: ReportNode[];
   /** Cluster network steps, in the order they ran. */
   networks: ReportNetwork[];
   events: ReportEvent[];
-}
-
-/** Ratios to the baseline beyond which a figure counts as below or above what is expected. */
-export interface Thresholds {
-  under: number;
-  over: number;
 }
 
 export interface ReportJob {

@@ -107,7 +107,13 @@ export function sampleReport(options: SampleOptions): ReportData {
       ],
     },
     verdict: verdictOf(nodes, model),
-    thresholds: { under: 0.9, over: 1.1 },
+    thresholds: {
+      underperformingBelow: 0.9,
+      outperformingAbove: 1.1,
+      stragglerBelow: 0.95,
+      dropBelow: 0.9,
+      fleetMinMachines: 30,
+    },
     nodes,
     networks: network ? [networkOf(size, random)] : [],
     events: [
@@ -280,6 +286,8 @@ function verdictOf(nodes: readonly ReportNode[], model: Model): JobVerdict {
         source,
         status,
         reason: null,
+        fleetBaseline: null,
+        shippedBaseline: baseline,
       };
     };
     const metrics = [
@@ -294,6 +302,8 @@ function verdictOf(nodes: readonly ReportNode[], model: Model): JobVerdict {
       gpuCount,
       status: isUnder ? "underperforming" : "expected",
       metrics,
+      stragglers: [],
+      drops: [],
     };
   });
   const under = verdicts.filter(({ status }) => status === "underperforming");
@@ -305,31 +315,6 @@ function verdictOf(nodes: readonly ReportNode[], model: Model): JobVerdict {
     underperformingNodes: under.length,
     metrics: (under[0] ?? verdicts[0])?.metrics ?? [],
     nodes: verdicts,
-  };
-}
-
-/** The same as the report of one node: what concerns it alone. */
-export function taskReportOf(data: ReportData, rank: number): ReportData {
-  const nodes = data.nodes.filter((each) => each.rank === rank);
-  const own = data.verdict?.nodes.filter((each) => each.rank === rank) ?? [];
-  const status = own[0]?.status ?? "unrated";
-  return {
-    ...data,
-    subject: { kind: "task", id: nodes[0]?.taskId ?? "", rank },
-    nodes,
-    verdict: data.verdict && {
-      ...data.verdict,
-      status,
-      ratedNodes: status === "unrated" ? 0 : 1,
-      underperformingNodes: status === "underperforming" ? 1 : 0,
-      metrics: own[0]?.metrics ?? [],
-      nodes: own,
-    },
-    networks: data.networks.map((step) => ({
-      ...step,
-      links: step.links.filter(([source, target]) => source === rank || target === rank),
-    })),
-    events: data.events.filter((event) => event.rank === null || event.rank === rank),
   };
 }
 

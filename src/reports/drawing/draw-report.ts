@@ -20,7 +20,7 @@ import { noticesOf } from "./notices.ts";
 import { identity, title, verdictPanel } from "./sections/cover.ts";
 import { gpuPairs, gpuTable, telemetry } from "./sections/gpus.ts";
 import { networks } from "./sections/network.ts";
-import { baselines, distributions, nodeTable } from "./sections/nodes.ts";
+import { baselines, distributions, isLong, nodeTable } from "./sections/nodes.ts";
 import { events, machines, method, steps } from "./sections/record.ts";
 
 /** The document's own words for names that its fonts cannot show; a string of the metadata is at most this. */
@@ -49,9 +49,10 @@ export async function drawReport(data: ReportData, options: DrawOptions): Promis
     () => title(flow, data),
     () => verdictPanel(flow, data),
     () => identity(flow, data),
-    () => nodeTable(flow, data),
+    ...(isLong(data) ? [] : [() => nodeTable(flow, data)]),
     () => baselines(flow, data),
     () => distributions(flow, data),
+    ...(isLong(data) ? [() => nodeTable(flow, data)] : []),
     () => networks(flow, data),
     () => gpuTable(flow, data),
     () => gpuPairs(flow, data),

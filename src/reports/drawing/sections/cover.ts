@@ -1,5 +1,11 @@
 /** The top of the first page: what it is about, the verdict with its reasons, the identity. */
-import type { MetricVerdict, NodeVerdict, Status } from "../../../scoreboard/verdict.ts";
+import {
+  type JobVerdict,
+  type MetricVerdict,
+  type NodeVerdict,
+  RATED_METRICS,
+  type Status,
+} from "../../../scoreboard/verdict.ts";
 import type { ReportData, ReportNode } from "../../report-data.ts";
 import { statusSign } from "../charts.ts";
 import { type Flow, LEFT, RIGHT, WIDTH } from "../flow.ts";
@@ -100,7 +106,7 @@ function leadOf({ verdict, subject, nodes, job, thresholds }: ReportData, status
       ? "The figures below were measured, but there is no baseline to compare them with."
       : "No QuickMark result was received: there is nothing to compare.";
   }
-  const line = threshold(thresholds.under);
+  const line = threshold(thresholds.underperformingBelow);
   const one = subject.kind === "task" || verdict.ratedNodes === 1;
   switch (status) {
     case "underperforming":
@@ -108,7 +114,7 @@ function leadOf({ verdict, subject, nodes, job, thresholds }: ReportData, status
         ? `Below ${line} of the baseline of its GPU model.`
         : `${verdict.underperformingNodes} of ${count(verdict.ratedNodes, "rated node")} below ${line} of the baseline of the GPU model.`;
     case "outperforming":
-      return `Every rated figure is above ${threshold(thresholds.over)} of the baseline.`;
+      return `Every rated figure is above ${threshold(thresholds.outperformingAbove)} of the baseline.`;
     default:
       return one
         ? `No rated figure is below ${line} of the baseline of its GPU model.`
@@ -125,7 +131,12 @@ function reasonsOf({ verdict, nodes, job, subject }: ReportData): string[] {
     .map(({ node }) => belowReason(node));
   const unrated = Map.groupBy(
     (verdict?.nodes ?? []).filter(({ status }) => status === "unrated"),
-    (node) => [...new Set(node.metrics.flatMap(({ reason }) => reason ?? []))].join("; "),
+    (node) =>
+      [
+        ...new Set(
+          node.metrics.flatMap(({ metric, reason }) => (isRated(metric) ? (reason ?? []) : [])),
+        ),
+      ].join("; "),
   );
   const notRated = [...unrated].map(([reason, list]) => {
     const which =
@@ -147,7 +158,25 @@ function reasonsOf({ verdict, nodes, job, subject }: ReportData): string[] {
   const missing =
     subject.kind === "job" && absent > 0 ? [`${count(absent, "expected node")} never joined.`] : [];
   const ending = job.state === "aborted" ? ["The job was aborted before it was done."] : [];
-  return [...below, ...notRated, ...missing, ...failures, ...ending];
+  return [...below, ...lagging(verdict), ...notRated, ...missing, ...failures, ...ending];
+}
+
+function isRated(metric: string): boolean {
+  return RATED_METRICS.some((rated) => rated === metric);
+}
+
+/** GPUs behind the others of their node, and machines behind what they measured before. */
+function lagging(verdict: JobVerdict | null): string[] {
+  return (verdict?.nodes ?? []).flatMap(({ rank, stragglers, drops }) => [
+    ...stragglers.map(({ gpu, metric, value, median, ratio }) => {
+      const share = ratio === null ? "which cannot be true" : `${percent(ratio)} of their median`;
+      return `Node ${rank}: GPU ${gpu} lags the others, ${metricName(metric)} ${figure(value)} ${metricUnit(metric)}, ${share} ${figure(median)}.`;
+    }),
+    ...drops.map(
+      ({ metric, value, previousValue, ratio, previousAt }) =>
+        `Node ${rank}: ${metricName(metric)} has fallen to ${percent(ratio)}, from ${figure(previousValue)} to ${figure(value)} ${metricUnit(metric)} per GPU, since this machine was measured on ${time(previousAt)}.`,
+    ),
+  ]);
 }
 
 function lowest(node: NodeVerdict): number {

@@ -1,8 +1,5 @@
 import { quickMark } from "../../../benchmarks/quick-mark.ts";
 
-/** What nodes are rated by. */
-export const RATED = ["bf16_tflops", "memory_bandwidth_gbs"] as const;
-
 export function metricName(metric: string): string {
   return quickMark.fields[metric]?.display_name ?? metric;
 }

@@ -28,7 +28,8 @@ export function networks(flow: Flow, { networks: steps, subject }: ReportData): 
       100 + (subject.kind === "job" && good.length > 0 ? sideOf(step.nodeCount) : 0),
       "Bandwidth and round-trip latency over TCP, measured between the agents of every two nodes, in both directions.",
     );
-    summary(flow, step, step.links.length - good.length);
+    const failed = step.links.length - good.length;
+    summary(flow, step, subject.kind === "job" ? ` (${failed} failed)` : "");
     if (step.links.length === 0) {
       flow.paragraph("No node has sent measurements of this step.", { colour: SOFT });
     } else if (subject.kind === "job") {
@@ -46,7 +47,7 @@ function isGood(link: ReportLink): link is GoodLink {
   return typeof link[2] === "number";
 }
 
-function summary(flow: Flow, step: ReportNetwork, failed: number): void {
+function summary(flow: Flow, step: ReportNetwork, failed: string): void {
   const or = (value: number | null, unit: string) =>
     value === null ? "–" : `${figure(value)} ${unit}`;
   facts(
@@ -55,7 +56,7 @@ function summary(flow: Flow, step: ReportNetwork, failed: number): void {
       ["Average bandwidth", or(step.averageGbps, "Gbit/s")],
       ["Minimum bandwidth", or(step.minimumGbps, "Gbit/s")],
       ["Average latency", or(step.averageLatencyMs, "ms")],
-      ["Links tested", `${figure(step.linksTested)} (${failed} failed), ${words(step.state)}`],
+      ["Links tested", `${figure(step.linksTested)}${failed}, ${words(step.state)}`],
     ],
     { columns: 4, width: WIDTH },
   );

@@ -2,29 +2,38 @@
 
 import { dataSheetOf } from "../../../benchmarks/data-sheets.ts";
 import { summarizeValues } from "../../../benchmarks/statistics.ts";
-import type { MetricVerdict, NodeVerdict } from "../../../scoreboard/verdict.ts";
+import {
+  type MetricVerdict,
+  type NodeVerdict,
+  RATED_METRICS,
+} from "../../../scoreboard/verdict.ts";
 import type { ReportData, ReportNode } from "../../report-data.ts";
 import { distribution, ratioBar, statusSign } from "../charts.ts";
 import { type Flow, LEFT, WIDTH } from "../flow.ts";
 import { type Cell, table } from "../table.ts";
 import { SIZE, SOFT, STATUS } from "../theme.ts";
 import { count, figure, percent, threshold, words } from "../writing.ts";
-import { metricName, metricUnit, RATED } from "./metrics.ts";
+import { metricName, metricUnit } from "./metrics.ts";
 
 /** More rows than this are set closer. */
 const MAX_ROOMY_ROWS = 40;
 
+/** Whether the table is so long that what sums it up comes first. */
+export function isLong({ nodes }: ReportData): boolean {
+  return nodes.length > MAX_ROOMY_ROWS;
+}
+
 export function nodeTable(flow: Flow, data: ReportData): void {
   const { nodes, verdict, thresholds } = data;
   if (nodes.length === 0) return;
-  const under = threshold(thresholds.under);
+  const under = threshold(thresholds.underperformingBelow);
   flow.heading(
-    "Nodes",
+    data.subject.kind === "job" ? "Nodes" : "Node",
     60,
     `Figures of one GPU: those of all GPUs of the node at once, divided by their number. The upright line is the baseline, the dashed one ${under} of it.`,
   );
   const verdicts = new Map(verdict?.nodes.map((node) => [node.rank, node]));
-  const dense = nodes.length > MAX_ROOMY_ROWS;
+  const dense = isLong(data);
   table(
     flow,
     [
@@ -33,7 +42,7 @@ export function nodeTable(flow: Flow, data: ReportData): void {
       { title: "Machine", width: 78 },
       { title: "GPUs", width: 109 },
       { title: "State", width: 50 },
-      ...RATED.flatMap((metric) => [
+      ...RATED_METRICS.flatMap((metric) => [
         {
           title: metric === "bf16_tflops" ? "BF16" : "Memory",
           unit: metricUnit(metric),
@@ -44,7 +53,7 @@ export function nodeTable(flow: Flow, data: ReportData): void {
         { title: "of baseline", width: 31, align: "right" as const },
       ]),
     ],
-    nodes.map((node) => nodeRow(node, verdicts.get(node.rank), thresholds.under)),
+    nodes.map((node) => nodeRow(node, verdicts.get(node.rank), thresholds.underperformingBelow)),
     { dense },
   );
 }
@@ -61,7 +70,7 @@ function nodeRow(node: ReportNode, verdict: NodeVerdict | undefined, under: numb
       ? "not stated"
       : `${node.gpuCount ?? "?"} × ${node.gpuModel ?? "GPU"}`,
     words(node.state),
-    ...RATED.flatMap((name) => {
+    ...RATED_METRICS.flatMap((name) => {
       const metric = verdict?.metrics.find((each) => each.metric === name);
       return metricCells(metric, perGpu(node, name), under);
     }),
@@ -96,7 +105,7 @@ function metricCells(metric: MetricVerdict | undefined, own: number | null, unde
 
 /** What the figures were compared with: by model and metric, with its source and sample. */
 export function baselines(flow: Flow, { verdict, nodes }: ReportData): void {
-  if (nodes.length === 0) return;
+  if (nodes.every(({ quickMark }) => quickMark === null)) return;
   const seen = new Map<string, { model: string; metric: MetricVerdict }>();
   for (const node of verdict?.nodes ?? []) {
     for (const metric of node.metrics) {
@@ -170,7 +179,7 @@ export function distributions(flow: Flow, { nodes, verdict }: ReportData): void 
   const width = (WIDTH - 30) / 2;
   for (const [model, list] of several.sort(([a], [b]) => (a < b ? -1 : 1))) {
     flow.subheading(`${model}, ${count(list.length, "node")}`, 62);
-    for (const [side, metric] of RATED.entries()) {
+    for (const [side, metric] of RATED_METRICS.entries()) {
       const values = list.flatMap((node) => perGpu(node, metric) ?? []);
       const summary = summarizeValues(values, false);
       if (summary === null) continue;

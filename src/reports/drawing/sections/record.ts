@@ -11,15 +11,15 @@ export function steps(flow: Flow, { job, nodes, subject }: ReportData): void {
   const rows = job.steps.map((step, position) => {
     const each = nodes.flatMap(({ steps: own }) => own[position] ?? []);
     const ended = each.filter(({ state }) => state === "completed").length;
-    const isOne = subject.kind === "task" || step.isCluster;
-    const of = subject.kind === "task" ? (each[0] ?? step) : step.isCluster ? step : spanOf(each);
+    const own = subject.kind === "task" ? each[0] : step.isCluster ? step : undefined;
+    const of = own ?? spanOf(each);
     return [
       `${position + 1}`,
       step.config === null ? step.name : `${step.name} ${step.config}`,
-      isOne && "state" in of ? words(of.state) : `completed on ${ended} of ${job.nodeCount} nodes`,
+      own === undefined ? `completed on ${ended} of ${job.nodeCount} nodes` : words(own.state),
       of.startedAt === null ? "–" : time(of.startedAt),
       of.startedAt === null || of.endedAt === null ? "–" : duration(of.endedAt - of.startedAt),
-      "errorMessage" in of ? (of.errorMessage ?? "") : "",
+      own?.errorMessage ?? "",
     ];
   });
   table(
@@ -163,13 +163,13 @@ export function method(
   { thresholds, networks, origin, subject }: ReportData,
   hash: string,
 ): void {
-  const under = threshold(thresholds.under);
-  const over = threshold(thresholds.over);
+  const under = threshold(thresholds.underperformingBelow);
+  const over = threshold(thresholds.outperformingAbove);
   flow.heading("Method", 120);
   const paragraphs = [
     "An agent on each machine ran the benchmarks and sent its results to the server, which checked their form and stored each of them once. Results cannot be changed afterwards. Times of steps are those of the server; the agents' clocks are not trusted.",
     "QuickMark loads the GPUs of a node with matrix products in several precisions and measures memory and host bandwidth, first on each GPU alone, then on all at once. A node is rated by two figures of the pass with all GPUs, each divided by the number of GPUs: BF16 throughput and memory bandwidth.",
-    `Each of them is compared with the baseline of the GPU model: the median of this deployment's own completed results once there are at least 30 machines of the model, or the median measured before this version was released; with both, the higher one. A figure below ${under} of its baseline is underperforming. A node is underperforming when one of its figures is, outperforming when all are above ${over}, and as expected otherwise. A job is underperforming when any of its nodes is.`,
+    `Each of them is compared with the baseline of the GPU model: the median of this deployment's own completed results once there are at least ${thresholds.fleetMinMachines} machines of the model, or the median measured before this version was released; with both, the higher one. A figure below ${under} of its baseline is underperforming. A node is underperforming when one of its figures is, outperforming when all are above ${over}, and as expected otherwise. A job is underperforming when any of its nodes is.`,
     "A node without a baseline, or without the figures to compare, is not rated; that says nothing good or bad of it. Sensor readings that cannot be true are marked, and what is computed from them is left out.",
     ...(networks.length === 0
       ? []
