@@ -7,6 +7,7 @@ import { matchesEntityTag } from "../http/entity-tag.ts";
 import { systemClock } from "../lib/clock.ts";
 import { readConfig } from "../lib/config.ts";
 import { rankOf } from "../lib/ids.ts";
+import { Aftermath } from "./aftermath.ts";
 import { ContactBook, type Said } from "./contact-book.ts";
 import { Flusher } from "./flusher.ts";
 import { toLive } from "./handover.ts";
@@ -46,6 +47,7 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
   readonly #contacts: ContactBook;
   readonly #projection: Projection;
   readonly #flusher: Flusher;
+  readonly #aftermath: Aftermath;
   readonly #joins = new JoinLimiter(systemClock);
   #live: Live | null;
   #loading: Promise<void> | null = null;
@@ -61,10 +63,13 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     this.#projection = new Projection(storage, this.#contacts);
     const { DB: d1 } = env;
     this.#flusher = new Flusher({ d1, storage, projection: this.#projection, clock: this.#clock });
+    this.#aftermath = new Aftermath({ env, storage, clock: this.#clock });
     // What the last instance left undone is taken up at once; the alarm stands behind it.
     const live = storage.load();
     this.#live = live;
-    if (live !== null && this.#flusher.isBehind(live)) ctx.waitUntil(this.#flush(live));
+    if (live === null) return;
+    if (this.#flusher.isBehind(live) || this.#aftermath.isPending())
+      ctx.waitUntil(this.#flush(live));
   }
 
   /** A poll. Counts as contact; `known` is the validator that the caller holds. */
@@ -242,6 +247,7 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
       for (const node of job.nodes.slice(before.nodes.length)) {
         this.#contacts.begin(node.rank, now);
       }
+      if (isSettled(job) && !isSettled(before)) this.#aftermath.begin();
     });
     live.job = job;
     this.#arm(live);
@@ -292,7 +298,9 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
   /** Sets the alarm to the earliest deadline. An alarm that stands earlier is left: it re-arms when it fires. */
   #arm(live: Live): void {
     const deadline = nextDeadline(live.job, this.#contacts.times(), this.#leaseMs);
-    const due = [deadline, this.#flusher.retryAt(live)].filter((at) => at !== null);
+    const due = [deadline, this.#flusher.retryAt(live), this.#aftermath.retryAt()].filter(
+      (at) => at !== null,
+    );
     if (due.length === 0) return;
     const at = Math.min(...due);
     if (this.#alarmAt !== null && this.#alarmAt !== undefined && this.#alarmAt <= at) return;
@@ -301,10 +309,12 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     void this.ctx.storage.setAlarm(at);
   }
 
-  /** Tells D1 what it does not know yet. What fails is left to the alarm. */
+  /** Tells D1 what it does not know yet, then does what follows the end. What fails is left to the alarm. */
   async #flush(live: Live): Promise<void> {
     await this.#flusher.flush(live);
-    if (this.#flusher.isBehind(live)) this.#arm(live);
+    const isKnown = isSettled(live.job) && !this.#flusher.isBehind(live);
+    if (isKnown && this.#aftermath.isPending()) await this.#aftermath.run(live);
+    if (this.#flusher.isBehind(live) || this.#aftermath.isPending()) this.#arm(live);
   }
 
   #nodeOf(live: Live, taskId: number): Node | undefined {

@@ -21,6 +21,7 @@ import {
   uuid,
   word,
 } from "../http/schemas.ts";
+import { scoreboardSummary } from "../scoreboard/verdict-schemas.ts";
 import { jobDescription, jobName, MAX_TAGS, tag } from "./create-schema.ts";
 import { aggregateResults, endedAt, jobEvent, resultMap, task } from "./result-schemas.ts";
 
@@ -132,7 +133,10 @@ export const jobDetail = z
     benchmark_results: resultMap,
     quickmark_aggregate_results: orNull(aggregateResults),
     pdf_report_url: reportUrl,
-    scoreboard_summary: notYet("How the job and its nodes compare with baselines."),
+    scoreboard_summary: orNull(scoreboardSummary).openapi({
+      description:
+        "How the job and its nodes compare with baselines; null until it has ended and is rated, and where nothing was measured.",
+    }),
     events: z.array(jobEvent).max(1_000).openapi({ description: "Oldest first." }),
   })
   .openapi("JobDetail", { description: "All there is to know of a job." });

@@ -62,13 +62,14 @@ export function createJobsService(deps: JobsDeps) {
     if (found === null) throw notFound("Job", jobId);
     const { job: row, tasks, results } = found;
     if (!row.coordinated || row.endedAt !== null) {
-      return { row, job: toJobRecord(row), tasks: tasks.map(toTaskRecord), results };
+      const records = tasks.map(toTaskRecord);
+      return { row, job: toJobRecord(row), tasks: records, results, verdicts: tasks };
     }
     const live = await callCoordinator({ jobId, meter }, (coordinator) =>
       coordinator.detail(jobId),
     );
     if (!live.ok) throw unavailable(2, new Error(`coordinator says ${live.reason}`));
-    return { row, job: live.job, tasks: live.tasks, results: live.results };
+    return { row, job: live.job, tasks: live.tasks, results: live.results, verdicts: [] };
   };
 
   return {

@@ -5,6 +5,7 @@ import type { JobRecord, ResultRecord, StepRecord, TaskRecord } from "../coordin
 import { toTaskWire } from "../coordinator/task-wire.ts";
 import { rawJson } from "../http/raw-json.ts";
 import { toTimestamp } from "../lib/clock.ts";
+import { toScoreboardSummary } from "../scoreboard/verdict-wire.ts";
 import type {
   BenchmarkResultWire,
   CreatedJobWire,
@@ -25,6 +26,8 @@ export interface JobView {
   job: JobRecord;
   tasks: readonly ReportedTask[];
   results: readonly ResultRecord[];
+  /** The scoreboard's, by rank: of a live job there are none. */
+  verdicts: readonly { id: number; verdict: string | null }[];
 }
 
 /** The projection in the row, as the record it was written from. */
@@ -41,7 +44,8 @@ export function toJobRecord(row: JobRow): JobRecord {
 }
 
 export function toTaskRecord(row: TaskRow): ReportedTask {
-  return { ...row, state: row.state as TaskRecord["state"], steps: JSON.parse(row.steps) }; // written from a TaskRecord
+  const { performanceStatus: _status, verdict: _verdict, ...task } = row;
+  return { ...task, state: task.state as TaskRecord["state"], steps: JSON.parse(task.steps) }; // written from a TaskRecord
 }
 
 export function toCreatedJob(row: NewJobRow, token: string): CreatedJobWire {
@@ -90,7 +94,7 @@ export function toJobDetail(view: JobView, token: string, linkOf: LinkOf): JobDe
     // quick_mark is always the first step, and its summary has this shape.
     quickmark_aggregate_results: summary === null ? null : JSON.parse(summary),
     pdf_report_url: linkOf(row.id, row.reportHash),
-    scoreboard_summary: null,
+    scoreboard_summary: toScoreboardSummary(row.verdict, view.verdicts),
     events: job.events.map((event) => ({ ...event, at: toTimestamp(event.at) })),
   };
 }

@@ -147,10 +147,11 @@ export function rateMetric(
     return { ...unrated(reading, reading.fault), ...comparedWith(baseline) };
   if (baseline === null) return unrated(reading, "there is no baseline for this GPU model yet");
   const ratio = reading.value / baseline.value;
+  const { metric, value } = reading;
   const verdict = {
-    metric: reading.metric,
-    value: reading.value,
-    ratio,
+    metric,
+    value: rounded(value),
+    ratio: rounded(ratio),
     ...comparedWith(baseline),
   };
   const share = `${percent(ratio)} of the ${baseline.source} baseline`;
@@ -172,7 +173,7 @@ function shown(reading: Reading): MetricVerdict {
 
 function unrated({ metric, value }: Reading, reason: string): MetricVerdict {
   const none = { ratio: null, ...comparedWith(null) };
-  return { metric, value, ...none, status: "unrated", reason };
+  return { metric, value: rounded(value), ...none, status: "unrated", reason };
 }
 
 function comparedWith(baseline: Baseline | null) {
@@ -254,7 +255,7 @@ export function findStragglers(
     return readings.flatMap(({ gpu, gpuId, value }) => {
       const ratio = value > 0 ? value / median : null;
       const lags = ratio === null || ratio < stragglerBelow - EPSILON;
-      return lags ? [{ gpu, gpuId, metric, value, median, ratio }] : [];
+      return lags ? [{ gpu, gpuId, metric, value, median, ratio: rounded(ratio) }] : [];
     });
   });
 }
@@ -270,7 +271,7 @@ function findDrops(
     if (previousValue === null) return [];
     const ratio = value / previousValue;
     if (ratio >= dropBelow - EPSILON) return [];
-    return [{ metric, value, previousValue, ratio, previousAt: at }];
+    return [{ metric, value, previousValue, ratio: rounded(ratio), previousAt: at }];
   });
 }
 
@@ -288,6 +289,13 @@ export function quantileOf(sorted: readonly number[], share: number): number | n
   const upper = sorted[Math.ceil(place)];
   if (lower === undefined || upper === undefined) return null;
   return lower + (upper - lower) * (place - Math.floor(place));
+}
+
+/** As it is shown; what is decided is decided before. */
+function rounded(value: number): number;
+function rounded(value: number | null): number | null;
+function rounded(value: number | null): number | null {
+  return value === null ? null : Math.round(value * 1e6) / 1e6;
 }
 
 function percent(ratio: number): string {

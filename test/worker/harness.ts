@@ -291,6 +291,43 @@ export async function flushed(job: TestJob): Promise<void> {
   );
 }
 
+/** Waits until a settled job has been rated, or found to have nothing to rate. */
+export async function rated(job: TestJob): Promise<void> {
+  await vi.waitFor(
+    async () => {
+      const row = await env.DB.prepare("SELECT rated_at FROM jobs WHERE id = ?")
+        .bind(Number(job.id))
+        .first<{ rated_at: number | null }>();
+      if (row === null || row.rated_at === null) throw new Error("not rated yet");
+    },
+    { timeout: 20_000, interval: 10 },
+  );
+}
+
+export interface Measured {
+  gpu_model: string | null;
+  gpu_count: number | null;
+  machine_uuid?: string;
+  /** Of QuickMark. */
+  results: unknown;
+}
+
+/** A job of QuickMark alone, played to its end on these machines, and rated. */
+export async function measureJob(
+  machines: readonly Measured[],
+  owner?: Person,
+  body: Record<string, unknown> = {},
+): Promise<TestJob> {
+  const job = await createJob({ node_count: machines.length, ...body }, owner);
+  for (const { gpu_model, gpu_count, machine_uuid = machineUuid(), results } of machines) {
+    const joined = await join(job, { gpu_model, gpu_count, machine_uuid });
+    const reply = await putResult(job, joined.body.id, 0, resultBody(results));
+    if (reply.status !== 200) throw new Error(`a result answered ${reply.status}: ${reply.text}`);
+  }
+  await rated(job);
+  return job;
+}
+
 /**
  * Waits for the next minute when this one is nearly over: the limits count by the minute of the machine's
  * clock, which no test moves, and begin anew with each.

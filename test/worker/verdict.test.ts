@@ -249,7 +249,7 @@ describe("within a node", () => {
     expect(findStragglers(gpus, THRESHOLDS)).toEqual([
       {
         ...{ gpu: 2, gpuId: "GPU-x", metric: "bf16_tflops" },
-        ...{ value: 240, median: 265, ratio: 240 / 265 },
+        ...{ value: 240, median: 265, ratio: 0.90566 },
       },
     ]);
   });

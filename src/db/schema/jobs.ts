@@ -12,6 +12,9 @@ import {
 import { customers, users } from "./identity.ts";
 import { specs } from "./specs.ts";
 
+const rated = sql`deleted_at is null and performance_status is not null`;
+const alert = sql`deleted_at is null and performance_status = 'underperforming'`;
+
 /**
  * One row per job. Columns up to `expires_at` are D1's own facts, written once at creation. From
  * `state` on they are the projection of the job's coordinator, once `coordinated` is 1 (design §3).
@@ -60,6 +63,13 @@ export const jobs = sqliteTable(
     origin: text("origin"),
     /** Which of `reports` is the job's newest; null until one is made. */
     reportHash: text("report_hash"),
+    // The scoreboard's columns: written after the job has settled, and again when a baseline changes.
+    /** How it came out; null until it is rated, and where nothing was measured. */
+    performanceStatus: text("performance_status"),
+    /** JSON: `JobVerdict` without its nodes. */
+    verdict: text("verdict"),
+    baselineVersion: integer("baseline_version"),
+    ratedAt: integer("rated_at"),
   },
   (table) => [
     uniqueIndex("jobs_live_name").on(table.customerId, table.name).where(sql`deleted_at is null`),
@@ -83,6 +93,18 @@ export const jobs = sqliteTable(
       .on(table.specUuid, table.createdAt, table.id)
       .where(
         sql`spec_uuid is not null and deleted_at is null and state in ('created', 'starting')`,
+      ),
+    index("jobs_rated_by_time").on(table.createdAt, table.id).where(rated),
+    index("jobs_rated_by_customer").on(table.customerId, table.createdAt, table.id).where(rated),
+    index("jobs_rated_by_user").on(table.userId, table.createdAt, table.id).where(rated),
+    // Names of what came out badly, to be searched and counted.
+    index("jobs_alerts_by_customer").on(table.customerId, table.state, table.name).where(alert),
+    index("jobs_alerts_by_user").on(table.userId, table.state, table.name).where(alert),
+    // Settled, and not rated yet: what cron looks for should its object have failed to.
+    index("jobs_to_rate")
+      .on(table.endedAt)
+      .where(
+        sql`ended_at is not null and rated_at is null and current_nodes > 0 and deleted_at is null`,
       ),
   ],
 );
@@ -162,6 +184,10 @@ export const tasks = sqliteTable(
     deletedAt: integer("deleted_at"),
     /** Which of `reports` is the task's newest; null until one is made. */
     reportHash: text("report_hash"),
+    /** The scoreboard's, as those of the job. */
+    performanceStatus: text("performance_status"),
+    /** JSON: `NodeVerdict`. */
+    verdict: text("verdict"),
   },
   (table) => {
     // Job and rank break ties as the id does, which SQLite compares in no `(created_at, …) > (?, ?)`.
@@ -206,6 +232,15 @@ export const tasks = sqliteTable(
       index("tasks_by_user_ip")
         .on(table.userId, table.machineIp, ...order)
         .where(withIp),
+      index("tasks_by_performance")
+        .on(table.performanceStatus, ...order)
+        .where(rated),
+      index("tasks_by_customer_performance")
+        .on(table.customerId, table.performanceStatus, ...order)
+        .where(rated),
+      index("tasks_by_user_performance")
+        .on(table.userId, table.performanceStatus, ...order)
+        .where(rated),
     ];
   },
 );
