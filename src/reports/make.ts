@@ -12,7 +12,6 @@ import { fileKey, filePrefix } from "./files.ts";
 import type { ReportData } from "./report-data.ts";
 import {
   findFacts,
-  findMade,
   type JobFacts,
   type ReportRow,
   readSent,
@@ -43,7 +42,7 @@ export async function makeReports(deps: MakeDeps, jobId: number): Promise<number
   const facts = await findFacts(db, jobId);
   if (facts === null) return null;
   const data = assemble(facts, await readResults(db, facts), { ...deps, release: RELEASE });
-  const noted = await findMade(db, jobId);
+  const noted = new Set([facts.job, ...facts.tasks].map(({ reportHash }) => reportHash));
   const stored = await listFiles(bucket, jobId);
   const { drawReport } = await import("./drawing/draw-report.ts");
 

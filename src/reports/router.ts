@@ -55,7 +55,7 @@ export function createReportsRouter({ reports, bucket, guards }: RouterDeps) {
 /** The file, the part of it that is asked for, or that nothing has changed (RFC 9110 §13, §14). */
 async function serve(c: Context, bucket: R2Bucket, file: FoundFile): Promise<Response> {
   const { key, hash } = file;
-  const etag = `"${hash.slice(0, 32)}"`;
+  const etag = `"${hash}"`;
   c.header("ETag", etag);
   c.header("Cache-Control", "private, no-cache");
   if (matchesEntityTag(c.req.header("If-None-Match"), etag)) return c.body(null, 304);

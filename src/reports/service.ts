@@ -37,7 +37,7 @@ export function createReportsService({ bucket, links, thresholds, clock }: Repor
   return {
     /**
      * Makes what the job lacks of reports, or what a new verdict has changed; answers the link to the
-     * job's own. The caller sees the job. Two round trips and one for each megabyte that was measured,
+     * job's own. The caller sees the job. One round trip, and one for each megabyte that was measured,
      * and one for each 32 reports that are new.
      */
     async make(db: Database, job: ReportedJob, origin: string): Promise<string> {

@@ -23,7 +23,9 @@ export type JobFactsRow = Pick<
   | "startedAt"
   | "endedAt"
   | "origin"
-> & { customer: string; verdict: string | null };
+  | "verdict"
+  | "reportHash"
+> & { customer: string };
 
 /** A task without its inventory, which can be large. */
 export type TaskFacts = Pick<
@@ -40,8 +42,9 @@ export type TaskFacts = Pick<
   | "createdAt"
   | "startedAt"
   | "endedAt"
+  | "verdict"
+  | "reportHash"
 > & {
-  verdict: string | null;
   /** Of its inventory and its results. */
   bytes: number;
 };
@@ -79,6 +82,7 @@ export async function findFacts(db: Database, jobId: number): Promise<JobFacts |
         endedAt: jobs.endedAt,
         origin: jobs.origin,
         verdict: jobs.verdict,
+        reportHash: jobs.reportHash,
       })
       .from(jobs)
       .innerJoin(customers, eq(customers.id, jobs.customerId))
@@ -98,6 +102,7 @@ export async function findFacts(db: Database, jobId: number): Promise<JobFacts |
         startedAt: tasks.startedAt,
         endedAt: tasks.endedAt,
         verdict: tasks.verdict,
+        reportHash: tasks.reportHash,
         bytes: sql<number>`coalesce(octet_length(${tasks.inventory}), 0) + ${sent}`.as("bytes"),
       })
       .from(tasks)
@@ -123,18 +128,6 @@ export async function readSent(db: Database, [first, last]: [number, number]) {
   return { inventories, results };
 }
 
-/** The newest reports of a job and of its nodes, by hash. One round trip. */
-export async function findMade(db: Database, jobId: number): Promise<Set<string>> {
-  const [job, nodes] = await db.batch([
-    db.select({ hash: jobs.reportHash }).from(jobs).where(eq(jobs.id, jobId)),
-    db
-      .select({ hash: tasks.reportHash })
-      .from(tasks)
-      .where(between(tasks.id, ...taskIdRange(jobId))),
-  ]);
-  return new Set([...job, ...nodes].flatMap(({ hash }) => hash ?? []));
-}
-
 /**
  * Notes reports whose files are in R2, and makes each the newest of its job or node. Repeating it changes
  * nothing. One batch, one round trip.
@@ -147,23 +140,31 @@ export async function recordReports(
   const rows = JSON.stringify(made);
   const field = (name: keyof ReportRow): SQL => sql.raw(`value ->> '$.${name}'`);
   const isLive = sql`exists (select 1 from jobs where id = ${jobId} and deleted_at is null)`;
+  const hashOf = (rank: SQL) =>
+    sql`(select ${field("hash")} from json_each(${rows}) where ${field("rank")} is ${rank})`;
+  const ids = sql`(select ${jobId} + 1 + ${field("rank")} from json_each(${rows}) where ${field("rank")} is not null)`;
+  const nodeHash = hashOf(sql`tasks.rank`);
+  const jobHash = hashOf(sql`null`);
   await db.batch([
-    db.run(sql`
-      insert into reports (hash, job_id, rank, version, file_sha256, bytes, status, made_at)
-      select ${field("hash")}, ${jobId}, ${field("rank")},
-        1 + (select count(*) from reports r where r.job_id = ${jobId} and r.rank is ${field("rank")}),
-        ${field("fileSha256")}, ${field("bytes")}, ${field("status")}, ${field("madeAt")}
-      from json_each(${rows}) where ${isLive}
-      on conflict (hash) do nothing`),
-    db.run(sql`
-      update tasks set report_hash = made.hash
-      from (select ${field("hash")} as hash, ${field("rank")} as rank from json_each(${rows})) as made
-      where tasks.id = ${jobId} + 1 + made.rank and made.rank is not null
-        and report_hash is not made.hash and ${isLive}`),
-    db.run(sql`
-      update jobs set report_hash = made.hash
-      from (select ${field("hash")} as hash, ${field("rank")} as rank from json_each(${rows})) as made
-      where jobs.id = ${jobId} and made.rank is null and report_hash is not made.hash and deleted_at is null`),
+    db
+      .insert(reports)
+      // In the order of the table's columns.
+      .select(sql`
+        select ${field("hash")}, ${jobId}, ${field("rank")},
+          1 + (select count(*) from reports r where r.job_id = ${jobId} and r.rank is ${field("rank")}),
+          ${field("fileSha256")}, ${field("bytes")}, ${field("status")}, ${field("madeAt")}
+        from json_each(${rows}) where ${isLive}`)
+      .onConflictDoNothing(),
+    db
+      .update(tasks)
+      .set({ reportHash: nodeHash })
+      .where(sql`${tasks.id} in ${ids} and ${tasks.reportHash} is not ${nodeHash} and ${isLive}`),
+    db
+      .update(jobs)
+      .set({ reportHash: jobHash })
+      .where(
+        sql`${jobs.id} = ${jobId} and ${jobs.deletedAt} is null and ${jobHash} is not null and ${jobs.reportHash} is not ${jobHash}`,
+      ),
   ]);
 }
 

@@ -256,6 +256,72 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/silicon-mark/v1/jobs/{job_id}/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a job's report
+         * @description Makes the PDF reports of an ended job, its own and one for each of its nodes, as far as they are missing or their verdict has changed; they are made once anyway when the job ends. Repeating it changes nothing. The link is the job's; those of its nodes are in its detail.
+         *
+         *     For whoever sees the job in the list, ten times a minute. A job that has not ended gets none yet, one that was made without an account none at all. There is no request body.
+         */
+        post: operations["makeJobReport"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/silicon-mark/v1/reports/{hash}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Check a report
+         * @description Whether a report is genuine and still the newest. Each one shows its content hash; this answers what it is about, its verdict, and the SHA-256 of its file.
+         *
+         *     Open to anyone: whoever has the hash has seen the report. A report of a deleted job is unknown. Limited per address.
+         */
+        get: operations["getReport"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/silicon-mark/v1/reports/files/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Open a report
+         * @description The newest report of a job or of one node as a PDF: what `pdf_report_url` leads to. The link is its own credential: it is signed, works for seven to eight days, and no longer than its job is there. Whatever is wrong with a link, the answer is the same.
+         *
+         *     One range of bytes may be asked for, and `If-None-Match` answered. Limited per address.
+         */
+        get: operations["getReportFile"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/silicon-mark/v1/benchmarks": {
         parameters: {
             query?: never;
@@ -888,6 +954,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/silicon-mark/v1/jobs/{job_id}/generate-report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make the job's report again
+         * @description As `POST /jobs/{job_id}/report`, for agents: makes what is missing of the reports of an ended job. Repeating it changes nothing.
+         *
+         *     For whoever holds the job's token, also after the job has ended, ten times a minute. There is no request body.
+         */
+        post: operations["generateReport"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/health": {
         parameters: {
             query?: never;
@@ -939,7 +1027,7 @@ export interface components {
                  * @description For programs: what kind of error it is.
                  * @enum {string}
                  */
-                code: "PARAMETER_INCORRECT_VALUE" | "JOB_STATE_INVALID" | "CLIENT_TOKEN_INVALID" | "PERMISSION_DENIED" | "RESOURCE_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "RESOURCE_ALREADY_EXISTS" | "RESOURCE_IN_USE" | "NODE_LIMIT_REACHED" | "JOB_ENDED" | "STEP_NOT_READY" | "PRECONDITION_FAILED" | "REQUEST_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "IDEMPOTENCY_KEY_REUSED" | "TOO_MANY_REQUESTS" | "INTERNAL_ERROR" | "SERVICE_UNAVAILABLE";
+                code: "PARAMETER_INCORRECT_VALUE" | "JOB_STATE_INVALID" | "CLIENT_TOKEN_INVALID" | "PERMISSION_DENIED" | "RESOURCE_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "RESOURCE_ALREADY_EXISTS" | "RESOURCE_IN_USE" | "NODE_LIMIT_REACHED" | "JOB_ENDED" | "STEP_NOT_READY" | "PRECONDITION_FAILED" | "REQUEST_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "RANGE_NOT_SATISFIABLE" | "IDEMPOTENCY_KEY_REUSED" | "TOO_MANY_REQUESTS" | "INTERNAL_ERROR" | "SERVICE_UNAVAILABLE";
                 /** @description For people: what went wrong, and what is allowed. */
                 message: string;
                 /** @description On validation errors: which field, and what is allowed. */
@@ -1424,6 +1512,14 @@ export interface components {
             /** @description Why it failed. Needed when `failed`. */
             error_message?: string | null;
         };
+        /** @description Where the report is. */
+        ReportLink: {
+            /**
+             * Format: uri
+             * @description Opens in a browser, without a token, for seven days at least; it leads to the job's newest report.
+             */
+            pdf_report_url: string;
+        };
         /** @description A job as its creation answers it. */
         CreatedJob: {
             /**
@@ -1722,8 +1818,8 @@ export interface components {
              * @description Where the PDF report is; null until it is made.
              */
             pdf_report_url: string | null;
-            /** @description How the job and its nodes compare with baselines. */
-            scoreboard_summary: null;
+            /** @description How the job and its nodes compare with baselines; null until it has ended and is rated, and where nothing was measured. */
+            scoreboard_summary: components["schemas"]["ScoreboardSummary"] | null;
             /** @description Oldest first. */
             events: components["schemas"]["JobEvent"][];
         };
@@ -1897,6 +1993,173 @@ export interface components {
              * @description The sum over the nodes; null where a sum means nothing.
              */
             total: number | null;
+        };
+        /** @description How a job and each of its nodes compare. */
+        ScoreboardSummary: {
+            status: components["schemas"]["PerformanceStatus"];
+            /** @enum {string} */
+            benchmark_id: "quick_mark";
+            /**
+             * Format: int64
+             * @description Which baselines it was rated by.
+             */
+            baseline_version: number;
+            /**
+             * Format: int32
+             * @description Nodes with a verdict.
+             */
+            rated_nodes: number;
+            /**
+             * Format: int32
+             * @description Of these.
+             */
+            underperforming_nodes: number;
+            /** @description BF16 and memory bandwidth rate; the others are for information. */
+            metrics: components["schemas"]["MetricVerdict"][];
+            /** @description How each node compares, by rank. */
+            nodes: components["schemas"]["PerformanceNode"][];
+        };
+        /**
+         * @description How a figure, a node or a job compares. `unrated`: there is nothing that can be compared, never that all is well.
+         * @enum {string}
+         */
+        PerformanceStatus: "underperforming" | "expected" | "outperforming" | "unrated";
+        /** @description How a metric compares. */
+        MetricVerdict: {
+            /**
+             * @description The metric.
+             * @example bf16_tflops
+             */
+            metric: string;
+            /**
+             * Format: double
+             * @description Per GPU; null where there is none that can be true.
+             */
+            value: number | null;
+            /**
+             * Format: double
+             * @description What it is compared with; null for nothing.
+             */
+            baseline: number | null;
+            /**
+             * Format: double
+             * @description `value` by `baseline`.
+             */
+            ratio: number | null;
+            /**
+             * Format: int64
+             * @description Machines, or runs, behind the baseline; null for a pinned one.
+             */
+            sample_size: number | null;
+            source: components["schemas"]["BaselineSource"] | null;
+            status: components["schemas"]["PerformanceStatus"];
+            reason: string | null;
+            /**
+             * Format: double
+             * @description The median of this server's machines; null for too few.
+             */
+            fleet_baseline: number | null;
+            /**
+             * Format: double
+             * @description The median of recorded runs; null for none.
+             */
+            shipped_baseline: number | null;
+        };
+        /**
+         * @description `fleet`: the median of this server's machines. `shipped`: of recorded runs. `pinned`: set by an administrator.
+         * @enum {string}
+         */
+        BaselineSource: "fleet" | "shipped" | "pinned";
+        /** @description How a node compares. */
+        PerformanceNode: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            task_id: string;
+            /**
+             * Format: int32
+             * @description Order of joining, from 0.
+             */
+            rank: number;
+            /**
+             * Format: uuid
+             * @description A UUID.
+             * @example 550e8400-e29b-41d4-a716-446655440000
+             */
+            machine_uuid: string;
+            /** @description As the driver names it. */
+            gpu_model: string | null;
+            /**
+             * Format: int32
+             * @description GPUs in the machine.
+             */
+            gpu_count: number | null;
+            status: components["schemas"]["PerformanceStatus"];
+            /** @description BF16 and memory bandwidth rate; the others are for information. */
+            metrics: components["schemas"]["MetricVerdict"][];
+            /** @description GPUs that lag the others of the node. */
+            stragglers: components["schemas"]["Straggler"][];
+            /** @description What has fallen since the last time. */
+            drops: components["schemas"]["PerformanceDrop"][];
+        };
+        /** @description A GPU that lags the others of its node. */
+        Straggler: {
+            /**
+             * Format: int32
+             * @description Its place in the results, from 0.
+             */
+            gpu: number;
+            gpu_id: string | null;
+            /**
+             * @description The metric.
+             * @example bf16_tflops
+             */
+            metric: string;
+            /**
+             * Format: double
+             * @description What it measured.
+             */
+            value: number;
+            /**
+             * Format: double
+             * @description Of the node's GPUs.
+             */
+            median: number;
+            /**
+             * Format: double
+             * @description `value` by `median`; null for a value that cannot be true.
+             */
+            ratio: number | null;
+        };
+        /** @description A metric that has fallen since the machine's previous job of the same owner. */
+        PerformanceDrop: {
+            /**
+             * @description The metric.
+             * @example bf16_tflops
+             */
+            metric: string;
+            /**
+             * Format: double
+             * @description Per GPU, now.
+             */
+            value: number;
+            /**
+             * Format: double
+             * @description Per GPU, then.
+             */
+            previous_value: number;
+            /**
+             * Format: double
+             * @description `value` by `previous_value`.
+             */
+            ratio: number;
+            /**
+             * Format: date-time
+             * @description When that job ended.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            previous_at: string;
         };
         /** @description Something that happened in a job's life. */
         JobEvent: {
@@ -2184,6 +2447,74 @@ export interface components {
              * @description GB/s.
              */
             memory_bandwidth_gbs: number;
+        };
+        /** @description What anyone who holds a report may know of it. */
+        Report: {
+            /**
+             * @description Stands for everything that the report says.
+             * @example 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+             */
+            hash: string;
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            job_id: string;
+            /** @description Of the node it is about; null for a job's. */
+            task_id: string | null;
+            /**
+             * Format: int32
+             * @description Counts the reports of the same job or node.
+             * @example 1
+             */
+            version: number;
+            /** @description Whether there is no newer one. */
+            is_latest: boolean;
+            /**
+             * @description The verdict that it gives.
+             * @enum {string}
+             */
+            status: "underperforming" | "expected" | "outperforming" | "unrated";
+            /**
+             * @description How the job ended.
+             * @example completed
+             */
+            state: string;
+            /**
+             * Format: date-time
+             * @description When the job was created.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When its last expected node joined.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            started_at: string | null;
+            /**
+             * Format: date-time
+             * @description When it ended.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            ended_at: string | null;
+            /**
+             * Format: date-time
+             * @description When the report was made.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            made_at: string;
+            /**
+             * @description Of the file: compare it with that of yours.
+             * @example 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+             */
+            file_sha256: string;
+            /**
+             * Format: int32
+             * @description The file's length.
+             * @example 17447
+             */
+            file_bytes: number;
         };
         /** @description The specs of this page. */
         SpecList: components["schemas"]["Spec"][];
@@ -3031,6 +3362,19 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
+        /** @description `RANGE_NOT_SATISFIABLE`: The file has no byte of the `Range` asked for. */
+        RANGE_NOT_SATISFIABLE: {
+            headers: {
+                "x-request-id": components["headers"]["x-request-id"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                "Content-Range": components["headers"]["Content-Range"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
         /** @description `IDEMPOTENCY_KEY_REUSED`: The same key or result slot was used before with different content. */
         IDEMPOTENCY_KEY_REUSED: {
             headers: {
@@ -3147,6 +3491,21 @@ export interface components {
          * @example "pV0rJkz3mJw8o1Qq2cXn5A"
          */
         ETag: string;
+        /**
+         * @description A range of bytes may be asked for.
+         * @example bytes
+         */
+        "Accept-Ranges": "bytes";
+        /**
+         * @description Which bytes these are, and how many there are (RFC 9110).
+         * @example bytes 0-1023/17447
+         */
+        "Content-Range": string;
+        /**
+         * @description How to name the file (RFC 6266).
+         * @example inline; filename="assay-Demo-7554621440.pdf"
+         */
+        "Content-Disposition": string;
         /**
          * @description Present when this is the stored reply to an earlier request with the same key.
          * @example true
@@ -4085,6 +4444,199 @@ export interface operations {
             400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
             401: components["responses"]["CLIENT_TOKEN_INVALID"];
             404: components["responses"]["RESOURCE_NOT_FOUND"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    makeJobReport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The job ID. */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The report is there. */
+            202: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "pdf_report_url": "https://assay.example/api/silicon-mark/v1/reports/files/7554621440?expires=1711238400&key=BPfZ2k1x&signature=2Rk1r2m0iVYyKq0h3b0E5m7c6v8n9QwErTyUiOpAsDf"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ReportLink"];
+                };
+            };
+            /**
+             * @description `PARAMETER_INCORRECT_VALUE`: Something in path, query or body does not parse or validate.
+             *
+             *     `JOB_STATE_INVALID`: The job's state does not allow this.
+             */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    getReport: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Entity tags you hold: 304 without a body if one of them is current. `*` fits any.
+                 * @example "pV0rJkz3mJw8o1Qq2cXn5A"
+                 */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
+            };
+            path: {
+                /** @description The content hash that the report shows. */
+                hash: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The report. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "hash": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *       "job_id": "7554621440",
+                     *       "task_id": null,
+                     *       "version": 1,
+                     *       "is_latest": true,
+                     *       "status": "expected",
+                     *       "state": "completed",
+                     *       "created_at": "2024-03-15T10:30:00.000Z",
+                     *       "started_at": "2024-03-15T10:35:00.000Z",
+                     *       "ended_at": "2024-03-15T11:45:00.000Z",
+                     *       "made_at": "2024-03-15T11:45:02.000Z",
+                     *       "file_sha256": "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752",
+                     *       "file_bytes": 17447
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Report"];
+                };
+            };
+            /** @description Nothing has changed since the version you hold; there is no body. */
+            304: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    getReportFile: {
+        parameters: {
+            query: {
+                /** @description Seconds since 1970. */
+                expires: string;
+                /** @description Which key has signed it. */
+                key: string;
+                /** @description Of id and expiry. */
+                signature: string;
+            };
+            header?: {
+                /**
+                 * @description Entity tags you hold: 304 without a body if one of them is current. `*` fits any.
+                 * @example "pV0rJkz3mJw8o1Qq2cXn5A"
+                 */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
+            };
+            path: {
+                /** @description The job's id, or the task's. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    "Accept-Ranges": components["headers"]["Accept-Ranges"];
+                    "Content-Disposition": components["headers"]["Content-Disposition"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/pdf": string;
+                };
+            };
+            /** @description The part of it that was asked for. */
+            206: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    "Accept-Ranges": components["headers"]["Accept-Ranges"];
+                    "Content-Disposition": components["headers"]["Content-Disposition"];
+                    "Content-Range": components["headers"]["Content-Range"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/pdf": string;
+                };
+            };
+            /** @description Nothing has changed since the version you hold; there is no body. */
+            304: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            416: components["responses"]["RANGE_NOT_SATISFIABLE"];
             429: components["responses"]["TOO_MANY_REQUESTS"];
             500: components["responses"]["INTERNAL_ERROR"];
             503: components["responses"]["SERVICE_UNAVAILABLE"];
@@ -6525,6 +7077,59 @@ export interface operations {
             413: components["responses"]["REQUEST_TOO_LARGE"];
             415: components["responses"]["UNSUPPORTED_MEDIA_TYPE"];
             422: components["responses"]["IDEMPOTENCY_KEY_REUSED"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    generateReport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The job ID. */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The report is there. */
+            202: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "pdf_report_url": "https://assay.example/api/silicon-mark/v1/reports/files/7554621440?expires=1711238400&key=BPfZ2k1x&signature=2Rk1r2m0iVYyKq0h3b0E5m7c6v8n9QwErTyUiOpAsDf"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ReportLink"];
+                };
+            };
+            /**
+             * @description `PARAMETER_INCORRECT_VALUE`: Something in path, query or body does not parse or validate.
+             *
+             *     `JOB_STATE_INVALID`: The job's state does not allow this.
+             */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            409: components["responses"]["JOB_ENDED"];
             429: components["responses"]["TOO_MANY_REQUESTS"];
             500: components["responses"]["INTERNAL_ERROR"];
             503: components["responses"]["SERVICE_UNAVAILABLE"];

@@ -32,7 +32,7 @@ import {
 } from "./harness.ts";
 
 const principals = await createPrincipals();
-const { persons, job, taskId, runner } = principals;
+const { persons, job, ended, taskId, runner } = principals;
 
 /** What is sent: once for a thing that exists, once for one that does not. */
 interface Sent {
@@ -126,6 +126,23 @@ const EXPECTATIONS: Record<string, Expectation> = {
   listJobs: { access: "user", request: () => ({}), people: everyone(200) },
   getJob: { access: "user", request: () => ofJob, missing: ofNoJob, people: viewers(200) },
   getJobResults: { access: "user", request: () => ofJob, missing: ofNoJob, people: viewers(200) },
+  makeJobReport: {
+    access: "user",
+    request: () => ({ params: { job_id: ended.id } }),
+    missing: ofNoJob,
+    people: viewers(202),
+  },
+  getReport: {
+    access: "open",
+    request: () => ({ params: { hash: "0".repeat(64) } }),
+  },
+  getReportFile: {
+    access: "open",
+    request: () => ({
+      params: { id: ended.id },
+      query: `?expires=99999999999&key=AAAAAAAA&signature=${"A".repeat(43)}`,
+    }),
+  },
   abortJob: {
     access: "user",
     request: async () => ({ params: { job_id: (await createJob({}, persons.owner)).id } }),
@@ -313,6 +330,11 @@ const EXPECTATIONS: Record<string, Expectation> = {
     request: () => ({ query: `?task_id=${taskId}` }),
     // The task of another job is no task of this one; an ended job tells everybody to stop.
     machines: (name) => ({ "own job": 200, "another job": 404, "ended job": 200 })[name],
+  },
+  generateReport: {
+    access: "node",
+    request: () => ({ params: { job_id: ended.id } }),
+    machines: (name) => ({ "own job": 404, "another job": 404, "ended job": 202 })[name],
   },
   joinCurrentJob: {
     access: "node",

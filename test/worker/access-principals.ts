@@ -15,6 +15,7 @@ import {
   join,
   type Person,
   putResult,
+  reported,
   type TestJob,
   type TestRunner,
   tokens,
@@ -79,6 +80,8 @@ export interface Principals {
   /** Of the owner: one that machines have joined, and whose token is `own job`. */
   job: TestJob;
   taskId: string;
+  /** Of the owner: one that has ended, and whose token is `ended job`. */
+  ended: TestJob;
   /** Whose key is `runner key`. */
   runner: TestRunner;
 }
@@ -98,6 +101,8 @@ export async function createPrincipals(): Promise<Principals> {
   const another = await createJob({ node_count: 8 }, owner);
   const ended = await createJob({}, owner);
   await putResult(ended, (await join(ended)).body.id, 0);
+  // Nothing is written by itself from here on.
+  await reported(ended);
 
   const runner = await createRunner();
   const dead = await deadKeys(runner);
@@ -121,6 +126,7 @@ export async function createPrincipals(): Promise<Principals> {
     persons: { owner, colleague, customer_admin: admin, "foreign user": foreign },
     job,
     taskId,
+    ended,
     runner,
   };
 }

@@ -304,6 +304,18 @@ export async function rated(job: TestJob): Promise<void> {
   );
 }
 
+/** Waits until a settled job has its reports; answers its detail. */
+export async function reported(job: TestJob): Promise<Reply<Json>> {
+  return vi.waitFor(
+    async () => {
+      const reply = await detail(job);
+      if (typeof reply.body.pdf_report_url !== "string") throw new Error("not reported yet");
+      return reply;
+    },
+    { timeout: 20_000, interval: 20 },
+  );
+}
+
 export interface Measured {
   gpu_model: string | null;
   gpu_count: number | null;

@@ -29,7 +29,10 @@ export function showable(text: string): string {
   for (const sign of text.normalize("NFC")) {
     if (winAnsiCode(sign) !== null) shown += sign;
     else if (/[\s\u00a0]/u.test(sign)) shown += " ";
-    else shown += anyAscii(sign) || `<U+${hex(sign)}>`;
+    else {
+      const plain = anyAscii(sign);
+      shown += /^[ -~]+$/.test(plain) ? plain : `<U+${hex(sign)}>`;
+    }
   }
   return shown;
 }

@@ -167,7 +167,7 @@ export function method(
   const over = threshold(thresholds.outperformingAbove);
   flow.heading("Method", 120);
   const paragraphs = [
-    "An agent on each machine ran the benchmarks and sent its results to the server, which checked their form and stored each of them once. Results cannot be changed afterwards. Times of steps are those of the server; the agents' clocks are not trusted.",
+    "An agent on each machine ran the benchmarks and sent its results to the server, which checked their form and stored each of them once. Results cannot be changed afterwards. Times within a node's benchmarks are by that machine's own clock, all others by the server's.",
     "QuickMark loads the GPUs of a node with matrix products in several precisions and measures memory and host bandwidth, first on each GPU alone, then on all at once. A node is rated by two figures of the pass with all GPUs, each divided by the number of GPUs: BF16 throughput and memory bandwidth.",
     `Each of them is compared with the baseline of the GPU model: the median of this deployment's own completed results once there are at least ${thresholds.fleetMinMachines} machines of the model, or the median measured before this version was released; with both, the higher one. A figure below ${under} of its baseline is underperforming. A node is underperforming when one of its figures is, outperforming when all are above ${over}, and as expected otherwise. A job is underperforming when any of its nodes is.`,
     "A node without a baseline, or without the figures to compare, is not rated; that says nothing good or bad of it. Sensor readings that cannot be true are marked, and what is computed from them is left out.",
