@@ -105,7 +105,7 @@ export async function createApp(deps: AppDeps) {
   app.route("/", createNodesRouter({ nodes, guards, limits }));
   app.route("/", createJobsRouter({ jobs, guards, limits, links }));
   app.route("/", createTasksRouter({ tasks, guards, links }));
-  app.route("/", createReportsRouter({ reports, bucket, guards }));
+  app.route("/", createReportsRouter({ reports, links, bucket, guards }));
   app.route("/", createSpecsRouter({ specs, guards }));
   app.route("/", createCustomersRouter({ customers, guards }));
   app.route("/", createPeopleRouter({ people, guards, limits }));

@@ -177,9 +177,9 @@ export const makeReportRoute = operation({
   operationId: "makeJobReport",
   tags: ["Reports"],
   summary: "Make a job's report",
-  description: `Makes the PDF reports of an ended job, its own and one for each of its nodes, as far as they are missing or their verdict has changed; they are made once anyway when the job ends. Repeating it changes nothing. The link is the job's; those of its nodes are in its detail.
+  description: `Makes the PDF reports of an ended job and of its nodes, as far as they are missing or their verdict has changed; when the job ends they are made anyway. Repeating it changes nothing.
 
-For whoever sees the job in the list, ten times a minute. A job that has not ended gets none yet, one that was made without an account none at all. There is no request body.`,
+For whoever sees the job in the list, ten times a minute. A job made without an account gets none. There is no request body.`,
   access: "user",
   request: { params },
   responses: {

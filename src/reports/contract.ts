@@ -23,7 +23,7 @@ export const reportLink = z
       format: "uri",
       maxLength: 2_048,
       description:
-        "Opens in a browser, without a token, for seven days at least; it leads to the job's newest report.",
+        "Opens in a browser, without a token, for a week; leads to the job's newest report.",
     }),
   })
   .openapi("ReportLink", { description: "Where the report is." });
@@ -78,9 +78,9 @@ export const getReportRoute = operation({
   operationId: "getReport",
   tags: ["Reports"],
   summary: "Check a report",
-  description: `Whether a report is genuine and still the newest. Each one shows its content hash; this answers what it is about, its verdict, and the SHA-256 of its file.
+  description: `Whether a report is genuine and still the newest, by the content hash that it shows.
 
-Open to anyone: whoever has the hash has seen the report. A report of a deleted job is unknown. Limited per address.`,
+Open to anyone: whoever has the hash has seen the report. One of a deleted job is unknown.`,
   access: "open",
   single: true,
   request: {
@@ -121,6 +121,7 @@ const pdf = {
         maxLength: MAX_FILE_BYTES,
         description: "The file.",
       }),
+      example: "%PDF-1.7 …",
     },
   },
 };
@@ -143,9 +144,7 @@ export const getReportFileRoute = operation({
   operationId: "getReportFile",
   tags: ["Reports"],
   summary: "Open a report",
-  description: `The newest report of a job or of one node as a PDF: what \`pdf_report_url\` leads to. The link is its own credential: it is signed, works for seven to eight days, and no longer than its job is there. Whatever is wrong with a link, the answer is the same.
-
-One range of bytes may be asked for, and \`If-None-Match\` answered. Limited per address.`,
+  description: `The newest report of a job or of one node, as a PDF: what \`pdf_report_url\` leads to. The link is its own credential: signed, good for seven to eight days, and for as long as its job is there. One range of bytes may be asked for.`,
   access: "open",
   single: true,
   request: {

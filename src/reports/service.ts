@@ -1,11 +1,10 @@
 import type { Database } from "../db/client.ts";
 import { ApiError, notFound } from "../http/errors.ts";
-import type { Clock } from "../lib/clock.ts";
+import { type Clock, toTimestamp } from "../lib/clock.ts";
 import type { RatingThresholds } from "../lib/config.ts";
-import { jobIdOf, rankOf } from "../lib/ids.ts";
-import { fileKey } from "./files.ts";
-import type { LinkProof, ReportLinks } from "./links.ts";
-import { findFile, findReport, findReportedJob } from "./store.ts";
+import { taskIdOf } from "../lib/ids.ts";
+import type { ReportLinks } from "./links.ts";
+import type { FoundReport } from "./store.ts";
 
 export type ReportsService = ReturnType<typeof createReportsService>;
 
@@ -23,16 +22,10 @@ export interface ReportedJob {
   endedAt: number | null;
 }
 
-/** A file that may be served. */
-export interface FoundFile {
-  key: string;
-  hash: string;
-  name: string;
-  /** The job's or the task's. */
-  id: number;
-  rank: number | null;
-}
-
+/**
+ * What requests do with reports. Most make none and open none: whatever more than that needs loads with
+ * the first that does.
+ */
 export function createReportsService({ bucket, links, thresholds, clock }: ReportsDeps) {
   return {
     /**
@@ -54,26 +47,37 @@ export function createReportsService({ bucket, links, thresholds, clock }: Repor
     },
 
     /** A job as its report sees it; null when it is deleted. One round trip. */
-    jobOf(db: Database, jobId: number): Promise<ReportedJob | null> {
+    async jobOf(db: Database, jobId: number): Promise<ReportedJob | null> {
+      const { findReportedJob } = await import("./store.ts");
       return findReportedJob(db, jobId);
     },
 
-    /** The file that a link leads to. Whatever is wrong with the link has the same answer. */
-    async file(db: Database, id: number, proof: LinkProof): Promise<FoundFile> {
-      if (!links.verify(id, proof)) throw notFound("Report", id);
-      const jobId = jobIdOf(id);
-      const rank = rankOf(jobId, id);
-      const found = await findFile(db, { jobId, taskId: rank === null ? null : id });
-      if (found === null || found.hash === null) throw notFound("Report", id);
-      return { key: fileKey(jobId, found.hash), hash: found.hash, name: found.name, id, rank };
-    },
-
-    /** What anyone may know of a report whose hash they hold. */
+    /** What anyone may know of a report whose hash they hold. One round trip. */
     async find(db: Database, hash: string) {
+      const { findReport } = await import("./store.ts");
       const found = await findReport(db, hash);
       if (found === null) throw notFound("Report", hash);
-      return found;
+      return toReport(found);
     },
+  };
+}
+
+function toReport(found: FoundReport) {
+  const { hash, jobId, rank, version, status, state } = found;
+  return {
+    hash,
+    job_id: String(jobId),
+    task_id: rank === null ? null : String(taskIdOf(jobId, rank)),
+    version,
+    is_latest: found.latest === hash,
+    status,
+    state,
+    created_at: toTimestamp(found.createdAt),
+    started_at: toTimestamp(found.startedAt),
+    ended_at: toTimestamp(found.endedAt),
+    made_at: toTimestamp(found.madeAt),
+    file_sha256: found.fileSha256,
+    file_bytes: found.bytes,
   };
 }
 

@@ -232,6 +232,8 @@ export async function findReport(db: Database, hash: string) {
   return row ?? null;
 }
 
+export type FoundReport = NonNullable<Awaited<ReturnType<typeof findReport>>>;
+
 /** Settled jobs without a report, the longest ended first. One round trip. */
 export async function findUnreported(
   db: Database,

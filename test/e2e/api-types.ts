@@ -267,9 +267,9 @@ export interface paths {
         put?: never;
         /**
          * Make a job's report
-         * @description Makes the PDF reports of an ended job, its own and one for each of its nodes, as far as they are missing or their verdict has changed; they are made once anyway when the job ends. Repeating it changes nothing. The link is the job's; those of its nodes are in its detail.
+         * @description Makes the PDF reports of an ended job and of its nodes, as far as they are missing or their verdict has changed; when the job ends they are made anyway. Repeating it changes nothing.
          *
-         *     For whoever sees the job in the list, ten times a minute. A job that has not ended gets none yet, one that was made without an account none at all. There is no request body.
+         *     For whoever sees the job in the list, ten times a minute. A job made without an account gets none. There is no request body.
          */
         post: operations["makeJobReport"];
         delete?: never;
@@ -287,9 +287,9 @@ export interface paths {
         };
         /**
          * Check a report
-         * @description Whether a report is genuine and still the newest. Each one shows its content hash; this answers what it is about, its verdict, and the SHA-256 of its file.
+         * @description Whether a report is genuine and still the newest, by the content hash that it shows.
          *
-         *     Open to anyone: whoever has the hash has seen the report. A report of a deleted job is unknown. Limited per address.
+         *     Open to anyone: whoever has the hash has seen the report. One of a deleted job is unknown.
          */
         get: operations["getReport"];
         put?: never;
@@ -309,9 +309,7 @@ export interface paths {
         };
         /**
          * Open a report
-         * @description The newest report of a job or of one node as a PDF: what `pdf_report_url` leads to. The link is its own credential: it is signed, works for seven to eight days, and no longer than its job is there. Whatever is wrong with a link, the answer is the same.
-         *
-         *     One range of bytes may be asked for, and `If-None-Match` answered. Limited per address.
+         * @description The newest report of a job or of one node, as a PDF: what `pdf_report_url` leads to. The link is its own credential: signed, good for seven to eight days, and for as long as its job is there. One range of bytes may be asked for.
          */
         get: operations["getReportFile"];
         put?: never;
@@ -1516,7 +1514,7 @@ export interface components {
         ReportLink: {
             /**
              * Format: uri
-             * @description Opens in a browser, without a token, for seven days at least; it leads to the job's newest report.
+             * @description Opens in a browser, without a token, for a week; leads to the job's newest report.
              */
             pdf_report_url: string;
         };
@@ -4604,6 +4602,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /** @example %PDF-1.7 … */
                     "application/pdf": string;
                 };
             };
@@ -4620,6 +4619,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /** @example %PDF-1.7 … */
                     "application/pdf": string;
                 };
             };

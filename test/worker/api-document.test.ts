@@ -203,8 +203,10 @@ describe("operations", () => {
       ...["updateRunner", "updateSpec", "updateUser", "withdrawRunnerSpec"],
     ]);
     const single = [
-      ...["getApiToken", "getCustomer", "getJob", "getJobResults", "getOwnUser", "getRunner"],
+      ...["getApiToken", "getCustomer", "getJob", "getJobResults", "getOwnUser", "getReport"],
       ...[
+        "getReportFile",
+        "getRunner",
         "getSpec",
         "getTaskResults",
         "getUser",
