@@ -30,6 +30,7 @@ import { createSignInService } from "./identity/sign-in/service.ts";
 import { createTokens } from "./identity/tokens.ts";
 import { createJobsRouter } from "./jobs/router.ts";
 import { createJobsService } from "./jobs/service.ts";
+import { createJobStatsRouter } from "./jobs/stats/router.ts";
 import { createTasksRouter } from "./jobs/tasks/router.ts";
 import { createTasksService } from "./jobs/tasks/service.ts";
 import type { Clock } from "./lib/clock.ts";
@@ -49,6 +50,7 @@ import { createRunnerGuard } from "./runners/guard.ts";
 import { createKeyring } from "./runners/keyring.ts";
 import { createRunnersRouter } from "./runners/router.ts";
 import { createRunnersService } from "./runners/service.ts";
+import { createBaselinesRouter } from "./scoreboard/router.ts";
 import { createSpecsRouter } from "./specs/router.ts";
 import { createSpecsService } from "./specs/service.ts";
 
@@ -103,9 +105,12 @@ export async function createApp(deps: AppDeps) {
   app.route("/", createSignInRouter({ signIns, limits }));
   // Before the jobs: `current` is a word, not a job's id.
   app.route("/", createNodesRouter({ nodes, guards, limits }));
+  // Before what takes an id: `stats` is a word.
+  app.route("/", createJobStatsRouter({ guards }));
   app.route("/", createJobsRouter({ jobs, guards, limits, links }));
   app.route("/", createTasksRouter({ tasks, guards, links }));
   app.route("/", createReportsRouter({ reports, links, bucket, guards }));
+  app.route("/", createBaselinesRouter({ guards, clock, thresholds: config.rating }));
   app.route("/", createSpecsRouter({ specs, guards }));
   app.route("/", createCustomersRouter({ customers, guards }));
   app.route("/", createPeopleRouter({ people, guards, limits }));

@@ -40,6 +40,10 @@ const TAGS = [
   },
   { name: "Benchmarks", description: "What a job can run, and what its figures mean." },
   {
+    name: "Scoreboard",
+    description: "What GPUs are compared with. Everyone sees it; root administrators pin values.",
+  },
+  {
     name: "Hardware specs",
     description:
       "Shapes of machines. Administrators keep them; every user sees which there are, and makes jobs for them.",

@@ -1,33 +1,43 @@
+import { createHash } from "node:crypto";
 import type { Cursor } from "../db/keyset.ts";
 import { type ApiError, invalidField } from "./errors.ts";
 
 /** The longest that any list hands out is about half as long. */
 export const MAX_CURSOR_LENGTH = 512;
 
-/** A cursor as clients carry it: opaque to them. With the name of the list where it must fit no other. */
-export function encodeCursor({ relation, key }: Cursor, list?: string): string {
-  const named = list === undefined ? [] : [list];
-  return Buffer.from(JSON.stringify([relation, ...named, ...key])).toString("base64url");
+/** Enough to notice a slip or a change; a cursor opens nothing that its bearer may not see anyway. */
+const CHECK_LENGTH = 8;
+
+/** A cursor as clients carry it: opaque to them. `list` names the list, which is the only one it fits. */
+export function encodeCursor({ relation, key }: Cursor, list: string): string {
+  const parts = [relation, ...key];
+  return Buffer.from(JSON.stringify([...parts, checkOf(parts, list)])).toString("base64url");
 }
 
 /**
- * Reads a cursor that a list with a key of these types has handed out. Throws 400 for any other: it
- * belongs to another order, or to no list at all.
+ * Reads a cursor that this list, with a key of these types, has handed out. Throws 400 for any other: it
+ * belongs to other filters or another order, was changed on its way, or never came from a list.
  */
 export function parseCursor(
   text: string,
   types: readonly ("string" | "number")[],
-  list?: string,
+  list: string,
 ): Cursor {
-  const [relation, ...rest] = parts(text);
-  if (list !== undefined && rest[0] !== list) throw notOurs();
-  const key = list === undefined ? rest : rest.slice(1);
+  const parts = readParts(text);
+  const check = parts.pop();
+  const [relation, ...key] = parts;
   const fits = key.length === types.length && types.every((type, at) => typeof key[at] === type);
   if (!fits || (relation !== "after" && relation !== "before")) throw notOurs();
+  if (check !== checkOf(parts, list)) throw notOurs();
   return { relation, key: key as (string | number)[] }; // just tested against `types`
 }
 
-function parts(text: string): unknown[] {
+function checkOf(parts: readonly unknown[], list: string): string {
+  const text = JSON.stringify([list, ...parts]);
+  return createHash("sha256").update(text).digest("base64url").slice(0, CHECK_LENGTH);
+}
+
+function readParts(text: string): unknown[] {
   try {
     const value: unknown = JSON.parse(Buffer.from(text, "base64url").toString("utf8"));
     return Array.isArray(value) ? value : [];
@@ -37,5 +47,8 @@ function parts(text: string): unknown[] {
 }
 
 function notOurs(): ApiError {
-  return invalidField("cursor", "cursor must be one from a Link of this list, in the same order");
+  return invalidField(
+    "cursor",
+    "cursor must be one that this list has handed out, unchanged, with the same order and filters",
+  );
 }

@@ -7,8 +7,13 @@ import type { Neighbours } from "./paging.ts";
 export interface KeysetOrder<Row> {
   columns: readonly { column: SQL; type: "string" | "number" }[];
   descending: boolean;
+  /** Whether the last of several columns is the row id. */
+  endsInRowId?: boolean;
   keyOf(row: Row): (string | number)[];
-  /** Of lists with filters: names this one, so that a cursor of another one is refused. */
+  /**
+   * Names the list, so that a cursor of another one is refused; the whole query but for the page unless
+   * some of it changes neither order nor filters.
+   */
   list?: string;
 }
 
@@ -16,8 +21,12 @@ export interface KeysetOrder<Row> {
 export interface PageWindow {
   where: SQL | undefined;
   orderBy: SQL[];
+  /** The order from the other end of the list. */
+  fromEnd: SQL[];
   limit: number;
   offset: number;
+  /** The cursor that `where` stands for; null for a page by its number. */
+  from: Cursor | null;
 }
 
 export interface PageOf<Row> {
@@ -29,16 +38,18 @@ export interface PageOf<Row> {
 /** A page of a list by its number or its cursor, with cursors to its neighbours. */
 export async function readPage<Row>(
   query: { page: number; per_page: number; cursor?: string | undefined },
-  { columns, descending, keyOf, list }: KeysetOrder<Row>,
+  order: KeysetOrder<Row>,
   read: (window: PageWindow) => Promise<{ rows: Row[]; total: number }>,
 ): Promise<PageOf<Row>> {
-  const { page, per_page: perPage, cursor } = query;
+  const { page, per_page: perPage, cursor, ...rest } = query;
+  const { columns, descending, endsInRowId = false, keyOf, list = JSON.stringify(rest) } = order;
   const types = columns.map(({ type }) => type);
   const from = cursor === undefined ? null : parseCursor(cursor, types, list);
-  const ordering = { columns: columns.map(({ column }) => column), descending };
-  const { where, orderBy } = readFrom(ordering, from);
+  const ordering = { columns: columns.map(({ column }) => column), descending, endsInRowId };
+  const { where, orderBy, fromEnd } = readFrom(ordering, from);
   const offset = from === null ? (page - 1) * perPage : 0;
-  const { rows, total } = await read({ where, orderBy, limit: perPage + 1, offset });
+  const window = { where, orderBy, fromEnd, limit: perPage + 1, offset, from };
+  const { rows, total } = await read(window);
   const items = rows.slice(0, perPage);
   const isBackward = from?.relation === "before";
   if (isBackward) items.reverse();

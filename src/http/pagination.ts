@@ -1,8 +1,16 @@
 /** What stands beside the items of a wrapped list. */
 import { z } from "@hono/zod-openapi";
-import { integer } from "./schemas.ts";
+import { MAX_CURSOR_LENGTH } from "./cursor.ts";
+import type { Neighbours, Page } from "./paging.ts";
+import { integer, word } from "./schemas.ts";
 
 const MAX_COUNT = Number.MAX_SAFE_INTEGER;
+
+export const nextCursor = word({
+  pattern: /^[A-Za-z0-9_-]+$/,
+  max: MAX_CURSOR_LENGTH,
+  description: "Where the next page begins, as `cursor`; null on the last one.",
+}).nullable();
 
 export const pagination = z
   .strictObject({
@@ -12,6 +20,7 @@ export const pagination = z
     total_pages: integer({ min: 0, max: MAX_COUNT, description: "Pages in all.", example: 3 }),
     has_next: z.boolean().openapi({ description: "Whether a page follows." }),
     has_prev: z.boolean().openapi({ description: "Whether a page precedes." }),
+    next_cursor: nextCursor,
   })
   .openapi("Pagination", { description: "Where this page stands in the whole list." });
 
@@ -24,16 +33,22 @@ export const paginationExample: PaginationWire = {
   total_pages: 3,
   has_next: true,
   has_prev: false,
+  next_cursor: "WyJhZnRlciIsNzU1NDYyMTQ0MCwiM2s5UWZfMVoiXQ",
 };
 
-export function toPagination(total: number, page: number, perPage: number): PaginationWire {
-  const totalPages = Math.ceil(total / perPage);
+export function toPagination({
+  page,
+  perPage,
+  total,
+  neighbours: { next },
+}: Page & { neighbours: Neighbours }): PaginationWire {
   return {
     total,
     page,
     per_page: perPage,
-    total_pages: totalPages,
-    has_next: page < totalPages,
+    total_pages: Math.ceil(total / perPage),
+    has_next: next !== null,
     has_prev: page > 1,
+    next_cursor: next,
   };
 }

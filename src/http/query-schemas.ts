@@ -10,13 +10,7 @@ import {
 
 /** A whole number in the query: plain decimal digits, given once. */
 export function queryInteger(options: IntegerOptions & { default: number }) {
-  const range = `must be an integer between ${options.min} and ${options.max}`;
-  return z
-    .string("must be given once")
-    .regex(/^[0-9]{1,16}$/, range)
-    .transform(Number)
-    .refine((value) => value >= options.min && value <= options.max, range)
-    .optional()
+  return optionalQueryInteger(options)
     .transform((value) => value ?? options.default)
     .openapi({ type: "integer", default: options.default, ...integerDocumentation(options) });
 }
@@ -56,6 +50,69 @@ export function queryWord(options: { pattern: RegExp; max: number; description: 
     .max(max)
     .optional()
     .openapi({ minLength: 1, description });
+}
+
+/** As `queryInteger`, without a value when it is absent. */
+export function optionalQueryInteger(options: IntegerOptions) {
+  const range = `must be an integer between ${options.min} and ${options.max}`;
+  return z
+    .string("must be given once")
+    .regex(/^[0-9]{1,16}$/, range)
+    .transform(Number)
+    .refine((value) => value >= options.min && value <= options.max, range)
+    .optional()
+    .openapi({ type: "integer", ...integerDocumentation(options) });
+}
+
+/** One of a few words in the query, given once. */
+export function queryChoice<const Words extends readonly string[]>(
+  words: Words,
+  description: string,
+) {
+  return z.enum(words, `must be one of ${words.join(", ")}, given once`).openapi({ description });
+}
+
+/** A parameter that may be given several times; an empty list when it is absent. */
+export function queryList<Item extends z.ZodType>(item: Item) {
+  return z.preprocess(
+    (value) => (value === undefined ? [] : Array.isArray(value) ? value : [value]),
+    z.array(item),
+  );
+}
+
+const ISO_8601 =
+  /^(\d{4}-\d{2}-\d{2})(?:[Tt ](\d{2}:\d{2}(?::\d{2}(?:[.,](\d{1,9}))?)?)([Zz]|[+\- ]\d{2}(?::?\d{2})?)?)?$/;
+const NO_TIME = "must be an ISO 8601 date or time, such as 2024-03-15T10:30:00Z, given once";
+
+/**
+ * A time in the query, in ms (with a fraction, if it has one): a date, a time without a zone, which is
+ * UTC, or one with an offset. A `+` that came as a space is understood.
+ */
+export function queryTime(description: string) {
+  return z
+    .string(NO_TIME)
+    .transform((text, context) => {
+      const ms = parseIso8601(text);
+      if (ms === null) context.addIssue({ code: "custom", message: NO_TIME });
+      return ms ?? 0;
+    })
+    .optional()
+    .openapi({ type: "string", format: "date-time", maxLength: 40, description });
+}
+
+/** The ms of an ISO 8601 time, or null for a text that is none, such as 2024-02-30. */
+export function parseIso8601(text: string): number | null {
+  const [, date, time = "00:00", fraction = "", zone = "Z"] = ISO_8601.exec(text) ?? [];
+  if (date === undefined) return null;
+  const [hours = "", minutes = "00"] = zone.slice(1).match(/\d{2}/g) ?? [];
+  const sign = zone.startsWith("-") ? -1 : 1;
+  const offset = sign * (Number(hours) * 60 + Number(minutes));
+  const [clock = ""] = time.split(/[.,]/);
+  const local = Date.parse(`${date}T${clock.length === 5 ? `${clock}:00` : clock}Z`);
+  // A day that the month does not have would be read as one of the next month.
+  const isReal = !Number.isNaN(local) && new Date(local).toISOString().startsWith(date);
+  if (!isReal || Number(hours) > 23 || Number(minutes) > 59) return null;
+  return local + Number(`0.${fraction}0`) * 1_000 - offset * 60_000;
 }
 
 /** An id of a job or a task in the query, given once. */

@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { operation } from "../http/operation.ts";
-import { queryBoolean, queryInteger } from "../http/query-schemas.ts";
+import { queryBoolean } from "../http/query-schemas.ts";
 import { json, jsonBody } from "../http/responses.ts";
 import { idParameter } from "../http/schemas.ts";
 import { reportLink, reportLinkExample } from "../reports/contract.ts";
@@ -13,6 +13,7 @@ import {
   jobPageExample,
   jobResultsExample,
 } from "./examples.ts";
+import { listJobsQuery } from "./list-query.ts";
 import { resultMap } from "./result-schemas.ts";
 import {
   abortedJob,
@@ -54,17 +55,14 @@ export const listJobsRoute = operation({
   operationId: "listJobs",
   tags: ["Jobs"],
   summary: "List jobs",
-  description: `The jobs you may see, newest first, a page at a time. Regular users see their own jobs, customer admins all jobs of their customer, staff and root admins all jobs.
+  description: `The jobs you may see, newest first, a page at a time. Regular users see their own jobs, customer admins all jobs of their customer, staff and root admins all jobs. What nodes have done in the last seconds may be missing: the job's detail has it.
 
-A page beyond the last one is empty.`,
+Filters combine; bounds that exclude each other find nothing. A page beyond the last one is empty.
+
+**What it costs.** Newest first, with at most one of \`state\`, \`tags\`, \`benchmark_id\`, a range of creation times, or a \`name\` of 3 or more characters, a page costs the same however many jobs there are: the first one, and along \`next_cursor\` or the links of \`Link\`. So does the total without a filter, or with \`state\` alone. All else costs what it has to look at: the total of other filters all that match; several filters all that match the tags, the benchmark or the name; a jump to a page without its cursor all up to it, from the nearer end of the list where the total is known. Other orders follow an index for customer admins without a filter; else what was found is sorted.`,
   access: "user",
   list: true,
-  request: {
-    query: z.object({
-      page: queryInteger({ min: 1, max: 2 ** 31 - 1, default: 1, description: "Page number." }),
-      per_page: queryInteger({ min: 1, max: 300, default: 20, description: "Items per page." }),
-    }),
-  },
+  request: { query: listJobsQuery },
   responses: { 200: json(jobPage, { description: "A page of jobs.", example: jobPageExample }) },
 });
 

@@ -11,9 +11,17 @@ const FORBIDDEN_IN_TAG = /[^\p{L}\p{M}\p{N} _\-.:/@+=#]/u;
 /** The same for the document; ASCII by name, for readers without Unicode properties. */
 const TAG_PATTERN =
   "^[A-Za-z0-9\\p{L}\\p{M}\\p{N} _.:/@+=#-]*[A-Za-z0-9\\p{L}\\p{M}\\p{N}_.:/@+=#-][A-Za-z0-9\\p{L}\\p{M}\\p{N} _.:/@+=#-]*$";
+const TAG_LENGTH = 50;
+/** A tag, for places of the document that its schema does not reach. */
+export const tagDocumentation = {
+  type: "string" as const,
+  minLength: 1,
+  maxLength: TAG_LENGTH,
+  pattern: TAG_PATTERN,
+};
 export const tag = text({
   min: 1,
-  max: 50,
+  max: TAG_LENGTH,
   trim: true,
   description: "Letters and digits of any script, space, and `_ - . : / @ + = #`.",
   example: "production",

@@ -28,6 +28,8 @@ import {
 import type { Caller, JobsService } from "./service.ts";
 import { toCreatedJob, toJobDetail, toJobResults, toListedJob } from "./wire.ts";
 
+const LIST_PARAMETERS = Object.keys(listJobsRoute.request.query.in.shape);
+
 interface RouterDeps {
   jobs: JobsService;
   guards: Guards;
@@ -50,13 +52,14 @@ export function createJobsRouter({ jobs, guards, limits, links }: RouterDeps) {
   );
 
   router.openapi({ ...listJobsRoute, middleware: guards.user }, async (c) => {
-    const { page, per_page } = c.req.valid("query");
-    const { jobs: found, total } = await jobs.list(callerOf(c), page, per_page);
-    announcePage(c, { page, perPage: per_page, total }, ["page", "per_page"]);
+    const query = c.req.valid("query");
+    const { items, total, neighbours } = await jobs.list(callerOf(c), query);
+    const { page, per_page: perPage } = query;
+    announcePage(c, { page, perPage, total, neighbours }, LIST_PARAMETERS);
     return c.json(
       {
-        results: found.map(({ row, token }) => toListedJob(row, token)),
-        pagination: toPagination(total, page, per_page),
+        results: items.map(({ row, token, nodes }) => toListedJob(row, token, nodes)),
+        pagination: toPagination({ page, perPage, total, neighbours }),
       },
       200,
     );

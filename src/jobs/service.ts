@@ -5,6 +5,7 @@ import type { Database, Meter } from "../db/client.ts";
 import { foreignKeyViolation, uniqueViolation } from "../db/errors.ts";
 import { ApiError, invalidField, notFound, unavailable } from "../http/errors.ts";
 import { findFirst, type IdempotencyClaim, isRepeat } from "../http/idempotency.ts";
+import { readPage } from "../http/keyset-page.ts";
 import { nameOf } from "../http/reference.ts";
 import { validationError } from "../http/validation.ts";
 import { type Actor, scopeOf } from "../identity/actor.ts";
@@ -13,9 +14,11 @@ import { type JobTokenFacts, jobTokenOf } from "../identity/job-token.ts";
 import { JOB_LIFETIME_MS } from "../identity/lifetimes.ts";
 import type { Tokens } from "../identity/tokens.ts";
 import type { Clock } from "../lib/clock.ts";
-import type { JobIdSource } from "../lib/ids.ts";
+import { type JobIdSource, jobCreatedAt } from "../lib/ids.ts";
 import type { ReportsService } from "../reports/service.ts";
 import { type CreateJobInput, MAX_LISTED_TAGS } from "./contract.ts";
+import type { ListJobsQuery } from "./list-query.ts";
+import { type JobFilter, type ListedNode, planJobList } from "./list-store.ts";
 import { generateJobName } from "./names.ts";
 import {
   abortUncoordinated,
@@ -24,7 +27,6 @@ import {
   findReportedJob,
   insertJob,
   type JobRow,
-  listJobs,
   listTags,
   type NewJobRow,
 } from "./store.ts";
@@ -87,9 +89,10 @@ export function createJobsService(deps: JobsDeps) {
       if (!planned.ok) throw sequenceError(planned.fault);
       const spec = input.spec ?? null;
       for (let draw = 0; draw < MAX_DRAWS; draw++) {
-        const now = clock.now();
+        const id = jobIds.next();
+        const now = jobCreatedAt(id);
         const row: CreatedRow = {
-          id: jobIds.next(),
+          id,
           customerId: actor.customerId,
           userId: actor.userId,
           name: input.name ?? generateJobName(now),
@@ -127,11 +130,45 @@ export function createJobsService(deps: JobsDeps) {
       throw new Error(`No free job id or name in ${MAX_DRAWS} draws`);
     },
 
-    async list({ actor, db }: Caller, page: number, perPage: number) {
-      const offset = (page - 1) * perPage;
-      const { rows, total } = await listJobs(db, scopeOf(actor), { offset, limit: perPage });
-      const jobs = rows.map(async (row) => ({ row, token: await tokenOf(row) }));
-      return { jobs: await Promise.all(jobs), total };
+    /** A page of the jobs that the caller sees, with its total and with cursors to its neighbours. */
+    async list({ actor, db }: Caller, query: ListJobsQuery) {
+      const filter: JobFilter = {
+        state: query.state,
+        name: query.name,
+        benchmarkId: query.benchmark_id,
+        tags: query.tags,
+        createdAfter: query.created_after,
+        createdBefore: query.created_before,
+        nodeCountMin: query.node_count_min,
+        nodeCountMax: query.node_count_max,
+        performance: query.has_performance_data ? "rated" : undefined,
+      };
+      const sort = { by: query.sort_by, descending: query.sort_order === "desc" };
+      const expansions = {
+        results: query.include_results,
+        performance: query.include.includes("performance"),
+        nodes: query.include.includes("performance_nodes"),
+      };
+      const { order, read } = planJobList(scopeOf(actor), filter, sort, expansions);
+      // What a page shows of its jobs may change from one page to the next.
+      const list = JSON.stringify([sort, filter]);
+      let nodes: ListedNode[] = [];
+      const page = await readPage(query, { ...order, list }, async (window) => {
+        const found = await read(db, window);
+        nodes = found.nodes;
+        return found;
+      });
+      if (nodes.some(({ verdict }) => verdict === null)) {
+        const message = "must be smaller: the verdicts of this page's nodes are above 16 MiB";
+        throw invalidField("per_page", message);
+      }
+      const nodesByJob = Map.groupBy(nodes, ({ jobId }) => jobId);
+      const jobs = page.items.map(async (row) => ({
+        row,
+        token: await tokenOf(row),
+        nodes: expansions.nodes ? (nodesByJob.get(row.id) ?? []) : [],
+      }));
+      return { ...page, items: await Promise.all(jobs) };
     },
 
     /** Every tag of the jobs that the caller sees, up to a bound. */

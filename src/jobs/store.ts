@@ -1,7 +1,7 @@
-import { and, between, desc, eq, getTableColumns, gt, isNull, type SQL, sql } from "drizzle-orm";
+import { and, between, eq, gt, isNull, type SQL, sql } from "drizzle-orm";
 import type { JobEvent } from "../coordinator/model.ts";
 import type { Database } from "../db/client.ts";
-import { jobCounts, jobs, jobTags, taskResults, tasks } from "../db/schema.ts";
+import { jobs, jobTags, taskResults, tasks } from "../db/schema.ts";
 import { claimStatements, type IdempotencyClaim } from "../http/idempotency.ts";
 import type { Reference } from "../http/reference.ts";
 import type { Scope } from "../identity/actor.ts";
@@ -10,8 +10,6 @@ import { taskIdRange } from "../lib/ids.ts";
 import { liveSpecUuid } from "../specs/live-spec.ts";
 
 export type JobRow = typeof jobs.$inferSelect;
-/** What a list shows of a job: without steps and events, which can be large. */
-export type ListedRow = Omit<JobRow, "steps" | "events">;
 /** What the creator of a job knows of it; which spec a reference means, the database looks up. */
 export type NewJobRow = Omit<typeof jobs.$inferInsert, "specUuid">;
 export type TaskRow = typeof tasks.$inferSelect;
@@ -58,30 +56,6 @@ export async function insertJob(
   const insert = db.insert(jobs).values({ ...row, specUuid });
   if (claim === null) await db.batch([insert]);
   else await db.batch([...claimStatements(db, claim, row, row.createdAt), insert]);
-}
-
-const { steps: _steps, events: _events, ...listed } = getTableColumns(jobs);
-
-/** A page, newest first, and the total of the scope. One round trip. */
-export async function listJobs(
-  db: Database,
-  scope: Scope,
-  page: { offset: number; limit: number },
-) {
-  const [rows, counts] = await db.batch([
-    db
-      .select(listed)
-      .from(jobs)
-      .where(visible(scope))
-      .orderBy(desc(jobs.createdAt), desc(jobs.id))
-      .limit(page.limit)
-      .offset(page.offset),
-    db
-      .select({ total: sql<number>`coalesce(sum(${jobCounts.jobs}), 0)` })
-      .from(jobCounts)
-      .where(eq(jobCounts.scope, counterKey(scope))),
-  ]);
-  return { rows, total: counts[0]?.total ?? 0 };
 }
 
 /**

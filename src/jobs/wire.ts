@@ -5,14 +5,19 @@ import type { JobRecord, ResultRecord, StepRecord, TaskRecord } from "../coordin
 import { toTaskWire } from "../coordinator/task-wire.ts";
 import { rawJson } from "../http/raw-json.ts";
 import { toTimestamp } from "../lib/clock.ts";
-import { toScoreboardSummary } from "../scoreboard/verdict-wire.ts";
+import {
+  toPerformance,
+  toPerformanceNode,
+  toScoreboardSummary,
+} from "../scoreboard/verdict-wire.ts";
 import type {
   BenchmarkResultWire,
   CreatedJobWire,
   JobDetailWire,
   ListedJobWire,
 } from "./contract.ts";
-import type { JobRow, ListedRow, NewJobRow, TaskRow } from "./store.ts";
+import type { ListedNode, ListedRow } from "./list-store.ts";
+import type { JobRow, NewJobRow, TaskRow } from "./store.ts";
 
 /** A task with the newest report that was made of it: of a live one there is none. */
 export type ReportedTask = TaskRecord & { reportHash?: string | null };
@@ -43,8 +48,8 @@ export function toJobRecord(row: JobRow): JobRecord {
   };
 }
 
-export function toTaskRecord(row: TaskRow): ReportedTask {
-  const { performanceStatus: _status, verdict: _verdict, ...task } = row;
+export function toTaskRecord(row: Omit<TaskRow, "verdict">): ReportedTask {
+  const { performanceStatus: _status, ...task } = row;
   return { ...task, state: task.state as TaskRecord["state"], steps: JSON.parse(task.steps) }; // written from a TaskRecord
 }
 
@@ -62,13 +67,21 @@ export function toCreatedJob(row: NewJobRow, token: string): CreatedJobWire {
   };
 }
 
-export function toListedJob(row: ListedRow, token: string): ListedJobWire {
+export function toListedJob(
+  row: ListedRow,
+  token: string,
+  nodes: readonly ListedNode[] = [],
+): ListedJobWire {
+  const { verdict = null, summary = null, gpuModels = null } = row;
+  const verdicts = nodes.flatMap(
+    ({ taskId: id, verdict }) => toPerformanceNode({ id, verdict }) ?? [],
+  );
   return {
     ...jobFields(row, { ...row, state: row.state as JobRecord["state"] }, token), // as in toJobRecord
-    gpu_models: null,
-    quickmark_aggregate_results: null,
-    performance: null,
-    performance_nodes: null,
+    gpu_models: gpuModels === null ? null : JSON.parse(gpuModels),
+    quickmark_aggregate_results: summary === null ? null : JSON.parse(summary),
+    performance: toPerformance(verdict),
+    performance_nodes: verdicts.length === 0 ? null : verdicts,
     benchmarks: benchmarkIds(parseSequence(row.sequence)),
   };
 }
@@ -120,7 +133,9 @@ export function toJobResults(
   );
 }
 
-function jobFields(row: ListedRow, live: Omit<JobRecord, "steps" | "events">, token: string) {
+type LiveFields = Pick<JobRecord, "state" | "currentNodes" | "startedAt" | "endedAt">;
+
+function jobFields(row: ListedRow, live: LiveFields, token: string) {
   return {
     id: String(row.id),
     name: row.name,

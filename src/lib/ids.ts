@@ -9,6 +9,9 @@ const EPOCH_MS = Date.UTC(2024, 0, 1);
 /** Low bits below the millisecond: jobs created in the same millisecond rarely draw the same id. */
 const SLOTS_PER_MS = 8;
 
+/** An isolate whose clock was set back goes on where it was only for so long. */
+const MAX_AHEAD_MS = 1_000;
+
 /** Draws job ids: multiples of 512 below 2^53, rising within an isolate and with time (contract §2, Ids). */
 export interface JobIdSource {
   next(): number;
@@ -19,10 +22,20 @@ export function createJobIdSource(clock: Clock, random: () => number = Math.rand
   return {
     next() {
       const drawn = (clock.now() - EPOCH_MS) * SLOTS_PER_MS + Math.floor(random() * SLOTS_PER_MS);
-      last = Math.max(last + 1, drawn);
+      last = last > drawn + MAX_AHEAD_MS * SLOTS_PER_MS ? drawn : Math.max(last + 1, drawn);
       return last * JOB_ID_STRIDE;
     },
   };
+}
+
+/** When a job of this id was created, in ms: lists by time go by ids alone. */
+export function jobCreatedAt(jobId: number): number {
+  return EPOCH_MS + Math.floor(jobId / JOB_ID_STRIDE / SLOTS_PER_MS);
+}
+
+/** The lowest id that a job created at this time, in ms, or later can have. */
+export function firstJobIdAt(ms: number): number {
+  return Math.max(0, Math.ceil(ms - EPOCH_MS) * SLOTS_PER_MS * JOB_ID_STRIDE);
 }
 
 /** Task id of the node with this rank (0-based join order). */

@@ -71,13 +71,17 @@ export function chooseBaseline({ fleet, shipped, pinned }: BaselineSources): Bas
 }
 
 /**
- * A median that wanders less than this makes no new version: every new version is a reason to rate all
- * jobs of the model again.
+ * A median that wanders less than this, or a fleet that grows by less, makes no new version: every new
+ * version is a reason to rate all jobs of the model again.
  */
 const TELLING_CHANGE = 0.002;
+const TELLING_GROWTH = 0.1;
 
 /** Whether a fleet's figures differ enough from what they were to say so. */
 export function isTelling(before: FleetBaseline | null, after: FleetBaseline | null): boolean {
   if (before === null || after === null) return before !== after;
-  return Math.abs(after.median / before.median - 1) > TELLING_CHANGE;
+  return (
+    Math.abs(after.median / before.median - 1) > TELLING_CHANGE ||
+    Math.abs(after.machines / before.machines - 1) > TELLING_GROWTH
+  );
 }

@@ -83,7 +83,10 @@ export function createSpecsRouter({ specs, guards }: { specs: SpecsService; guar
     });
     announcePage(c, { page, perPage, total, neighbours }, CATALOGUE_PARAMETERS);
     return c.json(
-      { results: found.map(toCatalogueEntry), pagination: toPagination(total, page, perPage) },
+      {
+        results: found.map(toCatalogueEntry),
+        pagination: toPagination({ page, perPage, total, neighbours }),
+      },
       200,
     );
   });

@@ -70,6 +70,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/silicon-mark/v1/jobs/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Count jobs that underperform
+         * @description Performance tab badge count: the number of jobs you may see whose aggregated performance status is underperforming. The order is validated and changes nothing. Without `name` and `tags` it costs one counter row; with them, all jobs that these match.
+         */
+        get: operations["getJobStats"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/silicon-mark/v1/jobs": {
         parameters: {
             query?: never;
@@ -79,9 +99,11 @@ export interface paths {
         };
         /**
          * List jobs
-         * @description The jobs you may see, newest first, a page at a time. Regular users see their own jobs, customer admins all jobs of their customer, staff and root admins all jobs.
+         * @description The jobs you may see, newest first, a page at a time. Regular users see their own jobs, customer admins all jobs of their customer, staff and root admins all jobs. What nodes have done in the last seconds may be missing: the job's detail has it.
          *
-         *     A page beyond the last one is empty.
+         *     Filters combine; bounds that exclude each other find nothing. A page beyond the last one is empty.
+         *
+         *     **What it costs.** Newest first, with at most one of `state`, `tags`, `benchmark_id`, a range of creation times, or a `name` of 3 or more characters, a page costs the same however many jobs there are: the first one, and along `next_cursor` or the links of `Link`. So does the total without a filter, or with `state` alone. All else costs what it has to look at: the total of other filters all that match; several filters all that match the tags, the benchmark or the name; a jump to a page without its cursor all up to it, from the nearer end of the list where the total is known. Other orders follow an index for customer admins without a filter; else what was found is sorted.
          */
         get: operations["listJobs"];
         put?: never;
@@ -221,9 +243,11 @@ export interface paths {
          * List tasks
          * @description The tasks of the jobs you may see, newest first, a page at a time; one task is one node's part of a job. Regular users see those of their own jobs, customer admins those of all jobs of their customer, staff and root admins all. Tasks of deleted jobs are deleted with them. What nodes have done in the last seconds may be missing: the job's detail has it.
          *
-         *     Filters combine. A page costs the same however many tasks there are: the first one and along `next_cursor` or the links of `Link`, with one filter or none; the total, too, but with `machine_ip`, `machine_uuid` or several filters, when all that match are counted. With several filters those are looked at that match the first of `job_id`, `machine_uuid`, `machine_ip`. A page beyond the last one is empty.
+         *     Filters combine. A page costs the same however many tasks there are: the first one and along `next_cursor` or the links of `Link`, with one filter or none; the total, too, but with `machine_ip`, `machine_uuid`, `performance_status` or several filters, when all that match are counted. With several filters those are looked at that match the first of `job_id`, `machine_uuid`, `machine_ip`, `performance_status`. A page beyond the last one is empty.
          *
          *     With `include_results` a page has at most 16 MiB of figures; 400 asks for fewer tasks a page.
+         *
+         *     `Accept: text/csv` (RFC 4180, with a header) or `application/x-ndjson` (a JSON object a line) exports node results instead: all tasks that match, from `cursor` on if it is given, at most 100,000, in one stream; one row a task, with its QuickMark figures and its verdict. Figures that cannot be true are left empty. In CSV a text that a spreadsheet would take for a formula begins with an apostrophe.
          */
         get: operations["listTasks"];
         put?: never;
@@ -335,6 +359,62 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/silicon-mark/v1/baselines": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List baselines
+         * @description What GPU models are compared with, and the thresholds of the verdicts. A metric rates against what is pinned, else against the higher of the fleet's and the shipped median. Models with data-sheet figures alone are shown, and rate nothing.
+         *
+         *     For every signed-in user.
+         */
+        get: operations["listBaselines"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/silicon-mark/v1/baselines/{model}/{metric}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * View a baseline
+         * @description What one metric of a GPU model is compared with; 404 where nothing is known.
+         *
+         *     For every signed-in user.
+         */
+        get: operations["getBaseline"];
+        /**
+         * Pin a baseline
+         * @description Sets what the metric is compared with, of any model, whatever fleet and shipped figures say. Jobs of the model are rated again within minutes. The same value again changes nothing.
+         *
+         *     For root administrators; in the audit trail.
+         */
+        put: operations["pinBaseline"];
+        post?: never;
+        /**
+         * Unpin a baseline
+         * @description Takes back what was pinned: fleet and shipped figures hold again. 404 where nothing is pinned.
+         *
+         *     For root administrators; in the audit trail.
+         */
+        delete: operations["unpinBaseline"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1518,6 +1598,14 @@ export interface components {
              */
             pdf_report_url: string;
         };
+        /** @description How many jobs need a look. */
+        JobStats: {
+            /**
+             * Format: int64
+             * @description Jobs that underperform.
+             */
+            alert_job_count: number;
+        };
         /** @description A job as its creation answers it. */
         CreatedJob: {
             /**
@@ -1663,14 +1751,14 @@ export interface components {
              * @example 2024-03-15T10:30:00.000Z
              */
             ended_at: string | null;
-            /** @description GPU models of the nodes; null unless asked for. */
-            gpu_models: null;
-            /** @description QuickMark over the nodes; null unless asked for. */
-            quickmark_aggregate_results: null;
-            /** @description How the job compares; null unless asked for. */
-            performance: null;
-            /** @description How each node compares; null unless asked for. */
-            performance_nodes: null;
+            /** @description GPU models of the nodes; null unless `include_results` asks. */
+            gpu_models: string[] | null;
+            /** @description QuickMark over the nodes; null unless asked for, and before there is any. */
+            quickmark_aggregate_results: components["schemas"]["QuickMarkAggregateResults"] | null;
+            /** @description How the job compares; null unless asked for, and until it is rated. */
+            performance: components["schemas"]["Performance"] | null;
+            /** @description How each node compares; null unless asked for, and until it is rated. */
+            performance_nodes: components["schemas"]["PerformanceNode"][] | null;
             /** @description Ids of the benchmarks, in the order they run. */
             benchmarks: string[];
         };
@@ -1685,6 +1773,216 @@ export interface components {
             config: {
                 [key: string]: unknown;
             } | null;
+        };
+        /** @description QuickMark over the nodes. Figures from implausible telemetry are left out. */
+        QuickMarkAggregateResults: {
+            /**
+             * Format: int32
+             * @description Nodes that have measured.
+             */
+            node_count: number;
+            /**
+             * Format: int32
+             * @description Their GPUs.
+             */
+            gpu_count: number;
+            /** @description By metric, such as `bf16_tflops`. */
+            metrics: {
+                [key: string]: components["schemas"]["MetricSummary"];
+            };
+        };
+        /** @description A metric over all nodes. */
+        MetricSummary: {
+            /**
+             * Format: double
+             * @description The smallest figure of a node.
+             */
+            min: number;
+            /**
+             * Format: double
+             * @description The median over the nodes.
+             */
+            median: number;
+            /**
+             * Format: double
+             * @description The largest figure of a node.
+             */
+            max: number;
+            /**
+             * Format: double
+             * @description The mean over the nodes.
+             */
+            mean: number;
+            /**
+             * Format: double
+             * @description The sum over the nodes; null where a sum means nothing.
+             */
+            total: number | null;
+        };
+        /** @description How a job compares; a metric is its lowest node's. */
+        Performance: {
+            status: components["schemas"]["PerformanceStatus"];
+            /** @enum {string} */
+            benchmark_id: "quick_mark";
+            /**
+             * Format: int64
+             * @description Which baselines it was rated by.
+             */
+            baseline_version: number;
+            /**
+             * Format: int32
+             * @description Nodes with a verdict.
+             */
+            rated_nodes: number;
+            /**
+             * Format: int32
+             * @description Of these.
+             */
+            underperforming_nodes: number;
+            /** @description BF16 and memory bandwidth rate; the others are for information. */
+            metrics: components["schemas"]["MetricVerdict"][];
+        };
+        /**
+         * @description How a figure, a node or a job compares. `unrated`: there is nothing that can be compared, never that all is well.
+         * @enum {string}
+         */
+        PerformanceStatus: "underperforming" | "expected" | "outperforming" | "unrated";
+        /** @description How a metric compares. */
+        MetricVerdict: {
+            /**
+             * @description The metric.
+             * @example bf16_tflops
+             */
+            metric: string;
+            /**
+             * Format: double
+             * @description Per GPU; null where there is none that can be true.
+             */
+            value: number | null;
+            /**
+             * Format: double
+             * @description What it is compared with; null for nothing.
+             */
+            baseline: number | null;
+            /**
+             * Format: double
+             * @description `value` by `baseline`.
+             */
+            ratio: number | null;
+            /**
+             * Format: int64
+             * @description Machines, or runs, behind the baseline; null for a pinned one.
+             */
+            sample_size: number | null;
+            source: components["schemas"]["BaselineSource"] | null;
+            status: components["schemas"]["PerformanceStatus"];
+            reason: string | null;
+            /**
+             * Format: double
+             * @description The median of this server's machines; null for too few.
+             */
+            fleet_baseline: number | null;
+            /**
+             * Format: double
+             * @description The median of recorded runs; null for none.
+             */
+            shipped_baseline: number | null;
+        };
+        /**
+         * @description `fleet`: the median of this server's machines. `shipped`: of recorded runs. `pinned`: set by an administrator.
+         * @enum {string}
+         */
+        BaselineSource: "fleet" | "shipped" | "pinned";
+        /** @description How a node compares. */
+        PerformanceNode: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            task_id: string;
+            /**
+             * Format: int32
+             * @description Order of joining, from 0.
+             */
+            rank: number;
+            /**
+             * Format: uuid
+             * @description A UUID.
+             * @example 550e8400-e29b-41d4-a716-446655440000
+             */
+            machine_uuid: string;
+            /** @description As the driver names it. */
+            gpu_model: string | null;
+            /**
+             * Format: int32
+             * @description GPUs in the machine.
+             */
+            gpu_count: number | null;
+            status: components["schemas"]["PerformanceStatus"];
+            /** @description BF16 and memory bandwidth rate; the others are for information. */
+            metrics: components["schemas"]["MetricVerdict"][];
+            /** @description GPUs that lag the others of the node. */
+            stragglers: components["schemas"]["Straggler"][];
+            /** @description What has fallen since the last time. */
+            drops: components["schemas"]["PerformanceDrop"][];
+        };
+        /** @description A GPU that lags the others of its node. */
+        Straggler: {
+            /**
+             * Format: int32
+             * @description Its place in the results, from 0.
+             */
+            gpu: number;
+            gpu_id: string | null;
+            /**
+             * @description The metric.
+             * @example bf16_tflops
+             */
+            metric: string;
+            /**
+             * Format: double
+             * @description What it measured.
+             */
+            value: number;
+            /**
+             * Format: double
+             * @description Of the node's GPUs.
+             */
+            median: number;
+            /**
+             * Format: double
+             * @description `value` by `median`; null for a value that cannot be true.
+             */
+            ratio: number | null;
+        };
+        /** @description A metric that has fallen since the machine's previous job of the same owner. */
+        PerformanceDrop: {
+            /**
+             * @description The metric.
+             * @example bf16_tflops
+             */
+            metric: string;
+            /**
+             * Format: double
+             * @description Per GPU, now.
+             */
+            value: number;
+            /**
+             * Format: double
+             * @description Per GPU, then.
+             */
+            previous_value: number;
+            /**
+             * Format: double
+             * @description `value` by `previous_value`.
+             */
+            ratio: number;
+            /**
+             * Format: date-time
+             * @description When that job ended.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            previous_at: string;
         };
         /** @description Where this page stands in the whole list. */
         Pagination: {
@@ -1716,6 +2014,8 @@ export interface components {
             has_next: boolean;
             /** @description Whether a page precedes. */
             has_prev: boolean;
+            /** @description Where the next page begins, as `cursor`; null on the last one. */
+            next_cursor: string | null;
         };
         /** @description The tags of the jobs you see. */
         JobTags: {
@@ -1947,51 +2247,6 @@ export interface components {
              */
             unit: string;
         };
-        /** @description QuickMark over the nodes. Figures from implausible telemetry are left out. */
-        QuickMarkAggregateResults: {
-            /**
-             * Format: int32
-             * @description Nodes that have measured.
-             */
-            node_count: number;
-            /**
-             * Format: int32
-             * @description Their GPUs.
-             */
-            gpu_count: number;
-            /** @description By metric, such as `bf16_tflops`. */
-            metrics: {
-                [key: string]: components["schemas"]["MetricSummary"];
-            };
-        };
-        /** @description A metric over all nodes. */
-        MetricSummary: {
-            /**
-             * Format: double
-             * @description The smallest figure of a node.
-             */
-            min: number;
-            /**
-             * Format: double
-             * @description The median over the nodes.
-             */
-            median: number;
-            /**
-             * Format: double
-             * @description The largest figure of a node.
-             */
-            max: number;
-            /**
-             * Format: double
-             * @description The mean over the nodes.
-             */
-            mean: number;
-            /**
-             * Format: double
-             * @description The sum over the nodes; null where a sum means nothing.
-             */
-            total: number | null;
-        };
         /** @description How a job and each of its nodes compare. */
         ScoreboardSummary: {
             status: components["schemas"]["PerformanceStatus"];
@@ -2016,148 +2271,6 @@ export interface components {
             metrics: components["schemas"]["MetricVerdict"][];
             /** @description How each node compares, by rank. */
             nodes: components["schemas"]["PerformanceNode"][];
-        };
-        /**
-         * @description How a figure, a node or a job compares. `unrated`: there is nothing that can be compared, never that all is well.
-         * @enum {string}
-         */
-        PerformanceStatus: "underperforming" | "expected" | "outperforming" | "unrated";
-        /** @description How a metric compares. */
-        MetricVerdict: {
-            /**
-             * @description The metric.
-             * @example bf16_tflops
-             */
-            metric: string;
-            /**
-             * Format: double
-             * @description Per GPU; null where there is none that can be true.
-             */
-            value: number | null;
-            /**
-             * Format: double
-             * @description What it is compared with; null for nothing.
-             */
-            baseline: number | null;
-            /**
-             * Format: double
-             * @description `value` by `baseline`.
-             */
-            ratio: number | null;
-            /**
-             * Format: int64
-             * @description Machines, or runs, behind the baseline; null for a pinned one.
-             */
-            sample_size: number | null;
-            source: components["schemas"]["BaselineSource"] | null;
-            status: components["schemas"]["PerformanceStatus"];
-            reason: string | null;
-            /**
-             * Format: double
-             * @description The median of this server's machines; null for too few.
-             */
-            fleet_baseline: number | null;
-            /**
-             * Format: double
-             * @description The median of recorded runs; null for none.
-             */
-            shipped_baseline: number | null;
-        };
-        /**
-         * @description `fleet`: the median of this server's machines. `shipped`: of recorded runs. `pinned`: set by an administrator.
-         * @enum {string}
-         */
-        BaselineSource: "fleet" | "shipped" | "pinned";
-        /** @description How a node compares. */
-        PerformanceNode: {
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            task_id: string;
-            /**
-             * Format: int32
-             * @description Order of joining, from 0.
-             */
-            rank: number;
-            /**
-             * Format: uuid
-             * @description A UUID.
-             * @example 550e8400-e29b-41d4-a716-446655440000
-             */
-            machine_uuid: string;
-            /** @description As the driver names it. */
-            gpu_model: string | null;
-            /**
-             * Format: int32
-             * @description GPUs in the machine.
-             */
-            gpu_count: number | null;
-            status: components["schemas"]["PerformanceStatus"];
-            /** @description BF16 and memory bandwidth rate; the others are for information. */
-            metrics: components["schemas"]["MetricVerdict"][];
-            /** @description GPUs that lag the others of the node. */
-            stragglers: components["schemas"]["Straggler"][];
-            /** @description What has fallen since the last time. */
-            drops: components["schemas"]["PerformanceDrop"][];
-        };
-        /** @description A GPU that lags the others of its node. */
-        Straggler: {
-            /**
-             * Format: int32
-             * @description Its place in the results, from 0.
-             */
-            gpu: number;
-            gpu_id: string | null;
-            /**
-             * @description The metric.
-             * @example bf16_tflops
-             */
-            metric: string;
-            /**
-             * Format: double
-             * @description What it measured.
-             */
-            value: number;
-            /**
-             * Format: double
-             * @description Of the node's GPUs.
-             */
-            median: number;
-            /**
-             * Format: double
-             * @description `value` by `median`; null for a value that cannot be true.
-             */
-            ratio: number | null;
-        };
-        /** @description A metric that has fallen since the machine's previous job of the same owner. */
-        PerformanceDrop: {
-            /**
-             * @description The metric.
-             * @example bf16_tflops
-             */
-            metric: string;
-            /**
-             * Format: double
-             * @description Per GPU, now.
-             */
-            value: number;
-            /**
-             * Format: double
-             * @description Per GPU, then.
-             */
-            previous_value: number;
-            /**
-             * Format: double
-             * @description `value` by `previous_value`.
-             */
-            ratio: number;
-            /**
-             * Format: date-time
-             * @description When that job ended.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            previous_at: string;
         };
         /** @description Something that happened in a job's life. */
         JobEvent: {
@@ -2308,6 +2421,8 @@ export interface components {
              * @description Where the PDF report is; null until it is made.
              */
             pdf_report_url: string | null;
+            /** @description How the node compares; null until its job is rated. */
+            performance_status: components["schemas"]["PerformanceStatus"] | null;
             /** @description What this node has sent; null unless `include_results` asks for it. */
             benchmark_results: {
                 [key: string]: components["schemas"]["BenchmarkResult"];
@@ -2414,6 +2529,8 @@ export interface components {
             benchmark_results: {
                 [key: string]: components["schemas"]["BenchmarkResult"];
             };
+            /** @description How the node compares, and why; null until its job is rated. */
+            performance: components["schemas"]["PerformanceNode"] | null;
             /** @description What is in the machine, as its agent said; null when it said nothing. */
             inventory: {
                 [key: string]: unknown;
@@ -2513,6 +2630,158 @@ export interface components {
              * @example 17447
              */
             file_bytes: number;
+        };
+        /** @description All baselines. */
+        Baselines: {
+            /**
+             * Format: int64
+             * @description Moves with every change; 0 for what was only ever shipped.
+             */
+            version: number;
+            /** @description What the verdicts follow from. */
+            thresholds: {
+                /**
+                 * Format: double
+                 * @description Of the baseline.
+                 */
+                underperforming_below: number;
+                /**
+                 * Format: double
+                 * @description Of the baseline.
+                 */
+                outperforming_above: number;
+                /**
+                 * Format: double
+                 * @description Of the node's median.
+                 */
+                straggler_below: number;
+                /**
+                 * Format: double
+                 * @description Of the machine's previous figure.
+                 */
+                drop_below: number;
+                /**
+                 * Format: int32
+                 * @description For a fleet's median.
+                 */
+                fleet_min_machines: number;
+            };
+            /** @description Where the shipped figures come from. */
+            shipped_source: string;
+            /** @description By model and metric. */
+            baselines: components["schemas"]["Baseline"][];
+        };
+        /** @description What a metric of a GPU model is compared with. */
+        Baseline: {
+            /** @description The GPU model, normalised. */
+            model: string;
+            /**
+             * @description The metric, per GPU: BF16 in TFLOPS, or memory bandwidth in GB/s.
+             * @enum {string}
+             */
+            metric: "bf16_tflops" | "memory_bandwidth_gbs";
+            gpu_model: string | null;
+            /**
+             * Format: int64
+             * @description Moves with every change; 0 for what was only ever shipped.
+             */
+            version: number;
+            /** @description Which one rates; null for none. */
+            source: components["schemas"]["BaselineSource"] | null;
+            /**
+             * Format: double
+             * @description What rates; null for nothing.
+             */
+            value: number | null;
+            /** @description Null while too few machines have measured. */
+            fleet: {
+                /**
+                 * Format: double
+                 * @description Of this server's machines, each with its latest result.
+                 */
+                median: number;
+                /**
+                 * Format: double
+                 * @description A quarter of them is below.
+                 */
+                lower_quartile: number;
+                /**
+                 * Format: double
+                 * @description A quarter of them is above.
+                 */
+                upper_quartile: number;
+                /**
+                 * Format: int64
+                 * @description How many there are.
+                 */
+                machines: number;
+                /**
+                 * Format: date-time
+                 * @description RFC 3339, UTC.
+                 * @example 2024-03-15T10:30:00.000Z
+                 */
+                computed_at: string;
+            } | null;
+            /** @description What the project brings; null for nothing. */
+            shipped: {
+                /**
+                 * Format: double
+                 * @description Of recorded runs.
+                 */
+                median: number;
+                /** @description Not recorded. */
+                lower_quartile: null;
+                /** @description Not recorded. */
+                upper_quartile: null;
+                /**
+                 * Format: double
+                 * @description The slowest run.
+                 */
+                min: number;
+                /**
+                 * Format: double
+                 * @description The fastest run.
+                 */
+                max: number;
+                /**
+                 * Format: int64
+                 * @description How many there are.
+                 */
+                runs: number;
+            } | null;
+            /**
+             * Format: double
+             * @description Fleet median by shipped median: far below 1, the fleet is bad. Null where one is missing.
+             */
+            fleet_to_shipped: number | null;
+            /** @description What an administrator has set; null for nothing. */
+            pinned: {
+                /**
+                 * Format: double
+                 * @description What was set.
+                 */
+                value: number;
+                /**
+                 * Format: date-time
+                 * @description RFC 3339, UTC.
+                 * @example 2024-03-15T10:30:00.000Z
+                 */
+                at: string;
+            } | null;
+            /**
+             * Format: double
+             * @description The manufacturer's peak figure, or null. For information: it never rates.
+             */
+            data_sheet: number | null;
+        };
+        /** @description What the metric is to be compared with. */
+        PinBaseline: {
+            /**
+             * Format: double
+             * @description Per GPU, in the metric's unit.
+             * @example 260.5
+             */
+            value: number;
         };
         /** @description The specs of this page. */
         SpecList: components["schemas"]["Spec"][];
@@ -3048,7 +3317,7 @@ export interface components {
              * @description What was done, or refused.
              * @enum {string}
              */
-            action: "signed_in" | "signed_out" | "customer_created" | "customer_updated" | "user_created" | "user_updated" | "user_deleted" | "password_changed" | "password_link_created" | "api_token_created" | "api_token_revoked" | "token_secret_retired" | "job_deleted" | "spec_created" | "spec_updated" | "spec_deleted" | "runner_created" | "runner_updated" | "runner_key_rotated" | "runner_spec_offered" | "runner_spec_withdrawn" | "sign_in_failed" | "refresh_token_reused" | "wrong_token_kind" | "permission_denied";
+            action: "signed_in" | "signed_out" | "customer_created" | "customer_updated" | "user_created" | "user_updated" | "user_deleted" | "password_changed" | "password_link_created" | "api_token_created" | "api_token_revoked" | "token_secret_retired" | "job_deleted" | "spec_created" | "spec_updated" | "spec_deleted" | "runner_created" | "runner_updated" | "runner_key_rotated" | "runner_spec_offered" | "runner_spec_withdrawn" | "baseline_pinned" | "baseline_unpinned" | "sign_in_failed" | "refresh_token_reused" | "wrong_token_kind" | "permission_denied";
             /** @description Who did it. */
             actor: {
                 /**
@@ -3065,7 +3334,7 @@ export interface components {
                  * @description What kind of thing it is.
                  * @enum {string}
                  */
-                kind: "customer" | "user" | "api_token" | "session" | "account" | "job" | "spec" | "runner" | "operation" | "secret";
+                kind: "customer" | "user" | "api_token" | "session" | "account" | "job" | "spec" | "runner" | "baseline" | "operation" | "secret";
                 /** @description Which one: a UUID, or what it goes by. */
                 id: string;
             } | null;
@@ -3694,13 +3963,91 @@ export interface operations {
             503: components["responses"]["SERVICE_UNAVAILABLE"];
         };
     };
+    getJobStats: {
+        parameters: {
+            query?: {
+                /** @description Benchmark that drives performance rows. */
+                benchmark_id?: "quick_mark";
+                /** @description Only jobs whose name contains this text, without regard to the case of ASCII letters; no sign is a wildcard. An empty one is as absent. Less than 3 characters are looked for in the newest 10,000 jobs. */
+                name?: string;
+                /** @description Only jobs with this tag; repeated, with all of them. */
+                tags?: string[];
+                /** @description As `tags`, for older clients. */
+                tag?: string[];
+                /** @description What to sort by; names by bytes, states by the alphabet, a time that is not known yet as the smallest. Equal ones go by creation. */
+                sort_by?: "created_at" | "started_at" | "ended_at" | "expires_at" | "name" | "state" | "node_count" | "current_nodes";
+                /** @description Which way to sort. */
+                sort_order?: "asc" | "desc";
+                /** @description Only jobs in this state. */
+                state?: "created" | "starting" | "running" | "completed" | "aborted" | "failed" | "completed_with_warnings";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The count. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "alert_job_count": 4
+                     *     }
+                     */
+                    "application/json": components["schemas"]["JobStats"];
+                };
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
     listJobs: {
         parameters: {
             query?: {
-                /** @description Page number. */
+                /** @description Page number, from 1. Jumping to a page costs as much as reading all before it; the `next` and `prev` links of a page cost the same at any depth. */
                 page?: number;
                 /** @description Items per page. */
                 per_page?: number;
+                /** @description Where to read on, from a `Link` of this list: opaque, and valid for the same order and filters. With it, `page` only numbers the links. */
+                cursor?: string;
+                /** @description Only jobs whose name contains this text, without regard to the case of ASCII letters; no sign is a wildcard. An empty one is as absent. Less than 3 characters are looked for in the newest 10,000 jobs. */
+                name?: string;
+                /** @description Only jobs with this tag; repeated, with all of them. */
+                tags?: string[];
+                /** @description As `tags`, for older clients. */
+                tag?: string[];
+                /** @description What to sort by; names by bytes, states by the alphabet, a time that is not known yet as the smallest. Equal ones go by creation. */
+                sort_by?: "created_at" | "started_at" | "ended_at" | "expires_at" | "name" | "state" | "node_count" | "current_nodes";
+                /** @description Which way to sort. */
+                sort_order?: "asc" | "desc";
+                /** @description Only jobs in this state. */
+                state?: "created" | "starting" | "running" | "completed" | "aborted" | "failed" | "completed_with_warnings";
+                /** @description Only jobs that run this benchmark; an unknown one finds nothing. */
+                benchmark_id?: string;
+                /** @description Only jobs created after this time: an ISO 8601 date or time, UTC where it names no zone. */
+                created_after?: string;
+                /** @description Only jobs created before this time, likewise. */
+                created_before?: string;
+                /** @description Only jobs that expect at least so many nodes. */
+                node_count_min?: number;
+                /** @description Only jobs that expect at most so many nodes. */
+                node_count_max?: number;
+                /** @description Add GPU models and QuickMark figures over the nodes. */
+                include_results?: boolean;
+                /** @description What to add, repeated or comma-separated; `performance_nodes` needs `performance`. */
+                include?: ("performance" | "performance_nodes")[];
+                /** @description When true, only jobs that were rated; false is as absent. */
+                has_performance_data?: boolean;
             };
             header?: never;
             path?: never;
@@ -3764,7 +4111,8 @@ export interface operations {
                      *         "per_page": 20,
                      *         "total_pages": 3,
                      *         "has_next": true,
-                     *         "has_prev": false
+                     *         "has_prev": false,
+                     *         "next_cursor": "WyJhZnRlciIsNzU1NDYyMTQ0MCwiM2s5UWZfMVoiXQ"
                      *       }
                      *     }
                      */
@@ -4283,6 +4631,8 @@ export interface operations {
                 machine_ip?: string;
                 /** @description Only tasks of this machine. */
                 machine_uuid?: string;
+                /** @description Only tasks that came out like this. */
+                performance_status?: "underperforming" | "expected" | "outperforming" | "unrated";
                 /** @description Add what each node has sent. */
                 include_results?: boolean;
             };
@@ -4292,7 +4642,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A page of tasks. */
+            /** @description A page of tasks, or an export of all of them. */
             200: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4322,7 +4672,8 @@ export interface operations {
                      *           "gpu_model": "NVIDIA A100-SXM4-80GB",
                      *           "gpu_count": 8,
                      *           "pdf_report_url": null,
-                     *           "benchmark_results": null
+                     *           "benchmark_results": null,
+                     *           "performance_status": null
                      *         }
                      *       ],
                      *       "pagination": {
@@ -4335,6 +4686,13 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["TaskPage"];
+                    /**
+                     * @example job_id,task_id,rank,gpu_model
+                     *     7554621440,7554621441,0,NVIDIA H100 NVL
+                     */
+                    "text/csv": string;
+                    /** @example {"job_id":"7554621440","task_id":"7554621441","rank":0} */
+                    "application/x-ndjson": string;
                 };
             };
             400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
@@ -4409,6 +4767,7 @@ export interface operations {
                      *           "error_message": null
                      *         }
                      *       },
+                     *       "performance": null,
                      *       "inventory": {
                      *         "gpu": {
                      *           "count": 8,
@@ -4717,6 +5076,295 @@ export interface operations {
             };
             400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
             401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    listBaselines: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Entity tags you hold: 304 without a body if one of them is current. `*` fits any.
+                 * @example "pV0rJkz3mJw8o1Qq2cXn5A"
+                 */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The baselines. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "version": 17,
+                     *       "thresholds": {
+                     *         "underperforming_below": 0.9,
+                     *         "outperforming_above": 1.1,
+                     *         "straggler_below": 0.95,
+                     *         "drop_below": 0.9,
+                     *         "fleet_min_machines": 30
+                     *       },
+                     *       "shipped_source": "QuickMark runs on rented machines, December 2025",
+                     *       "baselines": [
+                     *         {
+                     *           "model": "a100-sxm4-80gb",
+                     *           "metric": "bf16_tflops",
+                     *           "gpu_model": "NVIDIA A100-SXM4-80GB",
+                     *           "version": 17,
+                     *           "source": "fleet",
+                     *           "value": 268.4,
+                     *           "fleet": {
+                     *             "median": 268.4,
+                     *             "lower_quartile": 262.9,
+                     *             "upper_quartile": 273.1,
+                     *             "machines": 84,
+                     *             "computed_at": "2024-03-15T10:30:00.000Z"
+                     *           },
+                     *           "shipped": {
+                     *             "median": 265.2,
+                     *             "lower_quartile": null,
+                     *             "upper_quartile": null,
+                     *             "min": 258.4,
+                     *             "max": 285.8,
+                     *             "runs": 12
+                     *           },
+                     *           "fleet_to_shipped": 1.012066,
+                     *           "pinned": null,
+                     *           "data_sheet": 312
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Baselines"];
+                };
+            };
+            /** @description Nothing has changed since the version you hold; there is no body. */
+            304: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    getBaseline: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Entity tags you hold: 304 without a body if one of them is current. `*` fits any.
+                 * @example "pV0rJkz3mJw8o1Qq2cXn5A"
+                 */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
+            };
+            path: {
+                /** @description The GPU model, in any usual spelling. */
+                model: string;
+                /** @description The metric, per GPU: BF16 in TFLOPS, or memory bandwidth in GB/s. */
+                metric: "bf16_tflops" | "memory_bandwidth_gbs";
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The baseline. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "model": "a100-sxm4-80gb",
+                     *       "metric": "bf16_tflops",
+                     *       "gpu_model": "NVIDIA A100-SXM4-80GB",
+                     *       "version": 17,
+                     *       "source": "fleet",
+                     *       "value": 268.4,
+                     *       "fleet": {
+                     *         "median": 268.4,
+                     *         "lower_quartile": 262.9,
+                     *         "upper_quartile": 273.1,
+                     *         "machines": 84,
+                     *         "computed_at": "2024-03-15T10:30:00.000Z"
+                     *       },
+                     *       "shipped": {
+                     *         "median": 265.2,
+                     *         "lower_quartile": null,
+                     *         "upper_quartile": null,
+                     *         "min": 258.4,
+                     *         "max": 285.8,
+                     *         "runs": 12
+                     *       },
+                     *       "fleet_to_shipped": 1.012066,
+                     *       "pinned": null,
+                     *       "data_sheet": 312
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Baseline"];
+                };
+            };
+            /** @description Nothing has changed since the version you hold; there is no body. */
+            304: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    pinBaseline: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Entity tags you hold: 412, and nothing happens, unless one of them is current. `*` fits any. Weak ones count: proxies make them.
+                 * @example "550e8400e29b41d4a716446655440000.1.0.1.0"
+                 */
+                "If-Match"?: components["parameters"]["If-Match"];
+            };
+            path: {
+                /** @description The GPU model, in any usual spelling. */
+                model: string;
+                /** @description The metric, per GPU: BF16 in TFLOPS, or memory bandwidth in GB/s. */
+                metric: "bf16_tflops" | "memory_bandwidth_gbs";
+            };
+            cookie?: never;
+        };
+        /** @description The value. */
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "value": 260.5
+                 *     }
+                 */
+                "application/json": components["schemas"]["PinBaseline"];
+            };
+        };
+        responses: {
+            /** @description As it is now. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "model": "a100-sxm4-80gb",
+                     *       "metric": "bf16_tflops",
+                     *       "gpu_model": "NVIDIA A100-SXM4-80GB",
+                     *       "version": 17,
+                     *       "source": "fleet",
+                     *       "value": 268.4,
+                     *       "fleet": {
+                     *         "median": 268.4,
+                     *         "lower_quartile": 262.9,
+                     *         "upper_quartile": 273.1,
+                     *         "machines": 84,
+                     *         "computed_at": "2024-03-15T10:30:00.000Z"
+                     *       },
+                     *       "shipped": {
+                     *         "median": 265.2,
+                     *         "lower_quartile": null,
+                     *         "upper_quartile": null,
+                     *         "min": 258.4,
+                     *         "max": 285.8,
+                     *         "runs": 12
+                     *       },
+                     *       "fleet_to_shipped": 1.012066,
+                     *       "pinned": null,
+                     *       "data_sheet": 312
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Baseline"];
+                };
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            403: components["responses"]["PERMISSION_DENIED"];
+            412: components["responses"]["PRECONDITION_FAILED"];
+            413: components["responses"]["REQUEST_TOO_LARGE"];
+            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    unpinBaseline: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Entity tags you hold: 412, and nothing happens, unless one of them is current. `*` fits any. Weak ones count: proxies make them.
+                 * @example "550e8400e29b41d4a716446655440000.1.0.1.0"
+                 */
+                "If-Match"?: components["parameters"]["If-Match"];
+            };
+            path: {
+                /** @description The GPU model, in any usual spelling. */
+                model: string;
+                /** @description The metric, per GPU: BF16 in TFLOPS, or memory bandwidth in GB/s. */
+                metric: "bf16_tflops" | "memory_bandwidth_gbs";
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Nothing is pinned any more. */
+            204: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            403: components["responses"]["PERMISSION_DENIED"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            412: components["responses"]["PRECONDITION_FAILED"];
             429: components["responses"]["TOO_MANY_REQUESTS"];
             500: components["responses"]["INTERNAL_ERROR"];
             503: components["responses"]["SERVICE_UNAVAILABLE"];
@@ -5089,7 +5737,8 @@ export interface operations {
                      *         "per_page": 20,
                      *         "total_pages": 3,
                      *         "has_next": true,
-                     *         "has_prev": false
+                     *         "has_prev": false,
+                     *         "next_cursor": "WyJhZnRlciIsNzU1NDYyMTQ0MCwiM2s5UWZfMVoiXQ"
                      *       }
                      *     }
                      */
@@ -6085,7 +6734,7 @@ export interface operations {
                 /** @description Where to read on, from a `Link` of this list: opaque, and valid for the same order and filters. With it, `page` only numbers the links. */
                 cursor?: string;
                 /** @description Only what was done, or refused, like this. */
-                action?: "signed_in" | "signed_out" | "customer_created" | "customer_updated" | "user_created" | "user_updated" | "user_deleted" | "password_changed" | "password_link_created" | "api_token_created" | "api_token_revoked" | "token_secret_retired" | "job_deleted" | "spec_created" | "spec_updated" | "spec_deleted" | "runner_created" | "runner_updated" | "runner_key_rotated" | "runner_spec_offered" | "runner_spec_withdrawn" | "sign_in_failed" | "refresh_token_reused" | "wrong_token_kind" | "permission_denied";
+                action?: "signed_in" | "signed_out" | "customer_created" | "customer_updated" | "user_created" | "user_updated" | "user_deleted" | "password_changed" | "password_link_created" | "api_token_created" | "api_token_revoked" | "token_secret_retired" | "job_deleted" | "spec_created" | "spec_updated" | "spec_deleted" | "runner_created" | "runner_updated" | "runner_key_rotated" | "runner_spec_offered" | "runner_spec_withdrawn" | "baseline_pinned" | "baseline_unpinned" | "sign_in_failed" | "refresh_token_reused" | "wrong_token_kind" | "permission_denied";
                 /** @description Only what this caller did: exactly its `id`. An empty one is as absent. */
                 actor?: string;
                 /** @description Only what was done to this: exactly its `id`. An empty one is as absent. */

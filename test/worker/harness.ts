@@ -374,43 +374,79 @@ export async function costOf(run: () => Promise<Reply<Json>>): Promise<Cost> {
   return line;
 }
 
-/** Runs a call and tells the rows that D1 has read for it, by statement. */
-export async function rowsReadBy<T>(run: () => Promise<T>): Promise<{ read: number[]; reply: T }> {
+/** What D1 did for a call, by statement. */
+export interface Traffic<T> {
+  reply: T;
+  /** Rows. */
+  read: number[];
+  /** Rows, with those of indexes and triggers. */
+  written: number[];
+  statements: { query: string; values: unknown[] }[];
+}
+
+interface Noted {
+  statement: D1PreparedStatement;
+  query: string;
+  values: unknown[];
+}
+
+/** Runs a call and tells what D1 has done for it. */
+export async function rowsReadBy<T>(run: () => Promise<T>): Promise<Traffic<T>> {
   const withSession = env.DB.withSession.bind(env.DB);
-  const read: number[] = [];
-  const inner = new Map<D1PreparedStatement, D1PreparedStatement>();
-  const noting = (statement: D1PreparedStatement): D1PreparedStatement => {
+  const traffic: Omit<Traffic<T>, "reply"> = { read: [], written: [], statements: [] };
+  const inner = new Map<D1PreparedStatement, Noted>();
+  const note = (noted: Noted | undefined, { meta }: D1Result) => {
+    traffic.read.push(meta.rows_read);
+    traffic.written.push(meta.rows_written);
+    if (noted === undefined) return;
+    traffic.statements.push({ query: noted.query, values: noted.values });
+  };
+  const noting = (statement: D1PreparedStatement, query: string, values: unknown[]) => {
     // What drizzle calls on its own, outside a batch.
     const noted = {
-      bind: (...values: unknown[]) => noting(statement.bind(...values)),
+      bind: (...bound: unknown[]) => noting(statement.bind(...bound), query, bound),
       raw: () => statement.raw(),
       run: () => statement.run(),
       all: async () => {
         const result = await statement.all();
-        read.push(result.meta.rows_read);
+        note({ statement, query, values }, result);
         return result;
       },
     } as unknown as D1PreparedStatement;
-    inner.set(noted, statement);
+    inner.set(noted, { statement, query, values });
     return noted;
   };
   const spy = vi.spyOn(env.DB, "withSession").mockImplementation((bookmark) => {
     const real = withSession(bookmark);
     return {
-      prepare: (query: string) => noting(real.prepare(query)),
+      prepare: (query: string) => noting(real.prepare(query), query, []),
       getBookmark: () => real.getBookmark(),
-      batch: async <Row>(statements: D1PreparedStatement[]) => {
-        const results = await real.batch<Row>(statements.map((each) => inner.get(each) ?? each));
-        read.push(...results.map(({ meta }) => meta.rows_read));
+      batch: async <Row>(batch: D1PreparedStatement[]) => {
+        const known = batch.map((each) => inner.get(each));
+        const results = await real.batch<Row>(
+          batch.map((each, at) => known[at]?.statement ?? each),
+        );
+        for (const [at, result] of results.entries()) note(known[at], result);
         return results;
       },
     } satisfies D1DatabaseSession;
   });
   try {
-    return { reply: await run(), read };
+    return { reply: await run(), ...traffic };
   } finally {
     spy.mockRestore();
   }
+}
+
+/** How SQLite goes about each statement, one line a step. */
+export async function plansOf({ statements }: Pick<Traffic<unknown>, "statements">) {
+  const plans: string[] = [];
+  for (const { query, values } of statements) {
+    const explained = env.DB.prepare(`EXPLAIN QUERY PLAN ${query}`).bind(...values);
+    const { results } = await explained.all<{ detail: string }>();
+    plans.push(results.map(({ detail }) => detail).join("\n"));
+  }
+  return plans;
 }
 
 interface RouteWithJson {

@@ -65,6 +65,7 @@ describe("GET /jobs", () => {
       total_pages: 1,
       has_next: false,
       has_prev: false,
+      next_cursor: null,
     });
     const second = await list(owner.token, "?page=2&per_page=2");
     expect(idsOf(second)).toEqual(jobs.slice(2, 4));

@@ -84,9 +84,8 @@ describe("a settled job", () => {
     const listed = await call("GET", `/tasks?job_id=${job.id}`, { token });
     const results = await call("GET", `/tasks/${body.tasks[1].id}/results`, { token });
     const urls = body.tasks.map((task: { pdf_report_url: string }) => task.pdf_report_url);
-    expect(listed.body.data.map((task: { pdf_report_url: string }) => task.pdf_report_url)).toEqual(
-      urls,
-    );
+    const inList = listed.body.data.map((task: { pdf_report_url: string }) => task.pdf_report_url);
+    expect(inList.toSorted()).toEqual(urls.toSorted());
     expect(results.body.pdf_report_url).toBe(urls[1]);
     expect(await keysOf(job)).toHaveLength(3);
   });

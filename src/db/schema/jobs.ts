@@ -12,8 +12,8 @@ import {
 import { customers, users } from "./identity.ts";
 import { specs } from "./specs.ts";
 
+const live = sql`deleted_at is null`;
 const rated = sql`deleted_at is null and performance_status is not null`;
-const alert = sql`deleted_at is null and performance_status = 'underperforming'`;
 
 /**
  * One row per job. Columns up to `expires_at` are D1's own facts, written once at creation. From
@@ -38,6 +38,7 @@ export const jobs = sqliteTable(
     tags: text("tags").notNull(),
     /** Which token secret signs this job's token: the token itself is derived, never stored. */
     tokenKeyId: text("token_key_id").notNull(),
+    /** The time in the job's id (`jobCreatedAt`), so that both order alike. */
     createdAt: integer("created_at").notNull(),
     expiresAt: integer("expires_at").notNull(),
     deletedAt: integer("deleted_at"),
@@ -48,6 +49,13 @@ export const jobs = sqliteTable(
     currentNodes: integer("current_nodes").notNull().default(0),
     startedAt: integer("started_at"),
     endedAt: integer("ended_at"),
+    /** Times to sort by: one that is not known yet is the smallest. */
+    startedOrder: integer("started_order").generatedAlwaysAs(sql`coalesce(started_at, 0)`, {
+      mode: "virtual",
+    }),
+    endedOrder: integer("ended_order").generatedAlwaysAs(sql`coalesce(ended_at, 0)`, {
+      mode: "virtual",
+    }),
     /** JSON: `StepRecord[]`, one per position of the sequence. */
     steps: text("steps").notNull().default("[]"),
     /** JSON: `JobEvent[]`, oldest first. */
@@ -72,14 +80,28 @@ export const jobs = sqliteTable(
     ratedAt: integer("rated_at"),
   },
   (table) => [
-    uniqueIndex("jobs_live_name").on(table.customerId, table.name).where(sql`deleted_at is null`),
-    index("jobs_by_time").on(table.createdAt, table.id).where(sql`deleted_at is null`),
-    index("jobs_by_customer_time")
-      .on(table.customerId, table.createdAt, table.id)
-      .where(sql`deleted_at is null`),
-    index("jobs_by_user_time")
-      .on(table.userId, table.createdAt, table.id)
-      .where(sql`deleted_at is null`),
+    uniqueIndex("jobs_live_name").on(table.customerId, table.name).where(live),
+    // Lists, newest first: ids rise with time, and every index ends in the row id, which is the job's id.
+    index("jobs_live").on(table.id).where(live),
+    index("jobs_by_customer").on(table.customerId).where(live),
+    index("jobs_by_user").on(table.userId).where(live),
+    index("jobs_by_state").on(table.state).where(live),
+    index("jobs_by_customer_state").on(table.customerId, table.state).where(live),
+    index("jobs_by_user_state").on(table.userId, table.state).where(live),
+    // Other orders, for customers alone; names have theirs in `jobs_live_name`.
+    index("jobs_ordered_by_state").on(table.customerId, table.state, table.createdAt).where(live),
+    index("jobs_ordered_by_start")
+      .on(table.customerId, table.startedOrder, table.createdAt)
+      .where(live),
+    index("jobs_ordered_by_end")
+      .on(table.customerId, table.endedOrder, table.createdAt)
+      .where(live),
+    index("jobs_ordered_by_size")
+      .on(table.customerId, table.nodeCount, table.createdAt)
+      .where(live),
+    index("jobs_ordered_by_nodes")
+      .on(table.customerId, table.currentNodes, table.createdAt)
+      .where(live),
     // Deleting a spec looks here for a job that refers to it.
     index("jobs_by_spec").on(table.specUuid).where(sql`spec_uuid is not null`),
     // Settled, and not reported yet: what cron looks for should the job's object have failed to.
@@ -94,12 +116,9 @@ export const jobs = sqliteTable(
       .where(
         sql`spec_uuid is not null and deleted_at is null and state in ('created', 'starting')`,
       ),
-    index("jobs_rated_by_time").on(table.createdAt, table.id).where(rated),
-    index("jobs_rated_by_customer").on(table.customerId, table.createdAt, table.id).where(rated),
-    index("jobs_rated_by_user").on(table.userId, table.createdAt, table.id).where(rated),
-    // Names of what came out badly, to be searched and counted.
-    index("jobs_alerts_by_customer").on(table.customerId, table.state, table.name).where(alert),
-    index("jobs_alerts_by_user").on(table.userId, table.state, table.name).where(alert),
+    index("jobs_rated").on(table.id).where(rated),
+    index("jobs_rated_by_customer").on(table.customerId).where(rated),
+    index("jobs_rated_by_user").on(table.userId).where(rated),
     // Settled, and not rated yet: what cron looks for should its object have failed to.
     index("jobs_to_rate")
       .on(table.endedAt)
@@ -192,7 +211,6 @@ export const tasks = sqliteTable(
   (table) => {
     // Job and rank break ties as the id does, which SQLite compares in no `(created_at, …) > (?, ?)`.
     const order = [table.createdAt, table.jobId, table.rank] as const;
-    const live = sql`deleted_at is null`;
     const withIp = sql`deleted_at is null and machine_ip is not null`;
     return [
       index("tasks_by_job").on(table.jobId, table.createdAt, table.rank).where(live),

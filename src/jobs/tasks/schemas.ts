@@ -2,8 +2,9 @@
 import { z } from "@hono/zod-openapi";
 import { INVENTORY_BYTES } from "../../coordinator/machine-schemas.ts";
 import { taskFields } from "../../coordinator/wire-schemas.ts";
-import { MAX_CURSOR_LENGTH } from "../../http/cursor.ts";
-import { figure, integer, jsonObject, orNull, text, word } from "../../http/schemas.ts";
+import { nextCursor } from "../../http/pagination.ts";
+import { figure, integer, jsonObject, orNull, text } from "../../http/schemas.ts";
+import { performanceNode, performanceStatus } from "../../scoreboard/verdict-schemas.ts";
 import { taskResultMap } from "../result-schemas.ts";
 
 const MAX_COUNT = Number.MAX_SAFE_INTEGER;
@@ -11,6 +12,9 @@ const MAX_COUNT = Number.MAX_SAFE_INTEGER;
 const listedTask = z
   .strictObject({
     ...taskFields,
+    performance_status: orNull(performanceStatus).openapi({
+      description: "How the node compares; null until its job is rated.",
+    }),
     benchmark_results: orNull(taskResultMap).openapi({
       description: "What this node has sent; null unless `include_results` asks for it.",
     }),
@@ -23,11 +27,7 @@ const taskPagination = z
     per_page: integer({ min: 1, max: 300, description: "Items on a full page.", example: 20 }),
     total: integer({ min: 0, max: MAX_COUNT, description: "Items on all pages.", example: 1 }),
     pages: integer({ min: 0, max: MAX_COUNT, description: "Pages in all.", example: 1 }),
-    next_cursor: word({
-      pattern: /^[A-Za-z0-9_-]+$/,
-      max: MAX_CURSOR_LENGTH,
-      description: "Where the next page begins, as `cursor`; null on the last one.",
-    }).nullable(),
+    next_cursor: nextCursor,
   })
   .openapi("TaskPagination", { description: "Where this page stands in the whole list." });
 
@@ -54,6 +54,9 @@ export const taskWithResults = z
   .strictObject({
     ...taskFields,
     benchmark_results: taskResultMap,
+    performance: orNull(performanceNode).openapi({
+      description: "How the node compares, and why; null until its job is rated.",
+    }),
     inventory: jsonObject({
       maxBytes: INVENTORY_BYTES,
       description: "What is in the machine, as its agent said; null when it said nothing.",

@@ -68,11 +68,9 @@ ALTER TABLE `jobs` ADD `performance_status` text;--> statement-breakpoint
 ALTER TABLE `jobs` ADD `verdict` text;--> statement-breakpoint
 ALTER TABLE `jobs` ADD `baseline_version` integer;--> statement-breakpoint
 ALTER TABLE `jobs` ADD `rated_at` integer;--> statement-breakpoint
-CREATE INDEX `jobs_rated_by_time` ON `jobs` (`created_at`,`id`) WHERE deleted_at is null and performance_status is not null;--> statement-breakpoint
-CREATE INDEX `jobs_rated_by_customer` ON `jobs` (`customer_id`,`created_at`,`id`) WHERE deleted_at is null and performance_status is not null;--> statement-breakpoint
-CREATE INDEX `jobs_rated_by_user` ON `jobs` (`user_id`,`created_at`,`id`) WHERE deleted_at is null and performance_status is not null;--> statement-breakpoint
-CREATE INDEX `jobs_alerts_by_customer` ON `jobs` (`customer_id`,`state`,`name`) WHERE deleted_at is null and performance_status = 'underperforming';--> statement-breakpoint
-CREATE INDEX `jobs_alerts_by_user` ON `jobs` (`user_id`,`state`,`name`) WHERE deleted_at is null and performance_status = 'underperforming';--> statement-breakpoint
+CREATE INDEX `jobs_rated` ON `jobs` (`id`) WHERE deleted_at is null and performance_status is not null;--> statement-breakpoint
+CREATE INDEX `jobs_rated_by_customer` ON `jobs` (`customer_id`) WHERE deleted_at is null and performance_status is not null;--> statement-breakpoint
+CREATE INDEX `jobs_rated_by_user` ON `jobs` (`user_id`) WHERE deleted_at is null and performance_status is not null;--> statement-breakpoint
 CREATE INDEX `jobs_to_rate` ON `jobs` (`ended_at`) WHERE ended_at is not null and rated_at is null and current_nodes > 0 and deleted_at is null;--> statement-breakpoint
 ALTER TABLE `tasks` ADD `performance_status` text;--> statement-breakpoint
 ALTER TABLE `tasks` ADD `verdict` text;--> statement-breakpoint
