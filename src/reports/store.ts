@@ -234,7 +234,10 @@ export async function findReport(db: Database, hash: string) {
 
 export type FoundReport = NonNullable<Awaited<ReturnType<typeof findReport>>>;
 
-/** Settled jobs without a report, the longest ended first. One round trip. */
+/**
+ * Settled jobs without a report, the latest ended first: none that cannot be made keeps others waiting. One
+ * round trip, which reads as many rows as it answers.
+ */
 export async function findUnreported(
   db: Database,
   endedAfter: number,
@@ -244,6 +247,6 @@ export async function findUnreported(
     select id from jobs
     where ended_at is not null and report_hash is null and user_id <> 0 and deleted_at is null
       and ended_at > ${endedAfter}
-    order by ended_at limit ${limit}`);
+    order by ended_at desc limit ${limit}`);
   return rows.map(({ id }) => id);
 }

@@ -51,6 +51,9 @@ describe("a report of four nodes", async () => {
     for (const unit of ["TFLOPS", "GB/s", "µs", "W", "°C", "TFLOPS/W"]) {
       expect(lines, unit).toContain(unit);
     }
+    expect(lines, "a collective").toContain(
+      figure(slow.nodes[1]?.quickMark?.aggregate.allreduce_bandwidth_gbs ?? 0),
+    );
     const gpu = slow.nodes[0]?.quickMark?.gpus[0]?.figures ?? {};
     for (const [metric, value] of Object.entries(gpu)) {
       expect(lines, metric).toContain(figure(value));

@@ -15,6 +15,7 @@ import { generateReportRoute } from "../../src/nodes/contract.ts";
 import { getReportRoute } from "../../src/reports/contract.ts";
 import { makeReports } from "../../src/reports/make.ts";
 import { findUnreported } from "../../src/reports/store.ts";
+import { sweepReports } from "../../src/reports/sweep.ts";
 import { readPdf } from "../reports/read-pdf.ts";
 import {
   appDeps,
@@ -30,6 +31,7 @@ import {
   measureJob,
   putResult,
   reported,
+  resultBody,
   type TestJob,
 } from "./harness.ts";
 
@@ -153,6 +155,110 @@ describe("a settled job", () => {
     expect(name).toBe(`assay-Прогон №1 (“ночь”)-${job.id}.pdf`);
   });
 });
+
+test("cluster figures reach the job's report, and each node's own links its own", async ({
+  expect,
+}) => {
+  const job = await createJob({ node_count: 2, benchmarks: ["quick_mark", "cluster_network"] });
+  const ids = [(await join(job)).body.id, (await join(job)).body.id];
+  for (const id of ids) await putResult(job, id, 0);
+  for (const [rank, id] of ids.entries()) {
+    const link = { source_rank: rank, target_rank: 1 - rank };
+    const measured =
+      rank === 0
+        ? { ...link, bandwidth_gbps: 45.25, latency_ms: 0.125 }
+        : { ...link, error: "refused" };
+    const reply = await putResult(job, id, 1, resultBody({ measurements: [measured] }));
+    expect(reply.status, reply.text).toBe(200);
+  }
+  const { body } = await reported(job);
+  const whole = (await readPdf((await open(body.pdf_report_url)).bytes)).text.split("\n");
+  for (const text of ["45.25 Gbit/s", "0.125 ms", "2 (1 failed), completed", "refused"]) {
+    expect(whole, text).toContain(text);
+  }
+  const own = (await readPdf((await open(body.tasks[1].pdf_report_url)).bytes)).text.split("\n");
+  for (const text of ["node 0", "failed", "refused", "45.25", "0.125"])
+    expect(own, text).toContain(text);
+});
+
+test("cron makes what nobody else has, and a job that cannot be made holds up no other", async ({
+  expect,
+}) => {
+  const jobs = [await createJob(), await createJob()];
+  for (const job of jobs) await call("POST", `/jobs/${job.id}/abort`, { token: job.owner.token });
+  const [broken, good] = jobs as [TestJob, TestJob]; // two were made
+  await env.DB.prepare("UPDATE jobs SET steps = 'no JSON' WHERE id = ?")
+    .bind(Number(broken.id))
+    .run();
+  const warned = vi.spyOn(console, "warn").mockImplementation(() => {});
+  onTestFinished(() => warned.mockRestore());
+  const sweep = () =>
+    sweepReports({
+      db: openDatabase(env.DB, createMeter()),
+      bucket: env.BUCKET,
+      thresholds: readConfig(env).rating,
+      clock: systemClock,
+    });
+  const first = await sweep();
+  expect(first.made).toBeGreaterThanOrEqual(1);
+  expect(first.failed).toBe(1);
+  expect((await detail(good)).body.pdf_report_url).toEqual(expect.stringContaining(good.id));
+  expect(await sweep()).toEqual({ made: 0, failed: 1 });
+  await env.DB.prepare("UPDATE jobs SET ended_at = 1 WHERE id = ?").bind(Number(broken.id)).run();
+  expect(await sweep(), "given up after a day").toEqual({ made: 0, failed: 0 });
+});
+
+test("256 nodes of 8 GPUs: every node has its report, in a few batches; a kill costs one of them", {
+  timeout: 120_000,
+}, async ({ expect }) => {
+  const job = await createJob({ node_count: 256 });
+  const id = Number(job.id);
+  await fillWithNodes(id, 256, 8);
+  const meter = createMeter();
+  const db = openDatabase(env.DB, meter);
+  const deps = { db, bucket: env.BUCKET, thresholds: readConfig(env).rating, now: 1 };
+  const realPut = env.BUCKET.put.bind(env.BUCKET);
+  let puts = 0;
+  const put = vi.spyOn(env.BUCKET, "put").mockImplementation((async (
+    ...args: Parameters<R2Bucket["put"]>
+  ) => {
+    if (++puts === 100) throw new Error("killed");
+    return realPut(...args);
+  }) as typeof env.BUCKET.put);
+  await expect(makeReports(deps, id)).rejects.toThrow("killed");
+  // The job's own comes first: its link works already.
+  expect((await open((await detail(job)).body.pdf_report_url)).status).toBe(200);
+  meter.d1RoundTrips = 0;
+  expect(await makeReports(deps, id)).toBe(257 - 96);
+  put.mockRestore();
+  // What a megabyte holds is read at once, 32 reports are noted at once.
+  expect(meter.d1RoundTrips).toBe(1 + 4 + 6);
+  expect((await rowsOf(job)).results).toHaveLength(257);
+  expect(await keysOf(job)).toHaveLength(257);
+  expect(await makeReports(deps, id)).toBe(0);
+});
+
+/** Makes a job one that has settled with so many nodes: through the API it would take minutes. */
+async function fillWithNodes(jobId: number, nodes: number, gpus: number): Promise<void> {
+  const step = { state: "completed", startedAt: 1, endedAt: 2, errorMessage: null };
+  const figures = { bf16_tflops: 700, memory_bandwidth_gbs: 2_900, power_consumption_watts: 500 };
+  const each = Array.from({ length: gpus }, (_, at) => ({ gpu_id: `GPU-${at}`, ...figures }));
+  const results = JSON.stringify({ aggregate_results: figures, test_results: each });
+  const ranks = `WITH RECURSIVE r (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM r WHERE n < ${nodes - 1})`;
+  await env.DB.batch([
+    env.DB.prepare(
+      `INSERT INTO tasks (id, job_id, rank, version, machine_uuid, gpu_model, gpu_count, state, steps, progress, created_at, customer_id, user_id)
+       ${ranks} SELECT ?1 + 1 + n, ?1, n, 1, printf('00000000-0000-4000-8000-%012x', n), 'NVIDIA H200', ?2, 'completed', ?3, 1, 1, j.customer_id, j.user_id
+       FROM r, jobs j WHERE j.id = ?1`,
+    ).bind(jobId, gpus, JSON.stringify([step])),
+    env.DB.prepare(
+      `INSERT INTO task_results (task_id, position, results) ${ranks} SELECT ?1 + 1 + n, 0, ?2 FROM r`,
+    ).bind(jobId, results),
+    env.DB.prepare(
+      "UPDATE jobs SET state = 'completed', coordinated = 1, current_nodes = node_count, started_at = 1, ended_at = 2, steps = ?2 WHERE id = ?1",
+    ).bind(jobId, JSON.stringify([{ ...step, summary: null }])),
+  ]);
+}
 
 describe("making it again", () => {
   test("changes nothing while nothing has changed, by the owner and by an agent", async ({

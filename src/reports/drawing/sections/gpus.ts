@@ -14,7 +14,7 @@ import { type Flow, LEFT, WIDTH } from "../flow.ts";
 import { type Cell, type Row, table } from "../table.ts";
 import { SIZE, SOFT, WARNING } from "../theme.ts";
 import { count, figure } from "../writing.ts";
-import { GPU_COLUMNS, metricUnit, PER_WATT_COLUMNS } from "./metrics.ts";
+import { GPU_COLUMNS, metricName, metricUnit, PER_WATT_COLUMNS } from "./metrics.ts";
 
 const MARK = "!";
 /** More of them are marked where the figures are. */
@@ -219,6 +219,34 @@ export function gpuPairs(flow: Flow, { nodes }: ReportData): void {
     }
     flow.skip(side + (numbered ? 34 : 18));
   }
+  collectives(flow, nodes);
+}
+
+const COLLECTIVES = ["allreduce_bandwidth_gbs", "broadcast_bandwidth_gbs"] as const;
+
+/** What all GPUs of a node reach together. */
+function collectives(flow: Flow, nodes: readonly ReportNode[]): void {
+  const rows = nodes.flatMap(({ rank, quickMark }) => {
+    const figures = quickMark?.aggregate ?? {};
+    if (COLLECTIVES.every((metric) => figures[metric] === undefined)) return [];
+    return [[String(rank), ...COLLECTIVES.map((metric) => figureCell(metric, figures, []))]];
+  });
+  if (rows.length === 0) return;
+  flow.subheading("Collectives, all GPUs of the node", 40);
+  table(
+    flow,
+    [
+      { title: "Node", width: 60 },
+      ...COLLECTIVES.map((metric) => ({
+        title: metricName(metric),
+        unit: metricUnit(metric),
+        width: 80,
+        align: "right" as const,
+      })),
+    ],
+    rows,
+    { dense: rows.length > 40 },
+  );
 }
 
 interface Matrix {

@@ -102,10 +102,10 @@ function inventory(flow: Flow, nodes: ReportData["nodes"]): void {
     table(
       flow,
       [
-        { title: "Name", width: 98 },
-        { title: "Value", width: 154 },
-        { title: half < first.inventory.length ? "Name" : "", width: 98 },
-        { title: half < first.inventory.length ? "Value" : "", width: 154 },
+        { title: "Name", width: 112 },
+        { title: "Value", width: 140 },
+        { title: half < first.inventory.length ? "Name" : "", width: 112 },
+        { title: half < first.inventory.length ? "Value" : "", width: 140 },
       ],
       rows,
       { dense: true },
