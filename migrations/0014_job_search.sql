@@ -13,7 +13,7 @@ CREATE VIEW `jobs_indexed` (id, scope, title, labels, job) AS SELECT
     (SELECT 'a' AS who UNION ALL SELECT 'u' || user_id UNION ALL SELECT 'c' || customer_id),
     (SELECT 't' AS kind, value AS label FROM json_each(tags) UNION SELECT 'b', value ->> 'benchmark_id' FROM json_each(sequence))
     WHERE kind || label <> 'bquick_mark'),
-  json_object('id', id, 'name', name, 'description', description, 'state', state, 'nodeCount', node_count,
+  json_object('id', id, 'userId', user_id, 'name', name, 'description', description, 'state', state, 'nodeCount', node_count,
     'currentNodes', current_nodes, 'sequence', sequence, 'tags', tags, 'tokenKeyId', token_key_id,
     'createdAt', created_at, 'startedAt', started_at, 'expiresAt', expires_at, 'endedAt', ended_at)
 FROM jobs;

@@ -28,6 +28,8 @@ import { createIdentity } from "./identity/service.ts";
 import { createSignInRouter } from "./identity/sign-in/router.ts";
 import { createSignInService } from "./identity/sign-in/service.ts";
 import { createTokens } from "./identity/tokens.ts";
+import { createAnonymousReader } from "./jobs/anonymous/reading.ts";
+import { createAnonymousJobsRouter } from "./jobs/anonymous/router.ts";
 import { createJobsRouter } from "./jobs/router.ts";
 import { createJobsService } from "./jobs/service.ts";
 import { createJobStatsRouter } from "./jobs/stats/router.ts";
@@ -39,7 +41,6 @@ import { createJobIdSource } from "./lib/ids.ts";
 import { RELEASE } from "./lib/release.ts";
 import { createNodesRouter } from "./nodes/router.ts";
 import { createNodesService } from "./nodes/service.ts";
-import { describeApi } from "./openapi.ts";
 import { createReportLinks } from "./reports/links.ts";
 import { createReportsRouter } from "./reports/router.ts";
 import { createReportsService } from "./reports/service.ts";
@@ -86,6 +87,7 @@ export async function createApp(deps: AppDeps) {
   const jobs = createJobsService({ tokens, clock, jobIds, callCoordinator, reports });
   const tasks = createTasksService({ callCoordinator });
   const nodes = createNodesService({ callCoordinator, reports });
+  const readAnonymous = createAnonymousReader({ jobs, clock });
   const specs = createSpecsService({ clock, timeoutMs: config.nodeTimeoutMs });
   const keyring = createKeyring({ clock, timeoutMs: config.nodeTimeoutMs });
   const runners = createRunnersService({ clock, keyring });
@@ -104,7 +106,8 @@ export async function createApp(deps: AppDeps) {
 
   app.route("/", createSignInRouter({ signIns, limits }));
   // Before the jobs: `current` is a word, not a job's id.
-  app.route("/", createNodesRouter({ nodes, guards, limits }));
+  app.route("/", createNodesRouter({ nodes, readAnonymous, guards, limits }));
+  app.route("/", createAnonymousJobsRouter({ jobs, guards }));
   // Before what takes an id: `stats` is a word.
   app.route("/", createJobStatsRouter({ guards }));
   app.route("/", createJobsRouter({ jobs, guards, limits, links }));
@@ -134,8 +137,12 @@ export async function createApp(deps: AppDeps) {
   app.openapi({ ...versionRoute, middleware: guards.open }, (c) =>
     c.json({ version: RELEASE }, 200),
   );
-  const document = describeApi(app);
-  app.get("/openapi.json", guards.open, (c) => singleJson(c, document()));
+  // Built when it is first asked for, of parts that nothing else needs, and kept as text.
+  let document: Promise<string> | undefined;
+  app.get("/openapi.json", guards.open, async (c) => {
+    document ??= import("./openapi.ts").then(({ servedDocument }) => servedDocument(app));
+    return singleJson(c, await document);
+  });
   return app;
 }
 

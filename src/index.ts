@@ -16,6 +16,7 @@ function appOf(env: Env): ReturnType<typeof createApp> {
       node: env.LIMIT_NODE,
       runner: env.LIMIT_RUNNER,
       address: env.LIMIT_ADDRESS,
+      anonymous: env.LIMIT_ANONYMOUS,
       "sign-in-address": env.LIMIT_SIGN_IN_ADDRESS,
       "sign-in-account": env.LIMIT_SIGN_IN_ACCOUNT,
       report: env.LIMIT_REPORT,

@@ -1,6 +1,7 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 
-import { ERROR_RESPONSES, HEADERS, PARAMETERS } from "./http/components.ts";
+import { codesOf } from "./http/component-refs.ts";
+import { ERROR_RESPONSES, HEADERS, PARAMETERS, sharedResponse } from "./http/components.ts";
 import type { RequestEnv } from "./http/context.ts";
 import { healthRoute } from "./http/health.ts";
 import { errorSchema } from "./http/schemas.ts";
@@ -90,7 +91,7 @@ const SECURITY_SCHEMES = {
     scheme: "bearer",
     bearerFormat: "JWT",
     description:
-      "The token of one job, from its creation or detail; agents use it. A JWT, used as RFC8725 asks: algorithm, kind and audience are pinned. It works until the job expires.",
+      "The token of one job, from its creation or detail; agents use it. A JWT, used as RFC8725 asks: algorithm, kind and audience are pinned. It works until the job expires; that of a job without an account reads for 7 days.",
   },
   RunnerKey: {
     type: "http",
@@ -141,8 +142,29 @@ export function apiDocument(app: OpenAPIHono<RequestEnv>, servers: readonly Serv
     tags: TAGS,
   });
   const { parameters: _inline, ...generated } = components ?? {};
-  const paths = inOrderOfTags(document.paths ?? {});
+  const paths = inOrderOfTags(withSharedResponses(structuredClone(document.paths ?? {})));
   return withUsed({ ...document, paths, components: { ...generated } }, SHARED);
+}
+
+interface PathItem {
+  [method: string]: { responses?: Record<string, object> };
+}
+
+/** Writes out the responses that stand for several codes: the document has no component for those. */
+function withSharedResponses<Item extends object>(paths: Record<string, Item>) {
+  const written = (response: object) => {
+    const codes = codesOf(response);
+    return codes.length > 1 ? sharedResponse(codes) : response;
+  };
+  for (const item of Object.values(paths)) {
+    for (const operation of Object.values(item as PathItem)) {
+      const { responses = {} } = operation;
+      for (const [status, response] of Object.entries(responses)) {
+        responses[status] = written(response);
+      }
+    }
+  }
+  return paths;
 }
 
 /** Paths in the order of the tags, whatever order the routers are mounted in. */
@@ -172,11 +194,7 @@ function withUsed<Document extends { components: object }>(document: Document, s
   return result;
 }
 
-/** The document as this server serves it, built on first use and kept as text. */
-export function describeApi(app: OpenAPIHono<RequestEnv>): () => string {
-  let text: string | undefined;
-  return () => {
-    text ??= JSON.stringify(apiDocument(app, SERVED_SERVERS));
-    return text;
-  };
+/** The document as this server serves it. */
+export function servedDocument(app: OpenAPIHono<RequestEnv>): string {
+  return JSON.stringify(apiDocument(app, SERVED_SERVERS));
 }

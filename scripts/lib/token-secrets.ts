@@ -1,10 +1,15 @@
 /** Which token secrets a deployment still needs. */
 
-import { keyIdOf, SESSION_LIFETIME_MS } from "../../src/identity/lifetimes.ts";
+import { ANONYMOUS } from "../../src/identity/anonymous.ts";
+import {
+  ANONYMOUS_READING_MS,
+  keyIdOf,
+  SESSION_LIFETIME_MS,
+} from "../../src/identity/lifetimes.ts";
 
 /** What the database knows of the secrets, by key id. */
 export interface KeyUse {
-  /** Live API tokens and jobs that a secret has signed. */
+  /** Those that have signed tokens of live API tokens, and of jobs that are live or read. */
   inUse: ReadonlySet<string>;
   /** When a secret was replaced, ms. */
   retiredAt: ReadonlyMap<string, number>;
@@ -35,6 +40,7 @@ export function rotated(
 export function keyUseQuery(now: number): string {
   return `SELECT 'in_use' AS kind, key_id, 0 AS at FROM api_tokens WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ${now}) GROUP BY key_id
     UNION ALL SELECT 'in_use', token_key_id, 0 FROM jobs WHERE expires_at > ${now} GROUP BY token_key_id
+    UNION ALL SELECT 'in_use', token_key_id, 0 FROM jobs WHERE user_id = ${ANONYMOUS.userId} AND created_at > ${now - ANONYMOUS_READING_MS} AND deleted_at IS NULL GROUP BY token_key_id
     UNION ALL SELECT 'retired', subject, min(at) FROM audit_events WHERE action = 'token_secret_retired' GROUP BY subject`;
 }
 

@@ -4,6 +4,7 @@ import { toTimestamp } from "../lib/clock.ts";
 import { taskIdOf } from "../lib/ids.ts";
 import { hasEnded, isSettled, type Job, type Node, positionOf } from "./model.ts";
 import { toTaskRecord } from "./projection.ts";
+import type { JobRecord } from "./records.ts";
 import type { Contact, JobIdentity } from "./storage.ts";
 import { type TaskWire, toTaskWire } from "./task-wire.ts";
 
@@ -79,12 +80,49 @@ export function toNodeView(
 }
 
 /**
+ * The view of a caller that is no node, from what D1 has of a job, or its object of a live one: without
+ * asking the object to take the job over.
+ */
+export function toReaderView(
+  row: { id: number; name: string; nodeCount: number; sequence: string; expiresAt: number },
+  job: Pick<JobRecord, "state" | "version" | "currentNodes" | "endedAt">,
+  now: number,
+  random: () => number,
+): NodeView {
+  // One that nobody has joined may lie there unsettled for a moment after its end.
+  const isOver = job.endedAt !== null || now >= row.expiresAt;
+  const directive = isOver ? "stop" : "join";
+  return {
+    id: String(row.id),
+    name: row.name,
+    state: job.state,
+    version: job.version,
+    node_count: row.nodeCount,
+    current_nodes: job.currentNodes,
+    benchmark_sequence: JSON.parse(row.sequence), // written from a sequence by the jobs service
+    expires_at: toTimestamp(row.expiresAt),
+    directive,
+    step: null,
+    nodes: null,
+    task: null,
+    poll_after_seconds: spread(directive === "join" ? SOON : LATER, random),
+  };
+}
+
+/**
  * When to ask again: 2–5 s near a barrier (everybody has joined, so the wait is for others to get
  * there) and before joining, 20–45 s otherwise; spread, so that nodes do not ask in step.
  */
 export function pollAfterSeconds(job: Job, directive: Directive, random: () => number): number {
   const barrier = directive === "wait" && job.nodes.length === job.nodeCount;
-  const [from, to] = barrier || directive === "join" ? [2, 5] : [20, 45];
+  return spread(barrier || directive === "join" ? SOON : LATER, random);
+}
+
+/** Seconds, from and to. */
+const SOON = [2, 5] as const;
+const LATER = [20, 45] as const;
+
+function spread([from, to]: readonly [number, number], random: () => number): number {
   return Math.round((from + random() * (to - from)) * 10) / 10;
 }
 

@@ -1,7 +1,9 @@
 /**
  * What operations share in the API document, as OpenAPI components: headers, parameters, and one
- * response for each error code. Plain data; contracts refer to it by name.
+ * response for each error code. Plain data; contracts refer to it by name (`component-refs.ts`), so that
+ * only who asks for the document loads it.
  */
+import { COMMON_HEADERS, headerRefs } from "./component-refs.ts";
 import { ERRORS, type ErrorCode } from "./errors.ts";
 
 /** Structured fields (RFC 9651): a name in quotes and its parameters, such as `"user";q=600;w=60`. */
@@ -100,6 +102,7 @@ export const HEADERS = {
 } as const;
 
 export type HeaderName = keyof typeof HEADERS;
+export type ParameterName = keyof typeof PARAMETERS;
 
 /** Request headers that whole kinds of operations understand. */
 export const PARAMETERS = {
@@ -139,25 +142,6 @@ export const PARAMETERS = {
     example: '"550e8400e29b41d4a716446655440000.1.0.1.0"',
   },
 } as const;
-
-type ParameterName = keyof typeof PARAMETERS;
-
-export function headerRefs(names: Iterable<HeaderName>): Record<string, { $ref: string }> {
-  return Object.fromEntries(
-    Array.from(names, (name) => [name, { $ref: `#/components/headers/${name}` }]),
-  );
-}
-
-export function parameterRef(name: ParameterName) {
-  return { $ref: `#/components/parameters/${name}` as const };
-}
-
-/** Headers of every response, whatever its status. */
-export const COMMON_HEADERS: readonly HeaderName[] = [
-  "x-request-id",
-  "RateLimit-Policy",
-  "Access-Control-Allow-Origin",
-];
 
 /** Headers that the responses of a status have besides the common ones. */
 const HEADERS_OF_STATUS: Partial<Record<number, readonly HeaderName[]>> = {
@@ -226,6 +210,8 @@ function errorExample(code: ErrorCode, message: string) {
   };
 }
 
+const ERROR_SCHEMA_REF = { $ref: "#/components/schemas/Error" };
+
 function errorResponse(code: ErrorCode) {
   const { status, meaning } = ERRORS[code];
   const examples = ERROR_MESSAGES[code].map((message, index) => [
@@ -237,7 +223,7 @@ function errorResponse(code: ErrorCode) {
     headers: headerRefs([...COMMON_HEADERS, ...(HEADERS_OF_STATUS[status] ?? [])]),
     content: {
       "application/json": {
-        schema: { $ref: "#/components/schemas/Error" },
+        schema: ERROR_SCHEMA_REF,
         examples: Object.fromEntries(examples) as Record<string, { value: object }>, // fromEntries says any
       },
     },
@@ -248,3 +234,21 @@ function errorResponse(code: ErrorCode) {
 export const ERROR_RESPONSES = Object.fromEntries(
   (Object.keys(ERRORS) as ErrorCode[]).map((code) => [code, errorResponse(code)]), // Object.keys widens to string
 ) as Record<ErrorCode, ReturnType<typeof errorResponse>>; // fromEntries forgets the keys
+
+/** One response for several codes of one status. */
+export function sharedResponse(codes: readonly ErrorCode[]) {
+  const all = codes.map((code) => ERROR_RESPONSES[code]);
+  return {
+    description: all.map(({ description }) => description).join("\n\n"),
+    headers: Object.assign({}, ...all.map(({ headers }) => headers)),
+    content: {
+      "application/json": {
+        schema: ERROR_SCHEMA_REF,
+        examples: Object.assign(
+          {},
+          ...all.map(({ content }) => content["application/json"].examples),
+        ),
+      },
+    },
+  };
+}

@@ -1,7 +1,7 @@
 import { createRoute, type RouteConfig } from "@hono/zod-openapi";
-import { COMMON_HEADERS, type HeaderName, headerRefs, parameterRef } from "./components.ts";
+import { COMMON_HEADERS, errorResponses, headerRefs, parameterRef } from "./component-refs.ts";
+import type { HeaderName } from "./components.ts";
 import type { ErrorCode } from "./errors.ts";
-import { errorResponses } from "./responses.ts";
 
 /**
  * Who may call: a person, an administrator (of a customer or of all), a root administrator, the agent of a

@@ -16,6 +16,9 @@ export interface Actor {
   credential: Credential;
 }
 
+/** Whoever asks for jobs: a person, or what stands for all who have no account. */
+export type Asker = Omit<Actor, "credential">;
+
 /**
  * Which jobs an actor sees: own ones, those of the customer, or all (contract §3). Also the key of
  * the counter rows, and the only way a query learns about roles.
@@ -25,7 +28,7 @@ export type Scope =
   | { kind: "customer"; customerId: number }
   | { kind: "all" };
 
-export function scopeOf(actor: Actor): Scope {
+export function scopeOf(actor: Asker): Scope {
   switch (actor.role) {
     case "user":
       return { kind: "user", userId: actor.userId };

@@ -5,14 +5,14 @@ import { ApiError, unauthorized } from "../http/errors.ts";
 import { addressOf, type RateLimits } from "../http/rate-limit.ts";
 import type { Actor } from "./actor.ts";
 import type { Refusals } from "./refusals.ts";
-import type { Identity } from "./service.ts";
+import type { Identity, JobPass } from "./service.ts";
 
 export interface UserEnv {
   Variables: RequestVariables & { actor: Actor };
 }
 
 export interface NodeEnv {
-  Variables: RequestVariables & { jobId: number };
+  Variables: RequestVariables & { pass: JobPass; reading: boolean };
 }
 
 interface GuardsDeps {
@@ -66,6 +66,16 @@ export function createGuards({ identity, limits, refusals }: GuardsDeps) {
     return actor;
   };
 
+  /** What the job token is good for; the handler finds it under `pass`. */
+  const admitJob = async (c: Context<NodeEnv>): Promise<JobPass> => {
+    const pass = await admit(c, identity.jobPassOf);
+    const id = String(pass.jobId);
+    c.set("principal", { kind: "node", id });
+    await limits.check(c, "node", id);
+    c.set("pass", pass);
+    return pass;
+  };
+
   return {
     /** For guards of other kinds of credentials. */
     refuse,
@@ -94,12 +104,27 @@ export function createGuards({ identity, limits, refusals }: GuardsDeps) {
       await next();
     }),
 
-    /** Lets only job tokens pass; the handler finds the job's id under `jobId`. */
+    /** Lets only tokens of jobs pass whose nodes may work; the handler finds what it is good for under `pass`. */
     node: createMiddleware<NodeEnv>(async (c, next) => {
-      const jobId = await admit(c, identity.jobOf);
-      c.set("principal", { kind: "node", id: String(jobId) });
-      await limits.check(c, "node", String(jobId));
-      c.set("jobId", jobId);
+      const { works } = await admitJob(c);
+      if (!works) throw unauthorized();
+      await next();
+    }),
+
+    /** As `node`, and tokens that read alone; the handler finds under `reading` which of the two it is. */
+    nodeOrReader: createMiddleware<NodeEnv>(async (c, next) => {
+      const { reads, works } = await admitJob(c);
+      // A node at work says which task is its: its polls ask no database. Who reads is no node.
+      const reading = reads && (!works || c.req.query("task_id") === undefined);
+      if (reading) await limits.check(c, "address", addressOf(c));
+      else if (!works) throw unauthorized();
+      c.set("reading", reading);
+      await next();
+    }),
+
+    /** For jobs without an account. */
+    anonymous: createMiddleware(async (c: RequestContext, next) => {
+      await limits.check(c, "anonymous", addressOf(c));
       await next();
     }),
 

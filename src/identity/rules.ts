@@ -6,6 +6,7 @@ import { and, type SQL, type SQLWrapper, sql } from "drizzle-orm";
 import type { Precondition } from "../http/entity-tag.ts";
 import { ApiError } from "../http/errors.ts";
 import { isInVersion } from "../http/version-match.ts";
+import { ANONYMOUS } from "./anonymous.ts";
 
 export interface Rule {
   holds: SQL;
@@ -45,4 +46,23 @@ export function versionRules(
 /** A rule of permission. */
 export function permission(holds: SQL, message: string): Rule {
   return { holds, refusal: () => new ApiError("PERMISSION_DENIED", message) };
+}
+
+/** That a person or a customer is not the one that stands for everybody without an account. */
+export function notAnonymous(table: { id: SQLWrapper }): Rule {
+  return permission(
+    sql`${table.id} <> ${ANONYMOUS.userId}`,
+    "This stands for everybody without an account: nobody changes it",
+  );
+}
+
+/**
+ * That the customer of this id, if there is one, takes people: who belonged to that of jobs without an
+ * account could see everybody's.
+ */
+export function takesPeople(customerId: SQLWrapper): Rule {
+  return permission(
+    sql`${customerId} is not ${ANONYMOUS.customerId}`,
+    "Nobody belongs to the customer of jobs without an account",
+  );
 }

@@ -8,6 +8,15 @@ import type { Tokens } from "./tokens.ts";
 /** Locking, revoking or demoting takes effect everywhere within this time (contract §3). */
 const ACTOR_CACHE_MS = 30 * SECOND_MS;
 
+/** What the bearer of a job's token may do. */
+export interface JobPass {
+  jobId: number;
+  /** Whether nodes may still join and report. */
+  works: boolean;
+  /** Whether it shows the job's detail: of jobs without an account. */
+  reads: boolean;
+}
+
 export interface Identity {
   /** What a user token or an API token stands for, or null for any other token. No round trip. */
   credentialOf(token: string): Promise<Credential | null>;
@@ -16,8 +25,8 @@ export interface Identity {
    * One round trip when they are not cached.
    */
   actorOf(db: Database, credential: Credential): Promise<Actor | null>;
-  /** The job a job token stands for, or null. No round trip. */
-  jobOf(token: string): Promise<number | null>;
+  /** What a job token is good for now, or null for any other token. No round trip. */
+  jobPassOf(token: string): Promise<JobPass | null>;
   /** Whose token it is, of whatever kind, or null for one that is valid nowhere. No round trip. */
   holderOf(token: string): Promise<{ kind: "user" | "node"; id: string } | null>;
   /** What has just changed about a person holds in this isolate at once. */
@@ -50,9 +59,12 @@ export function createIdentity({ tokens, clock }: { tokens: Tokens; clock: Clock
       if (forgotten === before) actors.set(credential.uuid, actor, now);
       return actor;
     },
-    async jobOf(token) {
+    async jobPassOf(token) {
       const claims = await tokens.verify("job", token);
-      return claims === null ? null : Number(claims.sub);
+      if (claims === null) return null;
+      const { sub, work_until: workUntil } = claims;
+      const works = workUntil === undefined || clock.now() < workUntil * SECOND_MS;
+      return { jobId: Number(sub), works, reads: workUntil !== undefined };
     },
     async holderOf(token) {
       const found = await tokens.identify(token);

@@ -19,7 +19,7 @@ const KINDS = {
   refresh: { typ: "refresh+jwt", audience: "assay:refresh" },
   /** Sets a new password in place of the one that `gen` stands for. */
   password: { typ: "password+jwt", audience: "assay:password" },
-  /** A job's. */
+  /** A job's; `work_until` marks one that was made without an account. */
   job: { typ: "job+jwt", audience: "assay:job" },
 } as const;
 export type TokenKind = keyof typeof KINDS;
@@ -35,6 +35,8 @@ export interface Claims {
   sid?: string;
   jti?: string;
   gen?: number;
+  /** Until when nodes join and report with it, s since the epoch, where it outlives that for reading. */
+  work_until?: number;
 }
 
 /** When a token is valid, ms; for ever without an end. */
@@ -107,12 +109,13 @@ export async function createTokens(secrets: readonly string[], clock: Clock): Pr
           currentDate: new Date(clock.now()),
         },
       );
-      const { sub = "", sid, jti, gen, exp } = payload;
+      const { sub = "", sid, jti, gen, work_until, exp } = payload;
       const claims: Claims = {
         sub,
         ...(typeof sid === "string" ? { sid } : {}),
         ...(jti === undefined ? {} : { jti }),
         ...(typeof gen === "number" ? { gen } : {}),
+        ...(typeof work_until === "number" ? { work_until } : {}),
       };
       verified.set(cacheKey, { claims, expiresAt: exp === undefined ? null : exp * 1_000 });
       return claims;

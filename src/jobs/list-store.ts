@@ -46,6 +46,7 @@ function shown<Shown extends Column>(column: Shown) {
 /** What lists show of a job. The view `jobs_indexed` has the same of it, by the same names. */
 const LISTED = {
   id: shown(jobs.id),
+  userId: shown(jobs.userId),
   name: shown(jobs.name),
   description: shown(jobs.description),
   state: shown(jobs.state),

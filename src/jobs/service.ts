@@ -8,7 +8,7 @@ import { findFirst, type IdempotencyClaim, isRepeat } from "../http/idempotency.
 import { readPage } from "../http/keyset-page.ts";
 import { nameOf } from "../http/reference.ts";
 import { validationError } from "../http/validation.ts";
-import { type Actor, scopeOf } from "../identity/actor.ts";
+import { type Asker, scopeOf } from "../identity/actor.ts";
 import type { Origin } from "../identity/audit.ts";
 import { type JobTokenFacts, jobTokenOf } from "../identity/job-token.ts";
 import { JOB_LIFETIME_MS } from "../identity/lifetimes.ts";
@@ -39,7 +39,7 @@ type CreatedRow = NewJobRow & { id: number };
 
 /** Who asks, and what the request may use. */
 export interface Caller {
-  actor: Actor;
+  actor: Asker;
   db: Database;
   meter: Meter;
 }
@@ -80,7 +80,7 @@ export function createJobsService(deps: JobsDeps) {
      * one more for each id or generated name that was taken, or to read the first request.
      */
     async create(
-      { actor, db }: Caller,
+      { actor, db }: Omit<Caller, "meter">,
       input: CreateJobInput,
       claim: IdempotencyClaim | null,
       site: string,

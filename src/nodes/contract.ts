@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { taskReplyExample } from "../coordinator/examples.ts";
-import { headerRefs } from "../http/components.ts";
+import { headerRefs } from "../http/component-refs.ts";
 import { operation } from "../http/operation.ts";
 import { json, jsonBody } from "../http/responses.ts";
 import { idParameter } from "../http/schemas.ts";
@@ -30,7 +30,9 @@ export const pollRoute = operation({
   summary: "Job configuration and current directive",
   description: `What this node should do now. Counts as contact: a node out of contact for too long is lost.
 
-For whoever holds the job's token. Send the \`ETag\` back as \`If-None-Match\`: 304 without a body means that nothing has changed. Ask again after \`poll_after_seconds\` (also \`Retry-After\`), not sooner. An ended job answers directive \`stop\`.`,
+For whoever holds the job's token. Send the \`ETag\` back as \`If-None-Match\`: 304 without a body means that nothing has changed. Ask again after \`poll_after_seconds\` (also \`Retry-After\`), not sooner. An ended job answers directive \`stop\`.
+
+Without \`task_id\`, the token of a job without an account shows the job's \`detail\`, too, as \`GET /jobs/{job_id}\` would. That token reads for 7 days, also after the job has ended; it joins and reports until \`expires_at\`.`,
   access: "node",
   single: true,
   request: {

@@ -26,6 +26,7 @@ import {
   timestamp,
   word,
 } from "../http/schemas.ts";
+import { jobDetail } from "../jobs/anonymous/contract.ts";
 
 const MAX_RESULT_BYTES = 1_024 * 1_024;
 
@@ -85,6 +86,9 @@ export const nodeView = z
       .openapi({ description: "All nodes, while a cluster step runs; otherwise null." }),
     task: orNull(nodeTask),
     poll_after_seconds: pollAfterSeconds,
+    detail: jobDetail
+      .optional()
+      .openapi({ description: "Of a job without an account, where no `task_id` was sent." }),
   })
   .openapi("NodeView", { description: "What a node should do now." });
 

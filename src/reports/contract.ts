@@ -1,5 +1,5 @@
 import { z } from "@hono/zod-openapi";
-import { headerRefs } from "../http/components.ts";
+import { headerRefs } from "../http/component-refs.ts";
 import { operation } from "../http/operation.ts";
 import { json } from "../http/responses.ts";
 import { idParameter, idString, integer, orNull, timestamp, word } from "../http/schemas.ts";

@@ -158,7 +158,9 @@ export async function reserve(
       .returning({ id: runners.id }),
     db
       .select({
-        job: sql<string | null>`(select json_object('id', j.id, 'tokenKeyId', j.token_key_id,
+        job: sql<
+          string | null
+        >`(select json_object('id', j.id, 'userId', j.user_id, 'tokenKeyId', j.token_key_id,
           'createdAt', j.created_at, 'expiresAt', j.expires_at) from jobs j where j.id = runners.job_id)`.as(
           "job",
         ),

@@ -2,7 +2,8 @@
 import type { JsonObject } from "../benchmarks/benchmark.ts";
 import { perWattFault, plural, powerFault } from "../benchmarks/plausibility.ts";
 import { QUICK_MARK_METRICS } from "../benchmarks/quick-mark.ts";
-import { type GpuReading, RATED_METRICS, type RatedMetric, type Reading } from "./verdict.ts";
+import { RATED_METRICS, type RatedMetric } from "./metrics.ts";
+import type { GpuReading, Reading } from "./verdict.ts";
 
 /** A node's result as far as the scoreboard needs it: small, and kept for rating again. */
 export interface NodeFigures {

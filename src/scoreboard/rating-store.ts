@@ -12,23 +12,14 @@ import {
 } from "drizzle-orm";
 import type { BatchItem } from "drizzle-orm/batch";
 import type { Database } from "../db/client.ts";
-import {
-  baselines,
-  jobs,
-  machineFigures,
-  scoreboard,
-  taskFigures,
-  taskResults,
-  tasks,
-} from "../db/schema.ts";
+import { baselines, machineFigures, scoreboard, taskFigures } from "../db/schema/scoreboard.ts";
+import { jobs, taskResults, tasks } from "../db/schema.ts";
+import { ANONYMOUS, isAnonymous } from "../identity/anonymous.ts";
 import { taskIdRange } from "../lib/ids.ts";
 import { utf8Length } from "../lib/json.ts";
 
 export type BaselineRow = typeof baselines.$inferSelect;
 export type FiguresRow = typeof taskFigures.$inferSelect;
-
-/** What rates of a job without an owner of its own, which anybody can make, count in no fleet. */
-const NOBODY = 0;
 
 /** D1 takes parameters of at most 2 MB, and is quickest well below. */
 const MAX_CHUNK_BYTES = 400_000;
@@ -96,8 +87,10 @@ export async function readComparison(
   nodes: readonly Pick<FiguresRow, "taskId" | "machineUuid" | "model" | "at">[],
 ): Promise<{ version: number; baselines: BaselineRow[]; past: PastRow[] }> {
   const models = JSON.stringify([...new Set(nodes.map(({ model }) => model))]);
+  // Of a job without an account nobody knows whose machines it had before.
+  const known = isAnonymous({ userId }) ? [] : nodes;
   const asked = JSON.stringify(
-    nodes.map(({ taskId, machineUuid, model, at }) => [taskId, machineUuid, model, at]),
+    known.map(({ taskId, machineUuid, model, at }) => [taskId, machineUuid, model, at]),
   );
   const field = (at: number) => sql.raw(`json_extract(node.value, '$[${at}]')`);
   const { taskId, machineUuid, model, at, bf16Tflops, memoryBandwidthGbs } = taskFigures;
@@ -203,7 +196,8 @@ function updateMachines(db: Database, jobId: number) {
   const counted = and(
     between(taskId, ...taskIdRange(jobId)),
     sql`${model} <> ''`,
-    sql`${taskFigures.userId} <> ${NOBODY}`,
+    // Anybody can make jobs without an account, and as many machines as they like: these count in no fleet.
+    sql`${taskFigures.userId} <> ${ANONYMOUS.userId}`,
     sql`coalesce(${bf16Tflops}, ${memoryBandwidthGbs}) is not null`,
   );
   return db

@@ -3,6 +3,7 @@ import type { Database } from "../db/client.ts";
 import type { RatingThresholds } from "../lib/config.ts";
 import { chooseBaseline } from "./baselines.ts";
 import { type NodeFigures, readFigures, readingOf, readingsOf } from "./figures.ts";
+import type { RatedMetric } from "./metrics.ts";
 import { normalizeModel } from "./models.ts";
 import {
   type BaselineRow,
@@ -13,7 +14,7 @@ import {
   writeVerdict,
 } from "./rating-store.ts";
 import { SHIPPED_BASELINES } from "./shipped-baselines.ts";
-import { type NodeFacts, type RatedMetric, rateJob, rateNode } from "./verdict.ts";
+import { type NodeFacts, rateJob, rateNode } from "./verdict.ts";
 
 /**
  * Computes and stores the verdict of a settled job; a job that is not settled, or deleted, stays as it is.

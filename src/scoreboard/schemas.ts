@@ -1,7 +1,7 @@
 /** What baselines look like on the wire. */
 import { z } from "@hono/zod-openapi";
 import { CLOSED, figure, integer, orNull, text, timestamp } from "../http/schemas.ts";
-import { RATED_METRICS } from "./verdict.ts";
+import { RATED_METRICS } from "./metrics.ts";
 import { baselineSource } from "./verdict-schemas.ts";
 
 const MAX_COUNT = Number.MAX_SAFE_INTEGER;

@@ -8,12 +8,12 @@ import type { Act } from "../identity/audit.ts";
 import { toTimestamp } from "../lib/clock.ts";
 import type { RatingThresholds } from "../lib/config.ts";
 import { chooseBaseline } from "./baselines.ts";
+import { RATED_METRICS, type RatedMetric } from "./metrics.ts";
 import { normalizeModel } from "./models.ts";
 import type { BaselineRow } from "./rating-store.ts";
 import { type BaselineListWire, type BaselineWire, MAX_BASELINES } from "./schemas.ts";
 import { SHIPPED_BASELINES, SHIPPED_SOURCE } from "./shipped-baselines.ts";
 import { type BaselineKey, findBaseline, listBaselines, pinBaseline } from "./store.ts";
-import { RATED_METRICS, type RatedMetric } from "./verdict.ts";
 
 const named = <Value extends { gpuModel: string }>(all: readonly Value[]) =>
   new Map(all.map((each) => [normalizeModel(each.gpuModel) ?? "", each]));

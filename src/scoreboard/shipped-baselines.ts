@@ -1,6 +1,6 @@
 /** Baselines that the project brings, so that a first machine can be rated. */
 import type { ShippedBaseline } from "./baselines.ts";
-import type { RatedMetric } from "./verdict.ts";
+import type { RatedMetric } from "./metrics.ts";
 
 /** Where the figures come from, for people. */
 export const SHIPPED_SOURCE =

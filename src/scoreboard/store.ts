@@ -1,9 +1,9 @@
 import { and, asc, eq, isNotNull, or, type SQL, sql } from "drizzle-orm";
 import type { Database } from "../db/client.ts";
-import { baselines, gpuModels, scoreboard } from "../db/schema.ts";
+import { baselines, gpuModels, scoreboard } from "../db/schema/scoreboard.ts";
 import { type Act, auditOfRows } from "../identity/audit.ts";
+import type { RatedMetric } from "./metrics.ts";
 import type { BaselineRow } from "./rating-store.ts";
-import type { RatedMetric } from "./verdict.ts";
 
 /** Whose baseline it is. */
 export interface BaselineKey {

@@ -4,14 +4,14 @@ import type { Database } from "../db/client.ts";
 import {
   baselines,
   gpuModels,
-  jobs,
   machineFigures,
   scoreboard,
   taskFigures,
-} from "../db/schema.ts";
+} from "../db/schema/scoreboard.ts";
+import { jobs } from "../db/schema.ts";
 import { JOB_ID_STRIDE } from "../lib/ids.ts";
 import type { FleetBaseline } from "./baselines.ts";
-import type { RatedMetric } from "./verdict.ts";
+import type { RatedMetric } from "./metrics.ts";
 
 /** The version that the statements before this one in the batch have drawn. */
 const NEWEST = sql<number>`(select version from scoreboard)`;
@@ -118,7 +118,7 @@ export async function jobsToRate(db: Database, endedBefore: number, limit: numbe
   const jobId = sql<number>`${taskFigures.taskId} - ${taskFigures.taskId} % ${JOB_ID_STRIDE}`;
   const [stale, forgotten] = await db.batch([
     db
-      .select({ jobId: jobId.as("stale_job_id") })
+      .selectDistinct({ jobId: jobId.as("stale_job_id") })
       .from(gpuModels)
       .innerJoin(
         taskFigures,

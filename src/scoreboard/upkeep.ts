@@ -4,6 +4,7 @@ import { causesOf } from "../db/errors.ts";
 import { MINUTE_MS } from "../lib/clock.ts";
 import type { RatingThresholds } from "../lib/config.ts";
 import { type FleetBaseline, fleetBaselineOf, isTelling } from "./baselines.ts";
+import { RATED_METRICS } from "./metrics.ts";
 import { rateSettledJob } from "./rating.ts";
 import type { BaselineRow } from "./rating-store.ts";
 import { SHIPPED_BASELINES } from "./shipped-baselines.ts";
@@ -15,7 +16,6 @@ import {
   settleModels,
   writeFleet,
 } from "./upkeep-store.ts";
-import { RATED_METRICS } from "./verdict.ts";
 
 /** Models that one run computes; the others have their turn in the next. */
 const MAX_MODELS = 10;

@@ -4,6 +4,7 @@
  * reason, and never divided by.
  */
 import type { RatingThresholds } from "../lib/config.ts";
+import { RATED_METRICS, type RatedMetric } from "./metrics.ts";
 
 export type Status = "underperforming" | "expected" | "outperforming" | "unrated";
 export type BaselineSource = "fleet" | "shipped" | "pinned";
@@ -70,10 +71,6 @@ export interface JobVerdict {
   metrics: MetricVerdict[];
   nodes: NodeVerdict[];
 }
-
-/** The metrics that rate a node. All others are shown, and rate nothing. */
-export const RATED_METRICS = ["bf16_tflops", "memory_bandwidth_gbs"] as const;
-export type RatedMetric = (typeof RATED_METRICS)[number];
 
 /** One metric of a node, per GPU: a value, or why there is none. */
 export type Reading =

@@ -70,6 +70,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/silicon-mark/v1/jobs/anonymous": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create a job without an account
+         * @description A job of one node that runs `quick_mark`, for whoever wants to measure a machine once. Its name is generated; `name` and `spec` are refused. The body may be left out.
+         *
+         *     For everyone, five times a minute and address. The reply's `token` is all there is to it, so keep it: an agent joins with it until the job expires, 24 hours after its creation, and for 7 days `GET /jobs/current` shows the job's detail to whoever has it. There is no report, and it cannot be lost and found: staff see the job like any other.
+         *
+         *     `Idempotency-Key` has no effect: there is no caller whose keys could be told from another's.
+         */
+        post: operations["createAnonymousJob"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/silicon-mark/v1/jobs/stats": {
         parameters: {
             query?: never;
@@ -956,6 +980,8 @@ export interface paths {
          * @description What this node should do now. Counts as contact: a node out of contact for too long is lost.
          *
          *     For whoever holds the job's token. Send the `ETag` back as `If-None-Match`: 304 without a body means that nothing has changed. Ask again after `poll_after_seconds` (also `Retry-After`), not sooner. An ended job answers directive `stop`.
+         *
+         *     Without `task_id`, the token of a job without an account shows the job's `detail`, too, as `GET /jobs/{job_id}` would. That token reads for 7 days, also after the job has ended; it joins and reports until `expires_at`.
          */
         get: operations["pollCurrentJob"];
         put?: never;
@@ -1285,6 +1311,7 @@ export interface components {
              * @description When to ask again; 0: at once.
              */
             poll_after_seconds: number;
+            detail?: components["schemas"]["JobDetail"];
         };
         /**
          * @description `created`: no node yet. `starting`: some nodes. `running`: all nodes have joined. The others are final.
@@ -1396,6 +1423,458 @@ export interface components {
              * @description Where the PDF report is; null until it is made.
              */
             pdf_report_url: string | null;
+        };
+        /** @description Of a job without an account, where no `task_id` was sent. */
+        JobDetail: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            id: string;
+            /**
+             * @description Unique per customer among jobs that are not deleted.
+             * @example GPU Benchmark Test
+             */
+            name: string;
+            /**
+             * @description The job token: an agent joins with it. Valid until `expires_at`.
+             * @example eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3NTU0NjIxNDQwIn0.c2lnbmF0dXJl
+             */
+            token: string;
+            /** @description What the job is for. */
+            description: string | null;
+            state: components["schemas"]["JobState"];
+            /**
+             * Format: int32
+             * @description Expected nodes.
+             * @example 4
+             */
+            node_count: number;
+            /**
+             * Format: int32
+             * @description Nodes that have joined; never falls.
+             * @example 4
+             */
+            current_nodes: number;
+            /** @description The steps every node goes through, in order. */
+            benchmark_sequence: components["schemas"]["SequenceStep"][];
+            /** @description The job's tags. */
+            tags: string[];
+            /**
+             * Format: date-time
+             * @description When the job was created.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When the last expected node joined; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            started_at: string | null;
+            /**
+             * Format: date-time
+             * @description When the job ends by itself: 24 hours after its creation.
+             * @example 2024-03-16T10:30:00.000Z
+             */
+            expires_at: string;
+            /**
+             * Format: date-time
+             * @description When it ended; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            ended_at: string | null;
+            /** @description Ids of the benchmarks, in the order they run. */
+            benchmarks: string[];
+            /** @description The UUID of the hardware spec the job was made for; null for none. */
+            spec: string | null;
+            /** @description The nodes, by rank. */
+            tasks: components["schemas"]["Task"][];
+            /** @description Cluster benchmarks that have started. By benchmark id; `id:2`, `id:3` where one runs again with other options. */
+            benchmark_results: {
+                [key: string]: components["schemas"]["BenchmarkResult"];
+            };
+            quickmark_aggregate_results: components["schemas"]["QuickMarkAggregateResults"] | null;
+            /**
+             * Format: uri
+             * @description Where the PDF report is; null until it is made.
+             */
+            pdf_report_url: string | null;
+            /** @description How the job and its nodes compare with baselines; null until it has ended and is rated, and where nothing was measured. */
+            scoreboard_summary: components["schemas"]["ScoreboardSummary"] | null;
+            /** @description Oldest first. */
+            events: components["schemas"]["JobEvent"][];
+        };
+        /** @description One step of a job. */
+        SequenceStep: {
+            /**
+             * @description A benchmark's id.
+             * @example cluster_network
+             */
+            benchmark_id: string;
+            /** @description Its options; null for none. */
+            config: {
+                [key: string]: unknown;
+            } | null;
+        };
+        /** @description One node's part of a job. */
+        Task: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            id: string;
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            job_id: string;
+            /**
+             * Format: int32
+             * @description Order of joining, from 0.
+             */
+            rank: number;
+            /**
+             * Format: uuid
+             * @description Identifies the machine.
+             * @example 550e8400-e29b-41d4-a716-446655440000
+             */
+            machine_uuid: string;
+            /**
+             * @description The machine's address: IPv4 or IPv6.
+             * @example 192.168.1.10
+             */
+            machine_ip: string | null;
+            state: components["schemas"]["JobState"];
+            /** @description Why the node failed; null otherwise. */
+            failed_message: string | null;
+            /**
+             * Format: double
+             * @description Of the running step, 0 to 1; 1 at the end.
+             */
+            progress: number;
+            /** @description What the node is doing. */
+            message: string | null;
+            /**
+             * Format: date-time
+             * @description When the node joined.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When its first step started; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            started_at: string | null;
+            /**
+             * Format: date-time
+             * @description When the node ended; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            ended_at: string | null;
+            /** @description As the driver names it. */
+            gpu_model: string | null;
+            /**
+             * Format: int32
+             * @description GPUs in the machine.
+             */
+            gpu_count: number | null;
+            /**
+             * Format: uri
+             * @description Where the PDF report is; null until it is made.
+             */
+            pdf_report_url: string | null;
+            /** @description What this node has sent. By benchmark id; `id:2`, `id:3` where one runs again with other options. */
+            benchmark_results: {
+                [key: string]: components["schemas"]["BenchmarkResult"];
+            };
+        };
+        /** @description What one benchmark measured. */
+        BenchmarkResult: {
+            /**
+             * @description A benchmark's id.
+             * @example cluster_network
+             */
+            benchmark_id: string;
+            /**
+             * @description The benchmark's name for people.
+             * @example Cluster Network
+             */
+            benchmark_name: string;
+            /**
+             * Format: date-time
+             * @description When it started; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            started_at: string | null;
+            /**
+             * Format: date-time
+             * @description When it ended; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            ended_at: string | null;
+            /** @description Its options; `{}` for none. */
+            config: {
+                [key: string]: unknown;
+            };
+            /** @description The figures, by field name; null before there are any. Fields that an agent adds are kept, so clients ignore names they do not know. */
+            results: {
+                [key: string]: unknown;
+            } | null;
+            state: components["schemas"]["JobState"];
+            /** @description Why it failed; null otherwise. */
+            error_message: string | null;
+            /** @description How to show each field, when `include_display_names` asks for it. */
+            display_names?: {
+                [key: string]: components["schemas"]["DisplayField"];
+            };
+        };
+        /** @description How to show a field of a result. */
+        DisplayField: {
+            /**
+             * @description For people.
+             * @example Memory bandwidth
+             */
+            display_name: string;
+            /**
+             * @description Empty for a plain count.
+             * @example GB/s
+             */
+            unit: string;
+        };
+        /** @description QuickMark over the nodes. Figures from implausible telemetry are left out. */
+        QuickMarkAggregateResults: {
+            /**
+             * Format: int32
+             * @description Nodes that have measured.
+             */
+            node_count: number;
+            /**
+             * Format: int32
+             * @description Their GPUs.
+             */
+            gpu_count: number;
+            /** @description By metric, such as `bf16_tflops`. */
+            metrics: {
+                [key: string]: components["schemas"]["MetricSummary"];
+            };
+        };
+        /** @description A metric over all nodes. */
+        MetricSummary: {
+            /**
+             * Format: double
+             * @description The smallest figure of a node.
+             */
+            min: number;
+            /**
+             * Format: double
+             * @description The median over the nodes.
+             */
+            median: number;
+            /**
+             * Format: double
+             * @description The largest figure of a node.
+             */
+            max: number;
+            /**
+             * Format: double
+             * @description The mean over the nodes.
+             */
+            mean: number;
+            /**
+             * Format: double
+             * @description The sum over the nodes; null where a sum means nothing.
+             */
+            total: number | null;
+        };
+        /** @description How a job and each of its nodes compare. */
+        ScoreboardSummary: {
+            status: components["schemas"]["PerformanceStatus"];
+            /** @enum {string} */
+            benchmark_id: "quick_mark";
+            /**
+             * Format: int64
+             * @description Which baselines it was rated by.
+             */
+            baseline_version: number;
+            /**
+             * Format: int32
+             * @description Nodes with a verdict.
+             */
+            rated_nodes: number;
+            /**
+             * Format: int32
+             * @description Of these.
+             */
+            underperforming_nodes: number;
+            /** @description BF16 and memory bandwidth rate; the others are for information. */
+            metrics: components["schemas"]["MetricVerdict"][];
+            /** @description How each node compares, by rank. */
+            nodes: components["schemas"]["PerformanceNode"][];
+        };
+        /**
+         * @description How a figure, a node or a job compares. `unrated`: there is nothing that can be compared, never that all is well.
+         * @enum {string}
+         */
+        PerformanceStatus: "underperforming" | "expected" | "outperforming" | "unrated";
+        /** @description How a metric compares. */
+        MetricVerdict: {
+            /**
+             * @description The metric.
+             * @example bf16_tflops
+             */
+            metric: string;
+            /**
+             * Format: double
+             * @description Per GPU; null where there is none that can be true.
+             */
+            value: number | null;
+            /**
+             * Format: double
+             * @description What it is compared with; null for nothing.
+             */
+            baseline: number | null;
+            /**
+             * Format: double
+             * @description `value` by `baseline`.
+             */
+            ratio: number | null;
+            /**
+             * Format: int64
+             * @description Machines, or runs, behind the baseline; null for a pinned one.
+             */
+            sample_size: number | null;
+            source: components["schemas"]["BaselineSource"] | null;
+            status: components["schemas"]["PerformanceStatus"];
+            reason: string | null;
+            /**
+             * Format: double
+             * @description The median of this server's machines; null for too few.
+             */
+            fleet_baseline: number | null;
+            /**
+             * Format: double
+             * @description The median of recorded runs; null for none.
+             */
+            shipped_baseline: number | null;
+        };
+        /**
+         * @description `fleet`: the median of this server's machines. `shipped`: of recorded runs. `pinned`: set by an administrator.
+         * @enum {string}
+         */
+        BaselineSource: "fleet" | "shipped" | "pinned";
+        /** @description How a node compares. */
+        PerformanceNode: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            task_id: string;
+            /**
+             * Format: int32
+             * @description Order of joining, from 0.
+             */
+            rank: number;
+            /**
+             * Format: uuid
+             * @description A UUID.
+             * @example 550e8400-e29b-41d4-a716-446655440000
+             */
+            machine_uuid: string;
+            /** @description As the driver names it. */
+            gpu_model: string | null;
+            /**
+             * Format: int32
+             * @description GPUs in the machine.
+             */
+            gpu_count: number | null;
+            status: components["schemas"]["PerformanceStatus"];
+            /** @description BF16 and memory bandwidth rate; the others are for information. */
+            metrics: components["schemas"]["MetricVerdict"][];
+            /** @description GPUs that lag the others of the node. */
+            stragglers: components["schemas"]["Straggler"][];
+            /** @description What has fallen since the last time. */
+            drops: components["schemas"]["PerformanceDrop"][];
+        };
+        /** @description A GPU that lags the others of its node. */
+        Straggler: {
+            /**
+             * Format: int32
+             * @description Its place in the results, from 0.
+             */
+            gpu: number;
+            gpu_id: string | null;
+            /**
+             * @description The metric.
+             * @example bf16_tflops
+             */
+            metric: string;
+            /**
+             * Format: double
+             * @description What it measured.
+             */
+            value: number;
+            /**
+             * Format: double
+             * @description Of the node's GPUs.
+             */
+            median: number;
+            /**
+             * Format: double
+             * @description `value` by `median`; null for a value that cannot be true.
+             */
+            ratio: number | null;
+        };
+        /** @description A metric that has fallen since the machine's previous job of the same owner. */
+        PerformanceDrop: {
+            /**
+             * @description The metric.
+             * @example bf16_tflops
+             */
+            metric: string;
+            /**
+             * Format: double
+             * @description Per GPU, now.
+             */
+            value: number;
+            /**
+             * Format: double
+             * @description Per GPU, then.
+             */
+            previous_value: number;
+            /**
+             * Format: double
+             * @description `value` by `previous_value`.
+             */
+            ratio: number;
+            /**
+             * Format: date-time
+             * @description When that job ended.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            previous_at: string;
+        };
+        /** @description Something that happened in a job's life. */
+        JobEvent: {
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            at: string;
+            /**
+             * @description What happened.
+             * @enum {string}
+             */
+            kind: "joined" | "lost" | "returned" | "step_started" | "step_ended" | "settled";
+            /**
+             * Format: int32
+             * @description The node it happened to; null for the job as a whole.
+             */
+            rank: number | null;
+            /** @description The same in words. */
+            message: string;
         };
         /** @description The node's task, and when to ask for work. */
         NodeTaskReply: {
@@ -1598,14 +2077,6 @@ export interface components {
              */
             pdf_report_url: string;
         };
-        /** @description How many jobs need a look. */
-        JobStats: {
-            /**
-             * Format: int64
-             * @description Jobs that underperform.
-             */
-            alert_job_count: number;
-        };
         /** @description A job as its creation answers it. */
         CreatedJob: {
             /**
@@ -1647,6 +2118,39 @@ export interface components {
              * @example 2024-03-16T10:30:00.000Z
              */
             expires_at: string;
+        };
+        /** @description A job without an account; everything may be left out. */
+        CreateAnonymousJob: {
+            /** @description What the job is for. */
+            description?: string | null;
+            /**
+             * @description `quick_mark` alone, said or not.
+             * @default []
+             */
+            benchmarks: ("quick_mark" | {
+                /** @enum {string} */
+                benchmark_id: "quick_mark";
+                /** @description Has no options: null or `{}`. */
+                config?: {
+                    [key: string]: unknown;
+                } | null;
+            })[];
+            /**
+             * Format: int32
+             * @description One.
+             * @default 1
+             */
+            node_count: number;
+            /** @description To find the job by; repeated ones collapse. */
+            tags?: string[] | null;
+        };
+        /** @description How many jobs need a look. */
+        JobStats: {
+            /**
+             * Format: int64
+             * @description Jobs that underperform.
+             */
+            alert_job_count: number;
         };
         /** @description A job to create. */
         CreateJob: {
@@ -1762,63 +2266,6 @@ export interface components {
             /** @description Ids of the benchmarks, in the order they run. */
             benchmarks: string[];
         };
-        /** @description One step of a job. */
-        SequenceStep: {
-            /**
-             * @description A benchmark's id.
-             * @example cluster_network
-             */
-            benchmark_id: string;
-            /** @description Its options; null for none. */
-            config: {
-                [key: string]: unknown;
-            } | null;
-        };
-        /** @description QuickMark over the nodes. Figures from implausible telemetry are left out. */
-        QuickMarkAggregateResults: {
-            /**
-             * Format: int32
-             * @description Nodes that have measured.
-             */
-            node_count: number;
-            /**
-             * Format: int32
-             * @description Their GPUs.
-             */
-            gpu_count: number;
-            /** @description By metric, such as `bf16_tflops`. */
-            metrics: {
-                [key: string]: components["schemas"]["MetricSummary"];
-            };
-        };
-        /** @description A metric over all nodes. */
-        MetricSummary: {
-            /**
-             * Format: double
-             * @description The smallest figure of a node.
-             */
-            min: number;
-            /**
-             * Format: double
-             * @description The median over the nodes.
-             */
-            median: number;
-            /**
-             * Format: double
-             * @description The largest figure of a node.
-             */
-            max: number;
-            /**
-             * Format: double
-             * @description The mean over the nodes.
-             */
-            mean: number;
-            /**
-             * Format: double
-             * @description The sum over the nodes; null where a sum means nothing.
-             */
-            total: number | null;
-        };
         /** @description How a job compares; a metric is its lowest node's. */
         Performance: {
             status: components["schemas"]["PerformanceStatus"];
@@ -1841,148 +2288,6 @@ export interface components {
             underperforming_nodes: number;
             /** @description BF16 and memory bandwidth rate; the others are for information. */
             metrics: components["schemas"]["MetricVerdict"][];
-        };
-        /**
-         * @description How a figure, a node or a job compares. `unrated`: there is nothing that can be compared, never that all is well.
-         * @enum {string}
-         */
-        PerformanceStatus: "underperforming" | "expected" | "outperforming" | "unrated";
-        /** @description How a metric compares. */
-        MetricVerdict: {
-            /**
-             * @description The metric.
-             * @example bf16_tflops
-             */
-            metric: string;
-            /**
-             * Format: double
-             * @description Per GPU; null where there is none that can be true.
-             */
-            value: number | null;
-            /**
-             * Format: double
-             * @description What it is compared with; null for nothing.
-             */
-            baseline: number | null;
-            /**
-             * Format: double
-             * @description `value` by `baseline`.
-             */
-            ratio: number | null;
-            /**
-             * Format: int64
-             * @description Machines, or runs, behind the baseline; null for a pinned one.
-             */
-            sample_size: number | null;
-            source: components["schemas"]["BaselineSource"] | null;
-            status: components["schemas"]["PerformanceStatus"];
-            reason: string | null;
-            /**
-             * Format: double
-             * @description The median of this server's machines; null for too few.
-             */
-            fleet_baseline: number | null;
-            /**
-             * Format: double
-             * @description The median of recorded runs; null for none.
-             */
-            shipped_baseline: number | null;
-        };
-        /**
-         * @description `fleet`: the median of this server's machines. `shipped`: of recorded runs. `pinned`: set by an administrator.
-         * @enum {string}
-         */
-        BaselineSource: "fleet" | "shipped" | "pinned";
-        /** @description How a node compares. */
-        PerformanceNode: {
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            task_id: string;
-            /**
-             * Format: int32
-             * @description Order of joining, from 0.
-             */
-            rank: number;
-            /**
-             * Format: uuid
-             * @description A UUID.
-             * @example 550e8400-e29b-41d4-a716-446655440000
-             */
-            machine_uuid: string;
-            /** @description As the driver names it. */
-            gpu_model: string | null;
-            /**
-             * Format: int32
-             * @description GPUs in the machine.
-             */
-            gpu_count: number | null;
-            status: components["schemas"]["PerformanceStatus"];
-            /** @description BF16 and memory bandwidth rate; the others are for information. */
-            metrics: components["schemas"]["MetricVerdict"][];
-            /** @description GPUs that lag the others of the node. */
-            stragglers: components["schemas"]["Straggler"][];
-            /** @description What has fallen since the last time. */
-            drops: components["schemas"]["PerformanceDrop"][];
-        };
-        /** @description A GPU that lags the others of its node. */
-        Straggler: {
-            /**
-             * Format: int32
-             * @description Its place in the results, from 0.
-             */
-            gpu: number;
-            gpu_id: string | null;
-            /**
-             * @description The metric.
-             * @example bf16_tflops
-             */
-            metric: string;
-            /**
-             * Format: double
-             * @description What it measured.
-             */
-            value: number;
-            /**
-             * Format: double
-             * @description Of the node's GPUs.
-             */
-            median: number;
-            /**
-             * Format: double
-             * @description `value` by `median`; null for a value that cannot be true.
-             */
-            ratio: number | null;
-        };
-        /** @description A metric that has fallen since the machine's previous job of the same owner. */
-        PerformanceDrop: {
-            /**
-             * @description The metric.
-             * @example bf16_tflops
-             */
-            metric: string;
-            /**
-             * Format: double
-             * @description Per GPU, now.
-             */
-            value: number;
-            /**
-             * Format: double
-             * @description Per GPU, then.
-             */
-            previous_value: number;
-            /**
-             * Format: double
-             * @description `value` by `previous_value`.
-             */
-            ratio: number;
-            /**
-             * Format: date-time
-             * @description When that job ended.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            previous_at: string;
         };
         /** @description Where this page stands in the whole list. */
         Pagination: {
@@ -2039,259 +2344,6 @@ export interface components {
              * @example 7554621440
              */
             id: number | string;
-        };
-        /** @description All there is to know of a job. */
-        JobDetail: {
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            id: string;
-            /**
-             * @description Unique per customer among jobs that are not deleted.
-             * @example GPU Benchmark Test
-             */
-            name: string;
-            /**
-             * @description The job token: an agent joins with it. Valid until `expires_at`.
-             * @example eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3NTU0NjIxNDQwIn0.c2lnbmF0dXJl
-             */
-            token: string;
-            /** @description What the job is for. */
-            description: string | null;
-            state: components["schemas"]["JobState"];
-            /**
-             * Format: int32
-             * @description Expected nodes.
-             * @example 4
-             */
-            node_count: number;
-            /**
-             * Format: int32
-             * @description Nodes that have joined; never falls.
-             * @example 4
-             */
-            current_nodes: number;
-            /** @description The steps every node goes through, in order. */
-            benchmark_sequence: components["schemas"]["SequenceStep"][];
-            /** @description The job's tags. */
-            tags: string[];
-            /**
-             * Format: date-time
-             * @description When the job was created.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            created_at: string;
-            /**
-             * Format: date-time
-             * @description When the last expected node joined; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            started_at: string | null;
-            /**
-             * Format: date-time
-             * @description When the job ends by itself: 24 hours after its creation.
-             * @example 2024-03-16T10:30:00.000Z
-             */
-            expires_at: string;
-            /**
-             * Format: date-time
-             * @description When it ended; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            ended_at: string | null;
-            /** @description Ids of the benchmarks, in the order they run. */
-            benchmarks: string[];
-            /** @description The UUID of the hardware spec the job was made for; null for none. */
-            spec: string | null;
-            /** @description The nodes, by rank. */
-            tasks: components["schemas"]["Task"][];
-            /** @description Cluster benchmarks that have started. By benchmark id; `id:2`, `id:3` where one runs again with other options. */
-            benchmark_results: {
-                [key: string]: components["schemas"]["BenchmarkResult"];
-            };
-            quickmark_aggregate_results: components["schemas"]["QuickMarkAggregateResults"] | null;
-            /**
-             * Format: uri
-             * @description Where the PDF report is; null until it is made.
-             */
-            pdf_report_url: string | null;
-            /** @description How the job and its nodes compare with baselines; null until it has ended and is rated, and where nothing was measured. */
-            scoreboard_summary: components["schemas"]["ScoreboardSummary"] | null;
-            /** @description Oldest first. */
-            events: components["schemas"]["JobEvent"][];
-        };
-        /** @description One node's part of a job. */
-        Task: {
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            id: string;
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            job_id: string;
-            /**
-             * Format: int32
-             * @description Order of joining, from 0.
-             */
-            rank: number;
-            /**
-             * Format: uuid
-             * @description Identifies the machine.
-             * @example 550e8400-e29b-41d4-a716-446655440000
-             */
-            machine_uuid: string;
-            /**
-             * @description The machine's address: IPv4 or IPv6.
-             * @example 192.168.1.10
-             */
-            machine_ip: string | null;
-            state: components["schemas"]["JobState"];
-            /** @description Why the node failed; null otherwise. */
-            failed_message: string | null;
-            /**
-             * Format: double
-             * @description Of the running step, 0 to 1; 1 at the end.
-             */
-            progress: number;
-            /** @description What the node is doing. */
-            message: string | null;
-            /**
-             * Format: date-time
-             * @description When the node joined.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            created_at: string;
-            /**
-             * Format: date-time
-             * @description When its first step started; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            started_at: string | null;
-            /**
-             * Format: date-time
-             * @description When the node ended; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            ended_at: string | null;
-            /** @description As the driver names it. */
-            gpu_model: string | null;
-            /**
-             * Format: int32
-             * @description GPUs in the machine.
-             */
-            gpu_count: number | null;
-            /**
-             * Format: uri
-             * @description Where the PDF report is; null until it is made.
-             */
-            pdf_report_url: string | null;
-            /** @description What this node has sent. By benchmark id; `id:2`, `id:3` where one runs again with other options. */
-            benchmark_results: {
-                [key: string]: components["schemas"]["BenchmarkResult"];
-            };
-        };
-        /** @description What one benchmark measured. */
-        BenchmarkResult: {
-            /**
-             * @description A benchmark's id.
-             * @example cluster_network
-             */
-            benchmark_id: string;
-            /**
-             * @description The benchmark's name for people.
-             * @example Cluster Network
-             */
-            benchmark_name: string;
-            /**
-             * Format: date-time
-             * @description When it started; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            started_at: string | null;
-            /**
-             * Format: date-time
-             * @description When it ended; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            ended_at: string | null;
-            /** @description Its options; `{}` for none. */
-            config: {
-                [key: string]: unknown;
-            };
-            /** @description The figures, by field name; null before there are any. Fields that an agent adds are kept, so clients ignore names they do not know. */
-            results: {
-                [key: string]: unknown;
-            } | null;
-            state: components["schemas"]["JobState"];
-            /** @description Why it failed; null otherwise. */
-            error_message: string | null;
-            /** @description How to show each field, when `include_display_names` asks for it. */
-            display_names?: {
-                [key: string]: components["schemas"]["DisplayField"];
-            };
-        };
-        /** @description How to show a field of a result. */
-        DisplayField: {
-            /**
-             * @description For people.
-             * @example Memory bandwidth
-             */
-            display_name: string;
-            /**
-             * @description Empty for a plain count.
-             * @example GB/s
-             */
-            unit: string;
-        };
-        /** @description How a job and each of its nodes compare. */
-        ScoreboardSummary: {
-            status: components["schemas"]["PerformanceStatus"];
-            /** @enum {string} */
-            benchmark_id: "quick_mark";
-            /**
-             * Format: int64
-             * @description Which baselines it was rated by.
-             */
-            baseline_version: number;
-            /**
-             * Format: int32
-             * @description Nodes with a verdict.
-             */
-            rated_nodes: number;
-            /**
-             * Format: int32
-             * @description Of these.
-             */
-            underperforming_nodes: number;
-            /** @description BF16 and memory bandwidth rate; the others are for information. */
-            metrics: components["schemas"]["MetricVerdict"][];
-            /** @description How each node compares, by rank. */
-            nodes: components["schemas"]["PerformanceNode"][];
-        };
-        /** @description Something that happened in a job's life. */
-        JobEvent: {
-            /**
-             * Format: date-time
-             * @description RFC 3339, UTC.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            at: string;
-            /**
-             * @description What happened.
-             * @enum {string}
-             */
-            kind: "joined" | "lost" | "returned" | "step_started" | "step_ended" | "settled";
-            /**
-             * Format: int32
-             * @description The node it happened to; null for the job as a whole.
-             */
-            rank: number | null;
-            /** @description The same in words. */
-            message: string;
         };
         /** @description A job that was aborted. */
         AbortedJob: {
@@ -3963,6 +4015,65 @@ export interface operations {
             503: components["responses"]["SERVICE_UNAVAILABLE"];
         };
     };
+    createAnonymousJob: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The job to create. */
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "description": "My new workstation",
+                 *       "tags": [
+                 *         "workstation"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["CreateAnonymousJob"];
+            };
+        };
+        responses: {
+            /** @description Created. */
+            201: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "7554621440",
+                     *       "name": "job-20240315-103000-kqzt",
+                     *       "description": "My new workstation",
+                     *       "node_count": 1,
+                     *       "benchmarks": [
+                     *         "quick_mark"
+                     *       ],
+                     *       "tags": [
+                     *         "workstation"
+                     *       ],
+                     *       "token": "eyJhbGciOiJIUzI1NiIsInR5cCI6ImpvYitqd3QifQ.eyJzdWIiOiI3NTU0NjIxNDQwIn0.2Rk1r2m0iVYyKq0h3b0E5m7c6v8n9QwErTyUiOpAsDf",
+                     *       "created_at": "2024-03-15T10:30:00.000Z",
+                     *       "expires_at": "2024-03-16T10:30:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["CreatedJob"];
+                };
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            413: components["responses"]["REQUEST_TOO_LARGE"];
+            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
     getJobStats: {
         parameters: {
             query?: {
@@ -4450,7 +4561,7 @@ export interface operations {
                      *       ]
                      *     }
                      */
-                    "application/json": components["schemas"]["JobDetail"];
+                    "application/json": components["schemas"]["JobDetail"] & unknown;
                 };
             };
             /** @description Nothing has changed since the version you hold; there is no body. */

@@ -23,6 +23,7 @@ test("the commands of 'Use it' work as written", async () => {
   expect(output).toContain("{ min: 452.2, median: 452.2, max: 452.2, mean: 452.2, total: 452.2 }");
   expect(output).toContain("Benchmark 'fast_mark' not found");
   expect(output).toContain('{"message":"Job deleted successfully","requires_agent_stop":false}');
+  expect(output).toMatch(/^completed\n3254\.42$/m);
   expect(output).toMatch(/^x-total-count: 1\r?$/im);
   expect(output).toContain('"slug":"h100-node"');
   expect(output).toContain("RESOURCE_IN_USE");

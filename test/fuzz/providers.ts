@@ -72,6 +72,13 @@ const PROVIDERS: Record<string, Provider> = {
     };
   },
 
+  async createAnonymousJob({ drawn: { draft }, purpose }) {
+    // What is to be spoiled has to be there.
+    const isLeftOut = draft.body === undefined && purpose === "once";
+    const body = isLeftOut ? undefined : fields(draft);
+    return { draft: { ...draft, body }, token: null, job: null };
+  },
+
   async abortJob({ world, drawn: { draft, choice }, purpose }) {
     const job =
       purpose === "again"
@@ -129,6 +136,29 @@ const PROVIDERS: Record<string, Provider> = {
     const path = { id: world.jobs.completed.id };
     const link = choice % 10 === 0 ? draft : { ...draft, path, query };
     return { draft: link, token: null, job: null };
+  },
+
+  async getBaseline({ world, drawn: { draft, choice } }) {
+    const models = ["a100-sxm4-80gb", "NVIDIA H100 NVL", "Tesla L4", "h200"];
+    const path = { ...draft.path, model: models[choice % models.length] ?? "l4" };
+    return { draft: { ...draft, path }, token: world.ownerToken(), job: null };
+  },
+
+  async pinBaseline({ world, drawn: { draft, choice } }) {
+    const path = { ...draft.path, model: `fuzz-gpu-${choice % 5}` };
+    const headers = withoutPrecondition(draft, choice);
+    return { draft: { ...draft, path, headers }, token: world.ownerToken(), job: null };
+  },
+
+  async unpinBaseline({ world, drawn: { draft, choice }, purpose }) {
+    const [model, metric] =
+      purpose === "once" ? await world.pinBaseline() : ["nobodys", "bf16_tflops"];
+    const headers = withoutPrecondition(draft, choice);
+    return {
+      draft: { ...draft, path: { model, metric }, headers },
+      token: world.ownerToken(),
+      job: null,
+    };
   },
 
   async listSpecs(context) {
@@ -344,6 +374,10 @@ const PROVIDERS: Record<string, Provider> = {
   },
 
   async pollCurrentJob({ world, drawn: { draft, choice }, purpose }) {
+    if (choice % 6 === 0) {
+      const { withoutAccount } = world.jobs;
+      return { draft: { ...draft, query: [] }, token: withoutAccount.token, job: withoutAccount };
+    }
     const node = await nodeFor(world, purpose);
     const query: Draft["query"] = choice % 3 === 0 ? [] : [["task_id", node.taskId]];
     return { draft: { ...draft, query }, token: node.job.token, job: node.job };

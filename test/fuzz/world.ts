@@ -104,10 +104,18 @@ export async function createWorld({ url, db }: LocalWorker) {
   /** Jobs whose object may know more than D1 does. */
   const unsettled = new Map<string, Job>();
   // Prepared once: Miniflare's proxy blocks this process for every `prepare`.
-  const versions = db.prepare("SELECT id, version FROM jobs");
+  // One that has ended, and is not rated yet, is still to be written to.
+  const versions = db.prepare(
+    "SELECT id, CASE WHEN ended_at IS NOT NULL AND rated_at IS NULL AND current_nodes > 0 AND deleted_at IS NULL THEN -1 ELSE version END AS version FROM jobs",
+  );
 
   async function createJob(body: Record<string, unknown>, token = ownerToken): Promise<Job> {
     const json = await succeed("POST", `${API}/jobs`, token, { benchmarks: [], ...body });
+    return { id: String(json.id), token: String(json.token) };
+  }
+
+  async function createJobWithoutAccount(): Promise<Job> {
+    const json = await succeed("POST", `${API}/jobs/anonymous`, null);
     return { id: String(json.id), token: String(json.token) };
   }
 
@@ -169,6 +177,14 @@ export async function createWorld({ url, db }: LocalWorker) {
     return String(link).split("#")[1] ?? "";
   }
 
+  let pinned = 0;
+  /** A baseline with a pin to take back. */
+  async function pinBaseline(): Promise<[model: string, metric: string]> {
+    const key: [string, string] = [`pinned-gpu-${pinned++}`, "memory_bandwidth_gbs"];
+    await succeed("PUT", `${API}/baselines/${key.join("/")}`, ownerToken, { value: 1 });
+    return key;
+  }
+
   let maker: { token: string; left: number } | null = null;
   /** Someone with room for another API token. */
   async function tokenMaker(): Promise<string> {
@@ -224,6 +240,7 @@ export async function createWorld({ url, db }: LocalWorker) {
     failed: await createJob({}),
     aborted: await createJob({}),
     foreign: await createJob({}, strangerToken),
+    withoutAccount: await createJobWithoutAccount(),
   };
   await join(jobs.starting);
   await join(jobs.running);
@@ -232,6 +249,7 @@ export async function createWorld({ url, db }: LocalWorker) {
   }
   await finish(await join(jobs.completed), "completed");
   await finish(await join(jobs.failed), "failed");
+  await finish(await join(jobs.withoutAccount), "completed");
   await succeed("POST", `${API}/jobs/${jobs.aborted.id}/abort`, ownerToken);
   const catalogue = await succeed("GET", `${API}/benchmarks`, ownerToken);
 
@@ -259,6 +277,7 @@ export async function createWorld({ url, db }: LocalWorker) {
     apiToken: await createApiToken(),
     createApiToken,
     createPasswordLink,
+    pinBaseline,
     tokenMaker,
     runners,
     createRunner,

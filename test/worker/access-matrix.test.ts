@@ -107,8 +107,16 @@ const ofNoSpec = (body?: unknown) => () => ({ params: { spec: NOBODY }, body });
 const ofRunner = { params: { runner: runner.uuid } };
 const ofNoRunner = (body?: unknown) => () => ({ params: { runner: NOBODY }, body });
 const ofNoOffer = () => ({ params: { runner: NOBODY, spec: NOBODY } });
+const ofBaseline = { params: { model: "l4", metric: "bf16_tflops" } };
+const ofNoBaseline = { params: { model: "nobody's", metric: "bf16_tflops" } };
 const machine = () => ({ machine_uuid: machineUuid() });
 const settings = { name: "Renamed" };
+
+/** Jobs without an account: a live one, full and of another task; and one whose token reads alone. */
+const notMeant = (live: number, reading = 401) => ({
+  "job without an account": live,
+  "read without an account": reading,
+});
 
 /** By operation id: an operation of the document that is not here fails the suite, and the reverse. */
 const EXPECTATIONS: Record<string, Expectation> = {
@@ -154,6 +162,26 @@ const EXPECTATIONS: Record<string, Expectation> = {
     request: async () => ({ body: { id: (await createJob({}, persons.owner)).id } }),
     missing: () => ({ body: { id: "512" } }),
     people: ofItsCustomer(200),
+  },
+  getJobStats: { access: "user", request: () => ({}), people: everyone(200) },
+  listBaselines: { access: "user", request: () => ({}), people: everyone(200) },
+  getBaseline: { access: "user", request: () => ofBaseline, people: everyone(200) },
+  pinBaseline: {
+    access: "user",
+    request: () => ({ ...ofBaseline, body: { value: 260.5 } }),
+    missing: () => ({ ...ofNoBaseline, body: { value: 260.5 } }),
+    people: rootsAlone(200),
+  },
+  unpinBaseline: {
+    access: "user",
+    request: async () => {
+      await env.DB.prepare(
+        "INSERT INTO baselines (model, metric, version, pinned_value, pinned_at) VALUES ('l4', 'bf16_tflops', 0, 1, 0) ON CONFLICT DO UPDATE SET pinned_value = 1",
+      ).run();
+      return ofBaseline;
+    },
+    missing: () => ofNoBaseline,
+    people: rootsAlone(204),
   },
   listTasks: { access: "user", request: () => ({}), people: everyone(200) },
   getTaskResults: {
@@ -245,6 +273,7 @@ const EXPECTATIONS: Record<string, Expectation> = {
     people: managersOf(201),
   },
   setPassword: { access: "open", request: () => ({}) },
+  createAnonymousJob: { access: "open", request: () => ({}) },
 
   listApiTokens: {
     access: "user",
@@ -329,27 +358,34 @@ const EXPECTATIONS: Record<string, Expectation> = {
     access: "node",
     request: () => ({ query: `?task_id=${taskId}` }),
     // The task of another job is no task of this one; an ended job tells everybody to stop.
-    machines: (name) => ({ "own job": 200, "another job": 404, "ended job": 200 })[name],
+    machines: (name) =>
+      ({ ...{ "own job": 200, "another job": 404, "ended job": 200 }, ...notMeant(404, 200) })[
+        name
+      ],
   },
   generateReport: {
     access: "node",
     request: () => ({ params: { job_id: ended.id } }),
-    machines: (name) => ({ "own job": 404, "another job": 404, "ended job": 202 })[name],
+    machines: (name) =>
+      ({ ...{ "own job": 404, "another job": 404, "ended job": 202 }, ...notMeant(404) })[name],
   },
   joinCurrentJob: {
     access: "node",
     request: () => ({ body: machine() }),
-    machines: (name) => ({ "own job": 201, "another job": 201, "ended job": 409 })[name],
+    machines: (name) =>
+      ({ ...{ "own job": 201, "another job": 201, "ended job": 409 }, ...notMeant(409) })[name],
   },
   updateCurrentTask: {
     access: "node",
     request: () => ({ params: { task_id: taskId }, body: {} }),
-    machines: (name) => ({ "own job": 200, "another job": 404, "ended job": 409 })[name],
+    machines: (name) =>
+      ({ ...{ "own job": 200, "another job": 404, "ended job": 409 }, ...notMeant(404) })[name],
   },
   putStepResult: {
     access: "node",
     request: () => ({ params: { task_id: taskId, position: "0" }, body: resultBody() }),
-    machines: (name) => ({ "own job": 200, "another job": 404, "ended job": 409 })[name],
+    machines: (name) =>
+      ({ ...{ "own job": 200, "another job": 404, "ended job": 409 }, ...notMeant(404) })[name],
   },
 };
 

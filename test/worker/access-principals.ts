@@ -2,9 +2,11 @@
 import { env } from "cloudflare:workers";
 import { decodeJwt, SignJWT } from "jose";
 import type { Role } from "../../src/identity/actor.ts";
+import { ANONYMOUS } from "../../src/identity/anonymous.ts";
+import { jobTokenOf } from "../../src/identity/job-token.ts";
 import { hashPassword } from "../../src/identity/password.ts";
-import type { Claims, TokenKind } from "../../src/identity/tokens.ts";
-import { systemClock } from "../../src/lib/clock.ts";
+import { type Claims, createTokens, type TokenKind } from "../../src/identity/tokens.ts";
+import { DAY_MS, systemClock } from "../../src/lib/clock.ts";
 import { readConfig } from "../../src/lib/config.ts";
 import {
   call,
@@ -13,6 +15,7 @@ import {
   createPerson,
   createRunner,
   join,
+  machineUuid,
   type Person,
   putResult,
   reported,
@@ -40,7 +43,13 @@ export const PEOPLE = [
 export type PersonName = (typeof PEOPLE)[number];
 
 /** Agents with a good token of a job. */
-export const MACHINES = ["own job", "another job", "ended job"] as const;
+export const MACHINES = [
+  "own job",
+  "another job",
+  "ended job",
+  "job without an account",
+  "read without an account",
+] as const;
 export type MachineName = (typeof MACHINES)[number];
 
 /** Runners with a good key of their own. */
@@ -120,7 +129,13 @@ export async function createPrincipals(): Promise<Principals> {
       "foreign staff": (await person("staff", true)).token,
       "foreign root_admin": (await person("root_admin", true)).token,
     },
-    machines: { "own job": job.token, "another job": another.token, "ended job": ended.token },
+    machines: {
+      "own job": job.token,
+      "another job": another.token,
+      "ended job": ended.token,
+      "job without an account": await tokenWithoutAccount(),
+      "read without an account": await readingToken(),
+    },
     runners: { "runner key": runner.key, "another runner's key": (await createRunner()).key },
     outsiders: { ...(await outsidersLike(owner)), ...dead },
     persons: { owner, colleague, customer_admin: admin, "foreign user": foreign },
@@ -129,6 +144,26 @@ export async function createPrincipals(): Promise<Principals> {
     ended,
     runner,
   };
+}
+
+/** Of a live job that a machine has joined. */
+async function tokenWithoutAccount(): Promise<string> {
+  const { token } = (await call("POST", "/jobs/anonymous")).body;
+  const body = { machine_uuid: machineUuid() };
+  await call("POST", "/jobs/current/tasks", { token, body });
+  return token;
+}
+
+/** Of a job that was made without an account two days ago. */
+async function readingToken(): Promise<string> {
+  const { id } = (await call("POST", "/jobs/anonymous")).body;
+  const { signingKeyId } = await tokens();
+  const facts = {
+    ...{ id: Number(id), userId: ANONYMOUS.userId, tokenKeyId: signingKeyId },
+    createdAt: systemClock.now() - 2 * DAY_MS,
+    expiresAt: systemClock.now() - DAY_MS,
+  };
+  return jobTokenOf(await createTokens(readConfig(env).tokenSecrets, systemClock), facts);
 }
 
 type DeadKey = "rotated runner key" | "archived runner's key";

@@ -15,6 +15,7 @@ const served: ApiDocument = JSON.parse(servedText);
 const operations = operationsOf(served);
 
 const JOBS = "/api/silicon-mark/v1/jobs";
+const BASELINE = "/api/silicon-mark/v1/baselines/{model}/{metric}";
 const USER = "OAuth2PasswordBearer";
 const NODE = "JobToken";
 const RUNNER = "RunnerKey";
@@ -25,8 +26,14 @@ const EXPECTED = {
   "post /token/revoke revokeToken": ["", 200, 400, 429, 500, 503],
   "post /api/user/login login": ["", 200, 400, 401, 413, 415, 429, 500, 503],
   [`post ${JOBS} createJob`]: [USER, 201, 400, 401, 404, 409, 413, 415, 422, 429, 500, 503],
+  [`post ${JOBS}/anonymous createAnonymousJob`]: ["", 201, 400, 413, 415, 429, 500, 503],
   [`get ${JOBS} listJobs`]: [USER, 200, 400, 401, 429, 500, 503],
   [`get ${JOBS}/tags listJobTags`]: [USER, 200, 304, 400, 401, 429, 500, 503],
+  [`get ${JOBS}/stats getJobStats`]: [USER, 200, 400, 401, 429, 500, 503],
+  "get /api/silicon-mark/v1/baselines listBaselines": [USER, 200, 304, 400, 401, 429, 500, 503],
+  [`get ${BASELINE} getBaseline`]: [USER, 200, 304, 400, 401, 404, 429, 500, 503],
+  [`put ${BASELINE} pinBaseline`]: [USER, 200, 400, 401, 403, 412, 413, 415, 429, 500, 503],
+  [`delete ${BASELINE} unpinBaseline`]: [USER, 204, 400, 401, 403, 404, 412, 429, 500, 503],
   [`delete ${JOBS}/delete deleteJob`]: [USER, 200, 400, 401, 403, 404, 413, 415, 429, 500, 503],
   [`get ${JOBS}/{job_id} getJob`]: [USER, 200, 304, 400, 401, 404, 429, 500, 503],
   [`get ${JOBS}/{job_id}/results getJobResults`]: [
@@ -199,17 +206,20 @@ describe("operations", () => {
     expect(having("Idempotency-Replayed").sort()).toEqual(creating.map((id) => `${id} 201`));
     expect(taking("idempotency-key").sort()).toEqual(creating);
     expect(taking("if-match").sort()).toEqual([
-      ...["deleteSpec", "deleteUser", "revokeApiToken", "updateCustomer"],
+      ...["deleteSpec", "deleteUser", "pinBaseline", "revokeApiToken", "unpinBaseline"],
+      "updateCustomer",
       ...["updateRunner", "updateSpec", "updateUser", "withdrawRunnerSpec"],
     ]);
     const single = [
-      ...["getApiToken", "getCustomer", "getJob", "getJobResults", "getOwnUser", "getReport"],
+      ...["getApiToken", "getBaseline", "getCustomer", "getJob", "getJobResults", "getOwnUser"],
+      "getReport",
       ...[
         "getReportFile",
         "getRunner",
         "getSpec",
         "getTaskResults",
         "getUser",
+        "listBaselines",
         "listBenchmarks",
         "listJobTags",
         "pollCurrentJob",

@@ -48,7 +48,7 @@ export async function call(
   const target = url.startsWith("http") ? url : `${API}${url}`;
   const response = await exports.default.fetch(new Request(target, init));
   const text = await response.text();
-  const isJson = response.headers.get("content-type")?.includes("json") ?? false;
+  const isJson = /[/+]json/.test(response.headers.get("content-type") ?? "");
   return {
     status: response.status,
     headers: response.headers,
@@ -71,6 +71,7 @@ export function appDeps(changes: Partial<AppDeps> = {}): AppDeps {
       node: env.LIMIT_NODE,
       runner: env.LIMIT_RUNNER,
       address: env.LIMIT_ADDRESS,
+      anonymous: env.LIMIT_ANONYMOUS,
       "sign-in-address": env.LIMIT_SIGN_IN_ADDRESS,
       "sign-in-account": env.LIMIT_SIGN_IN_ACCOUNT,
       report: env.LIMIT_REPORT,

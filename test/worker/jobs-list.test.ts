@@ -11,6 +11,8 @@ import {
   detail,
   expectContract,
   expectError,
+  flushed,
+  join,
   type Person,
 } from "./harness.ts";
 
@@ -84,6 +86,29 @@ describe("filters", () => {
     expect(idsOf(await list(`name=${encodeURIComponent("300 \u212A")}`, owner))).toEqual([
       kelvin.id,
     ]);
+  });
+
+  test("a job is shown alike, whatever finds it", async ({ expect }) => {
+    const owner = await createPerson();
+    const body = { name: "Alike", description: 'ä\n"', tags: ["x y", "ü"], node_count: 2 };
+    const job = await createJob({ ...body, benchmarks: ["cluster_network"] }, owner);
+    await join(job);
+    await flushed(job);
+    const anonymous = await call("POST", "/jobs/anonymous", { body: { tags: ["x y"] } });
+    const staff = await createPerson({ role: "staff" });
+    for (const [viewer, id] of [
+      [owner, job.id],
+      [staff, anonymous.body.id],
+    ] as const) {
+      const shown = async (query: string) => {
+        const { results } = (await list(query, viewer)).body;
+        return results.find((each: { id: string }) => each.id === id);
+      };
+      const plain = await shown("");
+      expect(plain.id).toBe(id);
+      const queries = ["tags=x%20y", "tags=x%20y&sort_by=name", `name=${plain.name.slice(0, 5)}`];
+      for (const query of queries) expect(await shown(query), query).toEqual(plain);
+    }
   });
 
   test("a deleted job is found by nothing, and one more by its words", async ({ expect }) => {

@@ -191,7 +191,7 @@ describe("lists", () => {
     const links = (header: string | null) =>
       Object.fromEntries(
         [...(header ?? "").matchAll(/<([^>]+)>; rel="(\w+)"/g)].map(
-          ([, url = "", relation = ""]) => [relation, url],
+          ([, url = "", relation = ""]) => [relation, url.replace(/&cursor=[\w-]+$/, "")],
         ),
       );
     const page = (n: number) => `${ORIGIN}${API}/jobs?per_page=2&page=${n}`;

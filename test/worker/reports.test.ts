@@ -125,12 +125,6 @@ describe("a settled job", () => {
     await join(live);
     expect(await make(live)).toBeNull();
     const id = Number(job.id);
-    await env.DB.prepare(
-      `INSERT OR IGNORE INTO users (id, uuid, customer_id, email, name, slug, role, password_hash, created_at, modified_at)
-       SELECT 0, 'nobody', customer_id, 'nobody', 'Nobody', 'nobody', 'user', '', 0, 0 FROM jobs WHERE id = ?`,
-    )
-      .bind(id)
-      .run();
     await env.DB.prepare("UPDATE jobs SET user_id = 0 WHERE id = ?").bind(id).run();
     expect(await make(job)).toBeNull();
     expectError(

@@ -17,6 +17,9 @@ import {
 const admin = await createPerson({ role: "root_admin" });
 const { token } = admin;
 
+const NOT_OURS =
+  "cursor must be one that this list has handed out, unchanged, with the same order and filters";
+
 function list(query = "") {
   return call("GET", `${V0}/specs${query}`, { token });
 }
@@ -173,7 +176,7 @@ describe("pages", () => {
     ["search=a&search=b", "search must be given once"],
     ["search=a%00b", "search must not contain control characters"],
     [`search=${"x".repeat(129)}`, "search must have at most 128 characters"],
-    ["cursor=nonsense", "cursor must be one from a Link of this list, in the same order"],
+    ["cursor=nonsense", NOT_OURS],
     ["cursor=", "cursor has signs that it cannot have"],
     ["cursor=a+b", "cursor has signs that it cannot have"],
   ] as const)("?%s: 400", async ([query, message], { expect }) => {
@@ -183,7 +186,7 @@ describe("pages", () => {
   test("a cursor of another order: 400", async ({ expect }) => {
     const next = new URL(linkOf(await list("?per_page=1"), "next") ?? "");
     next.searchParams.set("sort", "created");
-    const message = "cursor must be one from a Link of this list, in the same order";
+    const message = NOT_OURS;
     const reply = await call("GET", next.href, { token });
     expectError(expect, reply, 400, "PARAMETER_INCORRECT_VALUE", message);
   });
@@ -194,15 +197,12 @@ test.for([
   ["before", "", -1, ""],
   ["after", "a' OR 1=1 --", 1.5, "x".repeat(200)],
   ["before", "\u{10ffff}", Number.MAX_SAFE_INTEGER, "\u{10ffff}"],
-])(
-  "a cursor that nobody has handed out (%j) reads some page, or none",
-  async (parts, { expect }) => {
-    const bytes = new TextEncoder().encode(JSON.stringify(parts));
-    const cursor = btoa(String.fromCharCode(...bytes)).replaceAll("=", "");
-    const url = `?cursor=${cursor.replaceAll("+", "-").replaceAll("/", "_")}`;
-    expectContract(expect, await list(url), listSpecsRoute, 200);
-  },
-);
+])("a cursor that nobody has handed out (%j): 400", async (parts, { expect }) => {
+  const bytes = new TextEncoder().encode(JSON.stringify(parts));
+  const cursor = btoa(String.fromCharCode(...bytes)).replaceAll("=", "");
+  const url = `?cursor=${cursor.replaceAll("+", "-").replaceAll("/", "_")}`;
+  expectError(expect, await list(url), 400, "PARAMETER_INCORRECT_VALUE", NOT_OURS);
+});
 
 test.for([
   ["after"],
@@ -378,6 +378,7 @@ describe("GET /api/silicon-mark/v1/specs", () => {
           total_pages: 1,
           has_next: false,
           has_prev: false,
+          next_cursor: null,
         },
       });
       expect(reply.headers.get("x-total-count")).toBe("1");
@@ -398,7 +399,7 @@ describe("GET /api/silicon-mark/v1/specs", () => {
   test.for([
     ["per_page=301", "per_page must be an integer between 1 and 300"],
     ["per_page=0", "per_page must be an integer between 1 and 300"],
-    ["cursor=x", "cursor must be one from a Link of this list, in the same order"],
+    ["cursor=x", NOT_OURS],
   ] as const)("?%s: 400", async ([query, message], { expect }) => {
     expectError(expect, await catalogue(`?${query}`), 400, "PARAMETER_INCORRECT_VALUE", message);
   });

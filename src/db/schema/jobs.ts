@@ -142,6 +142,18 @@ export const jobCounts = sqliteTable(
   (table) => [primaryKey({ columns: [table.scope, table.state] })],
 );
 
+/** Jobs not deleted, per scope, state and how they came out, kept by triggers on `jobs`. As `jobCounts`. */
+export const performanceCounts = sqliteTable(
+  "performance_counts",
+  {
+    scope: text("scope").notNull(),
+    state: text("state").notNull(),
+    status: text("status").notNull(),
+    jobs: integer("jobs").notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.scope, table.state, table.status] })],
+);
+
 /**
  * One row per tag of a job that is not deleted, kept by triggers on `jobs`: which tags there are, and which
  * jobs have one, newest first, for every scope. Without a key of its own: four rows are written per tag.

@@ -102,15 +102,3 @@ export const scoreboard = sqliteTable("scoreboard", {
   version: integer("version").notNull(),
   rules: text("rules").notNull(),
 });
-
-/** Jobs not deleted, per scope, state and how they came out, kept by triggers on `jobs`. As `jobCounts`. */
-export const performanceCounts = sqliteTable(
-  "performance_counts",
-  {
-    scope: text("scope").notNull(),
-    state: text("state").notNull(),
-    status: text("status").notNull(),
-    jobs: integer("jobs").notNull(),
-  },
-  (table) => [primaryKey({ columns: [table.scope, table.state, table.status] })],
-);

@@ -12,7 +12,7 @@ import type { Clock } from "../../lib/clock.ts";
 import { chooseSlug } from "../../lib/slugs.ts";
 import type { Actor } from "../actor.ts";
 import type { Origin } from "../audit.ts";
-import { checkRules, versionRules } from "../rules.ts";
+import { checkRules, notAnonymous, versionRules } from "../rules.ts";
 import type { CreateCustomerInput, UpdateCustomerInput } from "./schemas.ts";
 import {
   type CustomerRow,
@@ -82,7 +82,7 @@ export function createCustomersService({ clock }: { clock: Clock }) {
       input: UpdateCustomerInput,
     ): Promise<CustomerRow> {
       const changes = { name: input.name ?? undefined, slug: input.slug ?? undefined };
-      const rules = versionRules("customer", customers, precondition);
+      const rules = [notAnonymous(customers), ...versionRules("customer", customers, precondition)];
       const act = { origin, now: clock.now(), details: { fields: fieldsOf(changes) } };
       try {
         const { verdict, customer } = await updateCustomer(db, reference, rules, changes, act);

@@ -5,7 +5,7 @@ import { notFound } from "../../http/errors.ts";
 import { nameOf, type Reference } from "../../http/reference.ts";
 import { type Actor, ROLES, type Role } from "../actor.ts";
 import { customerIdOf, isReferred } from "../named-rows.ts";
-import { permission, type Rule } from "../rules.ts";
+import { notAnonymous, permission, type Rule, takesPeople } from "../rules.ts";
 
 export interface PersonChange {
   name?: string | undefined;
@@ -46,6 +46,7 @@ export function managementRules({ role }: Actor): Rule[] {
       sql`${users.role} in (select value from json_each(${managed}))`,
       "The person's role is above yours",
     ),
+    notAnonymous(users),
   ];
 }
 
@@ -68,6 +69,7 @@ export function changeRules(actor: Actor, change: PersonChange): Rule[] {
           holds: sql`${customerIdOf(customer)} is not null`,
           refusal: () => notFound("Customer", nameOf(customer)),
         },
+        takesPeople(customerIdOf(customer)),
         permission(sql`(${stays} or not (${self}))`, "Nobody moves themselves to another customer"),
       );
     } else {

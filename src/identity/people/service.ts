@@ -32,6 +32,8 @@ import {
   findPasswordHash,
   findPerson,
   insertPerson,
+  joinedCustomerRules,
+  judgeCustomer,
   type LinkFacts,
   listPeople,
   noteLink,
@@ -101,7 +103,8 @@ export function createPeopleService({ identity, tokens, clock, pepper }: PeopleD
 
     /**
      * Stores a person, or finds the one that the same request has stored before. One more round trip for
-     * each time that the random signs of the slug were taken, or to read the first request.
+     * each time that the random signs of the slug were taken, to read the first request, or to tell a root
+     * administrator why not.
      */
     async create(
       db: Database,
@@ -122,7 +125,14 @@ export function createPeopleService({ identity, tokens, clock, pepper }: PeopleD
         try {
           const customer = { reference, onlyCustomer };
           const person = await insertPerson(db, row, customer, slug, claim, act);
-          if (person === null) throw notFound("Customer", nameOf(reference));
+          if (person === null) {
+            const verdict =
+              onlyCustomer === null
+                ? await judgeCustomer(db, reference, joinedCustomerRules)
+                : null;
+            if (verdict !== null) checkRules(joinedCustomerRules, verdict);
+            throw notFound("Customer", nameOf(reference));
+          }
           return { person, replayed: false };
         } catch (error) {
           const taken = uniqueViolation(error);

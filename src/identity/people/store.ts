@@ -9,7 +9,7 @@ import type { SlugChoice } from "../../lib/slugs.ts";
 import type { Role } from "../actor.ts";
 import { type Act, auditOfRows } from "../audit.ts";
 import { customerIdOf, filtered, isReferred, selectTotal } from "../named-rows.ts";
-import { allHold, type Rule, verdictOf } from "../rules.ts";
+import { allHold, type Rule, takesPeople, verdictOf } from "../rules.ts";
 
 /** A person as others see them; `customer` is JSON: `{uuid, name, slug, version}`. */
 export type PersonRow = Omit<
@@ -38,6 +38,9 @@ const shown = {
 const ofCustomer = sql`${users.customerId}`;
 const subject = { kind: "user" as const, id: sql`${users.uuid}` };
 
+/** What holds for the customer that a new person belongs to. */
+export const joinedCustomerRules: readonly Rule[] = [takesPeople(customers.id)];
+
 export interface NewPerson {
   uuid: string;
   email: string;
@@ -48,7 +51,7 @@ export interface NewPerson {
 
 /**
  * Stores a person of a customer, with the preferred slug or the other one where that is taken; null when
- * there is no such customer. One batch, one round trip. Fails on a key used before, a taken e-mail address,
+ * there is no such customer, or it takes no people. One batch, one round trip. Fails on a key used before, a taken e-mail address,
  * or when both slugs are taken: see `uniqueViolation`.
  *
  * @param onlyCustomer the only customer that may be meant; null for any
@@ -65,6 +68,7 @@ export async function insertPerson(
   const meant = and(
     isReferred(customers, reference),
     onlyCustomer === null ? undefined : eq(customers.id, onlyCustomer),
+    allHold(joinedCustomerRules),
   );
   const slug = sql<string>`(case when exists (select 1 from ${users} where ${users.slug} = ${preferred}) then ${otherwise} else ${preferred} end)`;
   // Without e-mail address and name: whoever repeats the request says them again, and a deleted person's
@@ -105,6 +109,19 @@ export async function insertPerson(
     ],
   );
   return stored[0] ?? null;
+}
+
+/** Which rules hold for a customer; null where there is none. One round trip. */
+export async function judgeCustomer(
+  db: Database,
+  reference: Reference,
+  rules: readonly Rule[],
+): Promise<string | null> {
+  const [found] = await db
+    .select({ verdict: verdictOf(rules) })
+    .from(customers)
+    .where(isReferred(customers, reference));
+  return found?.verdict ?? null;
 }
 
 /** One round trip. */

@@ -4,7 +4,8 @@ import { perWattFault, powerFault } from "../../benchmarks/plausibility.ts";
 import { QUICK_MARK_METRICS } from "../../benchmarks/quick-mark.ts";
 import type { UserEnv } from "../../identity/guards.ts";
 import { toTimestamp } from "../../lib/clock.ts";
-import { type NodeVerdict, RATED_METRICS } from "../../scoreboard/verdict.ts";
+import { RATED_METRICS } from "../../scoreboard/metrics.ts";
+import type { NodeVerdict } from "../../scoreboard/verdict.ts";
 import { CSV, type JSON_LINES } from "./contract.ts";
 import type { ExportedTaskRow } from "./store.ts";
 

@@ -1,10 +1,11 @@
 /** The top of the first page: what it is about, the verdict with its reasons, the identity. */
-import {
-  type JobVerdict,
-  type MetricVerdict,
-  type NodeVerdict,
-  RATED_METRICS,
-  type Status,
+
+import { RATED_METRICS } from "../../../scoreboard/metrics.ts";
+import type {
+  JobVerdict,
+  MetricVerdict,
+  NodeVerdict,
+  Status,
 } from "../../../scoreboard/verdict.ts";
 import type { ReportData, ReportNode } from "../../report-data.ts";
 import { statusSign } from "../charts.ts";

@@ -2,11 +2,8 @@
 
 import { dataSheetOf } from "../../../benchmarks/data-sheets.ts";
 import { summarizeValues } from "../../../benchmarks/statistics.ts";
-import {
-  type MetricVerdict,
-  type NodeVerdict,
-  RATED_METRICS,
-} from "../../../scoreboard/verdict.ts";
+import { RATED_METRICS } from "../../../scoreboard/metrics.ts";
+import type { MetricVerdict, NodeVerdict } from "../../../scoreboard/verdict.ts";
 import type { ReportData, ReportNode } from "../../report-data.ts";
 import { distribution, ratioBar, statusSign } from "../charts.ts";
 import { type Flow, LEFT, WIDTH } from "../flow.ts";
