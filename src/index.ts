@@ -32,4 +32,10 @@ export default {
   async fetch(request, env, ctx) {
     return (await appOf(env)).fetch(request, env, ctx);
   },
+
+  async scheduled(_controller, env) {
+    // No request needs it.
+    const { keepScoreboard } = await import("./scoreboard/upkeep.ts");
+    await keepScoreboard({ d1: env.DB, thresholds: readConfig(env).rating, clock: systemClock });
+  },
 } satisfies ExportedHandler<Env>;

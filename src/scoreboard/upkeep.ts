@@ -1,7 +1,7 @@
 /** What cron does for the scoreboard, in bounded steps: fleets' medians, and verdicts that follow them. */
-import type { Database } from "../db/client.ts";
+import { createMeter, type Database, openDatabase } from "../db/client.ts";
 import { causesOf } from "../db/errors.ts";
-import { MINUTE_MS } from "../lib/clock.ts";
+import { type Clock, MINUTE_MS } from "../lib/clock.ts";
 import type { RatingThresholds } from "../lib/config.ts";
 import { type FleetBaseline, fleetBaselineOf, isTelling } from "./baselines.ts";
 import { RATED_METRICS } from "./metrics.ts";
@@ -23,6 +23,20 @@ const MAX_MODELS = 10;
 const MAX_MACHINES = 5_000;
 /** A job has so long to be rated by its own object before cron does it. */
 const GRACE_MS = 10 * MINUTE_MS;
+
+/** Jobs that one run of cron rates again: three D1 round trips each. */
+const MAX_JOBS = 50;
+
+/** What cron does, once a minute: the medians of fleets, then the verdicts that follow from them. */
+export async function keepScoreboard(deps: {
+  d1: D1Database;
+  thresholds: RatingThresholds;
+  clock: Clock;
+}): Promise<void> {
+  const db = openDatabase(deps.d1, createMeter());
+  await recomputeBaselines(db, deps.clock.now(), deps.thresholds);
+  await rerate(db, deps.clock.now(), MAX_JOBS, deps.thresholds);
+}
 
 /**
  * Computes the medians of fleets that have measured something new. A change that tells draws a version, by

@@ -1,7 +1,9 @@
 /** Baselines: what people see and pin, how fleets make them, and how verdicts follow. */
+import { createScheduledController } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, test } from "vitest";
 import { createMeter, openDatabase } from "../../src/db/client.ts";
+import worker from "../../src/index.ts";
 import { readConfig } from "../../src/lib/config.ts";
 import {
   getBaselineRoute,
@@ -293,6 +295,14 @@ describe("fleets", () => {
 });
 
 describe("cron's steps are bounded", () => {
+  test("the Worker's own cron does them", async ({ expect }) => {
+    const model = newModel();
+    const job = await fleet(model, [100]);
+    await pin(model, 200);
+    await worker.scheduled(createScheduledController(), env);
+    expect(metricOf(await detail(job))).toMatchObject({ baseline: 200 });
+  });
+
   test("jobs are rated again a few at a time, each once", async ({ expect }) => {
     const model = newModel();
     const jobs: TestJob[] = [];
