@@ -1,6 +1,5 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import { getPath } from "hono/utils/url";
-import packageJson from "../package.json" with { type: "json" };
 import { createCoordinatorClient } from "./coordinator/client.ts";
 import type { JobCoordinator } from "./coordinator/job-coordinator.ts";
 import { ping } from "./db/client.ts";
@@ -38,7 +37,7 @@ import { createTasksService } from "./jobs/tasks/service.ts";
 import type { Clock } from "./lib/clock.ts";
 import type { Config } from "./lib/config.ts";
 import { createJobIdSource } from "./lib/ids.ts";
-import { RELEASE } from "./lib/release.ts";
+import { PRODUCT, RELEASE } from "./lib/release.ts";
 import { createNodesRouter } from "./nodes/router.ts";
 import { createNodesService } from "./nodes/service.ts";
 import { createReportLinks } from "./reports/links.ts";
@@ -123,8 +122,7 @@ export async function createApp(deps: AppDeps) {
   const runnerGuard = createRunnerGuard({ guards, limits, keyring, clock });
   app.route("/", createClaimRouter({ claims, guard: runnerGuard }));
 
-  const { description } = packageJson;
-  app.get("/", guards.open, indexPage({ name: "Assay", version: RELEASE, description }));
+  app.get("/", guards.open, indexPage({ name: "Assay", version: RELEASE, description: PRODUCT }));
   app.openapi({ ...healthRoute, middleware: guards.open }, async (c) => {
     try {
       await ping(c.get("databases").primary);

@@ -8,6 +8,5 @@
 export * from "./schema/idempotency.ts";
 export * from "./schema/identity.ts";
 export * from "./schema/jobs.ts";
-export * from "./schema/reports.ts";
 export * from "./schema/runners.ts";
 export * from "./schema/specs.ts";

@@ -13,7 +13,7 @@ const sha256 = (description: string) =>
     pattern: /^[0-9a-f]{64}$/,
     max: 64,
     description,
-    example: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    example: "9f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d081",
   });
 
 /** Where a report is, as its making answers it. */
@@ -94,7 +94,7 @@ Open to anyone: whoever has the hash has seen the report. One of a deleted job i
     200: json(report, {
       description: "The report.",
       example: {
-        hash: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        hash: "9f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d081",
         job_id: "7554621440",
         task_id: null,
         version: 1,
@@ -105,7 +105,7 @@ Open to anyone: whoever has the hash has seen the report. One of a deleted job i
         started_at: "2024-03-15T10:35:00.000Z",
         ended_at: "2024-03-15T11:45:00.000Z",
         made_at: "2024-03-15T11:45:02.000Z",
-        file_sha256: "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752",
+        file_sha256: "9f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d081",
         file_bytes: 17_447,
       },
     }),
@@ -126,15 +126,13 @@ const pdf = {
   },
 };
 
+const AS_LINKED = "must be given once, as the link has it";
 const given = (options: { pattern: RegExp; max: number; description: string; example: string }) =>
-  z
-    .string("must be given once, as the link has it")
-    .regex(options.pattern, "must be as the link has it")
-    .openapi({
-      maxLength: options.max,
-      description: options.description,
-      example: options.example,
-    });
+  z.string(AS_LINKED).regex(options.pattern, AS_LINKED).openapi({
+    maxLength: options.max,
+    description: options.description,
+    example: options.example,
+  });
 
 const fileHeaders = headerRefs(["Accept-Ranges", "Content-Disposition", "ETag"]);
 

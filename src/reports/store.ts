@@ -1,6 +1,7 @@
 import { and, between, eq, isNotNull, isNull, ne, type SQL, sql } from "drizzle-orm";
 import type { Database } from "../db/client.ts";
-import { customers, jobs, reports, taskResults, tasks } from "../db/schema.ts";
+import { reports } from "../db/schema/reports.ts";
+import { customers, jobs, taskResults, tasks } from "../db/schema.ts";
 import { taskIdRange } from "../lib/ids.ts";
 
 /** Jobs that get reports: settled, not deleted, and somebody's. */

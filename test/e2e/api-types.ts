@@ -2619,7 +2619,7 @@ export interface components {
         Report: {
             /**
              * @description Stands for everything that the report says.
-             * @example 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+             * @example 9f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d081
              */
             hash: string;
             /**
@@ -2673,7 +2673,7 @@ export interface components {
             made_at: string;
             /**
              * @description Of the file: compare it with that of yours.
-             * @example 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+             * @example 9f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d081
              */
             file_sha256: string;
             /**
@@ -4999,7 +4999,7 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "hash": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *       "hash": "9f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d081",
                      *       "job_id": "7554621440",
                      *       "task_id": null,
                      *       "version": 1,
@@ -5010,7 +5010,7 @@ export interface operations {
                      *       "started_at": "2024-03-15T10:35:00.000Z",
                      *       "ended_at": "2024-03-15T11:45:00.000Z",
                      *       "made_at": "2024-03-15T11:45:02.000Z",
-                     *       "file_sha256": "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752",
+                     *       "file_sha256": "9f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d081",
                      *       "file_bytes": 17447
                      *     }
                      */
