@@ -14,6 +14,7 @@ export default defineConfig({
               bindings: {
                 TEST_MIGRATIONS: await readD1Migrations("migrations"),
                 TOKEN_SECRET: "test-secret-of-at-least-thirty-two-characters",
+                ...(process.env.FUZZ === undefined ? {} : { FUZZ: JSON.parse(process.env.FUZZ) }),
               },
             },
           })),
@@ -29,7 +30,7 @@ export default defineConfig({
       {
         test: {
           name: "node",
-          include: ["test/agent/**/*.test.ts", "test/e2e/**/*.test.ts", "test/fuzz/**/*.test.ts"],
+          include: ["agent", "chaos", "e2e", "fuzz"].map((folder) => `test/${folder}/**/*.test.ts`),
           testTimeout: 240_000,
           hookTimeout: 60_000,
         },

@@ -88,7 +88,7 @@ export const MATCHES: readonly Match[] = [
 
 /** People, jobs to list, and nodes to poll and report. */
 export async function createScene(stage: Stage): Promise<Scene> {
-  const world = await createWorld({ url: stage.url, db: stage.db, errors: [], stop: stage.stop });
+  const world = await createWorld({ url: stage.url, db: stage.db });
   for (let job = 0; job < LISTED_JOBS; job++) {
     await world.createJob({ name: `Bench ${randomUUID()}`, tags: ["bench", "production"] });
   }

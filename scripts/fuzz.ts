@@ -1,29 +1,57 @@
 /**
- * `npm run fuzz -- --cases N --seed S`: the conformance fuzz of the tests, for as long as you like.
- * `--only operationId` and `--path` go back to a failure that was printed.
+ * `npm run fuzz -- --cases N --seed S`: what is random in the tests, for longer. First the conformance fuzz
+ * (`--only operationId` and `--path` go back to a failure that was printed), then random lives of a job
+ * (`--lives`) and histories of concurrent clients (`--histories`), for at most `--minutes`.
  */
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { describeReport, fuzz } from "../test/fuzz/run.ts";
+import { spawnSupervised } from "./lib/supervised.ts";
+
+const VITEST = fileURLToPath(new URL("../node_modules/vitest/vitest.mjs", import.meta.url));
+const RELIABILITY = ["test/worker/life-model.test.ts", "test/worker/linearizability.test.ts"];
 
 const { values } = parseArgs({
   options: {
     cases: { type: "string", default: "300" },
     seed: { type: "string", default: String(Date.now() % 2 ** 31) },
+    lives: { type: "string", default: "1000" },
+    histories: { type: "string", default: "500" },
+    minutes: { type: "string", default: "20" },
     only: { type: "string" },
     path: { type: "string" },
   },
 });
-const cases = Number(values.cases);
-const seed = Number(values.seed);
-if (!Number.isInteger(cases) || cases < 1 || !Number.isInteger(seed)) {
-  console.error("--cases and --seed are whole numbers");
+const [cases = 0, seed = 0, lives = 0, histories = 0, minutes = 0] = [
+  values.cases,
+  values.seed,
+  values.lives,
+  values.histories,
+  values.minutes,
+].map(Number);
+const counts = [cases, lives, histories, minutes];
+if (!counts.every((count) => Number.isInteger(count) && count >= 0) || !Number.isInteger(seed)) {
+  console.error("--cases, --seed, --lives, --histories and --minutes are whole numbers");
   process.exit(2);
 }
-console.log(`Seed ${seed}, ${cases} valid and ${2 * cases} hostile requests per operation`);
-const report = await fuzz({ cases, seed, only: values.only, path: values.path });
-console.log(describeReport(report));
-for (const failure of report.failures) console.error(`\n${failure}`);
-if (report.failures.length > 0) {
-  console.error(`\n${report.failures.length} failures`);
-  process.exitCode = 1;
+if (cases > 0) {
+  console.log(`Seed ${seed}, ${cases} valid and ${2 * cases} hostile requests per operation`);
+  const report = await fuzz({ cases, seed, only: values.only, path: values.path });
+  console.log(describeReport(report));
+  for (const failure of report.failures) console.error(`\n${failure}`);
+  if (report.failures.length > 0) {
+    console.error(`\n${report.failures.length} failures`);
+    process.exitCode = 1;
+  }
+}
+if (values.only === undefined && !(await fuzzReliability())) process.exitCode = 1;
+
+/** Runs the tests of a job's life with other numbers; whether they passed. */
+async function fuzzReliability(): Promise<boolean> {
+  // Read by vitest.config.ts.
+  const FUZZ = JSON.stringify({ seed, lives, histories, minutes });
+  const command = [process.execPath, VITEST, "run", "--project", "worker", ...RELIABILITY];
+  const child = spawnSupervised(command, { ...process.env, FUZZ });
+  child.onOutput((text) => process.stdout.write(text));
+  return (await child.exitCode) === 0;
 }

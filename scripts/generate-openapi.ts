@@ -14,9 +14,9 @@ import { apiDocument, RELEASED_SERVERS } from "../src/openapi.ts";
 /** Routes are only described, never called: nothing of this is ever asked for. */
 const app = await createApp({
   d1: unused("a database"),
+  bucket: unused("a bucket"),
   coordinators: unused("the jobs' objects"),
   rateLimitCounters: unused("rate limits"),
-  bucket: unused("the bucket"),
   config: readConfig({
     TOKEN_SECRET: "x".repeat(32),
     NODE_TIMEOUT_SECONDS: "60",

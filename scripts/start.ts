@@ -12,6 +12,8 @@ if (!Number.isInteger(port) || port < 1 || port > 65_535) {
 const state = resolve(ROOT, process.env.ASSAY_STATE ?? ".wrangler/state");
 const secretsFile = resolve(ROOT, ".dev.vars");
 
+const CRON_MS = 60_000;
+
 const stopping = stopSignal();
 
 try {
@@ -34,6 +36,10 @@ Assay is ready.
   State        ${state}
 Stop it with Ctrl-C.
 `);
+  // On an account the platform calls cron; here nobody else does. A tick left out is made up for by the next.
+  const tick = () => fetch(`${server.url}/cdn-cgi/handler/scheduled`).catch(() => {});
+  const cron = setInterval(tick, CRON_MS);
+  server.ended.finally(() => clearInterval(cron));
   const stop = () => server.stop();
   if (stopping.signal.aborted) await stop();
   stopping.signal.addEventListener("abort", stop);

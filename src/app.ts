@@ -29,6 +29,7 @@ import { createSignInService } from "./identity/sign-in/service.ts";
 import { createTokens } from "./identity/tokens.ts";
 import { createAnonymousReader } from "./jobs/anonymous/reading.ts";
 import { createAnonymousJobsRouter } from "./jobs/anonymous/router.ts";
+import { createResultArchive } from "./jobs/result-archive.ts";
 import { createJobsRouter } from "./jobs/router.ts";
 import { createJobsService } from "./jobs/service.ts";
 import { createJobStatsRouter } from "./jobs/stats/router.ts";
@@ -56,16 +57,16 @@ import { createSpecsService } from "./specs/service.ts";
 
 export interface AppDeps {
   d1: D1Database;
+  bucket: R2Bucket;
   coordinators: DurableObjectNamespace<JobCoordinator>;
   rateLimitCounters: RateLimitCounters;
-  bucket: R2Bucket;
   config: Config;
   clock: Clock;
 }
 
 /** The whole HTTP surface: middleware in order, then one mount per resource. Made once per isolate. */
 export async function createApp(deps: AppDeps) {
-  const { d1, coordinators, rateLimitCounters, bucket, config, clock } = deps;
+  const { d1, bucket, coordinators, rateLimitCounters, config, clock } = deps;
   const tokens = await createTokens(config.tokenSecrets, clock);
   const identity = createIdentity({ tokens, clock });
   const signIns = createSignInService({
@@ -81,10 +82,18 @@ export async function createApp(deps: AppDeps) {
   const guards = createGuards({ identity, limits, refusals });
   const callCoordinator = createCoordinatorClient(coordinators);
   const jobIds = createJobIdSource(clock);
+  const resultArchive = createResultArchive(bucket);
   const links = createReportLinks(config.tokenSecrets, clock);
-  const reports = createReportsService({ bucket, links, thresholds: config.rating, clock });
-  const jobs = createJobsService({ tokens, clock, jobIds, callCoordinator, reports });
-  const tasks = createTasksService({ callCoordinator });
+  const reports = createReportsService({
+    ...{ bucket, links, clock },
+    thresholds: config.rating,
+    restore: resultArchive.restore,
+  });
+  const jobs = createJobsService({
+    ...{ tokens, clock, jobIds, callCoordinator, resultArchive },
+    reports,
+  });
+  const tasks = createTasksService({ callCoordinator, resultArchive });
   const nodes = createNodesService({ callCoordinator, reports });
   const readAnonymous = createAnonymousReader({ jobs, clock });
   const specs = createSpecsService({ clock, timeoutMs: config.nodeTimeoutMs });

@@ -10,6 +10,7 @@ let app: ReturnType<typeof createApp> | undefined;
 function appOf(env: Env): ReturnType<typeof createApp> {
   app ??= createApp({
     d1: env.DB,
+    bucket: env.BUCKET,
     coordinators: env.COORDINATOR,
     rateLimitCounters: {
       user: env.LIMIT_USER,
@@ -21,7 +22,6 @@ function appOf(env: Env): ReturnType<typeof createApp> {
       "sign-in-account": env.LIMIT_SIGN_IN_ACCOUNT,
       report: env.LIMIT_REPORT,
     },
-    bucket: env.BUCKET,
     config: readConfig(env),
     clock: systemClock,
   });
@@ -35,7 +35,8 @@ export default {
 
   async scheduled(_controller, env) {
     // No request needs it.
-    const { keepScoreboard } = await import("./scoreboard/upkeep.ts");
-    await keepScoreboard({ d1: env.DB, thresholds: readConfig(env).rating, clock: systemClock });
+    const { runTick } = await import("./maintenance/tick.ts");
+    const { DB: d1, BUCKET: bucket, COORDINATOR: coordinators } = env;
+    await runTick({ d1, bucket, coordinators, config: readConfig(env), clock: systemClock });
   },
 } satisfies ExportedHandler<Env>;

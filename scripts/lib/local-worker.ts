@@ -16,10 +16,14 @@ export interface Statement {
   all<Row>(): Promise<{ results: Row[] }>;
 }
 
-/** The Worker in workerd, without wrangler's development proxy in front of it. State is in memory. */
+/** The Worker in workerd, without wrangler's development proxy in front of it. */
 export interface LocalWorker {
   url: URL;
+  /** Where it answers now: after workerd has died, once it runs again. */
+  ready(): Promise<URL>;
   db: Database;
+  /** The database anew: a workerd that was started again no longer knows the one above. */
+  database(): Promise<Database>;
   /** Error lines that the Worker has logged, oldest first; at most the last 100. */
   errors: readonly string[];
   stop(): Promise<void>;
@@ -54,16 +58,23 @@ export async function projectWorkerOptions(bundle: Bundle, vars: Record<string, 
   };
 }
 
-/** Runs the built Worker on a free port of this machine, with an empty, migrated database. */
+/**
+ * Runs the built Worker on a free port of this machine, with an empty, migrated database. A workerd that
+ * dies is started again.
+ *
+ * @param state folder in which it keeps its state; in memory without one
+ */
 export async function startLocalWorker(
   bundle: Bundle,
   vars: Record<string, string>,
+  state?: string,
 ): Promise<LocalWorker> {
   const errors: string[] = [];
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
       workers: [await projectWorkerOptions(bundle, vars)],
       host: "127.0.0.1",
+      ...(state === undefined ? {} : { resourcePersistencePath: state }),
       cf: false,
       log: new NoOpLog(),
       handleStructuredLogs({ level, message }) {
@@ -76,7 +87,14 @@ export async function startLocalWorker(
     const url = await miniflare.ready;
     const db: Database = await miniflare.getD1Database("DB");
     await migrate(db);
-    return { url, db, errors, stop: () => miniflare.dispose() };
+    return {
+      url,
+      ready: () => miniflare.ready,
+      db,
+      database: () => miniflare.getD1Database("DB"),
+      errors,
+      stop: () => miniflare.dispose(),
+    };
   } catch (error) {
     await miniflare.dispose();
     throw error;

@@ -1,5 +1,6 @@
 import type { Meter } from "../db/client.ts";
 import { unavailable } from "../http/errors.ts";
+import { platformFailure } from "../lib/platform-failure.ts";
 import { retryPlatformCall, withTimeout } from "../lib/retry.ts";
 import type { JobCoordinator } from "./job-coordinator.ts";
 import type { Coordinator } from "./protocol.ts";
@@ -22,6 +23,7 @@ export type CallCoordinator = <T>(
 
 export function createCoordinatorClient(
   namespace: DurableObjectNamespace<JobCoordinator>,
+  { attempts, timeoutMs } = { attempts: ATTEMPTS, timeoutMs: CALL_TIMEOUT_MS },
 ): CallCoordinator {
   return async ({ jobId, meter, place }, call) => {
     const id = namespace.idFromName(String(jobId));
@@ -34,13 +36,13 @@ export function createCoordinatorClient(
         id,
         locationHint === undefined ? {} : { locationHint },
       ) as unknown as Coordinator;
-      return withTimeout(call(coordinator), CALL_TIMEOUT_MS, "coordinator call");
+      return withTimeout(call(coordinator), timeoutMs, "coordinator call");
     };
     try {
-      return await retryPlatformCall(attempt, { attempts: ATTEMPTS });
+      return await retryPlatformCall(attempt, { attempts });
     } catch (error) {
       // Whatever broke on the way, the caller may safely ask again: every call can be repeated.
-      throw unavailable(2, error);
+      throw unavailable(platformFailure(error)?.retryAfterSeconds ?? 2, error);
     }
   };
 }

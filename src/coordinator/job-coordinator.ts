@@ -4,7 +4,7 @@ import type { SequenceStep } from "../benchmarks/sequence.ts";
 import { createMeter, openDatabase } from "../db/client.ts";
 import { causesOf } from "../db/errors.ts";
 import { matchesEntityTag } from "../http/entity-tag.ts";
-import { systemClock } from "../lib/clock.ts";
+import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, systemClock } from "../lib/clock.ts";
 import { readConfig } from "../lib/config.ts";
 import { rankOf } from "../lib/ids.ts";
 import { Aftermath } from "./aftermath.ts";
@@ -13,7 +13,14 @@ import { Flusher } from "./flusher.ts";
 import { toLive } from "./handover.ts";
 import { JoinLimiter } from "./join-limiter.ts";
 import { decide, type Event, type Outcome } from "./lifecycle.ts";
-import { hasEnded, isSettled, type Machine, type Node, nextDeadline } from "./model.ts";
+import {
+  hasEnded,
+  isSettled,
+  type Machine,
+  type Node,
+  nextDeadline,
+  wholeMachine,
+} from "./model.ts";
 import { etagOf, type NodeView, toNodeView } from "./node-view.ts";
 import { Projection } from "./projection.ts";
 import type {
@@ -21,6 +28,7 @@ import type {
   LiveDetail,
   LiveTask,
   NodeReply,
+  Reconciled,
   Refusal,
   ResultInput,
   ResultReply,
@@ -30,10 +38,18 @@ import type {
 import type { JobRecord } from "./records.ts";
 import { readResults } from "./results.ts";
 import { CoordinatorStorage, type Live } from "./storage.ts";
-import { takeOver } from "./store.ts";
+import { takeOver, versionOf } from "./store.ts";
+
+/** A deadline missed by more was missed because nobody was there: the platform's alarms are not so late. */
+const OUTAGE_MS = 30 * SECOND_MS;
+/** An object forgets its job so long after the job's expiry (design §3.11). */
+const KEPT_MS = DAY_MS;
 
 /** All results of a job together (contract §2, Limits). */
 const MAX_RESULT_BYTES = 16 * 1_024 * 1_024;
+
+/** An alarm that should have run this long ago is lost. */
+const LATE_ALARM_MS = MINUTE_MS;
 
 /**
  * One object per job: who is here, what may start, when it is over. It stores and carries out what
@@ -53,6 +69,8 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
   #loading: Promise<void> | null = null;
   /** When the alarm is set for; undefined until it is known. */
   #alarmAt: number | null | undefined;
+  /** D1 could not be asked whether it knows all: no earlier than this again, ms. */
+  #forgetNotBefore = 0;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -62,12 +80,14 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     this.#contacts = new ContactBook(storage, this.#clock.now());
     this.#projection = new Projection(storage, this.#contacts);
     const { DB: d1 } = env;
-    this.#flusher = new Flusher({ d1, storage, projection: this.#projection, clock: this.#clock });
-    this.#aftermath = new Aftermath({ env, storage, clock: this.#clock });
-    // What the last instance left undone is taken up at once; the alarm stands behind it.
     const live = storage.load();
     this.#live = live;
+    const projection = this.#projection;
+    this.#flusher = new Flusher({ d1, storage, projection, clock: this.#clock, live });
+    this.#aftermath = new Aftermath({ env, storage, clock: this.#clock });
     if (live === null) return;
+    this.#noticeOutage(live);
+    // What the last instance left undone is taken up at once; the alarm stands behind it.
     if (this.#flusher.isBehind(live) || this.#aftermath.isPending())
       ctx.waitUntil(this.#flush(live));
   }
@@ -101,7 +121,10 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     const wait = this.#joins.take();
     if (wait !== null) return { ok: false, reason: "too_many_joins", retryAfterSeconds: wait };
     const before = live.job.nodes.length;
-    const outcome = this.#apply(live, { type: "join", machine });
+    const known = live.job.nodes.find((node) => node.machine.machineUuid === machine.machineUuid);
+    // Before it may come back by this call: its lease begins anew.
+    if (known !== undefined) this.#hear(live, known, {});
+    const outcome = this.#apply(live, { type: "join", machine: wholeMachine(machine) });
     if (!outcome.ok || outcome.rank === null) return refusal(outcome);
     return this.#taskReply(live, outcome.rank, live.job.nodes.length > before);
   }
@@ -113,8 +136,11 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     const node = this.#nodeOf(live, taskId);
     if (isSettled(live.job)) return this.#ended(node);
     if (node === undefined) return { ok: false, reason: "task_unknown" };
-    this.#touch(live, node.rank, update);
-    if (update.giveUp !== undefined) {
+    if (update.giveUp === undefined) {
+      this.#touch(live, node.rank, update);
+    } else {
+      // A lost node comes back and gives up in one: no step is started for it in between.
+      this.#hear(live, node, update);
       const event: Event = { type: "give_up", rank: node.rank, message: update.giveUp };
       const outcome = this.#apply(live, event);
       if (!outcome.ok) return refusal(outcome);
@@ -140,6 +166,7 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     }
     const stored = this.#storage.resultHash(node.rank, position);
     if (stored !== null) {
+      this.#touch(live, node.rank);
       if (stored !== input.hash) return { ok: false, reason: "slot_taken" };
       return this.#resultReply(live, node.rank, step);
     }
@@ -184,6 +211,20 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     return { ok: true, requiresAgentStop: this.#contacts.hasAgentAtWork(heardAfter) };
   }
 
+  /** Cron asks: whatever was lost on the way between this object, its alarm and D1 is made good. */
+  async reconcile(jobId: number, knownVersion: number): Promise<Reconciled | Refusal> {
+    const wasLate = this.#live !== null && this.#flusher.isLate(this.#live);
+    const live = await this.#open(jobId);
+    if ("ok" in live) return live;
+    const hasForgotten = this.#flusher.hasForgotten(live, knownVersion);
+    this.#tick(live);
+    // The platform's alarm may be gone, whatever this object remembers.
+    this.#alarmAt = undefined;
+    this.#arm(live);
+    await this.#flush(live);
+    return { ok: true, version: live.job.version, wasBehind: wasLate || hasForgotten };
+  }
+
   /** Does everything that is due, then arms the next alarm. Never throws: a thrown alarm is lost after a few tries. */
   override async alarm(): Promise<void> {
     this.#alarmAt = null;
@@ -192,11 +233,15 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     try {
       this.#tick(live);
       await this.#flush(live);
+      const forgetAt = this.#forgetAt(live);
+      if (forgetAt !== null && this.#clock.now() >= forgetAt && (await this.#forget(live))) return;
     } catch (error) {
       console.error(
         JSON.stringify({ level: "error", job: live.identity.jobId, alarm: causesOf(error) }),
       );
     }
+    // Whatever was set on the way: what is due next may be later than that.
+    this.#alarmAt = null;
     this.#arm(live);
   }
 
@@ -217,22 +262,86 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     if (live === null) return { ok: false, reason: "gone" };
     // The alarm may be a moment late: nobody is told to go on after the end.
     if (!isSettled(live.job) && this.#clock.now() >= live.job.expiresAt) this.#tick(live);
+    this.#watchAlarm(live);
     return live;
+  }
+
+  /** Alarms get lost. Whoever calls sees to it that one is set, and costs nothing for it while one is. */
+  #watchAlarm(live: Live): void {
+    if (this.#alarmAt === undefined) {
+      // The first call since this object woke up: what its last instance has set is not known yet.
+      this.ctx.waitUntil(this.#recallAlarm(live));
+    } else if (this.#alarmAt !== null && this.#clock.now() - this.#alarmAt >= LATE_ALARM_MS) {
+      this.#alarmAt = null;
+      this.#arm(live);
+    }
+  }
+
+  async #recallAlarm(live: Live): Promise<void> {
+    const at = await this.ctx.storage.getAlarm();
+    // Set in the meantime.
+    if (this.#alarmAt !== undefined) return;
+    this.#alarmAt = at;
+    if (at === null) this.#arm(live);
   }
 
   async #takeOver(jobId: number): Promise<void> {
     const db = openDatabase(this.env.DB, createMeter());
-    const found = await takeOver(db, jobId, this.#clock.now());
+    const now = this.#clock.now();
+    const found = await takeOver(db, jobId, now);
     if (found === null) return;
-    const live = toLive(found.row, found.owned);
+    const live = toLive(found.row, found.owned, now);
+    // Forgotten before: the next ones to ask within the hour find it here.
+    this.#forgetNotBefore = now + HOUR_MS;
     this.#storage.create(live);
     this.#live = live;
     this.#arm(live);
+    if (this.#flusher.isBehind(live)) this.ctx.waitUntil(this.#flush(live));
   }
 
   #tick(live: Live): void {
     const lastContacts = this.#contacts.times();
-    this.#apply(live, { type: "tick", lastContacts, leaseMs: this.#leaseMs });
+    const { hearingSince } = live;
+    this.#apply(live, { type: "tick", lastContacts, leaseMs: this.#leaseMs, hearingSince });
+  }
+
+  /**
+   * An object sleeps until its alarm. One that wakes long after it was due was kept from waking, and its
+   * nodes from being heard: nobody is lost for that, all have a lease from now on.
+   */
+  #noticeOutage(live: Live): void {
+    const now = this.#clock.now();
+    const due = nextDeadline(live.job, this.#contacts.times(), this.#leaseMs, live.hearingSince);
+    if (due === null || now - due < OUTAGE_MS) return;
+    live.hearingSince = now;
+    this.#storage.setHearingSince(now);
+  }
+
+  /** When everything of this job may be deleted here, ms; null while something of it is still to be done. */
+  #forgetAt(live: Live): number | null {
+    if (!isSettled(live.job) || this.#flusher.isBehind(live)) return null;
+    if (this.#aftermath.isPending()) return null;
+    return Math.max(live.job.expiresAt + KEPT_MS, this.#forgetNotBefore);
+  }
+
+  /**
+   * Deletes everything here, if D1 knows all of it; answers whether it did. Who asks later is answered from
+   * D1's row, where the job has ended: it never lives again.
+   */
+  async #forget(live: Live): Promise<boolean> {
+    this.#forgetNotBefore = this.#clock.now() + HOUR_MS;
+    const db = openDatabase(this.env.DB, createMeter());
+    const known = await versionOf(db, live.identity.jobId);
+    if (known !== null && known < live.job.version) {
+      live.flushedVersion = known;
+      await this.#flush(live);
+      return false;
+    }
+    this.#live = null;
+    this.#alarmAt = null;
+    await this.ctx.storage.deleteAlarm();
+    await this.ctx.storage.deleteAll();
+    return true;
   }
 
   /** Decides, and writes what changed together with the alarm. Synchronous: one atomic commit. */
@@ -282,11 +391,16 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
 
   /** A sign of life, and what the node says with it. One that was lost lives again. */
   #touch(live: Live, rank: number, said: Said = {}): void {
-    if (isSettled(live.job)) return;
     const node = live.job.nodes[rank];
+    if (node === undefined) return;
+    this.#hear(live, node, said);
+    if (node.lostAt !== null) this.#apply(live, { type: "contact", rank });
+  }
+
+  #hear(live: Live, node: Node, said: Said): void {
+    if (isSettled(live.job)) return;
     // A node that has ended its steps may still be heard, but has nothing more to say of them.
-    this.#contacts.touch(rank, node && !hasEnded(node) ? said : {}, this.#clock.now());
-    if (node?.lostAt !== null) this.#apply(live, { type: "contact", rank });
+    this.#contacts.touch(node.rank, hasEnded(node) ? {} : said, this.#clock.now());
   }
 
   /** What a node hears that calls after the end: the refusal tells it to stop. */
@@ -297,10 +411,14 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
 
   /** Sets the alarm to the earliest deadline. An alarm that stands earlier is left: it re-arms when it fires. */
   #arm(live: Live): void {
-    const deadline = nextDeadline(live.job, this.#contacts.times(), this.#leaseMs);
-    const due = [deadline, this.#flusher.retryAt(live), this.#aftermath.retryAt()].filter(
-      (at) => at !== null,
-    );
+    const times = this.#contacts.times();
+    const deadline = nextDeadline(live.job, times, this.#leaseMs, live.hearingSince);
+    const due = [
+      deadline,
+      this.#flusher.retryAt(live),
+      this.#aftermath.retryAt(),
+      this.#forgetAt(live),
+    ].filter((at) => at !== null);
     if (due.length === 0) return;
     const at = Math.min(...due);
     if (this.#alarmAt !== null && this.#alarmAt !== undefined && this.#alarmAt <= at) return;
@@ -314,7 +432,7 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     await this.#flusher.flush(live);
     const isKnown = isSettled(live.job) && !this.#flusher.isBehind(live);
     if (isKnown && this.#aftermath.isPending()) await this.#aftermath.run(live);
-    if (this.#flusher.isBehind(live) || this.#aftermath.isPending()) this.#arm(live);
+    this.#arm(live);
   }
 
   #nodeOf(live: Live, taskId: number): Node | undefined {

@@ -41,8 +41,11 @@ export type Event =
   | { type: "abort" }
   /** Its customer wants it gone: nothing may happen in it any more. */
   | { type: "delete" }
-  /** Time has passed. `lastContacts` by rank, ms. */
-  | { type: "tick"; lastContacts: readonly number[]; leaseMs: number };
+  /**
+   * Time has passed. `lastContacts` by rank, ms. Before `hearingSince` nobody could have been heard: no node
+   * is lost for that, each has a lease from then on.
+   */
+  | { type: "tick"; lastContacts: readonly number[]; leaseMs: number; hearingSince?: number };
 
 export type Outcome =
   | { ok: true; rank: number | null }
@@ -179,14 +182,13 @@ function giveUp(job: Job, rank: number, message: string, now: number): Decision 
 }
 
 function passTime(job: Job, event: Extract<Event, { type: "tick" }>, now: number): Job {
+  const { lastContacts, leaseMs, hearingSince = 0 } = event;
   let next = job;
   for (const node of job.nodes) {
-    const lastContact = event.lastContacts[node.rank] ?? node.joinedAt;
-    if (isActive(node) && now - lastContact >= event.leaseMs) {
-      next = lose(next, node, now, event.leaseMs);
-    }
+    const lastContact = Math.max(lastContacts[node.rank] ?? node.joinedAt, hearingSince);
+    if (isActive(node) && now - lastContact >= leaseMs) next = lose(next, node, now, leaseMs);
   }
-  const giveUpAt = giveUpWaitingAt(next, event.leaseMs);
+  const giveUpAt = giveUpWaitingAt(next, leaseMs, hearingSince);
   return giveUpAt !== null && now >= giveUpAt ? settleByRule(next, now) : next;
 }
 

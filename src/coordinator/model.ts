@@ -33,6 +33,13 @@ export interface Machine {
   readonly inventory: string | null;
 }
 
+/** What is known of a machine, all of it: a Worker of an older version sends less, of a newer one more. */
+export function wholeMachine(sent: Pick<Machine, "machineUuid"> & Partial<Machine>): Machine {
+  const { machineUuid, machineIp = null, clusterAddress = null } = sent;
+  const { gpuModel = null, gpuCount = null, inventory = null } = sent;
+  return { machineUuid, machineIp, clusterAddress, gpuModel, gpuCount, inventory };
+}
+
 export interface Node {
   readonly rank: number;
   readonly machine: Machine;
@@ -125,27 +132,33 @@ export function hasEnded(node: Node): boolean {
   return positionOf(node) === node.steps.length;
 }
 
-/** When time alone next changes this job, ms; null when it has settled. */
+/**
+ * When time alone next changes this job, ms; null when it has settled.
+ *
+ * @param hearingSince since when nodes can be heard again, after nobody could have heard them
+ */
 export function nextDeadline(
   job: Job,
   lastContacts: readonly number[],
   leaseMs: number,
+  hearingSince = 0,
 ): number | null {
   if (isSettled(job)) return null;
   const leases = job.nodes
     .filter((node) => isActive(node))
-    .map((node) => (lastContacts[node.rank] ?? node.joinedAt) + leaseMs);
-  return Math.min(job.expiresAt, giveUpWaitingAt(job, leaseMs) ?? Infinity, ...leases);
+    .map((node) => Math.max(lastContacts[node.rank] ?? node.joinedAt, hearingSince) + leaseMs);
+  const giveUpAt = giveUpWaitingAt(job, leaseMs, hearingSince) ?? Infinity;
+  return Math.min(job.expiresAt, giveUpAt, ...leases);
 }
 
 /**
  * When nobody is working any more and someone is lost, the job waits one more lease for them
  * (design §4), then settles. Null while somebody works, or is still to join.
  */
-export function giveUpWaitingAt(job: Job, leaseMs: number): number | null {
+export function giveUpWaitingAt(job: Job, leaseMs: number, hearingSince = 0): number | null {
   if (job.nodes.length < job.nodeCount || job.nodes.some(isActive)) return null;
   const lostAt = job.nodes.flatMap((node) => node.lostAt ?? []);
-  return lostAt.length === 0 ? null : Math.max(...lostAt) + leaseMs;
+  return lostAt.length === 0 ? null : Math.max(...lostAt, hearingSince) + leaseMs;
 }
 
 export function isActive(node: Node): boolean {

@@ -73,6 +73,11 @@ export interface TaskUpdate extends Said {
 /**
  * What the rest of the house may ask of a job's object. Every call may be repeated: a caller that
  * does not know whether its call arrived asks again. Ids are the job's and the task's own.
+ *
+ * While a deployment goes on, a Worker talks to objects of the version before or after its own. So a method
+ * keeps its name and the meaning of its arguments for ever; what is new comes last and is optional, and
+ * whoever receives it does without when it is missing, and leaves alone what it does not know. A method
+ * that an older object does not have yet fails the call, which the client repeats (503).
  */
 export interface Coordinator {
   /** A poll: what this node should do now. Counts as contact; `known` is the validator the caller holds. */
@@ -96,4 +101,17 @@ export interface Coordinator {
    * nodes are at work. Answers whether one of them may still have to be told to stop.
    */
   prepareDeletion(jobId: number): Promise<{ ok: true; requiresAgentStop: boolean } | Refusal>;
+  /**
+   * Asked by cron: does what is due, sets the alarm again should it be lost, and tells D1 what it does not
+   * know, also what it has forgotten: `knownVersion` is what its row says.
+   */
+  reconcile(jobId: number, knownVersion: number): Promise<Reconciled | Refusal>;
+}
+
+export interface Reconciled {
+  ok: true;
+  /** The job's version now. */
+  version: number;
+  /** Whether D1 lacked something that the object knew before it was asked. */
+  wasBehind: boolean;
 }

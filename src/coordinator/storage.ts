@@ -48,13 +48,15 @@ export interface Live {
   job: Job;
   /** The job's version that D1 has acknowledged; behind `job.version` while a flush is pending. */
   flushedVersion: number;
+  /** Before this time, ms, nobody could have been heard: the server was away. 0 for always. */
+  hearingSince: number;
 }
 
 /**
  * Each entry brings the storage from the version of its index to the next. Never edit one that has
  * been released: objects live for days and move forward step by step.
  */
-const MIGRATIONS: readonly string[] = [
+export const MIGRATIONS: readonly string[] = [
   `CREATE TABLE job (id INTEGER PRIMARY KEY CHECK (id = 1), identity TEXT NOT NULL, body TEXT NOT NULL, flushed_version INTEGER NOT NULL) STRICT;
    CREATE TABLE node (rank INTEGER PRIMARY KEY, version INTEGER NOT NULL, body TEXT NOT NULL) STRICT;
    CREATE TABLE contact (rank INTEGER PRIMARY KEY, at INTEGER NOT NULL, progress REAL NOT NULL, message TEXT) STRICT;
@@ -65,6 +67,7 @@ const MIGRATIONS: readonly string[] = [
    INSERT INTO digest (position, rank, body) SELECT position, rank, digest FROM result WHERE digest IS NOT NULL;
    ALTER TABLE result DROP COLUMN digest;`,
   "ALTER TABLE contact ADD COLUMN told_to_stop INTEGER NOT NULL DEFAULT 0",
+  "ALTER TABLE job ADD COLUMN hearing_since INTEGER NOT NULL DEFAULT 0",
   "CREATE TABLE stage (seq INTEGER PRIMARY KEY, name TEXT NOT NULL, failures INTEGER NOT NULL, since INTEGER NOT NULL, due_at INTEGER NOT NULL) STRICT",
 ];
 
@@ -94,7 +97,9 @@ export class CoordinatorStorage {
 
   load(): Live | null {
     const row = this.#sql
-      .exec<{ identity: string; body: string; flushed_version: number }>("SELECT * FROM job")
+      .exec<{ identity: string; body: string; flushed_version: number; hearing_since: number }>(
+        "SELECT * FROM job",
+      )
       .toArray()[0];
     if (row === undefined) return null;
     const nodes = this.#sql
@@ -110,16 +115,20 @@ export class CoordinatorStorage {
       identity: JSON.parse(row.identity),
       job: { ...body, nodes, events },
       flushedVersion: row.flushed_version,
+      hearingSince: row.hearing_since,
     };
   }
 
+  /** A job that is taken over; also where everything has been deleted, see `forget`. */
   create(live: Live): void {
+    this.#migrate();
     this.#sql.exec(
       "INSERT INTO job (id, identity, body, flushed_version) VALUES (1, ?, ?, ?)",
       JSON.stringify(live.identity),
       JSON.stringify(bodyOf(live.job)),
       live.flushedVersion,
     );
+    this.#saveEvents(live.job.events, 0);
   }
 
   /** Writes what differs between two states of the job, and nothing else. */
@@ -134,9 +143,14 @@ export class CoordinatorStorage {
         JSON.stringify(node),
       );
     }
-    for (const [offset, event] of after.events.slice(before.events.length).entries()) {
-      const seq = before.events.length + offset;
-      this.#sql.exec("INSERT INTO event (seq, body) VALUES (?, ?)", seq, JSON.stringify(event));
+    this.#saveEvents(after.events, before.events.length);
+  }
+
+  /** Those from a place in the list on: events are only ever added. */
+  #saveEvents(events: readonly JobEvent[], from: number): void {
+    for (const [offset, event] of events.slice(from).entries()) {
+      const insert = "INSERT INTO event (seq, body) VALUES (?, ?)";
+      this.#sql.exec(insert, from + offset, JSON.stringify(event));
     }
   }
 
@@ -243,6 +257,10 @@ export class CoordinatorStorage {
 
   removeStage(seq: number): void {
     this.#sql.exec("DELETE FROM stage WHERE seq = ?", seq);
+  }
+
+  setHearingSince(ms: number): void {
+    this.#sql.exec("UPDATE job SET hearing_since = ?", ms);
   }
 
   setFlushedVersion(version: number): void {

@@ -1,6 +1,7 @@
 import { and, eq, isNull, lt, type SQLWrapper, sql } from "drizzle-orm";
 import type { BatchItem } from "drizzle-orm/batch";
 import type { Database } from "../db/client.ts";
+import { nextCheck } from "../db/job-check.ts";
 import { jobs, taskResults, tasks } from "../db/schema.ts";
 import { utf8Length } from "../lib/json.ts";
 import type { JobRecords } from "./projection.ts";
@@ -26,13 +27,19 @@ export async function takeOver(
   const [taken, rows] = await db.batch([
     db
       .update(jobs)
-      .set({ coordinated: true, flushedAt: now })
+      .set({ coordinated: true, flushedAt: now, checkAt: nextCheck(now, null) })
       .where(open)
       .returning({ id: jobs.id }),
     db.select().from(jobs).where(eq(jobs.id, jobId)),
   ]);
   const row = rows[0];
   return row === undefined ? null : { row, owned: taken.length === 1 };
+}
+
+/** The job's version that D1 knows; null where it has no such job any more. One round trip. */
+export async function versionOf(db: Database, jobId: number): Promise<number | null> {
+  const [row] = await db.select({ version: jobs.version }).from(jobs).where(eq(jobs.id, jobId));
+  return row?.version ?? null;
 }
 
 /** One flush: what changed since the last one that D1 acknowledged. */
@@ -111,6 +118,7 @@ function updateJob(db: Database, jobId: number, job: JobRecord, now: number) {
       steps: JSON.stringify(job.steps),
       events: JSON.stringify(job.events),
       flushedAt: now,
+      checkAt: nextCheck(now, job.endedAt),
     })
     .where(and(eq(jobs.id, jobId), lt(jobs.version, job.version)));
 }

@@ -1,6 +1,6 @@
 import { sql } from "drizzle-orm";
 import { type DrizzleD1Database, drizzle } from "drizzle-orm/d1";
-import { withTimeout } from "../lib/retry.ts";
+import { retryPlatformCall, withTimeout } from "../lib/retry.ts";
 
 /** D1 can hang (pitfalls of the platform): no query may outlive this. */
 const QUERY_TIMEOUT_MS = 10_000;
@@ -20,29 +20,48 @@ export type Database = DrizzleD1Database;
 /** What drizzle uses of a D1 database or of a D1 session. */
 type D1Like = Pick<D1Database, "prepare" | "batch">;
 
-/** A drizzle database whose every round trip is counted in `meter` and bounded in time. */
+/** Reads are tried this often; what writes is tried once, since it may have been committed. */
+const READ_ATTEMPTS = 3;
+const READS = /^\s*(?:select|with)\b/i;
+const WRITES = /\b(?:insert|update|delete|replace)\b/i;
+
+interface Statement {
+  statement: D1PreparedStatement;
+  isRead: boolean;
+}
+
+/**
+ * A drizzle database whose every round trip is counted in `meter` and bounded in time. Reads that fail on
+ * the platform's side are repeated; what has an answer, or may have been committed, never is.
+ */
 export function openDatabase(d1: D1Like, meter: Meter): Database {
-  const trip = <T>(call: () => Promise<T>): Promise<T> => {
-    meter.d1RoundTrips++;
-    return withTimeout(call(), QUERY_TIMEOUT_MS, "D1 query");
-  };
-  const inner = new WeakMap<object, D1PreparedStatement>();
-  const wrap = (statement: D1PreparedStatement) => {
-    const metered = {
-      bind: (...values: unknown[]) => wrap(statement.bind(...values)),
-      run: () => trip(() => statement.run()),
-      all: () => trip(() => statement.all()),
-      raw: () => trip(() => statement.raw()),
+  const trip = <T>(isRead: boolean, call: () => Promise<T>): Promise<T> => {
+    const attempt = () => {
+      meter.d1RoundTrips++;
+      return withTimeout(call(), QUERY_TIMEOUT_MS, "D1 query");
     };
-    inner.set(metered, statement);
+    return isRead ? retryPlatformCall(attempt, { attempts: READ_ATTEMPTS }) : attempt();
+  };
+  const inner = new WeakMap<object, Statement>();
+  const wrap = (statement: D1PreparedStatement, isRead: boolean) => {
+    const metered = {
+      bind: (...values: unknown[]) => wrap(statement.bind(...values), isRead),
+      run: () => trip(isRead, () => statement.run()),
+      all: () => trip(isRead, () => statement.all()),
+      raw: () => trip(isRead, () => statement.raw()),
+    };
+    inner.set(metered, { statement, isRead });
     return metered;
   };
   const client = {
-    prepare: (query: string) => wrap(d1.prepare(query)),
-    batch: (statements: object[]) =>
-      trip(() =>
-        d1.batch(statements.map((statement) => inner.get(statement) ?? unknownStatement())),
-      ),
+    prepare: (query: string) => wrap(d1.prepare(query), READS.test(query) && !WRITES.test(query)),
+    batch: (statements: object[]) => {
+      const known = statements.map((statement) => inner.get(statement) ?? unknownStatement());
+      return trip(
+        known.every(({ isRead }) => isRead),
+        () => d1.batch(known.map(({ statement }) => statement)),
+      );
+    },
   };
   // drizzle calls nothing but prepare, bind, run, all, raw and batch (drizzle-orm/d1/session.js).
   return drizzle(client as unknown as D1Database);

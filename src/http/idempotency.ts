@@ -11,7 +11,7 @@ import type { RequestEnv } from "./context.ts";
 import { ApiError, invalidField } from "./errors.ts";
 
 /** How long a repeat is known for one (contract §2). */
-const KEPT_MS = 24 * HOUR_MS;
+export const IDEMPOTENCY_KEPT_MS = 24 * HOUR_MS;
 const VISIBLE = /^[\x21-\x7e]{1,255}$/;
 
 /** A caller's word that requests with this key are one request. */
@@ -64,7 +64,7 @@ export function claimStatements(
   const expired = and(
     eq(idempotencyKeys.scope, scope),
     eq(idempotencyKeys.key, key),
-    lte(idempotencyKeys.createdAt, now - KEPT_MS),
+    lte(idempotencyKeys.createdAt, now - IDEMPOTENCY_KEPT_MS),
   );
   return [
     db.delete(idempotencyKeys).where(expired),

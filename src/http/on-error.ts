@@ -1,7 +1,7 @@
 import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
 import { causesOf } from "../db/errors.ts";
-import { TimeoutError } from "../lib/retry.ts";
+import { platformFailure } from "../lib/platform-failure.ts";
 import type { RequestEnv } from "./context.ts";
 import { ApiError, errorBody, unavailable } from "./errors.ts";
 
@@ -22,10 +22,8 @@ function toApiError(thrown: Error): ApiError {
       cause: thrown,
     });
   }
-  // drizzle wraps what a query threw.
-  for (let cause: unknown = thrown; cause instanceof Error; cause = cause.cause) {
-    if (cause instanceof TimeoutError) return unavailable(5, thrown);
-  }
+  const failure = platformFailure(thrown);
+  if (failure !== null) return unavailable(failure.retryAfterSeconds, thrown);
   return new ApiError("INTERNAL_ERROR", "Something went wrong on our side", { cause: thrown });
 }
 

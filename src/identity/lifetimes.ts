@@ -9,6 +9,8 @@ export const ANONYMOUS_READING_MS = 7 * DAY_MS;
 export const USER_TOKEN_LIFETIME_MS = HOUR_MS;
 /** A session ends when nobody has asked for a new token for so long. */
 export const SESSION_LIFETIME_MS = 30 * DAY_MS;
+/** Failed sign-ins are forgotten so long after the last one. */
+export const SIGN_IN_FAILURES_KEPT_MS = DAY_MS;
 
 /** Names a token secret: eight characters of a hash tell two apart and nothing about them. */
 export function keyIdOf(secret: string): string {

@@ -20,6 +20,7 @@ import { type CreateJobInput, MAX_LISTED_TAGS } from "./contract.ts";
 import type { ListJobsQuery } from "./list-query.ts";
 import { type JobFilter, type ListedNode, planJobList } from "./list-store.ts";
 import { generateJobName } from "./names.ts";
+import type { ResultArchive } from "./result-archive.ts";
 import {
   abortUncoordinated,
   deleteJob,
@@ -50,22 +51,27 @@ export interface JobsDeps {
   jobIds: JobIdSource;
   callCoordinator: CallCoordinator;
   reports: ReportsService;
+  resultArchive: ResultArchive;
 }
 
 export type JobsService = ReturnType<typeof createJobsService>;
 
 export function createJobsService(deps: JobsDeps) {
-  const { tokens, clock, jobIds, callCoordinator, reports } = deps;
+  const { tokens, clock, jobIds, callCoordinator, resultArchive, reports } = deps;
   const tokenOf = (row: JobTokenFacts) => jobTokenOf(tokens, row);
 
-  /** The newest there is of a job: D1 alone once it has settled, else D1 and one hop to its object. */
+  /**
+   * The newest there is of a job: D1 once it has settled, and R2 if its results have moved there; else D1
+   * and one hop to its object.
+   */
   const view = async ({ actor, db, meter }: Caller, jobId: number): Promise<JobView> => {
     const found = await findJob(db, scopeOf(actor), jobId);
     if (found === null) throw notFound("Job", jobId);
     const { job: row, tasks, results } = found;
     if (!row.coordinated || row.endedAt !== null) {
+      const stored = await resultArchive.restore(results);
       const records = tasks.map(toTaskRecord);
-      return { row, job: toJobRecord(row), tasks: records, results, verdicts: tasks };
+      return { row, job: toJobRecord(row), tasks: records, results: stored, verdicts: tasks };
     }
     const live = await callCoordinator({ jobId, meter }, (coordinator) =>
       coordinator.detail(jobId),

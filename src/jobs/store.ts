@@ -53,7 +53,7 @@ export async function insertJob(
   claim: IdempotencyClaim | null,
 ): Promise<void> {
   const specUuid = spec === null ? null : liveSpecUuid(spec);
-  const insert = db.insert(jobs).values({ ...row, specUuid });
+  const insert = db.insert(jobs).values({ ...row, specUuid, checkAt: row.expiresAt });
   if (claim === null) await db.batch([insert]);
   else await db.batch([...claimStatements(db, claim, row, row.createdAt), insert]);
 }

@@ -1,4 +1,4 @@
-import { SECOND_MS } from "./clock.ts";
+import { DAY_MS, SECOND_MS } from "./clock.ts";
 
 /** What a deployment sets, validated once where it enters. */
 export interface Config {
@@ -10,6 +10,10 @@ export interface Config {
   nodeTimeoutMs: number;
   /** How many requests count as one against rate limits. */
   rateLimitScale: number;
+  /** Results of jobs that ended so long ago are kept in R2. */
+  archiveAfterMs: number;
+  /** A database of this size is reported by cron. */
+  databaseWarningBytes: number;
   /** Replies tell what they cost. */
   isDevelopment: boolean;
   rating: RatingThresholds;
@@ -32,7 +36,7 @@ export interface RatingThresholds {
 type ConfigName = "TOKEN_SECRET" | "NODE_TIMEOUT_SECONDS" | "RATE_LIMIT_SCALE" | "ENVIRONMENT";
 
 /** May be left out. */
-type OptionalName = "PASSWORD_PEPPER" | RatingName;
+type OptionalName = "PASSWORD_PEPPER" | "RESULTS_TO_R2_DAYS" | "DATABASE_WARNING_GB" | RatingName;
 
 /** Of the scoreboard, and what they are where nothing is set. */
 const RATING = {
@@ -45,6 +49,9 @@ const RATING = {
 type RatingName = keyof typeof RATING;
 
 const MIN_SECRET_LENGTH = 32;
+/** What D1 holds at most is 10 GB. */
+const D1_GB = 10;
+const DEFAULTS = { RESULTS_TO_R2_DAYS: "30", DATABASE_WARNING_GB: "8" };
 
 /** Reads bindings of type text. Throws with the name of the setting, never with its value. */
 export function readConfig(
@@ -68,11 +75,21 @@ export function readConfig(
   if (!Number.isInteger(rateLimitScale) || rateLimitScale < 1) {
     throw new Error("RATE_LIMIT_SCALE must be a whole number of at least 1");
   }
+  const archiveDays = Number(env.RESULTS_TO_R2_DAYS ?? DEFAULTS.RESULTS_TO_R2_DAYS);
+  if (!Number.isInteger(archiveDays) || archiveDays < 1) {
+    throw new Error("RESULTS_TO_R2_DAYS must be a whole number of at least 1");
+  }
+  const warningGb = Number(env.DATABASE_WARNING_GB ?? DEFAULTS.DATABASE_WARNING_GB);
+  if (!(warningGb > 0 && warningGb <= D1_GB)) {
+    throw new Error(`DATABASE_WARNING_GB must be above 0 and at most ${D1_GB}`);
+  }
   return {
     tokenSecrets,
     passwordPepper,
     nodeTimeoutMs: nodeTimeoutSeconds * SECOND_MS,
     rateLimitScale,
+    archiveAfterMs: archiveDays * DAY_MS,
+    databaseWarningBytes: warningGb * 1e9,
     isDevelopment: env.ENVIRONMENT === "development",
     rating: readThresholds(env),
   };

@@ -9,6 +9,10 @@ export function canonicalJson(value: unknown): string {
 
 const encoder = new TextEncoder();
 
+export function utf8Bytes(text: string): Uint8Array {
+  return encoder.encode(text);
+}
+
 /** Length of a text in bytes of UTF-8, which is what limits are stated in. */
 export function utf8Length(text: string): number {
   return encoder.encode(text).byteLength;

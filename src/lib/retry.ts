@@ -1,7 +1,4 @@
-/** Thrown when a platform call outlives its bound. Whether it took effect is unknown. */
-export class TimeoutError extends Error {
-  override name = "TimeoutError";
-}
+import { platformFailure, TimeoutError } from "./platform-failure.ts";
 
 /** Bounds a wait: D1 and objects can hang, and a request must end. The call itself is not cancelled. */
 export async function withTimeout<T>(
@@ -35,9 +32,13 @@ export function backoffMs(
   return random() * Math.min(bounds.capMs, bounds.baseMs * 2 ** attempt);
 }
 
+const RETRY_BACKOFF = { baseMs: 50, capMs: 500 };
+
 /**
- * Calls again what the platform marks `retryable` and has not marked `overloaded` (an overloaded
- * object gets worse with every further call). Each attempt makes its own stub: a stub that threw is broken.
+ * Calls again what failed on the platform's side and may go better at once (see `platformFailure`). Each
+ * attempt makes its own stub or statement: a stub that threw is broken.
+ *
+ * @param attempt a call that may be repeated, whether it took effect or not
  */
 export async function retryPlatformCall<T>(
   attempt: () => Promise<T>,
@@ -48,14 +49,9 @@ export async function retryPlatformCall<T>(
     try {
       return await attempt();
     } catch (error) {
-      if (n + 1 >= options.attempts || !isRetryable(error)) throw error;
-      await sleep(backoffMs(n, { baseMs: 50, capMs: 500 }));
+      const isWorthIt = platformFailure(error)?.retryable === true;
+      if (n + 1 >= options.attempts || !isWorthIt) throw error;
+      await sleep(backoffMs(n, RETRY_BACKOFF));
     }
   }
-}
-
-function isRetryable(error: unknown): boolean {
-  if (typeof error !== "object" || error === null) return false;
-  const { retryable, overloaded } = error as { retryable?: unknown; overloaded?: unknown }; // platform errors carry both as plain properties
-  return retryable === true && overloaded !== true;
 }

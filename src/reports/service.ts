@@ -2,6 +2,7 @@ import type { Database } from "../db/client.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { RatingThresholds } from "../lib/config.ts";
 import type { ReportLinks } from "./links.ts";
+import type { Restore } from "./make.ts";
 
 export type ReportsService = ReturnType<typeof createReportsService>;
 
@@ -9,6 +10,7 @@ export interface ReportsDeps {
   bucket: R2Bucket;
   links: ReportLinks;
   thresholds: RatingThresholds;
+  restore: Restore;
   clock: Clock;
 }
 
@@ -23,7 +25,8 @@ export interface ReportedJob {
  * What requests do with reports. Most make none and open none: whatever more than that needs loads with
  * the first that does.
  */
-export function createReportsService({ bucket, links, thresholds, clock }: ReportsDeps) {
+export function createReportsService(deps: ReportsDeps) {
+  const { bucket, links, thresholds, restore, clock } = deps;
   return {
     /**
      * Makes what the job lacks of reports, or what a new verdict has changed; answers the link to the
@@ -32,7 +35,7 @@ export function createReportsService({ bucket, links, thresholds, clock }: Repor
      */
     async make(db: Database, job: ReportedJob, origin: string): Promise<string> {
       const { makeOnRequest } = await import("./requests.ts");
-      await makeOnRequest({ db, bucket, thresholds, now: clock.now() }, job);
+      await makeOnRequest({ db, bucket, thresholds, restore, now: clock.now() }, job);
       return links.urlOf(origin, job.id);
     },
 

@@ -63,7 +63,7 @@ export type ReportRow = Omit<typeof reports.$inferSelect, "version">;
 /** Null when the job gets no report: unknown, deleted, not settled, or nobody's. One round trip. */
 export async function findFacts(db: Database, jobId: number): Promise<JobFacts | null> {
   const range = taskIdRange(jobId);
-  const sent = sql<number>`(select coalesce(sum(octet_length(r.results)), 0) from task_results r where r.task_id = ${tasks.id})`;
+  const sent = sql<number>`(select coalesce(sum(coalesce(r.archive_bytes, octet_length(r.results))), 0) from task_results r where r.task_id = ${tasks.id})`;
   const [[job], taskRows] = await db.batch([
     db
       .select({
@@ -112,6 +112,9 @@ export async function findFacts(db: Database, jobId: number): Promise<JobFacts |
   ]);
   return job === undefined ? null : { job, tasks: taskRows };
 }
+
+/** A result as D1 keeps it: its JSON may have moved to R2. */
+export type StoredResult = typeof taskResults.$inferSelect;
 
 /** What the nodes of some tasks sent: inventories and results. One round trip. */
 export async function readSent(db: Database, [first, last]: [number, number]) {

@@ -1,7 +1,8 @@
 import type { Database } from "../db/client.ts";
 import { BoundedCache } from "../lib/bounded-cache.ts";
 import { type Clock, HOUR_MS, MINUTE_MS, SECOND_MS } from "../lib/clock.ts";
-import { TimeoutError, withTimeout } from "../lib/retry.ts";
+import { TimeoutError } from "../lib/platform-failure.ts";
+import { withTimeout } from "../lib/retry.ts";
 import { findCandidates } from "./claim-store.ts";
 
 /** D1 is asked at most so often for one set of specs, however many runners ask. */

@@ -61,6 +61,8 @@ export async function readSettledJob(db: Database, jobId: number) {
         and(
           between(taskResults.taskId, ...range),
           eq(taskResults.position, 0),
+          // What has moved to R2 was rated long ago.
+          isNull(taskResults.archiveOffset),
           sql`${taskResults.taskId} not in ${known}`,
         ),
       ),

@@ -1,7 +1,7 @@
 /** What cron does for the scoreboard, in bounded steps: fleets' medians, and verdicts that follow them. */
-import { createMeter, type Database, openDatabase } from "../db/client.ts";
+import type { Database } from "../db/client.ts";
 import { causesOf } from "../db/errors.ts";
-import { type Clock, MINUTE_MS } from "../lib/clock.ts";
+import { MINUTE_MS } from "../lib/clock.ts";
 import type { RatingThresholds } from "../lib/config.ts";
 import { type FleetBaseline, fleetBaselineOf, isTelling } from "./baselines.ts";
 import { RATED_METRICS } from "./metrics.ts";
@@ -24,30 +24,18 @@ const MAX_MACHINES = 5_000;
 /** A job has so long to be rated by its own object before cron does it. */
 const GRACE_MS = 10 * MINUTE_MS;
 
-/** Jobs that one run of cron rates again: three D1 round trips each. */
-const MAX_JOBS = 50;
-
-/** What cron does, once a minute: the medians of fleets, then the verdicts that follow from them. */
-export async function keepScoreboard(deps: {
-  d1: D1Database;
-  thresholds: RatingThresholds;
-  clock: Clock;
-}): Promise<void> {
-  const db = openDatabase(deps.d1, createMeter());
-  await recomputeBaselines(db, deps.clock.now(), deps.thresholds);
-  await rerate(db, deps.clock.now(), MAX_JOBS, deps.thresholds);
-}
-
 /**
  * Computes the medians of fleets that have measured something new. A change that tells draws a version, by
  * which `rerate` finds the jobs to rate again; so do other thresholds and other shipped figures.
- * At most 22 D1 round trips, and 5,000 rows read per model.
+ * At most 23 D1 round trips, and 5,000 rows read per model.
+ *
+ * @returns how many models were computed
  */
 export async function recomputeBaselines(
   db: Database,
   now: number,
   thresholds: RatingThresholds,
-): Promise<void> {
+): Promise<number> {
   await applyRules(db, JSON.stringify({ thresholds, shipped: SHIPPED_BASELINES }));
   const models = await modelsWithNews(db, thresholds.fleetMinMachines, MAX_MODELS);
   for (const model of models) {
@@ -62,6 +50,7 @@ export async function recomputeBaselines(
     });
     await writeFleet(db, model, changed, now);
   }
+  return models.length;
 }
 
 function toFleet(row: BaselineRow | undefined): FleetBaseline | null {

@@ -41,7 +41,7 @@ export interface CatalogueEntry {
 
 export type World = Awaited<ReturnType<typeof createWorld>>;
 
-export async function createWorld({ url, db }: LocalWorker) {
+export async function createWorld({ url, db }: Pick<LocalWorker, "url" | "db">) {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   const passwordHash = await hashPassword(PASSWORD);
   const credentials = { username: "owner@example.com", password: PASSWORD };

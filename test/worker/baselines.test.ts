@@ -283,6 +283,29 @@ describe("fleets", () => {
     expect(await kept()).toEqual({ n: 0 });
   });
 
+  test("jobs without an account are rated, but count in no fleet and have no past", async ({
+    expect,
+  }) => {
+    const model = newModel();
+    const run = async (bf16: number, uuid = machineUuid()) => {
+      const { body } = await call("POST", "/jobs/anonymous", { body: {} });
+      const job = { id: body.id, token: body.token, owner: await createPerson({ role: "staff" }) };
+      const { gpu_model, gpu_count, results } = machine(model, bf16);
+      const joined = await join(job, { gpu_model, gpu_count, machine_uuid: uuid });
+      await putResult(job, joined.body.id, 0, resultBody(results));
+      await rated(job);
+      return job;
+    };
+    const own = machineUuid();
+    await run(400, own);
+    const { scoreboard_summary: summary } = (await detail(await run(100, own))).body;
+    expect(summary.nodes[0]).toMatchObject({ status: "unrated", drops: [] });
+    expect(summary.nodes[0].metrics[0]).toMatchObject({ value: 100 });
+    await fleet(model, Array(29).fill(100));
+    await cron();
+    expectError(expect, await view(model), 404, "RESOURCE_NOT_FOUND");
+  });
+
   test("a median that wanders a little rates nobody again", async ({ expect }) => {
     const model = newModel();
     await fleet(model, Array(40).fill(1_000));

@@ -7,7 +7,8 @@ import {
 } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, onTestFinished, test, vi } from "vitest";
-import { systemClock } from "../../src/lib/clock.ts";
+import { CoordinatorStorage } from "../../src/coordinator/storage.ts";
+import { DAY_MS, systemClock } from "../../src/lib/clock.ts";
 import {
   call,
   coordinatorOf,
@@ -53,7 +54,7 @@ async function projection(job: TestJob): Promise<{ job: Row; tasks: Row[]; resul
     job: (await rows("SELECT * FROM jobs WHERE id = ?1"))[0] ?? {},
     tasks: await rows(`SELECT * FROM tasks WHERE id ${range} ORDER BY id`),
     results: await rows(
-      `SELECT * FROM task_results WHERE task_id ${range} ORDER BY task_id, position`,
+      `SELECT task_id, position, results FROM task_results WHERE task_id ${range} ORDER BY task_id, position`,
     ),
   };
 }
@@ -348,6 +349,18 @@ describe("handover from D1 to the object", () => {
     }
   });
 
+  test("how a job ended that D1 settled alone is remembered in full", async ({ expect }) => {
+    const job = await createJob();
+    await abort(job);
+    await poll(job);
+    const stored = await runInDurableObject(coordinatorOf(job), (_object, { storage }) =>
+      new CoordinatorStorage(storage).load(),
+    );
+    expect(stored?.job.events).toEqual([
+      { at: expect.any(Number), kind: "settled", rank: null, message: "job aborted" },
+    ]);
+  });
+
   test("a job deleted in D1 before anyone joined: nodes are told to stop", async ({ expect }) => {
     const job = await createJob();
     await env.DB.prepare("UPDATE jobs SET deleted_at = 1 WHERE id = ?").bind(Number(job.id)).run();
@@ -460,7 +473,7 @@ describe("time", () => {
     expect(live).toMatchObject({ ok: true, job: { state: "aborted" } });
   });
 
-  test("a live job always has an alarm; a settled, flushed and rated one needs none", async ({
+  test("a live job always has an alarm; a settled, flushed and rated one only to be forgotten", async ({
     expect,
   }) => {
     const job = await createJob();
@@ -471,7 +484,8 @@ describe("time", () => {
     await putResult(job, taskId, 0);
     await rated(job);
     await runDurableObjectAlarm(coordinatorOf(job));
-    expect(await alarm()).toBeNull();
+    const { expires_at: expiresAt } = (await projection(job)).job;
+    expect(await alarm()).toBe(Number(expiresAt) + 24 * 3_600_000);
   });
 
   test("lost alarms do no harm: any later call finds what is due", async ({ expect }) => {
@@ -487,5 +501,83 @@ describe("time", () => {
       ok: true,
       job: { state: "aborted" },
     });
+  });
+
+  test("a lost alarm is set again by the next call: of an object that starts anew, or a minute late", async ({
+    expect,
+  }) => {
+    const time = travel();
+    const start = Date.now() + 400 * DAY_MS;
+    time.to(start);
+    const job = await createJob({ node_count: 2 });
+    await join(job);
+    await flushed(job);
+    const alarm = () =>
+      runInDurableObject(coordinatorOf(job), (_object, { storage }) => storage.getAlarm());
+    const loseAlarm = () =>
+      runInDurableObject(coordinatorOf(job), (_object, { storage }) => storage.deleteAlarm());
+    await loseAlarm();
+    await evictDurableObject(coordinatorOf(job));
+    await poll(job);
+    await vi.waitFor(async () => expect(await alarm()).toBe(start + 150_000));
+    await loseAlarm();
+    time.to(start + 150_000 + 59_999);
+    await poll(job);
+    expect(await alarm(), "it may be late").toBeNull();
+    time.to(start + 150_000 + 60_000);
+    await poll(job);
+    expect(await alarm()).toBe(start + 150_000);
+  });
+
+  test("joining again and sending a result again are signs of life", async ({ expect }) => {
+    const time = travel();
+    const start = Date.now() + 400 * DAY_MS;
+    time.to(start);
+    const job = await createJob({ node_count: 2, benchmarks: ["cluster_network"] });
+    const machine_uuid = machineUuid();
+    const taskId = (await join(job, { machine_uuid })).body.id;
+    const state = async () => (await detail(job)).body.tasks[0].state;
+    time.to(start + 210_000);
+    await join(job, { machine_uuid });
+    await runDurableObjectAlarm(coordinatorOf(job));
+    expect(await state(), "by joining").toBe("running");
+    await putResult(job, taskId, 0);
+    time.to(start + 420_000);
+    await putResult(job, taskId, 0);
+    await runDurableObjectAlarm(coordinatorOf(job));
+    expect(await state(), "by its result").toBe("running");
+  });
+
+  test("a lost node that joins again stays", async ({ expect }) => {
+    const time = travel();
+    const start = Date.now() + 400 * DAY_MS;
+    time.to(start);
+    const job = await createJob({ node_count: 2, benchmarks: ["cluster_network"] });
+    const machine_uuid = machineUuid();
+    await join(job, { machine_uuid });
+    time.to(start + 210_000);
+    await runDurableObjectAlarm(coordinatorOf(job));
+    await join(job, { machine_uuid });
+    await runDurableObjectAlarm(coordinatorOf(job));
+    const { tasks, events } = (await detail(job)).body;
+    expect(tasks[0]).toMatchObject({ state: "running", failed_message: null });
+    const kinds = events.map((event: { kind: string }) => event.kind);
+    expect(kinds).toEqual(["joined", "step_started", "lost", "returned"]);
+  });
+
+  test("a lost node that gives up is answered, also when that ends the job", async ({ expect }) => {
+    const time = travel();
+    const start = Date.now() + 400 * DAY_MS;
+    time.to(start);
+    const job = await createJob();
+    const taskId = (await join(job)).body.id;
+    time.to(start + 210_000);
+    await runDurableObjectAlarm(coordinatorOf(job));
+    const body = { state: "failed", failed_message: "out of memory" };
+    const path = `/jobs/current/tasks/${taskId}`;
+    const reply = await call("PATCH", path, { token: job.token, body });
+    expect(reply.status, reply.text).toBe(200);
+    expect((await detail(job)).body.state).toBe("failed");
+    expectError(expect, await call("PATCH", path, { token: job.token, body }), 409, "JOB_ENDED");
   });
 });

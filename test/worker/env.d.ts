@@ -2,6 +2,8 @@ declare namespace Cloudflare {
   interface Env {
     /** Given by vitest.config.ts. */
     TEST_MIGRATIONS: import("cloudflare:test").D1Migration[];
+    /** Given by `npm run fuzz`: how much of what is random, and which. */
+    FUZZ?: { seed: number; lives: number; histories: number; minutes: number };
   }
 }
 

@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import { describe, onTestFinished, test, vi } from "vitest";
 import { createApp } from "../../src/app.ts";
 import { ERRORS } from "../../src/http/errors.ts";
-import { TimeoutError } from "../../src/lib/retry.ts";
+import { TimeoutError } from "../../src/lib/platform-failure.ts";
 import { appDeps, call, createPerson, expectError, V0 } from "./harness.ts";
 
 const { token } = await createPerson();

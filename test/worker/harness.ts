@@ -65,6 +65,7 @@ function randomAddress(): string {
 export function appDeps(changes: Partial<AppDeps> = {}): AppDeps {
   return {
     d1: env.DB,
+    bucket: env.BUCKET,
     coordinators: env.COORDINATOR,
     rateLimitCounters: {
       user: env.LIMIT_USER,
@@ -76,7 +77,6 @@ export function appDeps(changes: Partial<AppDeps> = {}): AppDeps {
       "sign-in-account": env.LIMIT_SIGN_IN_ACCOUNT,
       report: env.LIMIT_REPORT,
     },
-    bucket: env.BUCKET,
     config: readConfig(env),
     clock: systemClock,
     ...changes,

@@ -269,6 +269,19 @@ describe("exports", () => {
     expect(of(fine, "straggling_gpus")).toBe("0");
   });
 
+  test("has the figures of results that have moved to R2, too", async ({ expect }) => {
+    const { person, good } = await withJobs();
+    const read = async () =>
+      (await get(`/tasks?job_id=${good.id}`, person, { accept: "text/csv" })).text;
+    const before = await read();
+    await env.DB.prepare(
+      "UPDATE task_results SET results = '', archive_offset = 0, archive_bytes = 1 WHERE task_id = ?",
+    )
+      .bind(Number(good.id) + 1)
+      .run();
+    expect(await read()).toBe(before);
+  });
+
   test("JSON Lines: the same, one object a line; of a live job as far as it is", async ({
     expect,
   }) => {

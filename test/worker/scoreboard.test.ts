@@ -211,7 +211,10 @@ describe("the aftermath", () => {
     const job = await measureJob([twoA100]);
     const before = await rowOf(job);
     const { stage } = await import("../../src/scoreboard/rate-stage.ts");
+    const batch = vi.spyOn(env.DB, "batch");
+    onTestFinished(() => batch.mockRestore());
     await stage.run({ jobId: Number(job.id), env, now: 5 });
+    expect(batch, "D1 round trips of a rating").toHaveBeenCalledTimes(3);
     expect(await rowOf(job)).toEqual({ ...before, rated_at: 5 });
   });
 });

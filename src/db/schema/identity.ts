@@ -83,7 +83,11 @@ export const sessions = sqliteTable(
     createdAt: integer("created_at").notNull(),
     expiresAt: integer("expires_at").notNull(),
   },
-  (table) => [index("sessions_by_user").on(table.userId, table.expiresAt)],
+  (table) => [
+    index("sessions_by_user").on(table.userId, table.expiresAt),
+    // Cron clears what has expired.
+    index("sessions_by_time").on(table.expiresAt),
+  ],
 );
 
 /** Tokens of people for automation. The token itself is derived, never stored. */

@@ -71,6 +71,13 @@ export const jobs = sqliteTable(
     origin: text("origin"),
     /** Which of `reports` is the job's newest; null until one is made. */
     reportHash: text("report_hash"),
+    /**
+     * When cron next looks at the job: at its expiry while D1 owns it, then whenever its row has not been
+     * written for a while; null once it has ended. 0 of rows that an older version of the server wrote.
+     */
+    checkAt: integer("check_at").default(0),
+    /** When the results moved to R2; null while D1 holds them. */
+    archivedAt: integer("archived_at"),
     // The scoreboard's columns: written after the job has settled, and again when a baseline changes.
     /** How it came out; null until it is rated, and where nothing was measured. */
     performanceStatus: text("performance_status"),
@@ -116,6 +123,14 @@ export const jobs = sqliteTable(
       .where(
         sql`spec_uuid is not null and deleted_at is null and state in ('created', 'starting')`,
       ),
+    // What cron has to look at, the longest due first: of D1's own jobs, and of those with an object.
+    index("jobs_to_check")
+      .on(table.coordinated, table.checkAt, table.id)
+      .where(sql`check_at is not null`),
+    // Whose results D1 still holds, the first to end first.
+    index("jobs_to_archive")
+      .on(table.endedAt, table.id)
+      .where(sql`archived_at is null and ended_at is not null`),
     index("jobs_rated").on(table.id).where(rated),
     index("jobs_rated_by_customer").on(table.customerId).where(rated),
     index("jobs_rated_by_user").on(table.userId).where(rated),
@@ -225,7 +240,8 @@ export const tasks = sqliteTable(
     const order = [table.createdAt, table.jobId, table.rank] as const;
     const withIp = sql`deleted_at is null and machine_ip is not null`;
     return [
-      index("tasks_by_job").on(table.jobId, table.createdAt, table.rank).where(live),
+      // Of deleted jobs, too: the foreign key looks here when a job is removed for good.
+      index("tasks_by_job").on(table.jobId, table.createdAt, table.rank),
       index("tasks_by_time")
         .on(...order)
         .where(live),
@@ -286,14 +302,17 @@ export const taskCounts = sqliteTable(
   (table) => [primaryKey({ columns: [table.scope, table.state] })],
 );
 
-/** What a node measured in one step. Written once: a slot never changes. */
+/** What a node measured in one step. Written once: a slot never changes, but for where its JSON is. */
 export const taskResults = sqliteTable(
   "task_results",
   {
     taskId: integer("task_id").notNull(),
     position: integer("position").notNull(),
-    /** JSON, normalised by the benchmark's schema. */
+    /** JSON, normalised by the benchmark's schema; empty once it has moved to R2. */
     results: text("results").notNull(),
+    /** Where in the job's object in R2 the JSON is, in bytes; null while it is here. */
+    archiveOffset: integer("archive_offset"),
+    archiveBytes: integer("archive_bytes"),
   },
   (table) => [primaryKey({ columns: [table.taskId, table.position] })],
 );

@@ -1,7 +1,6 @@
 import { and, eq, gt, inArray, isNull, lte, not, type SQL, sql } from "drizzle-orm";
 import type { Database } from "../../db/client.ts";
 import { sessions, signInFailures, users } from "../../db/schema.ts";
-import { DAY_MS } from "../../lib/clock.ts";
 import {
   type AuditAction,
   type AuditEvent,
@@ -10,9 +9,8 @@ import {
   auditOfRows,
   type Origin,
 } from "../audit.ts";
+import { SIGN_IN_FAILURES_KEPT_MS } from "../lifetimes.ts";
 
-/** Failures are forgotten a day after the last one. */
-const FORGOTTEN_AFTER_MS = DAY_MS;
 /** Each failure clears away at most so many forgotten ones: more than it adds, and never all at once. */
 const CLEARED_AT_ONCE = 100;
 
@@ -41,7 +39,7 @@ export async function beginAttempt(
   now: number,
 ) {
   const { failures, retryAt } = signInFailures;
-  const isForgotten = sql`${retryAt} <= ${now - FORGOTTEN_AFTER_MS}`;
+  const isForgotten = sql`${retryAt} <= ${now - SIGN_IN_FAILURES_KEPT_MS}`;
   const counted = sql`case when ${isForgotten} then 1 else ${failures} + 1 end`;
   const doublings = sql`((${counted}) / ${scale} - ${freeFailures} - 1)`;
   const wait = sql`case when ${doublings} < 0 then 0 else min(${longestWaitMs}, ${firstWaitMs} << min(${doublings}, 20)) end`;
@@ -81,7 +79,7 @@ export async function recordFailure(
   const forgotten = db
     .select({ account: signInFailures.account })
     .from(signInFailures)
-    .where(lte(signInFailures.retryAt, now - FORGOTTEN_AFTER_MS))
+    .where(lte(signInFailures.retryAt, now - SIGN_IN_FAILURES_KEPT_MS))
     .limit(CLEARED_AT_ONCE);
   await db.batch([
     auditOfRefusal(db, origin, event, now),

@@ -5,6 +5,7 @@ import { readPage } from "../../http/keyset-page.ts";
 import { validationErrorOf } from "../../http/validation.ts";
 import { scopeOf } from "../../identity/actor.ts";
 import { jobIdOf } from "../../lib/ids.ts";
+import type { ResultArchive } from "../result-archive.ts";
 import type { Caller } from "../service.ts";
 import { type ReportedTask, toTaskRecord } from "../wire.ts";
 import { type ListTasksQuery, MAX_PAGE_RESULT_BYTES } from "./contract.ts";
@@ -34,7 +35,12 @@ export interface TaskView {
 export const MAX_EXPORTED = 100_000;
 const EXPORT_PAGE = 250;
 
-export function createTasksService({ callCoordinator }: { callCoordinator: CallCoordinator }) {
+interface TasksDeps {
+  callCoordinator: CallCoordinator;
+  resultArchive: ResultArchive;
+}
+
+export function createTasksService({ callCoordinator, resultArchive }: TasksDeps) {
   return {
     /** A page of the tasks that the caller sees, with its total and with cursors to its neighbours. */
     async list({ actor, db }: Pick<Caller, "actor" | "db">, query: ListTasksQuery) {
@@ -46,7 +52,7 @@ export function createTasksService({ callCoordinator }: { callCoordinator: CallC
         ({ figures } = read);
         return read;
       });
-      return { ...page, results: resultsOf(figures) };
+      return { ...page, results: await resultsOf(figures, resultArchive) };
     },
 
     /**
@@ -90,7 +96,12 @@ export function createTasksService({ callCoordinator }: { callCoordinator: CallC
       const { sequence } = job;
       if (!job.coordinated || job.endedAt !== null) {
         if (task === null) throw notFound("Task", taskId);
-        return { sequence, task: toTaskRecord(task), results, verdict: task.verdict };
+        return {
+          sequence,
+          task: toTaskRecord(task),
+          results: await resultArchive.restore(results),
+          verdict: task.verdict,
+        };
       }
       const jobId = jobIdOf(taskId);
       const live = await callCoordinator({ jobId, meter }, (coordinator) =>
@@ -121,11 +132,11 @@ function readList(query: ListTasksQuery) {
 }
 
 /** By task; null where none were asked for. */
-function resultsOf(figures: PageResults | null) {
+async function resultsOf(figures: PageResults | null, resultArchive: ResultArchive) {
   if (figures === null) return null;
   if (figures.bytes > MAX_PAGE_RESULT_BYTES) {
     const message = "must be smaller: the results of this page are above 16 MiB";
     throw validationErrorOf([{ field: "per_page", message }]);
   }
-  return Map.groupBy(figures.results, ({ taskId }) => taskId);
+  return Map.groupBy(await resultArchive.restore(figures.results), ({ taskId }) => taskId);
 }

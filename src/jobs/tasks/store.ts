@@ -5,6 +5,7 @@ import type { KeysetOrder, PageWindow } from "../../http/keyset-page.ts";
 import { unindexed } from "../../http/named-search.ts";
 import type { Scope } from "../../identity/actor.ts";
 import { jobIdOf, taskIdRange } from "../../lib/ids.ts";
+import type { ResultRow } from "../result-archive.ts";
 import { counterKey, NOT_SETTLED, visible } from "../store.ts";
 
 export interface TaskFilter {
@@ -23,7 +24,7 @@ export type ListedTaskRow = Omit<typeof tasks.$inferSelect, "inventory" | "verdi
 
 /** What a page of tasks shows besides, when it is asked for. */
 export interface PageResults {
-  results: (typeof taskResults.$inferSelect)[];
+  results: ResultRow[];
   /** Of all figures of the page, whether they were read or not. */
   bytes: number;
 }
@@ -142,7 +143,9 @@ export async function listTasks(
     .select({
       taskId: taskResults.taskId,
       position: taskResults.position,
-      size: sql<number>`sum(octet_length(${taskResults.results})) over (order by ${taskResults.taskId}, ${taskResults.position})`.as(
+      archiveOffset: taskResults.archiveOffset,
+      archiveBytes: taskResults.archiveBytes,
+      size: sql<number>`sum(coalesce(${taskResults.archiveBytes}, octet_length(${taskResults.results}))) over (order by ${taskResults.taskId}, ${taskResults.position})`.as(
         "size",
       ),
     })
@@ -156,10 +159,11 @@ export async function listTasks(
       .select({
         taskId: running.taskId,
         position: running.position,
-        results:
-          sql<string>`(select r.results from task_results r where r.task_id = ${running.taskId} and r.position = ${running.position})`.as(
-            "results",
-          ),
+        // Named with the table: a column alone would be the one of `r`.
+        results: sql<string>`(select r.results from task_results r
+          where r.task_id = running.task_id and r.position = running.position)`.as("results"),
+        archiveOffset: running.archiveOffset,
+        archiveBytes: running.archiveBytes,
       })
       .from(running)
       .where(sql`${running.size} <= ${maxBytes}`)
@@ -189,7 +193,7 @@ export async function exportTasks(
   { where, orderBy, limit }: PageWindow,
   withTotal: boolean,
 ): Promise<{ rows: ExportedTaskRow[]; total: number | null }> {
-  const sent = sql`(select json_extract(r.results, '$.aggregate_results') from task_results r where r.task_id = ${tasks.id} and r.position = 0)`;
+  const sent = sql`(select json_extract(r.results, '$.aggregate_results') from task_results r where r.task_id = ${tasks.id} and r.position = 0 and r.archive_offset is null)`;
   const kept = sql`(select json_extract(f.figures, '$.aggregate') from task_figures f where f.task_id = ${tasks.id})`;
   const page = db
     .select({

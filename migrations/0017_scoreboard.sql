@@ -1,3 +1,11 @@
+CREATE TABLE `performance_counts` (
+	`scope` text NOT NULL,
+	`state` text NOT NULL,
+	`status` text NOT NULL,
+	`jobs` integer NOT NULL,
+	PRIMARY KEY(`scope`, `state`, `status`)
+);
+--> statement-breakpoint
 CREATE TABLE `baselines` (
 	`model` text NOT NULL,
 	`metric` text NOT NULL,
@@ -36,14 +44,6 @@ CREATE TABLE `machine_figures` (
 );
 --> statement-breakpoint
 CREATE INDEX `machine_figures_by_time` ON `machine_figures` (`model`,`at`,`machine_uuid`,`bf16_tflops`,`memory_bandwidth_gbs`);--> statement-breakpoint
-CREATE TABLE `performance_counts` (
-	`scope` text NOT NULL,
-	`state` text NOT NULL,
-	`status` text NOT NULL,
-	`jobs` integer NOT NULL,
-	PRIMARY KEY(`scope`, `state`, `status`)
-);
---> statement-breakpoint
 CREATE TABLE `scoreboard` (
 	`id` integer PRIMARY KEY NOT NULL,
 	`version` integer NOT NULL,
