@@ -35,7 +35,7 @@ export const reportLinkExample = {
 
 const report = z
   .strictObject({
-    hash: sha256("Stands for everything that the report says."),
+    hash: sha256("Of all that the report says."),
     job_id: idString,
     task_id: orNull(idString).openapi({
       description: "Of the node it is about; null for a job's.",
@@ -70,7 +70,7 @@ const report = z
       example: 17_447,
     }),
   })
-  .openapi("Report", { description: "What anyone who holds a report may know of it." });
+  .openapi("Report", { description: "A report, for whoever holds it." });
 
 export const getReportRoute = operation({
   method: "get",
@@ -85,7 +85,7 @@ Open to anyone: whoever has the hash has seen the report. One of a deleted job i
   single: true,
   request: {
     params: z.object({
-      hash: sha256("The content hash that the report shows.").openapi({
+      hash: sha256("The hash that the report shows.").openapi({
         param: { name: "hash", in: "path" },
       }),
     }),

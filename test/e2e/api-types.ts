@@ -2615,10 +2615,10 @@ export interface components {
              */
             memory_bandwidth_gbs: number;
         };
-        /** @description What anyone who holds a report may know of it. */
+        /** @description A report, for whoever holds it. */
         Report: {
             /**
-             * @description Stands for everything that the report says.
+             * @description Of all that the report says.
              * @example 9f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d081
              */
             hash: string;
@@ -4980,7 +4980,7 @@ export interface operations {
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
             path: {
-                /** @description The content hash that the report shows. */
+                /** @description The hash that the report shows. */
                 hash: string;
             };
             cookie?: never;

@@ -11,6 +11,7 @@ import { createMeter, openDatabase } from "../../src/db/client.ts";
 import { makeReportRoute } from "../../src/jobs/contract.ts";
 import { systemClock } from "../../src/lib/clock.ts";
 import { readConfig } from "../../src/lib/config.ts";
+import { runTick } from "../../src/maintenance/tick.ts";
 import { generateReportRoute } from "../../src/nodes/contract.ts";
 import { getReportRoute } from "../../src/reports/contract.ts";
 import { makeReports } from "../../src/reports/make.ts";
@@ -536,4 +537,22 @@ describe("serving", async () => {
     expectError(expect, await call("GET", `/reports/${"0".repeat(64)}`), 404, "RESOURCE_NOT_FOUND");
     expectError(expect, await call("GET", "/reports/xyz"), 400, "PARAMETER_INCORRECT_VALUE");
   });
+});
+
+test("results that have moved to R2 make the same report", async ({ expect }) => {
+  const job = await measureJob([twoA100]);
+  const url = (await reported(job)).body.pdf_report_url;
+  const { bytes } = await open(url);
+  const { d1, bucket, coordinators, config } = appDeps();
+  const later = Date.now() + 31 * DAY;
+  await runTick({ d1, bucket, coordinators, config, clock: { now: () => later } });
+  const row = await env.DB.prepare("SELECT archived_at FROM jobs WHERE id = ?")
+    .bind(Number(job.id))
+    .first<{ archived_at: number | null }>();
+  expect(row?.archived_at).not.toBeNull();
+  await env.BUCKET.delete(await keysOf(job));
+  await expect(make(job), "without a way to read them nothing is made").rejects.toThrow("R2");
+  const reply = await call("POST", `/jobs/${job.id}/report`, { token: job.owner.token });
+  expect(reply.status, reply.text).toBe(202);
+  expect((await open(url)).bytes).toEqual(bytes);
 });
