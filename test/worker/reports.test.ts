@@ -542,7 +542,13 @@ describe("serving", async () => {
 test("results that have moved to R2 make the same report", async ({ expect }) => {
   const job = await measureJob([twoA100]);
   const url = (await reported(job)).body.pdf_report_url;
-  const { bytes } = await open(url);
+  // Cron rates it again, too: of that, only the baselines' version and the hash may show.
+  const figures = async () =>
+    (await readPdf((await open(url)).bytes)).text
+      .replaceAll(/Baselines of version \d+/g, "")
+      .replaceAll(/[0-9a-f]{32}[0-9a-f…]*/g, "");
+  const before = await figures();
+  expect(before).toContain("530.1");
   const { d1, bucket, coordinators, config } = appDeps();
   const later = Date.now() + 31 * DAY;
   await runTick({ d1, bucket, coordinators, config, clock: { now: () => later } });
@@ -554,5 +560,5 @@ test("results that have moved to R2 make the same report", async ({ expect }) =>
   await expect(make(job), "without a way to read them nothing is made").rejects.toThrow("R2");
   const reply = await call("POST", `/jobs/${job.id}/report`, { token: job.owner.token });
   expect(reply.status, reply.text).toBe(202);
-  expect((await open(url)).bytes).toEqual(bytes);
+  expect(await figures()).toBe(before);
 });
