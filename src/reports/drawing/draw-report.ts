@@ -18,7 +18,8 @@ import { type Canvas, type Metrics, PAGE_HEIGHT, PAGE_WIDTH, Type } from "./canv
 import { Flow, type Mark } from "./flow.ts";
 import { noticesOf } from "./notices.ts";
 import { identity, title, verdictPanel } from "./sections/cover.ts";
-import { gpuPairs, gpuTable, telemetry } from "./sections/gpus.ts";
+import { gpuPairs } from "./sections/gpu-pairs.ts";
+import { gpuTable, telemetry } from "./sections/gpus.ts";
 import { networks } from "./sections/network.ts";
 import { baselines, distributions, isLong, nodeTable } from "./sections/nodes.ts";
 import { events, machines, method, steps } from "./sections/record.ts";
