@@ -1,6 +1,5 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import { getPath } from "hono/utils/url";
-import packageJson from "../package.json" with { type: "json" };
 import { createCoordinatorClient } from "./coordinator/client.ts";
 import type { JobCoordinator } from "./coordinator/job-coordinator.ts";
 import { ping } from "./db/client.ts";
@@ -39,9 +38,12 @@ import { createTasksService } from "./jobs/tasks/service.ts";
 import type { Clock } from "./lib/clock.ts";
 import type { Config } from "./lib/config.ts";
 import { createJobIdSource } from "./lib/ids.ts";
-import { RELEASE } from "./lib/release.ts";
+import { PRODUCT, RELEASE } from "./lib/release.ts";
 import { createNodesRouter } from "./nodes/router.ts";
 import { createNodesService } from "./nodes/service.ts";
+import { createReportLinks } from "./reports/links.ts";
+import { createReportsRouter } from "./reports/router.ts";
+import { createReportsService } from "./reports/service.ts";
 import { createCandidates } from "./runners/candidates.ts";
 import { createClaimRouter } from "./runners/claim-router.ts";
 import { createClaims } from "./runners/claims.ts";
@@ -81,9 +83,18 @@ export async function createApp(deps: AppDeps) {
   const callCoordinator = createCoordinatorClient(coordinators);
   const jobIds = createJobIdSource(clock);
   const resultArchive = createResultArchive(bucket);
-  const jobs = createJobsService({ tokens, clock, jobIds, callCoordinator, resultArchive });
+  const links = createReportLinks(config.tokenSecrets, clock);
+  const reports = createReportsService({
+    ...{ bucket, links, clock },
+    thresholds: config.rating,
+    restore: resultArchive.restore,
+  });
+  const jobs = createJobsService({
+    ...{ tokens, clock, jobIds, callCoordinator, resultArchive },
+    reports,
+  });
   const tasks = createTasksService({ callCoordinator, resultArchive });
-  const nodes = createNodesService({ callCoordinator });
+  const nodes = createNodesService({ callCoordinator, reports });
   const readAnonymous = createAnonymousReader({ jobs, clock });
   const specs = createSpecsService({ clock, timeoutMs: config.nodeTimeoutMs });
   const keyring = createKeyring({ clock, timeoutMs: config.nodeTimeoutMs });
@@ -103,12 +114,13 @@ export async function createApp(deps: AppDeps) {
 
   app.route("/", createSignInRouter({ signIns, limits }));
   // Before the jobs: `current` is a word, not a job's id.
-  app.route("/", createNodesRouter({ nodes, readAnonymous, guards }));
+  app.route("/", createNodesRouter({ nodes, readAnonymous, guards, limits }));
   app.route("/", createAnonymousJobsRouter({ jobs, guards }));
   // Before what takes an id: `stats` is a word.
   app.route("/", createJobStatsRouter({ guards }));
-  app.route("/", createJobsRouter({ jobs, guards }));
-  app.route("/", createTasksRouter({ tasks, guards }));
+  app.route("/", createJobsRouter({ jobs, guards, limits, links }));
+  app.route("/", createTasksRouter({ tasks, guards, links }));
+  app.route("/", createReportsRouter({ reports, links, bucket, guards }));
   app.route("/", createBaselinesRouter({ guards, clock, thresholds: config.rating }));
   app.route("/", createSpecsRouter({ specs, guards }));
   app.route("/", createCustomersRouter({ customers, guards }));
@@ -119,8 +131,7 @@ export async function createApp(deps: AppDeps) {
   const runnerGuard = createRunnerGuard({ guards, limits, keyring, clock });
   app.route("/", createClaimRouter({ claims, guard: runnerGuard }));
 
-  const { description } = packageJson;
-  app.get("/", guards.open, indexPage({ name: "Assay", version: RELEASE, description }));
+  app.get("/", guards.open, indexPage({ name: "Assay", version: RELEASE, description: PRODUCT }));
   app.openapi({ ...healthRoute, middleware: guards.open }, async (c) => {
     try {
       await ping(c.get("databases").primary);

@@ -20,6 +20,7 @@ function appOf(env: Env): ReturnType<typeof createApp> {
       anonymous: env.LIMIT_ANONYMOUS,
       "sign-in-address": env.LIMIT_SIGN_IN_ADDRESS,
       "sign-in-account": env.LIMIT_SIGN_IN_ACCOUNT,
+      report: env.LIMIT_REPORT,
     },
     config: readConfig(env),
     clock: systemClock,

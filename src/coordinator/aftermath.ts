@@ -23,6 +23,7 @@ export interface StageContext {
  */
 export const STAGES: Readonly<Record<string, () => Promise<{ stage: Stage }>>> = {
   rate: () => import("../scoreboard/rate-stage.ts"),
+  report: () => import("../reports/report-stage.ts"),
 };
 
 /** A stage that takes longer is given up and run again. */

@@ -15,6 +15,7 @@ import { JOB_LIFETIME_MS } from "../identity/lifetimes.ts";
 import type { Tokens } from "../identity/tokens.ts";
 import type { Clock } from "../lib/clock.ts";
 import { type JobIdSource, jobCreatedAt } from "../lib/ids.ts";
+import type { ReportsService } from "../reports/service.ts";
 import { type CreateJobInput, MAX_LISTED_TAGS } from "./contract.ts";
 import type { ListJobsQuery } from "./list-query.ts";
 import { type JobFilter, type ListedNode, planJobList } from "./list-store.ts";
@@ -24,6 +25,7 @@ import {
   abortUncoordinated,
   deleteJob,
   findJob,
+  findReportedJob,
   insertJob,
   type JobRow,
   listTags,
@@ -48,13 +50,14 @@ export interface JobsDeps {
   clock: Clock;
   jobIds: JobIdSource;
   callCoordinator: CallCoordinator;
+  reports: ReportsService;
   resultArchive: ResultArchive;
 }
 
 export type JobsService = ReturnType<typeof createJobsService>;
 
 export function createJobsService(deps: JobsDeps) {
-  const { tokens, clock, jobIds, callCoordinator, resultArchive } = deps;
+  const { tokens, clock, jobIds, callCoordinator, resultArchive, reports } = deps;
   const tokenOf = (row: JobTokenFacts) => jobTokenOf(tokens, row);
 
   /**
@@ -86,6 +89,7 @@ export function createJobsService(deps: JobsDeps) {
       { actor, db }: Omit<Caller, "meter">,
       input: CreateJobInput,
       claim: IdempotencyClaim | null,
+      site: string,
     ): Promise<{ row: CreatedRow; token: string; replayed: boolean }> {
       const planned = planSequence(input.benchmarks, input.node_count);
       if (!planned.ok) throw sequenceError(planned.fault);
@@ -107,6 +111,7 @@ export function createJobsService(deps: JobsDeps) {
           expiresAt: now + JOB_LIFETIME_MS,
           state: "created",
           flushedAt: now,
+          origin: site,
         };
         try {
           await insertJob(db, row, spec, claim);
@@ -183,6 +188,13 @@ export function createJobsService(deps: JobsDeps) {
     },
 
     view,
+
+    /** Makes a settled job's reports; answers the link to its own. One round trip besides theirs. */
+    async makeReport({ actor, db }: Caller, jobId: number, site: string): Promise<string> {
+      const job = await findReportedJob(db, scopeOf(actor), jobId);
+      if (job === null) throw notFound("Job", jobId);
+      return reports.make(db, job, site);
+    },
 
     /** Ends a job by its customer's wish; answers when it ended. Repeating it changes nothing. */
     async abort({ actor, db, meter }: Caller, jobId: number): Promise<{ endedAt: number }> {

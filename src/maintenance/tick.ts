@@ -52,6 +52,10 @@ const STEPS: Readonly<Record<string, Step>> = {
   rerate: async ({ db, clock, config }) => ({
     jobs: await rerate(db, clock.now(), MAX_RATED_JOBS, config.rating),
   }),
+  sweepReports: async ({ db, bucket, config, clock }) => {
+    const { sweepReports } = await import("../reports/sweep.ts");
+    return sweepReports({ db, bucket, thresholds: config.rating, clock });
+  },
   watchSize,
 };
 

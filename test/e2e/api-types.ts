@@ -304,6 +304,70 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/silicon-mark/v1/jobs/{job_id}/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a job's report
+         * @description Makes the PDF reports of an ended job and of its nodes, as far as they are missing or their verdict has changed; when the job ends they are made anyway. Repeating it changes nothing.
+         *
+         *     For whoever sees the job in the list, ten times a minute. A job made without an account gets none. There is no request body.
+         */
+        post: operations["makeJobReport"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/silicon-mark/v1/reports/{hash}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Check a report
+         * @description Whether a report is genuine and still the newest, by the content hash that it shows.
+         *
+         *     Open to anyone: whoever has the hash has seen the report. One of a deleted job is unknown.
+         */
+        get: operations["getReport"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/silicon-mark/v1/reports/files/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Open a report
+         * @description The newest report of a job or of one node, as a PDF: what `pdf_report_url` leads to. The link is its own credential: signed, good for seven to eight days, and for as long as its job is there. One range of bytes may be asked for.
+         */
+        get: operations["getReportFile"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/silicon-mark/v1/benchmarks": {
         parameters: {
             query?: never;
@@ -994,6 +1058,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/silicon-mark/v1/jobs/{job_id}/generate-report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make the job's report again
+         * @description As `POST /jobs/{job_id}/report`, for agents: makes what is missing of the reports of an ended job. Repeating it changes nothing.
+         *
+         *     For whoever holds the job's token, also after the job has ended, ten times a minute. There is no request body.
+         */
+        post: operations["generateReport"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/health": {
         parameters: {
             query?: never;
@@ -1045,7 +1131,7 @@ export interface components {
                  * @description For programs: what kind of error it is.
                  * @enum {string}
                  */
-                code: "PARAMETER_INCORRECT_VALUE" | "JOB_STATE_INVALID" | "CLIENT_TOKEN_INVALID" | "PERMISSION_DENIED" | "RESOURCE_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "RESOURCE_ALREADY_EXISTS" | "RESOURCE_IN_USE" | "NODE_LIMIT_REACHED" | "JOB_ENDED" | "STEP_NOT_READY" | "PRECONDITION_FAILED" | "REQUEST_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "IDEMPOTENCY_KEY_REUSED" | "TOO_MANY_REQUESTS" | "INTERNAL_ERROR" | "SERVICE_UNAVAILABLE";
+                code: "PARAMETER_INCORRECT_VALUE" | "JOB_STATE_INVALID" | "CLIENT_TOKEN_INVALID" | "PERMISSION_DENIED" | "RESOURCE_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "RESOURCE_ALREADY_EXISTS" | "RESOURCE_IN_USE" | "NODE_LIMIT_REACHED" | "JOB_ENDED" | "STEP_NOT_READY" | "PRECONDITION_FAILED" | "REQUEST_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "RANGE_NOT_SATISFIABLE" | "IDEMPOTENCY_KEY_REUSED" | "TOO_MANY_REQUESTS" | "INTERNAL_ERROR" | "SERVICE_UNAVAILABLE";
                 /** @description For people: what went wrong, and what is allowed. */
                 message: string;
                 /** @description On validation errors: which field, and what is allowed. */
@@ -1983,6 +2069,14 @@ export interface components {
             /** @description Why it failed. Needed when `failed`. */
             error_message?: string | null;
         };
+        /** @description Where the report is. */
+        ReportLink: {
+            /**
+             * Format: uri
+             * @description Opens in a browser, without a token, for a week; leads to the job's newest report.
+             */
+            pdf_report_url: string;
+        };
         /** @description A job as its creation answers it. */
         CreatedJob: {
             /**
@@ -2520,6 +2614,74 @@ export interface components {
              * @description GB/s.
              */
             memory_bandwidth_gbs: number;
+        };
+        /** @description A report, for whoever holds it. */
+        Report: {
+            /**
+             * @description Of all that the report says.
+             * @example 9f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d081
+             */
+            hash: string;
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            job_id: string;
+            /** @description Of the node it is about; null for a job's. */
+            task_id: string | null;
+            /**
+             * Format: int32
+             * @description Counts the reports of the same job or node.
+             * @example 1
+             */
+            version: number;
+            /** @description Whether there is no newer one. */
+            is_latest: boolean;
+            /**
+             * @description The verdict that it gives.
+             * @enum {string}
+             */
+            status: "underperforming" | "expected" | "outperforming" | "unrated";
+            /**
+             * @description How the job ended.
+             * @example completed
+             */
+            state: string;
+            /**
+             * Format: date-time
+             * @description When the job was created.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When its last expected node joined.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            started_at: string | null;
+            /**
+             * Format: date-time
+             * @description When it ended.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            ended_at: string | null;
+            /**
+             * Format: date-time
+             * @description When the report was made.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            made_at: string;
+            /**
+             * @description Of the file: compare it with that of yours.
+             * @example 9f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d081
+             */
+            file_sha256: string;
+            /**
+             * Format: int32
+             * @description The file's length.
+             * @example 17447
+             */
+            file_bytes: number;
         };
         /** @description All baselines. */
         Baselines: {
@@ -3519,6 +3681,19 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
+        /** @description `RANGE_NOT_SATISFIABLE`: The file has no byte of the `Range` asked for. */
+        RANGE_NOT_SATISFIABLE: {
+            headers: {
+                "x-request-id": components["headers"]["x-request-id"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                "Content-Range": components["headers"]["Content-Range"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
         /** @description `IDEMPOTENCY_KEY_REUSED`: The same key or result slot was used before with different content. */
         IDEMPOTENCY_KEY_REUSED: {
             headers: {
@@ -3635,6 +3810,21 @@ export interface components {
          * @example "pV0rJkz3mJw8o1Qq2cXn5A"
          */
         ETag: string;
+        /**
+         * @description A range of bytes may be asked for.
+         * @example bytes
+         */
+        "Accept-Ranges": "bytes";
+        /**
+         * @description Which bytes these are, and how many there are (RFC 9110).
+         * @example bytes 0-1023/17447
+         */
+        "Content-Range": string;
+        /**
+         * @description How to name the file (RFC 6266).
+         * @example inline; filename="assay-Demo-7554621440.pdf"
+         */
+        "Content-Disposition": string;
         /**
          * @description Present when this is the stored reply to an earlier request with the same key.
          * @example true
@@ -4722,6 +4912,201 @@ export interface operations {
             400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
             401: components["responses"]["CLIENT_TOKEN_INVALID"];
             404: components["responses"]["RESOURCE_NOT_FOUND"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    makeJobReport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The job ID. */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The report is there. */
+            202: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "pdf_report_url": "https://assay.example/api/silicon-mark/v1/reports/files/7554621440?expires=1711238400&key=BPfZ2k1x&signature=2Rk1r2m0iVYyKq0h3b0E5m7c6v8n9QwErTyUiOpAsDf"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ReportLink"];
+                };
+            };
+            /**
+             * @description `PARAMETER_INCORRECT_VALUE`: Something in path, query or body does not parse or validate.
+             *
+             *     `JOB_STATE_INVALID`: The job's state does not allow this.
+             */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    getReport: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Entity tags you hold: 304 without a body if one of them is current. `*` fits any.
+                 * @example "pV0rJkz3mJw8o1Qq2cXn5A"
+                 */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
+            };
+            path: {
+                /** @description The hash that the report shows. */
+                hash: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The report. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "hash": "9f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d081",
+                     *       "job_id": "7554621440",
+                     *       "task_id": null,
+                     *       "version": 1,
+                     *       "is_latest": true,
+                     *       "status": "expected",
+                     *       "state": "completed",
+                     *       "created_at": "2024-03-15T10:30:00.000Z",
+                     *       "started_at": "2024-03-15T10:35:00.000Z",
+                     *       "ended_at": "2024-03-15T11:45:00.000Z",
+                     *       "made_at": "2024-03-15T11:45:02.000Z",
+                     *       "file_sha256": "9f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d081",
+                     *       "file_bytes": 17447
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Report"];
+                };
+            };
+            /** @description Nothing has changed since the version you hold; there is no body. */
+            304: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    getReportFile: {
+        parameters: {
+            query: {
+                /** @description Seconds since 1970. */
+                expires: string;
+                /** @description Which key has signed it. */
+                key: string;
+                /** @description Of id and expiry. */
+                signature: string;
+            };
+            header?: {
+                /**
+                 * @description Entity tags you hold: 304 without a body if one of them is current. `*` fits any.
+                 * @example "pV0rJkz3mJw8o1Qq2cXn5A"
+                 */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
+            };
+            path: {
+                /** @description The job's id, or the task's. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    "Accept-Ranges": components["headers"]["Accept-Ranges"];
+                    "Content-Disposition": components["headers"]["Content-Disposition"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /** @example %PDF-1.7 … */
+                    "application/pdf": string;
+                };
+            };
+            /** @description The part of it that was asked for. */
+            206: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    "Accept-Ranges": components["headers"]["Accept-Ranges"];
+                    "Content-Disposition": components["headers"]["Content-Disposition"];
+                    "Content-Range": components["headers"]["Content-Range"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /** @example %PDF-1.7 … */
+                    "application/pdf": string;
+                };
+            };
+            /** @description Nothing has changed since the version you hold; there is no body. */
+            304: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            416: components["responses"]["RANGE_NOT_SATISFIABLE"];
             429: components["responses"]["TOO_MANY_REQUESTS"];
             500: components["responses"]["INTERNAL_ERROR"];
             503: components["responses"]["SERVICE_UNAVAILABLE"];
@@ -7452,6 +7837,59 @@ export interface operations {
             413: components["responses"]["REQUEST_TOO_LARGE"];
             415: components["responses"]["UNSUPPORTED_MEDIA_TYPE"];
             422: components["responses"]["IDEMPOTENCY_KEY_REUSED"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    generateReport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The job ID. */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The report is there. */
+            202: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "pdf_report_url": "https://assay.example/api/silicon-mark/v1/reports/files/7554621440?expires=1711238400&key=BPfZ2k1x&signature=2Rk1r2m0iVYyKq0h3b0E5m7c6v8n9QwErTyUiOpAsDf"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ReportLink"];
+                };
+            };
+            /**
+             * @description `PARAMETER_INCORRECT_VALUE`: Something in path, query or body does not parse or validate.
+             *
+             *     `JOB_STATE_INVALID`: The job's state does not allow this.
+             */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            409: components["responses"]["JOB_ENDED"];
             429: components["responses"]["TOO_MANY_REQUESTS"];
             500: components["responses"]["INTERNAL_ERROR"];
             503: components["responses"]["SERVICE_UNAVAILABLE"];

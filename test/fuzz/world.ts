@@ -351,8 +351,25 @@ export async function createWorld({ url, db }: Pick<LocalWorker, "url" | "db">) 
         while ((await versionsInD1()).get(Number(job.id)) !== version) {
           if (Date.now() > deadline) throw new Error(`Job ${job.id}: D1 never got its version`);
         }
+        // What follows a job's end changes its view, too.
+        const hasReport = async () => {
+          const { json } = await call("GET", `${API}/jobs/${job.id}`, ownerToken);
+          return typeof json.pdf_report_url === "string" || !json.ended_at || !json.current_nodes;
+        };
+        while (!(await hasReport())) {
+          if (Date.now() > deadline) throw new Error(`Job ${job.id} never got its report`);
+          await new Promise((done) => setTimeout(done, 20));
+        }
       }
       unsettled.clear();
+    },
+
+    /** The report of a job that has ended: the query of its link, and its hash. */
+    async reportOf(job: Job): Promise<{ query: [string, string][]; hash: string }> {
+      const made = await succeed("POST", `${API}/jobs/${job.id}/report`, ownerToken);
+      const { pathname, search, searchParams } = new URL(String(made.pdf_report_url));
+      const { reply } = await call("HEAD", `${pathname}${search}`, null);
+      return { query: [...searchParams], hash: String(reply.headers.etag).replaceAll('"', "") };
     },
 
     /** The owner's view of a job: what its object knows shows here. */

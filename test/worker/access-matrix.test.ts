@@ -33,7 +33,7 @@ import {
 } from "./harness.ts";
 
 const principals = await createPrincipals();
-const { persons, job, taskId, runner } = principals;
+const { persons, job, ended, taskId, runner } = principals;
 
 /** What is sent: once for a thing that exists, once for one that does not. */
 interface Sent {
@@ -135,6 +135,23 @@ const EXPECTATIONS: Record<string, Expectation> = {
   listJobs: { access: "user", request: () => ({}), people: everyone(200) },
   getJob: { access: "user", request: () => ofJob, missing: ofNoJob, people: viewers(200) },
   getJobResults: { access: "user", request: () => ofJob, missing: ofNoJob, people: viewers(200) },
+  makeJobReport: {
+    access: "user",
+    request: () => ({ params: { job_id: ended.id } }),
+    missing: ofNoJob,
+    people: viewers(202),
+  },
+  getReport: {
+    access: "open",
+    request: () => ({ params: { hash: "0".repeat(64) } }),
+  },
+  getReportFile: {
+    access: "open",
+    request: () => ({
+      params: { id: ended.id },
+      query: `?expires=99999999999&key=AAAAAAAA&signature=${"A".repeat(43)}`,
+    }),
+  },
   abortJob: {
     access: "user",
     request: async () => ({ params: { job_id: (await createJob({}, persons.owner)).id } }),
@@ -346,6 +363,12 @@ const EXPECTATIONS: Record<string, Expectation> = {
       ({ ...{ "own job": 200, "another job": 404, "ended job": 200 }, ...notMeant(404, 200) })[
         name
       ],
+  },
+  generateReport: {
+    access: "node",
+    request: () => ({ params: { job_id: ended.id } }),
+    machines: (name) =>
+      ({ ...{ "own job": 404, "another job": 404, "ended job": 202 }, ...notMeant(404) })[name],
   },
   joinCurrentJob: {
     access: "node",

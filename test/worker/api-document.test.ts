@@ -44,6 +44,11 @@ const EXPECTED = {
   "get /api/silicon-mark/v1/tasks/{task_id}/results getTaskResults": [
     ...[USER, 200, 304, 400, 401, 404, 429, 500, 503],
   ],
+  [`post ${JOBS}/{job_id}/report makeJobReport`]: [USER, 202, 400, 401, 404, 429, 500, 503],
+  "get /api/silicon-mark/v1/reports/{hash} getReport": [...["", 200, 304, 400, 404, 429, 500, 503]],
+  "get /api/silicon-mark/v1/reports/files/{id} getReportFile": [
+    ...["", 200, 206, 304, 400, 404, 416, 429, 500, 503],
+  ],
   "get /api/silicon-mark/v1/benchmarks listBenchmarks": [USER, 200, 304, 400, 401, 429, 500, 503],
   "get /v0/specs listSpecs": [USER, 200, 400, 401, 403, 429, 500, 503],
   "post /v0/specs createSpec": [USER, 201, 400, 401, 403, 413, 415, 422, 429, 500, 503],
@@ -121,6 +126,9 @@ const EXPECTED = {
   ],
   [`put ${JOBS}/current/tasks/{task_id}/results/{position} putStepResult`]: [
     ...[NODE, 200, 400, 401, 404, 409, 413, 415, 422, 429, 500, 503],
+  ],
+  [`post ${JOBS}/{job_id}/generate-report generateReport`]: [
+    ...[NODE, 202, 400, 401, 404, 409, 429, 500, 503],
   ],
   "get /health getHealth": ["", 200, 400, 429, 500, 503],
   "get /v0/server/version getServerVersion": ["", 200, 400, 429, 500, 503],
@@ -204,8 +212,10 @@ describe("operations", () => {
     ]);
     const single = [
       ...["getApiToken", "getBaseline", "getCustomer", "getJob", "getJobResults", "getOwnUser"],
-      "getRunner",
+      "getReport",
       ...[
+        "getReportFile",
+        "getRunner",
         "getSpec",
         "getTaskResults",
         "getUser",

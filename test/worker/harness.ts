@@ -75,6 +75,7 @@ export function appDeps(changes: Partial<AppDeps> = {}): AppDeps {
       anonymous: env.LIMIT_ANONYMOUS,
       "sign-in-address": env.LIMIT_SIGN_IN_ADDRESS,
       "sign-in-account": env.LIMIT_SIGN_IN_ACCOUNT,
+      report: env.LIMIT_REPORT,
     },
     config: readConfig(env),
     clock: systemClock,
@@ -301,6 +302,18 @@ export async function rated(job: TestJob): Promise<void> {
       if (row === null || row.rated_at === null) throw new Error("not rated yet");
     },
     { timeout: 20_000, interval: 10 },
+  );
+}
+
+/** Waits until a settled job has its reports; answers its detail. */
+export async function reported(job: TestJob): Promise<Reply<Json>> {
+  return vi.waitFor(
+    async () => {
+      const reply = await detail(job);
+      if (typeof reply.body.pdf_report_url !== "string") throw new Error("not reported yet");
+      return reply;
+    },
+    { timeout: 20_000, interval: 20 },
   );
 }
 

@@ -67,6 +67,10 @@ export const jobs = sqliteTable(
      * The reference keeps the spec from being deleted.
      */
     specUuid: text("spec_uuid").references(() => specs.uuid),
+    /** Where the job was created, such as `https://assay.example`: its reports name it. */
+    origin: text("origin"),
+    /** Which of `reports` is the job's newest; null until one is made. */
+    reportHash: text("report_hash"),
     /**
      * When cron next looks at the job: at its expiry while D1 owns it, then whenever its row has not been
      * written for a while; null once it has ended. 0 of rows that an older version of the server wrote.
@@ -107,6 +111,12 @@ export const jobs = sqliteTable(
       .where(live),
     // Deleting a spec looks here for a job that refers to it.
     index("jobs_by_spec").on(table.specUuid).where(sql`spec_uuid is not null`),
+    // Settled, and not reported yet: what cron looks for should the job's object have failed to.
+    index("jobs_to_report")
+      .on(table.endedAt)
+      .where(
+        sql`ended_at is not null and report_hash is null and user_id <> 0 and deleted_at is null`,
+      ),
     // What runners that offer a spec can still join, oldest first.
     index("jobs_open_by_spec")
       .on(table.specUuid, table.createdAt, table.id)
@@ -218,6 +228,8 @@ export const tasks = sqliteTable(
     userId: integer("user_id").notNull().default(0),
     /** The job's; a trigger on `jobs` keeps it. */
     deletedAt: integer("deleted_at"),
+    /** Which of `reports` is the task's newest; null until one is made. */
+    reportHash: text("report_hash"),
     /** The scoreboard's, as those of the job. */
     performanceStatus: text("performance_status"),
     /** JSON: `NodeVerdict`. */

@@ -1,5 +1,5 @@
 import type { CallCoordinator } from "../../coordinator/client.ts";
-import type { ResultRecord, TaskRecord } from "../../coordinator/records.ts";
+import type { ResultRecord } from "../../coordinator/records.ts";
 import { notFound, unavailable } from "../../http/errors.ts";
 import { readPage } from "../../http/keyset-page.ts";
 import { validationErrorOf } from "../../http/validation.ts";
@@ -7,7 +7,7 @@ import { scopeOf } from "../../identity/actor.ts";
 import { jobIdOf } from "../../lib/ids.ts";
 import type { ResultArchive } from "../result-archive.ts";
 import type { Caller } from "../service.ts";
-import { toTaskRecord } from "../wire.ts";
+import { type ReportedTask, toTaskRecord } from "../wire.ts";
 import { type ListTasksQuery, MAX_PAGE_RESULT_BYTES } from "./contract.ts";
 import {
   type ExportedTaskRow,
@@ -25,7 +25,7 @@ export type TasksService = ReturnType<typeof createTasksService>;
 export interface TaskView {
   /** JSON: what the job runs. */
   sequence: string;
-  task: TaskRecord;
+  task: ReportedTask;
   results: readonly ResultRecord[];
   /** JSON: the scoreboard's; null before there is one. */
   verdict: string | null;
