@@ -1080,26 +1080,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/health": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Whether the service answers
-         * @description Makes one read of the database: 200 when it answers, 503 when it does not. For load balancers and start scripts; open to anyone, and limited per address.
-         */
-        get: operations["getHealth"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/v0/server/version": {
         parameters: {
             query?: never;
@@ -1112,6 +1092,26 @@ export interface paths {
          * @description Command-line clients ask for it before anything else. Open to anyone, and limited per address.
          */
         get: operations["getServerVersion"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/health": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Whether the service answers
+         * @description Makes one read of the database: 200 when it answers, 503 when it does not. For load balancers and start scripts; open to anyone, and limited per address.
+         */
+        get: operations["getHealth"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1250,1438 +1250,6 @@ export interface components {
              * @example correct horse battery staple
              */
             password: string;
-        };
-        /** @description What a node should do now. */
-        NodeView: {
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            id: string;
-            /**
-             * @description The job's name.
-             * @example GPU Benchmark Test
-             */
-            name: string;
-            state: components["schemas"]["JobState"];
-            /**
-             * Format: int64
-             * @description Rises with every change of the job.
-             */
-            version: number;
-            /**
-             * Format: int32
-             * @description Expected nodes.
-             */
-            node_count: number;
-            /**
-             * Format: int32
-             * @description Nodes that have joined.
-             */
-            current_nodes: number;
-            /** @description The steps every node goes through, in order. */
-            benchmark_sequence: {
-                /**
-                 * @description A benchmark's id.
-                 * @example cluster_network
-                 */
-                benchmark_id: string;
-                /** @description The benchmark's options; null for none. */
-                config: {
-                    [key: string]: unknown;
-                } | null;
-            }[];
-            /**
-             * Format: date-time
-             * @description When the job ends by itself.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            expires_at: string;
-            /**
-             * @description `join`: this caller is not a node yet. `wait`: ask again later. `run`: run `step` and send its result. `stop`: there is nothing left to do.
-             * @enum {string}
-             */
-            directive: "join" | "wait" | "run" | "stop";
-            step: components["schemas"]["RunningStep"] | null;
-            /** @description All nodes, while a cluster step runs; otherwise null. */
-            nodes: components["schemas"]["Peer"][] | null;
-            task: components["schemas"]["NodeTask"] | null;
-            /**
-             * Format: double
-             * @description When to ask again; 0: at once.
-             */
-            poll_after_seconds: number;
-            detail?: components["schemas"]["JobDetail"];
-        };
-        /**
-         * @description `created`: no node yet. `starting`: some nodes. `running`: all nodes have joined. The others are final.
-         * @enum {string}
-         */
-        JobState: "created" | "starting" | "running" | "completed" | "aborted" | "failed" | "completed_with_warnings";
-        /** @description The step to run now. */
-        RunningStep: {
-            /**
-             * Format: int32
-             * @description 0-based index into `benchmark_sequence`.
-             */
-            position: number;
-            /**
-             * @description A benchmark's id.
-             * @example cluster_network
-             */
-            benchmark_id: string;
-            /** @description The benchmark's options; null for none. */
-            config: {
-                [key: string]: unknown;
-            } | null;
-            /** @description For a cluster step: the key with which its nodes prove themselves to each other, hex. */
-            peer_key: string | null;
-        };
-        /** @description A node of the same job. */
-        Peer: {
-            /**
-             * Format: int32
-             * @description Order of joining, from 0.
-             */
-            rank: number;
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            task_id: string;
-            /**
-             * @description `host:port` where the other nodes reach this one, an IPv6 host in brackets.
-             * @example 10.0.0.4:7117
-             */
-            cluster_address: string | null;
-        };
-        /** @description A node's task, as the node sees it. */
-        NodeTask: {
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            id: string;
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            job_id: string;
-            /**
-             * Format: int32
-             * @description Order of joining, from 0.
-             */
-            rank: number;
-            /**
-             * Format: uuid
-             * @description Identifies the machine.
-             * @example 550e8400-e29b-41d4-a716-446655440000
-             */
-            machine_uuid: string;
-            /**
-             * @description The machine's address: IPv4 or IPv6.
-             * @example 192.168.1.10
-             */
-            machine_ip: string | null;
-            state: components["schemas"]["JobState"];
-            /** @description Why the node failed; null otherwise. */
-            failed_message: string | null;
-            /**
-             * Format: double
-             * @description Of the running step, 0 to 1; 1 at the end.
-             */
-            progress: number;
-            /** @description What the node is doing. */
-            message: string | null;
-            /**
-             * Format: date-time
-             * @description When the node joined.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            created_at: string;
-            /**
-             * Format: date-time
-             * @description When its first step started; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            started_at: string | null;
-            /**
-             * Format: date-time
-             * @description When the node ended; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            ended_at: string | null;
-            /** @description As the driver names it. */
-            gpu_model: string | null;
-            /**
-             * Format: int32
-             * @description GPUs in the machine.
-             */
-            gpu_count: number | null;
-            /**
-             * Format: uri
-             * @description Where the PDF report is; null until it is made.
-             */
-            pdf_report_url: string | null;
-        };
-        /** @description Of a job without an account, where no `task_id` was sent. */
-        JobDetail: {
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            id: string;
-            /**
-             * @description Unique per customer among jobs that are not deleted.
-             * @example GPU Benchmark Test
-             */
-            name: string;
-            /**
-             * @description The job token: an agent joins with it. Valid until `expires_at`.
-             * @example eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3NTU0NjIxNDQwIn0.c2lnbmF0dXJl
-             */
-            token: string;
-            /** @description What the job is for. */
-            description: string | null;
-            state: components["schemas"]["JobState"];
-            /**
-             * Format: int32
-             * @description Expected nodes.
-             * @example 4
-             */
-            node_count: number;
-            /**
-             * Format: int32
-             * @description Nodes that have joined; never falls.
-             * @example 4
-             */
-            current_nodes: number;
-            /** @description The steps every node goes through, in order. */
-            benchmark_sequence: components["schemas"]["SequenceStep"][];
-            /** @description The job's tags. */
-            tags: string[];
-            /**
-             * Format: date-time
-             * @description When the job was created.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            created_at: string;
-            /**
-             * Format: date-time
-             * @description When the last expected node joined; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            started_at: string | null;
-            /**
-             * Format: date-time
-             * @description When the job ends by itself: 24 hours after its creation.
-             * @example 2024-03-16T10:30:00.000Z
-             */
-            expires_at: string;
-            /**
-             * Format: date-time
-             * @description When it ended; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            ended_at: string | null;
-            /** @description Ids of the benchmarks, in the order they run. */
-            benchmarks: string[];
-            /** @description The UUID of the hardware spec the job was made for; null for none. */
-            spec: string | null;
-            /** @description The nodes, by rank. */
-            tasks: components["schemas"]["Task"][];
-            /** @description Cluster benchmarks that have started. By benchmark id; `id:2`, `id:3` where one runs again with other options. */
-            benchmark_results: {
-                [key: string]: components["schemas"]["BenchmarkResult"];
-            };
-            quickmark_aggregate_results: components["schemas"]["QuickMarkAggregateResults"] | null;
-            /**
-             * Format: uri
-             * @description Where the PDF report is; null until it is made.
-             */
-            pdf_report_url: string | null;
-            /** @description How the job and its nodes compare with baselines; null until it has ended and is rated, and where nothing was measured. */
-            scoreboard_summary: components["schemas"]["ScoreboardSummary"] | null;
-            /** @description Oldest first. */
-            events: components["schemas"]["JobEvent"][];
-        };
-        /** @description One step of a job. */
-        SequenceStep: {
-            /**
-             * @description A benchmark's id.
-             * @example cluster_network
-             */
-            benchmark_id: string;
-            /** @description Its options; null for none. */
-            config: {
-                [key: string]: unknown;
-            } | null;
-        };
-        /** @description One node's part of a job. */
-        Task: {
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            id: string;
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            job_id: string;
-            /**
-             * Format: int32
-             * @description Order of joining, from 0.
-             */
-            rank: number;
-            /**
-             * Format: uuid
-             * @description Identifies the machine.
-             * @example 550e8400-e29b-41d4-a716-446655440000
-             */
-            machine_uuid: string;
-            /**
-             * @description The machine's address: IPv4 or IPv6.
-             * @example 192.168.1.10
-             */
-            machine_ip: string | null;
-            state: components["schemas"]["JobState"];
-            /** @description Why the node failed; null otherwise. */
-            failed_message: string | null;
-            /**
-             * Format: double
-             * @description Of the running step, 0 to 1; 1 at the end.
-             */
-            progress: number;
-            /** @description What the node is doing. */
-            message: string | null;
-            /**
-             * Format: date-time
-             * @description When the node joined.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            created_at: string;
-            /**
-             * Format: date-time
-             * @description When its first step started; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            started_at: string | null;
-            /**
-             * Format: date-time
-             * @description When the node ended; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            ended_at: string | null;
-            /** @description As the driver names it. */
-            gpu_model: string | null;
-            /**
-             * Format: int32
-             * @description GPUs in the machine.
-             */
-            gpu_count: number | null;
-            /**
-             * Format: uri
-             * @description Where the PDF report is; null until it is made.
-             */
-            pdf_report_url: string | null;
-            /** @description What this node has sent. By benchmark id; `id:2`, `id:3` where one runs again with other options. */
-            benchmark_results: {
-                [key: string]: components["schemas"]["BenchmarkResult"];
-            };
-        };
-        /** @description What one benchmark measured. */
-        BenchmarkResult: {
-            /**
-             * @description A benchmark's id.
-             * @example cluster_network
-             */
-            benchmark_id: string;
-            /**
-             * @description The benchmark's name for people.
-             * @example Cluster Network
-             */
-            benchmark_name: string;
-            /**
-             * Format: date-time
-             * @description When it started; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            started_at: string | null;
-            /**
-             * Format: date-time
-             * @description When it ended; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            ended_at: string | null;
-            /** @description Its options; `{}` for none. */
-            config: {
-                [key: string]: unknown;
-            };
-            /** @description The figures, by field name; null before there are any. Fields that an agent adds are kept, so clients ignore names they do not know. */
-            results: {
-                [key: string]: unknown;
-            } | null;
-            state: components["schemas"]["JobState"];
-            /** @description Why it failed; null otherwise. */
-            error_message: string | null;
-            /** @description How to show each field, when `include_display_names` asks for it. */
-            display_names?: {
-                [key: string]: components["schemas"]["DisplayField"];
-            };
-        };
-        /** @description How to show a field of a result. */
-        DisplayField: {
-            /**
-             * @description For people.
-             * @example Memory bandwidth
-             */
-            display_name: string;
-            /**
-             * @description Empty for a plain count.
-             * @example GB/s
-             */
-            unit: string;
-        };
-        /** @description QuickMark over the nodes. Figures from implausible telemetry are left out. */
-        QuickMarkAggregateResults: {
-            /**
-             * Format: int32
-             * @description Nodes that have measured.
-             */
-            node_count: number;
-            /**
-             * Format: int32
-             * @description Their GPUs.
-             */
-            gpu_count: number;
-            /** @description By metric, such as `bf16_tflops`. */
-            metrics: {
-                [key: string]: components["schemas"]["MetricSummary"];
-            };
-        };
-        /** @description A metric over all nodes. */
-        MetricSummary: {
-            /**
-             * Format: double
-             * @description The smallest figure of a node.
-             */
-            min: number;
-            /**
-             * Format: double
-             * @description The median over the nodes.
-             */
-            median: number;
-            /**
-             * Format: double
-             * @description The largest figure of a node.
-             */
-            max: number;
-            /**
-             * Format: double
-             * @description The mean over the nodes.
-             */
-            mean: number;
-            /**
-             * Format: double
-             * @description The sum over the nodes; null where a sum means nothing.
-             */
-            total: number | null;
-        };
-        /** @description How a job and each of its nodes compare. */
-        ScoreboardSummary: {
-            status: components["schemas"]["PerformanceStatus"];
-            /** @enum {string} */
-            benchmark_id: "quick_mark";
-            /**
-             * Format: int64
-             * @description Which baselines it was rated by.
-             */
-            baseline_version: number;
-            /**
-             * Format: int32
-             * @description Nodes with a verdict.
-             */
-            rated_nodes: number;
-            /**
-             * Format: int32
-             * @description Of these.
-             */
-            underperforming_nodes: number;
-            /** @description BF16 and memory bandwidth rate; the others are for information. */
-            metrics: components["schemas"]["MetricVerdict"][];
-            /** @description How each node compares, by rank. */
-            nodes: components["schemas"]["PerformanceNode"][];
-        };
-        /**
-         * @description How a figure, a node or a job compares. `unrated`: there is nothing that can be compared, never that all is well.
-         * @enum {string}
-         */
-        PerformanceStatus: "underperforming" | "expected" | "outperforming" | "unrated";
-        /** @description How a metric compares. */
-        MetricVerdict: {
-            /**
-             * @description The metric.
-             * @example bf16_tflops
-             */
-            metric: string;
-            /**
-             * Format: double
-             * @description Per GPU; null where there is none that can be true.
-             */
-            value: number | null;
-            /**
-             * Format: double
-             * @description What it is compared with; null for nothing.
-             */
-            baseline: number | null;
-            /**
-             * Format: double
-             * @description `value` by `baseline`.
-             */
-            ratio: number | null;
-            /**
-             * Format: int64
-             * @description Machines, or runs, behind the baseline; null for a pinned one.
-             */
-            sample_size: number | null;
-            source: components["schemas"]["BaselineSource"] | null;
-            status: components["schemas"]["PerformanceStatus"];
-            reason: string | null;
-            /**
-             * Format: double
-             * @description The median of this server's machines; null for too few.
-             */
-            fleet_baseline: number | null;
-            /**
-             * Format: double
-             * @description The median of recorded runs; null for none.
-             */
-            shipped_baseline: number | null;
-        };
-        /**
-         * @description `fleet`: the median of this server's machines. `shipped`: of recorded runs. `pinned`: set by an administrator.
-         * @enum {string}
-         */
-        BaselineSource: "fleet" | "shipped" | "pinned";
-        /** @description How a node compares. */
-        PerformanceNode: {
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            task_id: string;
-            /**
-             * Format: int32
-             * @description Order of joining, from 0.
-             */
-            rank: number;
-            /**
-             * Format: uuid
-             * @description A UUID.
-             * @example 550e8400-e29b-41d4-a716-446655440000
-             */
-            machine_uuid: string;
-            /** @description As the driver names it. */
-            gpu_model: string | null;
-            /**
-             * Format: int32
-             * @description GPUs in the machine.
-             */
-            gpu_count: number | null;
-            status: components["schemas"]["PerformanceStatus"];
-            /** @description BF16 and memory bandwidth rate; the others are for information. */
-            metrics: components["schemas"]["MetricVerdict"][];
-            /** @description GPUs that lag the others of the node. */
-            stragglers: components["schemas"]["Straggler"][];
-            /** @description What has fallen since the last time. */
-            drops: components["schemas"]["PerformanceDrop"][];
-        };
-        /** @description A GPU that lags the others of its node. */
-        Straggler: {
-            /**
-             * Format: int32
-             * @description Its place in the results, from 0.
-             */
-            gpu: number;
-            gpu_id: string | null;
-            /**
-             * @description The metric.
-             * @example bf16_tflops
-             */
-            metric: string;
-            /**
-             * Format: double
-             * @description What it measured.
-             */
-            value: number;
-            /**
-             * Format: double
-             * @description Of the node's GPUs.
-             */
-            median: number;
-            /**
-             * Format: double
-             * @description `value` by `median`; null for a value that cannot be true.
-             */
-            ratio: number | null;
-        };
-        /** @description A metric that has fallen since the machine's previous job of the same owner. */
-        PerformanceDrop: {
-            /**
-             * @description The metric.
-             * @example bf16_tflops
-             */
-            metric: string;
-            /**
-             * Format: double
-             * @description Per GPU, now.
-             */
-            value: number;
-            /**
-             * Format: double
-             * @description Per GPU, then.
-             */
-            previous_value: number;
-            /**
-             * Format: double
-             * @description `value` by `previous_value`.
-             */
-            ratio: number;
-            /**
-             * Format: date-time
-             * @description When that job ended.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            previous_at: string;
-        };
-        /** @description Something that happened in a job's life. */
-        JobEvent: {
-            /**
-             * Format: date-time
-             * @description RFC 3339, UTC.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            at: string;
-            /**
-             * @description What happened.
-             * @enum {string}
-             */
-            kind: "joined" | "lost" | "returned" | "step_started" | "step_ended" | "settled";
-            /**
-             * Format: int32
-             * @description The node it happened to; null for the job as a whole.
-             */
-            rank: number | null;
-            /** @description The same in words. */
-            message: string;
-        };
-        /** @description The node's task, and when to ask for work. */
-        NodeTaskReply: {
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            id: string;
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            job_id: string;
-            /**
-             * Format: int32
-             * @description Order of joining, from 0.
-             */
-            rank: number;
-            /**
-             * Format: uuid
-             * @description Identifies the machine.
-             * @example 550e8400-e29b-41d4-a716-446655440000
-             */
-            machine_uuid: string;
-            /**
-             * @description The machine's address: IPv4 or IPv6.
-             * @example 192.168.1.10
-             */
-            machine_ip: string | null;
-            state: components["schemas"]["JobState"];
-            /** @description Why the node failed; null otherwise. */
-            failed_message: string | null;
-            /**
-             * Format: double
-             * @description Of the running step, 0 to 1; 1 at the end.
-             */
-            progress: number;
-            /** @description What the node is doing. */
-            message: string | null;
-            /**
-             * Format: date-time
-             * @description When the node joined.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            created_at: string;
-            /**
-             * Format: date-time
-             * @description When its first step started; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            started_at: string | null;
-            /**
-             * Format: date-time
-             * @description When the node ended; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            ended_at: string | null;
-            /** @description As the driver names it. */
-            gpu_model: string | null;
-            /**
-             * Format: int32
-             * @description GPUs in the machine.
-             */
-            gpu_count: number | null;
-            /**
-             * Format: uri
-             * @description Where the PDF report is; null until it is made.
-             */
-            pdf_report_url: string | null;
-            /**
-             * Format: double
-             * @description When to ask again; 0: at once.
-             */
-            poll_after_seconds: number;
-        };
-        /** @description The machine that joins. */
-        JoinJob: {
-            /**
-             * Format: uuid
-             * @description Identifies the machine: joining again gives the same task. Any UUID but the nil one.
-             * @example 550e8400-e29b-41d4-a716-446655440000
-             */
-            machine_uuid: string;
-            /**
-             * @description The machine's address: IPv4 or IPv6.
-             * @example 192.168.1.10
-             */
-            machine_ip?: string | null;
-            /**
-             * @description `host:port` where the other nodes reach this one, an IPv6 host in brackets.
-             * @example 10.0.0.4:7117
-             */
-            cluster_address?: string | null;
-            /**
-             * @description As the driver names it.
-             * @example NVIDIA H100 NVL
-             */
-            gpu_model?: string | null;
-            /**
-             * Format: int32
-             * @description GPUs in this machine.
-             * @example 1
-             */
-            gpu_count?: number | null;
-            /** @description What is in the machine; kept as it is. At most 64 KiB of JSON. */
-            inventory?: {
-                [key: string]: unknown;
-            } | null;
-        };
-        /** @description What has changed since the last heartbeat; everything may be left out. */
-        NodeHeartbeat: {
-            /**
-             * Format: double
-             * @description Of the running step, 0 to 1.
-             */
-            progress?: number;
-            /** @description What the node is doing. */
-            message?: string;
-            /**
-             * @description The node gives up.
-             * @enum {string}
-             */
-            state?: "failed";
-            /** @description Why it gives up. */
-            failed_message?: string;
-        };
-        /** @description What was stored of a result. */
-        StoredStepResult: {
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            task_id: string;
-            /**
-             * Format: int32
-             * @description 0-based index into `benchmark_sequence`.
-             */
-            position: number;
-            /**
-             * @description A benchmark's id.
-             * @example cluster_network
-             */
-            benchmark_id: string;
-            /**
-             * @description As it was sent.
-             * @enum {string}
-             */
-            state: "completed" | "failed";
-            /**
-             * Format: date-time
-             * @description RFC 3339, UTC.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            started_at: string;
-            /**
-             * Format: date-time
-             * @description RFC 3339, UTC.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            ended_at: string;
-            /** @description As it was sent. */
-            error_message: string | null;
-            /**
-             * Format: double
-             * @description When to ask again; 0: at once.
-             */
-            poll_after_seconds: number;
-        };
-        /** @description How a step ended on one node. */
-        StepResult: {
-            /**
-             * @description `completed` needs `results`, `failed` an `error_message`.
-             * @enum {string}
-             */
-            state: "completed" | "failed";
-            /**
-             * Format: date-time
-             * @description By the agent's own clock, in the years 1970 to 9999.
-             * @example 2024-03-15T10:35:30Z
-             */
-            started_at: string;
-            /**
-             * Format: date-time
-             * @description By the agent's own clock, in the years 1970 to 9999.
-             * @example 2024-03-15T10:35:30Z
-             */
-            ended_at: string;
-            /** @description In the form of the step's benchmark; fields beyond it are kept. Needed when `completed`. */
-            results?: {
-                [key: string]: unknown;
-            } | null;
-            /** @description Why it failed. Needed when `failed`. */
-            error_message?: string | null;
-        };
-        /** @description Where the report is. */
-        ReportLink: {
-            /**
-             * Format: uri
-             * @description Opens in a browser, without a token, for a week; leads to the job's newest report.
-             */
-            pdf_report_url: string;
-        };
-        /** @description A job as its creation answers it. */
-        CreatedJob: {
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            id: string;
-            /**
-             * @description Unique per customer among jobs that are not deleted.
-             * @example GPU Benchmark Test
-             */
-            name: string;
-            /** @description What the job is for. */
-            description: string | null;
-            /**
-             * Format: int32
-             * @description Expected nodes.
-             * @example 4
-             */
-            node_count: number;
-            /** @description Ids of the benchmarks, in the order they run. */
-            benchmarks: string[];
-            /** @description The job's tags. */
-            tags: string[];
-            /**
-             * @description The job token: an agent joins with it. Valid until `expires_at`.
-             * @example eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3NTU0NjIxNDQwIn0.c2lnbmF0dXJl
-             */
-            token: string;
-            /**
-             * Format: date-time
-             * @description When the job was created.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            created_at: string;
-            /**
-             * Format: date-time
-             * @description When the job ends by itself: 24 hours after its creation.
-             * @example 2024-03-16T10:30:00.000Z
-             */
-            expires_at: string;
-        };
-        /** @description A job without an account; everything may be left out. */
-        CreateAnonymousJob: {
-            /** @description What the job is for. */
-            description?: string | null;
-            /**
-             * @description `quick_mark` alone, said or not.
-             * @default []
-             */
-            benchmarks: ("quick_mark" | {
-                /** @enum {string} */
-                benchmark_id: "quick_mark";
-                /** @description Has no options: null or `{}`. */
-                config?: {
-                    [key: string]: unknown;
-                } | null;
-            })[];
-            /**
-             * Format: int32
-             * @description One.
-             * @default 1
-             */
-            node_count: number;
-            /** @description To find the job by; repeated ones collapse. */
-            tags?: string[] | null;
-        };
-        /** @description How many jobs need a look. */
-        JobStats: {
-            /**
-             * Format: int64
-             * @description Jobs that underperform.
-             */
-            alert_job_count: number;
-        };
-        /** @description A job to create. */
-        CreateJob: {
-            /**
-             * @description Unique per customer among jobs that are not deleted. Generated when left out or null.
-             * @example GPU Benchmark Test
-             */
-            name?: string | null;
-            /** @description What the job is for. */
-            description?: string | null;
-            /** @description What to run. `quick_mark` is always part of it and comes first; an empty list means `quick_mark` alone. The same benchmark may run twice with different options, not with the same. */
-            benchmarks: (("quick_mark" | "cluster_network") | {
-                /**
-                 * @description A benchmark's id, as `GET /benchmarks` lists them.
-                 * @example cluster_network
-                 * @enum {string}
-                 */
-                benchmark_id: "quick_mark" | "cluster_network";
-                /** @description Options, as the benchmark's `config_schema` in `GET /benchmarks` describes them; unknown ones are refused. Null and `{}` mean none. */
-                config?: {
-                    [key: string]: unknown;
-                } | null;
-            })[];
-            /**
-             * Format: int32
-             * @description How many nodes are expected. Some benchmarks need at least two.
-             * @default 1
-             * @example 4
-             */
-            node_count: number;
-            /** @description To find the job by; repeated ones collapse. */
-            tags?: string[] | null;
-            /**
-             * @description The hardware spec to run on, by UUID or slug; one that is not archived. `GET /specs` lists them.
-             * @example h100-node
-             */
-            spec?: string | null;
-        };
-        /** @description One page of a list of jobs. */
-        JobPage: {
-            /** @description The jobs of this page. */
-            results: components["schemas"]["Job"][];
-            pagination: components["schemas"]["Pagination"];
-        };
-        /** @description A job as lists show it. */
-        Job: {
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            id: string;
-            /**
-             * @description Unique per customer among jobs that are not deleted.
-             * @example GPU Benchmark Test
-             */
-            name: string;
-            /**
-             * @description The job token: an agent joins with it. Valid until `expires_at`.
-             * @example eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3NTU0NjIxNDQwIn0.c2lnbmF0dXJl
-             */
-            token: string;
-            /** @description What the job is for. */
-            description: string | null;
-            state: components["schemas"]["JobState"];
-            /**
-             * Format: int32
-             * @description Expected nodes.
-             * @example 4
-             */
-            node_count: number;
-            /**
-             * Format: int32
-             * @description Nodes that have joined; never falls.
-             * @example 4
-             */
-            current_nodes: number;
-            /** @description The steps every node goes through, in order. */
-            benchmark_sequence: components["schemas"]["SequenceStep"][];
-            /** @description The job's tags. */
-            tags: string[];
-            /**
-             * Format: date-time
-             * @description When the job was created.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            created_at: string;
-            /**
-             * Format: date-time
-             * @description When the last expected node joined; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            started_at: string | null;
-            /**
-             * Format: date-time
-             * @description When the job ends by itself: 24 hours after its creation.
-             * @example 2024-03-16T10:30:00.000Z
-             */
-            expires_at: string;
-            /**
-             * Format: date-time
-             * @description When it ended; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            ended_at: string | null;
-            /** @description GPU models of the nodes; null unless `include_results` asks. */
-            gpu_models: string[] | null;
-            /** @description QuickMark over the nodes; null unless asked for, and before there is any. */
-            quickmark_aggregate_results: components["schemas"]["QuickMarkAggregateResults"] | null;
-            /** @description How the job compares; null unless asked for, and until it is rated. */
-            performance: components["schemas"]["Performance"] | null;
-            /** @description How each node compares; null unless asked for, and until it is rated. */
-            performance_nodes: components["schemas"]["PerformanceNode"][] | null;
-            /** @description Ids of the benchmarks, in the order they run. */
-            benchmarks: string[];
-        };
-        /** @description How a job compares; a metric is its lowest node's. */
-        Performance: {
-            status: components["schemas"]["PerformanceStatus"];
-            /** @enum {string} */
-            benchmark_id: "quick_mark";
-            /**
-             * Format: int64
-             * @description Which baselines it was rated by.
-             */
-            baseline_version: number;
-            /**
-             * Format: int32
-             * @description Nodes with a verdict.
-             */
-            rated_nodes: number;
-            /**
-             * Format: int32
-             * @description Of these.
-             */
-            underperforming_nodes: number;
-            /** @description BF16 and memory bandwidth rate; the others are for information. */
-            metrics: components["schemas"]["MetricVerdict"][];
-        };
-        /** @description Where this page stands in the whole list. */
-        Pagination: {
-            /**
-             * Format: int64
-             * @description Items on all pages.
-             * @example 42
-             */
-            total: number;
-            /**
-             * Format: int32
-             * @description This page, from 1.
-             * @example 1
-             */
-            page: number;
-            /**
-             * Format: int32
-             * @description Items on a full page.
-             * @example 20
-             */
-            per_page: number;
-            /**
-             * Format: int64
-             * @description Pages in all.
-             * @example 3
-             */
-            total_pages: number;
-            /** @description Whether a page follows. */
-            has_next: boolean;
-            /** @description Whether a page precedes. */
-            has_prev: boolean;
-            /** @description Where the next page begins, as `cursor`; null on the last one. */
-            next_cursor: string | null;
-        };
-        /** @description The tags of the jobs you see. */
-        JobTags: {
-            /** @description Each one once, sorted by bytes. */
-            tags: string[];
-        };
-        /** @description That a job is deleted. */
-        DeletedJob: {
-            /**
-             * @description For people.
-             * @enum {string}
-             */
-            message: "Job deleted successfully";
-            /** @description Whether an agent of the job was in contact within the node timeout (150 s) and has not been told to stop yet. It will be when it next calls. */
-            requires_agent_stop: boolean;
-        };
-        /** @description Which job to delete. */
-        DeleteJob: {
-            /**
-             * @description The job to delete.
-             * @example 7554621440
-             */
-            id: number | string;
-        };
-        /** @description A job that was aborted. */
-        AbortedJob: {
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            id: string;
-            /** @enum {string} */
-            state: "aborted";
-            /**
-             * Format: date-time
-             * @description When it was aborted.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            ended_at: string;
-        };
-        /** @description Every benchmark there is. */
-        BenchmarkCatalogue: {
-            benchmarks: components["schemas"]["Benchmark"][];
-        };
-        /** @description Something that a job can run. */
-        Benchmark: {
-            /**
-             * @description What a job asks for.
-             * @example quick_mark
-             */
-            id: string;
-            /**
-             * @description For people.
-             * @example QuickMark
-             */
-            name: string;
-            /**
-             * @description `node`: each machine alone. `cluster`: all machines together, behind a barrier.
-             * @enum {string}
-             */
-            type: "node" | "cluster";
-            /**
-             * Format: int32
-             * @description A job with fewer nodes cannot run it.
-             * @example 1
-             */
-            min_nodes: number;
-            /** @description What it measures. */
-            description: string;
-            /** @description JSON Schema of its options when a job is created. */
-            config_schema: {
-                [key: string]: unknown;
-            };
-            /** @description The fields of its results, by name. */
-            fields: {
-                [key: string]: components["schemas"]["DisplayField"];
-            };
-        };
-        /** @description One page of a list of tasks. */
-        TaskPage: {
-            /** @description The tasks of this page. */
-            data: components["schemas"]["ListedTask"][];
-            pagination: components["schemas"]["TaskPagination"];
-        };
-        /** @description One node's part of a job, as lists show it. */
-        ListedTask: {
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            id: string;
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            job_id: string;
-            /**
-             * Format: int32
-             * @description Order of joining, from 0.
-             */
-            rank: number;
-            /**
-             * Format: uuid
-             * @description Identifies the machine.
-             * @example 550e8400-e29b-41d4-a716-446655440000
-             */
-            machine_uuid: string;
-            /**
-             * @description The machine's address: IPv4 or IPv6.
-             * @example 192.168.1.10
-             */
-            machine_ip: string | null;
-            state: components["schemas"]["JobState"];
-            /** @description Why the node failed; null otherwise. */
-            failed_message: string | null;
-            /**
-             * Format: double
-             * @description Of the running step, 0 to 1; 1 at the end.
-             */
-            progress: number;
-            /** @description What the node is doing. */
-            message: string | null;
-            /**
-             * Format: date-time
-             * @description When the node joined.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            created_at: string;
-            /**
-             * Format: date-time
-             * @description When its first step started; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            started_at: string | null;
-            /**
-             * Format: date-time
-             * @description When the node ended; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            ended_at: string | null;
-            /** @description As the driver names it. */
-            gpu_model: string | null;
-            /**
-             * Format: int32
-             * @description GPUs in the machine.
-             */
-            gpu_count: number | null;
-            /**
-             * Format: uri
-             * @description Where the PDF report is; null until it is made.
-             */
-            pdf_report_url: string | null;
-            /** @description How the node compares; null until its job is rated. */
-            performance_status: components["schemas"]["PerformanceStatus"] | null;
-            /** @description What this node has sent; null unless `include_results` asks for it. */
-            benchmark_results: {
-                [key: string]: components["schemas"]["BenchmarkResult"];
-            } | null;
-        };
-        /** @description Where this page stands in the whole list. */
-        TaskPagination: {
-            /**
-             * Format: int32
-             * @description This page, from 1.
-             * @example 1
-             */
-            page: number;
-            /**
-             * Format: int32
-             * @description Items on a full page.
-             * @example 20
-             */
-            per_page: number;
-            /**
-             * Format: int64
-             * @description Items on all pages.
-             * @example 1
-             */
-            total: number;
-            /**
-             * Format: int64
-             * @description Pages in all.
-             * @example 1
-             */
-            pages: number;
-            /** @description Where the next page begins, as `cursor`; null on the last one. */
-            next_cursor: string | null;
-        };
-        /** @description One node's part of a job, with all it measured. */
-        TaskWithResults: {
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            id: string;
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            job_id: string;
-            /**
-             * Format: int32
-             * @description Order of joining, from 0.
-             */
-            rank: number;
-            /**
-             * Format: uuid
-             * @description Identifies the machine.
-             * @example 550e8400-e29b-41d4-a716-446655440000
-             */
-            machine_uuid: string;
-            /**
-             * @description The machine's address: IPv4 or IPv6.
-             * @example 192.168.1.10
-             */
-            machine_ip: string | null;
-            state: components["schemas"]["JobState"];
-            /** @description Why the node failed; null otherwise. */
-            failed_message: string | null;
-            /**
-             * Format: double
-             * @description Of the running step, 0 to 1; 1 at the end.
-             */
-            progress: number;
-            /** @description What the node is doing. */
-            message: string | null;
-            /**
-             * Format: date-time
-             * @description When the node joined.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            created_at: string;
-            /**
-             * Format: date-time
-             * @description When its first step started; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            started_at: string | null;
-            /**
-             * Format: date-time
-             * @description When the node ended; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            ended_at: string | null;
-            /** @description As the driver names it. */
-            gpu_model: string | null;
-            /**
-             * Format: int32
-             * @description GPUs in the machine.
-             */
-            gpu_count: number | null;
-            /**
-             * Format: uri
-             * @description Where the PDF report is; null until it is made.
-             */
-            pdf_report_url: string | null;
-            /** @description What this node has sent. By benchmark id; `id:2`, `id:3` where one runs again with other options. */
-            benchmark_results: {
-                [key: string]: components["schemas"]["BenchmarkResult"];
-            };
-            /** @description How the node compares, and why; null until its job is rated. */
-            performance: components["schemas"]["PerformanceNode"] | null;
-            /** @description What is in the machine, as its agent said; null when it said nothing. */
-            inventory: {
-                [key: string]: unknown;
-            } | null;
-            /** @description The data sheet of the GPU model; null for an unknown one. For information: healthy machines reach 54–85 % of such figures. */
-            manufacturer_gpu_spec: components["schemas"]["ManufacturerGpuSpec"] | null;
-        };
-        /** @description Peak figures of one GPU by its manufacturer's data sheet. */
-        ManufacturerGpuSpec: {
-            /** @description As the driver names it. */
-            gpu_model: string;
-            /**
-             * Format: double
-             * @description BF16 on tensor cores, dense.
-             */
-            bf16_tflops: number;
-            /**
-             * Format: double
-             * @description TF32 on tensor cores, dense; what QuickMark measures as `fp32_tflops`.
-             */
-            tf32_tflops: number;
-            /**
-             * Format: double
-             * @description True FP32.
-             */
-            fp32_cuda_core_tflops: number;
-            /**
-             * Format: double
-             * @description GB/s.
-             */
-            memory_bandwidth_gbs: number;
-        };
-        /** @description A report, for whoever holds it. */
-        Report: {
-            /**
-             * @description Of all that the report says.
-             * @example 9f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d081
-             */
-            hash: string;
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            job_id: string;
-            /** @description Of the node it is about; null for a job's. */
-            task_id: string | null;
-            /**
-             * Format: int32
-             * @description Counts the reports of the same job or node.
-             * @example 1
-             */
-            version: number;
-            /** @description Whether there is no newer one. */
-            is_latest: boolean;
-            /**
-             * @description The verdict that it gives.
-             * @enum {string}
-             */
-            status: "underperforming" | "expected" | "outperforming" | "unrated";
-            /**
-             * @description How the job ended.
-             * @example completed
-             */
-            state: string;
-            /**
-             * Format: date-time
-             * @description When the job was created.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            created_at: string;
-            /**
-             * Format: date-time
-             * @description When its last expected node joined.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            started_at: string | null;
-            /**
-             * Format: date-time
-             * @description When it ended.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            ended_at: string | null;
-            /**
-             * Format: date-time
-             * @description When the report was made.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            made_at: string;
-            /**
-             * @description Of the file: compare it with that of yours.
-             * @example 9f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d081
-             */
-            file_sha256: string;
-            /**
-             * Format: int32
-             * @description The file's length.
-             * @example 17447
-             */
-            file_bytes: number;
         };
         /** @description All baselines. */
         Baselines: {
@@ -2826,6 +1394,11 @@ export interface components {
              */
             data_sheet: number | null;
         };
+        /**
+         * @description `fleet`: the median of this server's machines. `shipped`: of recorded runs. `pinned`: set by an administrator.
+         * @enum {string}
+         */
+        BaselineSource: "fleet" | "shipped" | "pinned";
         /** @description What the metric is to be compared with. */
         PinBaseline: {
             /**
@@ -3038,6 +1611,39 @@ export interface components {
              * @example 3
              */
             runners_online: number;
+        };
+        /** @description Where this page stands in the whole list. */
+        Pagination: {
+            /**
+             * Format: int64
+             * @description Items on all pages.
+             * @example 42
+             */
+            total: number;
+            /**
+             * Format: int32
+             * @description This page, from 1.
+             * @example 1
+             */
+            page: number;
+            /**
+             * Format: int32
+             * @description Items on a full page.
+             * @example 20
+             */
+            per_page: number;
+            /**
+             * Format: int64
+             * @description Pages in all.
+             * @example 3
+             */
+            total_pages: number;
+            /** @description Whether a page follows. */
+            has_next: boolean;
+            /** @description Whether a page precedes. */
+            has_prev: boolean;
+            /** @description Where the next page begins, as `cursor`; null on the last one. */
+            next_cursor: string | null;
         };
         /** @description The customers of this page. */
         CustomerList: components["schemas"]["Customer"][];
@@ -3514,6 +2120,85 @@ export interface components {
             token: string;
             task: components["schemas"]["NodeTaskReply"];
         };
+        /** @description The node's task, and when to ask for work. */
+        NodeTaskReply: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            id: string;
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            job_id: string;
+            /**
+             * Format: int32
+             * @description Order of joining, from 0.
+             */
+            rank: number;
+            /**
+             * Format: uuid
+             * @description Identifies the machine.
+             * @example 550e8400-e29b-41d4-a716-446655440000
+             */
+            machine_uuid: string;
+            /**
+             * @description The machine's address: IPv4 or IPv6.
+             * @example 192.168.1.10
+             */
+            machine_ip: string | null;
+            state: components["schemas"]["JobState"];
+            /** @description Why the node failed; null otherwise. */
+            failed_message: string | null;
+            /**
+             * Format: double
+             * @description Of the running step, 0 to 1; 1 at the end.
+             */
+            progress: number;
+            /** @description What the node is doing. */
+            message: string | null;
+            /**
+             * Format: date-time
+             * @description When the node joined.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When its first step started; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            started_at: string | null;
+            /**
+             * Format: date-time
+             * @description When the node ended; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            ended_at: string | null;
+            /** @description As the driver names it. */
+            gpu_model: string | null;
+            /**
+             * Format: int32
+             * @description GPUs in the machine.
+             */
+            gpu_count: number | null;
+            /**
+             * Format: uri
+             * @description Where the PDF report is; null until it is made.
+             */
+            pdf_report_url: string | null;
+            /**
+             * Format: double
+             * @description When to ask again; 0: at once.
+             */
+            poll_after_seconds: number;
+        };
+        /**
+         * @description `created`: no node yet. `starting`: some nodes. `running`: all nodes have joined. The others are final.
+         * @enum {string}
+         */
+        JobState: "created" | "starting" | "running" | "completed" | "aborted" | "failed" | "completed_with_warnings";
         /** @description The machine, as in joining a job. */
         ClaimJob: {
             /**
@@ -3542,14 +2227,6 @@ export interface components {
                 [key: string]: unknown;
             } | null;
         };
-        /** @description The state of the service. */
-        Health: {
-            /**
-             * @description The service answers.
-             * @enum {string}
-             */
-            status: "ok";
-        };
         /** @description Which version of the server answers. */
         ServerVersion: {
             /**
@@ -3557,6 +2234,1329 @@ export interface components {
              * @example 0.1.0
              */
             version: string;
+        };
+        /** @description What a node should do now. */
+        NodeView: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            id: string;
+            /**
+             * @description The job's name.
+             * @example GPU Benchmark Test
+             */
+            name: string;
+            state: components["schemas"]["JobState"];
+            /**
+             * Format: int64
+             * @description Rises with every change of the job.
+             */
+            version: number;
+            /**
+             * Format: int32
+             * @description Expected nodes.
+             */
+            node_count: number;
+            /**
+             * Format: int32
+             * @description Nodes that have joined.
+             */
+            current_nodes: number;
+            /** @description The steps every node goes through, in order. */
+            benchmark_sequence: {
+                /**
+                 * @description A benchmark's id.
+                 * @example cluster_network
+                 */
+                benchmark_id: string;
+                /** @description The benchmark's options; null for none. */
+                config: {
+                    [key: string]: unknown;
+                } | null;
+            }[];
+            /**
+             * Format: date-time
+             * @description When the job ends by itself.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            expires_at: string;
+            /**
+             * @description `join`: this caller is not a node yet. `wait`: ask again later. `run`: run `step` and send its result. `stop`: there is nothing left to do.
+             * @enum {string}
+             */
+            directive: "join" | "wait" | "run" | "stop";
+            step: components["schemas"]["RunningStep"] | null;
+            /** @description All nodes, while a cluster step runs; otherwise null. */
+            nodes: components["schemas"]["Peer"][] | null;
+            task: components["schemas"]["NodeTask"] | null;
+            /**
+             * Format: double
+             * @description When to ask again; 0: at once.
+             */
+            poll_after_seconds: number;
+            detail?: components["schemas"]["JobDetail"];
+        };
+        /** @description The step to run now. */
+        RunningStep: {
+            /**
+             * Format: int32
+             * @description 0-based index into `benchmark_sequence`.
+             */
+            position: number;
+            /**
+             * @description A benchmark's id.
+             * @example cluster_network
+             */
+            benchmark_id: string;
+            /** @description The benchmark's options; null for none. */
+            config: {
+                [key: string]: unknown;
+            } | null;
+            /** @description For a cluster step: the key with which its nodes prove themselves to each other, hex. */
+            peer_key: string | null;
+        };
+        /** @description A node of the same job. */
+        Peer: {
+            /**
+             * Format: int32
+             * @description Order of joining, from 0.
+             */
+            rank: number;
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            task_id: string;
+            /**
+             * @description `host:port` where the other nodes reach this one, an IPv6 host in brackets.
+             * @example 10.0.0.4:7117
+             */
+            cluster_address: string | null;
+        };
+        /** @description A node's task, as the node sees it. */
+        NodeTask: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            id: string;
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            job_id: string;
+            /**
+             * Format: int32
+             * @description Order of joining, from 0.
+             */
+            rank: number;
+            /**
+             * Format: uuid
+             * @description Identifies the machine.
+             * @example 550e8400-e29b-41d4-a716-446655440000
+             */
+            machine_uuid: string;
+            /**
+             * @description The machine's address: IPv4 or IPv6.
+             * @example 192.168.1.10
+             */
+            machine_ip: string | null;
+            state: components["schemas"]["JobState"];
+            /** @description Why the node failed; null otherwise. */
+            failed_message: string | null;
+            /**
+             * Format: double
+             * @description Of the running step, 0 to 1; 1 at the end.
+             */
+            progress: number;
+            /** @description What the node is doing. */
+            message: string | null;
+            /**
+             * Format: date-time
+             * @description When the node joined.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When its first step started; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            started_at: string | null;
+            /**
+             * Format: date-time
+             * @description When the node ended; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            ended_at: string | null;
+            /** @description As the driver names it. */
+            gpu_model: string | null;
+            /**
+             * Format: int32
+             * @description GPUs in the machine.
+             */
+            gpu_count: number | null;
+            /**
+             * Format: uri
+             * @description Where the PDF report is; null until it is made.
+             */
+            pdf_report_url: string | null;
+        };
+        /** @description Of a job without an account, where no `task_id` was sent. */
+        JobDetail: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            id: string;
+            /**
+             * @description Unique per customer among jobs that are not deleted.
+             * @example GPU Benchmark Test
+             */
+            name: string;
+            /**
+             * @description The job token: an agent joins with it. Valid until `expires_at`.
+             * @example eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3NTU0NjIxNDQwIn0.c2lnbmF0dXJl
+             */
+            token: string;
+            /** @description What the job is for. */
+            description: string | null;
+            state: components["schemas"]["JobState"];
+            /**
+             * Format: int32
+             * @description Expected nodes.
+             * @example 4
+             */
+            node_count: number;
+            /**
+             * Format: int32
+             * @description Nodes that have joined; never falls.
+             * @example 4
+             */
+            current_nodes: number;
+            /** @description The steps every node goes through, in order. */
+            benchmark_sequence: components["schemas"]["SequenceStep"][];
+            /** @description The job's tags. */
+            tags: string[];
+            /**
+             * Format: date-time
+             * @description When the job was created.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When the last expected node joined; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            started_at: string | null;
+            /**
+             * Format: date-time
+             * @description When the job ends by itself: 24 hours after its creation.
+             * @example 2024-03-16T10:30:00.000Z
+             */
+            expires_at: string;
+            /**
+             * Format: date-time
+             * @description When it ended; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            ended_at: string | null;
+            /** @description Ids of the benchmarks, in the order they run. */
+            benchmarks: string[];
+            /** @description The UUID of the hardware spec the job was made for; null for none. */
+            spec: string | null;
+            /** @description The nodes, by rank. */
+            tasks: components["schemas"]["Task"][];
+            /** @description Cluster benchmarks that have started. By benchmark id; `id:2`, `id:3` where one runs again with other options. */
+            benchmark_results: {
+                [key: string]: components["schemas"]["BenchmarkResult"];
+            };
+            quickmark_aggregate_results: components["schemas"]["QuickMarkAggregateResults"] | null;
+            /**
+             * Format: uri
+             * @description Where the PDF report is; null until it is made.
+             */
+            pdf_report_url: string | null;
+            /** @description How the job and its nodes compare with baselines; null until it has ended and is rated, and where nothing was measured. */
+            scoreboard_summary: components["schemas"]["ScoreboardSummary"] | null;
+            /** @description Oldest first. */
+            events: components["schemas"]["JobEvent"][];
+        };
+        /** @description One step of a job. */
+        SequenceStep: {
+            /**
+             * @description A benchmark's id.
+             * @example cluster_network
+             */
+            benchmark_id: string;
+            /** @description Its options; null for none. */
+            config: {
+                [key: string]: unknown;
+            } | null;
+        };
+        /** @description One node's part of a job. */
+        Task: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            id: string;
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            job_id: string;
+            /**
+             * Format: int32
+             * @description Order of joining, from 0.
+             */
+            rank: number;
+            /**
+             * Format: uuid
+             * @description Identifies the machine.
+             * @example 550e8400-e29b-41d4-a716-446655440000
+             */
+            machine_uuid: string;
+            /**
+             * @description The machine's address: IPv4 or IPv6.
+             * @example 192.168.1.10
+             */
+            machine_ip: string | null;
+            state: components["schemas"]["JobState"];
+            /** @description Why the node failed; null otherwise. */
+            failed_message: string | null;
+            /**
+             * Format: double
+             * @description Of the running step, 0 to 1; 1 at the end.
+             */
+            progress: number;
+            /** @description What the node is doing. */
+            message: string | null;
+            /**
+             * Format: date-time
+             * @description When the node joined.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When its first step started; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            started_at: string | null;
+            /**
+             * Format: date-time
+             * @description When the node ended; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            ended_at: string | null;
+            /** @description As the driver names it. */
+            gpu_model: string | null;
+            /**
+             * Format: int32
+             * @description GPUs in the machine.
+             */
+            gpu_count: number | null;
+            /**
+             * Format: uri
+             * @description Where the PDF report is; null until it is made.
+             */
+            pdf_report_url: string | null;
+            /** @description What this node has sent. By benchmark id; `id:2`, `id:3` where one runs again with other options. */
+            benchmark_results: {
+                [key: string]: components["schemas"]["BenchmarkResult"];
+            };
+        };
+        /** @description What one benchmark measured. */
+        BenchmarkResult: {
+            /**
+             * @description A benchmark's id.
+             * @example cluster_network
+             */
+            benchmark_id: string;
+            /**
+             * @description The benchmark's name for people.
+             * @example Cluster Network
+             */
+            benchmark_name: string;
+            /**
+             * Format: date-time
+             * @description When it started; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            started_at: string | null;
+            /**
+             * Format: date-time
+             * @description When it ended; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            ended_at: string | null;
+            /** @description Its options; `{}` for none. */
+            config: {
+                [key: string]: unknown;
+            };
+            /** @description The figures, by field name; null before there are any. Fields that an agent adds are kept, so clients ignore names they do not know. */
+            results: {
+                [key: string]: unknown;
+            } | null;
+            state: components["schemas"]["JobState"];
+            /** @description Why it failed; null otherwise. */
+            error_message: string | null;
+            /** @description How to show each field, when `include_display_names` asks for it. */
+            display_names?: {
+                [key: string]: components["schemas"]["DisplayField"];
+            };
+        };
+        /** @description How to show a field of a result. */
+        DisplayField: {
+            /**
+             * @description For people.
+             * @example Memory bandwidth
+             */
+            display_name: string;
+            /**
+             * @description Empty for a plain count.
+             * @example GB/s
+             */
+            unit: string;
+        };
+        /** @description QuickMark over the nodes. Figures from implausible telemetry are left out. */
+        QuickMarkAggregateResults: {
+            /**
+             * Format: int32
+             * @description Nodes that have measured.
+             */
+            node_count: number;
+            /**
+             * Format: int32
+             * @description Their GPUs.
+             */
+            gpu_count: number;
+            /** @description By metric, such as `bf16_tflops`. */
+            metrics: {
+                [key: string]: components["schemas"]["MetricSummary"];
+            };
+        };
+        /** @description A metric over all nodes. */
+        MetricSummary: {
+            /**
+             * Format: double
+             * @description The smallest figure of a node.
+             */
+            min: number;
+            /**
+             * Format: double
+             * @description The median over the nodes.
+             */
+            median: number;
+            /**
+             * Format: double
+             * @description The largest figure of a node.
+             */
+            max: number;
+            /**
+             * Format: double
+             * @description The mean over the nodes.
+             */
+            mean: number;
+            /**
+             * Format: double
+             * @description The sum over the nodes; null where a sum means nothing.
+             */
+            total: number | null;
+        };
+        /** @description How a job and each of its nodes compare. */
+        ScoreboardSummary: {
+            status: components["schemas"]["PerformanceStatus"];
+            /** @enum {string} */
+            benchmark_id: "quick_mark";
+            /**
+             * Format: int64
+             * @description Which baselines it was rated by.
+             */
+            baseline_version: number;
+            /**
+             * Format: int32
+             * @description Nodes with a verdict.
+             */
+            rated_nodes: number;
+            /**
+             * Format: int32
+             * @description Of these.
+             */
+            underperforming_nodes: number;
+            /** @description BF16 and memory bandwidth rate; the others are for information. */
+            metrics: components["schemas"]["MetricVerdict"][];
+            /** @description How each node compares, by rank. */
+            nodes: components["schemas"]["PerformanceNode"][];
+        };
+        /**
+         * @description How a figure, a node or a job compares. `unrated`: there is nothing that can be compared, never that all is well.
+         * @enum {string}
+         */
+        PerformanceStatus: "underperforming" | "expected" | "outperforming" | "unrated";
+        /** @description How a metric compares. */
+        MetricVerdict: {
+            /**
+             * @description The metric.
+             * @example bf16_tflops
+             */
+            metric: string;
+            /**
+             * Format: double
+             * @description Per GPU; null where there is none that can be true.
+             */
+            value: number | null;
+            /**
+             * Format: double
+             * @description What it is compared with; null for nothing.
+             */
+            baseline: number | null;
+            /**
+             * Format: double
+             * @description `value` by `baseline`.
+             */
+            ratio: number | null;
+            /**
+             * Format: int64
+             * @description Machines, or runs, behind the baseline; null for a pinned one.
+             */
+            sample_size: number | null;
+            source: components["schemas"]["BaselineSource"] | null;
+            status: components["schemas"]["PerformanceStatus"];
+            reason: string | null;
+            /**
+             * Format: double
+             * @description The median of this server's machines; null for too few.
+             */
+            fleet_baseline: number | null;
+            /**
+             * Format: double
+             * @description The median of recorded runs; null for none.
+             */
+            shipped_baseline: number | null;
+        };
+        /** @description How a node compares. */
+        PerformanceNode: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            task_id: string;
+            /**
+             * Format: int32
+             * @description Order of joining, from 0.
+             */
+            rank: number;
+            /**
+             * Format: uuid
+             * @description A UUID.
+             * @example 550e8400-e29b-41d4-a716-446655440000
+             */
+            machine_uuid: string;
+            /** @description As the driver names it. */
+            gpu_model: string | null;
+            /**
+             * Format: int32
+             * @description GPUs in the machine.
+             */
+            gpu_count: number | null;
+            status: components["schemas"]["PerformanceStatus"];
+            /** @description BF16 and memory bandwidth rate; the others are for information. */
+            metrics: components["schemas"]["MetricVerdict"][];
+            /** @description GPUs that lag the others of the node. */
+            stragglers: components["schemas"]["Straggler"][];
+            /** @description What has fallen since the last time. */
+            drops: components["schemas"]["PerformanceDrop"][];
+        };
+        /** @description A GPU that lags the others of its node. */
+        Straggler: {
+            /**
+             * Format: int32
+             * @description Its place in the results, from 0.
+             */
+            gpu: number;
+            gpu_id: string | null;
+            /**
+             * @description The metric.
+             * @example bf16_tflops
+             */
+            metric: string;
+            /**
+             * Format: double
+             * @description What it measured.
+             */
+            value: number;
+            /**
+             * Format: double
+             * @description Of the node's GPUs.
+             */
+            median: number;
+            /**
+             * Format: double
+             * @description `value` by `median`; null for a value that cannot be true.
+             */
+            ratio: number | null;
+        };
+        /** @description A metric that has fallen since the machine's previous job of the same owner. */
+        PerformanceDrop: {
+            /**
+             * @description The metric.
+             * @example bf16_tflops
+             */
+            metric: string;
+            /**
+             * Format: double
+             * @description Per GPU, now.
+             */
+            value: number;
+            /**
+             * Format: double
+             * @description Per GPU, then.
+             */
+            previous_value: number;
+            /**
+             * Format: double
+             * @description `value` by `previous_value`.
+             */
+            ratio: number;
+            /**
+             * Format: date-time
+             * @description When that job ended.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            previous_at: string;
+        };
+        /** @description Something that happened in a job's life. */
+        JobEvent: {
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            at: string;
+            /**
+             * @description What happened.
+             * @enum {string}
+             */
+            kind: "joined" | "lost" | "returned" | "step_started" | "step_ended" | "settled";
+            /**
+             * Format: int32
+             * @description The node it happened to; null for the job as a whole.
+             */
+            rank: number | null;
+            /** @description The same in words. */
+            message: string;
+        };
+        /** @description The machine that joins. */
+        JoinJob: {
+            /**
+             * Format: uuid
+             * @description Identifies the machine: joining again gives the same task. Any UUID but the nil one.
+             * @example 550e8400-e29b-41d4-a716-446655440000
+             */
+            machine_uuid: string;
+            /**
+             * @description The machine's address: IPv4 or IPv6.
+             * @example 192.168.1.10
+             */
+            machine_ip?: string | null;
+            /**
+             * @description `host:port` where the other nodes reach this one, an IPv6 host in brackets.
+             * @example 10.0.0.4:7117
+             */
+            cluster_address?: string | null;
+            /**
+             * @description As the driver names it.
+             * @example NVIDIA H100 NVL
+             */
+            gpu_model?: string | null;
+            /**
+             * Format: int32
+             * @description GPUs in this machine.
+             * @example 1
+             */
+            gpu_count?: number | null;
+            /** @description What is in the machine; kept as it is. At most 64 KiB of JSON. */
+            inventory?: {
+                [key: string]: unknown;
+            } | null;
+        };
+        /** @description What has changed since the last heartbeat; everything may be left out. */
+        NodeHeartbeat: {
+            /**
+             * Format: double
+             * @description Of the running step, 0 to 1.
+             */
+            progress?: number;
+            /** @description What the node is doing. */
+            message?: string;
+            /**
+             * @description The node gives up.
+             * @enum {string}
+             */
+            state?: "failed";
+            /** @description Why it gives up. */
+            failed_message?: string;
+        };
+        /** @description What was stored of a result. */
+        StoredStepResult: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            task_id: string;
+            /**
+             * Format: int32
+             * @description 0-based index into `benchmark_sequence`.
+             */
+            position: number;
+            /**
+             * @description A benchmark's id.
+             * @example cluster_network
+             */
+            benchmark_id: string;
+            /**
+             * @description As it was sent.
+             * @enum {string}
+             */
+            state: "completed" | "failed";
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            started_at: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            ended_at: string;
+            /** @description As it was sent. */
+            error_message: string | null;
+            /**
+             * Format: double
+             * @description When to ask again; 0: at once.
+             */
+            poll_after_seconds: number;
+        };
+        /** @description How a step ended on one node. */
+        StepResult: {
+            /**
+             * @description `completed` needs `results`, `failed` an `error_message`.
+             * @enum {string}
+             */
+            state: "completed" | "failed";
+            /**
+             * Format: date-time
+             * @description By the agent's own clock, in the years 1970 to 9999.
+             * @example 2024-03-15T10:35:30Z
+             */
+            started_at: string;
+            /**
+             * Format: date-time
+             * @description By the agent's own clock, in the years 1970 to 9999.
+             * @example 2024-03-15T10:35:30Z
+             */
+            ended_at: string;
+            /** @description In the form of the step's benchmark; fields beyond it are kept. Needed when `completed`. */
+            results?: {
+                [key: string]: unknown;
+            } | null;
+            /** @description Why it failed. Needed when `failed`. */
+            error_message?: string | null;
+        };
+        /** @description Where the report is. */
+        ReportLink: {
+            /**
+             * Format: uri
+             * @description Opens in a browser, without a token, for a week; leads to the job's newest report.
+             */
+            pdf_report_url: string;
+        };
+        /** @description A job as its creation answers it. */
+        CreatedJob: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            id: string;
+            /**
+             * @description Unique per customer among jobs that are not deleted.
+             * @example GPU Benchmark Test
+             */
+            name: string;
+            /** @description What the job is for. */
+            description: string | null;
+            /**
+             * Format: int32
+             * @description Expected nodes.
+             * @example 4
+             */
+            node_count: number;
+            /** @description Ids of the benchmarks, in the order they run. */
+            benchmarks: string[];
+            /** @description The job's tags. */
+            tags: string[];
+            /**
+             * @description The job token: an agent joins with it. Valid until `expires_at`.
+             * @example eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3NTU0NjIxNDQwIn0.c2lnbmF0dXJl
+             */
+            token: string;
+            /**
+             * Format: date-time
+             * @description When the job was created.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When the job ends by itself: 24 hours after its creation.
+             * @example 2024-03-16T10:30:00.000Z
+             */
+            expires_at: string;
+        };
+        /** @description A job without an account; everything may be left out. */
+        CreateAnonymousJob: {
+            /** @description What the job is for. */
+            description?: string | null;
+            /**
+             * @description `quick_mark` alone, said or not.
+             * @default []
+             */
+            benchmarks: ("quick_mark" | {
+                /** @enum {string} */
+                benchmark_id: "quick_mark";
+                /** @description Has no options: null or `{}`. */
+                config?: {
+                    [key: string]: unknown;
+                } | null;
+            })[];
+            /**
+             * Format: int32
+             * @description One.
+             * @default 1
+             */
+            node_count: number;
+            /** @description To find the job by; repeated ones collapse. */
+            tags?: string[] | null;
+        };
+        /** @description How many jobs need a look. */
+        JobStats: {
+            /**
+             * Format: int64
+             * @description Jobs that underperform.
+             */
+            alert_job_count: number;
+        };
+        /** @description A job to create. */
+        CreateJob: {
+            /**
+             * @description Unique per customer among jobs that are not deleted. Generated when left out or null.
+             * @example GPU Benchmark Test
+             */
+            name?: string | null;
+            /** @description What the job is for. */
+            description?: string | null;
+            /** @description What to run. `quick_mark` is always part of it and comes first; an empty list means `quick_mark` alone. The same benchmark may run twice with different options, not with the same. */
+            benchmarks: (("quick_mark" | "cluster_network") | {
+                /**
+                 * @description A benchmark's id, as `GET /benchmarks` lists them.
+                 * @example cluster_network
+                 * @enum {string}
+                 */
+                benchmark_id: "quick_mark" | "cluster_network";
+                /** @description Options, as the benchmark's `config_schema` in `GET /benchmarks` describes them; unknown ones are refused. Null and `{}` mean none. */
+                config?: {
+                    [key: string]: unknown;
+                } | null;
+            })[];
+            /**
+             * Format: int32
+             * @description How many nodes are expected. Some benchmarks need at least two.
+             * @default 1
+             * @example 4
+             */
+            node_count: number;
+            /** @description To find the job by; repeated ones collapse. */
+            tags?: string[] | null;
+            /**
+             * @description The hardware spec to run on, by UUID or slug; one that is not archived. `GET /specs` lists them.
+             * @example h100-node
+             */
+            spec?: string | null;
+        };
+        /** @description One page of a list of jobs. */
+        JobPage: {
+            /** @description The jobs of this page. */
+            results: components["schemas"]["Job"][];
+            pagination: components["schemas"]["Pagination"];
+        };
+        /** @description A job as lists show it. */
+        Job: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            id: string;
+            /**
+             * @description Unique per customer among jobs that are not deleted.
+             * @example GPU Benchmark Test
+             */
+            name: string;
+            /**
+             * @description The job token: an agent joins with it. Valid until `expires_at`.
+             * @example eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3NTU0NjIxNDQwIn0.c2lnbmF0dXJl
+             */
+            token: string;
+            /** @description What the job is for. */
+            description: string | null;
+            state: components["schemas"]["JobState"];
+            /**
+             * Format: int32
+             * @description Expected nodes.
+             * @example 4
+             */
+            node_count: number;
+            /**
+             * Format: int32
+             * @description Nodes that have joined; never falls.
+             * @example 4
+             */
+            current_nodes: number;
+            /** @description The steps every node goes through, in order. */
+            benchmark_sequence: components["schemas"]["SequenceStep"][];
+            /** @description The job's tags. */
+            tags: string[];
+            /**
+             * Format: date-time
+             * @description When the job was created.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When the last expected node joined; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            started_at: string | null;
+            /**
+             * Format: date-time
+             * @description When the job ends by itself: 24 hours after its creation.
+             * @example 2024-03-16T10:30:00.000Z
+             */
+            expires_at: string;
+            /**
+             * Format: date-time
+             * @description When it ended; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            ended_at: string | null;
+            /** @description GPU models of the nodes; null unless `include_results` asks. */
+            gpu_models: string[] | null;
+            /** @description QuickMark over the nodes; null unless asked for, and before there is any. */
+            quickmark_aggregate_results: components["schemas"]["QuickMarkAggregateResults"] | null;
+            /** @description How the job compares; null unless asked for, and until it is rated. */
+            performance: components["schemas"]["Performance"] | null;
+            /** @description How each node compares; null unless asked for, and until it is rated. */
+            performance_nodes: components["schemas"]["PerformanceNode"][] | null;
+            /** @description Ids of the benchmarks, in the order they run. */
+            benchmarks: string[];
+        };
+        /** @description How a job compares; a metric is its lowest node's. */
+        Performance: {
+            status: components["schemas"]["PerformanceStatus"];
+            /** @enum {string} */
+            benchmark_id: "quick_mark";
+            /**
+             * Format: int64
+             * @description Which baselines it was rated by.
+             */
+            baseline_version: number;
+            /**
+             * Format: int32
+             * @description Nodes with a verdict.
+             */
+            rated_nodes: number;
+            /**
+             * Format: int32
+             * @description Of these.
+             */
+            underperforming_nodes: number;
+            /** @description BF16 and memory bandwidth rate; the others are for information. */
+            metrics: components["schemas"]["MetricVerdict"][];
+        };
+        /** @description The tags of the jobs you see. */
+        JobTags: {
+            /** @description Each one once, sorted by bytes. */
+            tags: string[];
+        };
+        /** @description That a job is deleted. */
+        DeletedJob: {
+            /**
+             * @description For people.
+             * @enum {string}
+             */
+            message: "Job deleted successfully";
+            /** @description Whether an agent of the job was in contact within the node timeout (150 s) and has not been told to stop yet. It will be when it next calls. */
+            requires_agent_stop: boolean;
+        };
+        /** @description Which job to delete. */
+        DeleteJob: {
+            /**
+             * @description The job to delete.
+             * @example 7554621440
+             */
+            id: number | string;
+        };
+        /** @description A job that was aborted. */
+        AbortedJob: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            id: string;
+            /** @enum {string} */
+            state: "aborted";
+            /**
+             * Format: date-time
+             * @description When it was aborted.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            ended_at: string;
+        };
+        /** @description Every benchmark there is. */
+        BenchmarkCatalogue: {
+            benchmarks: components["schemas"]["Benchmark"][];
+        };
+        /** @description Something that a job can run. */
+        Benchmark: {
+            /**
+             * @description What a job asks for.
+             * @example quick_mark
+             */
+            id: string;
+            /**
+             * @description For people.
+             * @example QuickMark
+             */
+            name: string;
+            /**
+             * @description `node`: each machine alone. `cluster`: all machines together, behind a barrier.
+             * @enum {string}
+             */
+            type: "node" | "cluster";
+            /**
+             * Format: int32
+             * @description A job with fewer nodes cannot run it.
+             * @example 1
+             */
+            min_nodes: number;
+            /** @description What it measures. */
+            description: string;
+            /** @description JSON Schema of its options when a job is created. */
+            config_schema: {
+                [key: string]: unknown;
+            };
+            /** @description The fields of its results, by name. */
+            fields: {
+                [key: string]: components["schemas"]["DisplayField"];
+            };
+        };
+        /** @description One page of a list of tasks. */
+        TaskPage: {
+            /** @description The tasks of this page. */
+            data: components["schemas"]["ListedTask"][];
+            pagination: components["schemas"]["TaskPagination"];
+        };
+        /** @description One node's part of a job, as lists show it. */
+        ListedTask: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            id: string;
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            job_id: string;
+            /**
+             * Format: int32
+             * @description Order of joining, from 0.
+             */
+            rank: number;
+            /**
+             * Format: uuid
+             * @description Identifies the machine.
+             * @example 550e8400-e29b-41d4-a716-446655440000
+             */
+            machine_uuid: string;
+            /**
+             * @description The machine's address: IPv4 or IPv6.
+             * @example 192.168.1.10
+             */
+            machine_ip: string | null;
+            state: components["schemas"]["JobState"];
+            /** @description Why the node failed; null otherwise. */
+            failed_message: string | null;
+            /**
+             * Format: double
+             * @description Of the running step, 0 to 1; 1 at the end.
+             */
+            progress: number;
+            /** @description What the node is doing. */
+            message: string | null;
+            /**
+             * Format: date-time
+             * @description When the node joined.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When its first step started; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            started_at: string | null;
+            /**
+             * Format: date-time
+             * @description When the node ended; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            ended_at: string | null;
+            /** @description As the driver names it. */
+            gpu_model: string | null;
+            /**
+             * Format: int32
+             * @description GPUs in the machine.
+             */
+            gpu_count: number | null;
+            /**
+             * Format: uri
+             * @description Where the PDF report is; null until it is made.
+             */
+            pdf_report_url: string | null;
+            /** @description How the node compares; null until its job is rated. */
+            performance_status: components["schemas"]["PerformanceStatus"] | null;
+            /** @description What this node has sent; null unless `include_results` asks for it. */
+            benchmark_results: {
+                [key: string]: components["schemas"]["BenchmarkResult"];
+            } | null;
+        };
+        /** @description Where this page stands in the whole list. */
+        TaskPagination: {
+            /**
+             * Format: int32
+             * @description This page, from 1.
+             * @example 1
+             */
+            page: number;
+            /**
+             * Format: int32
+             * @description Items on a full page.
+             * @example 20
+             */
+            per_page: number;
+            /**
+             * Format: int64
+             * @description Items on all pages.
+             * @example 1
+             */
+            total: number;
+            /**
+             * Format: int64
+             * @description Pages in all.
+             * @example 1
+             */
+            pages: number;
+            /** @description Where the next page begins, as `cursor`; null on the last one. */
+            next_cursor: string | null;
+        };
+        /** @description One node's part of a job, with all it measured. */
+        TaskWithResults: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            id: string;
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            job_id: string;
+            /**
+             * Format: int32
+             * @description Order of joining, from 0.
+             */
+            rank: number;
+            /**
+             * Format: uuid
+             * @description Identifies the machine.
+             * @example 550e8400-e29b-41d4-a716-446655440000
+             */
+            machine_uuid: string;
+            /**
+             * @description The machine's address: IPv4 or IPv6.
+             * @example 192.168.1.10
+             */
+            machine_ip: string | null;
+            state: components["schemas"]["JobState"];
+            /** @description Why the node failed; null otherwise. */
+            failed_message: string | null;
+            /**
+             * Format: double
+             * @description Of the running step, 0 to 1; 1 at the end.
+             */
+            progress: number;
+            /** @description What the node is doing. */
+            message: string | null;
+            /**
+             * Format: date-time
+             * @description When the node joined.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When its first step started; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            started_at: string | null;
+            /**
+             * Format: date-time
+             * @description When the node ended; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            ended_at: string | null;
+            /** @description As the driver names it. */
+            gpu_model: string | null;
+            /**
+             * Format: int32
+             * @description GPUs in the machine.
+             */
+            gpu_count: number | null;
+            /**
+             * Format: uri
+             * @description Where the PDF report is; null until it is made.
+             */
+            pdf_report_url: string | null;
+            /** @description What this node has sent. By benchmark id; `id:2`, `id:3` where one runs again with other options. */
+            benchmark_results: {
+                [key: string]: components["schemas"]["BenchmarkResult"];
+            };
+            /** @description How the node compares, and why; null until its job is rated. */
+            performance: components["schemas"]["PerformanceNode"] | null;
+            /** @description What is in the machine, as its agent said; null when it said nothing. */
+            inventory: {
+                [key: string]: unknown;
+            } | null;
+            /** @description The data sheet of the GPU model; null for an unknown one. For information: healthy machines reach 54–85 % of such figures. */
+            manufacturer_gpu_spec: components["schemas"]["ManufacturerGpuSpec"] | null;
+        };
+        /** @description Peak figures of one GPU by its manufacturer's data sheet. */
+        ManufacturerGpuSpec: {
+            /** @description As the driver names it. */
+            gpu_model: string;
+            /**
+             * Format: double
+             * @description BF16 on tensor cores, dense.
+             */
+            bf16_tflops: number;
+            /**
+             * Format: double
+             * @description TF32 on tensor cores, dense; what QuickMark measures as `fp32_tflops`.
+             */
+            tf32_tflops: number;
+            /**
+             * Format: double
+             * @description True FP32.
+             */
+            fp32_cuda_core_tflops: number;
+            /**
+             * Format: double
+             * @description GB/s.
+             */
+            memory_bandwidth_gbs: number;
+        };
+        /** @description A report, for whoever holds it. */
+        Report: {
+            /**
+             * @description Of all that the report says.
+             * @example 9f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d081
+             */
+            hash: string;
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            job_id: string;
+            /** @description Of the node it is about; null for a job's. */
+            task_id: string | null;
+            /**
+             * Format: int32
+             * @description Counts the reports of the same job or node.
+             * @example 1
+             */
+            version: number;
+            /** @description Whether there is no newer one. */
+            is_latest: boolean;
+            /**
+             * @description The verdict that it gives.
+             * @enum {string}
+             */
+            status: "underperforming" | "expected" | "outperforming" | "unrated";
+            /**
+             * @description How the job ended.
+             * @example completed
+             */
+            state: string;
+            /**
+             * Format: date-time
+             * @description When the job was created.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When its last expected node joined.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            started_at: string | null;
+            /**
+             * Format: date-time
+             * @description When it ended.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            ended_at: string | null;
+            /**
+             * Format: date-time
+             * @description When the report was made.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            made_at: string;
+            /**
+             * @description Of the file: compare it with that of yours.
+             * @example 9f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d081
+             */
+            file_sha256: string;
+            /**
+             * Format: int32
+             * @description The file's length.
+             * @example 17447
+             */
+            file_bytes: number;
+        };
+        /** @description The state of the service. */
+        Health: {
+            /**
+             * @description The service answers.
+             * @enum {string}
+             */
+            status: "ok";
         };
     };
     responses: {
@@ -7895,38 +7895,6 @@ export interface operations {
             503: components["responses"]["SERVICE_UNAVAILABLE"];
         };
     };
-    getHealth: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The service answers. */
-            200: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "status": "ok"
-                     *     }
-                     */
-                    "application/json": components["schemas"]["Health"];
-                };
-            };
-            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
-            429: components["responses"]["TOO_MANY_REQUESTS"];
-            500: components["responses"]["INTERNAL_ERROR"];
-            503: components["responses"]["SERVICE_UNAVAILABLE"];
-        };
-    };
     getServerVersion: {
         parameters: {
             query?: never;
@@ -7951,6 +7919,38 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["ServerVersion"];
+                };
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    getHealth: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The service answers. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "status": "ok"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Health"];
                 };
             };
             400: components["responses"]["PARAMETER_INCORRECT_VALUE"];

@@ -305,6 +305,23 @@ describe("the document itself", () => {
     expect(served.openapi).toBe("3.1.0");
   });
 
+  test("the Worker, which loads its parts one by one, serves every operation", async ({
+    expect,
+  }) => {
+    for (const { name } of operations) {
+      const [method = "", path = ""] = name.split(" ");
+      const url = `https://assay.test${path.replaceAll(/\{\w+\}/g, "1")}`;
+      for (const spelled of [url, url.replace("test/", "test//"), `${url}/`]) {
+        const allow = (await call("OPTIONS", spelled)).headers.get("allow");
+        expect(allow?.split(", "), `${method} ${spelled}`).toContain(method.toUpperCase());
+      }
+    }
+    for (const path of ["/v0", "/v0x", "/tokens", "/api/silicon-mark/v1/specsheet", "/api"]) {
+      const reply = await call("GET", `https://assay.test${path}`);
+      expect([reply.status, reply.body.error.code], path).toEqual([404, "RESOURCE_NOT_FOUND"]);
+    }
+  });
+
   test("static words of a path are not job ids", async ({ expect }) => {
     const job = await createJob();
     const reply = await call("GET", "/jobs/current", { token: job.token });
