@@ -283,6 +283,15 @@ describe("cursors", () => {
     expect(next.body.pagination.has_next).toBe(false);
   });
 
+  test("a page of the highest number leads on: the cursor alone says where", async ({ expect }) => {
+    const owner = await createPerson();
+    for (let n = 0; n < 3; n++) await createJob({}, owner);
+    const { next_cursor } = (await list("per_page=1", owner)).body.pagination;
+    const reply = await list(`per_page=1&page=${2 ** 31 - 1}&cursor=${next_cursor}`, owner);
+    const next = /<([^>]+)>; rel="next"/.exec(reply.headers.get("link") ?? "")?.[1] ?? "";
+    expect((await call("GET", next, { token: owner.token })).status, next).toBe(200);
+  });
+
   test("ten long tags: the links stay below what clients read", async ({ expect }) => {
     const owner = await createPerson();
     const tags = Array.from({ length: 10 }, (_, n) => `${n}${"𠮷".repeat(49)}`);
