@@ -12,6 +12,7 @@ import { countCosts } from "../bench/counts.ts";
 import { TOLERANCE, timeRefusals } from "../bench/denied.ts";
 import { compareLists } from "../bench/lists.ts";
 import { profile } from "../bench/profile.ts";
+import { timeReports } from "../bench/reports.ts";
 import { type Comparison, compare } from "../bench/rounds.ts";
 import { type Baseline, buildBaseline, openStage } from "../bench/stage.ts";
 import { startUpCpuMs } from "../bench/start-up.ts";
@@ -55,6 +56,8 @@ try {
       if (!showRatio(match, match.comparison)) process.exitCode = 1;
     }
   }
+
+  if ("reports".includes(values.only ?? "") && !(await reportsAreCheap())) process.exitCode = 1;
 
   const { assets: _assets, ...product } = await projectWorkerOptions(bundle, {});
   const { compatibilityDate, compatibilityFlags } = product;
@@ -126,6 +129,21 @@ async function refusalsTellNothing(bundle: Bundle): Promise<boolean> {
   } finally {
     await stage.stop();
   }
+}
+
+/** Prints what reports cost; whether all are within their limits. */
+async function reportsAreCheap(): Promise<boolean> {
+  console.log("\nreports, drawn in workerd        first  then, CPU ms  fits in heap   file KB");
+  const costs = await timeReports(folder);
+  const shown = (value: number | null, unit: number) =>
+    value === null ? "–" : (value / unit).toFixed(0);
+  for (const { name, firstCpuMs, cpuMs, heapMib, bytes, isWithin } of costs) {
+    const [first, then] = [shown(firstCpuMs, 1), shown(cpuMs, 1)];
+    console.log(
+      `${name.padEnd(30)}${first.padStart(8)}${then.padStart(14)}${(heapMib === null ? "no" : `${heapMib} MiB`).padStart(14)}${shown(bytes, 1_000).padStart(10)}${isWithin ? "" : "  MISSED"}`,
+    );
+  }
+  return costs.every(({ isWithin }) => isWithin);
 }
 
 /** Prints where the time of slow routes goes, measured apart: a profiler costs time itself. */

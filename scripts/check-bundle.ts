@@ -16,6 +16,8 @@ import { textBySource } from "./lib/source-map.ts";
 const KIB = 1_024;
 const OWN = "own code";
 const UNNAMED = "not named by the source map";
+/** What only a few requests need: a static import of it would cost all of them. */
+const LAZY = ["@cantoo/pdf-lib", "any-ascii"];
 const LIMITS = { total: 200 * KIB, own: 90 * KIB };
 
 /** The files that are loaded with the entry point: reached without a dynamic import. */
@@ -70,7 +72,8 @@ async function measure(folder: string) {
     total += text;
   }
   const locales = [...eager].filter((path) => /zod\/.*locales\/(?!en\.)/.test(path));
-  return { parts, total, lazy, locales, whole: output };
+  const early = LAZY.filter((name) => packages.get(name) !== false);
+  return { parts, total, lazy, locales, early, whole: output };
 }
 
 const gzip = (text: string) => gzipSync(text, { level: 9 }).length;
@@ -78,7 +81,7 @@ const kib = (bytes: number) => (bytes / KIB).toFixed(1);
 
 const folder = mkdtempSync(join(tmpdir(), "assay-bundle-"));
 try {
-  const { parts, total, lazy, locales, whole } = await measure(folder);
+  const { parts, total, lazy, locales, early, whole } = await measure(folder);
   // With nothing left out, the file itself is the answer.
   const totalBytes = gzip(lazy === 0 ? whole : total);
   const ownBytes = gzip(parts.get(OWN)?.text ?? "");
@@ -99,6 +102,7 @@ try {
   const faults = [
     ...(totalBytes > LIMITS.total ? [`together ${kib(totalBytes)} KiB gzip`] : []),
     ...(ownBytes > LIMITS.own ? [`own code ${kib(ownBytes)} KiB gzip`] : []),
+    ...early.map((name) => `${name} is loaded by every request, or not in the bundle at all`),
     ...locales.map(
       (path) => `a locale of zod is in the bundle: ${path}; see [alias] in wrangler.toml`,
     ),

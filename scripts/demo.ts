@@ -17,7 +17,11 @@ const { fleet } = parseArgs({ options: { fleet: { type: "boolean", default: fals
 const stopping = stopSignal();
 const folder = mkdtempSync(join(tmpdir(), "assay-demo-"));
 try {
-  await onStage(folder, stopping.signal, fleet ? runFleet : runJob);
+  await onStage(
+    folder,
+    stopping.signal,
+    fleet ? runFleet : async (stage) => void (await runJob(stage)),
+  );
 } catch (error) {
   if (stopping.signal.aborted) console.error("\nStopped.");
   else console.error(`\n${error instanceof Error ? error.message : error}`);

@@ -1,14 +1,14 @@
-import { createApp } from "./app.ts";
+import { createSurface } from "./app.ts";
 import { systemClock } from "./lib/clock.ts";
 import { readConfig } from "./lib/config.ts";
 
 export { JobCoordinator } from "./coordinator/job-coordinator.ts";
 
-/** One app per isolate; the bindings of an isolate never change. */
-let app: ReturnType<typeof createApp> | undefined;
+/** One per isolate; the bindings of an isolate never change. */
+let surface: ReturnType<typeof createSurface> | undefined;
 
-function appOf(env: Env): ReturnType<typeof createApp> {
-  app ??= createApp({
+function surfaceOf(env: Env): ReturnType<typeof createSurface> {
+  surface ??= createSurface({
     d1: env.DB,
     bucket: env.BUCKET,
     coordinators: env.COORDINATOR,
@@ -20,16 +20,17 @@ function appOf(env: Env): ReturnType<typeof createApp> {
       anonymous: env.LIMIT_ANONYMOUS,
       "sign-in-address": env.LIMIT_SIGN_IN_ADDRESS,
       "sign-in-account": env.LIMIT_SIGN_IN_ACCOUNT,
+      report: env.LIMIT_REPORT,
     },
     config: readConfig(env),
     clock: systemClock,
   });
-  return app;
+  return surface;
 }
 
 export default {
   async fetch(request, env, ctx) {
-    return (await appOf(env)).fetch(request, env, ctx);
+    return (await surfaceOf(env)).fetch(request, env, ctx);
   },
 
   async scheduled(_controller, env) {

@@ -34,7 +34,16 @@ const TAGS = [
     description:
       "Benchmark jobs as their owners see them: create one, watch its nodes, read its results.",
   },
+  {
+    name: "Reports",
+    description:
+      "PDFs of what was measured, made when a job ends: opened by a signed link, checked by their content hash.",
+  },
   { name: "Benchmarks", description: "What a job can run, and what its figures mean." },
+  {
+    name: "Scoreboard",
+    description: "What GPUs are compared with. Everyone sees it; root administrators pin values.",
+  },
   {
     name: "Hardware specs",
     description:

@@ -4,6 +4,7 @@ import { formatHostPort, type HostPort } from "./host-port.ts";
 import { clip, type Log } from "./log.ts";
 import type { MachineFacts } from "./machine.ts";
 import { type JobView, parseJobView, parseTask, type StepOutcome, type Task } from "./protocol.ts";
+import { AGENT_VERSION } from "./version.ts";
 
 /** Before the first contact there is no expiry to go by. */
 const FIRST_CONTACT_MS = 600_000;
@@ -166,7 +167,8 @@ export function describeNode({ machineIp, clusterAddress, facts }: NodeFacts) {
     cluster_address: formatHostPort(clusterAddress),
     gpu_model: facts.gpuModel ?? undefined,
     gpu_count: facts.gpuCount ?? undefined,
-    inventory: facts.inventory,
+    // Reports name the software that measured.
+    inventory: { ...facts.inventory, agent_version: AGENT_VERSION },
   };
 }
 

@@ -1,6 +1,6 @@
 /**
- * The list of jobs as textbooks have it: COUNT and OFFSET over a table with one index, which even fits both.
- * It asks nobody who they are.
+ * The list of jobs as textbooks have it: COUNT and OFFSET over a table with one index. It asks nobody who
+ * they are.
  */
 import { Hono } from "hono";
 import type { BaselineEnv } from "./env.ts";

@@ -6,6 +6,7 @@ export interface JobDetail {
   state: string;
   node_count: number;
   ended_at: string | null;
+  pdf_report_url: string | null;
   tasks: TaskDetail[];
   benchmark_results: Record<string, { results: Record<string, number | null> | null }>;
 }

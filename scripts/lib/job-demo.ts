@@ -15,8 +15,8 @@ const REFRESH_MS = 400;
 /** The job takes seconds; on a very slow machine minutes. */
 const JOB_TIMEOUT_MS = 10 * 60_000;
 
-/** A 4-node job from start to end, with 4 agents. Throws unless it has really completed. */
-export async function runJob(stage: Stage): Promise<void> {
+/** A 4-node job from start to end, with 4 agents; answers its id. Throws unless it has really completed. */
+export async function runJob(stage: Stage): Promise<string> {
   const { api, program, url, signal } = stage;
   const job = await api.createJob({
     name: "Demo",
@@ -51,4 +51,5 @@ export async function runJob(stage: Stage): Promise<void> {
   if (detail.state !== "completed") throw new Error(`The job ended as ${detail.state}.`);
   await waitForAgents(stage);
   console.log("The job is completed.");
+  return job.id;
 }

@@ -20,7 +20,7 @@ const sheet = (
 ): DataSheet => ({ bf16Tflops, tf32Tflops, fp32CudaCoreTflops, memoryBandwidthGbs });
 
 /** By the name that the driver gives. */
-const DATA_SHEETS: ReadonlyMap<string, DataSheet> = new Map([
+export const DATA_SHEETS: ReadonlyMap<string, DataSheet> = new Map([
   ["NVIDIA A100-SXM4-40GB", sheet(312, 156, 19.5, 1_555)],
   ["NVIDIA A100-SXM4-80GB", sheet(312, 156, 19.5, 2_039)],
   ["NVIDIA A100-PCIE-40GB", sheet(312, 156, 19.5, 1_555)],

@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import type { Benchmark, JsonObject, NodeDigest, ResultField } from "./benchmark.ts";
+import { perWattFault, powerFault } from "./plausibility.ts";
 import { summarizeValues } from "./statistics.ts";
 
 interface Metric extends ResultField {
@@ -7,6 +8,7 @@ interface Metric extends ResultField {
   additive: boolean;
   /** Computed from the power reading: as good as that reading. */
   fromPower?: true;
+  perWatt?: true;
 }
 
 /** Everything QuickMark measures, per GPU and per node. Units as the page and real agents use them. */
@@ -41,15 +43,9 @@ const METRICS: Readonly<Record<string, Metric>> = {
 };
 
 function perWatt(name: string): Metric {
-  return { display_name: `${name} per watt`, unit: "TFLOPS/W", additive: false, fromPower: true };
+  const display_name = `${name} per watt`;
+  return { display_name, unit: "TFLOPS/W", additive: false, fromPower: true, perWatt: true };
 }
-
-/**
- * No data-centre GPU draws less than this while it multiplies matrices; most idle above it. Real
- * hosts have reported 4.64 W for one GPU and 41.7 W for eight: per-watt figures from such readings
- * are nonsense and are left out of summaries.
- */
-const MIN_LOADED_WATTS_PER_GPU = 20;
 
 /** Names that older agents send in the aggregate → the names used here. */
 const OLDER_NAMES = new Map([
@@ -154,8 +150,12 @@ export const quickMark: Benchmark = {
     const metrics = Object.entries(METRICS).flatMap(([name, metric]) => {
       const values = samples.flatMap(({ gpus, figures }) => {
         const figure = figures[name];
-        const believable = metric.fromPower !== true || isPowerBelievable(figures, gpus);
-        return figure !== undefined && believable ? [figure] : [];
+        if (figure === undefined) return [];
+        const fault =
+          metric.fromPower === true
+            ? (powerFault(figures, gpus) ?? (metric.perWatt ? perWattFault(figure) : null))
+            : null;
+        return fault === null ? [figure] : [];
       });
       const summary = summarizeValues(values, metric.additive);
       return summary === null ? [] : [[name, summary] as const];
@@ -190,11 +190,11 @@ function figuresOf(node: NodeDigest): Record<string, number> {
   return isObject(node.digest.figures) ? (node.digest.figures as Record<string, number>) : {};
 }
 
-function isPowerBelievable(figures: Record<string, number>, gpus: number): boolean {
-  const watts = figures.power_consumption_watts;
-  return watts === undefined || watts / gpus >= MIN_LOADED_WATTS_PER_GPU;
-}
-
 function isObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
+
+/** What QuickMark measures, by name; those of `perWatt` follow from the power reading. */
+export const QUICK_MARK_METRICS: readonly { name: string; isPerWatt: boolean }[] = Object.entries(
+  METRICS,
+).map(([name, { perWatt: isPerWatt = false }]) => ({ name, isPerWatt }));

@@ -7,6 +7,7 @@ import { matchesEntityTag } from "../http/entity-tag.ts";
 import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, systemClock } from "../lib/clock.ts";
 import { readConfig } from "../lib/config.ts";
 import { rankOf } from "../lib/ids.ts";
+import { Aftermath } from "./aftermath.ts";
 import { ContactBook, type Said } from "./contact-book.ts";
 import { Flusher } from "./flusher.ts";
 import { toLive } from "./handover.ts";
@@ -62,6 +63,7 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
   readonly #contacts: ContactBook;
   readonly #projection: Projection;
   readonly #flusher: Flusher;
+  readonly #aftermath: Aftermath;
   readonly #joins = new JoinLimiter(systemClock);
   #live: Live | null;
   #loading: Promise<void> | null = null;
@@ -82,9 +84,12 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     this.#live = live;
     const projection = this.#projection;
     this.#flusher = new Flusher({ d1, storage, projection, clock: this.#clock, live });
-    if (live !== null) this.#noticeOutage(live);
+    this.#aftermath = new Aftermath({ env, storage, clock: this.#clock });
+    if (live === null) return;
+    this.#noticeOutage(live);
     // What the last instance left undone is taken up at once; the alarm stands behind it.
-    if (live !== null && this.#flusher.isBehind(live)) ctx.waitUntil(this.#flush(live));
+    if (this.#flusher.isBehind(live) || this.#aftermath.isPending())
+      ctx.waitUntil(this.#flush(live));
   }
 
   /** A poll. Counts as contact; `known` is the validator that the caller holds. */
@@ -315,6 +320,7 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
   /** When everything of this job may be deleted here, ms; null while something of it is still to be done. */
   #forgetAt(live: Live): number | null {
     if (!isSettled(live.job) || this.#flusher.isBehind(live)) return null;
+    if (this.#aftermath.isPending()) return null;
     return Math.max(live.job.expiresAt + KEPT_MS, this.#forgetNotBefore);
   }
 
@@ -350,6 +356,7 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
       for (const node of job.nodes.slice(before.nodes.length)) {
         this.#contacts.begin(node.rank, now);
       }
+      if (isSettled(job) && !isSettled(before)) this.#aftermath.begin();
     });
     live.job = job;
     this.#arm(live);
@@ -406,9 +413,12 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
   #arm(live: Live): void {
     const times = this.#contacts.times();
     const deadline = nextDeadline(live.job, times, this.#leaseMs, live.hearingSince);
-    const due = [deadline, this.#flusher.retryAt(live), this.#forgetAt(live)].filter(
-      (at) => at !== null,
-    );
+    const due = [
+      deadline,
+      this.#flusher.retryAt(live),
+      this.#aftermath.retryAt(),
+      this.#forgetAt(live),
+    ].filter((at) => at !== null);
     if (due.length === 0) return;
     const at = Math.min(...due);
     if (this.#alarmAt !== null && this.#alarmAt !== undefined && this.#alarmAt <= at) return;
@@ -417,9 +427,11 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     void this.ctx.storage.setAlarm(at);
   }
 
-  /** Tells D1 what it does not know yet. What fails is left to the alarm. */
+  /** Tells D1 what it does not know yet, then does what follows the end. What fails is left to the alarm. */
   async #flush(live: Live): Promise<void> {
     await this.#flusher.flush(live);
+    const isKnown = isSettled(live.job) && !this.#flusher.isBehind(live);
+    if (isKnown && this.#aftermath.isPending()) await this.#aftermath.run(live);
     this.#arm(live);
   }
 

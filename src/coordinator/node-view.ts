@@ -73,7 +73,8 @@ export function toNodeView(
           cluster_address: machine.clusterAddress,
         }))
       : null,
-    task: node === null ? null : toTaskWire(toTaskRecord(identity, node, contact, job.version)),
+    task:
+      node === null ? null : toTaskWire(toTaskRecord(identity, node, contact, job.version), null),
     poll_after_seconds: pollAfterSeconds(job, directive, random),
   };
 }

@@ -30,6 +30,18 @@ export interface StoredResult {
   version: number;
 }
 
+/** A stage of the aftermath that has not succeeded yet. */
+export interface PendingStage {
+  /** Its turn. */
+  seq: number;
+  name: string;
+  failures: number;
+  /** When the job settled, ms. */
+  since: number;
+  /** When to try again, ms. */
+  dueAt: number;
+}
+
 /** A job in the object's memory; `job` and `flushedVersion` follow what is on disk. */
 export interface Live {
   readonly identity: JobIdentity;
@@ -56,6 +68,7 @@ export const MIGRATIONS: readonly string[] = [
    ALTER TABLE result DROP COLUMN digest;`,
   "ALTER TABLE contact ADD COLUMN told_to_stop INTEGER NOT NULL DEFAULT 0",
   "ALTER TABLE job ADD COLUMN hearing_since INTEGER NOT NULL DEFAULT 0",
+  "CREATE TABLE stage (seq INTEGER PRIMARY KEY, name TEXT NOT NULL, failures INTEGER NOT NULL, since INTEGER NOT NULL, due_at INTEGER NOT NULL) STRICT",
 ];
 
 /**
@@ -225,6 +238,25 @@ export class CoordinatorStorage {
       .exec<{ version: number }>("SELECT version FROM node ORDER BY rank")
       .toArray()
       .map(({ version }) => version);
+  }
+
+  /** In the order they run. */
+  pendingStages(): PendingStage[] {
+    return this.#sql
+      .exec<Omit<PendingStage, "dueAt"> & { due_at: number }>("SELECT * FROM stage ORDER BY seq")
+      .toArray()
+      .map(({ due_at: dueAt, ...stage }) => ({ ...stage, dueAt }));
+  }
+
+  saveStage({ seq, name, failures, since, dueAt }: PendingStage): void {
+    this.#sql.exec(
+      "INSERT OR REPLACE INTO stage (seq, name, failures, since, due_at) VALUES (?, ?, ?, ?, ?)",
+      ...[seq, name, failures, since, dueAt],
+    );
+  }
+
+  removeStage(seq: number): void {
+    this.#sql.exec("DELETE FROM stage WHERE seq = ?", seq);
   }
 
   setHearingSince(ms: number): void {

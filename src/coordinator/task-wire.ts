@@ -1,7 +1,7 @@
 import { toTimestamp } from "../lib/clock.ts";
 import type { TaskRecord } from "./records.ts";
 
-/** A task as both its node and its owner see it, without results. */
+/** A task as both its node and its owner see it, without results; the report's link is the owner's. */
 export interface TaskWire {
   id: string;
   job_id: string;
@@ -20,7 +20,7 @@ export interface TaskWire {
   pdf_report_url: string | null;
 }
 
-export function toTaskWire(task: TaskRecord): TaskWire {
+export function toTaskWire(task: TaskRecord, reportUrl: string | null): TaskWire {
   return {
     id: String(task.id),
     job_id: String(task.jobId),
@@ -36,6 +36,6 @@ export function toTaskWire(task: TaskRecord): TaskWire {
     ended_at: toTimestamp(task.endedAt),
     gpu_model: task.gpuModel,
     gpu_count: task.gpuCount,
-    pdf_report_url: null,
+    pdf_report_url: reportUrl,
   };
 }

@@ -68,6 +68,21 @@ export const HEADERS = {
     schema: { type: "string", pattern: `^${ENTITY_TAG}$`, maxLength: 128 },
     example: '"pV0rJkz3mJw8o1Qq2cXn5A"',
   },
+  "Accept-Ranges": {
+    description: "A range of bytes may be asked for.",
+    schema: { type: "string", enum: ["bytes"], maxLength: 5 },
+    example: "bytes",
+  },
+  "Content-Range": {
+    description: "Which bytes these are, and how many there are (RFC 9110).",
+    schema: { type: "string", pattern: "^bytes ([0-9]+-[0-9]+|\\*)/[0-9]+$", maxLength: 64 },
+    example: "bytes 0-1023/17447",
+  },
+  "Content-Disposition": {
+    description: "How to name the file (RFC 6266).",
+    schema: { type: "string", pattern: "^inline; filename=", maxLength: 1_024 },
+    example: 'inline; filename="assay-Demo-7554621440.pdf"',
+  },
   "Idempotency-Replayed": {
     description: "Present when this is the stored reply to an earlier request with the same key.",
     schema: { type: "string", enum: ["true"], maxLength: 4 },
@@ -131,6 +146,7 @@ export const PARAMETERS = {
 /** Headers that the responses of a status have besides the common ones. */
 const HEADERS_OF_STATUS: Partial<Record<number, readonly HeaderName[]>> = {
   401: ["WWW-Authenticate"],
+  416: ["Content-Range"],
   429: ["RateLimit", "Retry-After"],
   503: ["Retry-After"],
 };
@@ -141,6 +157,7 @@ const ERROR_MESSAGES: Record<ErrorCode, readonly [string, ...string[]]> = {
   JOB_STATE_INVALID: [
     "The job has ended already and cannot be aborted",
     "The job has nodes at work and cannot be deleted; abort it first",
+    "The job has not ended yet; its report is made when it has",
   ],
   CLIENT_TOKEN_INVALID: ["Invalid or expired token"],
   PERMISSION_DENIED: [
@@ -165,6 +182,7 @@ const ERROR_MESSAGES: Record<ErrorCode, readonly [string, ...string[]]> = {
   PRECONDITION_FAILED: ["The spec has changed since the version you name; read it again"],
   REQUEST_TOO_LARGE: ["The body must have at most 262144 bytes"],
   UNSUPPORTED_MEDIA_TYPE: ["This route does not read that Content-Type"],
+  RANGE_NOT_SATISFIABLE: ["The report has 17447 bytes"],
   IDEMPOTENCY_KEY_REUSED: [
     "This Idempotency-Key was used before with another body",
     "Step 0 of this task has another result already",

@@ -34,6 +34,7 @@ export const ERRORS = {
     status: 415,
     meaning: "The body is of a type this route does not read.",
   },
+  RANGE_NOT_SATISFIABLE: { status: 416, meaning: "The file has no byte of the `Range` asked for." },
   IDEMPOTENCY_KEY_REUSED: {
     status: 422,
     meaning: "The same key or result slot was used before with different content.",

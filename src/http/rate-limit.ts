@@ -23,6 +23,8 @@ export const RATE_LIMITS = {
   runner: { requests: 100, windowSeconds: 10 },
   /** One address without a valid token. */
   address: { requests: 300, windowSeconds: 10 },
+  /** Reports made on request: seconds of work each. By one person, or for one job by its nodes. */
+  report: { requests: 10, windowSeconds: 60 },
   /** Jobs without an account from one address. */
   anonymous: { requests: 5, windowSeconds: 60 },
   /** Sign-ins from one address, looked at before the password is hashed. */

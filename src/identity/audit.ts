@@ -29,6 +29,8 @@ export const AUDIT_ACTIONS = [
   "runner_key_rotated",
   "runner_spec_offered",
   "runner_spec_withdrawn",
+  "baseline_pinned",
+  "baseline_unpinned",
   "sign_in_failed",
   "refresh_token_reused",
   "wrong_token_kind",
@@ -50,6 +52,7 @@ export const SUBJECT_KINDS = [
   "job",
   "spec",
   "runner",
+  "baseline",
   "operation",
   "secret",
 ] as const;

@@ -3,6 +3,7 @@ import { operation } from "../http/operation.ts";
 import { queryBoolean } from "../http/query-schemas.ts";
 import { json, jsonBody } from "../http/responses.ts";
 import { idParameter } from "../http/schemas.ts";
+import { reportLink, reportLinkExample } from "../reports/contract.ts";
 import { createJobBody } from "./create-schema.ts";
 import {
   abortedJobExample,
@@ -166,6 +167,23 @@ A job is deleted while it is created, completed, completed_with_warnings, failed
     }),
   },
   errors: ["JOB_STATE_INVALID", "PERMISSION_DENIED", "RESOURCE_NOT_FOUND"],
+});
+
+export const makeReportRoute = operation({
+  method: "post",
+  path: `${BASE}/jobs/{job_id}/report`,
+  operationId: "makeJobReport",
+  tags: ["Reports"],
+  summary: "Make a job's report",
+  description: `Makes the PDF reports of an ended job and of its nodes, as far as they are missing or their verdict has changed; when the job ends they are made anyway. Repeating it changes nothing.
+
+For whoever sees the job in the list, ten times a minute. A job made without an account gets none. There is no request body.`,
+  access: "user",
+  request: { params },
+  responses: {
+    202: json(reportLink, { description: "The report is there.", example: reportLinkExample }),
+  },
+  errors: ["JOB_STATE_INVALID", "RESOURCE_NOT_FOUND"],
 });
 
 export type { CreateJobInput } from "./create-schema.ts";

@@ -1,7 +1,7 @@
 /** Lists of jobs: how each filter and order is read, and by which index (README, "Lists"). */
 import { and, type Column, eq, type GetColumnData, gte, lte, type SQL, sql } from "drizzle-orm";
 import type { Database } from "../db/client.ts";
-import { jobCounts, jobs } from "../db/schema.ts";
+import { jobCounts, jobs, performanceCounts, tasks } from "../db/schema.ts";
 import type { KeysetOrder, PageWindow } from "../http/keyset-page.ts";
 import { unindexed } from "../http/named-search.ts";
 import type { Scope } from "../identity/actor.ts";
@@ -22,6 +22,15 @@ export interface JobFilter {
   createdBefore?: number | undefined;
   nodeCountMin?: number | undefined;
   nodeCountMax?: number | undefined;
+  /** How they came out; `rated`: in any way. */
+  performance?: "rated" | "underperforming" | undefined;
+}
+
+/** What a page shows of its jobs besides, when it is asked for. */
+export interface Expansions {
+  results: boolean;
+  performance: boolean;
+  nodes: boolean;
 }
 
 export interface JobSort {
@@ -52,7 +61,39 @@ const LISTED = {
   endedAt: shown(jobs.endedAt),
 };
 
-export type ListedRow = Pick<JobRow, keyof typeof LISTED>;
+export type ListedRow = Pick<JobRow, keyof typeof LISTED> & Partial<ExpandedColumns>;
+
+/** JSON each; null where there is none. */
+interface ExpandedColumns {
+  verdict: string | null;
+  summary: string | null;
+  gpuModels: string | null;
+}
+
+/** The columns of what is asked for; null stands for the rest. */
+function expanded({ results, performance }: Expansions) {
+  const models = sql`(select json_group_array(gpu_model) from (select distinct gpu_model from ${tasks} where ${tasks.id} between ${jobs.id} + 1 and ${jobs.id} + 511 and gpu_model is not null order by gpu_model))`;
+  const column = (isWanted: boolean, value: SQL, name: string) =>
+    (isWanted ? sql<string | null>`${value}` : sql<null>`null`).as(name);
+  return {
+    ...LISTED,
+    verdict: column(performance, sql`${jobs.verdict}`, "verdict"),
+    // quick_mark is always the first step.
+    summary: column(results, sql`json_extract(${jobs.steps}, '$[0].summary')`, "summary"),
+    gpuModels: column(results, models, "gpu_models"),
+  };
+}
+
+/** The verdicts of a page's nodes together: as much as one job may have of results (contract §2, Limits). */
+const MAX_NODE_BYTES = 16 * 1_024 * 1_024;
+
+/** A node's verdict in a list; null where the page has more of them than it may. */
+export interface ListedNode {
+  taskId: number;
+  jobId: number;
+  /** JSON */
+  verdict: string | null;
+}
 
 /** Every job runs it. */
 const EVERY_JOBS_BENCHMARK = "quick_mark";
@@ -63,7 +104,7 @@ interface Source {
   where: SQL | undefined;
   /** The job's id, in the table that the list is read along. */
   id: SQL;
-  columns: typeof LISTED | { job: SQL.Aliased<string> };
+  columns: typeof LISTED | ReturnType<typeof expanded> | { job: SQL.Aliased<string> };
   parse(row: object): ListedRow;
 }
 
@@ -71,16 +112,26 @@ interface Source {
 export interface JobList {
   order: KeysetOrder<ListedRow>;
   /** A page with the total of the list. One round trip. */
-  read(db: Database, window: PageWindow): Promise<{ rows: ListedRow[]; total: number }>;
+  read(
+    db: Database,
+    window: PageWindow,
+  ): Promise<{ rows: ListedRow[]; total: number; nodes: ListedNode[] }>;
 }
 
-export function planJobList(scope: Scope, asked: JobFilter, sort: JobSort): JobList {
+export function planJobList(
+  scope: Scope,
+  asked: JobFilter,
+  sort: JobSort,
+  expansions: Expansions = { results: false, performance: false, nodes: false },
+): JobList {
   // As a filter it chooses nothing.
   const isEveryJobs = asked.benchmarkId === EVERY_JOBS_BENCHMARK;
   const filter = isEveryJobs ? { ...asked, benchmarkId: undefined } : asked;
   const isById = sort.by === "created_at" || sort.by === "expires_at";
-  const source = sourceOf(scope, filter, isById);
-  const counter = isCounted(filter) ? counterOf(scope, filter.state) : null;
+  const isExpanded = expansions.results || expansions.performance;
+  const found = sourceOf(scope, filter, isById && !isExpanded);
+  const source = isExpanded ? { ...found, columns: expanded(expansions) } : found;
+  const counter = isCounted(filter) ? counterOf(scope, filter) : null;
   return {
     order: orderOf(sort, source.id),
     async read(db, window) {
@@ -93,7 +144,7 @@ export function planJobList(scope: Scope, asked: JobFilter, sort: JobSort): JobL
         .select(TOTAL)
         .from(source.from)
         .where(and(source.where, createdIn(source.id, filter)));
-      const known = db.select({ total: sql<number>`${counter}`.as("total") }).from(sql`(select 1)`);
+      const known = db.select({ total: sql<number>`${counter}`.as("total") }).from(ONE_ROW);
       const page = (order: SQL[], size: SQL | number, skipped: SQL | number) =>
         db
           .select(source.columns)
@@ -103,40 +154,79 @@ export function planJobList(scope: Scope, asked: JobFilter, sort: JobSort): JobL
           // Typed for numbers; an expression is written as it is.
           .limit(size as number)
           .offset(skipped as number);
+      const idsOf = (order: SQL[], size: SQL | number, skipped: SQL | number) =>
+        sql`select id from (select ${source.id} id from ${source.from} where ${and(source.where, created, where) ?? sql`true`} order by ${sql.join(order, sql`, `)} limit ${size} offset ${skipped})`;
       if (counter === null || offset === 0) {
         const nearest = page(orderBy, limit, offset);
-        const [rows, totals] = await db.batch([nearest, counter === null ? all : known]);
-        return { rows: rows.map(source.parse), total: totals[0]?.total ?? 0 };
+        const total = counter === null ? all : known;
+        const ids = idsOf(orderBy, limit, offset);
+        const [rows, totals, nodes] = expansions.nodes
+          ? await db.batch([nearest, total, nodesOf(db, ids)])
+          : [...(await db.batch([nearest, total])), []];
+        return { rows: rows.map(source.parse), total: totals[0]?.total ?? 0, nodes };
       }
       // A deep page is counted from the nearer end of the list.
       const isNear = sql`${counter} >= ${2 * offset}`;
       const left = sql`${counter} - ${offset}`;
-      const [near, far, totals] = await db.batch([
-        page(orderBy, sql`case when ${isNear} then ${limit} else 0 end`, offset),
-        page(
-          fromEnd,
-          sql`case when ${isNear} then 0 else max(0, min(${limit}, ${left})) end`,
-          sql`max(0, ${left} - ${limit})`,
-        ),
-        known,
-      ]);
+      const nearer = [orderBy, sql`case when ${isNear} then ${limit} else 0 end`, offset] as const;
+      const farther = [
+        fromEnd,
+        sql`case when ${isNear} then 0 else max(0, min(${limit}, ${left})) end`,
+        sql`max(0, ${left} - ${limit})`,
+      ] as const;
+      const ids = sql`${idsOf(...nearer)} union all ${idsOf(...farther)}`;
+      const pages = [page(...nearer), page(...farther), known] as const;
+      const [near, far, totals, nodes] = expansions.nodes
+        ? await db.batch([...pages, nodesOf(db, ids)])
+        : [...(await db.batch([...pages])), []];
       const rows = near.length > 0 ? near : far.reverse();
-      return { rows: rows.map(source.parse), total: totals[0]?.total ?? 0 };
+      return { rows: rows.map(source.parse), total: totals[0]?.total ?? 0, nodes };
     },
   };
 }
 
+/** The verdicts of the nodes of these jobs, by rank, as many as a page may have. */
+function nodesOf(db: Database, ids: SQL) {
+  const all = sql`(select ${tasks.id} task_id, ${tasks.jobId} job_id, ${tasks.verdict} verdict, sum(octet_length(${tasks.verdict})) over (order by ${tasks.id}) size from (${ids}) page cross join ${tasks} on ${tasks.id} between page.id + 1 and page.id + 511 where ${tasks.verdict} is not null)`;
+  return db
+    .select({
+      taskId: sql<number>`task_id`.as("node_task_id"),
+      jobId: sql<number>`job_id`.as("node_job_id"),
+      verdict: sql<string | null>`case when size <= ${MAX_NODE_BYTES} then verdict end`.as(
+        "node_verdict",
+      ),
+    })
+    .from(sql`${all}`)
+    .orderBy(sql`task_id`);
+}
+
+/** How many jobs a filter finds: from counter rows where these know. One round trip. */
+export async function countJobs(db: Database, scope: Scope, filter: JobFilter): Promise<number> {
+  const { from, where } = sourceOf(scope, filter, false);
+  const [row] = isCounted(filter)
+    ? await db.select({ total: sql<number>`${counterOf(scope, filter)}`.as("total") }).from(ONE_ROW)
+    : await db.select(TOTAL).from(from).where(where);
+  return row?.total ?? 0;
+}
+
+const ONE_ROW = sql`(select 1)`;
 const TOTAL = { total: sql<number>`count(*)`.as("total") };
 
 function sourceOf(scope: Scope, filter: JobFilter, isById: boolean): Source {
   const match = matchOf(scope, filter);
-  const { state, name, nodeCountMin, nodeCountMax } = filter;
+  const { state, name, nodeCountMin, nodeCountMax, performance } = filter;
   const size = unindexed(jobs.nodeCount);
   const others = and(
     state === undefined ? undefined : eq(jobs.state, state),
     name === undefined || match?.coversName ? undefined : nameContains(scope, name),
     nodeCountMin === undefined ? undefined : gte(size, nodeCountMin),
     nodeCountMax === undefined ? undefined : lte(size, nodeCountMax),
+    // Spelled out: the indexes of rated jobs are of these alone.
+    performance === undefined
+      ? undefined
+      : performance === "rated"
+        ? sql`${jobs.performanceStatus} is not null`
+        : sql`${jobs.performanceStatus} = 'underperforming'`,
   );
   if (match === null) {
     const where = and(visible(scope), others);
@@ -183,16 +273,19 @@ function nameContains(scope: Scope, part: string): SQL | undefined {
 }
 
 /** Whether counter rows know how many such jobs there are. */
-function isCounted({ state: _state, tags, ...others }: JobFilter): boolean {
+function isCounted(filter: JobFilter): boolean {
+  const { state: _state, performance: _performance, tags, ...others } = filter;
   return tags.length === 0 && Object.values(others).every((value) => value === undefined);
 }
 
-function counterOf(scope: Scope, state: string | undefined): SQL {
+function counterOf(scope: Scope, { state, performance }: JobFilter): SQL {
+  const table = performance === undefined ? jobCounts : performanceCounts;
   const condition = and(
-    eq(jobCounts.scope, counterKey(scope)),
-    state === undefined ? undefined : eq(jobCounts.state, state),
+    eq(table.scope, counterKey(scope)),
+    state === undefined ? undefined : eq(table.state, state),
+    performance === "underperforming" ? eq(performanceCounts.status, performance) : undefined,
   );
-  return sql`(select coalesce(sum(${jobCounts.jobs}), 0) from ${jobCounts} where ${condition})`;
+  return sql`(select coalesce(sum(${table.jobs}), 0) from ${table} where ${condition})`;
 }
 
 const NUMBER = "number" as const;

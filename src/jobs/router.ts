@@ -6,11 +6,14 @@ import { readIdempotencyKey } from "../http/idempotency.ts";
 import { JSON_BODY_LIMIT, readBody } from "../http/json-body.ts";
 import { toPagination } from "../http/pagination.ts";
 import { announcePage } from "../http/paging.ts";
+import type { RateLimits } from "../http/rate-limit.ts";
 import { stringifyWithRaw } from "../http/raw-json.ts";
+import { siteOf } from "../http/site.ts";
 import { throwOnInvalid } from "../http/validation.ts";
 import { originOf } from "../identity/audit.ts";
 import type { Guards, UserEnv } from "../identity/guards.ts";
 import { toTimestamp } from "../lib/clock.ts";
+import type { ReportLinks } from "../reports/links.ts";
 import { listBenchmarksRoute, toBenchmarkWire } from "./catalogue-contract.ts";
 import {
   abortJobRoute,
@@ -20,13 +23,21 @@ import {
   getJobRoute,
   listJobsRoute,
   listJobTagsRoute,
+  makeReportRoute,
 } from "./contract.ts";
 import type { Caller, JobsService } from "./service.ts";
 import { toCreatedJob, toJobDetail, toJobResults, toListedJob } from "./wire.ts";
 
 const LIST_PARAMETERS = Object.keys(listJobsRoute.request.query.in.shape);
 
-export function createJobsRouter({ jobs, guards }: { jobs: JobsService; guards: Guards }) {
+interface RouterDeps {
+  jobs: JobsService;
+  guards: Guards;
+  limits: RateLimits;
+  links: ReportLinks;
+}
+
+export function createJobsRouter({ jobs, guards, limits, links }: RouterDeps) {
   const router = new OpenAPIHono<UserEnv>({ defaultHook: throwOnInvalid });
 
   router.openapi(
@@ -34,7 +45,7 @@ export function createJobsRouter({ jobs, guards }: { jobs: JobsService; guards: 
     async (c) => {
       const input = c.req.valid("json");
       const claim = readIdempotencyKey(c, input);
-      const { row, token, replayed } = await jobs.create(callerOf(c), input, claim);
+      const { row, token, replayed } = await jobs.create(callerOf(c), input, claim, siteOf(c));
       if (replayed) c.header("Idempotency-Replayed", "true");
       return c.json(toCreatedJob(row, token), 201);
     },
@@ -47,7 +58,7 @@ export function createJobsRouter({ jobs, guards }: { jobs: JobsService; guards: 
     announcePage(c, { page, perPage, total, neighbours }, LIST_PARAMETERS);
     return c.json(
       {
-        results: items.map(({ row, token }) => toListedJob(row, token)),
+        results: items.map(({ row, token, nodes }) => toListedJob(row, token, nodes)),
         pagination: toPagination({ page, perPage, total, neighbours }),
       },
       200,
@@ -71,7 +82,11 @@ export function createJobsRouter({ jobs, guards }: { jobs: JobsService; guards: 
 
   router.openapi({ ...getJobRoute, middleware: guards.user }, async (c) => {
     const { view, token } = await jobs.detail(callerOf(c), c.req.valid("param").job_id);
-    return single(c, toJobDetail(view, token));
+    const site = siteOf(c);
+    return single(
+      c,
+      toJobDetail(view, token, (id, hash) => (hash ? links.urlOf(site, id) : null)),
+    );
   });
 
   router.openapi({ ...getJobResultsRoute, middleware: guards.user }, async (c) => {
@@ -85,6 +100,12 @@ export function createJobsRouter({ jobs, guards }: { jobs: JobsService; guards: 
     const { endedAt } = await jobs.abort(callerOf(c), job_id);
     const state = "aborted" as const;
     return c.json({ id: String(job_id), state, ended_at: toTimestamp(endedAt) }, 200);
+  });
+
+  router.openapi({ ...makeReportRoute, middleware: guards.user }, async (c) => {
+    await limits.check(c, "report", c.get("actor").userUuid);
+    const url = await jobs.makeReport(callerOf(c), c.req.valid("param").job_id, siteOf(c));
+    return c.json({ pdf_report_url: url }, 202);
   });
 
   router.openapi({ ...listBenchmarksRoute, middleware: guards.user }, (c) => {

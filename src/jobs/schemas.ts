@@ -21,6 +21,7 @@ import {
   uuid,
   word,
 } from "../http/schemas.ts";
+import { performance, performanceNodes, scoreboardSummary } from "../scoreboard/verdict-schemas.ts";
 import { jobDescription, jobName, MAX_TAGS, tag } from "./create-schema.ts";
 import { aggregateResults, endedAt, jobEvent, resultMap, task } from "./result-schemas.ts";
 
@@ -89,15 +90,23 @@ const jobFields = {
   ended_at: endedAt,
 };
 
-const notYet = (description: string) => z.null().openapi({ description });
-
 const listedJob = z
   .strictObject({
     ...jobFields,
-    gpu_models: notYet("GPU models of the nodes; null unless asked for."),
-    quickmark_aggregate_results: notYet("QuickMark over the nodes; null unless asked for."),
-    performance: notYet("How the job compares; null unless asked for."),
-    performance_nodes: notYet("How each node compares; null unless asked for."),
+    gpu_models: z
+      .array(text({ min: 1, max: 128, description: "As the driver names it." }))
+      .max(MAX_NODES)
+      .nullable()
+      .openapi({ description: "GPU models of the nodes; null unless `include_results` asks." }),
+    quickmark_aggregate_results: orNull(aggregateResults).openapi({
+      description: "QuickMark over the nodes; null unless asked for, and before there is any.",
+    }),
+    performance: orNull(performance).openapi({
+      description: "How the job compares; null unless asked for, and until it is rated.",
+    }),
+    performance_nodes: orNull(performanceNodes).openapi({
+      description: "How each node compares; null unless asked for, and until it is rated.",
+    }),
     benchmarks: benchmarkIds,
   })
   .openapi("Job", { description: "A job as lists show it." });
@@ -132,7 +141,10 @@ export const jobDetail = z
     benchmark_results: resultMap,
     quickmark_aggregate_results: orNull(aggregateResults),
     pdf_report_url: reportUrl,
-    scoreboard_summary: notYet("How the job and its nodes compare with baselines."),
+    scoreboard_summary: orNull(scoreboardSummary).openapi({
+      description:
+        "How the job and its nodes compare with baselines; null until it has ended and is rated, and where nothing was measured.",
+    }),
     events: z.array(jobEvent).max(1_000).openapi({ description: "Oldest first." }),
   })
   .openapi("JobDetail", { description: "All there is to know of a job." });

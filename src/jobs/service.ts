@@ -15,15 +15,17 @@ import { JOB_LIFETIME_MS } from "../identity/lifetimes.ts";
 import type { Tokens } from "../identity/tokens.ts";
 import type { Clock } from "../lib/clock.ts";
 import { type JobIdSource, jobCreatedAt } from "../lib/ids.ts";
+import type { ReportsService } from "../reports/service.ts";
 import { type CreateJobInput, MAX_LISTED_TAGS } from "./contract.ts";
 import type { ListJobsQuery } from "./list-query.ts";
-import { type JobFilter, planJobList } from "./list-store.ts";
+import { type JobFilter, type ListedNode, planJobList } from "./list-store.ts";
 import { generateJobName } from "./names.ts";
 import type { ResultArchive } from "./result-archive.ts";
 import {
   abortUncoordinated,
   deleteJob,
   findJob,
+  findReportedJob,
   insertJob,
   type JobRow,
   listTags,
@@ -48,13 +50,14 @@ export interface JobsDeps {
   clock: Clock;
   jobIds: JobIdSource;
   callCoordinator: CallCoordinator;
+  reports: ReportsService;
   resultArchive: ResultArchive;
 }
 
 export type JobsService = ReturnType<typeof createJobsService>;
 
 export function createJobsService(deps: JobsDeps) {
-  const { tokens, clock, jobIds, callCoordinator, resultArchive } = deps;
+  const { tokens, clock, jobIds, callCoordinator, resultArchive, reports } = deps;
   const tokenOf = (row: JobTokenFacts) => jobTokenOf(tokens, row);
 
   /**
@@ -67,13 +70,14 @@ export function createJobsService(deps: JobsDeps) {
     const { job: row, tasks, results } = found;
     if (!row.coordinated || row.endedAt !== null) {
       const stored = await resultArchive.restore(results);
-      return { row, job: toJobRecord(row), tasks: tasks.map(toTaskRecord), results: stored };
+      const records = tasks.map(toTaskRecord);
+      return { row, job: toJobRecord(row), tasks: records, results: stored, verdicts: tasks };
     }
     const live = await callCoordinator({ jobId, meter }, (coordinator) =>
       coordinator.detail(jobId),
     );
     if (!live.ok) throw unavailable(2, new Error(`coordinator says ${live.reason}`));
-    return { row, job: live.job, tasks: live.tasks, results: live.results };
+    return { row, job: live.job, tasks: live.tasks, results: live.results, verdicts: [] };
   };
 
   return {
@@ -85,6 +89,7 @@ export function createJobsService(deps: JobsDeps) {
       { actor, db }: Omit<Caller, "meter">,
       input: CreateJobInput,
       claim: IdempotencyClaim | null,
+      site: string,
     ): Promise<{ row: CreatedRow; token: string; replayed: boolean }> {
       const planned = planSequence(input.benchmarks, input.node_count);
       if (!planned.ok) throw sequenceError(planned.fault);
@@ -106,6 +111,7 @@ export function createJobsService(deps: JobsDeps) {
           expiresAt: now + JOB_LIFETIME_MS,
           state: "created",
           flushedAt: now,
+          origin: site,
         };
         try {
           await insertJob(db, row, spec, claim);
@@ -141,13 +147,33 @@ export function createJobsService(deps: JobsDeps) {
         createdBefore: query.created_before,
         nodeCountMin: query.node_count_min,
         nodeCountMax: query.node_count_max,
+        performance: query.has_performance_data ? "rated" : undefined,
       };
       const sort = { by: query.sort_by, descending: query.sort_order === "desc" };
-      const { order, read } = planJobList(scopeOf(actor), filter, sort);
+      const expansions = {
+        results: query.include_results,
+        performance: query.include.includes("performance"),
+        nodes: query.include.includes("performance_nodes"),
+      };
+      const { order, read } = planJobList(scopeOf(actor), filter, sort, expansions);
       // What a page shows of its jobs may change from one page to the next.
       const list = JSON.stringify([sort, filter]);
-      const page = await readPage(query, { ...order, list }, (window) => read(db, window));
-      const jobs = page.items.map(async (row) => ({ row, token: await tokenOf(row) }));
+      let nodes: ListedNode[] = [];
+      const page = await readPage(query, { ...order, list }, async (window) => {
+        const found = await read(db, window);
+        nodes = found.nodes;
+        return found;
+      });
+      if (nodes.some(({ verdict }) => verdict === null)) {
+        const message = "must be smaller: the verdicts of this page's nodes are above 16 MiB";
+        throw invalidField("per_page", message);
+      }
+      const nodesByJob = Map.groupBy(nodes, ({ jobId }) => jobId);
+      const jobs = page.items.map(async (row) => ({
+        row,
+        token: await tokenOf(row),
+        nodes: expansions.nodes ? (nodesByJob.get(row.id) ?? []) : [],
+      }));
       return { ...page, items: await Promise.all(jobs) };
     },
 
@@ -162,6 +188,13 @@ export function createJobsService(deps: JobsDeps) {
     },
 
     view,
+
+    /** Makes a settled job's reports; answers the link to its own. One round trip besides theirs. */
+    async makeReport({ actor, db }: Caller, jobId: number, site: string): Promise<string> {
+      const job = await findReportedJob(db, scopeOf(actor), jobId);
+      if (job === null) throw notFound("Job", jobId);
+      return reports.make(db, job, site);
+    },
 
     /** Ends a job by its customer's wish; answers when it ended. Repeating it changes nothing. */
     async abort({ actor, db, meter }: Caller, jobId: number): Promise<{ endedAt: number }> {

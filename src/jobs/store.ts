@@ -82,6 +82,16 @@ export async function findJob(db: Database, scope: Scope, jobId: number) {
   return job === undefined ? null : { job, tasks: taskRows, results: resultRows };
 }
 
+/** What matters of a job to its report; null when the scope does not see it. One round trip. */
+export async function findReportedJob(db: Database, scope: Scope, jobId: number) {
+  const { id, userId, endedAt } = jobs;
+  const [row] = await db
+    .select({ id, userId, endedAt })
+    .from(jobs)
+    .where(and(eq(jobs.id, jobId), visible(scope)));
+  return row ?? null;
+}
+
 /**
  * Aborts a job that no node has joined, which D1 still owns (design §3.1), if it belongs to the
  * customer; answers the row as it is afterwards, or null when the scope does not see it. One round trip.

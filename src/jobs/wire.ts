@@ -5,21 +5,34 @@ import type { JobRecord, ResultRecord, StepRecord, TaskRecord } from "../coordin
 import { toTaskWire } from "../coordinator/task-wire.ts";
 import { rawJson } from "../http/raw-json.ts";
 import { toTimestamp } from "../lib/clock.ts";
+import {
+  toPerformance,
+  toPerformanceNode,
+  toScoreboardSummary,
+} from "../scoreboard/verdict-wire.ts";
 import type {
   BenchmarkResultWire,
   CreatedJobWire,
   JobDetailWire,
   ListedJobWire,
 } from "./contract.ts";
-import type { ListedRow } from "./list-store.ts";
+import type { ListedNode, ListedRow } from "./list-store.ts";
 import type { JobRow, NewJobRow, TaskRow } from "./store.ts";
+
+/** A task with the newest report that was made of it: of a live one there is none. */
+export type ReportedTask = TaskRecord & { reportHash?: string | null };
+
+/** The link to what is reported of a job or task, null where nothing is. */
+export type LinkOf = (id: number, reportHash: string | null | undefined) => string | null;
 
 /** A job as D1 and, while it lives, its object know it together. */
 export interface JobView {
   row: JobRow;
   job: JobRecord;
-  tasks: readonly TaskRecord[];
+  tasks: readonly ReportedTask[];
   results: readonly ResultRecord[];
+  /** The scoreboard's, by rank: of a live job there are none. */
+  verdicts: readonly { id: number; verdict: string | null }[];
 }
 
 /** The projection in the row, as the record it was written from. */
@@ -35,8 +48,9 @@ export function toJobRecord(row: JobRow): JobRecord {
   };
 }
 
-export function toTaskRecord(row: TaskRow): TaskRecord {
-  return { ...row, state: row.state as TaskRecord["state"], steps: JSON.parse(row.steps) }; // written from a TaskRecord
+export function toTaskRecord(row: Omit<TaskRow, "verdict">): ReportedTask {
+  const { performanceStatus: _status, ...task } = row;
+  return { ...task, state: task.state as TaskRecord["state"], steps: JSON.parse(task.steps) }; // written from a TaskRecord
 }
 
 export function toCreatedJob(row: NewJobRow, token: string): CreatedJobWire {
@@ -53,18 +67,26 @@ export function toCreatedJob(row: NewJobRow, token: string): CreatedJobWire {
   };
 }
 
-export function toListedJob(row: ListedRow, token: string): ListedJobWire {
+export function toListedJob(
+  row: ListedRow,
+  token: string,
+  nodes: readonly ListedNode[] = [],
+): ListedJobWire {
+  const { verdict = null, summary = null, gpuModels = null } = row;
+  const verdicts = nodes.flatMap(
+    ({ taskId: id, verdict }) => toPerformanceNode({ id, verdict }) ?? [],
+  );
   return {
     ...jobFields(row, { ...row, state: row.state as JobRecord["state"] }, token), // as in toJobRecord
-    gpu_models: null,
-    quickmark_aggregate_results: null,
-    performance: null,
-    performance_nodes: null,
+    gpu_models: gpuModels === null ? null : JSON.parse(gpuModels),
+    quickmark_aggregate_results: summary === null ? null : JSON.parse(summary),
+    performance: toPerformance(verdict),
+    performance_nodes: verdicts.length === 0 ? null : verdicts,
     benchmarks: benchmarkIds(parseSequence(row.sequence)),
   };
 }
 
-export function toJobDetail(view: JobView, token: string): JobDetailWire {
+export function toJobDetail(view: JobView, token: string, linkOf: LinkOf): JobDetailWire {
   const { row, job, tasks, results } = view;
   const sequence = parseSequence(row.sequence);
   const keys = resultKeys(sequence);
@@ -75,7 +97,7 @@ export function toJobDetail(view: JobView, token: string): JobDetailWire {
     benchmarks: benchmarkIds(sequence),
     spec: row.specUuid,
     tasks: tasks.map((task) => ({
-      ...toTaskWire(task),
+      ...toTaskWire(task, linkOf(task.id, task.reportHash)),
       benchmark_results: taskResults(task, sequence, keys, resultsByTask.get(task.id) ?? []),
     })),
     benchmark_results: clusterResults(view, (step, position) => {
@@ -84,8 +106,8 @@ export function toJobDetail(view: JobView, token: string): JobDetailWire {
     }),
     // quick_mark is always the first step, and its summary has this shape.
     quickmark_aggregate_results: summary === null ? null : JSON.parse(summary),
-    pdf_report_url: null,
-    scoreboard_summary: null,
+    pdf_report_url: linkOf(row.id, row.reportHash),
+    scoreboard_summary: toScoreboardSummary(row.verdict, view.verdicts),
     events: job.events.map((event) => ({ ...event, at: toTimestamp(event.at) })),
   };
 }
@@ -153,14 +175,15 @@ function clusterResults(
 
 /** A task with what its node has sent, by result key. */
 export function toTask(
-  task: TaskRecord,
+  task: ReportedTask,
   sequenceText: string,
   results: readonly ResultRecord[],
+  linkOf: LinkOf,
   options: { displayNames: boolean } = { displayNames: false },
 ) {
   const sequence = parseSequence(sequenceText);
   const byKey = taskResults(task, sequence, resultKeys(sequence), results, options);
-  return { ...toTaskWire(task), benchmark_results: byKey };
+  return { ...toTaskWire(task, linkOf(task.id, task.reportHash)), benchmark_results: byKey };
 }
 
 /** What one node did: every step that was released to it, with its own figures as it sent them. */

@@ -16,12 +16,37 @@ export interface Config {
   databaseWarningBytes: number;
   /** Replies tell what they cost. */
   isDevelopment: boolean;
+  rating: RatingThresholds;
+}
+
+/** What the scoreboard calls slow, fast and enough; ratios (docs/scoreboard.md). */
+export interface RatingThresholds {
+  /** Below this share of its baseline a metric is underperforming. */
+  underperformingBelow: number;
+  /** Above this share of its baseline a metric is outperforming. */
+  outperformingAbove: number;
+  /** A GPU below this share of its node's median lags its siblings. */
+  stragglerBelow: number;
+  /** A machine below this share of what it measured before has dropped. */
+  dropBelow: number;
+  /** A fleet's median counts from this many machines on. */
+  fleetMinMachines: number;
 }
 
 type ConfigName = "TOKEN_SECRET" | "NODE_TIMEOUT_SECONDS" | "RATE_LIMIT_SCALE" | "ENVIRONMENT";
 
 /** May be left out. */
-type OptionalName = "PASSWORD_PEPPER" | "RESULTS_TO_R2_DAYS" | "DATABASE_WARNING_GB";
+type OptionalName = "PASSWORD_PEPPER" | "RESULTS_TO_R2_DAYS" | "DATABASE_WARNING_GB" | RatingName;
+
+/** Of the scoreboard, and what they are where nothing is set. */
+const RATING = {
+  UNDERPERFORMING_BELOW: 0.9,
+  OUTPERFORMING_ABOVE: 1.1,
+  STRAGGLER_BELOW: 0.95,
+  DROP_BELOW: 0.9,
+  FLEET_MIN_MACHINES: 30,
+};
+type RatingName = keyof typeof RATING;
 
 const MIN_SECRET_LENGTH = 32;
 /** What D1 holds at most is 10 GB. */
@@ -66,5 +91,25 @@ export function readConfig(
     archiveAfterMs: archiveDays * DAY_MS,
     databaseWarningBytes: warningGb * 1e9,
     isDevelopment: env.ENVIRONMENT === "development",
+    rating: readThresholds(env),
+  };
+}
+
+function readThresholds(env: Partial<Record<RatingName, string>>): RatingThresholds {
+  const read = (name: RatingName, min: number, max: number): number => {
+    const value = Number(env[name] || RATING[name]);
+    if (value >= min && value <= max) return value;
+    throw new Error(`${name} must be between ${min} and ${max}`);
+  };
+  const fleetMinMachines = read("FLEET_MIN_MACHINES", 3, 5_000);
+  if (!Number.isInteger(fleetMinMachines)) {
+    throw new Error("FLEET_MIN_MACHINES must be a whole number");
+  }
+  return {
+    underperformingBelow: read("UNDERPERFORMING_BELOW", 0.01, 1),
+    outperformingAbove: read("OUTPERFORMING_ABOVE", 1, 100),
+    stragglerBelow: read("STRAGGLER_BELOW", 0.01, 1),
+    dropBelow: read("DROP_BELOW", 0.01, 1),
+    fleetMinMachines,
   };
 }

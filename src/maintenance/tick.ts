@@ -4,6 +4,7 @@ import { createMeter, type Database, type Meter, openDatabase } from "../db/clie
 import { causesOf } from "../db/errors.ts";
 import { type Clock, SECOND_MS } from "../lib/clock.ts";
 import type { Config } from "../lib/config.ts";
+import { recomputeBaselines, rerate } from "../scoreboard/upkeep.ts";
 import { archiveResults } from "./archive.ts";
 import { askObjects, settleExpired } from "./expiry.ts";
 import { clearExpired, removeAnonymous, watchSize } from "./retention.ts";
@@ -12,6 +13,9 @@ import { clearExpired, removeAnonymous, watchSize } from "./retention.ts";
 const BUDGET_MS = 40 * SECOND_MS;
 /** Among hundreds of objects none is waited for as long as a request would. */
 const CALL_TIMEOUT_MS = 5 * SECOND_MS;
+
+/** Jobs that one tick rates again: three D1 round trips each. */
+const MAX_RATED_JOBS = 50;
 
 export interface MaintenanceDeps {
   d1: D1Database;
@@ -42,6 +46,16 @@ const STEPS: Readonly<Record<string, Step>> = {
   clearExpired,
   removeAnonymous,
   archiveResults,
+  recomputeBaselines: async ({ db, clock, config }) => ({
+    models: await recomputeBaselines(db, clock.now(), config.rating),
+  }),
+  rerate: async ({ db, clock, config }) => ({
+    jobs: await rerate(db, clock.now(), MAX_RATED_JOBS, config.rating),
+  }),
+  sweepReports: async ({ db, bucket, config, clock }) => {
+    const { sweepReports } = await import("../reports/sweep.ts");
+    return sweepReports({ db, bucket, thresholds: config.rating, clock });
+  },
   watchSize,
 };
 

@@ -4,6 +4,7 @@ import { headerRefs } from "../http/component-refs.ts";
 import { operation } from "../http/operation.ts";
 import { json, jsonBody } from "../http/responses.ts";
 import { idParameter } from "../http/schemas.ts";
+import { reportLink, reportLinkExample } from "../reports/contract.ts";
 import { nodeViewExample } from "./examples.ts";
 import {
   heartbeatBody,
@@ -183,6 +184,23 @@ For whoever holds the job's token, for a step that this node has been told to ru
     }),
   },
   errors: ["RESOURCE_NOT_FOUND", "JOB_ENDED", "STEP_NOT_READY", "IDEMPOTENCY_KEY_REUSED"],
+});
+
+export const generateReportRoute = operation({
+  method: "post",
+  path: "/api/silicon-mark/v1/jobs/{job_id}/generate-report",
+  operationId: "generateReport",
+  tags: ["Node protocol"],
+  summary: "Make the job's report again",
+  description: `As \`POST /jobs/{job_id}/report\`, for agents: makes what is missing of the reports of an ended job. Repeating it changes nothing.
+
+For whoever holds the job's token, also after the job has ended, ten times a minute. There is no request body.`,
+  access: "node",
+  request: { params: z.object({ job_id: idParameter("job_id", "The job ID.") }) },
+  responses: {
+    202: json(reportLink, { description: "The report is there.", example: reportLinkExample }),
+  },
+  errors: ["JOB_STATE_INVALID", "RESOURCE_NOT_FOUND", "JOB_ENDED"],
 });
 
 export type { HeartbeatInput, JoinInput, ResultInput } from "./schemas.ts";

@@ -3,10 +3,18 @@ import type { Context } from "hono";
 import { matchesEntityTag } from "../http/entity-tag.ts";
 import { unauthorized } from "../http/errors.ts";
 import { JSON_BODY_LIMIT, MIB, readBody } from "../http/json-body.ts";
+import type { RateLimits } from "../http/rate-limit.ts";
+import { siteOf } from "../http/site.ts";
 import { throwOnInvalid } from "../http/validation.ts";
 import type { Guards, NodeEnv } from "../identity/guards.ts";
 import type { ReadAnonymousJob } from "../jobs/anonymous/reading.ts";
-import { heartbeatRoute, joinRoute, pollRoute, resultRoute } from "./contract.ts";
+import {
+  generateReportRoute,
+  heartbeatRoute,
+  joinRoute,
+  pollRoute,
+  resultRoute,
+} from "./contract.ts";
 import type { NodeCall, NodesService } from "./service.ts";
 
 /** One result (contract §2, Limits). */
@@ -16,9 +24,11 @@ interface NodesRouterDeps {
   nodes: NodesService;
   readAnonymous: ReadAnonymousJob;
   guards: Guards;
+  limits: RateLimits;
 }
 
-export function createNodesRouter({ nodes, readAnonymous, guards }: NodesRouterDeps) {
+export function createNodesRouter(deps: NodesRouterDeps) {
+  const { nodes, readAnonymous, guards, limits } = deps;
   const router = new OpenAPIHono<NodeEnv>({ defaultHook: throwOnInvalid });
 
   router.openapi({ ...pollRoute, middleware: guards.nodeOrReader }, async (c) => {
@@ -75,6 +85,15 @@ export function createNodesRouter({ nodes, readAnonymous, guards }: NodesRouterD
       return c.json(body, 200);
     },
   );
+
+  router.openapi({ ...generateReportRoute, middleware: guards.node }, async (c) => {
+    const { jobId } = c.get("pass");
+    await limits.check(c, "report", String(jobId));
+    const { job_id } = c.req.valid("param");
+    const db = c.get("databases").primary;
+    const url = await nodes.generateReport(db, { jobId, asked: job_id }, siteOf(c));
+    return c.json({ pdf_report_url: url }, 202);
+  });
 
   return router;
 }

@@ -2,11 +2,12 @@ import { createHash } from "node:crypto";
 import type { CallCoordinator, CallerPlace } from "../coordinator/client.ts";
 import { toMachine } from "../coordinator/machine-schemas.ts";
 import type { NodeReply, Refusal, TaskReply } from "../coordinator/protocol.ts";
-import type { Meter } from "../db/client.ts";
+import type { Database, Meter } from "../db/client.ts";
 import { ApiError, notFound, unauthorized, unavailable } from "../http/errors.ts";
 import { validationErrorOf } from "../http/validation.ts";
 import { toTimestamp } from "../lib/clock.ts";
 import { canonicalJson } from "../lib/json.ts";
+import type { ReportsService } from "../reports/service.ts";
 import type { HeartbeatInput, JoinInput, ResultInput } from "./contract.ts";
 
 /** A call by one machine of one job. */
@@ -18,8 +19,17 @@ export interface NodeCall {
 
 export type NodesService = ReturnType<typeof createNodesService>;
 
-/** What a machine can do with a job token. Each call is one hop to the job's object and no D1. */
-export function createNodesService({ callCoordinator }: { callCoordinator: CallCoordinator }) {
+/**
+ * What a machine can do with a job token. Each call is one hop to the job's object and no D1; but a report
+ * is made from D1 alone.
+ */
+export function createNodesService({
+  callCoordinator,
+  reports,
+}: {
+  callCoordinator: CallCoordinator;
+  reports: ReportsService;
+}) {
   return {
     async poll(call: NodeCall, taskId: number | null, known: string | null): Promise<NodeReply> {
       const reply = await callCoordinator(call, (coordinator) =>
@@ -74,6 +84,18 @@ export function createNodesService({ callCoordinator }: { callCoordinator: CallC
         poll_after_seconds: 0,
       };
       return { etag: reply.etag, body };
+    },
+
+    /** Makes the reports of the token's own job; answers the link to the job's. */
+    async generateReport(
+      db: Database,
+      { jobId, asked }: { jobId: number; asked: number },
+      site: string,
+    ): Promise<string> {
+      if (asked !== jobId) throw notFound("Job", asked);
+      const job = await reports.jobOf(db, jobId);
+      if (job === null) throw new ApiError("JOB_ENDED", "The job has ended", { directive: "stop" });
+      return reports.make(db, job, site);
     },
   };
 }

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { AGENT_VERSION } from "../../agent/src/version.ts";
 import { type FakeServer, JOB_TOKEN, startFakeServer } from "./fake-server.ts";
 import { until } from "./helpers.ts";
 
@@ -108,7 +109,7 @@ describe("a completed task", () => {
       cluster_address: expect.stringMatching(/:7117$/),
       gpu_model: "NVIDIA L4",
       gpu_count: 1,
-      inventory: { location: "test", replayed: true },
+      inventory: { location: "test", replayed: true, agent_version: AGENT_VERSION },
     });
   });
 });

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { defaultBounds } from "../../agent/src/cluster-network/bounds.ts";
 import type { RunStep } from "../../agent/src/step-context.ts";
+import { AGENT_VERSION } from "../../agent/src/version.ts";
 import { type Canned, type FakeServer, type Recorded, startFakeServer } from "./fake-server.ts";
 import { fastClock, freePorts, startAgent, steppingClock, until } from "./helpers.ts";
 import { linksOf } from "./peers.ts";
@@ -42,7 +43,7 @@ describe("a one-node job", () => {
       cluster_address: "127.0.0.1:7117",
       gpu_model: "NVIDIA H100 80GB HBM3",
       gpu_count: 8,
-      inventory: { gpu: { count: 8 } },
+      inventory: { gpu: { count: 8 }, agent_version: AGENT_VERSION },
     });
     expect(puts()).toHaveLength(1);
     const time = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);

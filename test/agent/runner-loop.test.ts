@@ -6,6 +6,7 @@ import { serveRunner } from "../../agent/src/runner-loop.ts";
 import type { AgentEnd } from "../../agent/src/session.ts";
 import type { RunStep } from "../../agent/src/step-context.ts";
 import { createStepRunner } from "../../agent/src/steps.ts";
+import { AGENT_VERSION } from "../../agent/src/version.ts";
 import { type FakeServer, startFakeServer } from "./fake-server.ts";
 import { fastClock, sampleReplay, shortBounds, steppingClock, until } from "./helpers.ts";
 
@@ -81,7 +82,7 @@ describe("a job", () => {
       cluster_address: "127.0.0.1:7117",
       gpu_model: "NVIDIA H100 NVL",
       gpu_count: 1,
-      inventory: { gpu: { count: 1 } },
+      inventory: { gpu: { count: 1 }, agent_version: AGENT_VERSION },
     });
     expect(run.ends[0]).toMatchObject({ kind: "stopped", task: { state: "completed" } });
     expect(server.tasks, "claiming was joining").toHaveLength(1);

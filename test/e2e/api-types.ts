@@ -94,6 +94,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/silicon-mark/v1/jobs/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Count jobs that underperform
+         * @description Performance tab badge count: the number of jobs you may see whose aggregated performance status is underperforming. The order is validated and changes nothing. Without `name` and `tags` it costs one counter row; with them, all jobs that these match.
+         */
+        get: operations["getJobStats"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/silicon-mark/v1/jobs": {
         parameters: {
             query?: never;
@@ -247,9 +267,11 @@ export interface paths {
          * List tasks
          * @description The tasks of the jobs you may see, newest first, a page at a time; one task is one node's part of a job. Regular users see those of their own jobs, customer admins those of all jobs of their customer, staff and root admins all. Tasks of deleted jobs are deleted with them. What nodes have done in the last seconds may be missing: the job's detail has it.
          *
-         *     Filters combine. A page costs the same however many tasks there are: the first one and along `next_cursor` or the links of `Link`, with one filter or none; the total, too, but with `machine_ip`, `machine_uuid` or several filters, when all that match are counted. With several filters those are looked at that match the first of `job_id`, `machine_uuid`, `machine_ip`. A page beyond the last one is empty.
+         *     Filters combine. A page costs the same however many tasks there are: the first one and along `next_cursor` or the links of `Link`, with one filter or none; the total, too, but with `machine_ip`, `machine_uuid`, `performance_status` or several filters, when all that match are counted. With several filters those are looked at that match the first of `job_id`, `machine_uuid`, `machine_ip`, `performance_status`. A page beyond the last one is empty.
          *
          *     With `include_results` a page has at most 16 MiB of figures; 400 asks for fewer tasks a page.
+         *
+         *     `Accept: text/csv` (RFC 4180, with a header) or `application/x-ndjson` (a JSON object a line) exports node results instead: all tasks that match, from `cursor` on if it is given, at most 100,000, in one stream; one row a task, with its QuickMark figures and its verdict. Figures that cannot be true are left empty. In CSV a text that a spreadsheet would take for a formula begins with an apostrophe.
          */
         get: operations["listTasks"];
         put?: never;
@@ -282,6 +304,70 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/silicon-mark/v1/jobs/{job_id}/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a job's report
+         * @description Makes the PDF reports of an ended job and of its nodes, as far as they are missing or their verdict has changed; when the job ends they are made anyway. Repeating it changes nothing.
+         *
+         *     For whoever sees the job in the list, ten times a minute. A job made without an account gets none. There is no request body.
+         */
+        post: operations["makeJobReport"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/silicon-mark/v1/reports/{hash}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Check a report
+         * @description Whether a report is genuine and still the newest, by the content hash that it shows.
+         *
+         *     Open to anyone: whoever has the hash has seen the report. One of a deleted job is unknown.
+         */
+        get: operations["getReport"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/silicon-mark/v1/reports/files/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Open a report
+         * @description The newest report of a job or of one node, as a PDF: what `pdf_report_url` leads to. The link is its own credential: signed, good for seven to eight days, and for as long as its job is there. One range of bytes may be asked for.
+         */
+        get: operations["getReportFile"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/silicon-mark/v1/benchmarks": {
         parameters: {
             query?: never;
@@ -297,6 +383,62 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/silicon-mark/v1/baselines": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List baselines
+         * @description What GPU models are compared with, and the thresholds of the verdicts. A metric rates against what is pinned, else against the higher of the fleet's and the shipped median. Models with data-sheet figures alone are shown, and rate nothing.
+         *
+         *     For every signed-in user.
+         */
+        get: operations["listBaselines"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/silicon-mark/v1/baselines/{model}/{metric}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * View a baseline
+         * @description What one metric of a GPU model is compared with; 404 where nothing is known.
+         *
+         *     For every signed-in user.
+         */
+        get: operations["getBaseline"];
+        /**
+         * Pin a baseline
+         * @description Sets what the metric is compared with, of any model, whatever fleet and shipped figures say. Jobs of the model are rated again within minutes. The same value again changes nothing.
+         *
+         *     For root administrators; in the audit trail.
+         */
+        put: operations["pinBaseline"];
+        post?: never;
+        /**
+         * Unpin a baseline
+         * @description Takes back what was pinned: fleet and shipped figures hold again. 404 where nothing is pinned.
+         *
+         *     For root administrators; in the audit trail.
+         */
+        delete: operations["unpinBaseline"];
         options?: never;
         head?: never;
         patch?: never;
@@ -916,20 +1058,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/health": {
+    "/api/silicon-mark/v1/jobs/{job_id}/generate-report": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /**
-         * Whether the service answers
-         * @description Makes one read of the database: 200 when it answers, 503 when it does not. For load balancers and start scripts; open to anyone, and limited per address.
-         */
-        get: operations["getHealth"];
+        get?: never;
         put?: never;
-        post?: never;
+        /**
+         * Make the job's report again
+         * @description As `POST /jobs/{job_id}/report`, for agents: makes what is missing of the reports of an ended job. Repeating it changes nothing.
+         *
+         *     For whoever holds the job's token, also after the job has ended, ten times a minute. There is no request body.
+         */
+        post: operations["generateReport"];
         delete?: never;
         options?: never;
         head?: never;
@@ -956,6 +1100,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/health": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Whether the service answers
+         * @description Makes one read of the database: 200 when it answers, 503 when it does not. For load balancers and start scripts; open to anyone, and limited per address.
+         */
+        get: operations["getHealth"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -967,7 +1131,7 @@ export interface components {
                  * @description For programs: what kind of error it is.
                  * @enum {string}
                  */
-                code: "PARAMETER_INCORRECT_VALUE" | "JOB_STATE_INVALID" | "CLIENT_TOKEN_INVALID" | "PERMISSION_DENIED" | "RESOURCE_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "RESOURCE_ALREADY_EXISTS" | "RESOURCE_IN_USE" | "NODE_LIMIT_REACHED" | "JOB_ENDED" | "STEP_NOT_READY" | "PRECONDITION_FAILED" | "REQUEST_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "IDEMPOTENCY_KEY_REUSED" | "TOO_MANY_REQUESTS" | "INTERNAL_ERROR" | "SERVICE_UNAVAILABLE";
+                code: "PARAMETER_INCORRECT_VALUE" | "JOB_STATE_INVALID" | "CLIENT_TOKEN_INVALID" | "PERMISSION_DENIED" | "RESOURCE_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "RESOURCE_ALREADY_EXISTS" | "RESOURCE_IN_USE" | "NODE_LIMIT_REACHED" | "JOB_ENDED" | "STEP_NOT_READY" | "PRECONDITION_FAILED" | "REQUEST_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "RANGE_NOT_SATISFIABLE" | "IDEMPOTENCY_KEY_REUSED" | "TOO_MANY_REQUESTS" | "INTERNAL_ERROR" | "SERVICE_UNAVAILABLE";
                 /** @description For people: what went wrong, and what is allowed. */
                 message: string;
                 /** @description On validation errors: which field, and what is allowed. */
@@ -1087,1159 +1251,162 @@ export interface components {
              */
             password: string;
         };
-        /** @description What a node should do now. */
-        NodeView: {
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            id: string;
-            /**
-             * @description The job's name.
-             * @example GPU Benchmark Test
-             */
-            name: string;
-            state: components["schemas"]["JobState"];
+        /** @description All baselines. */
+        Baselines: {
             /**
              * Format: int64
-             * @description Rises with every change of the job.
+             * @description Moves with every change; 0 for what was only ever shipped.
              */
             version: number;
-            /**
-             * Format: int32
-             * @description Expected nodes.
-             */
-            node_count: number;
-            /**
-             * Format: int32
-             * @description Nodes that have joined.
-             */
-            current_nodes: number;
-            /** @description The steps every node goes through, in order. */
-            benchmark_sequence: {
+            /** @description What the verdicts follow from. */
+            thresholds: {
                 /**
-                 * @description A benchmark's id.
-                 * @example cluster_network
+                 * Format: double
+                 * @description Of the baseline.
                  */
-                benchmark_id: string;
-                /** @description The benchmark's options; null for none. */
-                config: {
-                    [key: string]: unknown;
-                } | null;
-            }[];
+                underperforming_below: number;
+                /**
+                 * Format: double
+                 * @description Of the baseline.
+                 */
+                outperforming_above: number;
+                /**
+                 * Format: double
+                 * @description Of the node's median.
+                 */
+                straggler_below: number;
+                /**
+                 * Format: double
+                 * @description Of the machine's previous figure.
+                 */
+                drop_below: number;
+                /**
+                 * Format: int32
+                 * @description For a fleet's median.
+                 */
+                fleet_min_machines: number;
+            };
+            /** @description Where the shipped figures come from. */
+            shipped_source: string;
+            /** @description By model and metric. */
+            baselines: components["schemas"]["Baseline"][];
+        };
+        /** @description What a metric of a GPU model is compared with. */
+        Baseline: {
+            /** @description The GPU model, normalised. */
+            model: string;
             /**
-             * Format: date-time
-             * @description When the job ends by itself.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            expires_at: string;
-            /**
-             * @description `join`: this caller is not a node yet. `wait`: ask again later. `run`: run `step` and send its result. `stop`: there is nothing left to do.
+             * @description The metric, per GPU: BF16 in TFLOPS, or memory bandwidth in GB/s.
              * @enum {string}
              */
-            directive: "join" | "wait" | "run" | "stop";
-            step: components["schemas"]["RunningStep"] | null;
-            /** @description All nodes, while a cluster step runs; otherwise null. */
-            nodes: components["schemas"]["Peer"][] | null;
-            task: components["schemas"]["NodeTask"] | null;
+            metric: "bf16_tflops" | "memory_bandwidth_gbs";
+            gpu_model: string | null;
+            /**
+             * Format: int64
+             * @description Moves with every change; 0 for what was only ever shipped.
+             */
+            version: number;
+            /** @description Which one rates; null for none. */
+            source: components["schemas"]["BaselineSource"] | null;
             /**
              * Format: double
-             * @description When to ask again; 0: at once.
+             * @description What rates; null for nothing.
              */
-            poll_after_seconds: number;
-            detail?: components["schemas"]["JobDetail"];
+            value: number | null;
+            /** @description Null while too few machines have measured. */
+            fleet: {
+                /**
+                 * Format: double
+                 * @description Of this server's machines, each with its latest result.
+                 */
+                median: number;
+                /**
+                 * Format: double
+                 * @description A quarter of them is below.
+                 */
+                lower_quartile: number;
+                /**
+                 * Format: double
+                 * @description A quarter of them is above.
+                 */
+                upper_quartile: number;
+                /**
+                 * Format: int64
+                 * @description How many there are.
+                 */
+                machines: number;
+                /**
+                 * Format: date-time
+                 * @description RFC 3339, UTC.
+                 * @example 2024-03-15T10:30:00.000Z
+                 */
+                computed_at: string;
+            } | null;
+            /** @description What the project brings; null for nothing. */
+            shipped: {
+                /**
+                 * Format: double
+                 * @description Of recorded runs.
+                 */
+                median: number;
+                /** @description Not recorded. */
+                lower_quartile: null;
+                /** @description Not recorded. */
+                upper_quartile: null;
+                /**
+                 * Format: double
+                 * @description The slowest run.
+                 */
+                min: number;
+                /**
+                 * Format: double
+                 * @description The fastest run.
+                 */
+                max: number;
+                /**
+                 * Format: int64
+                 * @description How many there are.
+                 */
+                runs: number;
+            } | null;
+            /**
+             * Format: double
+             * @description Fleet median by shipped median: far below 1, the fleet is bad. Null where one is missing.
+             */
+            fleet_to_shipped: number | null;
+            /** @description What an administrator has set; null for nothing. */
+            pinned: {
+                /**
+                 * Format: double
+                 * @description What was set.
+                 */
+                value: number;
+                /**
+                 * Format: date-time
+                 * @description RFC 3339, UTC.
+                 * @example 2024-03-15T10:30:00.000Z
+                 */
+                at: string;
+            } | null;
+            /**
+             * Format: double
+             * @description The manufacturer's peak figure, or null. For information: it never rates.
+             */
+            data_sheet: number | null;
         };
         /**
-         * @description `created`: no node yet. `starting`: some nodes. `running`: all nodes have joined. The others are final.
+         * @description `fleet`: the median of this server's machines. `shipped`: of recorded runs. `pinned`: set by an administrator.
          * @enum {string}
          */
-        JobState: "created" | "starting" | "running" | "completed" | "aborted" | "failed" | "completed_with_warnings";
-        /** @description The step to run now. */
-        RunningStep: {
-            /**
-             * Format: int32
-             * @description 0-based index into `benchmark_sequence`.
-             */
-            position: number;
-            /**
-             * @description A benchmark's id.
-             * @example cluster_network
-             */
-            benchmark_id: string;
-            /** @description The benchmark's options; null for none. */
-            config: {
-                [key: string]: unknown;
-            } | null;
-            /** @description For a cluster step: the key with which its nodes prove themselves to each other, hex. */
-            peer_key: string | null;
-        };
-        /** @description A node of the same job. */
-        Peer: {
-            /**
-             * Format: int32
-             * @description Order of joining, from 0.
-             */
-            rank: number;
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            task_id: string;
-            /**
-             * @description `host:port` where the other nodes reach this one, an IPv6 host in brackets.
-             * @example 10.0.0.4:7117
-             */
-            cluster_address: string | null;
-        };
-        /** @description A node's task, as the node sees it. */
-        NodeTask: {
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            id: string;
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            job_id: string;
-            /**
-             * Format: int32
-             * @description Order of joining, from 0.
-             */
-            rank: number;
-            /**
-             * Format: uuid
-             * @description Identifies the machine.
-             * @example 550e8400-e29b-41d4-a716-446655440000
-             */
-            machine_uuid: string;
-            /**
-             * @description The machine's address: IPv4 or IPv6.
-             * @example 192.168.1.10
-             */
-            machine_ip: string | null;
-            state: components["schemas"]["JobState"];
-            /** @description Why the node failed; null otherwise. */
-            failed_message: string | null;
+        BaselineSource: "fleet" | "shipped" | "pinned";
+        /** @description What the metric is to be compared with. */
+        PinBaseline: {
             /**
              * Format: double
-             * @description Of the running step, 0 to 1; 1 at the end.
+             * @description Per GPU, in the metric's unit.
+             * @example 260.5
              */
-            progress: number;
-            /** @description What the node is doing. */
-            message: string | null;
-            /**
-             * Format: date-time
-             * @description When the node joined.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            created_at: string;
-            /**
-             * Format: date-time
-             * @description When its first step started; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            started_at: string | null;
-            /**
-             * Format: date-time
-             * @description When the node ended; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            ended_at: string | null;
-            /** @description As the driver names it. */
-            gpu_model: string | null;
-            /**
-             * Format: int32
-             * @description GPUs in the machine.
-             */
-            gpu_count: number | null;
-            /**
-             * Format: uri
-             * @description Where the PDF report is; null until it is made.
-             */
-            pdf_report_url: string | null;
-        };
-        /** @description Of a job without an account, where no `task_id` was sent. */
-        JobDetail: {
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            id: string;
-            /**
-             * @description Unique per customer among jobs that are not deleted.
-             * @example GPU Benchmark Test
-             */
-            name: string;
-            /**
-             * @description The job token: an agent joins with it. Valid until `expires_at`.
-             * @example eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3NTU0NjIxNDQwIn0.c2lnbmF0dXJl
-             */
-            token: string;
-            /** @description What the job is for. */
-            description: string | null;
-            state: components["schemas"]["JobState"];
-            /**
-             * Format: int32
-             * @description Expected nodes.
-             * @example 4
-             */
-            node_count: number;
-            /**
-             * Format: int32
-             * @description Nodes that have joined; never falls.
-             * @example 4
-             */
-            current_nodes: number;
-            /** @description The steps every node goes through, in order. */
-            benchmark_sequence: components["schemas"]["SequenceStep"][];
-            /** @description The job's tags. */
-            tags: string[];
-            /**
-             * Format: date-time
-             * @description When the job was created.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            created_at: string;
-            /**
-             * Format: date-time
-             * @description When the last expected node joined; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            started_at: string | null;
-            /**
-             * Format: date-time
-             * @description When the job ends by itself: 24 hours after its creation.
-             * @example 2024-03-16T10:30:00.000Z
-             */
-            expires_at: string;
-            /**
-             * Format: date-time
-             * @description When it ended; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            ended_at: string | null;
-            /** @description Ids of the benchmarks, in the order they run. */
-            benchmarks: string[];
-            /** @description The UUID of the hardware spec the job was made for; null for none. */
-            spec: string | null;
-            /** @description The nodes, by rank. */
-            tasks: components["schemas"]["Task"][];
-            /** @description Cluster benchmarks that have started. By benchmark id; `id:2`, `id:3` where one runs again with other options. */
-            benchmark_results: {
-                [key: string]: components["schemas"]["BenchmarkResult"];
-            };
-            quickmark_aggregate_results: components["schemas"]["QuickMarkAggregateResults"] | null;
-            /**
-             * Format: uri
-             * @description Where the PDF report is; null until it is made.
-             */
-            pdf_report_url: string | null;
-            /** @description How the job and its nodes compare with baselines. */
-            scoreboard_summary: null;
-            /** @description Oldest first. */
-            events: components["schemas"]["JobEvent"][];
-        };
-        /** @description One step of a job. */
-        SequenceStep: {
-            /**
-             * @description A benchmark's id.
-             * @example cluster_network
-             */
-            benchmark_id: string;
-            /** @description Its options; null for none. */
-            config: {
-                [key: string]: unknown;
-            } | null;
-        };
-        /** @description One node's part of a job. */
-        Task: {
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            id: string;
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            job_id: string;
-            /**
-             * Format: int32
-             * @description Order of joining, from 0.
-             */
-            rank: number;
-            /**
-             * Format: uuid
-             * @description Identifies the machine.
-             * @example 550e8400-e29b-41d4-a716-446655440000
-             */
-            machine_uuid: string;
-            /**
-             * @description The machine's address: IPv4 or IPv6.
-             * @example 192.168.1.10
-             */
-            machine_ip: string | null;
-            state: components["schemas"]["JobState"];
-            /** @description Why the node failed; null otherwise. */
-            failed_message: string | null;
-            /**
-             * Format: double
-             * @description Of the running step, 0 to 1; 1 at the end.
-             */
-            progress: number;
-            /** @description What the node is doing. */
-            message: string | null;
-            /**
-             * Format: date-time
-             * @description When the node joined.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            created_at: string;
-            /**
-             * Format: date-time
-             * @description When its first step started; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            started_at: string | null;
-            /**
-             * Format: date-time
-             * @description When the node ended; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            ended_at: string | null;
-            /** @description As the driver names it. */
-            gpu_model: string | null;
-            /**
-             * Format: int32
-             * @description GPUs in the machine.
-             */
-            gpu_count: number | null;
-            /**
-             * Format: uri
-             * @description Where the PDF report is; null until it is made.
-             */
-            pdf_report_url: string | null;
-            /** @description What this node has sent. By benchmark id; `id:2`, `id:3` where one runs again with other options. */
-            benchmark_results: {
-                [key: string]: components["schemas"]["BenchmarkResult"];
-            };
-        };
-        /** @description What one benchmark measured. */
-        BenchmarkResult: {
-            /**
-             * @description A benchmark's id.
-             * @example cluster_network
-             */
-            benchmark_id: string;
-            /**
-             * @description The benchmark's name for people.
-             * @example Cluster Network
-             */
-            benchmark_name: string;
-            /**
-             * Format: date-time
-             * @description When it started; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            started_at: string | null;
-            /**
-             * Format: date-time
-             * @description When it ended; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            ended_at: string | null;
-            /** @description Its options; `{}` for none. */
-            config: {
-                [key: string]: unknown;
-            };
-            /** @description The figures, by field name; null before there are any. Fields that an agent adds are kept, so clients ignore names they do not know. */
-            results: {
-                [key: string]: unknown;
-            } | null;
-            state: components["schemas"]["JobState"];
-            /** @description Why it failed; null otherwise. */
-            error_message: string | null;
-            /** @description How to show each field, when `include_display_names` asks for it. */
-            display_names?: {
-                [key: string]: components["schemas"]["DisplayField"];
-            };
-        };
-        /** @description How to show a field of a result. */
-        DisplayField: {
-            /**
-             * @description For people.
-             * @example Memory bandwidth
-             */
-            display_name: string;
-            /**
-             * @description Empty for a plain count.
-             * @example GB/s
-             */
-            unit: string;
-        };
-        /** @description QuickMark over the nodes. Figures from implausible telemetry are left out. */
-        QuickMarkAggregateResults: {
-            /**
-             * Format: int32
-             * @description Nodes that have measured.
-             */
-            node_count: number;
-            /**
-             * Format: int32
-             * @description Their GPUs.
-             */
-            gpu_count: number;
-            /** @description By metric, such as `bf16_tflops`. */
-            metrics: {
-                [key: string]: components["schemas"]["MetricSummary"];
-            };
-        };
-        /** @description A metric over all nodes. */
-        MetricSummary: {
-            /**
-             * Format: double
-             * @description The smallest figure of a node.
-             */
-            min: number;
-            /**
-             * Format: double
-             * @description The median over the nodes.
-             */
-            median: number;
-            /**
-             * Format: double
-             * @description The largest figure of a node.
-             */
-            max: number;
-            /**
-             * Format: double
-             * @description The mean over the nodes.
-             */
-            mean: number;
-            /**
-             * Format: double
-             * @description The sum over the nodes; null where a sum means nothing.
-             */
-            total: number | null;
-        };
-        /** @description Something that happened in a job's life. */
-        JobEvent: {
-            /**
-             * Format: date-time
-             * @description RFC 3339, UTC.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            at: string;
-            /**
-             * @description What happened.
-             * @enum {string}
-             */
-            kind: "joined" | "lost" | "returned" | "step_started" | "step_ended" | "settled";
-            /**
-             * Format: int32
-             * @description The node it happened to; null for the job as a whole.
-             */
-            rank: number | null;
-            /** @description The same in words. */
-            message: string;
-        };
-        /** @description The node's task, and when to ask for work. */
-        NodeTaskReply: {
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            id: string;
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            job_id: string;
-            /**
-             * Format: int32
-             * @description Order of joining, from 0.
-             */
-            rank: number;
-            /**
-             * Format: uuid
-             * @description Identifies the machine.
-             * @example 550e8400-e29b-41d4-a716-446655440000
-             */
-            machine_uuid: string;
-            /**
-             * @description The machine's address: IPv4 or IPv6.
-             * @example 192.168.1.10
-             */
-            machine_ip: string | null;
-            state: components["schemas"]["JobState"];
-            /** @description Why the node failed; null otherwise. */
-            failed_message: string | null;
-            /**
-             * Format: double
-             * @description Of the running step, 0 to 1; 1 at the end.
-             */
-            progress: number;
-            /** @description What the node is doing. */
-            message: string | null;
-            /**
-             * Format: date-time
-             * @description When the node joined.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            created_at: string;
-            /**
-             * Format: date-time
-             * @description When its first step started; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            started_at: string | null;
-            /**
-             * Format: date-time
-             * @description When the node ended; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            ended_at: string | null;
-            /** @description As the driver names it. */
-            gpu_model: string | null;
-            /**
-             * Format: int32
-             * @description GPUs in the machine.
-             */
-            gpu_count: number | null;
-            /**
-             * Format: uri
-             * @description Where the PDF report is; null until it is made.
-             */
-            pdf_report_url: string | null;
-            /**
-             * Format: double
-             * @description When to ask again; 0: at once.
-             */
-            poll_after_seconds: number;
-        };
-        /** @description The machine that joins. */
-        JoinJob: {
-            /**
-             * Format: uuid
-             * @description Identifies the machine: joining again gives the same task. Any UUID but the nil one.
-             * @example 550e8400-e29b-41d4-a716-446655440000
-             */
-            machine_uuid: string;
-            /**
-             * @description The machine's address: IPv4 or IPv6.
-             * @example 192.168.1.10
-             */
-            machine_ip?: string | null;
-            /**
-             * @description `host:port` where the other nodes reach this one, an IPv6 host in brackets.
-             * @example 10.0.0.4:7117
-             */
-            cluster_address?: string | null;
-            /**
-             * @description As the driver names it.
-             * @example NVIDIA H100 NVL
-             */
-            gpu_model?: string | null;
-            /**
-             * Format: int32
-             * @description GPUs in this machine.
-             * @example 1
-             */
-            gpu_count?: number | null;
-            /** @description What is in the machine; kept as it is. At most 64 KiB of JSON. */
-            inventory?: {
-                [key: string]: unknown;
-            } | null;
-        };
-        /** @description What has changed since the last heartbeat; everything may be left out. */
-        NodeHeartbeat: {
-            /**
-             * Format: double
-             * @description Of the running step, 0 to 1.
-             */
-            progress?: number;
-            /** @description What the node is doing. */
-            message?: string;
-            /**
-             * @description The node gives up.
-             * @enum {string}
-             */
-            state?: "failed";
-            /** @description Why it gives up. */
-            failed_message?: string;
-        };
-        /** @description What was stored of a result. */
-        StoredStepResult: {
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            task_id: string;
-            /**
-             * Format: int32
-             * @description 0-based index into `benchmark_sequence`.
-             */
-            position: number;
-            /**
-             * @description A benchmark's id.
-             * @example cluster_network
-             */
-            benchmark_id: string;
-            /**
-             * @description As it was sent.
-             * @enum {string}
-             */
-            state: "completed" | "failed";
-            /**
-             * Format: date-time
-             * @description RFC 3339, UTC.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            started_at: string;
-            /**
-             * Format: date-time
-             * @description RFC 3339, UTC.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            ended_at: string;
-            /** @description As it was sent. */
-            error_message: string | null;
-            /**
-             * Format: double
-             * @description When to ask again; 0: at once.
-             */
-            poll_after_seconds: number;
-        };
-        /** @description How a step ended on one node. */
-        StepResult: {
-            /**
-             * @description `completed` needs `results`, `failed` an `error_message`.
-             * @enum {string}
-             */
-            state: "completed" | "failed";
-            /**
-             * Format: date-time
-             * @description By the agent's own clock, in the years 1970 to 9999.
-             * @example 2024-03-15T10:35:30Z
-             */
-            started_at: string;
-            /**
-             * Format: date-time
-             * @description By the agent's own clock, in the years 1970 to 9999.
-             * @example 2024-03-15T10:35:30Z
-             */
-            ended_at: string;
-            /** @description In the form of the step's benchmark; fields beyond it are kept. Needed when `completed`. */
-            results?: {
-                [key: string]: unknown;
-            } | null;
-            /** @description Why it failed. Needed when `failed`. */
-            error_message?: string | null;
-        };
-        /** @description A job as its creation answers it. */
-        CreatedJob: {
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            id: string;
-            /**
-             * @description Unique per customer among jobs that are not deleted.
-             * @example GPU Benchmark Test
-             */
-            name: string;
-            /** @description What the job is for. */
-            description: string | null;
-            /**
-             * Format: int32
-             * @description Expected nodes.
-             * @example 4
-             */
-            node_count: number;
-            /** @description Ids of the benchmarks, in the order they run. */
-            benchmarks: string[];
-            /** @description The job's tags. */
-            tags: string[];
-            /**
-             * @description The job token: an agent joins with it. Valid until `expires_at`.
-             * @example eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3NTU0NjIxNDQwIn0.c2lnbmF0dXJl
-             */
-            token: string;
-            /**
-             * Format: date-time
-             * @description When the job was created.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            created_at: string;
-            /**
-             * Format: date-time
-             * @description When the job ends by itself: 24 hours after its creation.
-             * @example 2024-03-16T10:30:00.000Z
-             */
-            expires_at: string;
-        };
-        /** @description A job without an account; everything may be left out. */
-        CreateAnonymousJob: {
-            /** @description What the job is for. */
-            description?: string | null;
-            /**
-             * @description `quick_mark` alone, said or not.
-             * @default []
-             */
-            benchmarks: ("quick_mark" | {
-                /** @enum {string} */
-                benchmark_id: "quick_mark";
-                /** @description Has no options: null or `{}`. */
-                config?: {
-                    [key: string]: unknown;
-                } | null;
-            })[];
-            /**
-             * Format: int32
-             * @description One.
-             * @default 1
-             */
-            node_count: number;
-            /** @description To find the job by; repeated ones collapse. */
-            tags?: string[] | null;
-        };
-        /** @description A job to create. */
-        CreateJob: {
-            /**
-             * @description Unique per customer among jobs that are not deleted. Generated when left out or null.
-             * @example GPU Benchmark Test
-             */
-            name?: string | null;
-            /** @description What the job is for. */
-            description?: string | null;
-            /** @description What to run. `quick_mark` is always part of it and comes first; an empty list means `quick_mark` alone. The same benchmark may run twice with different options, not with the same. */
-            benchmarks: (("quick_mark" | "cluster_network") | {
-                /**
-                 * @description A benchmark's id, as `GET /benchmarks` lists them.
-                 * @example cluster_network
-                 * @enum {string}
-                 */
-                benchmark_id: "quick_mark" | "cluster_network";
-                /** @description Options, as the benchmark's `config_schema` in `GET /benchmarks` describes them; unknown ones are refused. Null and `{}` mean none. */
-                config?: {
-                    [key: string]: unknown;
-                } | null;
-            })[];
-            /**
-             * Format: int32
-             * @description How many nodes are expected. Some benchmarks need at least two.
-             * @default 1
-             * @example 4
-             */
-            node_count: number;
-            /** @description To find the job by; repeated ones collapse. */
-            tags?: string[] | null;
-            /**
-             * @description The hardware spec to run on, by UUID or slug; one that is not archived. `GET /specs` lists them.
-             * @example h100-node
-             */
-            spec?: string | null;
-        };
-        /** @description One page of a list of jobs. */
-        JobPage: {
-            /** @description The jobs of this page. */
-            results: components["schemas"]["Job"][];
-            pagination: components["schemas"]["Pagination"];
-        };
-        /** @description A job as lists show it. */
-        Job: {
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            id: string;
-            /**
-             * @description Unique per customer among jobs that are not deleted.
-             * @example GPU Benchmark Test
-             */
-            name: string;
-            /**
-             * @description The job token: an agent joins with it. Valid until `expires_at`.
-             * @example eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3NTU0NjIxNDQwIn0.c2lnbmF0dXJl
-             */
-            token: string;
-            /** @description What the job is for. */
-            description: string | null;
-            state: components["schemas"]["JobState"];
-            /**
-             * Format: int32
-             * @description Expected nodes.
-             * @example 4
-             */
-            node_count: number;
-            /**
-             * Format: int32
-             * @description Nodes that have joined; never falls.
-             * @example 4
-             */
-            current_nodes: number;
-            /** @description The steps every node goes through, in order. */
-            benchmark_sequence: components["schemas"]["SequenceStep"][];
-            /** @description The job's tags. */
-            tags: string[];
-            /**
-             * Format: date-time
-             * @description When the job was created.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            created_at: string;
-            /**
-             * Format: date-time
-             * @description When the last expected node joined; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            started_at: string | null;
-            /**
-             * Format: date-time
-             * @description When the job ends by itself: 24 hours after its creation.
-             * @example 2024-03-16T10:30:00.000Z
-             */
-            expires_at: string;
-            /**
-             * Format: date-time
-             * @description When it ended; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            ended_at: string | null;
-            /** @description GPU models of the nodes; null unless asked for. */
-            gpu_models: null;
-            /** @description QuickMark over the nodes; null unless asked for. */
-            quickmark_aggregate_results: null;
-            /** @description How the job compares; null unless asked for. */
-            performance: null;
-            /** @description How each node compares; null unless asked for. */
-            performance_nodes: null;
-            /** @description Ids of the benchmarks, in the order they run. */
-            benchmarks: string[];
-        };
-        /** @description Where this page stands in the whole list. */
-        Pagination: {
-            /**
-             * Format: int64
-             * @description Items on all pages.
-             * @example 42
-             */
-            total: number;
-            /**
-             * Format: int32
-             * @description This page, from 1.
-             * @example 1
-             */
-            page: number;
-            /**
-             * Format: int32
-             * @description Items on a full page.
-             * @example 20
-             */
-            per_page: number;
-            /**
-             * Format: int64
-             * @description Pages in all.
-             * @example 3
-             */
-            total_pages: number;
-            /** @description Whether a page follows. */
-            has_next: boolean;
-            /** @description Whether a page precedes. */
-            has_prev: boolean;
-            /** @description Where the next page begins, as `cursor`; null on the last one. */
-            next_cursor: string | null;
-        };
-        /** @description The tags of the jobs you see. */
-        JobTags: {
-            /** @description Each one once, sorted by bytes. */
-            tags: string[];
-        };
-        /** @description That a job is deleted. */
-        DeletedJob: {
-            /**
-             * @description For people.
-             * @enum {string}
-             */
-            message: "Job deleted successfully";
-            /** @description Whether an agent of the job was in contact within the node timeout (150 s) and has not been told to stop yet. It will be when it next calls. */
-            requires_agent_stop: boolean;
-        };
-        /** @description Which job to delete. */
-        DeleteJob: {
-            /**
-             * @description The job to delete.
-             * @example 7554621440
-             */
-            id: number | string;
-        };
-        /** @description A job that was aborted. */
-        AbortedJob: {
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            id: string;
-            /** @enum {string} */
-            state: "aborted";
-            /**
-             * Format: date-time
-             * @description When it was aborted.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            ended_at: string;
-        };
-        /** @description Every benchmark there is. */
-        BenchmarkCatalogue: {
-            benchmarks: components["schemas"]["Benchmark"][];
-        };
-        /** @description Something that a job can run. */
-        Benchmark: {
-            /**
-             * @description What a job asks for.
-             * @example quick_mark
-             */
-            id: string;
-            /**
-             * @description For people.
-             * @example QuickMark
-             */
-            name: string;
-            /**
-             * @description `node`: each machine alone. `cluster`: all machines together, behind a barrier.
-             * @enum {string}
-             */
-            type: "node" | "cluster";
-            /**
-             * Format: int32
-             * @description A job with fewer nodes cannot run it.
-             * @example 1
-             */
-            min_nodes: number;
-            /** @description What it measures. */
-            description: string;
-            /** @description JSON Schema of its options when a job is created. */
-            config_schema: {
-                [key: string]: unknown;
-            };
-            /** @description The fields of its results, by name. */
-            fields: {
-                [key: string]: components["schemas"]["DisplayField"];
-            };
-        };
-        /** @description One page of a list of tasks. */
-        TaskPage: {
-            /** @description The tasks of this page. */
-            data: components["schemas"]["ListedTask"][];
-            pagination: components["schemas"]["TaskPagination"];
-        };
-        /** @description One node's part of a job, as lists show it. */
-        ListedTask: {
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            id: string;
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            job_id: string;
-            /**
-             * Format: int32
-             * @description Order of joining, from 0.
-             */
-            rank: number;
-            /**
-             * Format: uuid
-             * @description Identifies the machine.
-             * @example 550e8400-e29b-41d4-a716-446655440000
-             */
-            machine_uuid: string;
-            /**
-             * @description The machine's address: IPv4 or IPv6.
-             * @example 192.168.1.10
-             */
-            machine_ip: string | null;
-            state: components["schemas"]["JobState"];
-            /** @description Why the node failed; null otherwise. */
-            failed_message: string | null;
-            /**
-             * Format: double
-             * @description Of the running step, 0 to 1; 1 at the end.
-             */
-            progress: number;
-            /** @description What the node is doing. */
-            message: string | null;
-            /**
-             * Format: date-time
-             * @description When the node joined.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            created_at: string;
-            /**
-             * Format: date-time
-             * @description When its first step started; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            started_at: string | null;
-            /**
-             * Format: date-time
-             * @description When the node ended; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            ended_at: string | null;
-            /** @description As the driver names it. */
-            gpu_model: string | null;
-            /**
-             * Format: int32
-             * @description GPUs in the machine.
-             */
-            gpu_count: number | null;
-            /**
-             * Format: uri
-             * @description Where the PDF report is; null until it is made.
-             */
-            pdf_report_url: string | null;
-            /** @description What this node has sent; null unless `include_results` asks for it. */
-            benchmark_results: {
-                [key: string]: components["schemas"]["BenchmarkResult"];
-            } | null;
-        };
-        /** @description Where this page stands in the whole list. */
-        TaskPagination: {
-            /**
-             * Format: int32
-             * @description This page, from 1.
-             * @example 1
-             */
-            page: number;
-            /**
-             * Format: int32
-             * @description Items on a full page.
-             * @example 20
-             */
-            per_page: number;
-            /**
-             * Format: int64
-             * @description Items on all pages.
-             * @example 1
-             */
-            total: number;
-            /**
-             * Format: int64
-             * @description Pages in all.
-             * @example 1
-             */
-            pages: number;
-            /** @description Where the next page begins, as `cursor`; null on the last one. */
-            next_cursor: string | null;
-        };
-        /** @description One node's part of a job, with all it measured. */
-        TaskWithResults: {
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            id: string;
-            /**
-             * @description An id: decimal digits, below 2^53.
-             * @example 7554621440
-             */
-            job_id: string;
-            /**
-             * Format: int32
-             * @description Order of joining, from 0.
-             */
-            rank: number;
-            /**
-             * Format: uuid
-             * @description Identifies the machine.
-             * @example 550e8400-e29b-41d4-a716-446655440000
-             */
-            machine_uuid: string;
-            /**
-             * @description The machine's address: IPv4 or IPv6.
-             * @example 192.168.1.10
-             */
-            machine_ip: string | null;
-            state: components["schemas"]["JobState"];
-            /** @description Why the node failed; null otherwise. */
-            failed_message: string | null;
-            /**
-             * Format: double
-             * @description Of the running step, 0 to 1; 1 at the end.
-             */
-            progress: number;
-            /** @description What the node is doing. */
-            message: string | null;
-            /**
-             * Format: date-time
-             * @description When the node joined.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            created_at: string;
-            /**
-             * Format: date-time
-             * @description When its first step started; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            started_at: string | null;
-            /**
-             * Format: date-time
-             * @description When the node ended; null before.
-             * @example 2024-03-15T10:30:00.000Z
-             */
-            ended_at: string | null;
-            /** @description As the driver names it. */
-            gpu_model: string | null;
-            /**
-             * Format: int32
-             * @description GPUs in the machine.
-             */
-            gpu_count: number | null;
-            /**
-             * Format: uri
-             * @description Where the PDF report is; null until it is made.
-             */
-            pdf_report_url: string | null;
-            /** @description What this node has sent. By benchmark id; `id:2`, `id:3` where one runs again with other options. */
-            benchmark_results: {
-                [key: string]: components["schemas"]["BenchmarkResult"];
-            };
-            /** @description What is in the machine, as its agent said; null when it said nothing. */
-            inventory: {
-                [key: string]: unknown;
-            } | null;
-            /** @description The data sheet of the GPU model; null for an unknown one. For information: healthy machines reach 54–85 % of such figures. */
-            manufacturer_gpu_spec: components["schemas"]["ManufacturerGpuSpec"] | null;
-        };
-        /** @description Peak figures of one GPU by its manufacturer's data sheet. */
-        ManufacturerGpuSpec: {
-            /** @description As the driver names it. */
-            gpu_model: string;
-            /**
-             * Format: double
-             * @description BF16 on tensor cores, dense.
-             */
-            bf16_tflops: number;
-            /**
-             * Format: double
-             * @description TF32 on tensor cores, dense; what QuickMark measures as `fp32_tflops`.
-             */
-            tf32_tflops: number;
-            /**
-             * Format: double
-             * @description True FP32.
-             */
-            fp32_cuda_core_tflops: number;
-            /**
-             * Format: double
-             * @description GB/s.
-             */
-            memory_bandwidth_gbs: number;
+            value: number;
         };
         /** @description The specs of this page. */
         SpecList: components["schemas"]["Spec"][];
@@ -2444,6 +1611,39 @@ export interface components {
              * @example 3
              */
             runners_online: number;
+        };
+        /** @description Where this page stands in the whole list. */
+        Pagination: {
+            /**
+             * Format: int64
+             * @description Items on all pages.
+             * @example 42
+             */
+            total: number;
+            /**
+             * Format: int32
+             * @description This page, from 1.
+             * @example 1
+             */
+            page: number;
+            /**
+             * Format: int32
+             * @description Items on a full page.
+             * @example 20
+             */
+            per_page: number;
+            /**
+             * Format: int64
+             * @description Pages in all.
+             * @example 3
+             */
+            total_pages: number;
+            /** @description Whether a page follows. */
+            has_next: boolean;
+            /** @description Whether a page precedes. */
+            has_prev: boolean;
+            /** @description Where the next page begins, as `cursor`; null on the last one. */
+            next_cursor: string | null;
         };
         /** @description The customers of this page. */
         CustomerList: components["schemas"]["Customer"][];
@@ -2775,7 +1975,7 @@ export interface components {
              * @description What was done, or refused.
              * @enum {string}
              */
-            action: "signed_in" | "signed_out" | "customer_created" | "customer_updated" | "user_created" | "user_updated" | "user_deleted" | "password_changed" | "password_link_created" | "api_token_created" | "api_token_revoked" | "token_secret_retired" | "job_deleted" | "spec_created" | "spec_updated" | "spec_deleted" | "runner_created" | "runner_updated" | "runner_key_rotated" | "runner_spec_offered" | "runner_spec_withdrawn" | "sign_in_failed" | "refresh_token_reused" | "wrong_token_kind" | "permission_denied";
+            action: "signed_in" | "signed_out" | "customer_created" | "customer_updated" | "user_created" | "user_updated" | "user_deleted" | "password_changed" | "password_link_created" | "api_token_created" | "api_token_revoked" | "token_secret_retired" | "job_deleted" | "spec_created" | "spec_updated" | "spec_deleted" | "runner_created" | "runner_updated" | "runner_key_rotated" | "runner_spec_offered" | "runner_spec_withdrawn" | "baseline_pinned" | "baseline_unpinned" | "sign_in_failed" | "refresh_token_reused" | "wrong_token_kind" | "permission_denied";
             /** @description Who did it. */
             actor: {
                 /**
@@ -2792,7 +1992,7 @@ export interface components {
                  * @description What kind of thing it is.
                  * @enum {string}
                  */
-                kind: "customer" | "user" | "api_token" | "session" | "account" | "job" | "spec" | "runner" | "operation" | "secret";
+                kind: "customer" | "user" | "api_token" | "session" | "account" | "job" | "spec" | "runner" | "baseline" | "operation" | "secret";
                 /** @description Which one: a UUID, or what it goes by. */
                 id: string;
             } | null;
@@ -2920,6 +2120,85 @@ export interface components {
             token: string;
             task: components["schemas"]["NodeTaskReply"];
         };
+        /** @description The node's task, and when to ask for work. */
+        NodeTaskReply: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            id: string;
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            job_id: string;
+            /**
+             * Format: int32
+             * @description Order of joining, from 0.
+             */
+            rank: number;
+            /**
+             * Format: uuid
+             * @description Identifies the machine.
+             * @example 550e8400-e29b-41d4-a716-446655440000
+             */
+            machine_uuid: string;
+            /**
+             * @description The machine's address: IPv4 or IPv6.
+             * @example 192.168.1.10
+             */
+            machine_ip: string | null;
+            state: components["schemas"]["JobState"];
+            /** @description Why the node failed; null otherwise. */
+            failed_message: string | null;
+            /**
+             * Format: double
+             * @description Of the running step, 0 to 1; 1 at the end.
+             */
+            progress: number;
+            /** @description What the node is doing. */
+            message: string | null;
+            /**
+             * Format: date-time
+             * @description When the node joined.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When its first step started; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            started_at: string | null;
+            /**
+             * Format: date-time
+             * @description When the node ended; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            ended_at: string | null;
+            /** @description As the driver names it. */
+            gpu_model: string | null;
+            /**
+             * Format: int32
+             * @description GPUs in the machine.
+             */
+            gpu_count: number | null;
+            /**
+             * Format: uri
+             * @description Where the PDF report is; null until it is made.
+             */
+            pdf_report_url: string | null;
+            /**
+             * Format: double
+             * @description When to ask again; 0: at once.
+             */
+            poll_after_seconds: number;
+        };
+        /**
+         * @description `created`: no node yet. `starting`: some nodes. `running`: all nodes have joined. The others are final.
+         * @enum {string}
+         */
+        JobState: "created" | "starting" | "running" | "completed" | "aborted" | "failed" | "completed_with_warnings";
         /** @description The machine, as in joining a job. */
         ClaimJob: {
             /**
@@ -2948,14 +2227,6 @@ export interface components {
                 [key: string]: unknown;
             } | null;
         };
-        /** @description The state of the service. */
-        Health: {
-            /**
-             * @description The service answers.
-             * @enum {string}
-             */
-            status: "ok";
-        };
         /** @description Which version of the server answers. */
         ServerVersion: {
             /**
@@ -2963,6 +2234,1329 @@ export interface components {
              * @example 0.1.0
              */
             version: string;
+        };
+        /** @description What a node should do now. */
+        NodeView: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            id: string;
+            /**
+             * @description The job's name.
+             * @example GPU Benchmark Test
+             */
+            name: string;
+            state: components["schemas"]["JobState"];
+            /**
+             * Format: int64
+             * @description Rises with every change of the job.
+             */
+            version: number;
+            /**
+             * Format: int32
+             * @description Expected nodes.
+             */
+            node_count: number;
+            /**
+             * Format: int32
+             * @description Nodes that have joined.
+             */
+            current_nodes: number;
+            /** @description The steps every node goes through, in order. */
+            benchmark_sequence: {
+                /**
+                 * @description A benchmark's id.
+                 * @example cluster_network
+                 */
+                benchmark_id: string;
+                /** @description The benchmark's options; null for none. */
+                config: {
+                    [key: string]: unknown;
+                } | null;
+            }[];
+            /**
+             * Format: date-time
+             * @description When the job ends by itself.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            expires_at: string;
+            /**
+             * @description `join`: this caller is not a node yet. `wait`: ask again later. `run`: run `step` and send its result. `stop`: there is nothing left to do.
+             * @enum {string}
+             */
+            directive: "join" | "wait" | "run" | "stop";
+            step: components["schemas"]["RunningStep"] | null;
+            /** @description All nodes, while a cluster step runs; otherwise null. */
+            nodes: components["schemas"]["Peer"][] | null;
+            task: components["schemas"]["NodeTask"] | null;
+            /**
+             * Format: double
+             * @description When to ask again; 0: at once.
+             */
+            poll_after_seconds: number;
+            detail?: components["schemas"]["JobDetail"];
+        };
+        /** @description The step to run now. */
+        RunningStep: {
+            /**
+             * Format: int32
+             * @description 0-based index into `benchmark_sequence`.
+             */
+            position: number;
+            /**
+             * @description A benchmark's id.
+             * @example cluster_network
+             */
+            benchmark_id: string;
+            /** @description The benchmark's options; null for none. */
+            config: {
+                [key: string]: unknown;
+            } | null;
+            /** @description For a cluster step: the key with which its nodes prove themselves to each other, hex. */
+            peer_key: string | null;
+        };
+        /** @description A node of the same job. */
+        Peer: {
+            /**
+             * Format: int32
+             * @description Order of joining, from 0.
+             */
+            rank: number;
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            task_id: string;
+            /**
+             * @description `host:port` where the other nodes reach this one, an IPv6 host in brackets.
+             * @example 10.0.0.4:7117
+             */
+            cluster_address: string | null;
+        };
+        /** @description A node's task, as the node sees it. */
+        NodeTask: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            id: string;
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            job_id: string;
+            /**
+             * Format: int32
+             * @description Order of joining, from 0.
+             */
+            rank: number;
+            /**
+             * Format: uuid
+             * @description Identifies the machine.
+             * @example 550e8400-e29b-41d4-a716-446655440000
+             */
+            machine_uuid: string;
+            /**
+             * @description The machine's address: IPv4 or IPv6.
+             * @example 192.168.1.10
+             */
+            machine_ip: string | null;
+            state: components["schemas"]["JobState"];
+            /** @description Why the node failed; null otherwise. */
+            failed_message: string | null;
+            /**
+             * Format: double
+             * @description Of the running step, 0 to 1; 1 at the end.
+             */
+            progress: number;
+            /** @description What the node is doing. */
+            message: string | null;
+            /**
+             * Format: date-time
+             * @description When the node joined.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When its first step started; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            started_at: string | null;
+            /**
+             * Format: date-time
+             * @description When the node ended; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            ended_at: string | null;
+            /** @description As the driver names it. */
+            gpu_model: string | null;
+            /**
+             * Format: int32
+             * @description GPUs in the machine.
+             */
+            gpu_count: number | null;
+            /**
+             * Format: uri
+             * @description Where the PDF report is; null until it is made.
+             */
+            pdf_report_url: string | null;
+        };
+        /** @description Of a job without an account, where no `task_id` was sent. */
+        JobDetail: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            id: string;
+            /**
+             * @description Unique per customer among jobs that are not deleted.
+             * @example GPU Benchmark Test
+             */
+            name: string;
+            /**
+             * @description The job token: an agent joins with it. Valid until `expires_at`.
+             * @example eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3NTU0NjIxNDQwIn0.c2lnbmF0dXJl
+             */
+            token: string;
+            /** @description What the job is for. */
+            description: string | null;
+            state: components["schemas"]["JobState"];
+            /**
+             * Format: int32
+             * @description Expected nodes.
+             * @example 4
+             */
+            node_count: number;
+            /**
+             * Format: int32
+             * @description Nodes that have joined; never falls.
+             * @example 4
+             */
+            current_nodes: number;
+            /** @description The steps every node goes through, in order. */
+            benchmark_sequence: components["schemas"]["SequenceStep"][];
+            /** @description The job's tags. */
+            tags: string[];
+            /**
+             * Format: date-time
+             * @description When the job was created.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When the last expected node joined; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            started_at: string | null;
+            /**
+             * Format: date-time
+             * @description When the job ends by itself: 24 hours after its creation.
+             * @example 2024-03-16T10:30:00.000Z
+             */
+            expires_at: string;
+            /**
+             * Format: date-time
+             * @description When it ended; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            ended_at: string | null;
+            /** @description Ids of the benchmarks, in the order they run. */
+            benchmarks: string[];
+            /** @description The UUID of the hardware spec the job was made for; null for none. */
+            spec: string | null;
+            /** @description The nodes, by rank. */
+            tasks: components["schemas"]["Task"][];
+            /** @description Cluster benchmarks that have started. By benchmark id; `id:2`, `id:3` where one runs again with other options. */
+            benchmark_results: {
+                [key: string]: components["schemas"]["BenchmarkResult"];
+            };
+            quickmark_aggregate_results: components["schemas"]["QuickMarkAggregateResults"] | null;
+            /**
+             * Format: uri
+             * @description Where the PDF report is; null until it is made.
+             */
+            pdf_report_url: string | null;
+            /** @description How the job and its nodes compare with baselines; null until it has ended and is rated, and where nothing was measured. */
+            scoreboard_summary: components["schemas"]["ScoreboardSummary"] | null;
+            /** @description Oldest first. */
+            events: components["schemas"]["JobEvent"][];
+        };
+        /** @description One step of a job. */
+        SequenceStep: {
+            /**
+             * @description A benchmark's id.
+             * @example cluster_network
+             */
+            benchmark_id: string;
+            /** @description Its options; null for none. */
+            config: {
+                [key: string]: unknown;
+            } | null;
+        };
+        /** @description One node's part of a job. */
+        Task: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            id: string;
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            job_id: string;
+            /**
+             * Format: int32
+             * @description Order of joining, from 0.
+             */
+            rank: number;
+            /**
+             * Format: uuid
+             * @description Identifies the machine.
+             * @example 550e8400-e29b-41d4-a716-446655440000
+             */
+            machine_uuid: string;
+            /**
+             * @description The machine's address: IPv4 or IPv6.
+             * @example 192.168.1.10
+             */
+            machine_ip: string | null;
+            state: components["schemas"]["JobState"];
+            /** @description Why the node failed; null otherwise. */
+            failed_message: string | null;
+            /**
+             * Format: double
+             * @description Of the running step, 0 to 1; 1 at the end.
+             */
+            progress: number;
+            /** @description What the node is doing. */
+            message: string | null;
+            /**
+             * Format: date-time
+             * @description When the node joined.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When its first step started; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            started_at: string | null;
+            /**
+             * Format: date-time
+             * @description When the node ended; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            ended_at: string | null;
+            /** @description As the driver names it. */
+            gpu_model: string | null;
+            /**
+             * Format: int32
+             * @description GPUs in the machine.
+             */
+            gpu_count: number | null;
+            /**
+             * Format: uri
+             * @description Where the PDF report is; null until it is made.
+             */
+            pdf_report_url: string | null;
+            /** @description What this node has sent. By benchmark id; `id:2`, `id:3` where one runs again with other options. */
+            benchmark_results: {
+                [key: string]: components["schemas"]["BenchmarkResult"];
+            };
+        };
+        /** @description What one benchmark measured. */
+        BenchmarkResult: {
+            /**
+             * @description A benchmark's id.
+             * @example cluster_network
+             */
+            benchmark_id: string;
+            /**
+             * @description The benchmark's name for people.
+             * @example Cluster Network
+             */
+            benchmark_name: string;
+            /**
+             * Format: date-time
+             * @description When it started; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            started_at: string | null;
+            /**
+             * Format: date-time
+             * @description When it ended; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            ended_at: string | null;
+            /** @description Its options; `{}` for none. */
+            config: {
+                [key: string]: unknown;
+            };
+            /** @description The figures, by field name; null before there are any. Fields that an agent adds are kept, so clients ignore names they do not know. */
+            results: {
+                [key: string]: unknown;
+            } | null;
+            state: components["schemas"]["JobState"];
+            /** @description Why it failed; null otherwise. */
+            error_message: string | null;
+            /** @description How to show each field, when `include_display_names` asks for it. */
+            display_names?: {
+                [key: string]: components["schemas"]["DisplayField"];
+            };
+        };
+        /** @description How to show a field of a result. */
+        DisplayField: {
+            /**
+             * @description For people.
+             * @example Memory bandwidth
+             */
+            display_name: string;
+            /**
+             * @description Empty for a plain count.
+             * @example GB/s
+             */
+            unit: string;
+        };
+        /** @description QuickMark over the nodes. Figures from implausible telemetry are left out. */
+        QuickMarkAggregateResults: {
+            /**
+             * Format: int32
+             * @description Nodes that have measured.
+             */
+            node_count: number;
+            /**
+             * Format: int32
+             * @description Their GPUs.
+             */
+            gpu_count: number;
+            /** @description By metric, such as `bf16_tflops`. */
+            metrics: {
+                [key: string]: components["schemas"]["MetricSummary"];
+            };
+        };
+        /** @description A metric over all nodes. */
+        MetricSummary: {
+            /**
+             * Format: double
+             * @description The smallest figure of a node.
+             */
+            min: number;
+            /**
+             * Format: double
+             * @description The median over the nodes.
+             */
+            median: number;
+            /**
+             * Format: double
+             * @description The largest figure of a node.
+             */
+            max: number;
+            /**
+             * Format: double
+             * @description The mean over the nodes.
+             */
+            mean: number;
+            /**
+             * Format: double
+             * @description The sum over the nodes; null where a sum means nothing.
+             */
+            total: number | null;
+        };
+        /** @description How a job and each of its nodes compare. */
+        ScoreboardSummary: {
+            status: components["schemas"]["PerformanceStatus"];
+            /** @enum {string} */
+            benchmark_id: "quick_mark";
+            /**
+             * Format: int64
+             * @description Which baselines it was rated by.
+             */
+            baseline_version: number;
+            /**
+             * Format: int32
+             * @description Nodes with a verdict.
+             */
+            rated_nodes: number;
+            /**
+             * Format: int32
+             * @description Of these.
+             */
+            underperforming_nodes: number;
+            /** @description BF16 and memory bandwidth rate; the others are for information. */
+            metrics: components["schemas"]["MetricVerdict"][];
+            /** @description How each node compares, by rank. */
+            nodes: components["schemas"]["PerformanceNode"][];
+        };
+        /**
+         * @description How a figure, a node or a job compares. `unrated`: there is nothing that can be compared, never that all is well.
+         * @enum {string}
+         */
+        PerformanceStatus: "underperforming" | "expected" | "outperforming" | "unrated";
+        /** @description How a metric compares. */
+        MetricVerdict: {
+            /**
+             * @description The metric.
+             * @example bf16_tflops
+             */
+            metric: string;
+            /**
+             * Format: double
+             * @description Per GPU; null where there is none that can be true.
+             */
+            value: number | null;
+            /**
+             * Format: double
+             * @description What it is compared with; null for nothing.
+             */
+            baseline: number | null;
+            /**
+             * Format: double
+             * @description `value` by `baseline`.
+             */
+            ratio: number | null;
+            /**
+             * Format: int64
+             * @description Machines, or runs, behind the baseline; null for a pinned one.
+             */
+            sample_size: number | null;
+            source: components["schemas"]["BaselineSource"] | null;
+            status: components["schemas"]["PerformanceStatus"];
+            reason: string | null;
+            /**
+             * Format: double
+             * @description The median of this server's machines; null for too few.
+             */
+            fleet_baseline: number | null;
+            /**
+             * Format: double
+             * @description The median of recorded runs; null for none.
+             */
+            shipped_baseline: number | null;
+        };
+        /** @description How a node compares. */
+        PerformanceNode: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            task_id: string;
+            /**
+             * Format: int32
+             * @description Order of joining, from 0.
+             */
+            rank: number;
+            /**
+             * Format: uuid
+             * @description A UUID.
+             * @example 550e8400-e29b-41d4-a716-446655440000
+             */
+            machine_uuid: string;
+            /** @description As the driver names it. */
+            gpu_model: string | null;
+            /**
+             * Format: int32
+             * @description GPUs in the machine.
+             */
+            gpu_count: number | null;
+            status: components["schemas"]["PerformanceStatus"];
+            /** @description BF16 and memory bandwidth rate; the others are for information. */
+            metrics: components["schemas"]["MetricVerdict"][];
+            /** @description GPUs that lag the others of the node. */
+            stragglers: components["schemas"]["Straggler"][];
+            /** @description What has fallen since the last time. */
+            drops: components["schemas"]["PerformanceDrop"][];
+        };
+        /** @description A GPU that lags the others of its node. */
+        Straggler: {
+            /**
+             * Format: int32
+             * @description Its place in the results, from 0.
+             */
+            gpu: number;
+            gpu_id: string | null;
+            /**
+             * @description The metric.
+             * @example bf16_tflops
+             */
+            metric: string;
+            /**
+             * Format: double
+             * @description What it measured.
+             */
+            value: number;
+            /**
+             * Format: double
+             * @description Of the node's GPUs.
+             */
+            median: number;
+            /**
+             * Format: double
+             * @description `value` by `median`; null for a value that cannot be true.
+             */
+            ratio: number | null;
+        };
+        /** @description A metric that has fallen since the machine's previous job of the same owner. */
+        PerformanceDrop: {
+            /**
+             * @description The metric.
+             * @example bf16_tflops
+             */
+            metric: string;
+            /**
+             * Format: double
+             * @description Per GPU, now.
+             */
+            value: number;
+            /**
+             * Format: double
+             * @description Per GPU, then.
+             */
+            previous_value: number;
+            /**
+             * Format: double
+             * @description `value` by `previous_value`.
+             */
+            ratio: number;
+            /**
+             * Format: date-time
+             * @description When that job ended.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            previous_at: string;
+        };
+        /** @description Something that happened in a job's life. */
+        JobEvent: {
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            at: string;
+            /**
+             * @description What happened.
+             * @enum {string}
+             */
+            kind: "joined" | "lost" | "returned" | "step_started" | "step_ended" | "settled";
+            /**
+             * Format: int32
+             * @description The node it happened to; null for the job as a whole.
+             */
+            rank: number | null;
+            /** @description The same in words. */
+            message: string;
+        };
+        /** @description The machine that joins. */
+        JoinJob: {
+            /**
+             * Format: uuid
+             * @description Identifies the machine: joining again gives the same task. Any UUID but the nil one.
+             * @example 550e8400-e29b-41d4-a716-446655440000
+             */
+            machine_uuid: string;
+            /**
+             * @description The machine's address: IPv4 or IPv6.
+             * @example 192.168.1.10
+             */
+            machine_ip?: string | null;
+            /**
+             * @description `host:port` where the other nodes reach this one, an IPv6 host in brackets.
+             * @example 10.0.0.4:7117
+             */
+            cluster_address?: string | null;
+            /**
+             * @description As the driver names it.
+             * @example NVIDIA H100 NVL
+             */
+            gpu_model?: string | null;
+            /**
+             * Format: int32
+             * @description GPUs in this machine.
+             * @example 1
+             */
+            gpu_count?: number | null;
+            /** @description What is in the machine; kept as it is. At most 64 KiB of JSON. */
+            inventory?: {
+                [key: string]: unknown;
+            } | null;
+        };
+        /** @description What has changed since the last heartbeat; everything may be left out. */
+        NodeHeartbeat: {
+            /**
+             * Format: double
+             * @description Of the running step, 0 to 1.
+             */
+            progress?: number;
+            /** @description What the node is doing. */
+            message?: string;
+            /**
+             * @description The node gives up.
+             * @enum {string}
+             */
+            state?: "failed";
+            /** @description Why it gives up. */
+            failed_message?: string;
+        };
+        /** @description What was stored of a result. */
+        StoredStepResult: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            task_id: string;
+            /**
+             * Format: int32
+             * @description 0-based index into `benchmark_sequence`.
+             */
+            position: number;
+            /**
+             * @description A benchmark's id.
+             * @example cluster_network
+             */
+            benchmark_id: string;
+            /**
+             * @description As it was sent.
+             * @enum {string}
+             */
+            state: "completed" | "failed";
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            started_at: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            ended_at: string;
+            /** @description As it was sent. */
+            error_message: string | null;
+            /**
+             * Format: double
+             * @description When to ask again; 0: at once.
+             */
+            poll_after_seconds: number;
+        };
+        /** @description How a step ended on one node. */
+        StepResult: {
+            /**
+             * @description `completed` needs `results`, `failed` an `error_message`.
+             * @enum {string}
+             */
+            state: "completed" | "failed";
+            /**
+             * Format: date-time
+             * @description By the agent's own clock, in the years 1970 to 9999.
+             * @example 2024-03-15T10:35:30Z
+             */
+            started_at: string;
+            /**
+             * Format: date-time
+             * @description By the agent's own clock, in the years 1970 to 9999.
+             * @example 2024-03-15T10:35:30Z
+             */
+            ended_at: string;
+            /** @description In the form of the step's benchmark; fields beyond it are kept. Needed when `completed`. */
+            results?: {
+                [key: string]: unknown;
+            } | null;
+            /** @description Why it failed. Needed when `failed`. */
+            error_message?: string | null;
+        };
+        /** @description Where the report is. */
+        ReportLink: {
+            /**
+             * Format: uri
+             * @description Opens in a browser, without a token, for a week; leads to the job's newest report.
+             */
+            pdf_report_url: string;
+        };
+        /** @description A job as its creation answers it. */
+        CreatedJob: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            id: string;
+            /**
+             * @description Unique per customer among jobs that are not deleted.
+             * @example GPU Benchmark Test
+             */
+            name: string;
+            /** @description What the job is for. */
+            description: string | null;
+            /**
+             * Format: int32
+             * @description Expected nodes.
+             * @example 4
+             */
+            node_count: number;
+            /** @description Ids of the benchmarks, in the order they run. */
+            benchmarks: string[];
+            /** @description The job's tags. */
+            tags: string[];
+            /**
+             * @description The job token: an agent joins with it. Valid until `expires_at`.
+             * @example eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3NTU0NjIxNDQwIn0.c2lnbmF0dXJl
+             */
+            token: string;
+            /**
+             * Format: date-time
+             * @description When the job was created.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When the job ends by itself: 24 hours after its creation.
+             * @example 2024-03-16T10:30:00.000Z
+             */
+            expires_at: string;
+        };
+        /** @description A job without an account; everything may be left out. */
+        CreateAnonymousJob: {
+            /** @description What the job is for. */
+            description?: string | null;
+            /**
+             * @description `quick_mark` alone, said or not.
+             * @default []
+             */
+            benchmarks: ("quick_mark" | {
+                /** @enum {string} */
+                benchmark_id: "quick_mark";
+                /** @description Has no options: null or `{}`. */
+                config?: {
+                    [key: string]: unknown;
+                } | null;
+            })[];
+            /**
+             * Format: int32
+             * @description One.
+             * @default 1
+             */
+            node_count: number;
+            /** @description To find the job by; repeated ones collapse. */
+            tags?: string[] | null;
+        };
+        /** @description How many jobs need a look. */
+        JobStats: {
+            /**
+             * Format: int64
+             * @description Jobs that underperform.
+             */
+            alert_job_count: number;
+        };
+        /** @description A job to create. */
+        CreateJob: {
+            /**
+             * @description Unique per customer among jobs that are not deleted. Generated when left out or null.
+             * @example GPU Benchmark Test
+             */
+            name?: string | null;
+            /** @description What the job is for. */
+            description?: string | null;
+            /** @description What to run. `quick_mark` is always part of it and comes first; an empty list means `quick_mark` alone. The same benchmark may run twice with different options, not with the same. */
+            benchmarks: (("quick_mark" | "cluster_network") | {
+                /**
+                 * @description A benchmark's id, as `GET /benchmarks` lists them.
+                 * @example cluster_network
+                 * @enum {string}
+                 */
+                benchmark_id: "quick_mark" | "cluster_network";
+                /** @description Options, as the benchmark's `config_schema` in `GET /benchmarks` describes them; unknown ones are refused. Null and `{}` mean none. */
+                config?: {
+                    [key: string]: unknown;
+                } | null;
+            })[];
+            /**
+             * Format: int32
+             * @description How many nodes are expected. Some benchmarks need at least two.
+             * @default 1
+             * @example 4
+             */
+            node_count: number;
+            /** @description To find the job by; repeated ones collapse. */
+            tags?: string[] | null;
+            /**
+             * @description The hardware spec to run on, by UUID or slug; one that is not archived. `GET /specs` lists them.
+             * @example h100-node
+             */
+            spec?: string | null;
+        };
+        /** @description One page of a list of jobs. */
+        JobPage: {
+            /** @description The jobs of this page. */
+            results: components["schemas"]["Job"][];
+            pagination: components["schemas"]["Pagination"];
+        };
+        /** @description A job as lists show it. */
+        Job: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            id: string;
+            /**
+             * @description Unique per customer among jobs that are not deleted.
+             * @example GPU Benchmark Test
+             */
+            name: string;
+            /**
+             * @description The job token: an agent joins with it. Valid until `expires_at`.
+             * @example eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3NTU0NjIxNDQwIn0.c2lnbmF0dXJl
+             */
+            token: string;
+            /** @description What the job is for. */
+            description: string | null;
+            state: components["schemas"]["JobState"];
+            /**
+             * Format: int32
+             * @description Expected nodes.
+             * @example 4
+             */
+            node_count: number;
+            /**
+             * Format: int32
+             * @description Nodes that have joined; never falls.
+             * @example 4
+             */
+            current_nodes: number;
+            /** @description The steps every node goes through, in order. */
+            benchmark_sequence: components["schemas"]["SequenceStep"][];
+            /** @description The job's tags. */
+            tags: string[];
+            /**
+             * Format: date-time
+             * @description When the job was created.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When the last expected node joined; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            started_at: string | null;
+            /**
+             * Format: date-time
+             * @description When the job ends by itself: 24 hours after its creation.
+             * @example 2024-03-16T10:30:00.000Z
+             */
+            expires_at: string;
+            /**
+             * Format: date-time
+             * @description When it ended; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            ended_at: string | null;
+            /** @description GPU models of the nodes; null unless `include_results` asks. */
+            gpu_models: string[] | null;
+            /** @description QuickMark over the nodes; null unless asked for, and before there is any. */
+            quickmark_aggregate_results: components["schemas"]["QuickMarkAggregateResults"] | null;
+            /** @description How the job compares; null unless asked for, and until it is rated. */
+            performance: components["schemas"]["Performance"] | null;
+            /** @description How each node compares; null unless asked for, and until it is rated. */
+            performance_nodes: components["schemas"]["PerformanceNode"][] | null;
+            /** @description Ids of the benchmarks, in the order they run. */
+            benchmarks: string[];
+        };
+        /** @description How a job compares; a metric is its lowest node's. */
+        Performance: {
+            status: components["schemas"]["PerformanceStatus"];
+            /** @enum {string} */
+            benchmark_id: "quick_mark";
+            /**
+             * Format: int64
+             * @description Which baselines it was rated by.
+             */
+            baseline_version: number;
+            /**
+             * Format: int32
+             * @description Nodes with a verdict.
+             */
+            rated_nodes: number;
+            /**
+             * Format: int32
+             * @description Of these.
+             */
+            underperforming_nodes: number;
+            /** @description BF16 and memory bandwidth rate; the others are for information. */
+            metrics: components["schemas"]["MetricVerdict"][];
+        };
+        /** @description The tags of the jobs you see. */
+        JobTags: {
+            /** @description Each one once, sorted by bytes. */
+            tags: string[];
+        };
+        /** @description That a job is deleted. */
+        DeletedJob: {
+            /**
+             * @description For people.
+             * @enum {string}
+             */
+            message: "Job deleted successfully";
+            /** @description Whether an agent of the job was in contact within the node timeout (150 s) and has not been told to stop yet. It will be when it next calls. */
+            requires_agent_stop: boolean;
+        };
+        /** @description Which job to delete. */
+        DeleteJob: {
+            /**
+             * @description The job to delete.
+             * @example 7554621440
+             */
+            id: number | string;
+        };
+        /** @description A job that was aborted. */
+        AbortedJob: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            id: string;
+            /** @enum {string} */
+            state: "aborted";
+            /**
+             * Format: date-time
+             * @description When it was aborted.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            ended_at: string;
+        };
+        /** @description Every benchmark there is. */
+        BenchmarkCatalogue: {
+            benchmarks: components["schemas"]["Benchmark"][];
+        };
+        /** @description Something that a job can run. */
+        Benchmark: {
+            /**
+             * @description What a job asks for.
+             * @example quick_mark
+             */
+            id: string;
+            /**
+             * @description For people.
+             * @example QuickMark
+             */
+            name: string;
+            /**
+             * @description `node`: each machine alone. `cluster`: all machines together, behind a barrier.
+             * @enum {string}
+             */
+            type: "node" | "cluster";
+            /**
+             * Format: int32
+             * @description A job with fewer nodes cannot run it.
+             * @example 1
+             */
+            min_nodes: number;
+            /** @description What it measures. */
+            description: string;
+            /** @description JSON Schema of its options when a job is created. */
+            config_schema: {
+                [key: string]: unknown;
+            };
+            /** @description The fields of its results, by name. */
+            fields: {
+                [key: string]: components["schemas"]["DisplayField"];
+            };
+        };
+        /** @description One page of a list of tasks. */
+        TaskPage: {
+            /** @description The tasks of this page. */
+            data: components["schemas"]["ListedTask"][];
+            pagination: components["schemas"]["TaskPagination"];
+        };
+        /** @description One node's part of a job, as lists show it. */
+        ListedTask: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            id: string;
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            job_id: string;
+            /**
+             * Format: int32
+             * @description Order of joining, from 0.
+             */
+            rank: number;
+            /**
+             * Format: uuid
+             * @description Identifies the machine.
+             * @example 550e8400-e29b-41d4-a716-446655440000
+             */
+            machine_uuid: string;
+            /**
+             * @description The machine's address: IPv4 or IPv6.
+             * @example 192.168.1.10
+             */
+            machine_ip: string | null;
+            state: components["schemas"]["JobState"];
+            /** @description Why the node failed; null otherwise. */
+            failed_message: string | null;
+            /**
+             * Format: double
+             * @description Of the running step, 0 to 1; 1 at the end.
+             */
+            progress: number;
+            /** @description What the node is doing. */
+            message: string | null;
+            /**
+             * Format: date-time
+             * @description When the node joined.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When its first step started; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            started_at: string | null;
+            /**
+             * Format: date-time
+             * @description When the node ended; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            ended_at: string | null;
+            /** @description As the driver names it. */
+            gpu_model: string | null;
+            /**
+             * Format: int32
+             * @description GPUs in the machine.
+             */
+            gpu_count: number | null;
+            /**
+             * Format: uri
+             * @description Where the PDF report is; null until it is made.
+             */
+            pdf_report_url: string | null;
+            /** @description How the node compares; null until its job is rated. */
+            performance_status: components["schemas"]["PerformanceStatus"] | null;
+            /** @description What this node has sent; null unless `include_results` asks for it. */
+            benchmark_results: {
+                [key: string]: components["schemas"]["BenchmarkResult"];
+            } | null;
+        };
+        /** @description Where this page stands in the whole list. */
+        TaskPagination: {
+            /**
+             * Format: int32
+             * @description This page, from 1.
+             * @example 1
+             */
+            page: number;
+            /**
+             * Format: int32
+             * @description Items on a full page.
+             * @example 20
+             */
+            per_page: number;
+            /**
+             * Format: int64
+             * @description Items on all pages.
+             * @example 1
+             */
+            total: number;
+            /**
+             * Format: int64
+             * @description Pages in all.
+             * @example 1
+             */
+            pages: number;
+            /** @description Where the next page begins, as `cursor`; null on the last one. */
+            next_cursor: string | null;
+        };
+        /** @description One node's part of a job, with all it measured. */
+        TaskWithResults: {
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            id: string;
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            job_id: string;
+            /**
+             * Format: int32
+             * @description Order of joining, from 0.
+             */
+            rank: number;
+            /**
+             * Format: uuid
+             * @description Identifies the machine.
+             * @example 550e8400-e29b-41d4-a716-446655440000
+             */
+            machine_uuid: string;
+            /**
+             * @description The machine's address: IPv4 or IPv6.
+             * @example 192.168.1.10
+             */
+            machine_ip: string | null;
+            state: components["schemas"]["JobState"];
+            /** @description Why the node failed; null otherwise. */
+            failed_message: string | null;
+            /**
+             * Format: double
+             * @description Of the running step, 0 to 1; 1 at the end.
+             */
+            progress: number;
+            /** @description What the node is doing. */
+            message: string | null;
+            /**
+             * Format: date-time
+             * @description When the node joined.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When its first step started; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            started_at: string | null;
+            /**
+             * Format: date-time
+             * @description When the node ended; null before.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            ended_at: string | null;
+            /** @description As the driver names it. */
+            gpu_model: string | null;
+            /**
+             * Format: int32
+             * @description GPUs in the machine.
+             */
+            gpu_count: number | null;
+            /**
+             * Format: uri
+             * @description Where the PDF report is; null until it is made.
+             */
+            pdf_report_url: string | null;
+            /** @description What this node has sent. By benchmark id; `id:2`, `id:3` where one runs again with other options. */
+            benchmark_results: {
+                [key: string]: components["schemas"]["BenchmarkResult"];
+            };
+            /** @description How the node compares, and why; null until its job is rated. */
+            performance: components["schemas"]["PerformanceNode"] | null;
+            /** @description What is in the machine, as its agent said; null when it said nothing. */
+            inventory: {
+                [key: string]: unknown;
+            } | null;
+            /** @description The data sheet of the GPU model; null for an unknown one. For information: healthy machines reach 54–85 % of such figures. */
+            manufacturer_gpu_spec: components["schemas"]["ManufacturerGpuSpec"] | null;
+        };
+        /** @description Peak figures of one GPU by its manufacturer's data sheet. */
+        ManufacturerGpuSpec: {
+            /** @description As the driver names it. */
+            gpu_model: string;
+            /**
+             * Format: double
+             * @description BF16 on tensor cores, dense.
+             */
+            bf16_tflops: number;
+            /**
+             * Format: double
+             * @description TF32 on tensor cores, dense; what QuickMark measures as `fp32_tflops`.
+             */
+            tf32_tflops: number;
+            /**
+             * Format: double
+             * @description True FP32.
+             */
+            fp32_cuda_core_tflops: number;
+            /**
+             * Format: double
+             * @description GB/s.
+             */
+            memory_bandwidth_gbs: number;
+        };
+        /** @description A report, for whoever holds it. */
+        Report: {
+            /**
+             * @description Of all that the report says.
+             * @example 9f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d081
+             */
+            hash: string;
+            /**
+             * @description An id: decimal digits, below 2^53.
+             * @example 7554621440
+             */
+            job_id: string;
+            /** @description Of the node it is about; null for a job's. */
+            task_id: string | null;
+            /**
+             * Format: int32
+             * @description Counts the reports of the same job or node.
+             * @example 1
+             */
+            version: number;
+            /** @description Whether there is no newer one. */
+            is_latest: boolean;
+            /**
+             * @description The verdict that it gives.
+             * @enum {string}
+             */
+            status: "underperforming" | "expected" | "outperforming" | "unrated";
+            /**
+             * @description How the job ended.
+             * @example completed
+             */
+            state: string;
+            /**
+             * Format: date-time
+             * @description When the job was created.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When its last expected node joined.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            started_at: string | null;
+            /**
+             * Format: date-time
+             * @description When it ended.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            ended_at: string | null;
+            /**
+             * Format: date-time
+             * @description When the report was made.
+             * @example 2024-03-15T10:30:00.000Z
+             */
+            made_at: string;
+            /**
+             * @description Of the file: compare it with that of yours.
+             * @example 9f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d081
+             */
+            file_sha256: string;
+            /**
+             * Format: int32
+             * @description The file's length.
+             * @example 17447
+             */
+            file_bytes: number;
+        };
+        /** @description The state of the service. */
+        Health: {
+            /**
+             * @description The service answers.
+             * @enum {string}
+             */
+            status: "ok";
         };
     };
     responses: {
@@ -3087,6 +3681,19 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
+        /** @description `RANGE_NOT_SATISFIABLE`: The file has no byte of the `Range` asked for. */
+        RANGE_NOT_SATISFIABLE: {
+            headers: {
+                "x-request-id": components["headers"]["x-request-id"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                "Content-Range": components["headers"]["Content-Range"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
         /** @description `IDEMPOTENCY_KEY_REUSED`: The same key or result slot was used before with different content. */
         IDEMPOTENCY_KEY_REUSED: {
             headers: {
@@ -3203,6 +3810,21 @@ export interface components {
          * @example "pV0rJkz3mJw8o1Qq2cXn5A"
          */
         ETag: string;
+        /**
+         * @description A range of bytes may be asked for.
+         * @example bytes
+         */
+        "Accept-Ranges": "bytes";
+        /**
+         * @description Which bytes these are, and how many there are (RFC 9110).
+         * @example bytes 0-1023/17447
+         */
+        "Content-Range": string;
+        /**
+         * @description How to name the file (RFC 6266).
+         * @example inline; filename="assay-Demo-7554621440.pdf"
+         */
+        "Content-Disposition": string;
         /**
          * @description Present when this is the stored reply to an earlier request with the same key.
          * @example true
@@ -3447,6 +4069,54 @@ export interface operations {
             400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
             413: components["responses"]["REQUEST_TOO_LARGE"];
             415: components["responses"]["UNSUPPORTED_MEDIA_TYPE"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    getJobStats: {
+        parameters: {
+            query?: {
+                /** @description Benchmark that drives performance rows. */
+                benchmark_id?: "quick_mark";
+                /** @description Only jobs whose name contains this text, without regard to the case of ASCII letters; no sign is a wildcard. An empty one is as absent. Less than 3 characters are looked for in the newest 10,000 jobs. */
+                name?: string;
+                /** @description Only jobs with this tag; repeated, with all of them. */
+                tags?: string[];
+                /** @description As `tags`, for older clients. */
+                tag?: string[];
+                /** @description What to sort by; names by bytes, states by the alphabet, a time that is not known yet as the smallest. Equal ones go by creation. */
+                sort_by?: "created_at" | "started_at" | "ended_at" | "expires_at" | "name" | "state" | "node_count" | "current_nodes";
+                /** @description Which way to sort. */
+                sort_order?: "asc" | "desc";
+                /** @description Only jobs in this state. */
+                state?: "created" | "starting" | "running" | "completed" | "aborted" | "failed" | "completed_with_warnings";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The count. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "alert_job_count": 4
+                     *     }
+                     */
+                    "application/json": components["schemas"]["JobStats"];
+                };
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
             429: components["responses"]["TOO_MANY_REQUESTS"];
             500: components["responses"]["INTERNAL_ERROR"];
             503: components["responses"]["SERVICE_UNAVAILABLE"];
@@ -4072,6 +4742,8 @@ export interface operations {
                 machine_ip?: string;
                 /** @description Only tasks of this machine. */
                 machine_uuid?: string;
+                /** @description Only tasks that came out like this. */
+                performance_status?: "underperforming" | "expected" | "outperforming" | "unrated";
                 /** @description Add what each node has sent. */
                 include_results?: boolean;
             };
@@ -4081,7 +4753,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A page of tasks. */
+            /** @description A page of tasks, or an export of all of them. */
             200: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4111,7 +4783,8 @@ export interface operations {
                      *           "gpu_model": "NVIDIA A100-SXM4-80GB",
                      *           "gpu_count": 8,
                      *           "pdf_report_url": null,
-                     *           "benchmark_results": null
+                     *           "benchmark_results": null,
+                     *           "performance_status": null
                      *         }
                      *       ],
                      *       "pagination": {
@@ -4124,6 +4797,13 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["TaskPage"];
+                    /**
+                     * @example job_id,task_id,rank,gpu_model
+                     *     7554621440,7554621441,0,NVIDIA H100 NVL
+                     */
+                    "text/csv": string;
+                    /** @example {"job_id":"7554621440","task_id":"7554621441","rank":0} */
+                    "application/x-ndjson": string;
                 };
             };
             400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
@@ -4198,6 +4878,7 @@ export interface operations {
                      *           "error_message": null
                      *         }
                      *       },
+                     *       "performance": null,
                      *       "inventory": {
                      *         "gpu": {
                      *           "count": 8,
@@ -4231,6 +4912,201 @@ export interface operations {
             400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
             401: components["responses"]["CLIENT_TOKEN_INVALID"];
             404: components["responses"]["RESOURCE_NOT_FOUND"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    makeJobReport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The job ID. */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The report is there. */
+            202: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "pdf_report_url": "https://assay.example/api/silicon-mark/v1/reports/files/7554621440?expires=1711238400&key=BPfZ2k1x&signature=2Rk1r2m0iVYyKq0h3b0E5m7c6v8n9QwErTyUiOpAsDf"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ReportLink"];
+                };
+            };
+            /**
+             * @description `PARAMETER_INCORRECT_VALUE`: Something in path, query or body does not parse or validate.
+             *
+             *     `JOB_STATE_INVALID`: The job's state does not allow this.
+             */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    getReport: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Entity tags you hold: 304 without a body if one of them is current. `*` fits any.
+                 * @example "pV0rJkz3mJw8o1Qq2cXn5A"
+                 */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
+            };
+            path: {
+                /** @description The hash that the report shows. */
+                hash: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The report. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "hash": "9f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d081",
+                     *       "job_id": "7554621440",
+                     *       "task_id": null,
+                     *       "version": 1,
+                     *       "is_latest": true,
+                     *       "status": "expected",
+                     *       "state": "completed",
+                     *       "created_at": "2024-03-15T10:30:00.000Z",
+                     *       "started_at": "2024-03-15T10:35:00.000Z",
+                     *       "ended_at": "2024-03-15T11:45:00.000Z",
+                     *       "made_at": "2024-03-15T11:45:02.000Z",
+                     *       "file_sha256": "9f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d081",
+                     *       "file_bytes": 17447
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Report"];
+                };
+            };
+            /** @description Nothing has changed since the version you hold; there is no body. */
+            304: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    getReportFile: {
+        parameters: {
+            query: {
+                /** @description Seconds since 1970. */
+                expires: string;
+                /** @description Which key has signed it. */
+                key: string;
+                /** @description Of id and expiry. */
+                signature: string;
+            };
+            header?: {
+                /**
+                 * @description Entity tags you hold: 304 without a body if one of them is current. `*` fits any.
+                 * @example "pV0rJkz3mJw8o1Qq2cXn5A"
+                 */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
+            };
+            path: {
+                /** @description The job's id, or the task's. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    "Accept-Ranges": components["headers"]["Accept-Ranges"];
+                    "Content-Disposition": components["headers"]["Content-Disposition"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /** @example %PDF-1.7 … */
+                    "application/pdf": string;
+                };
+            };
+            /** @description The part of it that was asked for. */
+            206: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    "Accept-Ranges": components["headers"]["Accept-Ranges"];
+                    "Content-Disposition": components["headers"]["Content-Disposition"];
+                    "Content-Range": components["headers"]["Content-Range"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /** @example %PDF-1.7 … */
+                    "application/pdf": string;
+                };
+            };
+            /** @description Nothing has changed since the version you hold; there is no body. */
+            304: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            416: components["responses"]["RANGE_NOT_SATISFIABLE"];
             429: components["responses"]["TOO_MANY_REQUESTS"];
             500: components["responses"]["INTERNAL_ERROR"];
             503: components["responses"]["SERVICE_UNAVAILABLE"];
@@ -4311,6 +5187,295 @@ export interface operations {
             };
             400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
             401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    listBaselines: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Entity tags you hold: 304 without a body if one of them is current. `*` fits any.
+                 * @example "pV0rJkz3mJw8o1Qq2cXn5A"
+                 */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The baselines. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "version": 17,
+                     *       "thresholds": {
+                     *         "underperforming_below": 0.9,
+                     *         "outperforming_above": 1.1,
+                     *         "straggler_below": 0.95,
+                     *         "drop_below": 0.9,
+                     *         "fleet_min_machines": 30
+                     *       },
+                     *       "shipped_source": "QuickMark runs on rented machines, December 2025",
+                     *       "baselines": [
+                     *         {
+                     *           "model": "a100-sxm4-80gb",
+                     *           "metric": "bf16_tflops",
+                     *           "gpu_model": "NVIDIA A100-SXM4-80GB",
+                     *           "version": 17,
+                     *           "source": "fleet",
+                     *           "value": 268.4,
+                     *           "fleet": {
+                     *             "median": 268.4,
+                     *             "lower_quartile": 262.9,
+                     *             "upper_quartile": 273.1,
+                     *             "machines": 84,
+                     *             "computed_at": "2024-03-15T10:30:00.000Z"
+                     *           },
+                     *           "shipped": {
+                     *             "median": 265.2,
+                     *             "lower_quartile": null,
+                     *             "upper_quartile": null,
+                     *             "min": 258.4,
+                     *             "max": 285.8,
+                     *             "runs": 12
+                     *           },
+                     *           "fleet_to_shipped": 1.012066,
+                     *           "pinned": null,
+                     *           "data_sheet": 312
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Baselines"];
+                };
+            };
+            /** @description Nothing has changed since the version you hold; there is no body. */
+            304: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    getBaseline: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Entity tags you hold: 304 without a body if one of them is current. `*` fits any.
+                 * @example "pV0rJkz3mJw8o1Qq2cXn5A"
+                 */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
+            };
+            path: {
+                /** @description The GPU model, in any usual spelling. */
+                model: string;
+                /** @description The metric, per GPU: BF16 in TFLOPS, or memory bandwidth in GB/s. */
+                metric: "bf16_tflops" | "memory_bandwidth_gbs";
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The baseline. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "model": "a100-sxm4-80gb",
+                     *       "metric": "bf16_tflops",
+                     *       "gpu_model": "NVIDIA A100-SXM4-80GB",
+                     *       "version": 17,
+                     *       "source": "fleet",
+                     *       "value": 268.4,
+                     *       "fleet": {
+                     *         "median": 268.4,
+                     *         "lower_quartile": 262.9,
+                     *         "upper_quartile": 273.1,
+                     *         "machines": 84,
+                     *         "computed_at": "2024-03-15T10:30:00.000Z"
+                     *       },
+                     *       "shipped": {
+                     *         "median": 265.2,
+                     *         "lower_quartile": null,
+                     *         "upper_quartile": null,
+                     *         "min": 258.4,
+                     *         "max": 285.8,
+                     *         "runs": 12
+                     *       },
+                     *       "fleet_to_shipped": 1.012066,
+                     *       "pinned": null,
+                     *       "data_sheet": 312
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Baseline"];
+                };
+            };
+            /** @description Nothing has changed since the version you hold; there is no body. */
+            304: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    pinBaseline: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Entity tags you hold: 412, and nothing happens, unless one of them is current. `*` fits any. Weak ones count: proxies make them.
+                 * @example "550e8400e29b41d4a716446655440000.1.0.1.0"
+                 */
+                "If-Match"?: components["parameters"]["If-Match"];
+            };
+            path: {
+                /** @description The GPU model, in any usual spelling. */
+                model: string;
+                /** @description The metric, per GPU: BF16 in TFLOPS, or memory bandwidth in GB/s. */
+                metric: "bf16_tflops" | "memory_bandwidth_gbs";
+            };
+            cookie?: never;
+        };
+        /** @description The value. */
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "value": 260.5
+                 *     }
+                 */
+                "application/json": components["schemas"]["PinBaseline"];
+            };
+        };
+        responses: {
+            /** @description As it is now. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "model": "a100-sxm4-80gb",
+                     *       "metric": "bf16_tflops",
+                     *       "gpu_model": "NVIDIA A100-SXM4-80GB",
+                     *       "version": 17,
+                     *       "source": "fleet",
+                     *       "value": 268.4,
+                     *       "fleet": {
+                     *         "median": 268.4,
+                     *         "lower_quartile": 262.9,
+                     *         "upper_quartile": 273.1,
+                     *         "machines": 84,
+                     *         "computed_at": "2024-03-15T10:30:00.000Z"
+                     *       },
+                     *       "shipped": {
+                     *         "median": 265.2,
+                     *         "lower_quartile": null,
+                     *         "upper_quartile": null,
+                     *         "min": 258.4,
+                     *         "max": 285.8,
+                     *         "runs": 12
+                     *       },
+                     *       "fleet_to_shipped": 1.012066,
+                     *       "pinned": null,
+                     *       "data_sheet": 312
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Baseline"];
+                };
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            403: components["responses"]["PERMISSION_DENIED"];
+            412: components["responses"]["PRECONDITION_FAILED"];
+            413: components["responses"]["REQUEST_TOO_LARGE"];
+            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    unpinBaseline: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Entity tags you hold: 412, and nothing happens, unless one of them is current. `*` fits any. Weak ones count: proxies make them.
+                 * @example "550e8400e29b41d4a716446655440000.1.0.1.0"
+                 */
+                "If-Match"?: components["parameters"]["If-Match"];
+            };
+            path: {
+                /** @description The GPU model, in any usual spelling. */
+                model: string;
+                /** @description The metric, per GPU: BF16 in TFLOPS, or memory bandwidth in GB/s. */
+                metric: "bf16_tflops" | "memory_bandwidth_gbs";
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Nothing is pinned any more. */
+            204: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            403: components["responses"]["PERMISSION_DENIED"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            412: components["responses"]["PRECONDITION_FAILED"];
             429: components["responses"]["TOO_MANY_REQUESTS"];
             500: components["responses"]["INTERNAL_ERROR"];
             503: components["responses"]["SERVICE_UNAVAILABLE"];
@@ -5680,7 +6845,7 @@ export interface operations {
                 /** @description Where to read on, from a `Link` of this list: opaque, and valid for the same order and filters. With it, `page` only numbers the links. */
                 cursor?: string;
                 /** @description Only what was done, or refused, like this. */
-                action?: "signed_in" | "signed_out" | "customer_created" | "customer_updated" | "user_created" | "user_updated" | "user_deleted" | "password_changed" | "password_link_created" | "api_token_created" | "api_token_revoked" | "token_secret_retired" | "job_deleted" | "spec_created" | "spec_updated" | "spec_deleted" | "runner_created" | "runner_updated" | "runner_key_rotated" | "runner_spec_offered" | "runner_spec_withdrawn" | "sign_in_failed" | "refresh_token_reused" | "wrong_token_kind" | "permission_denied";
+                action?: "signed_in" | "signed_out" | "customer_created" | "customer_updated" | "user_created" | "user_updated" | "user_deleted" | "password_changed" | "password_link_created" | "api_token_created" | "api_token_revoked" | "token_secret_retired" | "job_deleted" | "spec_created" | "spec_updated" | "spec_deleted" | "runner_created" | "runner_updated" | "runner_key_rotated" | "runner_spec_offered" | "runner_spec_withdrawn" | "baseline_pinned" | "baseline_unpinned" | "sign_in_failed" | "refresh_token_reused" | "wrong_token_kind" | "permission_denied";
                 /** @description Only what this caller did: exactly its `id`. An empty one is as absent. */
                 actor?: string;
                 /** @description Only what was done to this: exactly its `id`. An empty one is as absent. */
@@ -6677,17 +7842,20 @@ export interface operations {
             503: components["responses"]["SERVICE_UNAVAILABLE"];
         };
     };
-    getHealth: {
+    generateReport: {
         parameters: {
             query?: never;
             header?: never;
-            path?: never;
+            path: {
+                /** @description The job ID. */
+                job_id: string;
+            };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description The service answers. */
-            200: {
+            /** @description The report is there. */
+            202: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -6697,13 +7865,31 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "status": "ok"
+                     *       "pdf_report_url": "https://assay.example/api/silicon-mark/v1/reports/files/7554621440?expires=1711238400&key=BPfZ2k1x&signature=2Rk1r2m0iVYyKq0h3b0E5m7c6v8n9QwErTyUiOpAsDf"
                      *     }
                      */
-                    "application/json": components["schemas"]["Health"];
+                    "application/json": components["schemas"]["ReportLink"];
                 };
             };
-            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            /**
+             * @description `PARAMETER_INCORRECT_VALUE`: Something in path, query or body does not parse or validate.
+             *
+             *     `JOB_STATE_INVALID`: The job's state does not allow this.
+             */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["CLIENT_TOKEN_INVALID"];
+            404: components["responses"]["RESOURCE_NOT_FOUND"];
+            409: components["responses"]["JOB_ENDED"];
             429: components["responses"]["TOO_MANY_REQUESTS"];
             500: components["responses"]["INTERNAL_ERROR"];
             503: components["responses"]["SERVICE_UNAVAILABLE"];
@@ -6733,6 +7919,38 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["ServerVersion"];
+                };
+            };
+            400: components["responses"]["PARAMETER_INCORRECT_VALUE"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_ERROR"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+        };
+    };
+    getHealth: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The service answers. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "status": "ok"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Health"];
                 };
             };
             400: components["responses"]["PARAMETER_INCORRECT_VALUE"];

@@ -35,6 +35,7 @@ test("the commands of 'Use it' work as written", async () => {
   expect(output).toMatch(/"key":"assay_runner_\w{30}"/);
   expect(output).toMatch(/claimed job \d+ as node 0/);
   expect(output).toMatch(/"name":"Rack 7".*"state":"online"/);
+  expect(output).toContain("%PDF-1.7");
   if (process.env.SHOW_README === "1") console.log(output);
 });
 

@@ -110,6 +110,57 @@ const PROVIDERS: Record<string, Provider> = {
     return { draft: { ...draft, path }, token: world.ownerToken(), job };
   },
 
+  async makeJobReport({ world, drawn: { draft, choice }, purpose }) {
+    const { completed, failed, cluster, running } = world.jobs;
+    const ended = [completed, failed];
+    const other = choice % 2 === 0 ? running : cluster;
+    const job = purpose === "once" ? (ended[choice % 2] ?? completed) : other;
+    return { draft: { ...draft, path: { job_id: job.id } }, token: world.ownerToken(), job };
+  },
+
+  async generateReport({ world, drawn: { draft, choice } }) {
+    const { completed, failed, running } = world.jobs;
+    const job = [completed, failed, running][choice % 3] ?? completed;
+    return { draft: { ...draft, path: { job_id: job.id } }, token: job.token, job };
+  },
+
+  async getReport({ world, drawn: { draft, choice } }) {
+    const { hash } = await world.reportOf(world.jobs.completed);
+    // Now and then what was drawn: a hash that never was.
+    const path = choice % 10 === 0 ? draft.path : { hash };
+    return { draft: { ...draft, path }, token: null, job: null };
+  },
+
+  async getReportFile({ world, drawn: { draft, choice } }) {
+    const { query } = await world.reportOf(world.jobs.completed);
+    const path = { id: world.jobs.completed.id };
+    const link = choice % 10 === 0 ? draft : { ...draft, path, query };
+    return { draft: link, token: null, job: null };
+  },
+
+  async getBaseline({ world, drawn: { draft, choice } }) {
+    const models = ["a100-sxm4-80gb", "NVIDIA H100 NVL", "Tesla L4", "h200"];
+    const path = { ...draft.path, model: models[choice % models.length] ?? "l4" };
+    return { draft: { ...draft, path }, token: world.ownerToken(), job: null };
+  },
+
+  async pinBaseline({ world, drawn: { draft, choice } }) {
+    const path = { ...draft.path, model: `fuzz-gpu-${choice % 5}` };
+    const headers = withoutPrecondition(draft, choice);
+    return { draft: { ...draft, path, headers }, token: world.ownerToken(), job: null };
+  },
+
+  async unpinBaseline({ world, drawn: { draft, choice }, purpose }) {
+    const [model, metric] =
+      purpose === "once" ? await world.pinBaseline() : ["nobodys", "bf16_tflops"];
+    const headers = withoutPrecondition(draft, choice);
+    return {
+      draft: { ...draft, path: { model, metric }, headers },
+      token: world.ownerToken(),
+      job: null,
+    };
+  },
+
   async listSpecs(context) {
     return withoutCursor(await byName(context));
   },

@@ -104,7 +104,10 @@ export async function createWorld({ url, db }: Pick<LocalWorker, "url" | "db">) 
   /** Jobs whose object may know more than D1 does. */
   const unsettled = new Map<string, Job>();
   // Prepared once: Miniflare's proxy blocks this process for every `prepare`.
-  const versions = db.prepare("SELECT id, version FROM jobs");
+  // One that has ended, and is not rated yet, is still to be written to.
+  const versions = db.prepare(
+    "SELECT id, CASE WHEN ended_at IS NOT NULL AND rated_at IS NULL AND current_nodes > 0 AND deleted_at IS NULL THEN -1 ELSE version END AS version FROM jobs",
+  );
 
   async function createJob(body: Record<string, unknown>, token = ownerToken): Promise<Job> {
     const json = await succeed("POST", `${API}/jobs`, token, { benchmarks: [], ...body });
@@ -172,6 +175,14 @@ export async function createWorld({ url, db }: Pick<LocalWorker, "url" | "db">) 
     const { uuid } = await createPerson();
     const { url: link } = await succeed("POST", `/v0/users/${uuid}/password-link`, ownerToken);
     return String(link).split("#")[1] ?? "";
+  }
+
+  let pinned = 0;
+  /** A baseline with a pin to take back. */
+  async function pinBaseline(): Promise<[model: string, metric: string]> {
+    const key: [string, string] = [`pinned-gpu-${pinned++}`, "memory_bandwidth_gbs"];
+    await succeed("PUT", `${API}/baselines/${key.join("/")}`, ownerToken, { value: 1 });
+    return key;
   }
 
   let maker: { token: string; left: number } | null = null;
@@ -266,6 +277,7 @@ export async function createWorld({ url, db }: Pick<LocalWorker, "url" | "db">) 
     apiToken: await createApiToken(),
     createApiToken,
     createPasswordLink,
+    pinBaseline,
     tokenMaker,
     runners,
     createRunner,
@@ -339,8 +351,25 @@ export async function createWorld({ url, db }: Pick<LocalWorker, "url" | "db">) 
         while ((await versionsInD1()).get(Number(job.id)) !== version) {
           if (Date.now() > deadline) throw new Error(`Job ${job.id}: D1 never got its version`);
         }
+        // What follows a job's end changes its view, too.
+        const hasReport = async () => {
+          const { json } = await call("GET", `${API}/jobs/${job.id}`, ownerToken);
+          return typeof json.pdf_report_url === "string" || !json.ended_at || !json.current_nodes;
+        };
+        while (!(await hasReport())) {
+          if (Date.now() > deadline) throw new Error(`Job ${job.id} never got its report`);
+          await new Promise((done) => setTimeout(done, 20));
+        }
       }
       unsettled.clear();
+    },
+
+    /** The report of a job that has ended: the query of its link, and its hash. */
+    async reportOf(job: Job): Promise<{ query: [string, string][]; hash: string }> {
+      const made = await succeed("POST", `${API}/jobs/${job.id}/report`, ownerToken);
+      const { pathname, search, searchParams } = new URL(String(made.pdf_report_url));
+      const { reply } = await call("HEAD", `${pathname}${search}`, null);
+      return { query: [...searchParams], hash: String(reply.headers.etag).replaceAll('"', "") };
     },
 
     /** The owner's view of a job: what its object knows shows here. */

@@ -33,7 +33,7 @@ import {
 } from "./harness.ts";
 
 const principals = await createPrincipals();
-const { persons, job, taskId, runner } = principals;
+const { persons, job, ended, taskId, runner } = principals;
 
 /** What is sent: once for a thing that exists, once for one that does not. */
 interface Sent {
@@ -108,6 +108,8 @@ const ofNoSpec = (body?: unknown) => () => ({ params: { spec: NOBODY }, body });
 const ofRunner = { params: { runner: runner.uuid } };
 const ofNoRunner = (body?: unknown) => () => ({ params: { runner: NOBODY }, body });
 const ofNoOffer = () => ({ params: { runner: NOBODY, spec: NOBODY } });
+const ofBaseline = { params: { model: "l4", metric: "bf16_tflops" } };
+const ofNoBaseline = { params: { model: "nobody's", metric: "bf16_tflops" } };
 const machine = () => ({ machine_uuid: machineUuid() });
 const settings = { name: "Renamed" };
 
@@ -133,6 +135,23 @@ const EXPECTATIONS: Record<string, Expectation> = {
   listJobs: { access: "user", request: () => ({}), people: everyone(200) },
   getJob: { access: "user", request: () => ofJob, missing: ofNoJob, people: viewers(200) },
   getJobResults: { access: "user", request: () => ofJob, missing: ofNoJob, people: viewers(200) },
+  makeJobReport: {
+    access: "user",
+    request: () => ({ params: { job_id: ended.id } }),
+    missing: ofNoJob,
+    people: viewers(202),
+  },
+  getReport: {
+    access: "open",
+    request: () => ({ params: { hash: "0".repeat(64) } }),
+  },
+  getReportFile: {
+    access: "open",
+    request: () => ({
+      params: { id: ended.id },
+      query: `?expires=99999999999&key=AAAAAAAA&signature=${"A".repeat(43)}`,
+    }),
+  },
   abortJob: {
     access: "user",
     request: async () => ({ params: { job_id: (await createJob({}, persons.owner)).id } }),
@@ -144,6 +163,26 @@ const EXPECTATIONS: Record<string, Expectation> = {
     request: async () => ({ body: { id: (await createJob({}, persons.owner)).id } }),
     missing: () => ({ body: { id: "512" } }),
     people: ofItsCustomer(200),
+  },
+  getJobStats: { access: "user", request: () => ({}), people: everyone(200) },
+  listBaselines: { access: "user", request: () => ({}), people: everyone(200) },
+  getBaseline: { access: "user", request: () => ofBaseline, people: everyone(200) },
+  pinBaseline: {
+    access: "user",
+    request: () => ({ ...ofBaseline, body: { value: 260.5 } }),
+    missing: () => ({ ...ofNoBaseline, body: { value: 260.5 } }),
+    people: rootsAlone(200),
+  },
+  unpinBaseline: {
+    access: "user",
+    request: async () => {
+      await env.DB.prepare(
+        "INSERT INTO baselines (model, metric, version, pinned_value, pinned_at) VALUES ('l4', 'bf16_tflops', 0, 1, 0) ON CONFLICT DO UPDATE SET pinned_value = 1",
+      ).run();
+      return ofBaseline;
+    },
+    missing: () => ofNoBaseline,
+    people: rootsAlone(204),
   },
   listTasks: { access: "user", request: () => ({}), people: everyone(200) },
   getTaskResults: {
@@ -324,6 +363,12 @@ const EXPECTATIONS: Record<string, Expectation> = {
       ({ ...{ "own job": 200, "another job": 404, "ended job": 200 }, ...notMeant(404, 200) })[
         name
       ],
+  },
+  generateReport: {
+    access: "node",
+    request: () => ({ params: { job_id: ended.id } }),
+    machines: (name) =>
+      ({ ...{ "own job": 404, "another job": 404, "ended job": 202 }, ...notMeant(404) })[name],
   },
   joinCurrentJob: {
     access: "node",

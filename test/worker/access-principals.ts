@@ -18,6 +18,7 @@ import {
   machineUuid,
   type Person,
   putResult,
+  reported,
   type TestJob,
   type TestRunner,
   tokens,
@@ -88,6 +89,8 @@ export interface Principals {
   /** Of the owner: one that machines have joined, and whose token is `own job`. */
   job: TestJob;
   taskId: string;
+  /** Of the owner: one that has ended, and whose token is `ended job`. */
+  ended: TestJob;
   /** Whose key is `runner key`. */
   runner: TestRunner;
 }
@@ -107,6 +110,8 @@ export async function createPrincipals(): Promise<Principals> {
   const another = await createJob({ node_count: 8 }, owner);
   const ended = await createJob({}, owner);
   await putResult(ended, (await join(ended)).body.id, 0);
+  // Nothing is written by itself from here on.
+  await reported(ended);
 
   const runner = await createRunner();
   const dead = await deadKeys(runner);
@@ -136,6 +141,7 @@ export async function createPrincipals(): Promise<Principals> {
     persons: { owner, colleague, customer_admin: admin, "foreign user": foreign },
     job,
     taskId,
+    ended,
     runner,
   };
 }

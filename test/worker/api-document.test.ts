@@ -15,6 +15,7 @@ const served: ApiDocument = JSON.parse(servedText);
 const operations = operationsOf(served);
 
 const JOBS = "/api/silicon-mark/v1/jobs";
+const BASELINE = "/api/silicon-mark/v1/baselines/{model}/{metric}";
 const USER = "OAuth2PasswordBearer";
 const NODE = "JobToken";
 const RUNNER = "RunnerKey";
@@ -28,6 +29,11 @@ const EXPECTED = {
   [`post ${JOBS}/anonymous createAnonymousJob`]: ["", 201, 400, 413, 415, 429, 500, 503],
   [`get ${JOBS} listJobs`]: [USER, 200, 400, 401, 429, 500, 503],
   [`get ${JOBS}/tags listJobTags`]: [USER, 200, 304, 400, 401, 429, 500, 503],
+  [`get ${JOBS}/stats getJobStats`]: [USER, 200, 400, 401, 429, 500, 503],
+  "get /api/silicon-mark/v1/baselines listBaselines": [USER, 200, 304, 400, 401, 429, 500, 503],
+  [`get ${BASELINE} getBaseline`]: [USER, 200, 304, 400, 401, 404, 429, 500, 503],
+  [`put ${BASELINE} pinBaseline`]: [USER, 200, 400, 401, 403, 412, 413, 415, 429, 500, 503],
+  [`delete ${BASELINE} unpinBaseline`]: [USER, 204, 400, 401, 403, 404, 412, 429, 500, 503],
   [`delete ${JOBS}/delete deleteJob`]: [USER, 200, 400, 401, 403, 404, 413, 415, 429, 500, 503],
   [`get ${JOBS}/{job_id} getJob`]: [USER, 200, 304, 400, 401, 404, 429, 500, 503],
   [`get ${JOBS}/{job_id}/results getJobResults`]: [
@@ -37,6 +43,11 @@ const EXPECTED = {
   "get /api/silicon-mark/v1/tasks listTasks": [USER, 200, 400, 401, 429, 500, 503],
   "get /api/silicon-mark/v1/tasks/{task_id}/results getTaskResults": [
     ...[USER, 200, 304, 400, 401, 404, 429, 500, 503],
+  ],
+  [`post ${JOBS}/{job_id}/report makeJobReport`]: [USER, 202, 400, 401, 404, 429, 500, 503],
+  "get /api/silicon-mark/v1/reports/{hash} getReport": [...["", 200, 304, 400, 404, 429, 500, 503]],
+  "get /api/silicon-mark/v1/reports/files/{id} getReportFile": [
+    ...["", 200, 206, 304, 400, 404, 416, 429, 500, 503],
   ],
   "get /api/silicon-mark/v1/benchmarks listBenchmarks": [USER, 200, 304, 400, 401, 429, 500, 503],
   "get /v0/specs listSpecs": [USER, 200, 400, 401, 403, 429, 500, 503],
@@ -116,6 +127,9 @@ const EXPECTED = {
   [`put ${JOBS}/current/tasks/{task_id}/results/{position} putStepResult`]: [
     ...[NODE, 200, 400, 401, 404, 409, 413, 415, 422, 429, 500, 503],
   ],
+  [`post ${JOBS}/{job_id}/generate-report generateReport`]: [
+    ...[NODE, 202, 400, 401, 404, 409, 429, 500, 503],
+  ],
   "get /health getHealth": ["", 200, 400, 429, 500, 503],
   "get /v0/server/version getServerVersion": ["", 200, 400, 429, 500, 503],
 };
@@ -192,15 +206,20 @@ describe("operations", () => {
     expect(having("Idempotency-Replayed").sort()).toEqual(creating.map((id) => `${id} 201`));
     expect(taking("idempotency-key").sort()).toEqual(creating);
     expect(taking("if-match").sort()).toEqual([
-      ...["deleteSpec", "deleteUser", "revokeApiToken", "updateCustomer"],
+      ...["deleteSpec", "deleteUser", "pinBaseline", "revokeApiToken", "unpinBaseline"],
+      "updateCustomer",
       ...["updateRunner", "updateSpec", "updateUser", "withdrawRunnerSpec"],
     ]);
     const single = [
-      ...["getApiToken", "getCustomer", "getJob", "getJobResults", "getOwnUser", "getRunner"],
+      ...["getApiToken", "getBaseline", "getCustomer", "getJob", "getJobResults", "getOwnUser"],
+      "getReport",
       ...[
+        "getReportFile",
+        "getRunner",
         "getSpec",
         "getTaskResults",
         "getUser",
+        "listBaselines",
         "listBenchmarks",
         "listJobTags",
         "pollCurrentJob",
@@ -284,6 +303,23 @@ describe("the document itself", () => {
     expect(again.text).toBe(servedText);
     expect(again.headers.get("content-type")).toContain("application/json");
     expect(served.openapi).toBe("3.1.0");
+  });
+
+  test("the Worker, which loads its parts one by one, serves every operation", async ({
+    expect,
+  }) => {
+    for (const { name } of operations) {
+      const [method = "", path = ""] = name.split(" ");
+      const url = `https://assay.test${path.replaceAll(/\{\w+\}/g, "1")}`;
+      for (const spelled of [url, url.replace("test/", "test//"), `${url}/`]) {
+        const allow = (await call("OPTIONS", spelled)).headers.get("allow");
+        expect(allow?.split(", "), `${method} ${spelled}`).toContain(method.toUpperCase());
+      }
+    }
+    for (const path of ["/v0", "/v0x", "/tokens", "/api/silicon-mark/v1/specsheet", "/api"]) {
+      const reply = await call("GET", `https://assay.test${path}`);
+      expect([reply.status, reply.body.error.code], path).toEqual([404, "RESOURCE_NOT_FOUND"]);
+    }
   });
 
   test("static words of a path are not job ids", async ({ expect }) => {

@@ -48,7 +48,7 @@ export async function call(
   const target = url.startsWith("http") ? url : `${API}${url}`;
   const response = await exports.default.fetch(new Request(target, init));
   const text = await response.text();
-  const isJson = response.headers.get("content-type")?.includes("json") ?? false;
+  const isJson = /[/+]json/.test(response.headers.get("content-type") ?? "");
   return {
     status: response.status,
     headers: response.headers,
@@ -75,6 +75,7 @@ export function appDeps(changes: Partial<AppDeps> = {}): AppDeps {
       anonymous: env.LIMIT_ANONYMOUS,
       "sign-in-address": env.LIMIT_SIGN_IN_ADDRESS,
       "sign-in-account": env.LIMIT_SIGN_IN_ACCOUNT,
+      report: env.LIMIT_REPORT,
     },
     config: readConfig(env),
     clock: systemClock,
@@ -289,6 +290,55 @@ export async function flushed(job: TestJob): Promise<void> {
     },
     { timeout: 30_000, interval: 10 },
   );
+}
+
+/** Waits until a settled job has been rated, or found to have nothing to rate. */
+export async function rated(job: TestJob): Promise<void> {
+  await vi.waitFor(
+    async () => {
+      const row = await env.DB.prepare("SELECT rated_at FROM jobs WHERE id = ?")
+        .bind(Number(job.id))
+        .first<{ rated_at: number | null }>();
+      if (row === null || row.rated_at === null) throw new Error("not rated yet");
+    },
+    { timeout: 20_000, interval: 10 },
+  );
+}
+
+/** Waits until a settled job has its reports; answers its detail. */
+export async function reported(job: TestJob): Promise<Reply<Json>> {
+  return vi.waitFor(
+    async () => {
+      const reply = await detail(job);
+      if (typeof reply.body.pdf_report_url !== "string") throw new Error("not reported yet");
+      return reply;
+    },
+    { timeout: 20_000, interval: 20 },
+  );
+}
+
+export interface Measured {
+  gpu_model: string | null;
+  gpu_count: number | null;
+  machine_uuid?: string;
+  /** Of QuickMark. */
+  results: unknown;
+}
+
+/** A job of QuickMark alone, played to its end on these machines, and rated. */
+export async function measureJob(
+  machines: readonly Measured[],
+  owner?: Person,
+  body: Record<string, unknown> = {},
+): Promise<TestJob> {
+  const job = await createJob({ node_count: machines.length, ...body }, owner);
+  for (const { gpu_model, gpu_count, machine_uuid = machineUuid(), results } of machines) {
+    const joined = await join(job, { gpu_model, gpu_count, machine_uuid });
+    const reply = await putResult(job, joined.body.id, 0, resultBody(results));
+    if (reply.status !== 200) throw new Error(`a result answered ${reply.status}: ${reply.text}`);
+  }
+  await rated(job);
+  return job;
 }
 
 /**

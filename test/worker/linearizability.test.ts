@@ -113,8 +113,10 @@ describe("calls of 32 clients at once", () => {
       const askedAt = tick();
       const { told } = await scene.call(call, now);
       const answer = tick();
-      // Whether it took effect is not known, nor when.
-      const unknown = told.status === 503;
+      // Whether it took effect is not known, nor when. A crash takes D1 with it here, with an error of the
+      // test's own, which no platform gives.
+      const crashed = disturbances.some(({ kind }) => kind === "crash");
+      const unknown = told.status === 503 || (told.status === 500 && crashed);
       const answeredAt = unknown ? Number.POSITIVE_INFINITY : answer;
       history.push({ call, askedAt, answeredAt, told: unknown ? null : told });
       return told;

@@ -17,6 +17,7 @@ import {
   join,
   type Person,
   putResult,
+  rated,
   resultBody,
   type TestJob,
 } from "./harness.ts";
@@ -31,9 +32,12 @@ const LINK = { source_rank: 0, target_rank: 1, bandwidth_gbps: 10, latency_ms: 0
 
 /** A completed job of two nodes with both kinds of steps, whose results need more than one byte a sign. */
 async function completed(padding = 10, owner?: Person): Promise<TestJob & { taskIds: string[] }> {
+  // Of a model of its own: no fleet grows here that would have others rated again.
+  const gpu_model = `GPU ${crypto.randomUUID()}`;
   const job = await createJob({ node_count: 2, benchmarks: ["cluster_network"] }, owner);
   const taskIds: string[] = [];
-  for (let node = 0; node < 2; node++) taskIds.push(String((await join(job)).body.id));
+  for (let node = 0; node < 2; node++)
+    taskIds.push(String((await join(job, { gpu_model })).body.id));
   const figures = (id: string) => ({
     aggregate_results: { bf16_tflops: 1, memory_bandwidth_gbs: 2 },
     note: `${id} Größe 測試 😀 ${"x".repeat(padding)}`,
@@ -43,6 +47,7 @@ async function completed(padding = 10, owner?: Person): Promise<TestJob & { task
   const back = { ...LINK, source_rank: 1, target_rank: 0 };
   await putResult(job, taskIds[1] ?? "", 1, resultBody({ measurements: [back] }));
   await flushed(job);
+  await rated(job);
   return { ...job, taskIds };
 }
 

@@ -203,7 +203,7 @@ describe("jobs that nobody has signed in for", () => {
     const { meta } = await env.DB.prepare("DELETE FROM jobs WHERE id = ?")
       .bind(Number(job.id))
       .run();
-    expect(meta.rows_read).toBeLessThan(50);
+    expect(meta.rows_read).toBeLessThan(60);
   });
 });
 

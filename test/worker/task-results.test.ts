@@ -12,6 +12,7 @@ import {
   flushed,
   join,
   putResult,
+  rated,
   rowsReadBy,
   type TestJob,
 } from "./harness.ts";
@@ -28,19 +29,30 @@ describe("what a task shows", () => {
     const { id } = (await join(job, { inventory })).body;
     await putResult(job, id, 0);
     const live = await view(job, id);
-    await flushed(job);
+    await rated(job);
     const reply = await view(job, id);
     expectContract(expect, reply, getTaskResultsRoute, 200);
     expect(reply.body).toMatchObject({
       inventory,
+      performance: { task_id: id, status: "expected", rank: 0 },
       manufacturer_gpu_spec: {
         ...{ gpu_model: "NVIDIA H100 NVL", bf16_tflops: 835, tf32_tflops: 417 },
         ...{ fp32_cuda_core_tflops: 60, memory_bandwidth_gbs: 3938 },
       },
     });
-    const { inventory: _inventory, manufacturer_gpu_spec: _spec, ...task } = reply.body;
-    expect(task).toEqual((await detail(job)).body.tasks[0]);
-    expect(live.body, "and the same from the object").toEqual(reply.body);
+    const {
+      inventory: _inventory,
+      manufacturer_gpu_spec: _spec,
+      performance,
+      ...task
+    } = reply.body;
+    const { tasks, scoreboard_summary } = (await detail(job)).body;
+    expect(task).toEqual(tasks[0]);
+    expect(performance).toEqual(scoreboard_summary.nodes[0]);
+    expect(live.body, "and the same from the object, but for the verdict").toEqual({
+      ...reply.body,
+      performance: null,
+    });
   });
 
   test("a live one, at once; also before D1 has heard of it", async ({ expect }) => {

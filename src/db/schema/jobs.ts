@@ -13,6 +13,7 @@ import { customers, users } from "./identity.ts";
 import { specs } from "./specs.ts";
 
 const live = sql`deleted_at is null`;
+const rated = sql`deleted_at is null and performance_status is not null`;
 
 /**
  * One row per job. Columns up to `expires_at` are D1's own facts, written once at creation. From
@@ -66,6 +67,10 @@ export const jobs = sqliteTable(
      * The reference keeps the spec from being deleted.
      */
     specUuid: text("spec_uuid").references(() => specs.uuid),
+    /** Where the job was created, such as `https://assay.example`: its reports name it. */
+    origin: text("origin"),
+    /** Which of `reports` is the job's newest; null until one is made. */
+    reportHash: text("report_hash"),
     /**
      * When cron next looks at the job: at its expiry while D1 owns it, then whenever its row has not been
      * written for a while; null once it has ended. 0 of rows that an older version of the server wrote.
@@ -73,6 +78,13 @@ export const jobs = sqliteTable(
     checkAt: integer("check_at").default(0),
     /** When the results moved to R2; null while D1 holds them. */
     archivedAt: integer("archived_at"),
+    // The scoreboard's columns: written after the job has settled, and again when a baseline changes.
+    /** How it came out; null until it is rated, and where nothing was measured. */
+    performanceStatus: text("performance_status"),
+    /** JSON: `JobVerdict` without its nodes. */
+    verdict: text("verdict"),
+    baselineVersion: integer("baseline_version"),
+    ratedAt: integer("rated_at"),
   },
   (table) => [
     uniqueIndex("jobs_live_name").on(table.customerId, table.name).where(live),
@@ -99,6 +111,12 @@ export const jobs = sqliteTable(
       .where(live),
     // Deleting a spec looks here for a job that refers to it.
     index("jobs_by_spec").on(table.specUuid).where(sql`spec_uuid is not null`),
+    // Settled, and not reported yet: what cron looks for should the job's object have failed to.
+    index("jobs_to_report")
+      .on(table.endedAt)
+      .where(
+        sql`ended_at is not null and report_hash is null and user_id <> 0 and deleted_at is null`,
+      ),
     // What runners that offer a spec can still join, oldest first.
     index("jobs_open_by_spec")
       .on(table.specUuid, table.createdAt, table.id)
@@ -113,6 +131,15 @@ export const jobs = sqliteTable(
     index("jobs_to_archive")
       .on(table.endedAt, table.id)
       .where(sql`archived_at is null and ended_at is not null`),
+    index("jobs_rated").on(table.id).where(rated),
+    index("jobs_rated_by_customer").on(table.customerId).where(rated),
+    index("jobs_rated_by_user").on(table.userId).where(rated),
+    // Settled, and not rated yet: what cron looks for should its object have failed to.
+    index("jobs_to_rate")
+      .on(table.endedAt)
+      .where(
+        sql`ended_at is not null and rated_at is null and current_nodes > 0 and deleted_at is null`,
+      ),
   ],
 );
 
@@ -128,6 +155,18 @@ export const jobCounts = sqliteTable(
     jobs: integer("jobs").notNull(),
   },
   (table) => [primaryKey({ columns: [table.scope, table.state] })],
+);
+
+/** Jobs not deleted, per scope, state and how they came out, kept by triggers on `jobs`. As `jobCounts`. */
+export const performanceCounts = sqliteTable(
+  "performance_counts",
+  {
+    scope: text("scope").notNull(),
+    state: text("state").notNull(),
+    status: text("status").notNull(),
+    jobs: integer("jobs").notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.scope, table.state, table.status] })],
 );
 
 /**
@@ -189,6 +228,12 @@ export const tasks = sqliteTable(
     userId: integer("user_id").notNull().default(0),
     /** The job's; a trigger on `jobs` keeps it. */
     deletedAt: integer("deleted_at"),
+    /** Which of `reports` is the task's newest; null until one is made. */
+    reportHash: text("report_hash"),
+    /** The scoreboard's, as those of the job. */
+    performanceStatus: text("performance_status"),
+    /** JSON: `NodeVerdict`. */
+    verdict: text("verdict"),
   },
   (table) => {
     // Job and rank break ties as the id does, which SQLite compares in no `(created_at, …) > (?, ?)`.
@@ -233,6 +278,15 @@ export const tasks = sqliteTable(
       index("tasks_by_user_ip")
         .on(table.userId, table.machineIp, ...order)
         .where(withIp),
+      index("tasks_by_performance")
+        .on(table.performanceStatus, ...order)
+        .where(rated),
+      index("tasks_by_customer_performance")
+        .on(table.customerId, table.performanceStatus, ...order)
+        .where(rated),
+      index("tasks_by_user_performance")
+        .on(table.userId, table.performanceStatus, ...order)
+        .where(rated),
     ];
   },
 );

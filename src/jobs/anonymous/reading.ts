@@ -16,6 +16,9 @@ export interface Reading {
   pollAfterSeconds: number;
 }
 
+/** Jobs without an account get no reports. */
+const NO_LINK = () => null;
+
 /** Null for a job that has been deleted. One D1 round trip, and one hop while the job lives. */
 export type ReadAnonymousJob = (
   using: { db: Database; meter: Meter },
@@ -34,7 +37,7 @@ export function createAnonymousReader(deps: { jobs: JobsService; clock: Clock })
         clock.now(),
         Math.random,
       );
-      const shown = { ...seen, detail: toJobDetail(view, token) };
+      const shown = { ...seen, detail: toJobDetail(view, token, NO_LINK) };
       return {
         // Weak: when to ask again is drawn anew each time.
         etag: `W/${entityTagOf(stringifyWithRaw(shown))}`,

@@ -1,6 +1,7 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import type { RequestEnv } from "../../http/context.ts";
 import { JSON_BODY_LIMIT, readBody } from "../../http/json-body.ts";
+import { siteOf } from "../../http/site.ts";
 import { throwOnInvalid } from "../../http/validation.ts";
 import { ANONYMOUS } from "../../identity/anonymous.ts";
 import type { Guards } from "../../identity/guards.ts";
@@ -26,7 +27,7 @@ export function createAnonymousJobsRouter({ jobs, guards }: AnonymousJobsRouterD
       const { description, benchmarks, node_count, tags } = c.req.valid("json");
       const caller = { actor: ANONYMOUS, db: c.get("databases").session };
       const input = { description, benchmarks, node_count, tags };
-      const { row, token } = await jobs.create(caller, input, null);
+      const { row, token } = await jobs.create(caller, input, null, siteOf(c));
       return c.json(toCreatedJob(row, token), 201);
     },
   );

@@ -5,6 +5,7 @@ import { operation } from "../../http/operation.ts";
 import { queryBoolean, queryId, queryWord } from "../../http/query-schemas.ts";
 import { json } from "../../http/responses.ts";
 import { idParameter } from "../../http/schemas.ts";
+import { performanceStatus } from "../../scoreboard/verdict-schemas.ts";
 import { jobDetailExample } from "../examples.ts";
 import { taskPage, taskWithResults } from "./schemas.ts";
 
@@ -16,6 +17,27 @@ if (taskExample === undefined) throw new Error("The example of a job has a task"
 /** Figures of a page of tasks together: as many as one job may have (contract §2, Limits). */
 export const MAX_PAGE_RESULT_BYTES = 16 * 1_024 * 1_024;
 
+const page = json(taskPage, {
+  description: "A page of tasks, or an export of all of them.",
+  example: {
+    data: [{ ...taskExample, performance_status: null, benchmark_results: null }],
+    pagination: { page: 1, per_page: 20, total: 1, pages: 1, next_cursor: null },
+  },
+});
+
+const stream = (example: string) => ({
+  schema: z.string().openapi({ maxLength: 2 ** 31 - 1, pattern: "^[\\s\\S]*$" }),
+  example,
+});
+
+export const CSV = "text/csv";
+export const JSON_LINES = "application/x-ndjson";
+
+const EXPORTS = {
+  [CSV]: stream("job_id,task_id,rank,gpu_model\r\n7554621440,7554621441,0,NVIDIA H100 NVL\r\n"),
+  [JSON_LINES]: stream('{"job_id":"7554621440","task_id":"7554621441","rank":0}\n'),
+};
+
 export const listTasksRoute = operation({
   method: "get",
   path: `${BASE}/tasks`,
@@ -24,9 +46,11 @@ export const listTasksRoute = operation({
   summary: "List tasks",
   description: `The tasks of the jobs you may see, newest first, a page at a time; one task is one node's part of a job. Regular users see those of their own jobs, customer admins those of all jobs of their customer, staff and root admins all. Tasks of deleted jobs are deleted with them. What nodes have done in the last seconds may be missing: the job's detail has it.
 
-Filters combine. A page costs the same however many tasks there are: the first one and along \`next_cursor\` or the links of \`Link\`, with one filter or none; the total, too, but with \`machine_ip\`, \`machine_uuid\` or several filters, when all that match are counted. With several filters those are looked at that match the first of \`job_id\`, \`machine_uuid\`, \`machine_ip\`. A page beyond the last one is empty.
+Filters combine. A page costs the same however many tasks there are: the first one and along \`next_cursor\` or the links of \`Link\`, with one filter or none; the total, too, but with \`machine_ip\`, \`machine_uuid\`, \`performance_status\` or several filters, when all that match are counted. With several filters those are looked at that match the first of \`job_id\`, \`machine_uuid\`, \`machine_ip\`, \`performance_status\`. A page beyond the last one is empty.
 
-With \`include_results\` a page has at most 16 MiB of figures; 400 asks for fewer tasks a page.`,
+With \`include_results\` a page has at most 16 MiB of figures; 400 asks for fewer tasks a page.
+
+\`Accept: text/csv\` (RFC 4180, with a header) or \`application/x-ndjson\` (a JSON object a line) exports node results instead: all tasks that match, from \`cursor\` on if it is given, at most 100,000, in one stream; one row a task, with its QuickMark figures and its verdict. Figures that cannot be true are left empty. In CSV a text that a spreadsheet would take for a formula begins with an apostrophe.`,
   access: "user",
   list: true,
   request: {
@@ -55,21 +79,20 @@ With \`include_results\` a page has at most 16 MiB of figures; 400 asks for fewe
         max: 36,
         description: "Only tasks of this machine.",
       }),
+      performance_status: z
+        .enum(
+          performanceStatus.options,
+          `must be one of ${performanceStatus.options.join(", ")}, given once`,
+        )
+        .optional()
+        .openapi({ description: "Only tasks that came out like this." }),
       include_results: queryBoolean({
         default: false,
         description: "Add what each node has sent.",
       }),
     }),
   },
-  responses: {
-    200: json(taskPage, {
-      description: "A page of tasks.",
-      example: {
-        data: [{ ...taskExample, benchmark_results: null }],
-        pagination: { page: 1, per_page: 20, total: 1, pages: 1, next_cursor: null },
-      },
-    }),
-  },
+  responses: { 200: { ...page, content: { ...page.content, ...EXPORTS } } },
 });
 
 export const getTaskResultsRoute = operation({
@@ -109,6 +132,7 @@ For whoever sees the task's job; to anyone else it does not exist.`,
             error_message: null,
           },
         },
+        performance: null,
         inventory: { gpu: { count: 8, model: "NVIDIA A100-SXM4-80GB", cuda_version: "12.8" } },
         manufacturer_gpu_spec: {
           gpu_model: "NVIDIA A100-SXM4-80GB",

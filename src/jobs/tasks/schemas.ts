@@ -5,6 +5,7 @@ import { taskFields } from "../../coordinator/wire-schemas.ts";
 import { nextCursor } from "../../http/pagination.ts";
 import { MAX_PAGE } from "../../http/paging.ts";
 import { figure, integer, jsonObject, orNull, text } from "../../http/schemas.ts";
+import { performanceNode, performanceStatus } from "../../scoreboard/verdict-schemas.ts";
 import { taskResultMap } from "../result-schemas.ts";
 
 const MAX_COUNT = Number.MAX_SAFE_INTEGER;
@@ -12,6 +13,9 @@ const MAX_COUNT = Number.MAX_SAFE_INTEGER;
 const listedTask = z
   .strictObject({
     ...taskFields,
+    performance_status: orNull(performanceStatus).openapi({
+      description: "How the node compares; null until its job is rated.",
+    }),
     benchmark_results: orNull(taskResultMap).openapi({
       description: "What this node has sent; null unless `include_results` asks for it.",
     }),
@@ -51,6 +55,9 @@ export const taskWithResults = z
   .strictObject({
     ...taskFields,
     benchmark_results: taskResultMap,
+    performance: orNull(performanceNode).openapi({
+      description: "How the node compares, and why; null until its job is rated.",
+    }),
     inventory: jsonObject({
       maxBytes: INVENTORY_BYTES,
       description: "What is in the machine, as its agent said; null when it said nothing.",

@@ -13,10 +13,11 @@ export interface TaskFilter {
   state?: string | undefined;
   machineIp?: string | undefined;
   machineUuid?: string | undefined;
+  performanceStatus?: string | undefined;
 }
 
-/** What lists show of a task: without the inventory, which can be large. */
-export type ListedTaskRow = Omit<typeof tasks.$inferSelect, "inventory"> & {
+/** What lists show of a task: without the inventory and the verdict, which can be large. */
+export type ListedTaskRow = Omit<typeof tasks.$inferSelect, "inventory" | "verdict"> & {
   /** JSON; null where no results are asked for. */
   sequence: string | null;
 };
@@ -28,10 +29,10 @@ export interface PageResults {
   bytes: number;
 }
 
-const { inventory: _inventory, ...listed } = getTableColumns(tasks);
+const { inventory: _inventory, verdict: _verdict, ...listed } = getTableColumns(tasks);
 
 /** Filters that choose a range of an index, the most telling first; the others only look at its rows. */
-const LEADING = ["jobId", "machineUuid", "machineIp", "state"] as const;
+const LEADING = ["jobId", "machineUuid", "machineIp", "performanceStatus", "state"] as const;
 
 /**
  * The tasks of a list. One filter leads, together with the scope, and has an index; the rest is kept from
@@ -81,9 +82,9 @@ export function orderOf(
 
 /** How many there are: from counter rows, or the last rank of the job; else by counting what matches. */
 function totalOf(db: Database, scope: Scope, filter: TaskFilter) {
-  const { jobId, state, ...machine } = filter;
+  const { jobId, state, ...others } = filter;
   const given = Object.values(filter).filter((value) => value !== undefined).length;
-  const isCounted = jobId === undefined && Object.values(machine).every((one) => one === undefined);
+  const isCounted = jobId === undefined && Object.values(others).every((one) => one === undefined);
   if (isCounted) {
     return db
       .select({ total: sql<number>`coalesce(sum(${taskCounts.tasks}), 0)` })
@@ -174,6 +175,40 @@ export async function listTasks(
     total: totals[0]?.total ?? 0,
     figures: { results, bytes: sizes[0]?.bytes ?? 0 },
   };
+}
+
+/** What exports show of a task besides what lists do. */
+export interface ExportedTaskRow extends ListedTaskRow {
+  /** JSON */
+  verdict: string | null;
+  /** JSON: the node's QuickMark aggregate; of moved results what was kept of it for rating. */
+  aggregate: string | null;
+}
+
+/** A page of an export; the total of the list with the first one. One round trip. */
+export async function exportTasks(
+  db: Database,
+  scope: Scope,
+  filter: TaskFilter,
+  { where, orderBy, limit }: PageWindow,
+  withTotal: boolean,
+): Promise<{ rows: ExportedTaskRow[]; total: number | null }> {
+  const sent = sql`(select json_extract(r.results, '$.aggregate_results') from task_results r where r.task_id = ${tasks.id} and r.position = 0 and r.archive_offset is null)`;
+  const kept = sql`(select json_extract(f.figures, '$.aggregate') from task_figures f where f.task_id = ${tasks.id})`;
+  const page = db
+    .select({
+      ...listed,
+      verdict: tasks.verdict,
+      sequence: sql<null>`null`.as("job_sequence"),
+      aggregate: sql<string | null>`coalesce(${sent}, ${kept})`.as("aggregate"),
+    })
+    .from(tasks)
+    .where(and(chosen(scope, filter), where))
+    .orderBy(...orderBy)
+    .limit(limit);
+  if (!withTotal) return { rows: await page, total: null };
+  const [rows, totals] = await db.batch([page, totalOf(db, scope, filter)]);
+  return { rows, total: totals[0]?.total ?? 0 };
 }
 
 /**

@@ -121,7 +121,7 @@ const crash = fc.constant(
   new Step("crash", async ({ observer, faults, now }) => {
     await abortAllDurableObjects();
     faults.objectsLost();
-    observer.lostMemory();
+    observer.lostMemory(now);
     await observer.look(now);
   }),
 );
@@ -150,7 +150,7 @@ export async function startAnew({ observer, now }: Stage): Promise<void> {
   // It is there to be evicted from here on.
   await observer.scene.stored();
   await evictDurableObject(observer.scene.stub);
-  observer.lostMemory();
+  observer.lostMemory(now);
   await observer.look(now);
 }
 

@@ -1,0 +1,181 @@
+/**
+ * Draws a report. Reached by a dynamic import alone: it brings the PDF library and the tables of all
+ * scripts with it, which no request loads that makes no report.
+ */
+import {
+  PDFDict,
+  PDFDocument,
+  type PDFFont,
+  PDFHexString,
+  PDFName,
+  type PDFPage,
+  type PDFRef,
+  PDFString,
+  StandardFonts,
+} from "@cantoo/pdf-lib";
+import type { ReportData } from "../report-data.ts";
+import { type Canvas, type Metrics, PAGE_HEIGHT, PAGE_WIDTH, Type } from "./canvas.ts";
+import { Flow, type Mark } from "./flow.ts";
+import { noticesOf } from "./notices.ts";
+import { identity, title, verdictPanel } from "./sections/cover.ts";
+import { gpuPairs } from "./sections/gpu-pairs.ts";
+import { gpuTable, telemetry } from "./sections/gpus.ts";
+import { networks } from "./sections/network.ts";
+import { baselines, distributions, isLong, nodeTable } from "./sections/nodes.ts";
+import { events, machines, method, steps } from "./sections/record.ts";
+
+/** The document's own words for names that its fonts cannot show; a string of the metadata is at most this. */
+const MAX_ORIGINALS_LENGTH = 60_000;
+
+export interface DrawOptions {
+  /** The content hash that the report shows. */
+  hash: string;
+  /** Called between sections: lets others have the processor. */
+  breathe?: () => Promise<void>;
+}
+
+/** The report as a PDF: the same bytes for the same data and hash. */
+export async function drawReport(data: ReportData, options: DrawOptions): Promise<Uint8Array> {
+  const { hash, breathe = () => Promise.resolve() } = options;
+  const document = await PDFDocument.create({ updateMetadata: false });
+  const fonts = {
+    regular: document.embedStandardFont(StandardFonts.Helvetica),
+    bold: document.embedStandardFont(StandardFonts.HelveticaBold),
+  };
+  const type = new Type(metricsOf(fonts));
+  const { job, subject } = data;
+  const what = subject.kind === "job" ? `Job ${subject.id}` : `Job ${job.id}, node ${subject.rank}`;
+  const flow = new Flow(type, noticesOf(data), `${what}: ${job.name}`);
+  const sections = [
+    () => title(flow, data),
+    () => verdictPanel(flow, data),
+    () => identity(flow, data),
+    ...(isLong(data) ? [] : [() => nodeTable(flow, data)]),
+    () => baselines(flow, data),
+    () => distributions(flow, data),
+    ...(isLong(data) ? [() => nodeTable(flow, data)] : []),
+    () => networks(flow, data),
+    () => gpuTable(flow, data),
+    () => gpuPairs(flow, data),
+    () => telemetry(flow, data),
+    () => steps(flow, data),
+    () => machines(flow, data),
+    () => events(flow, data),
+    () => method(flow, data, hash),
+  ];
+  for (const section of sections) {
+    section();
+    await breathe();
+  }
+  flow.finish(`${what}   Assay ${data.release}`, `Content hash ${hash.slice(0, 32)}…`);
+  const pages = await addPages(document, fonts, flow.pages, breathe);
+  addOutline(document, pages, flow.marks);
+  describe(document, data, hash, type.originals);
+  return document.save({ addDefaultPage: false, updateFieldAppearances: false });
+}
+
+function metricsOf(fonts: Record<"regular" | "bold", PDFFont>): Metrics {
+  return {
+    regular: (sign) => fonts.regular.widthOfTextAtSize(sign, 1_000),
+    bold: (sign) => fonts.bold.widthOfTextAtSize(sign, 1_000),
+  };
+}
+
+async function addPages(
+  document: PDFDocument,
+  fonts: Record<"regular" | "bold", PDFFont>,
+  canvases: readonly Canvas[],
+  breathe: () => Promise<void>,
+): Promise<PDFPage[]> {
+  const { context } = document;
+  const resources = context.register(
+    context.obj({ Font: { F1: fonts.regular.ref, F2: fonts.bold.ref } }),
+  );
+  const pages: PDFPage[] = [];
+  for (const canvas of canvases) {
+    const page = document.addPage([PAGE_WIDTH, PAGE_HEIGHT]);
+    page.node.set(PDFName.of("Contents"), context.register(context.flateStream(canvas.content())));
+    page.node.set(PDFName.of("Resources"), resources);
+    const links = canvas.links.map(({ x, y, width, height, url }) =>
+      context.register(
+        context.obj({
+          Type: "Annot",
+          Subtype: "Link",
+          Rect: [x, PAGE_HEIGHT - y - height, x + width, PAGE_HEIGHT - y],
+          Border: [0, 0, 0],
+          A: { Type: "Action", S: "URI", URI: PDFString.of(url) },
+        }),
+      ),
+    );
+    if (links.length > 0) page.node.set(PDFName.of("Annots"), context.obj(links));
+    pages.push(page);
+    await breathe();
+  }
+  return pages;
+}
+
+/** Headings as bookmarks (PDF 32000-1, 12.3.3). */
+function addOutline(
+  document: PDFDocument,
+  pages: readonly PDFPage[],
+  marks: readonly Mark[],
+): void {
+  const { context, catalog } = document;
+  const outline = context.nextRef();
+  const refs = marks.map(() => context.nextRef());
+  const at = (index: number): { [key: string]: PDFRef } => {
+    const previous = refs[index - 1];
+    const next = refs[index + 1];
+    return { ...(previous && { Prev: previous }), ...(next && { Next: next }) };
+  };
+  for (const [index, mark] of marks.entries()) {
+    const page = pages[mark.page];
+    const ref = refs[index];
+    if (page === undefined || ref === undefined) continue;
+    const top = PAGE_HEIGHT - mark.y + 6;
+    context.assign(
+      ref,
+      context.obj({
+        Title: PDFHexString.fromText(mark.title),
+        Parent: outline,
+        ...at(index),
+        Dest: [page.ref, "XYZ", 0, top, 0],
+      }),
+    );
+  }
+  const [first, last] = [refs[0], refs.at(-1)];
+  if (first === undefined || last === undefined) return;
+  context.assign(
+    outline,
+    context.obj({ Type: "Outlines", First: first, Last: last, Count: refs.length }),
+  );
+  catalog.set(PDFName.of("Outlines"), outline);
+}
+
+/** Metadata; its times are those of the data, so that the same data makes the same bytes. */
+function describe(
+  document: PDFDocument,
+  { job, subject, release }: ReportData,
+  hash: string,
+  originals: ReadonlyMap<string, string>,
+): void {
+  const node = subject.kind === "job" ? "" : `, node ${subject.rank}`;
+  document.setTitle(`${job.name}${node}: hardware benchmark report`, {
+    showInWindowTitleBar: true,
+  });
+  document.setAuthor("Assay");
+  document.setSubject(`Job ${job.id}${node}, content hash ${hash}`);
+  document.setCreator(`Assay ${release}`);
+  document.setProducer("Assay, pdf-lib");
+  document.setLanguage("en");
+  const at = new Date(job.endedAt ?? job.createdAt);
+  document.setCreationDate(at);
+  document.setModificationDate(at);
+  if (originals.size === 0) return;
+  const names = [...originals].map(([shown, original]) => `${shown} = ${original}`).join("\n");
+  const info = document.context.lookup(document.context.trailerInfo.Info, PDFDict);
+  info.set(
+    PDFName.of("OriginalNames"),
+    PDFHexString.fromText(names.slice(0, MAX_ORIGINALS_LENGTH)),
+  );
+}

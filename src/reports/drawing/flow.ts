@@ -1,0 +1,137 @@
+/** Pages that follow from what is put on them: a cursor, headings, and what stands on every page. */
+import { Canvas, PAGE_HEIGHT, PAGE_WIDTH, type Type } from "./canvas.ts";
+import { INK, PALE_WARNING, RULE, SIZE, SOFT, WARNING } from "./theme.ts";
+
+export const LEFT = 45;
+export const RIGHT = PAGE_WIDTH - 45;
+export const WIDTH = RIGHT - LEFT;
+const TOP = 40;
+const BOTTOM = PAGE_HEIGHT - 52;
+
+/** A place of the document that its outline leads to. */
+export interface Mark {
+  title: string;
+  page: number;
+  y: number;
+}
+
+export class Flow {
+  readonly type: Type;
+  readonly pages: Canvas[] = [];
+  readonly marks: Mark[] = [];
+  /** Where the next thing begins. */
+  y = 0;
+  readonly #notices: readonly string[];
+  readonly #running: string;
+
+  /**
+   * @param notices stand on top of every page: what a reader of one page alone must know
+   * @param running the running head from the second page on
+   */
+  constructor(type: Type, notices: readonly string[], running: string) {
+    this.type = type;
+    this.#notices = notices;
+    this.#running = running;
+    this.newPage();
+  }
+
+  get canvas(): Canvas {
+    const canvas = this.pages.at(-1);
+    if (canvas === undefined) throw new Error("A flow has at least one page");
+    return canvas;
+  }
+
+  newPage(): void {
+    const canvas = new Canvas(this.type);
+    this.pages.push(canvas);
+    this.y = TOP;
+    if (this.pages.length > 1) {
+      const [line = ""] = this.type.wrap(this.#running, WIDTH - 90, SIZE.small);
+      canvas.text(line, LEFT, this.y, { size: SIZE.small, colour: SOFT });
+      canvas.text("Assay", RIGHT, this.y, { size: SIZE.small, face: "bold", align: "right" });
+      canvas.line([LEFT, this.y + 6], [RIGHT, this.y + 6], { colour: RULE });
+      this.y += 20;
+    }
+    this.#writeNotices(canvas);
+  }
+
+  /** A new page unless this much room is left. */
+  need(height: number): void {
+    if (this.y + height > BOTTOM) this.newPage();
+  }
+
+  get room(): number {
+    return BOTTOM - this.y;
+  }
+
+  skip(height: number): void {
+    this.y += height;
+  }
+
+  /** @param needed how much of what follows must stand on the same page */
+  heading(title: string, needed: number, note?: string): void {
+    const before = this.y > TOP + 60 ? 16 : 4;
+    this.need(before + 24 + needed);
+    this.y += before;
+    this.marks.push({ title, page: this.pages.length - 1, y: this.y });
+    const { canvas } = this;
+    canvas.line([LEFT, this.y], [RIGHT, this.y], { colour: INK, line: 0.8 });
+    canvas.text(title, LEFT, this.y + 15, { size: SIZE.heading, face: "bold" });
+    this.y += 22;
+    if (note !== undefined) this.paragraph(note, { colour: SOFT, size: SIZE.small });
+    this.y += 3;
+  }
+
+  subheading(title: string, needed: number): void {
+    this.need(20 + needed);
+    this.canvas.text(title, LEFT, this.y + 10, { size: SIZE.text, face: "bold" });
+    this.y += 15;
+  }
+
+  paragraph(
+    text: string,
+    style: { size?: number; colour?: number; face?: "regular" | "bold"; indent?: number } = {},
+  ): void {
+    const { size = SIZE.text, indent = 0, face = "regular", colour = INK } = style;
+    const leading = size * 1.38;
+    for (const line of this.type.wrap(text, WIDTH - indent, size, face)) {
+      this.need(leading);
+      this.canvas.text(line, LEFT + indent, this.y + size, { size, face, colour });
+      this.y += leading;
+    }
+  }
+
+  /** The foot of every page; known only when all are there. */
+  finish(left: string, middle: string): void {
+    for (const [index, canvas] of this.pages.entries()) {
+      const y = PAGE_HEIGHT - 30;
+      const style = { size: SIZE.tiny, colour: SOFT };
+      canvas.line([LEFT, y - 10], [RIGHT, y - 10], { colour: RULE });
+      canvas.text(left, LEFT, y, style);
+      canvas.text(middle, PAGE_WIDTH / 2 + 20, y, { ...style, align: "centre" });
+      canvas.text(`Page ${index + 1} of ${this.pages.length}`, RIGHT, y, {
+        ...style,
+        align: "right",
+      });
+    }
+  }
+
+  #writeNotices(canvas: Canvas): void {
+    if (this.#notices.length === 0) return;
+    const size = SIZE.small;
+    const lines = this.#notices.flatMap((notice) =>
+      this.type.wrap(notice, WIDTH - 20, size, "bold"),
+    );
+    const height = lines.length * 10 + 7;
+    canvas.rectangle(LEFT, this.y - 8, WIDTH, height, PALE_WARNING);
+    canvas.rectangle(LEFT, this.y - 8, 3, height, WARNING);
+    for (const [index, line] of lines.entries()) {
+      canvas.text(line, LEFT + 10, this.y + 2 + index * 10, {
+        size,
+        face: "bold",
+        colour: WARNING,
+      });
+    }
+    this.y += height + 4;
+  }
+}

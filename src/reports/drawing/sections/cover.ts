@@ -1,0 +1,250 @@
+/** The top of the first page: what it is about, the verdict with its reasons, the identity. */
+
+import { RATED_METRICS } from "../../../scoreboard/metrics.ts";
+import type {
+  JobVerdict,
+  MetricVerdict,
+  NodeVerdict,
+  Status,
+} from "../../../scoreboard/verdict.ts";
+import type { ReportData, ReportNode } from "../../report-data.ts";
+import { statusSign } from "../charts.ts";
+import { type Flow, LEFT, RIGHT, WIDTH } from "../flow.ts";
+import { facts } from "../table.ts";
+import { INK, SIZE, SOFT, STATUS, WASH } from "../theme.ts";
+import {
+  capital,
+  count,
+  duration,
+  figure,
+  percent,
+  ranks,
+  threshold,
+  time,
+  words,
+} from "../writing.ts";
+import { metricName, metricUnit } from "./metrics.ts";
+
+/** More reasons than this stand in the tables. */
+const MAX_REASONS = 8;
+
+export function title(flow: Flow, data: ReportData): void {
+  const { canvas, type } = flow;
+  const { job, subject } = data;
+  const kind =
+    subject.kind === "job" ? "Hardware benchmark report" : "Hardware benchmark report, one node";
+  canvas.text(kind, LEFT, flow.y + 4, { size: SIZE.text, face: "bold", colour: SOFT });
+  canvas.text("Assay", RIGHT, flow.y + 4, { size: SIZE.heading, face: "bold", align: "right" });
+  flow.skip(14);
+  canvas.line([LEFT, flow.y], [RIGHT, flow.y], { colour: INK, line: 1.4 });
+  flow.skip(8);
+  const name = subject.kind === "job" ? job.name : `${job.name}: node ${subject.rank}`;
+  for (const line of type.wrap(name, WIDTH, SIZE.title, "bold")) {
+    canvas.text(line, LEFT, flow.y + SIZE.title, { size: SIZE.title, face: "bold" });
+    flow.skip(SIZE.title * 1.2);
+  }
+  flow.skip(5);
+  flow.paragraph(subtitle(data), { colour: SOFT });
+  flow.skip(8);
+}
+
+function subtitle({ job, subject, nodes }: ReportData): string {
+  const gpus = nodes.reduce((sum, node) => sum + (node.gpuCount ?? 0), 0);
+  const what =
+    subject.kind === "job"
+      ? `Job ${subject.id}: ${count(job.currentNodes, "node")}, ${count(gpus, "GPU")}`
+      : `Task ${subject.id} of job ${job.id}: ${count(gpus, "GPU")}`;
+  const models = [...new Set(nodes.flatMap(({ gpuModel }) => gpuModel ?? []))].sort();
+  const shown =
+    models.length > 3 ? `${models.slice(0, 3).join(", ")} and others` : models.join(", ");
+  return shown === "" ? `${what}.` : `${what}, ${shown}.`;
+}
+
+/** The verdict before everything else. */
+export function verdictPanel(flow: Flow, data: ReportData): void {
+  const status = data.verdict?.status ?? "unrated";
+  const { colour, word } = STATUS[status];
+  const inner = WIDTH - 36;
+  const lead = flow.type.wrap(leadOf(data, status), inner, SIZE.text, "bold");
+  const reasons = reasonsOf(data).map((reason) => flow.type.wrap(reason, inner - 10, SIZE.text));
+  const shown = reasons.slice(0, MAX_REASONS);
+  const lines = shown.reduce((sum, reason) => sum + reason.length, 0);
+  const rest = reasons.length - shown.length;
+  const height = 42 + (lead.length + lines + (rest > 0 ? 1 : 0)) * 11.8 + (lines > 0 ? 8 : 2);
+  const { canvas } = flow;
+  const top = flow.y;
+  canvas.rectangle(LEFT, top, WIDTH, height, WASH);
+  canvas.rectangle(LEFT, top, 4, height, colour);
+  statusSign(canvas, LEFT + 18, top + 13, 13, status);
+  canvas.text(word, LEFT + 39, top + 26, { size: SIZE.verdict, face: "bold", colour });
+  let y = top + 46;
+  for (const line of lead) {
+    canvas.text(line, LEFT + 18, y, { size: SIZE.text, face: "bold" });
+    y += 11.8;
+  }
+  if (lines > 0) y += 4;
+  for (const reason of shown) {
+    canvas.rectangle(LEFT + 19, y - 4.4, 2.6, 2.6, colour);
+    for (const line of reason) {
+      canvas.text(line, LEFT + 28, y, { size: SIZE.text });
+      y += 11.8;
+    }
+  }
+  if (rest > 0) {
+    canvas.text(`and ${rest} more, in the tables below`, LEFT + 28, y, {
+      size: SIZE.text,
+      colour: SOFT,
+    });
+  }
+  flow.skip(height + 12);
+}
+
+function leadOf({ verdict, subject, nodes, job, thresholds }: ReportData, status: Status): string {
+  if (verdict === null || verdict.ratedNodes === 0) {
+    const measured = nodes.some(({ quickMark }) => quickMark !== null);
+    if (job.currentNodes === 0) return "No machine ever joined: nothing was measured.";
+    return measured
+      ? "The figures below were measured, but there is no baseline to compare them with."
+      : "No QuickMark result was received: there is nothing to compare.";
+  }
+  const line = threshold(thresholds.underperformingBelow);
+  const one = subject.kind === "task" || verdict.ratedNodes === 1;
+  switch (status) {
+    case "underperforming":
+      return one
+        ? `Below ${line} of the baseline of its GPU model.`
+        : `${verdict.underperformingNodes} of ${count(verdict.ratedNodes, "rated node")} below ${line} of the baseline of the GPU model.`;
+    case "outperforming":
+      return `Every rated figure is above ${threshold(thresholds.outperformingAbove)} of the baseline.`;
+    default:
+      return one
+        ? `No rated figure is below ${line} of the baseline of its GPU model.`
+        : `None of the ${verdict.ratedNodes} rated nodes is below ${line} of the baseline of its GPU model.`;
+  }
+}
+
+/** Why, the worst first; then what is missing. */
+function reasonsOf({ verdict, nodes, job, subject }: ReportData): string[] {
+  const below = (verdict?.nodes ?? [])
+    .filter(({ status }) => status === "underperforming")
+    .map((node) => ({ node, ratio: lowest(node) }))
+    .sort((a, b) => a.ratio - b.ratio || a.node.rank - b.node.rank)
+    .map(({ node }) => belowReason(node));
+  const unrated = Map.groupBy(
+    (verdict?.nodes ?? []).filter(({ status }) => status === "unrated"),
+    (node) =>
+      [
+        ...new Set(
+          node.metrics.flatMap(({ metric, reason }) => (isRated(metric) ? (reason ?? []) : [])),
+        ),
+      ].join("; "),
+  );
+  const notRated = [...unrated].map(([reason, list]) => {
+    const which =
+      subject.kind === "task"
+        ? "Not rated"
+        : `Node ${ranks(list.map(({ rank }) => rank))} not rated`;
+    return reason === "" ? `${which}.` : `${which}: ${reason}.`;
+  });
+  const failed = Map.groupBy(
+    nodes.filter(({ state, failedMessage }) => failedMessage !== null || state === "failed"),
+    (node) => node.failedMessage ?? "it failed",
+  );
+  const failures = [...failed].map(([reason, list]) =>
+    subject.kind === "task"
+      ? capital(`${reason}.`)
+      : `Node ${ranks(list.map(({ rank }) => rank))}: ${reason}.`,
+  );
+  const absent = job.nodeCount - job.currentNodes;
+  const missing =
+    subject.kind === "job" && absent > 0 ? [`${count(absent, "expected node")} never joined.`] : [];
+  const ending = job.state === "aborted" ? ["The job was aborted before it was done."] : [];
+  return [...below, ...lagging(verdict), ...notRated, ...missing, ...failures, ...ending];
+}
+
+function isRated(metric: string): boolean {
+  return RATED_METRICS.some((rated) => rated === metric);
+}
+
+/** GPUs behind the others of their node, and machines behind what they measured before. */
+function lagging(verdict: JobVerdict | null): string[] {
+  return (verdict?.nodes ?? []).flatMap(({ rank, stragglers, drops }) => [
+    ...stragglers.map(({ gpu, metric, value, median, ratio }) => {
+      const share = ratio === null ? "which cannot be true" : `${percent(ratio)} of their median`;
+      return `Node ${rank}: GPU ${gpu} lags the others, ${metricName(metric)} ${figure(value)} ${metricUnit(metric)}, ${share} ${figure(median)}.`;
+    }),
+    ...drops.map(
+      ({ metric, value, previousValue, ratio, previousAt }) =>
+        `Node ${rank}: ${metricName(metric)} has fallen to ${percent(ratio)}, from ${figure(previousValue)} to ${figure(value)} ${metricUnit(metric)} per GPU, since this machine was measured on ${time(previousAt)}.`,
+    ),
+  ]);
+}
+
+function lowest(node: NodeVerdict): number {
+  return node.metrics.reduce(
+    (least, { ratio }) => Math.min(least, ratio ?? least),
+    Number.POSITIVE_INFINITY,
+  );
+}
+
+function belowReason(node: NodeVerdict): string {
+  const figures = node.metrics
+    .filter(({ status }) => status === "underperforming")
+    .map((metric) => metricSentence(metric));
+  const model = node.gpuModel === null ? "" : ` (${node.gpuCount ?? 1} × ${node.gpuModel})`;
+  return `Node ${node.rank}${model}: ${figures.join("; ")}.`;
+}
+
+function metricSentence({ metric, value, baseline, ratio }: MetricVerdict): string {
+  const name = metricName(metric);
+  if (value === null || baseline === null || ratio === null) return name;
+  const unit = metricUnit(metric);
+  return `${name} ${figure(value)} ${unit} per GPU, ${percent(ratio)} of the baseline ${figure(baseline)}`;
+}
+
+/** Which job, whose, when, with which software. */
+export function identity(flow: Flow, data: ReportData): void {
+  const { job, nodes, subject, release } = data;
+  const agents = [...new Set(nodes.map(({ agentVersion }) => agentVersion ?? "not stated"))].sort();
+  const at = (ms: number | null) => (ms === null ? "–" : time(ms));
+  const took =
+    job.endedAt === null ? "–" : duration(job.endedAt - (job.startedAt ?? job.createdAt));
+  const [node] = nodes;
+  const ofTask: [string, string][] =
+    subject.kind === "task" && node !== undefined ? factsOfNode(node, at) : [];
+  facts(
+    flow,
+    [
+      ["Job", job.id],
+      ["Customer", job.customer],
+      ["State", words(job.state)],
+      ["Nodes", `${job.currentNodes} of ${job.nodeCount} joined`],
+      ["Created", at(job.createdAt)],
+      ["All nodes joined", at(job.startedAt)],
+      ["Ended", at(job.endedAt)],
+      ["Duration", took],
+      ["Benchmarks", job.steps.map(({ name }) => name).join(", ")],
+      ["Agent", nodes.length === 0 ? "–" : agents.join(", ")],
+      ["Server", `Assay ${release}`],
+      ["Tags", job.tags.length === 0 ? "–" : job.tags.join(", ")],
+      ...ofTask,
+    ],
+    { columns: 4, width: WIDTH },
+  );
+  if (job.description !== null && job.description !== "") {
+    facts(flow, [["Description", job.description]], { columns: 1, width: WIDTH });
+  }
+}
+
+function factsOfNode(node: ReportNode, at: (ms: number | null) => string): [string, string][] {
+  return [
+    ["Task", node.taskId],
+    ["Node", `rank ${node.rank}`],
+    ["Machine", node.machineUuid],
+    ["Address", node.machineIp ?? "–"],
+    ["Node's state", words(node.state)],
+    ["Joined", at(node.joinedAt)],
+    ["First step", at(node.startedAt)],
+    ["Node ended", at(node.endedAt)],
+  ];
+}

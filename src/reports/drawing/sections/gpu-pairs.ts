@@ -1,0 +1,137 @@
+/** Bandwidth between the GPUs of each node. */
+import type { ReportData, ReportNode } from "../../report-data.ts";
+import { type HeatGrid, heatLegend, heatLevel, heatMap, heatRange, inkOn } from "../charts.ts";
+import { type Flow, LEFT, WIDTH } from "../flow.ts";
+import { table } from "../table.ts";
+import { SIZE, SOFT } from "../theme.ts";
+import { figureCell } from "./gpus.ts";
+import { metricName, metricUnit } from "./metrics.ts";
+
+/** From this many nodes on the matrices are small and without figures. */
+const MAX_NUMBERED = 8;
+
+/** Bandwidth between the GPUs of a node, and what collectives reach over them. */
+export function gpuPairs(flow: Flow, { nodes }: ReportData): void {
+  const matrices = nodes.flatMap((node) => matrixOf(node) ?? []);
+  if (matrices.length === 0) return;
+  const all = matrices.flatMap(({ values }) => [...values.values()]);
+  const range = heatRange(all);
+  flow.heading(
+    "Bandwidth between GPUs",
+    150,
+    "GB/s in both directions at once where that was measured, else in one. Row: from; column: to. Dark is slow.",
+  );
+  heatLegend(flow.canvas, { x: LEFT, y: flow.y }, range, "GB/s", false);
+  flow.skip(24);
+  const numbered = matrices.length <= MAX_NUMBERED;
+  const columns = numbered ? 2 : 6;
+  const cellWidth = WIDTH / columns;
+  for (let at = 0; at < matrices.length; at += columns) {
+    const row = matrices.slice(at, at + columns);
+    const most = Math.max(...row.map(({ gpus }) => gpus.length));
+    const side = Math.min(cellWidth - 40, numbered ? Math.max(most * 26, 52) : 62);
+    flow.need(side + 34);
+    for (const [index, matrix] of row.entries()) {
+      drawMatrix(flow, matrix, { x: LEFT + index * cellWidth, side }, range, numbered);
+    }
+    flow.skip(side + (numbered ? 34 : 18));
+  }
+  collectives(flow, nodes);
+}
+
+const COLLECTIVES = ["allreduce_bandwidth_gbs", "broadcast_bandwidth_gbs"] as const;
+
+/** What all GPUs of a node reach together. */
+function collectives(flow: Flow, nodes: readonly ReportNode[]): void {
+  const rows = nodes.flatMap(({ rank, quickMark }) => {
+    const figures = quickMark?.aggregate ?? {};
+    if (COLLECTIVES.every((metric) => figures[metric] === undefined)) return [];
+    return [[String(rank), ...COLLECTIVES.map((metric) => figureCell(metric, figures, []))]];
+  });
+  if (rows.length === 0) return;
+  flow.subheading("Collectives, all GPUs of the node", 40);
+  table(
+    flow,
+    [
+      { title: "Node", width: 60 },
+      ...COLLECTIVES.map((metric) => ({
+        title: metricName(metric),
+        unit: metricUnit(metric),
+        width: 80,
+        align: "right" as const,
+      })),
+    ],
+    rows,
+    { dense: rows.length > 40 },
+  );
+}
+
+interface Matrix {
+  rank: number;
+  gpus: string[];
+  /** By `<row>,<column>`. */
+  values: Map<string, number>;
+  types: string[];
+}
+
+function matrixOf({ rank, quickMark }: ReportNode): Matrix | null {
+  const pairs = (quickMark?.pairs ?? []).filter(
+    ({ duplex, simplex }) => (duplex ?? simplex) !== null,
+  );
+  if (pairs.length === 0) return null;
+  const gpus = [...new Set(pairs.flatMap(({ from, to }) => [from, to]))].sort((a, b) =>
+    a.localeCompare(b, "en", { numeric: true }),
+  );
+  const at = new Map(gpus.map((gpu, index) => [gpu, index]));
+  const values = new Map(
+    pairs.map(({ from, to, duplex, simplex }) => [
+      `${at.get(from)},${at.get(to)}`,
+      duplex ?? simplex ?? 0,
+    ]),
+  );
+  // One direction stands for both where the other was not sent.
+  for (const [key, value] of [...values]) {
+    const [from, to] = key.split(",");
+    if (!values.has(`${to},${from}`)) values.set(`${to},${from}`, value);
+  }
+  const types = [...new Set(pairs.flatMap(({ type }) => type ?? []))];
+  return { rank, gpus, values, types };
+}
+
+function drawMatrix(
+  flow: Flow,
+  { rank, gpus, values, types }: Matrix,
+  { x, side }: { x: number; side: number },
+  range: { low: number; high: number },
+  numbered: boolean,
+): void {
+  const { canvas, y } = flow;
+  const cell = side / gpus.length;
+  const left = x + (numbered ? 20 : 0);
+  const top = y + (numbered ? 22 : 10);
+  const kind = numbered && types.length > 0 ? `, ${types.slice(0, 2).join(", ")}` : "";
+  canvas.text(`Node ${rank}${kind}`, x, y + 6, { size: SIZE.small, face: "bold" });
+  const grid: HeatGrid = {
+    size: gpus.length,
+    value: (row, column) => values.get(`${row},${column}`),
+    ...range,
+  };
+  heatMap(canvas, { x: left, y: top, cell }, grid);
+  if (!numbered) return;
+  for (const [index, gpu] of gpus.entries()) {
+    const name = gpu.replace(/^gpu/, "");
+    const middle = (index + 0.5) * cell;
+    const style = { size: SIZE.tiny, colour: SOFT };
+    canvas.text(name, left + middle, top - 3, { ...style, align: "centre" });
+    canvas.text(name, left - 4, top + middle + 2, { ...style, align: "right" });
+  }
+  if (cell < 15) return;
+  for (const [key, value] of values) {
+    const [row = 0, column = 0] = key.split(",").map(Number);
+    canvas.text(value.toFixed(0), left + (column + 0.5) * cell, top + (row + 0.5) * cell + 2, {
+      size: SIZE.tiny,
+      align: "centre",
+      colour: inkOn(heatLevel(value, range)),
+    });
+  }
+}

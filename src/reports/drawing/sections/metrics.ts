@@ -1,0 +1,32 @@
+import { quickMark } from "../../../benchmarks/quick-mark.ts";
+
+export function metricName(metric: string): string {
+  return quickMark.fields[metric]?.display_name ?? metric;
+}
+
+export function metricUnit(metric: string): string {
+  return quickMark.fields[metric]?.unit ?? "";
+}
+
+/** Columns of per-GPU tables: the metric, and a heading that fits. */
+export const GPU_COLUMNS: readonly (readonly [metric: string, title: string])[] = [
+  ["bf16_tflops", "BF16"],
+  ["fp16_tflops", "FP16"],
+  ["fp32_tflops", "FP32 (TF32)"],
+  ["fp32_cuda_core_tflops", "FP32 CUDA"],
+  ["mixed_precision_tflops", "Mixed"],
+  ["memory_bandwidth_gbs", "Memory"],
+  ["l2_bandwidth_gbs", "L2"],
+  ["host_to_device_bandwidth_gbs", "Host > GPU"],
+  ["device_to_host_bandwidth_gbs", "GPU > host"],
+  ["kernel_launch_overhead_us", "Launch"],
+  ["power_consumption_watts", "Power"],
+  ["temperature_centigrade", "Temp."],
+];
+
+export const PER_WATT_COLUMNS: readonly (readonly [metric: string, title: string])[] = [
+  ["bf16_tflops_per_peak_watt", "BF16"],
+  ["fp16_tflops_per_peak_watt", "FP16"],
+  ["fp32_tflops_per_peak_watt", "FP32 (TF32)"],
+  ["mixed_precision_tflops_per_peak_watt", "Mixed"],
+];

@@ -1,0 +1,201 @@
+/** The nodes beside their baselines: a table, the baselines themselves, distributions. */
+
+import { dataSheetOf } from "../../../benchmarks/data-sheets.ts";
+import { summarizeValues } from "../../../benchmarks/statistics.ts";
+import { RATED_METRICS } from "../../../scoreboard/metrics.ts";
+import type { MetricVerdict, NodeVerdict } from "../../../scoreboard/verdict.ts";
+import type { ReportData, ReportNode } from "../../report-data.ts";
+import { distribution, ratioBar, statusSign } from "../charts.ts";
+import { type Flow, LEFT, WIDTH } from "../flow.ts";
+import { type Cell, table } from "../table.ts";
+import { SIZE, SOFT, STATUS } from "../theme.ts";
+import { count, figure, percent, threshold, words } from "../writing.ts";
+import { metricName, metricUnit } from "./metrics.ts";
+
+/** More rows than this are set closer. */
+const MAX_ROOMY_ROWS = 40;
+
+/** Whether the table is so long that what sums it up comes first. */
+export function isLong({ nodes }: ReportData): boolean {
+  return nodes.length > MAX_ROOMY_ROWS;
+}
+
+export function nodeTable(flow: Flow, data: ReportData): void {
+  const { nodes, verdict, thresholds } = data;
+  if (nodes.length === 0) return;
+  const under = threshold(thresholds.underperformingBelow);
+  flow.heading(
+    data.subject.kind === "job" ? "Nodes" : "Node",
+    60,
+    `Figures of one GPU: those of all GPUs of the node at once, divided by their number. The upright line is the baseline, the dashed one ${under} of it.`,
+  );
+  const verdicts = new Map(verdict?.nodes.map((node) => [node.rank, node]));
+  const dense = isLong(data);
+  table(
+    flow,
+    [
+      { title: "", width: 12 },
+      { title: "Node", width: 24 },
+      { title: "Machine", width: 78 },
+      { title: "GPUs", width: 109 },
+      { title: "State", width: 50 },
+      ...RATED_METRICS.flatMap((metric) => [
+        {
+          title: metric === "bf16_tflops" ? "BF16" : "Memory",
+          unit: metricUnit(metric),
+          width: 39,
+          align: "right" as const,
+        },
+        { title: "", width: 46 },
+        { title: "of baseline", width: 31, align: "right" as const },
+      ]),
+    ],
+    nodes.map((node) => nodeRow(node, verdicts.get(node.rank), thresholds.underperformingBelow)),
+    { dense },
+  );
+}
+
+function nodeRow(node: ReportNode, verdict: NodeVerdict | undefined, under: number): Cell[] {
+  const status = verdict?.status ?? "unrated";
+  return [
+    {
+      draw: (canvas, x, y, _width, height) => statusSign(canvas, x, y + height / 2 - 3, 6, status),
+    },
+    { text: String(node.rank), face: "bold" },
+    node.machineIp ?? node.machineUuid.slice(0, 13),
+    node.gpuModel === null && node.gpuCount === null
+      ? "not stated"
+      : `${node.gpuCount ?? "?"} × ${node.gpuModel ?? "GPU"}`,
+    words(node.state),
+    ...RATED_METRICS.flatMap((name) => {
+      const metric = verdict?.metrics.find((each) => each.metric === name);
+      return metricCells(metric, perGpu(node, name), under);
+    }),
+  ];
+}
+
+/** A node's figure divided by its GPUs, where it has one. */
+function perGpu(node: ReportNode, metric: string): number | null {
+  const total = node.quickMark?.aggregate[metric];
+  return total === undefined ? null : total / (node.gpuCount ?? 1);
+}
+
+function metricCells(metric: MetricVerdict | undefined, own: number | null, under: number): Cell[] {
+  const value = metric?.value ?? own;
+  const text = value === null ? "–" : figure(value);
+  if (metric === undefined || metric.ratio === null) {
+    return [text, "", value === null ? "" : { text: "not rated", colour: SOFT }];
+  }
+  const { ratio, status } = metric;
+  const isLow = status === "underperforming";
+  return [
+    text,
+    {
+      draw: (canvas, x, y, width, height) => {
+        const place = { x: x + 2, y: y + height / 2 - 2.5, width, height: 5 };
+        ratioBar(canvas, place, ratio, under, status);
+      },
+    },
+    isLow ? { text: percent(ratio), face: "bold", colour: STATUS[status].colour } : percent(ratio),
+  ];
+}
+
+/** What the figures were compared with: by model and metric, with its source and sample. */
+export function baselines(flow: Flow, { verdict, nodes }: ReportData): void {
+  if (nodes.every(({ quickMark }) => quickMark === null)) return;
+  const seen = new Map<string, { model: string; metric: MetricVerdict }>();
+  for (const node of verdict?.nodes ?? []) {
+    for (const metric of node.metrics) {
+      const model = node.gpuModel ?? "unknown model";
+      const key = `${model}|${metric.metric}`;
+      if (metric.baseline !== null && !seen.has(key)) seen.set(key, { model, metric });
+    }
+  }
+  const rows = [...seen.values()].sort((a, b) =>
+    a.model < b.model ? -1 : a.model > b.model ? 1 : 0,
+  );
+  const version = verdict === null ? "" : `Baselines of version ${verdict.baselineVersion}. `;
+  flow.heading(
+    "Baselines",
+    50,
+    `${version}Figures of one GPU. The data sheet is for information: healthy machines reach 54–85% of it, so it is never a baseline.`,
+  );
+  if (rows.length === 0) {
+    flow.paragraph("There is no baseline for what was measured here.", { colour: SOFT });
+    return;
+  }
+  const right = "right" as const;
+  table(
+    flow,
+    [
+      { title: "GPU model", width: 138 },
+      { title: "Metric", width: 84 },
+      { title: "Baseline", width: 72, align: right },
+      { title: "", width: 10 },
+      { title: "Source", width: 88 },
+      { title: "Sample", width: 45, align: right },
+      { title: "Data sheet", width: 68, align: right },
+    ],
+    rows.map(({ model, metric }) => {
+      const unit = metricUnit(metric.metric);
+      const sheet = dataSheetOf(model);
+      const promised =
+        metric.metric === "bf16_tflops" ? sheet?.bf16Tflops : sheet?.memoryBandwidthGbs;
+      return [
+        model,
+        metricName(metric.metric),
+        { text: `${figure(metric.baseline ?? 0)} ${unit}`, face: "bold" as const },
+        "",
+        metric.source === null ? "–" : SOURCES[metric.source],
+        metric.sampleSize === null ? "–" : `n = ${metric.sampleSize}`,
+        promised === undefined ? "–" : `${figure(promised)} ${unit}`,
+      ];
+    }),
+  );
+}
+
+const SOURCES = {
+  fleet: "this fleet's median",
+  shipped: "shipped median",
+  pinned: "set by hand",
+} as const;
+
+/** How the nodes of each model lie, by rated metric. */
+export function distributions(flow: Flow, { nodes, verdict }: ReportData): void {
+  const byModel = Map.groupBy(
+    nodes.filter(({ quickMark }) => quickMark !== null),
+    (node) => node.gpuModel ?? "unknown model",
+  );
+  const several = [...byModel].filter(([, list]) => list.length > 1);
+  if (several.length === 0) return;
+  flow.heading(
+    "Distribution over nodes",
+    80,
+    "Figures of one GPU, a line for each node, or counted in bins where there are many. The triangle marks the median.",
+  );
+  const width = (WIDTH - 30) / 2;
+  for (const [model, list] of several.sort(([a], [b]) => (a < b ? -1 : 1))) {
+    flow.subheading(`${model}, ${count(list.length, "node")}`, 62);
+    for (const [side, metric] of RATED_METRICS.entries()) {
+      const values = list.flatMap((node) => perGpu(node, metric) ?? []);
+      const summary = summarizeValues(values, false);
+      if (summary === null) continue;
+      const x = LEFT + side * (width + 30);
+      const { canvas } = flow;
+      const first = verdict?.nodes.find((node) => node.gpuModel === model);
+      const baseline = first?.metrics.find((each) => each.metric === metric)?.baseline ?? null;
+      const unit = metricUnit(metric);
+      canvas.text(`${metricName(metric)}, ${unit}`, x, flow.y + 6, {
+        size: SIZE.tiny,
+        colour: SOFT,
+      });
+      distribution(canvas, { x, y: flow.y + 14, width, height: 26 }, values, {
+        median: summary.median,
+        baseline,
+      });
+      const text = `min ${figure(summary.min)}   median ${figure(summary.median)}   max ${figure(summary.max)}`;
+      canvas.text(text, x, flow.y + 55, { size: SIZE.tiny });
+    }
+    flow.skip(66);
+  }
+}

@@ -1,0 +1,180 @@
+import type { Align, Canvas, Colour, Face } from "./canvas.ts";
+import { type Flow, LEFT } from "./flow.ts";
+import { FAINT, INK, RULE, SIZE, SOFT } from "./theme.ts";
+
+export interface Column {
+  /** Up to two lines; the second is for units. */
+  title: string;
+  unit?: string;
+  width: number;
+  align?: Align;
+}
+
+export type Cell =
+  | string
+  | { text: string; face?: Face; colour?: Colour }
+  /** Drawn by itself, within the cell. */
+  | { draw: (canvas: Canvas, x: number, y: number, width: number, height: number) => void };
+
+/** A row across all columns that says what the next ones are about. */
+export interface GroupRow {
+  group: string;
+}
+
+export type Row = readonly Cell[] | GroupRow;
+
+export interface TableStyle {
+  /** For thousands of rows. */
+  dense?: boolean;
+  /** Where the table begins, from the left margin. */
+  indent?: number;
+}
+
+const GAP = 4;
+
+/** A table that goes over as many pages as it takes; each begins with the headings. */
+export function table(
+  flow: Flow,
+  columns: readonly Column[],
+  rows: Iterable<Row>,
+  { dense = false, indent = 0 }: TableStyle = {},
+): void {
+  const size = dense ? SIZE.dense : SIZE.small;
+  const leading = dense ? 9.2 : 10.6;
+  const padding = dense ? 0 : 2;
+  const left = LEFT + indent;
+  const width = columns.reduce((sum, column) => sum + column.width, 0);
+  const headings = () => writeHeadings(flow, columns, left, width);
+  let pendingGroup: GroupRow | null = null;
+  let isFirst = true;
+
+  const begin = (height: number) => {
+    if (isFirst) {
+      flow.need(28 + height);
+      headings();
+      isFirst = false;
+    } else if (flow.room < height) {
+      flow.newPage();
+      headings();
+    }
+  };
+
+  for (const row of rows) {
+    if ("group" in row) {
+      pendingGroup = row;
+      continue;
+    }
+    const cells = row.map((cell, at) => linesOf(flow, cell, columns[at], size));
+    const lines = cells.reduce((most, cell) => Math.max(most, cell?.length ?? 1), 1);
+    const height = lines * leading + padding;
+    if (pendingGroup !== null) {
+      begin(height + 14);
+      flow.canvas.text(pendingGroup.group, left, flow.y + 10, { size: SIZE.small, face: "bold" });
+      flow.y += 13.5;
+      pendingGroup = null;
+    }
+    // A row of more lines than a page has goes on: its lines are written as they fit.
+    if (height <= 600) begin(height);
+    else begin(leading * 3);
+    writeRow(flow, columns, row, cells, { left, width, size, leading, padding, headings });
+  }
+  flow.y += 4;
+}
+
+function writeHeadings(flow: Flow, columns: readonly Column[], left: number, width: number): void {
+  const hasUnits = columns.some(({ unit }) => unit !== undefined);
+  const { canvas } = flow;
+  const first = flow.y + 9;
+  let x = left;
+  for (const { title, unit, width: columnWidth, align = "left" } of columns) {
+    const at = edge(x, columnWidth, align);
+    canvas.text(title, at, first, { size: SIZE.tiny, face: "bold", align });
+    if (unit !== undefined) {
+      canvas.text(unit, at, first + 7.5, { size: SIZE.tiny, colour: SOFT, align });
+    }
+    x += columnWidth;
+  }
+  flow.y += hasUnits ? 21 : 13.5;
+  canvas.line([left, flow.y], [left + width, flow.y], { colour: RULE, line: 0.7 });
+  flow.y += 1;
+}
+
+function linesOf(flow: Flow, cell: Cell, column: Column | undefined, size: number) {
+  if (column === undefined || (typeof cell === "object" && "draw" in cell)) return null;
+  const { text, face } = typeof cell === "string" ? { text: cell, face: undefined } : cell;
+  return flow.type.wrap(text, column.width - GAP, size, face);
+}
+
+function writeRow(
+  flow: Flow,
+  columns: readonly Column[],
+  row: readonly Cell[],
+  cells: readonly (readonly string[] | null)[],
+  style: {
+    left: number;
+    width: number;
+    size: number;
+    leading: number;
+    padding: number;
+    headings: () => void;
+  },
+): void {
+  const { left, width, size, leading, padding, headings } = style;
+  const lines = cells.reduce((most, cell) => Math.max(most, cell?.length ?? 1), 1);
+  for (let line = 0; line < lines; line++) {
+    if (flow.room < leading + padding) {
+      flow.newPage();
+      headings();
+    }
+    const { canvas } = flow;
+    let x = left;
+    for (const [at, column] of columns.entries()) {
+      const cell = row[at];
+      const text = cells[at]?.[line];
+      if (line === 0 && typeof cell === "object" && "draw" in cell) {
+        cell.draw(canvas, x, flow.y + 1, column.width - GAP, leading);
+      } else if (text !== undefined && text !== "") {
+        const { align = "left" } = column;
+        const own: { face?: Face; colour?: Colour } =
+          typeof cell === "object" && "text" in cell ? cell : {};
+        canvas.text(text, edge(x, column.width, align), flow.y + size + padding / 2 + 0.6, {
+          size,
+          align,
+          face: own.face ?? "regular",
+          colour: own.colour ?? INK,
+        });
+      }
+      x += column.width;
+    }
+    flow.y += leading;
+  }
+  flow.y += padding;
+  flow.canvas.line([left, flow.y], [left + width, flow.y], { colour: FAINT, line: 0.4 });
+}
+
+function edge(x: number, width: number, align: Align): number {
+  return align === "left" ? x : align === "right" ? x + width - GAP : x + (width - GAP) / 2;
+}
+
+/** Labels and values side by side, row by row. */
+export function facts(
+  flow: Flow,
+  list: readonly (readonly [label: string, value: string])[],
+  { columns, width }: { columns: number; width: number },
+): void {
+  const columnWidth = width / columns;
+  for (let at = 0; at < list.length; at += columns) {
+    const row = list.slice(at, at + columns);
+    const values = row.map(([, value]) => flow.type.wrap(value, columnWidth - 10, SIZE.text));
+    const height = 10 + Math.max(...values.map((lines) => lines.length)) * 11 + 4;
+    flow.need(height);
+    for (const [index, [label]] of row.entries()) {
+      const x = LEFT + index * columnWidth;
+      flow.canvas.text(label, x, flow.y + 7, { size: SIZE.tiny, colour: SOFT });
+      for (const [line, text] of (values[index] ?? []).entries()) {
+        flow.canvas.text(text, x, flow.y + 17 + line * 11, { size: SIZE.text });
+      }
+    }
+    flow.y += height;
+  }
+}

@@ -1,0 +1,38 @@
+/** One look for all reports. Everything that a colour says is also said by a word or a form: print may be grey. */
+import type { Status } from "../../scoreboard/verdict.ts";
+import type { Colour } from "./canvas.ts";
+
+export const INK = 0.1;
+export const SOFT = 0.42;
+export const RULE = 0.8;
+export const FAINT = 0.9;
+export const WASH = 0.955;
+export const ACCENT: Colour = [0.13, 0.3, 0.53];
+export const PALE_ACCENT: Colour = [0.66, 0.74, 0.84];
+export const WARNING: Colour = [0.72, 0.2, 0.07];
+export const PALE_WARNING: Colour = [0.985, 0.93, 0.9];
+
+export const STATUS: Record<Status, { word: string; colour: Colour }> = {
+  underperforming: { word: "Underperforming", colour: WARNING },
+  expected: { word: "As expected", colour: [0.1, 0.4, 0.27] },
+  outperforming: { word: "Outperforming", colour: ACCENT },
+  unrated: { word: "Not rated", colour: SOFT },
+};
+
+export const SIZE = {
+  title: 20,
+  verdict: 17,
+  heading: 11.5,
+  text: 8.5,
+  small: 7.2,
+  dense: 6.6,
+  tiny: 6,
+};
+
+/** From light (fast) to dark (slow): what deserves a look is dark, in print too. */
+export const HEAT_LEVELS = 12;
+export function heat(level: number): Colour {
+  const share = level / (HEAT_LEVELS - 1);
+  const mix = (light: number, dark: number) => light + (dark - light) * share ** 0.85;
+  return [mix(0.93, 0.07), mix(0.95, 0.16), mix(0.98, 0.34)];
+}

@@ -1,0 +1,52 @@
+/** Answers with a report's file. Loaded when one is opened. */
+import type { Context } from "hono";
+import type { Database } from "../db/client.ts";
+import { matchesEntityTag } from "../http/entity-tag.ts";
+import { ApiError, notFound } from "../http/errors.ts";
+import { jobIdOf, rankOf } from "../lib/ids.ts";
+import { contentDisposition, fileKey, parseRange } from "./files.ts";
+import { findFile } from "./store.ts";
+
+/**
+ * The newest report of a job or task: all of it, the part that is asked for, or that nothing has changed
+ * (RFC 9110 §13, §14). The caller's link was verified. One D1 round trip and at most two to R2.
+ */
+export async function serveFile(
+  c: Context,
+  { db, bucket }: { db: Database; bucket: R2Bucket },
+  id: number,
+): Promise<Response> {
+  const jobId = jobIdOf(id);
+  const rank = rankOf(jobId, id);
+  const found = await findFile(db, { jobId, taskId: rank === null ? null : id });
+  if (found === null || found.hash === null) throw notFound("Report", id);
+  const { hash, name } = found;
+  const etag = `"${hash}"`;
+  c.header("ETag", etag);
+  c.header("Cache-Control", "private, no-cache");
+  if (matchesEntityTag(c.req.header("If-None-Match"), etag)) return c.body(null, 304);
+  const key = fileKey(jobId, hash);
+  const head = await bucket.head(key);
+  // Noted in D1, but gone: making the report again puts it back.
+  if (head === null) throw notFound("Report", id);
+  const { size } = head;
+  const ifRange = c.req.header("If-Range");
+  const asked = ifRange === undefined || ifRange === etag ? c.req.header("Range") : undefined;
+  const range = parseRange(asked, size);
+  if (range === "unsatisfiable") {
+    throw new ApiError("RANGE_NOT_SATISFIABLE", `The report has ${size} bytes`, {
+      headers: { "Content-Range": `bytes */${size}` },
+    });
+  }
+  const { offset, length } = range ?? { offset: 0, length: size };
+  c.header("Content-Type", "application/pdf");
+  c.header("Content-Disposition", contentDisposition({ name, id, rank }));
+  c.header("Accept-Ranges", "bytes");
+  c.header("Content-Length", String(length));
+  if (range !== null) c.header("Content-Range", `bytes ${offset}-${offset + length - 1}/${size}`);
+  const status = range === null ? 200 : 206;
+  if (c.req.method === "HEAD") return c.body(null, status);
+  const stored = await bucket.get(key, range === null ? {} : { range });
+  if (stored === null) throw notFound("Report", id);
+  return c.body(stored.body, status);
+}

@@ -1,0 +1,121 @@
+import { z } from "@hono/zod-openapi";
+import { operation } from "../http/operation.ts";
+import { json, jsonBody } from "../http/responses.ts";
+import {
+  type BaselineWire,
+  baseline,
+  baselineList,
+  modelParameter,
+  pinBody,
+  ratedMetric,
+} from "./schemas.ts";
+
+const BASE = "/api/silicon-mark/v1/baselines";
+const PATH = `${BASE}/{model}/{metric}` as const;
+const TAGS: [string] = ["Scoreboard"];
+
+const params = z.object({
+  model: modelParameter,
+  metric: ratedMetric.openapi({ param: { name: "metric", in: "path" } }),
+});
+
+const example: BaselineWire = {
+  model: "a100-sxm4-80gb",
+  metric: "bf16_tflops",
+  gpu_model: "NVIDIA A100-SXM4-80GB",
+  version: 17,
+  source: "fleet",
+  value: 268.4,
+  fleet: {
+    median: 268.4,
+    lower_quartile: 262.9,
+    upper_quartile: 273.1,
+    machines: 84,
+    computed_at: "2024-03-15T10:30:00.000Z",
+  },
+  shipped: {
+    ...{ median: 265.2, lower_quartile: null, upper_quartile: null },
+    ...{ min: 258.4, max: 285.8, runs: 12 },
+  },
+  fleet_to_shipped: 1.012066,
+  pinned: null,
+  data_sheet: 312,
+};
+
+export const listBaselinesRoute = operation({
+  method: "get",
+  path: BASE,
+  operationId: "listBaselines",
+  tags: TAGS,
+  summary: "List baselines",
+  description: `What GPU models are compared with, and the thresholds of the verdicts. A metric rates against what is pinned, else against the higher of the fleet's and the shipped median. Models with data-sheet figures alone are shown, and rate nothing.
+
+For every signed-in user.`,
+  access: "user",
+  single: true,
+  responses: {
+    200: json(baselineList, {
+      description: "The baselines.",
+      example: {
+        version: 17,
+        thresholds: {
+          ...{ underperforming_below: 0.9, outperforming_above: 1.1, straggler_below: 0.95 },
+          ...{ drop_below: 0.9, fleet_min_machines: 30 },
+        },
+        shipped_source: "QuickMark runs on rented machines, December 2025",
+        baselines: [example],
+      },
+    }),
+  },
+});
+
+export const getBaselineRoute = operation({
+  method: "get",
+  path: PATH,
+  operationId: "getBaseline",
+  tags: TAGS,
+  summary: "View a baseline",
+  description:
+    "What one metric of a GPU model is compared with; 404 where nothing is known.\n\nFor every signed-in user.",
+  access: "user",
+  single: true,
+  request: { params },
+  responses: { 200: json(baseline, { description: "The baseline.", example }) },
+  errors: ["RESOURCE_NOT_FOUND"],
+});
+
+export const pinBaselineRoute = operation({
+  method: "put",
+  path: PATH,
+  operationId: "pinBaseline",
+  tags: TAGS,
+  summary: "Pin a baseline",
+  description: `Sets what the metric is compared with, of any model, whatever fleet and shipped figures say. Jobs of the model are rated again within minutes. The same value again changes nothing.
+
+For root administrators; in the audit trail.`,
+  access: "admin",
+  conditional: true,
+  request: {
+    params,
+    body: jsonBody(pinBody, { description: "The value.", example: { value: 260.5 } }),
+  },
+  responses: {
+    200: json(baseline, { description: "As it is now.", example, headers: ["ETag"] }),
+  },
+});
+
+export const unpinBaselineRoute = operation({
+  method: "delete",
+  path: PATH,
+  operationId: "unpinBaseline",
+  tags: TAGS,
+  summary: "Unpin a baseline",
+  description: `Takes back what was pinned: fleet and shipped figures hold again. 404 where nothing is pinned.
+
+For root administrators; in the audit trail.`,
+  access: "admin",
+  conditional: true,
+  request: { params },
+  responses: { 204: { description: "Nothing is pinned any more." } },
+  errors: ["RESOURCE_NOT_FOUND"],
+});

@@ -1,0 +1,176 @@
+/** Baselines as people see and pin them. Loaded when they are first asked for. */
+import { createHash } from "node:crypto";
+import { DATA_SHEETS, type DataSheet } from "../benchmarks/data-sheets.ts";
+import type { Database } from "../db/client.ts";
+import type { Precondition } from "../http/entity-tag.ts";
+import { ApiError, invalidField, notFound } from "../http/errors.ts";
+import type { Act } from "../identity/audit.ts";
+import { toTimestamp } from "../lib/clock.ts";
+import type { RatingThresholds } from "../lib/config.ts";
+import { chooseBaseline } from "./baselines.ts";
+import { RATED_METRICS, type RatedMetric } from "./metrics.ts";
+import { normalizeModel } from "./models.ts";
+import type { BaselineRow } from "./rating-store.ts";
+import { type BaselineListWire, type BaselineWire, MAX_BASELINES } from "./schemas.ts";
+import { SHIPPED_BASELINES, SHIPPED_SOURCE } from "./shipped-baselines.ts";
+import { type BaselineKey, findBaseline, listBaselines, pinBaseline } from "./store.ts";
+
+const named = <Value extends { gpuModel: string }>(all: readonly Value[]) =>
+  new Map(all.map((each) => [normalizeModel(each.gpuModel) ?? "", each]));
+const SHIPPED = named(SHIPPED_BASELINES);
+const SHEETS = named([...DATA_SHEETS].map(([gpuModel, sheet]) => ({ gpuModel, sheet })));
+
+/** A baseline and its version, as validators are made of. */
+export interface VersionedBaseline {
+  baseline: BaselineWire;
+  /** Stands for the baseline in validators, which name things by UUIDs. */
+  uuid: string;
+  version: number;
+}
+
+/** Everything that is known, by model and metric. One D1 round trip. */
+export async function allBaselines(
+  db: Database,
+  thresholds: RatingThresholds,
+): Promise<BaselineListWire> {
+  const { version, rows } = await listBaselines(db, MAX_BASELINES);
+  const stored = new Map(rows.map((row) => [`${row.model} ${row.metric}`, row]));
+  const models = new Set([...SHIPPED.keys(), ...SHEETS.keys(), ...rows.map(({ model }) => model)]);
+  return {
+    version,
+    thresholds: {
+      underperforming_below: thresholds.underperformingBelow,
+      outperforming_above: thresholds.outperformingAbove,
+      straggler_below: thresholds.stragglerBelow,
+      drop_below: thresholds.dropBelow,
+      fleet_min_machines: thresholds.fleetMinMachines,
+    },
+    shipped_source: SHIPPED_SOURCE,
+    baselines: [...models]
+      .sort()
+      .flatMap((model) =>
+        RATED_METRICS.flatMap(
+          (metric) => toBaseline({ model, metric }, stored.get(`${model} ${metric}`)) ?? [],
+        ),
+      ),
+  };
+}
+
+/** One baseline. One D1 round trip. */
+export async function viewBaseline(db: Database, name: string, metric: RatedMetric) {
+  const key = keyOf(name, metric);
+  const row = await findBaseline(db, key);
+  return versioned(key, row);
+}
+
+/** Pins a value; the same one again changes nothing. One D1 round trip. */
+export async function pin(
+  db: Database,
+  name: string,
+  metric: RatedMetric,
+  value: number,
+  precondition: Precondition | null,
+  act: Pick<Act, "origin" | "now">,
+): Promise<VersionedBaseline> {
+  const key = keyOf(name, metric);
+  const versions = versionsOf(key, precondition);
+  const { before, after } = await pinBaseline(db, key, value, versions, {
+    ...act,
+    details: { value },
+  });
+  expectVersion(before, versions);
+  return versioned(key, after);
+}
+
+/** Takes a pin back. One D1 round trip. */
+export async function unpin(
+  db: Database,
+  name: string,
+  metric: RatedMetric,
+  precondition: Precondition | null,
+  act: Pick<Act, "origin" | "now">,
+): Promise<void> {
+  const key = keyOf(name, metric);
+  const versions = versionsOf(key, precondition);
+  const { before } = await pinBaseline(db, key, null, versions, { ...act, details: {} });
+  if (before === null || before.pinnedValue === null) throw unknown(key);
+  expectVersion(before, versions);
+}
+
+function keyOf(name: string, metric: RatedMetric): BaselineKey {
+  const model = normalizeModel(name);
+  if (model === null) throw invalidField("model", "model must name a GPU model");
+  return { model, metric };
+}
+
+function versioned(key: BaselineKey, row: BaselineRow | null): VersionedBaseline {
+  const baseline = toBaseline(key, row ?? undefined);
+  if (baseline === null) throw unknown(key);
+  return { baseline, uuid: idOf(key), version: baseline.version };
+}
+
+function unknown({ model, metric }: BaselineKey): ApiError {
+  return notFound("Baseline", `${model}/${metric}`);
+}
+
+function idOf({ model, metric }: BaselineKey): string {
+  return createHash("sha256").update(`${model}/${metric}`).digest("hex").slice(0, 32);
+}
+
+/** The versions that a precondition names; null for any. */
+function versionsOf(key: BaselineKey, precondition: Precondition | null): number[] | null {
+  if (precondition === null || precondition === "any") return null;
+  const start = `${idOf(key)}.`;
+  return precondition.flatMap((tag) =>
+    tag.startsWith(start) ? [Number(tag.slice(start.length))] : [],
+  );
+}
+
+function expectVersion(before: BaselineRow | null, versions: readonly number[] | null): void {
+  if (versions === null || versions.includes(before?.version ?? 0)) return;
+  const message = "The baseline has changed since the version you name; read it again";
+  throw new ApiError("PRECONDITION_FAILED", message);
+}
+
+/** Null where nothing is known of the model and metric. */
+function toBaseline({ model, metric }: BaselineKey, row?: BaselineRow): BaselineWire | null {
+  const shippedModel = SHIPPED.get(model);
+  const shipped = shippedModel?.[metric] ?? null;
+  const sheet = SHEETS.get(model);
+  const fleet = fleetOf(row);
+  const pinned = row?.pinnedValue ?? null;
+  if (shipped === null && sheet === undefined && fleet === null && pinned === null) return null;
+  const chosen = chooseBaseline({ fleet, shipped, pinned });
+  return {
+    model,
+    metric,
+    gpu_model: shippedModel?.gpuModel ?? sheet?.gpuModel ?? null,
+    version: row?.version ?? 0,
+    source: chosen?.source ?? null,
+    value: chosen?.value ?? null,
+    fleet,
+    shipped: shipped === null ? null : { ...shipped, lower_quartile: null, upper_quartile: null },
+    fleet_to_shipped:
+      fleet === null || shipped === null
+        ? null
+        : Math.round((fleet.median / shipped.median) * 1e6) / 1e6,
+    pinned: pinned === null ? null : { value: pinned, at: toTimestamp(row?.pinnedAt ?? 0) },
+    data_sheet: sheet === undefined ? null : promised(sheet.sheet, metric),
+  };
+}
+
+function fleetOf(row: BaselineRow | undefined): BaselineWire["fleet"] {
+  const { fleetMedian: median = null, fleetMachines: machines = null } = row ?? {};
+  if (row === undefined || median === null || machines === null) return null;
+  return {
+    median,
+    lower_quartile: row.fleetLowerQuartile ?? median,
+    upper_quartile: row.fleetUpperQuartile ?? median,
+    machines,
+    computed_at: toTimestamp(row.fleetAt ?? 0),
+  };
+}
+
+function promised(sheet: DataSheet, metric: RatedMetric): number {
+  return metric === "bf16_tflops" ? sheet.bf16Tflops : sheet.memoryBandwidthGbs;
+}

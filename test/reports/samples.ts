@@ -1,0 +1,350 @@
+/** Report data made up for tests and the bench: of any size, and always the same. */
+import type { ReportData, ReportLink, ReportNode } from "../../src/reports/report-data.ts";
+import type {
+  JobVerdict,
+  MetricVerdict,
+  NodeVerdict,
+  Status,
+} from "../../src/scoreboard/verdict.ts";
+
+const START = Date.UTC(2026, 0, 15, 10, 30);
+const MINUTE = 60_000;
+
+interface Model {
+  name: string;
+  bf16: number;
+  memory: number;
+  sample: number;
+}
+
+export const H100: Model = {
+  name: "NVIDIA H100 80GB HBM3",
+  bf16: 708.9,
+  memory: 2_972,
+  sample: 17,
+};
+export const A100: Model = {
+  name: "NVIDIA A100-SXM4-40GB",
+  bf16: 255.5,
+  memory: 1_371,
+  sample: 12,
+};
+
+/** Numbers that look measured: the same for the same seed (mulberry32). */
+function noise(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+export interface SampleOptions {
+  nodes: number;
+  gpus: number;
+  model?: Model;
+  /** Ranks that reach 60 % in BF16, with power readings that cannot be. */
+  slow?: readonly number[];
+  replayed?: boolean;
+  network?: boolean;
+  name?: string;
+  customer?: string;
+}
+
+export function sampleReport(options: SampleOptions): ReportData {
+  const {
+    nodes: size,
+    gpus,
+    model = H100,
+    slow = [],
+    replayed = false,
+    network = size > 1,
+  } = options;
+  const random = noise(7);
+  const nodes = Array.from({ length: size }, (_, rank) =>
+    node(rank, gpus, model, slow.includes(rank), replayed, random, network),
+  );
+  const measured = { state: "completed", errorMessage: null, config: null };
+  return {
+    subject: { kind: "job", id: "7554621440" },
+    release: "0.1.0",
+    origin: "https://assay.example",
+    job: {
+      id: "7554621440",
+      name: options.name ?? "Acceptance of the new racks",
+      description: "Before the contract begins",
+      customer: options.customer ?? "Example Labs",
+      tags: ["production", "provider: aws"],
+      state: "completed",
+      nodeCount: size,
+      currentNodes: size,
+      createdAt: START,
+      startedAt: START + 5 * MINUTE,
+      endedAt: START + 75 * MINUTE,
+      steps: [
+        {
+          key: "quick_mark",
+          name: "QuickMark",
+          isCluster: false,
+          ...measured,
+          startedAt: null,
+          endedAt: null,
+        },
+        ...(network
+          ? [
+              {
+                key: "cluster_network",
+                name: "Cluster Network",
+                isCluster: true,
+                ...measured,
+                startedAt: START + 50 * MINUTE,
+                endedAt: START + 75 * MINUTE,
+              },
+            ]
+          : []),
+      ],
+    },
+    verdict: verdictOf(nodes, model),
+    thresholds: {
+      underperformingBelow: 0.9,
+      outperformingAbove: 1.1,
+      stragglerBelow: 0.95,
+      dropBelow: 0.9,
+      fleetMinMachines: 30,
+    },
+    nodes,
+    networks: network ? [networkOf(size, random)] : [],
+    events: [
+      ...nodes.slice(0, 300).map(({ rank, joinedAt }) => ({
+        at: joinedAt,
+        kind: "joined",
+        rank,
+        message: `node ${rank} joined (${rank + 1} of ${size})`,
+      })),
+      { at: START + 75 * MINUTE, kind: "settled", rank: null, message: "the job is completed" },
+    ],
+  };
+}
+
+function node(
+  rank: number,
+  gpus: number,
+  model: Model,
+  isSlow: boolean,
+  isReplayed: boolean,
+  random: () => number,
+  network: boolean,
+): ReportNode {
+  const near = (value: number) => Math.round(value * (0.97 + random() * 0.06) * 100) / 100;
+  const bf16 = model.bf16 * (isSlow ? 0.6 : 1);
+  const perGpu = (watts: number) => ({
+    bf16_tflops: near(bf16),
+    fp16_tflops: near(bf16 * 0.95),
+    fp32_tflops: near(bf16 * 0.5),
+    fp32_cuda_core_tflops: near(bf16 * 0.07),
+    mixed_precision_tflops: near(bf16 * 0.9),
+    memory_bandwidth_gbs: near(model.memory),
+    l2_bandwidth_gbs: near(709),
+    kernel_launch_overhead_us: near(3),
+    host_to_device_bandwidth_gbs: near(45),
+    device_to_host_bandwidth_gbs: near(39),
+    power_consumption_watts: watts,
+    temperature_centigrade: Math.round(55 + random() * 15),
+  });
+  const each = Array.from({ length: gpus }, () => perGpu(isSlow ? 5.2 : near(540)));
+  const all = Object.entries(perGpu(isSlow ? 41.7 / gpus : near(530)))
+    .filter(([name]) => gpus === 1 || !/^(l2|kernel)/.test(name))
+    .map(([name, value]): [string, number] => [
+      name,
+      name === "temperature_centigrade" ? value : Math.round(value * gpus * 10) / 10,
+    ]);
+  const aggregate: Record<string, number> = Object.fromEntries(all);
+  if (gpus > 1) {
+    const watts = aggregate.power_consumption_watts ?? 1;
+    aggregate.allreduce_bandwidth_gbs = near(182);
+    aggregate.bf16_tflops_per_peak_watt = Number(((aggregate.bf16_tflops ?? 0) / watts).toFixed(3));
+    aggregate.fp16_tflops_per_peak_watt = Number(((aggregate.fp16_tflops ?? 0) / watts).toFixed(3));
+  }
+  const wrong = isSlow ? ["power_consumption_watts"] : [];
+  const done = { state: "completed", errorMessage: null };
+  const uuid = `550e8400-e29b-41d4-a716-${(rank + 1).toString(16).padStart(12, "0")}`;
+  return {
+    rank,
+    taskId: String(7_554_621_441 + rank),
+    machineUuid: uuid,
+    machineIp: `10.0.${rank >> 8}.${rank & 255}`,
+    gpuModel: model.name,
+    gpuCount: gpus,
+    agentVersion: "0.1.0",
+    state: "completed",
+    failedMessage: null,
+    joinedAt: START + MINUTE + rank * 900,
+    startedAt: START + MINUTE + rank * 900 + 50,
+    endedAt: START + 75 * MINUTE,
+    steps: [
+      { key: "quick_mark", ...done, startedAt: START + 6 * MINUTE, endedAt: START + 12 * MINUTE },
+      ...(network
+        ? [
+            {
+              key: "cluster_network",
+              ...done,
+              startedAt: START + 50 * MINUTE,
+              endedAt: START + 75 * MINUTE,
+            },
+          ]
+        : []),
+    ],
+    inventory: [
+      ["cpu.arch", "x86_64"],
+      ["cpu.count", "64"],
+      ["cpu.os", "ubuntu 22.04"],
+      ["cpu.processor", "AMD EPYC 7513 32-Core Processor"],
+      ["memory.total_gb", "1385"],
+      ["gpu.driver_version", "570.195.03"],
+      ["gpu.cuda_version", "12.8"],
+      ["location", rank % 64 < 48 ? "US" : "DE"],
+    ],
+    omittedInventory: 0,
+    quickMark: {
+      isReplayed,
+      measuredAt: "2026-01-15T10:42:00Z",
+      aggregate,
+      implausible: isSlow
+        ? ["power_consumption_watts", "bf16_tflops_per_peak_watt", "fp16_tflops_per_peak_watt"]
+        : [],
+      gpus: each.map((figures, at) => ({
+        id: `GPU-00000000-0000-4000-8000-${(rank * 64 + at).toString(16).padStart(12, "0")}`,
+        figures,
+        implausible: wrong,
+      })),
+      pairs: pairsOf(gpus, random),
+    },
+  };
+}
+
+function pairsOf(gpus: number, random: () => number) {
+  const pairs = [];
+  for (let from = 0; from < gpus; from++) {
+    for (let to = from + 1; to < gpus; to++) {
+      const duplex =
+        Math.round((270 + random() * 8 - (from === 2 && to === 5 ? 90 : 0)) * 100) / 100;
+      const names = { from: `gpu${from}`, to: `gpu${to}` };
+      pairs.push({ ...names, type: "nvlink_v4_12x", duplex, simplex: duplex - 3 });
+    }
+  }
+  return pairs;
+}
+
+function networkOf(size: number, random: () => number) {
+  const links: ReportLink[] = [];
+  for (let source = 0; source < size; source++) {
+    for (let target = 0; target < size; target++) {
+      if (source === target) continue;
+      // Two racks, and one node with a bad cable.
+      const far = source >> 5 !== target >> 5;
+      const bad = source === 5 || target === 5;
+      const gbps =
+        Math.round((far ? 38 : 45) * (bad ? 0.4 : 1) * (0.95 + random() * 0.1) * 10) / 10;
+      links.push([
+        source,
+        target,
+        gbps,
+        Math.round((far ? 0.3 : 0.12) * (0.9 + random() * 0.2) * 1e3) / 1e3,
+      ]);
+    }
+  }
+  const good = links.map((link) => link[2] as number);
+  return {
+    key: "cluster_network",
+    state: "completed",
+    nodeCount: size,
+    averageGbps: good.reduce((sum, gbps) => sum + gbps, 0) / good.length,
+    minimumGbps: Math.min(...good),
+    averageLatencyMs: 0.2,
+    linksTested: links.length,
+    links,
+  };
+}
+
+function verdictOf(nodes: readonly ReportNode[], model: Model): JobVerdict {
+  const verdicts = nodes.map((each): NodeVerdict => {
+    const { rank, machineUuid, gpuModel, gpuCount, quickMark } = each;
+    const metric = (name: string, baseline: number): MetricVerdict => {
+      const value = (quickMark?.aggregate[name] ?? 0) / (gpuCount ?? 1);
+      const ratio = value / baseline;
+      const status: Status =
+        ratio < 0.9 ? "underperforming" : ratio > 1.1 ? "outperforming" : "expected";
+      const source = "shipped" as const;
+      return {
+        metric: name,
+        value,
+        baseline,
+        ratio,
+        sampleSize: model.sample,
+        source,
+        status,
+        reason: null,
+        fleetBaseline: null,
+        shippedBaseline: baseline,
+      };
+    };
+    const metrics = [
+      metric("bf16_tflops", model.bf16),
+      metric("memory_bandwidth_gbs", model.memory),
+    ];
+    const isUnder = metrics.some(({ status }) => status === "underperforming");
+    return {
+      rank,
+      machineUuid,
+      gpuModel,
+      gpuCount,
+      status: isUnder ? "underperforming" : "expected",
+      metrics,
+      stragglers: [],
+      drops: [],
+    };
+  });
+  const under = verdicts.filter(({ status }) => status === "underperforming");
+  return {
+    status: under.length > 0 ? "underperforming" : "expected",
+    benchmarkId: "quick_mark",
+    baselineVersion: 3,
+    ratedNodes: verdicts.length,
+    underperformingNodes: under.length,
+    metrics: (under[0] ?? verdicts[0])?.metrics ?? [],
+    nodes: verdicts,
+  };
+}
+
+/** A job that no node completed: one gave up, one was lost, two never came. */
+export function failedReport(): ReportData {
+  const data = sampleReport({ nodes: 2, gpus: 8, network: false });
+  return {
+    ...data,
+    job: {
+      ...data.job,
+      name: "Night run",
+      state: "failed",
+      nodeCount: 4,
+      currentNodes: 2,
+      startedAt: null,
+    },
+    verdict: null,
+    nodes: data.nodes.map((each, at) => ({
+      ...each,
+      state: "failed",
+      failedMessage:
+        at === 0
+          ? "CUDA error 802: system not yet initialized (the fabric manager is not running)"
+          : "no contact for 150 s",
+      steps: each.steps.map((step) => ({
+        ...step,
+        state: "failed",
+        errorMessage: "CUDA error 802",
+      })),
+      quickMark: null,
+    })),
+  };
+}

@@ -1,0 +1,189 @@
+/** What a report says and how large it is, drawn from made-up data in the runtime that draws them. */
+import { describe, test } from "vitest";
+import { drawReport } from "../../src/reports/drawing/draw-report.ts";
+import { figure, ranks, showable } from "../../src/reports/drawing/writing.ts";
+import type { ReportData } from "../../src/reports/report-data.ts";
+import { taskDataOf } from "../../src/reports/task-data.ts";
+import { readPdf } from "../reports/read-pdf.ts";
+import { A100, failedReport, sampleReport } from "../reports/samples.ts";
+
+const HASH = "0123456789abcdef".repeat(4);
+const draw = (data: ReportData) => drawReport(data, { hash: HASH });
+const read = async (data: ReportData) => readPdf(await draw(data));
+
+const slow = sampleReport({ nodes: 4, gpus: 8, model: A100, slow: [3] });
+
+describe("a report of four nodes", async () => {
+  const bytes = await draw(slow);
+  const report = await readPdf(bytes);
+
+  test("begins with the verdict and why", ({ expect }) => {
+    const [first = ""] = report.pages;
+    expect(first).toContain("Underperforming");
+    expect(first).toContain("1 of 4 rated nodes below 90% of the baseline of the GPU model.");
+    expect(first).toMatch(
+      /Node 3 \(8 × NVIDIA A100-SXM4-40GB\): BF16 150\.9 TFLOPS per GPU, 59\.1% of the baseline 255\.5\./,
+    );
+    expect(first.indexOf("Underperforming")).toBeLessThan(first.indexOf("Nodes"));
+  });
+
+  test("says whose it is, when it ran, and by what software", ({ expect }) => {
+    const [first = ""] = report.pages;
+    for (const fact of [
+      "7554621440",
+      "Example Labs",
+      "2026-01-15 10:30:00 UTC",
+      "2026-01-15 11:45:00 UTC",
+      "1 h 10 min",
+      "QuickMark, Cluster Network",
+      "Assay 0.1.0",
+      "production, provider: aws",
+    ]) {
+      expect(first.split("\n"), fact).toContain(fact);
+    }
+  });
+
+  test("shows figures with units, baselines with source and sample", ({ expect }) => {
+    const lines = report.text.split("\n");
+    for (const piece of ["255.5 TFLOPS", "1,371 GB/s", "shipped median", "n = 12", "312 TFLOPS"]) {
+      expect(lines, piece).toContain(piece);
+    }
+    for (const unit of ["TFLOPS", "GB/s", "µs", "W", "°C", "TFLOPS/W"]) {
+      expect(lines, unit).toContain(unit);
+    }
+    expect(lines, "a collective").toContain(
+      figure(slow.nodes[1]?.quickMark?.aggregate.allreduce_bandwidth_gbs ?? 0),
+    );
+    const gpu = slow.nodes[0]?.quickMark?.gpus[0]?.figures ?? {};
+    for (const [metric, value] of Object.entries(gpu)) {
+      expect(lines, metric).toContain(figure(value));
+    }
+  });
+
+  test("marks readings that cannot be true, and leaves out what follows from them", ({
+    expect,
+  }) => {
+    const lines = report.text.split("\n");
+    expect(lines).toContain("! 41.70");
+    expect(lines).toContain("! 41.70 W");
+    expect(lines.filter((line) => line === "left out")).toHaveLength(2);
+    const perWatt = slow.nodes[3]?.quickMark?.aggregate.bf16_tflops_per_peak_watt ?? 0;
+    expect(lines).not.toContain(figure(perWatt));
+  });
+
+  test("shows every link, and every pair of GPUs", ({ expect }) => {
+    const lines = report.text.split("\n");
+    for (const link of slow.networks[0]?.links ?? [])
+      expect(lines).toContain(figure(Number(link[2])));
+    for (const pair of slow.nodes[2]?.quickMark?.pairs ?? []) {
+      expect(lines).toContain((pair.duplex ?? 0).toFixed(0));
+    }
+  });
+
+  test("ends with method, hash and a link to where it is checked", ({ expect }) => {
+    expect(report.text).toContain("at least 30 machines of the model");
+    expect(report.text.split("\n")).toContain(HASH);
+    expect(report.links).toEqual([`https://assay.example/api/silicon-mark/v1/reports/${HASH}`]);
+    for (const [index, page] of report.pages.entries()) {
+      expect(page).toContain(`Page ${index + 1} of ${report.pages.length}`);
+      expect(page).toContain(HASH.slice(0, 32));
+    }
+  });
+
+  test("is the same byte for byte, and below 300 KB", async ({ expect }) => {
+    expect(await draw(structuredClone(slow))).toEqual(bytes);
+    expect(bytes.length).toBeLessThan(300_000);
+    const other = structuredClone(slow);
+    other.job.name = "Another";
+    expect(await draw(other)).not.toEqual(bytes);
+  });
+
+  test("has no notice when all was measured here", ({ expect }) => {
+    expect(report.text).not.toMatch(/REPLAYED|PARTIAL/);
+  });
+});
+
+test("256 nodes of 8 GPUs fit: every GPU has its row, pages repeat their headings, below 5 MB", async ({
+  expect,
+}) => {
+  const data = sampleReport({ nodes: 256, gpus: 8, slow: [17] });
+  const bytes = await draw(data);
+  expect(bytes.length).toBeLessThan(5_000_000);
+  const report = await readPdf(bytes);
+  const lines = report.text.split("\n");
+  expect(lines.filter((line) => /^GPU [0-7]$/.test(line)).length).toBeGreaterThanOrEqual(2_048);
+  expect(lines.filter((line) => line === "all at once")).toHaveLength(256);
+  const pages = report.pages.filter((page) => /^GPU 3$/m.test(page) && !page.includes("Telemetry"));
+  expect(pages.length).toBeGreaterThan(20);
+  for (const page of pages) expect(page).toContain("FP32 CUDA");
+  // The heat map is drawn cell by cell: one run for each stretch of equal ones, 65,280 cells in all.
+  const map = report.operators.find(
+    (content) => content.includes("1 re 2") || content.includes(" 1 re f Q"),
+  );
+  const cells = [...(map ?? "").matchAll(/(\d+) (\d+) (\d+) 1 re/g)];
+  expect(cells.reduce((sum, [, , , columns]) => sum + Number(columns), 0)).toBe(256 * 255);
+});
+
+test("a node's report is about that node alone", async ({ expect }) => {
+  const report = await read(taskDataOf(slow, 3));
+  expect(report.pages[0]).toContain("Acceptance of the new racks: node 3");
+  expect(report.pages[0]).toContain("7554621444");
+  expect(report.text).toContain("GPU-00000000-0000-4000-8000-0000000000c7");
+  expect(report.text).not.toContain("10.0.0.1");
+  const healthy = await read(taskDataOf(slow, 0));
+  expect(healthy.pages[0]).toContain("As expected");
+  expect(healthy.text).not.toContain("Underperforming");
+});
+
+test("replayed figures are called so on every page", async ({ expect }) => {
+  const { pages } = await read(sampleReport({ nodes: 3, gpus: 8, replayed: true }));
+  expect(pages.length).toBeGreaterThan(2);
+  for (const page of pages)
+    expect(page).toContain("REPLAYED: the QuickMark figures are recordings");
+});
+
+test("a failed job's report says on every page what is missing, and why", async ({ expect }) => {
+  const { pages } = await read(failedReport());
+  for (const page of pages) {
+    expect(page).toContain(
+      "PARTIAL: 2 nodes of 4 never joined; QuickMark was not completed on nodes 0–1.",
+    );
+  }
+  const [first = ""] = pages;
+  expect(first).toContain("Not rated");
+  expect(first).toContain("No QuickMark result was received: there is nothing to compare.");
+  expect(first).toContain("Node 1: no contact for 150 s.");
+});
+
+test("a job that nobody joined has a report, too", async ({ expect }) => {
+  const data = failedReport();
+  const empty = { ...data, nodes: [], job: { ...data.job, currentNodes: 0, state: "aborted" } };
+  const { pages } = await read(empty);
+  expect(pages[0]).toContain("No machine ever joined: nothing was measured.");
+});
+
+test("names that the fonts do not have are transliterated, and kept in the metadata", async ({
+  expect,
+}) => {
+  const name = "北京集群 – Prüfstand Ω (№ 3) 🚀";
+  const report = await read(sampleReport({ nodes: 2, gpus: 1, name, customer: "Лаборатория" }));
+  expect(report.pages[0]).toContain("BeiJingJiQun – Prüfstand O (No 3) :rocket:");
+  expect(report.pages[0]).toContain("Laboratoriya");
+  expect(report.title).toBe(`${name}: hardware benchmark report`);
+  expect(report.originals).toContain(name);
+  expect(report.originals).toContain("Laboratoriya = Лаборатория");
+});
+
+test("text of any signs is drawn without failing, and two names never look alike", ({ expect }) => {
+  expect(showable("plain (text)")).toBe("plain (text)");
+  expect(showable("Zu\u0308rich €")).toBe("Zürich €");
+  expect(showable("a\u0007b\u{E0001}")).toBe("a<U+0007>b<U+E0001>");
+  expect(showable("\u00a0\u3000|")).toBe("  |");
+  expect(ranks([0, 1, 2, 5, 7, 8])).toBe("0–2, 5, 7–8");
+});
+
+test("figures keep what they say", ({ expect }) => {
+  expect([13_902.4, 530.1, 9.87, 0.615, 0, 65, 1_234_567].map(figure)).toEqual([
+    ...["13,902.4", "530.1", "9.87", "0.615", "0", "65", "1,234,567"],
+  ]);
+});
