@@ -17,7 +17,7 @@ export interface JobFilter {
   benchmarkId?: string | undefined;
   /** A job has all of them. */
   tags: readonly string[];
-  /** In ms, both exclusive; with a fraction, if they have one. */
+  /** In ms, both exclusive; with a half, if they lie between two. */
   createdAfter?: number | undefined;
   createdBefore?: number | undefined;
   nodeCountMin?: number | undefined;
