@@ -22,7 +22,7 @@ import {
 import { taskDataOf } from "./task-data.ts";
 
 /** Moves when reports look different for the same data: a hash stands for one file. */
-const LAYOUT = 1;
+const LAYOUT = 2;
 
 /** What nodes sent is read in parts of about so many bytes: parsed, it takes many times as much. */
 const PART_BYTES = 1_000_000;
@@ -47,19 +47,23 @@ export interface MakeDeps {
 /** Answers how many files were drawn; null when the job gets no reports. */
 export async function makeReports(deps: MakeDeps, jobId: number): Promise<number | null> {
   const { db, bucket, now } = deps;
+  // Before the facts: whoever has put one of these files knew nothing that is newer than they are, so
+  // that none is taken for an old one that another maker is about to note.
+  const stored = await listFiles(bucket, jobId);
   const facts = await findFacts(db, jobId);
   if (facts === null) return null;
   const data = assemble(facts, await readResults(deps, facts), { ...deps, release: RELEASE });
   const noted = new Set([facts.job, ...facts.tasks].map(({ reportHash }) => reportHash));
-  const stored = await listFiles(bucket, jobId);
   const { drawReport } = await import("./drawing/draw-report.ts");
 
   const current = new Set<string>();
   let pending: ReportRow[] = [];
   let drawn = 0;
+  /** Whether they are of the verdict that still holds. */
   const note = async () => {
-    if (pending.length > 0) await recordReports(db, jobId, pending);
+    const rows = pending;
     pending = [];
+    return rows.length === 0 || recordReports(db, facts.job, rows);
   };
   for (const rank of [null, ...facts.tasks.map((task) => task.rank)]) {
     const own = rank === null ? data : taskDataOf(data, rank);
@@ -82,9 +86,10 @@ export async function makeReports(deps: MakeDeps, jobId: number): Promise<number
       madeAt: now,
     });
     drawn++;
-    if (pending.length >= BATCH) await note();
+    if (pending.length >= BATCH && !(await note())) return makeReports(deps, jobId);
   }
-  await note();
+  // Rated anew or deleted in the meantime: what was drawn is of yesterday.
+  if (!(await note())) return makeReports(deps, jobId);
   const old = [...stored].filter((key) => !current.has(key));
   if (old.length > 0) await bucket.delete(old);
   return drawn;

@@ -299,6 +299,74 @@ describe("making it again", () => {
     expect(await keysOf(job), "older files are gone").toHaveLength(2);
   });
 
+  test("of two makers, one slower and of an older verdict: the newer one stays, and its file", async ({
+    expect,
+  }) => {
+    const job = await measureJob([twoA100]);
+    const url = (await reported(job)).body.pdf_report_url;
+    const rate = (version: number) =>
+      env.DB.prepare(
+        "UPDATE jobs SET verdict = json_set(verdict, '$.baselineVersion', ?) WHERE id = ?",
+      )
+        .bind(version, Number(job.id))
+        .run();
+    await rate(3);
+    const put = vi.spyOn(env.BUCKET, "put").mockImplementation((async (
+      ...args: Parameters<R2Bucket["put"]>
+    ) => {
+      put.mockRestore();
+      // The job is rated anew, and reported, while the slower one is about to put its first file.
+      await rate(4);
+      await make(job);
+      return env.BUCKET.put(...args);
+    }) as typeof env.BUCKET.put);
+    await make(job);
+    const newest = await open(url);
+    expect(newest.status).toBe(200);
+    expect((await readPdf(newest.bytes)).text).toContain("Baselines of version 4.");
+    expect(await keysOf(job)).toHaveLength(2);
+    const versions = (await rowsOf(job)).results.filter(({ rank }) => rank === null);
+    expect(versions, "the older verdict's was never one").toHaveLength(2);
+  });
+
+  test("a maker that began before the job was rated anew takes no newer file for an old one", async ({
+    expect,
+  }) => {
+    const job = await measureJob([twoA100]);
+    const url = (await reported(job)).body.pdf_report_url;
+    const later = Promise.withResolvers<void>();
+    const hasPut = Promise.withResolvers<void>();
+    let newer: Promise<unknown> = Promise.resolve();
+    // Before the files are listed, another maker has put a newer one, and not noted it yet.
+    const list = vi.spyOn(env.BUCKET, "list").mockImplementation((async (
+      ...args: Parameters<R2Bucket["list"]>
+    ) => {
+      list.mockRestore();
+      const put = vi.spyOn(env.BUCKET, "put").mockImplementation((async (
+        ...file: Parameters<R2Bucket["put"]>
+      ) => {
+        put.mockRestore();
+        await env.BUCKET.put(...file);
+        hasPut.resolve();
+        await later.promise;
+      }) as typeof env.BUCKET.put);
+      await env.DB.prepare(
+        "UPDATE jobs SET verdict = json_set(verdict, '$.baselineVersion', 5) WHERE id = ?",
+      )
+        .bind(Number(job.id))
+        .run();
+      newer = make(job);
+      await hasPut.promise;
+      return env.BUCKET.list(...args);
+    }) as typeof env.BUCKET.list);
+    await make(job);
+    later.resolve();
+    await newer;
+    const file = await open(url);
+    expect(file.status).toBe(200);
+    expect((await readPdf(file.bytes)).text).toContain("Baselines of version 5.");
+  });
+
   test("puts a lost file back", async ({ expect }) => {
     const job = await measureJob([twoA100]);
     const url = (await reported(job)).body.pdf_report_url;
