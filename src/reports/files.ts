@@ -51,7 +51,7 @@ export function parseRange(
   size: number,
 ): Range | null | "unsatisfiable" {
   // Of several ranges none is served: the whole file answers them, too.
-  const found = /^bytes=(\d{0,15})-(\d{0,15})$/.exec(header?.trim() ?? "");
+  const found = /^bytes=(\d{0,15})-(\d{0,15})$/i.exec(header?.trim() ?? "");
   if (found === null) return null;
   const [, first = "", last = ""] = found;
   if (first === "") {

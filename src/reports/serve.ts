@@ -31,7 +31,9 @@ export async function serveFile(
   if (head === null) throw notFound("Report", id);
   const { size } = head;
   const ifRange = c.req.header("If-Range");
-  const asked = ifRange === undefined || ifRange === etag ? c.req.header("Range") : undefined;
+  const isSame = ifRange === undefined || ifRange === etag;
+  // Ranges are defined for GET alone (RFC 9110 §14.2).
+  const asked = isSame && c.req.method === "GET" ? c.req.header("Range") : undefined;
   const range = parseRange(asked, size);
   if (range === "unsatisfiable") {
     throw new ApiError("RANGE_NOT_SATISFIABLE", `The report has ${size} bytes`, {
