@@ -247,18 +247,19 @@ export async function findReport(db: Database, hash: string) {
 export type FoundReport = NonNullable<Awaited<ReturnType<typeof findReport>>>;
 
 /**
- * Settled jobs without a report, the latest ended first: none that cannot be made keeps others waiting. One
- * round trip, which reads as many rows as it answers.
+ * Settled jobs without a report, the latest ended first: one that cannot be made does not come before those
+ * that end later. Jobs that have an object are left to it until `objectsBefore`: it rates them first. One
+ * round trip, which reads as many rows as it answers, and those that it leaves to their objects.
  */
 export async function findUnreported(
   db: Database,
-  endedAfter: number,
+  { endedAfter, objectsBefore }: { endedAfter: number; objectsBefore: number },
   limit: number,
 ): Promise<number[]> {
   const rows = await db.all<{ id: number }>(sql`
     select id from jobs
     where ended_at is not null and report_hash is null and user_id <> 0 and deleted_at is null
-      and ended_at > ${endedAfter}
+      and ended_at > ${endedAfter} and (coordinated = 0 or ended_at <= ${objectsBefore})
     order by ended_at desc limit ${limit}`);
   return rows.map(({ id }) => id);
 }

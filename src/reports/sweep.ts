@@ -1,6 +1,6 @@
 import type { Database } from "../db/client.ts";
 import { causesOf } from "../db/errors.ts";
-import { type Clock, DAY_MS, SECOND_MS } from "../lib/clock.ts";
+import { type Clock, DAY_MS, MINUTE_MS, SECOND_MS } from "../lib/clock.ts";
 import type { RatingThresholds } from "../lib/config.ts";
 import { makeReports } from "./make.ts";
 import { findUnreported } from "./store.ts";
@@ -11,6 +11,8 @@ const MAX_JOBS = 20;
 const BUDGET_MS = 10 * SECOND_MS;
 /** What has no report after a day has a reason that another try will not mend. */
 const GIVE_UP_MS = DAY_MS;
+/** An object has tried more than once by then. Before that, cron would report what is not rated yet. */
+const OBJECT_TIME_MS = 5 * MINUTE_MS;
 
 /**
  * What cron does for reports: jobs that ended in D1 alone, because no machine ever came, get theirs here, and
@@ -25,7 +27,8 @@ export async function sweepReports(deps: {
   const { db, clock } = deps;
   const began = clock.now();
   const sum = { made: 0, failed: 0 };
-  for (const jobId of await findUnreported(db, began - GIVE_UP_MS, MAX_JOBS)) {
+  const ended = { endedAfter: began - GIVE_UP_MS, objectsBefore: began - OBJECT_TIME_MS };
+  for (const jobId of await findUnreported(db, ended, MAX_JOBS)) {
     if (clock.now() - began > BUDGET_MS) break;
     try {
       await makeReports({ ...deps, now: clock.now() }, jobId);

@@ -112,9 +112,10 @@ describe("a settled job", () => {
     await call("POST", `/jobs/${aborted.id}/abort`, { token: aborted.owner.token });
     expect((await detail(aborted)).body.pdf_report_url).toBeNull();
     const db = openDatabase(env.DB, createMeter());
-    expect(await findUnreported(db, 0, 1_000)).toContain(Number(aborted.id));
+    const unreported = () => findUnreported(db, { endedAfter: 0, objectsBefore: 0 }, 1_000);
+    expect(await unreported()).toContain(Number(aborted.id));
     expect(await make(aborted)).toBe(1);
-    expect(await findUnreported(db, 0, 1_000)).not.toContain(Number(aborted.id));
+    expect(await unreported()).not.toContain(Number(aborted.id));
     const own = await readPdf((await open((await detail(aborted)).body.pdf_report_url)).bytes);
     expect(own.pages[0]).toContain("No machine ever joined: nothing was measured.");
   });
@@ -201,6 +202,30 @@ test("cron makes what nobody else has, and a job that cannot be made holds up no
   expect(await sweep()).toEqual({ made: 0, failed: 1 });
   await env.DB.prepare("UPDATE jobs SET ended_at = 1 WHERE id = ?").bind(Number(broken.id)).run();
   expect(await sweep(), "given up after a day").toEqual({ made: 0, failed: 0 });
+});
+
+test("cron leaves a job to its object, which rates it first, for five minutes", async ({
+  expect,
+}) => {
+  const put = vi.spyOn(env.BUCKET, "put").mockRejectedValue(new Error("R2 is away"));
+  const warned = vi.spyOn(console, "warn").mockImplementation(() => {});
+  onTestFinished(() => {
+    put.mockRestore();
+    warned.mockRestore();
+  });
+  const job = await measureJob([twoA100]);
+  await vi.waitFor(() => expect(warned.mock.calls.flat().join()).toContain("R2 is away"), 10_000);
+  put.mockRestore();
+  const ended = Date.parse((await detail(job)).body.ended_at);
+  const sweepAt = async (now: number) => {
+    await sweepReports({
+      ...{ db: openDatabase(env.DB, createMeter()), bucket: env.BUCKET },
+      ...{ thresholds: readConfig(env).rating, clock: { now: () => now } },
+    });
+    return (await rowsOf(job)).results.length;
+  };
+  expect(await sweepAt(ended + 5 * 60_000 - 1)).toBe(0);
+  expect(await sweepAt(ended + 5 * 60_000)).toBe(2);
 });
 
 test("256 nodes of 8 GPUs: every node has its report, in a few batches; a kill costs one of them", {
