@@ -4,6 +4,7 @@ import { describe, test } from "vitest";
 import { drawReport } from "../../src/reports/drawing/draw-report.ts";
 import { LEFT, RIGHT } from "../../src/reports/drawing/flow.ts";
 import { figure, ranks, showable } from "../../src/reports/drawing/writing.ts";
+import { readInventory } from "../../src/reports/inventory.ts";
 import type { ReportData } from "../../src/reports/report-data.ts";
 import { taskDataOf } from "../../src/reports/task-data.ts";
 import { readPdf } from "../reports/read-pdf.ts";
@@ -157,6 +158,30 @@ test("a failed job's report says on every page what is missing, and why", async 
   expect(first).toContain("Node 1: no contact for 150 s.");
 });
 
+test("of a benchmark that ran twice, the notice says which was not completed", async ({
+  expect,
+}) => {
+  const data = sampleReport({ nodes: 2, gpus: 1 });
+  const again = { key: "cluster_network:2", state: "failed", errorMessage: "no contact" };
+  const times = { startedAt: null, endedAt: null };
+  const { pages } = await read({
+    ...data,
+    job: {
+      ...data.job,
+      steps: [
+        ...data.job.steps,
+        { ...again, ...times, name: "Cluster Network", isCluster: true, config: null },
+      ],
+    },
+    nodes: data.nodes.map((node) => ({ ...node, steps: [...node.steps, { ...again, ...times }] })),
+  });
+  for (const page of pages) {
+    expect(page).toContain(
+      "PARTIAL: Cluster Network (cluster_network:2) was not completed on nodes 0–1.",
+    );
+  }
+});
+
 test("a job that nobody joined has a report, too", async ({ expect }) => {
   const data = failedReport();
   const empty = { ...data, nodes: [], job: { ...data.job, currentNodes: 0, state: "aborted" } };
@@ -253,5 +278,12 @@ test("text of any signs is drawn without failing, and two names never look alike
 test("figures keep what they say", ({ expect }) => {
   expect([13_902.4, 530.1, 9.87, 0.615, 0, 65, 1_234_567].map(figure)).toEqual([
     ...["13,902.4", "530.1", "9.87", "0.615", "0", "65", "1,234,567"],
+  ]);
+});
+
+test("an inventory shows a list of nothing as nothing", ({ expect }) => {
+  expect(readInventory('{"disks":[],"tags":["a","b"]}').values).toEqual([
+    ["disks", "–"],
+    ["tags", "a, b"],
   ]);
 });
