@@ -393,6 +393,24 @@ describe("making it again", () => {
     expect((await readPdf(file.bytes)).text).toContain("Baselines of version 5.");
   });
 
+  test("while somebody opens it leads them to the newer file", async ({ expect }) => {
+    const job = await measureJob([twoA100]);
+    const url = (await reported(job)).body.pdf_report_url;
+    const head = vi.spyOn(env.BUCKET, "head").mockImplementation(async (key) => {
+      head.mockRestore();
+      await env.DB.prepare(
+        "UPDATE jobs SET verdict = json_set(verdict, '$.baselineVersion', 6) WHERE id = ?",
+      )
+        .bind(Number(job.id))
+        .run();
+      await make(job);
+      return env.BUCKET.head(key);
+    });
+    const file = await open(url);
+    expect(file.status).toBe(200);
+    expect((await readPdf(file.bytes)).text).toContain("Baselines of version 6.");
+  });
+
   test("puts a lost file back", async ({ expect }) => {
     const job = await measureJob([twoA100]);
     const url = (await reported(job)).body.pdf_report_url;
