@@ -67,6 +67,7 @@ const STEPS: Readonly<Record<string, Step>> = {
     const { sweepReports } = await import("../reports/sweep.ts");
     return sweepReports({ db, bucket, thresholds: config.rating, clock, goOn });
   },
+  removeReports: async (tick) => (await import("../reports/sweep.ts")).removeReports(tick),
   watchSize,
 };
 

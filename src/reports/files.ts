@@ -1,8 +1,23 @@
 /** Where reports are in R2, and what they are called. */
 
-/** Everything of one job: what goes when the job goes. */
-export function filePrefix(jobId: number): string {
+/** Everything of one job: cron removes it when the job is deleted. */
+function filePrefix(jobId: number): string {
   return `reports/${jobId}/`;
+}
+
+/** Keys of a job's files. */
+export async function listFiles(bucket: R2Bucket, jobId: number): Promise<Set<string>> {
+  const keys = new Set<string>();
+  let cursor: string | undefined;
+  do {
+    const page = await bucket.list({
+      prefix: filePrefix(jobId),
+      ...(cursor === undefined ? {} : { cursor }),
+    });
+    for (const { key } of page.objects) keys.add(key);
+    cursor = page.truncated ? page.cursor : undefined;
+  } while (cursor !== undefined);
+  return keys;
 }
 
 /** The same data has the same hash, and the same bytes: a file is never changed. */
@@ -51,7 +66,7 @@ export function parseRange(
   size: number,
 ): Range | null | "unsatisfiable" {
   // Of several ranges none is served: the whole file answers them, too.
-  const found = /^bytes=(\d{0,15})-(\d{0,15})$/.exec(header?.trim() ?? "");
+  const found = /^bytes=(\d{0,15})-(\d{0,15})$/i.exec(header?.trim() ?? "");
   if (found === null) return null;
   const [, first = "", last = ""] = found;
   if (first === "") {

@@ -25,7 +25,7 @@ function add(view: InventoryView, name: string, value: unknown): void {
     const entries = Object.entries(value);
     // A list of plain values is one value.
     if (Array.isArray(value) && value.every((each) => typeof each !== "object")) {
-      put(view, name, value.join(", "));
+      put(view, name, value.length === 0 ? "–" : value.join(", "));
       return;
     }
     for (const [key, inner] of entries) add(view, name === "" ? key : `${name}.${key}`, inner);

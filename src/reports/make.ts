@@ -8,7 +8,7 @@ import type { Database } from "../db/client.ts";
 import type { RatingThresholds } from "../lib/config.ts";
 import { RELEASE } from "../lib/release.ts";
 import { assemble, type NodeResults, readNodeResults } from "./assemble.ts";
-import { fileKey, filePrefix } from "./files.ts";
+import { fileKey, listFiles } from "./files.ts";
 import type { ReportData } from "./report-data.ts";
 import {
   findFacts,
@@ -22,7 +22,7 @@ import {
 import { taskDataOf } from "./task-data.ts";
 
 /** Moves when reports look different for the same data: a hash stands for one file. */
-const LAYOUT = 1;
+const LAYOUT = 2;
 
 /** What nodes sent is read in parts of about so many bytes: parsed, it takes many times as much. */
 const PART_BYTES = 1_000_000;
@@ -47,19 +47,26 @@ export interface MakeDeps {
 /** Answers how many files were drawn; null when the job gets no reports. */
 export async function makeReports(deps: MakeDeps, jobId: number): Promise<number | null> {
   const { db, bucket, now } = deps;
+  // Before the facts: whoever has put one of these files knew nothing that is newer than they are, so
+  // that none is taken for an old one that another maker is about to note.
+  const stored = await listFiles(bucket, jobId);
   const facts = await findFacts(db, jobId);
   if (facts === null) return null;
   const data = assemble(facts, await readResults(deps, facts), { ...deps, release: RELEASE });
   const noted = new Set([facts.job, ...facts.tasks].map(({ reportHash }) => reportHash));
-  const stored = await listFiles(bucket, jobId);
   const { drawReport } = await import("./drawing/draw-report.ts");
 
   const current = new Set<string>();
   let pending: ReportRow[] = [];
+  let puts: Promise<unknown>[] = [];
   let drawn = 0;
+  /** Whether they are of the verdict that still holds. */
   const note = async () => {
-    if (pending.length > 0) await recordReports(db, jobId, pending);
-    pending = [];
+    const [rows, sent] = [pending, puts];
+    [pending, puts] = [[], []];
+    // The files first: what D1 knows of can be served.
+    await Promise.all(sent);
+    return rows.length === 0 || recordReports(db, facts.job, rows);
   };
   for (const rank of [null, ...facts.tasks.map((task) => task.rank)]) {
     const own = rank === null ? data : taskDataOf(data, rank);
@@ -69,8 +76,13 @@ export async function makeReports(deps: MakeDeps, jobId: number): Promise<number
     if (noted.has(hash) && stored.has(key)) continue;
     const bytes = await drawReport(own, { hash, breathe });
     const sha256 = createHash("sha256").update(bytes).digest("hex");
-    // The file first: what D1 knows of can be served.
-    await bucket.put(key, bytes, { sha256, httpMetadata: { contentType: "application/pdf" } });
+    // On its way while the next one is drawn.
+    const put = bucket.put(key, bytes, {
+      sha256,
+      httpMetadata: { contentType: "application/pdf" },
+    });
+    put.catch(() => {}); // `note` waits for it, and fails with it
+    puts.push(put);
     const status = own.verdict?.status ?? "unrated";
     pending.push({
       hash,
@@ -82,9 +94,10 @@ export async function makeReports(deps: MakeDeps, jobId: number): Promise<number
       madeAt: now,
     });
     drawn++;
-    if (pending.length >= BATCH) await note();
+    if (pending.length >= BATCH && !(await note())) return makeReports(deps, jobId);
   }
-  await note();
+  // Rated anew or deleted in the meantime: what was drawn is of yesterday.
+  if (!(await note())) return makeReports(deps, jobId);
   const old = [...stored].filter((key) => !current.has(key));
   if (old.length > 0) await bucket.delete(old);
   return drawn;
@@ -141,20 +154,6 @@ function partsOf(tasks: readonly TaskFacts[]): TaskFacts[][] {
     }
   }
   return parts;
-}
-
-async function listFiles(bucket: R2Bucket, jobId: number): Promise<Set<string>> {
-  const keys = new Set<string>();
-  let cursor: string | undefined;
-  do {
-    const page = await bucket.list({
-      prefix: filePrefix(jobId),
-      ...(cursor === undefined ? {} : { cursor }),
-    });
-    for (const { key } of page.objects) keys.add(key);
-    cursor = page.truncated ? page.cursor : undefined;
-  } while (cursor !== undefined);
-  return keys;
 }
 
 /** Lets whoever waits for this isolate have a turn. */

@@ -9,12 +9,16 @@ import { findFile } from "./store.ts";
 
 /**
  * The newest report of a job or task: all of it, the part that is asked for, or that nothing has changed
- * (RFC 9110 §13, §14). The caller's link was verified. One D1 round trip and at most two to R2.
+ * (RFC 9110 §13, §14). The caller's link was verified. One D1 round trip and at most two to R2; once more
+ * when the file is gone.
+ *
+ * @param missing the hash whose file was not there when it was looked for before
  */
 export async function serveFile(
   c: Context,
   { db, bucket }: { db: Database; bucket: R2Bucket },
   id: number,
+  missing?: string,
 ): Promise<Response> {
   const jobId = jobIdOf(id);
   const rank = rankOf(jobId, id);
@@ -27,11 +31,16 @@ export async function serveFile(
   if (matchesEntityTag(c.req.header("If-None-Match"), etag)) return c.body(null, 304);
   const key = fileKey(jobId, hash);
   const head = await bucket.head(key);
-  // Noted in D1, but gone: making the report again puts it back.
-  if (head === null) throw notFound("Report", id);
+  if (head === null) {
+    // A newer one may have come in its place since D1 was asked. Else making it again puts it back.
+    if (hash === missing) throw notFound("Report", id);
+    return serveFile(c, { db, bucket }, id, hash);
+  }
   const { size } = head;
   const ifRange = c.req.header("If-Range");
-  const asked = ifRange === undefined || ifRange === etag ? c.req.header("Range") : undefined;
+  const isSame = ifRange === undefined || ifRange === etag;
+  // Ranges are defined for GET alone (RFC 9110 §14.2).
+  const asked = isSame && c.req.method === "GET" ? c.req.header("Range") : undefined;
   const range = parseRange(asked, size);
   if (range === "unsatisfiable") {
     throw new ApiError("RANGE_NOT_SATISFIABLE", `The report has ${size} bytes`, {

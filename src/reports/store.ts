@@ -133,23 +133,31 @@ export async function readSent(db: Database, [first, last]: [number, number]) {
 }
 
 /**
- * Notes reports whose files are in R2, and makes each the newest of its job or node. Repeating it changes
- * nothing. One batch, one round trip.
+ * Notes reports whose files are in R2, and makes each the newest of its job or node, unless the job was
+ * rated anew or deleted since it was read: a slower maker never puts an older verdict in the place of a
+ * newer. Repeating it changes nothing. One batch, one round trip.
+ *
+ * @returns whether they were noted
  */
 export async function recordReports(
   db: Database,
-  jobId: number,
+  { id: jobId, verdict }: Pick<JobFactsRow, "id" | "verdict">,
   made: readonly ReportRow[],
-): Promise<void> {
+): Promise<boolean> {
   const rows = JSON.stringify(made);
   const field = (name: keyof ReportRow): SQL => sql.raw(`value ->> '$.${name}'`);
-  const isLive = sql`exists (select 1 from jobs where id = ${jobId} and deleted_at is null)`;
+  const asRead = and(
+    eq(jobs.id, jobId),
+    isNull(jobs.deletedAt),
+    sql`${jobs.verdict} is ${verdict}`,
+  );
+  const isAsRead = sql`exists (select 1 from ${jobs} where ${asRead})`;
   const hashOf = (rank: SQL) =>
     sql`(select ${field("hash")} from json_each(${rows}) where ${field("rank")} is ${rank})`;
   const ids = sql`(select ${jobId} + 1 + ${field("rank")} from json_each(${rows}) where ${field("rank")} is not null)`;
   const nodeHash = hashOf(sql`tasks.rank`);
   const jobHash = hashOf(sql`null`);
-  await db.batch([
+  const [, , , found] = await db.batch([
     db
       .insert(reports)
       // In the order of the table's columns.
@@ -157,19 +165,19 @@ export async function recordReports(
         select ${field("hash")}, ${jobId}, ${field("rank")},
           1 + (select count(*) from reports r where r.job_id = ${jobId} and r.rank is ${field("rank")}),
           ${field("fileSha256")}, ${field("bytes")}, ${field("status")}, ${field("madeAt")}
-        from json_each(${rows}) where ${isLive}`)
+        from json_each(${rows}) where ${isAsRead}`)
       .onConflictDoNothing(),
     db
       .update(tasks)
       .set({ reportHash: nodeHash })
-      .where(sql`${tasks.id} in ${ids} and ${tasks.reportHash} is not ${nodeHash} and ${isLive}`),
+      .where(sql`${tasks.id} in ${ids} and ${tasks.reportHash} is not ${nodeHash} and ${isAsRead}`),
     db
       .update(jobs)
       .set({ reportHash: jobHash })
-      .where(
-        sql`${jobs.id} = ${jobId} and ${jobs.deletedAt} is null and ${jobHash} is not null and ${jobs.reportHash} is not ${jobHash}`,
-      ),
+      .where(and(asRead, sql`${jobHash} is not null and ${jobs.reportHash} is not ${jobHash}`)),
+    db.select({ id: jobs.id }).from(jobs).where(asRead),
   ]);
+  return found.length > 0;
 }
 
 /** Null when there is no such job, or it is deleted. One round trip. */
@@ -239,18 +247,43 @@ export async function findReport(db: Database, hash: string) {
 export type FoundReport = NonNullable<Awaited<ReturnType<typeof findReport>>>;
 
 /**
- * Settled jobs without a report, the latest ended first: none that cannot be made keeps others waiting. One
- * round trip, which reads as many rows as it answers.
+ * Settled jobs without a report, the latest ended first: one that cannot be made does not come before those
+ * that end later. Jobs that have an object are left to it until `objectsBefore`: it rates them first. One
+ * round trip, which reads as many rows as it answers, and those that it leaves to their objects.
  */
 export async function findUnreported(
   db: Database,
-  endedAfter: number,
+  { endedAfter, objectsBefore }: { endedAfter: number; objectsBefore: number },
   limit: number,
 ): Promise<number[]> {
   const rows = await db.all<{ id: number }>(sql`
     select id from jobs
     where ended_at is not null and report_hash is null and user_id <> 0 and deleted_at is null
-      and ended_at > ${endedAfter}
+      and ended_at > ${endedAfter} and (coordinated = 0 or ended_at <= ${objectsBefore})
     order by ended_at desc limit ${limit}`);
   return rows.map(({ id }) => id);
+}
+
+/** Jobs that were deleted before a time, ms, and have reports still, the first to go first. One round trip. */
+export async function findDeleted(
+  db: Database,
+  deletedBefore: number,
+  limit: number,
+): Promise<number[]> {
+  const rows = await db.all<{ id: number }>(sql`
+    select id from jobs where deleted_at <= ${deletedBefore} and deleted_at is not null and report_hash is not null
+    order by deleted_at limit ${limit}`);
+  return rows.map(({ id }) => id);
+}
+
+/** D1 forgets the reports of a job whose files are gone. One round trip. */
+export async function forgetReports(db: Database, jobId: number): Promise<void> {
+  await db.batch([
+    db.delete(reports).where(eq(reports.jobId, jobId)),
+    db
+      .update(tasks)
+      .set({ reportHash: null })
+      .where(between(tasks.id, ...taskIdRange(jobId))),
+    db.update(jobs).set({ reportHash: null }).where(eq(jobs.id, jobId)),
+  ]);
 }

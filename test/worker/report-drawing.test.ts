@@ -1,7 +1,10 @@
 /** What a report says and how large it is, drawn from made-up data in the runtime that draws them. */
+import { PDFDocument, StandardFonts } from "@cantoo/pdf-lib";
 import { describe, test } from "vitest";
 import { drawReport } from "../../src/reports/drawing/draw-report.ts";
+import { LEFT, RIGHT } from "../../src/reports/drawing/flow.ts";
 import { figure, ranks, showable } from "../../src/reports/drawing/writing.ts";
+import { readInventory } from "../../src/reports/inventory.ts";
 import type { ReportData } from "../../src/reports/report-data.ts";
 import { taskDataOf } from "../../src/reports/task-data.ts";
 import { readPdf } from "../reports/read-pdf.ts";
@@ -155,6 +158,30 @@ test("a failed job's report says on every page what is missing, and why", async 
   expect(first).toContain("Node 1: no contact for 150 s.");
 });
 
+test("of a benchmark that ran twice, the notice says which was not completed", async ({
+  expect,
+}) => {
+  const data = sampleReport({ nodes: 2, gpus: 1 });
+  const again = { key: "cluster_network:2", state: "failed", errorMessage: "no contact" };
+  const times = { startedAt: null, endedAt: null };
+  const { pages } = await read({
+    ...data,
+    job: {
+      ...data.job,
+      steps: [
+        ...data.job.steps,
+        { ...again, ...times, name: "Cluster Network", isCluster: true, config: null },
+      ],
+    },
+    nodes: data.nodes.map((node) => ({ ...node, steps: [...node.steps, { ...again, ...times }] })),
+  });
+  for (const page of pages) {
+    expect(page).toContain(
+      "PARTIAL: Cluster Network (cluster_network:2) was not completed on nodes 0–1.",
+    );
+  }
+});
+
 test("a job that nobody joined has a report, too", async ({ expect }) => {
   const data = failedReport();
   const empty = { ...data, nodes: [], job: { ...data.job, currentNodes: 0, state: "aborted" } };
@@ -174,6 +201,72 @@ test("names that the fonts do not have are transliterated, and kept in the metad
   expect(report.originals).toContain("Laboratoriya = Лаборатория");
 });
 
+test("two names that look alike once transliterated are both kept", async ({ expect }) => {
+  const report = await read(sampleReport({ nodes: 1, gpus: 1, name: "北京", customer: "背景" }));
+  expect(report.originals.split("\n").sort()).toEqual(
+    expect.arrayContaining(["BeiJing = 北京", "BeiJing = 背景"]),
+  );
+});
+
+test("whatever people and machines send stays on the page", async ({ expect }) => {
+  const data = sampleReport({ nodes: 8, gpus: 8, name: "🏴‍☠️👩‍👩‍👧‍👦".repeat(6).slice(0, 60) });
+  const hostile: ReportData = {
+    ...data,
+    job: {
+      ...data.job,
+      description: "a\n".repeat(256),
+      tags: Array.from({ length: 10 }, (_, at) => `${at}${"東".repeat(49)}`),
+    },
+    nodes: data.nodes.map((node, at) => ({
+      ...node,
+      gpuModel: `NVIDIA ${"W".repeat(120)}${at % 2}`,
+      state: "failed",
+      failedMessage: `${at} ${"CUDA error ".repeat(90)}the end of ${at}`,
+      quickMark: node.quickMark && {
+        ...node.quickMark,
+        pairs: node.quickMark.pairs.map((pair) => ({
+          ...pair,
+          from: `GPU-00000000-0000-4000-8000-${pair.from}`,
+          type: "x".repeat(120),
+        })),
+      },
+    })),
+  };
+  const fonts = await PDFDocument.create();
+  const widths = {
+    F1: fonts.embedStandardFont(StandardFonts.Helvetica),
+    F2: fonts.embedStandardFont(StandardFonts.HelveticaBold),
+  };
+  const piece = /\/(F[12]) ([\d.]+) Tf ([\d.-]+) ([\d.-]+) Td \(((?:\\.|[^\\)])*)\) Tj/g;
+  for (const report of [await read(hostile), await read(taskDataOf(hostile, 0))]) {
+    for (const content of report.operators) {
+      for (const [, font, size, x, y, written = ""] of content.matchAll(piece)) {
+        const text = written.replaceAll(/\\(.)/g, "$1");
+        const width = widths[font as keyof typeof widths].widthOfTextAtSize(text, Number(size)); // as matched
+        expect(Number(y), text).toBeGreaterThanOrEqual(30);
+        expect(Number(x), text).toBeGreaterThanOrEqual(LEFT - 0.1);
+        expect(Number(x) + width, text).toBeLessThanOrEqual(RIGHT + 0.1);
+      }
+    }
+    expect(report.text.replaceAll(/\s+/g, " "), "cut on top, whole below").toContain(
+      "the end of 0",
+    );
+    expect(report.text.match(/^a$/gm)).toHaveLength(256);
+  }
+});
+
+test("a matrix of more GPUs than there are is drawn in part, and says so", async ({ expect }) => {
+  const data = sampleReport({ nodes: 1, gpus: 2 });
+  const [node] = data.nodes;
+  const pairs = Array.from({ length: 20_000 }, (_, at) => ({
+    ...{ from: `gpu${2 * at}`, to: `gpu${2 * at + 1}` },
+    ...{ type: null, duplex: 100, simplex: null },
+  }));
+  const quickMark = node?.quickMark ? { ...node.quickMark, pairs } : null;
+  const report = await read({ ...data, nodes: node ? [{ ...node, quickMark }] : [] });
+  expect(report.text).toContain("Node 0, 64 of 40000 GPUs");
+});
+
 test("text of any signs is drawn without failing, and two names never look alike", ({ expect }) => {
   expect(showable("plain (text)")).toBe("plain (text)");
   expect(showable("Zu\u0308rich €")).toBe("Zürich €");
@@ -185,5 +278,12 @@ test("text of any signs is drawn without failing, and two names never look alike
 test("figures keep what they say", ({ expect }) => {
   expect([13_902.4, 530.1, 9.87, 0.615, 0, 65, 1_234_567].map(figure)).toEqual([
     ...["13,902.4", "530.1", "9.87", "0.615", "0", "65", "1,234,567"],
+  ]);
+});
+
+test("an inventory shows a list of nothing as nothing", ({ expect }) => {
+  expect(readInventory('{"disks":[],"tags":["a","b"]}').values).toEqual([
+    ["disks", "–"],
+    ["tags", "a, b"],
   ]);
 });

@@ -16,7 +16,7 @@ import { generateReportRoute } from "../../src/nodes/contract.ts";
 import { getReportRoute } from "../../src/reports/contract.ts";
 import { makeReports } from "../../src/reports/make.ts";
 import { findUnreported } from "../../src/reports/store.ts";
-import { sweepReports } from "../../src/reports/sweep.ts";
+import { removeReports, sweepReports } from "../../src/reports/sweep.ts";
 import { readPdf } from "../reports/read-pdf.ts";
 import {
   appDeps,
@@ -31,6 +31,7 @@ import {
   join,
   measureJob,
   putResult,
+  QUICK_MARK_RESULTS,
   reported,
   resultBody,
   type TestJob,
@@ -112,9 +113,10 @@ describe("a settled job", () => {
     await call("POST", `/jobs/${aborted.id}/abort`, { token: aborted.owner.token });
     expect((await detail(aborted)).body.pdf_report_url).toBeNull();
     const db = openDatabase(env.DB, createMeter());
-    expect(await findUnreported(db, 0, 1_000)).toContain(Number(aborted.id));
+    const unreported = () => findUnreported(db, { endedAfter: 0, objectsBefore: 0 }, 1_000);
+    expect(await unreported()).toContain(Number(aborted.id));
     expect(await make(aborted)).toBe(1);
-    expect(await findUnreported(db, 0, 1_000)).not.toContain(Number(aborted.id));
+    expect(await unreported()).not.toContain(Number(aborted.id));
     const own = await readPdf((await open((await detail(aborted)).body.pdf_report_url)).bytes);
     expect(own.pages[0]).toContain("No machine ever joined: nothing was measured.");
   });
@@ -201,6 +203,90 @@ test("cron makes what nobody else has, and a job that cannot be made holds up no
   expect(await sweep()).toEqual({ made: 0, failed: 1 });
   await env.DB.prepare("UPDATE jobs SET ended_at = 1 WHERE id = ?").bind(Number(broken.id)).run();
   expect(await sweep(), "given up after a day").toEqual({ made: 0, failed: 0 });
+});
+
+test("cron leaves a job to its object, which rates it first, for five minutes", async ({
+  expect,
+}) => {
+  const put = vi.spyOn(env.BUCKET, "put").mockRejectedValue(new Error("R2 is away"));
+  const warned = vi.spyOn(console, "warn").mockImplementation(() => {});
+  onTestFinished(() => {
+    put.mockRestore();
+    warned.mockRestore();
+  });
+  const job = await measureJob([twoA100]);
+  await vi.waitFor(() => expect(warned.mock.calls.flat().join()).toContain("R2 is away"), 10_000);
+  put.mockRestore();
+  const ended = Date.parse((await detail(job)).body.ended_at);
+  const sweepAt = async (now: number) => {
+    await sweepReports({
+      ...{ db: openDatabase(env.DB, createMeter()), bucket: env.BUCKET },
+      ...{ thresholds: readConfig(env).rating, clock: { now: () => now } },
+    });
+    return (await rowsOf(job)).results.length;
+  };
+  expect(await sweepAt(ended + 5 * 60_000 - 1)).toBe(0);
+  expect(await sweepAt(ended + 5 * 60_000)).toBe(2);
+});
+
+test("those that cannot be made, however many, keep no other from its turn", async ({ expect }) => {
+  const jobs = await Promise.all(Array.from({ length: 25 }, () => createJob()));
+  for (const job of jobs) await call("POST", `/jobs/${job.id}/abort`, { token: job.owner.token });
+  const [good, ...broken] = jobs as [TestJob, ...TestJob[]]; // many were made
+  // All others ended after it, and were tried before it if nobody took turns.
+  await env.DB.prepare(
+    "UPDATE jobs SET steps = 'no JSON', ended_at = ended_at + 1000 WHERE id IN (SELECT value FROM json_each(?))",
+  )
+    .bind(JSON.stringify(broken.map(({ id }) => Number(id))))
+    .run();
+  const warned = vi.spyOn(console, "warn").mockImplementation(() => {});
+  onTestFinished(() => warned.mockRestore());
+  const start = Date.now();
+  for (let minute = 0; minute < 3; minute++) {
+    await sweepReports({
+      db: openDatabase(env.DB, createMeter()),
+      bucket: env.BUCKET,
+      thresholds: readConfig(env).rating,
+      clock: { now: () => start + minute * 60_000 },
+    });
+  }
+  expect((await detail(good)).body.pdf_report_url).toEqual(expect.stringContaining(good.id));
+});
+
+test("cron removes the reports of deleted jobs, file by file, and what D1 has of them", async ({
+  expect,
+}) => {
+  const job = await measureJob([{ gpu_model: null, gpu_count: null, results: QUICK_MARK_RESULTS }]);
+  await reported(job);
+  const id = Number(job.id);
+  const left = async () => [
+    (await env.BUCKET.list({ prefix: `reports/${id}/` })).objects.length,
+    ...(
+      await env.DB.prepare(
+        `SELECT (SELECT count(*) FROM reports WHERE job_id = ?1) + (SELECT count(*) FROM jobs WHERE id = ?1 AND report_hash IS NOT NULL)
+          + (SELECT count(*) FROM tasks WHERE job_id = ?1 AND report_hash IS NOT NULL) AS n`,
+      )
+        .bind(id)
+        .all<{ n: number }>()
+    ).results.map(({ n }) => n),
+  ];
+  expect(await left()).toEqual([2, 4]);
+  const remove = (now: number, bucket = env.BUCKET) =>
+    removeReports({
+      db: openDatabase(env.DB, createMeter()),
+      bucket,
+      clock: { now: () => now },
+      goOn: () => true,
+    });
+  const deleted = Date.now();
+  await call("DELETE", "/jobs/delete", { token: job.owner.token, body: { id: job.id } });
+  await remove(deleted + 3_500_000);
+  expect(await left(), "whoever makes one now has an hour").toEqual([2, 4]);
+  const broken = { ...env.BUCKET, list: () => Promise.reject(new Error("R2 is away")) };
+  await expect(remove(deleted + 4_000_000, broken as unknown as R2Bucket)).rejects.toThrow("away");
+  expect(await left()).toEqual([2, 4]);
+  await remove(deleted + 4_000_000);
+  expect(await left()).toEqual([0, 0]);
 });
 
 test("256 nodes of 8 GPUs: every node has its report, in a few batches; a kill costs one of them", {
@@ -297,6 +383,93 @@ describe("making it again", () => {
     expect(now.body.file_bytes).toBe(bytes.length);
     expect((await readPdf(bytes)).text).toContain("Baselines of version 7.");
     expect(await keysOf(job), "older files are gone").toHaveLength(2);
+  });
+
+  test("of two makers, one slower and of an older verdict: the newer one stays, and its file", async ({
+    expect,
+  }) => {
+    const job = await measureJob([twoA100]);
+    const url = (await reported(job)).body.pdf_report_url;
+    const rate = (version: number) =>
+      env.DB.prepare(
+        "UPDATE jobs SET verdict = json_set(verdict, '$.baselineVersion', ?) WHERE id = ?",
+      )
+        .bind(version, Number(job.id))
+        .run();
+    await rate(3);
+    const put = vi.spyOn(env.BUCKET, "put").mockImplementation((async (
+      ...args: Parameters<R2Bucket["put"]>
+    ) => {
+      put.mockRestore();
+      // The job is rated anew, and reported, while the slower one is about to put its first file.
+      await rate(4);
+      await make(job);
+      return env.BUCKET.put(...args);
+    }) as typeof env.BUCKET.put);
+    await make(job);
+    const newest = await open(url);
+    expect(newest.status).toBe(200);
+    expect((await readPdf(newest.bytes)).text).toContain("Baselines of version 4.");
+    expect(await keysOf(job)).toHaveLength(2);
+    const versions = (await rowsOf(job)).results.filter(({ rank }) => rank === null);
+    expect(versions, "the older verdict's was never one").toHaveLength(2);
+  });
+
+  test("a maker that began before the job was rated anew takes no newer file for an old one", async ({
+    expect,
+  }) => {
+    const job = await measureJob([twoA100]);
+    const url = (await reported(job)).body.pdf_report_url;
+    const later = Promise.withResolvers<void>();
+    const hasPut = Promise.withResolvers<void>();
+    let newer: Promise<unknown> = Promise.resolve();
+    // Before the files are listed, another maker has put a newer one, and not noted it yet.
+    const list = vi.spyOn(env.BUCKET, "list").mockImplementation((async (
+      ...args: Parameters<R2Bucket["list"]>
+    ) => {
+      list.mockRestore();
+      const put = vi.spyOn(env.BUCKET, "put").mockImplementation((async (
+        ...file: Parameters<R2Bucket["put"]>
+      ) => {
+        put.mockRestore();
+        const object = await env.BUCKET.put(...file);
+        hasPut.resolve();
+        await later.promise;
+        return object;
+      }) as typeof env.BUCKET.put);
+      await env.DB.prepare(
+        "UPDATE jobs SET verdict = json_set(verdict, '$.baselineVersion', 5) WHERE id = ?",
+      )
+        .bind(Number(job.id))
+        .run();
+      newer = make(job);
+      await hasPut.promise;
+      return env.BUCKET.list(...args);
+    }) as typeof env.BUCKET.list);
+    await make(job);
+    later.resolve();
+    await newer;
+    const file = await open(url);
+    expect(file.status).toBe(200);
+    expect((await readPdf(file.bytes)).text).toContain("Baselines of version 5.");
+  });
+
+  test("while somebody opens it leads them to the newer file", async ({ expect }) => {
+    const job = await measureJob([twoA100]);
+    const url = (await reported(job)).body.pdf_report_url;
+    const head = vi.spyOn(env.BUCKET, "head").mockImplementation(async (key) => {
+      head.mockRestore();
+      await env.DB.prepare(
+        "UPDATE jobs SET verdict = json_set(verdict, '$.baselineVersion', 6) WHERE id = ?",
+      )
+        .bind(Number(job.id))
+        .run();
+      await make(job);
+      return env.BUCKET.head(key);
+    });
+    const file = await open(url);
+    expect(file.status).toBe(200);
+    expect((await readPdf(file.bytes)).text).toContain("Baselines of version 6.");
   });
 
   test("puts a lost file back", async ({ expect }) => {
@@ -431,6 +604,13 @@ describe("a link", () => {
       await altered((url) => url.searchParams.set("expires", "99999999999")),
       await altered((url) => url.searchParams.set("signature", "A".repeat(43))),
       await altered((url) => url.searchParams.set("key", "AAAAAAAA")),
+      // The last letter's lowest bits are in none of the signature's bytes.
+      await altered((url) => {
+        const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        const signature = url.searchParams.get("signature") ?? "";
+        const last = letters[letters.indexOf(signature.slice(-1)) + 1];
+        url.searchParams.set("signature", `${signature.slice(0, -1)}${last}`);
+      }),
     ];
     for (const reply of wrong) expectError(expect, reply, 404, "RESOURCE_NOT_FOUND");
     const without = await altered((url) => url.searchParams.delete("signature"));
@@ -504,6 +684,14 @@ describe("serving", async () => {
     const none = await call("GET", url, { headers: { range: `bytes=${size}-` } });
     expectError(expect, none, 416, "RANGE_NOT_SATISFIABLE");
     expect(none.headers.get("content-range")).toBe(`bytes */${size}`);
+    expect(await part("Bytes=0-9"), "the unit has no case").toEqual([
+      ...[206, `bytes 0-9/${size}`, 10],
+    ]);
+    for (const range of ["bytes=0-9", `bytes=${size}-`]) {
+      const { status, headers } = await open(url, { range }, "HEAD");
+      const got = ["content-range", "content-length"].map((name) => headers.get(name));
+      expect([status, ...got], "HEAD knows no ranges").toEqual([200, null, String(size)]);
+    }
     for (const odd of ["bytes=0-1,4-5", "bytes=9-5", "bytes=-", "lines=0-1", "bytes=a-b"]) {
       expect(await part(odd), odd).toEqual([200, null, size]);
     }

@@ -111,6 +111,10 @@ export const jobs = sqliteTable(
       .where(live),
     // Deleting a spec looks here for a job that refers to it.
     index("jobs_by_spec").on(table.specUuid).where(sql`spec_uuid is not null`),
+    // Deleted, with reports that cron has still to remove.
+    index("jobs_to_clear")
+      .on(table.deletedAt)
+      .where(sql`deleted_at is not null and report_hash is not null`),
     // Settled, and not reported yet: what cron looks for should the job's object have failed to.
     index("jobs_to_report")
       .on(table.endedAt)

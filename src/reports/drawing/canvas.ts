@@ -17,6 +17,8 @@ export interface TextStyle {
   face?: Face;
   colour?: Colour;
   align?: Align;
+  /** What is wider is cut, and ends in an ellipsis; for texts that stand in full elsewhere. */
+  maxWidth?: number;
 }
 
 /** Widths of the standard fonts' characters, in thousandths of the size. */
@@ -28,7 +30,7 @@ const FONT_NAMES: Record<Face, string> = { regular: "F1", bold: "F2" };
 export class Type {
   readonly #metrics: Metrics;
   readonly #widths: Record<Face, Map<string, number>> = { regular: new Map(), bold: new Map() };
-  /** Names that could not be shown as they are: as shown → as they are. */
+  /** Names that could not be shown as they are: as they are → as shown, which others may share. */
   readonly originals = new Map<string, string>();
 
   constructor(metrics: Metrics) {
@@ -38,7 +40,7 @@ export class Type {
   /** What the fonts can show of a text; what it was is kept for the document's metadata. */
   show(text: string): string {
     const shown = showable(text);
-    if (shown !== text) this.originals.set(shown, text);
+    if (shown !== text) this.originals.set(text, shown);
     return shown;
   }
 
@@ -55,6 +57,18 @@ export class Type {
       sum += width;
     }
     return (sum * size) / 1_000;
+  }
+
+  /** As much of a text as this width holds. */
+  fit(text: string, maxWidth: number, size: number, face: Face = "regular"): string {
+    const shown = this.show(text);
+    if (this.width(shown, size, face) <= maxWidth) return shown;
+    let fitting = "";
+    for (const sign of shown) {
+      if (this.width(`${fitting}${sign}…`, size, face) > maxWidth) break;
+      fitting += sign;
+    }
+    return `${fitting.trimEnd()}…`;
   }
 
   /** Lines of at most this width, broken between words, or within one that is too long alone. */
@@ -124,8 +138,9 @@ export class Canvas {
 
   /** One line; `y` is its baseline, `x` its left end, right end or middle. Answers its width. */
   text(text: string, x: number, y: number, style: TextStyle): number {
-    const { size, face = "regular", colour = 0.1, align = "left" } = style;
-    const shown = this.type.show(text);
+    const { size, face = "regular", colour = 0.1, align = "left", maxWidth } = style;
+    const shown =
+      maxWidth === undefined ? this.type.show(text) : this.type.fit(text, maxWidth, size, face);
     const width = this.type.width(shown, size, face);
     const left = align === "left" ? x : align === "right" ? x - width : x - width / 2;
     this.#setFill(colour);

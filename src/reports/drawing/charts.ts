@@ -117,7 +117,8 @@ export function distribution(
     }
     const most = Math.max(...bins);
     for (const [bin, number] of bins.entries()) {
-      const tall = (number / most) * (height - 3);
+      // One slow node among hundreds must not vanish.
+      const tall = Math.max(1, (number / most) * (height - 3));
       if (number > 0)
         canvas.rectangle(
           x + (bin * width) / BINS,

@@ -172,7 +172,7 @@ function describe(
   document.setCreationDate(at);
   document.setModificationDate(at);
   if (originals.size === 0) return;
-  const names = [...originals].map(([shown, original]) => `${shown} = ${original}`).join("\n");
+  const names = [...originals].map(([original, shown]) => `${shown} = ${original}`).join("\n");
   const info = document.context.lookup(document.context.trailerInfo.Info, PDFDict);
   info.set(
     PDFName.of("OriginalNames"),

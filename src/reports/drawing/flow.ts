@@ -46,8 +46,8 @@ export class Flow {
     this.pages.push(canvas);
     this.y = TOP;
     if (this.pages.length > 1) {
-      const [line = ""] = this.type.wrap(this.#running, WIDTH - 90, SIZE.small);
-      canvas.text(line, LEFT, this.y, { size: SIZE.small, colour: SOFT });
+      const style = { size: SIZE.small, colour: SOFT, maxWidth: WIDTH - 90 };
+      canvas.text(this.#running, LEFT, this.y, style);
       canvas.text("Assay", RIGHT, this.y, { size: SIZE.small, face: "bold", align: "right" });
       canvas.line([LEFT, this.y + 6], [RIGHT, this.y + 6], { colour: RULE });
       this.y += 20;
@@ -84,7 +84,8 @@ export class Flow {
 
   subheading(title: string, needed: number): void {
     this.need(20 + needed);
-    this.canvas.text(title, LEFT, this.y + 10, { size: SIZE.text, face: "bold" });
+    const style = { size: SIZE.text, face: "bold" as const, maxWidth: WIDTH };
+    this.canvas.text(title, LEFT, this.y + 10, style);
     this.y += 15;
   }
 

@@ -20,12 +20,14 @@ function partial({ job, nodes, subject }: ReportData): string[] {
   if (subject.kind === "job" && absent > 0)
     parts.push(`${count(absent, "node")} of ${job.nodeCount} never joined`);
   for (const [position, step] of job.steps.entries()) {
+    // The same benchmark with other options has a number in its key.
+    const name = step.key.includes(":") ? `${step.name} (${step.key})` : step.name;
     const without = nodes.filter((node) => node.steps[position]?.state !== "completed");
     if (without.length > 0) {
       parts.push(
         subject.kind === "task"
-          ? `${step.name} was not completed`
-          : `${step.name} was not completed on ${nodesOf(without)}`,
+          ? `${name} was not completed`
+          : `${name} was not completed on ${nodesOf(without)}`,
       );
     }
   }

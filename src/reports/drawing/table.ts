@@ -31,6 +31,8 @@ export interface TableStyle {
 }
 
 const GAP = 4;
+/** What is taller than this, in points, does not wait for a page of its own. */
+const MAX_UNBROKEN = 600;
 
 /** A table that goes over as many pages as it takes; each begins with the headings. */
 export function table(
@@ -69,12 +71,13 @@ export function table(
     const height = lines * leading + padding;
     if (pendingGroup !== null) {
       begin(height + 14);
-      flow.canvas.text(pendingGroup.group, left, flow.y + 10, { size: SIZE.small, face: "bold" });
+      const style = { size: SIZE.small, face: "bold" as const, maxWidth: width };
+      flow.canvas.text(pendingGroup.group, left, flow.y + 10, style);
       flow.y += 13.5;
       pendingGroup = null;
     }
     // A row of more lines than a page has goes on: its lines are written as they fit.
-    if (height <= 600) begin(height);
+    if (height <= MAX_UNBROKEN) begin(height);
     else begin(leading * 3);
     writeRow(flow, columns, row, cells, { left, width, size, leading, padding, headings });
   }
@@ -156,7 +159,7 @@ function edge(x: number, width: number, align: Align): number {
   return align === "left" ? x : align === "right" ? x + width - GAP : x + (width - GAP) / 2;
 }
 
-/** Labels and values side by side, row by row. */
+/** Labels and values side by side, row by row; values that a page does not hold go on on the next. */
 export function facts(
   flow: Flow,
   list: readonly (readonly [label: string, value: string])[],
@@ -166,15 +169,23 @@ export function facts(
   for (let at = 0; at < list.length; at += columns) {
     const row = list.slice(at, at + columns);
     const values = row.map(([, value]) => flow.type.wrap(value, columnWidth - 10, SIZE.text));
-    const height = 10 + Math.max(...values.map((lines) => lines.length)) * 11 + 4;
-    flow.need(height);
+    const lines = Math.max(...values.map((each) => each.length));
+    const height = 10 + lines * 11 + 4;
+    flow.need(Math.min(height, MAX_UNBROKEN));
     for (const [index, [label]] of row.entries()) {
       const x = LEFT + index * columnWidth;
       flow.canvas.text(label, x, flow.y + 7, { size: SIZE.tiny, colour: SOFT });
-      for (const [line, text] of (values[index] ?? []).entries()) {
-        flow.canvas.text(text, x, flow.y + 17 + line * 11, { size: SIZE.text });
-      }
     }
-    flow.y += height;
+    flow.y += 10;
+    for (let line = 0; line < lines; line++) {
+      flow.need(11);
+      for (const [index, each] of values.entries()) {
+        const { [line]: text } = each;
+        if (text === undefined) continue;
+        flow.canvas.text(text, LEFT + index * columnWidth, flow.y + 7, { size: SIZE.text });
+      }
+      flow.y += 11;
+    }
+    flow.y += 4;
   }
 }

@@ -27,6 +27,8 @@ import { metricName, metricUnit } from "./metrics.ts";
 
 /** More reasons than this stand in the tables. */
 const MAX_REASONS = 8;
+/** What is longer is cut here: agents send whole paragraphs, which stand further down. */
+const MAX_REASON_LINES = 4;
 
 export function title(flow: Flow, data: ReportData): void {
   const { canvas, type } = flow;
@@ -40,7 +42,8 @@ export function title(flow: Flow, data: ReportData): void {
   flow.skip(8);
   const name = subject.kind === "job" ? job.name : `${job.name}: node ${subject.rank}`;
   for (const line of type.wrap(name, WIDTH, SIZE.title, "bold")) {
-    canvas.text(line, LEFT, flow.y + SIZE.title, { size: SIZE.title, face: "bold" });
+    flow.need(SIZE.title * 1.2);
+    flow.canvas.text(line, LEFT, flow.y + SIZE.title, { size: SIZE.title, face: "bold" });
     flow.skip(SIZE.title * 1.2);
   }
   flow.skip(5);
@@ -66,11 +69,17 @@ export function verdictPanel(flow: Flow, data: ReportData): void {
   const { colour, word } = STATUS[status];
   const inner = WIDTH - 36;
   const lead = flow.type.wrap(leadOf(data, status), inner, SIZE.text, "bold");
-  const reasons = reasonsOf(data).map((reason) => flow.type.wrap(reason, inner - 10, SIZE.text));
+  const reasons = reasonsOf(data).map((reason) => {
+    const lines = flow.type.wrap(reason, inner - 20, SIZE.text);
+    if (lines.length <= MAX_REASON_LINES) return lines;
+    const kept = lines.slice(0, MAX_REASON_LINES);
+    return [...kept.slice(0, -1), `${kept.at(-1)} …`];
+  });
   const shown = reasons.slice(0, MAX_REASONS);
   const lines = shown.reduce((sum, reason) => sum + reason.length, 0);
   const rest = reasons.length - shown.length;
   const height = 42 + (lead.length + lines + (rest > 0 ? 1 : 0)) * 11.8 + (lines > 0 ? 8 : 2);
+  flow.need(height);
   const { canvas } = flow;
   const top = flow.y;
   canvas.rectangle(LEFT, top, WIDTH, height, WASH);
@@ -231,8 +240,13 @@ export function identity(flow: Flow, data: ReportData): void {
     ],
     { columns: 4, width: WIDTH },
   );
-  if (job.description !== null && job.description !== "") {
-    facts(flow, [["Description", job.description]], { columns: 1, width: WIDTH });
+  const long: [string, string | null][] = [
+    ["Description", job.description],
+    // The job's own report has it beside the machine.
+    ["Node's failure", subject.kind === "task" ? (node?.failedMessage ?? null) : null],
+  ];
+  for (const [label, text] of long) {
+    if (text) facts(flow, [[label, text]], { columns: 1, width: WIDTH });
   }
 }
 

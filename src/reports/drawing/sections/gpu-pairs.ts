@@ -9,6 +9,10 @@ import { metricName, metricUnit } from "./metrics.ts";
 
 /** From this many nodes on the matrices are small and without figures. */
 const MAX_NUMBERED = 8;
+/** No machine has more; a matrix grows with the square of the names that a node has sent. */
+const MAX_GPUS = 64;
+/** Names stand no closer than this, points. */
+const NAME_HEIGHT = 7;
 
 /** Bandwidth between the GPUs of a node, and what collectives reach over them. */
 export function gpuPairs(flow: Flow, { nodes }: ReportData): void {
@@ -69,6 +73,8 @@ function collectives(flow: Flow, nodes: readonly ReportNode[]): void {
 interface Matrix {
   rank: number;
   gpus: string[];
+  /** Names beyond the most that are shown. */
+  omitted: number;
   /** By `<row>,<column>`. */
   values: Map<string, number>;
   types: string[];
@@ -79,15 +85,18 @@ function matrixOf({ rank, quickMark }: ReportNode): Matrix | null {
     ({ duplex, simplex }) => (duplex ?? simplex) !== null,
   );
   if (pairs.length === 0) return null;
-  const gpus = [...new Set(pairs.flatMap(({ from, to }) => [from, to]))].sort((a, b) =>
+  const names = [...new Set(pairs.flatMap(({ from, to }) => [from, to]))].sort((a, b) =>
     a.localeCompare(b, "en", { numeric: true }),
   );
+  const gpus = names.slice(0, MAX_GPUS);
   const at = new Map(gpus.map((gpu, index) => [gpu, index]));
   const values = new Map(
-    pairs.map(({ from, to, duplex, simplex }) => [
-      `${at.get(from)},${at.get(to)}`,
-      duplex ?? simplex ?? 0,
-    ]),
+    pairs
+      .filter(({ from, to }) => at.has(from) && at.has(to))
+      .map(({ from, to, duplex, simplex }) => [
+        `${at.get(from)},${at.get(to)}`,
+        duplex ?? simplex ?? 0,
+      ]),
   );
   // One direction stands for both where the other was not sent.
   for (const [key, value] of [...values]) {
@@ -95,12 +104,12 @@ function matrixOf({ rank, quickMark }: ReportNode): Matrix | null {
     if (!values.has(`${to},${from}`)) values.set(`${to},${from}`, value);
   }
   const types = [...new Set(pairs.flatMap(({ type }) => type ?? []))];
-  return { rank, gpus, values, types };
+  return { rank, gpus, omitted: names.length - gpus.length, values, types };
 }
 
 function drawMatrix(
   flow: Flow,
-  { rank, gpus, values, types }: Matrix,
+  { rank, gpus, omitted, values, types }: Matrix,
   { x, side }: { x: number; side: number },
   range: { low: number; high: number },
   numbered: boolean,
@@ -109,8 +118,12 @@ function drawMatrix(
   const cell = side / gpus.length;
   const left = x + (numbered ? 20 : 0);
   const top = y + (numbered ? 22 : 10);
+  const some = omitted > 0 ? `, ${gpus.length} of ${gpus.length + omitted} GPUs` : "";
   const kind = numbered && types.length > 0 ? `, ${types.slice(0, 2).join(", ")}` : "";
-  canvas.text(`Node ${rank}${kind}`, x, y + 6, { size: SIZE.small, face: "bold" });
+  canvas.text(`Node ${rank}${some}${kind}`, x, y + 6, {
+    ...{ size: SIZE.small, face: "bold" as const },
+    maxWidth: WIDTH / (numbered ? 2 : 6) - 6,
+  });
   const grid: HeatGrid = {
     size: gpus.length,
     value: (row, column) => values.get(`${row},${column}`),
@@ -118,12 +131,15 @@ function drawMatrix(
   };
   heatMap(canvas, { x: left, y: top, cell }, grid);
   if (!numbered) return;
+  const every = Math.ceil(NAME_HEIGHT / cell);
   for (const [index, gpu] of gpus.entries()) {
+    if (index % every !== 0) continue;
     const name = gpu.replace(/^gpu/, "");
     const middle = (index + 0.5) * cell;
     const style = { size: SIZE.tiny, colour: SOFT };
-    canvas.text(name, left + middle, top - 3, { ...style, align: "centre" });
-    canvas.text(name, left - 4, top + middle + 2, { ...style, align: "right" });
+    const above = { ...style, align: "centre" as const, maxWidth: Math.max(cell, 9) };
+    canvas.text(name, left + middle, top - 3, above);
+    canvas.text(name, left - 4, top + middle + 2, { ...style, align: "right", maxWidth: 16 });
   }
   if (cell < 15) return;
   for (const [key, value] of values) {
