@@ -282,6 +282,24 @@ describe("exports", () => {
     expect(await read()).toBe(before);
   });
 
+  test("leaves out what the verdict has found impossible, however many GPUs share it", async ({
+    expect,
+  }) => {
+    const person = await createPerson();
+    // 130 W would do for one GPU, not for the eight in the list; how many there are the agent did not say.
+    const aggregate_results = {
+      ...slowA100.results.aggregate_results,
+      ...{ power_consumption_watts: 130, fp16_tflops_per_peak_watt: 8.6 },
+    };
+    const results = { aggregate_results, test_results: Array(8).fill({ bf16_tflops: 149 }) };
+    const job = await measureJob([{ ...slowA100, gpu_count: null, results }], person);
+    const reply = await get(`/tasks?job_id=${job.id}`, person, { accept: "application/x-ndjson" });
+    expect(JSON.parse(reply.text)).toMatchObject({
+      ...{ gpu_count: null, performance_status: "underperforming", bf16_tflops_per_gpu: 149 },
+      ...{ power_consumption_watts: null, fp16_tflops_per_peak_watt: null },
+    });
+  });
+
   test("JSON Lines: the same, one object a line; of a live job as far as it is", async ({
     expect,
   }) => {
@@ -342,8 +360,11 @@ describe("exports", () => {
   });
 
   test("no cell is a formula to a spreadsheet, and quotes are RFC 4180's", ({ expect }) => {
-    expect(["=1+1", "+1", "-1", "@x", "\tx", "\rx"].map(toCsvCell)).toEqual([
-      ...["'=1+1", "'+1", "'-1", "'@x", "'\tx", '"\'\rx"'],
+    expect(["=1+1", "+1", "-1", "@x", "\tx", "\rx", "\nx"].map(toCsvCell)).toEqual([
+      ...["'=1+1", "'+1", "'-1", "'@x", "'\tx", '"\'\rx"', '"\'\nx"'],
+    ]);
+    expect(["＝1+1", "＋1", "－1", "＠x", "日本語"].map(toCsvCell)).toEqual([
+      ...["'＝1+1", "'＋1", "'－1", "'＠x", "日本語"],
     ]);
     expect(["a,b", 'say "hi"', "two\nlines", "", null, -1.5, 0].map(toCsvCell)).toEqual([
       ...['"a,b"', '"say ""hi"""', '"two\nlines"', "", "", "-1.5", "0"],
