@@ -1,6 +1,7 @@
 /** Rows as years of use leave them: drawn by chance, in order of time, the same for the same seed. */
 import { clusterNetwork } from "../src/benchmarks/cluster-network.ts";
 import { quickMark } from "../src/benchmarks/quick-mark.ts";
+import { CHECK_EVERY_MS } from "../src/db/job-check.ts";
 import { generateJobName } from "../src/jobs/names.ts";
 import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from "../src/lib/clock.ts";
 import { createJobIdSource, taskIdOf } from "../src/lib/ids.ts";
@@ -199,6 +200,7 @@ function drawLife(chance: Chance, { id, createdAt, nodeCount, state, tasksPerJob
     sequence: hasCluster ? WITH_NETWORK : ALONE,
     created_at: createdAt,
     expires_at: createdAt + DAY_MS,
+    check_at: isLive ? createdAt + (isJoined ? CHECK_EVERY_MS : DAY_MS) : null,
     coordinated: isJoined ? 1 : 0,
     version: joined + (endedAt === null ? 0 : joined + 1),
     state,

@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { MAX_CURSOR_LENGTH } from "./cursor.ts";
+import { MAX_PAGE } from "./paging.ts";
 import { queryBoolean, queryInteger, queryText, queryWord } from "./query-schemas.ts";
 
 /** A search considers at most this many matches. */
@@ -15,7 +16,7 @@ export function pageParameters(perPage: { max: number; default: number }) {
   return {
     page: queryInteger({
       min: 1,
-      max: 2 ** 31 - 1,
+      max: MAX_PAGE,
       default: 1,
       description:
         "Page number, from 1. Jumping to a page costs as much as reading all before it; the `next` and `prev` links of a page cost the same at any depth.",

@@ -1,7 +1,7 @@
 /** What stands beside the items of a wrapped list. */
 import { z } from "@hono/zod-openapi";
 import { MAX_CURSOR_LENGTH } from "./cursor.ts";
-import type { Neighbours, Page } from "./paging.ts";
+import { MAX_PAGE, type Neighbours, type Page } from "./paging.ts";
 import { integer, word } from "./schemas.ts";
 
 const MAX_COUNT = Number.MAX_SAFE_INTEGER;
@@ -15,7 +15,7 @@ export const nextCursor = word({
 export const pagination = z
   .strictObject({
     total: integer({ min: 0, max: MAX_COUNT, description: "Items on all pages.", example: 42 }),
-    page: integer({ min: 1, max: 2 ** 31 - 1, description: "This page, from 1.", example: 1 }),
+    page: integer({ min: 1, max: MAX_PAGE, description: "This page, from 1.", example: 1 }),
     per_page: integer({ min: 1, max: 300, description: "Items on a full page.", example: 20 }),
     total_pages: integer({ min: 0, max: MAX_COUNT, description: "Pages in all.", example: 3 }),
     has_next: z.boolean().openapi({ description: "Whether a page follows." }),

@@ -1,6 +1,9 @@
 import type { Context } from "hono";
 import type { RequestEnv } from "./context.ts";
 
+/** The highest number of a page. */
+export const MAX_PAGE = 2 ** 31 - 1;
+
 export interface Page {
   page: number;
   perPage: number;
@@ -45,7 +48,7 @@ function linksOf(list: URL, { page, perPage, total, neighbours }: Page): string 
   const targets: [relation: string, page: number, cursor: string | null][] = [["first", 1, null]];
   if (page > 1)
     targets.push(["prev", prev === null ? Math.min(page - 1, lastPage) : page - 1, prev]);
-  if (hasNext) targets.push(["next", page + 1, next]);
+  if (hasNext) targets.push(["next", Math.min(page + 1, MAX_PAGE), next]);
   targets.push(["last", lastPage, null]);
   const links = targets.map(([relation, target, cursor]) => {
     const url = new URL(list);

@@ -85,8 +85,8 @@ const ISO_8601 =
 const NO_TIME = "must be an ISO 8601 date or time, such as 2024-03-15T10:30:00Z, given once";
 
 /**
- * A time in the query, in ms (with a fraction, if it has one): a date, a time without a zone, which is
- * UTC, or one with an offset. A `+` that came as a space is understood.
+ * A time in the query, in ms (as `parseIso8601` says): a date, a time without a zone, which is UTC, or one
+ * with an offset. A `+` that came as a space is understood.
  */
 export function queryTime(description: string) {
   return z
@@ -100,7 +100,10 @@ export function queryTime(description: string) {
     .openapi({ type: "string", format: "date-time", maxLength: 40, description });
 }
 
-/** The ms of an ISO 8601 time, or null for a text that is none, such as 2024-02-30. */
+/**
+ * The ms of an ISO 8601 time, half a one more where it lies between two; null for a text that is none, such as
+ * 2024-02-30.
+ */
 export function parseIso8601(text: string): number | null {
   const [, date, time = "00:00", fraction = "", zone = "Z"] = ISO_8601.exec(text) ?? [];
   if (date === undefined) return null;
@@ -112,7 +115,10 @@ export function parseIso8601(text: string): number | null {
   // A day that the month does not have would be read as one of the next month.
   const isReal = !Number.isNaN(local) && new Date(local).toISOString().startsWith(date);
   if (!isReal || Number(hours) > 23 || Number(minutes) > 59) return null;
-  return local + Number(`0.${fraction}0`) * 1_000 - offset * 60_000;
+  const ms = Number(fraction.padEnd(3, "0").slice(0, 3));
+  // A number has no room for a nanosecond beside today's milliseconds: what counts is that it lies between two.
+  const isBetween = /[1-9]/.test(fraction.slice(3));
+  return local + ms + (isBetween ? 0.5 : 0) - offset * 60_000;
 }
 
 /** An id of a job or a task in the query, given once. */

@@ -10,7 +10,7 @@ export interface Match {
   table: SQL;
   rowId: SQL;
   condition: SQL;
-  /** Whether the name is part of the condition. */
+  /** Whether the condition says all that there is to say of the name. */
   coversName: boolean;
 }
 
@@ -28,8 +28,11 @@ export function matchOf(
   const words = [`title : "${part}"`];
   if (scope.kind === "user") words.push(`scope : "${trigramOf("\u0001", scope.userId)}"`);
   if (scope.kind === "customer") words.push(`scope : "${trigramOf("\u0002", scope.customerId)}"`);
-  return match("jobs_search", words.join(" AND "), true);
+  return match("jobs_search", words.join(" AND "), !ALIKE_IN_INDEX.test(name));
 }
+
+/** SQLite's full-text index reads all three as U+FFFD. */
+const ALIKE_IN_INDEX = /[\uFFFD-\uFFFF]/;
 
 /** Too short for the index, which has every three characters that follow each other. */
 export function isShort(name: string): boolean {

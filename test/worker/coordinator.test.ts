@@ -23,6 +23,7 @@ import {
   putResult,
   type Reply,
   rated,
+  reported,
   resultBody,
   type TestJob,
 } from "./harness.ts";
@@ -104,7 +105,7 @@ async function playWholeJob(between: (job: TestJob) => Promise<void>) {
   await step(poll(job, one));
   await step(join(job, { machine_uuid: machines[0] }));
   await flushed(job);
-  await rated(job);
+  await reported(job);
   await step(detail(job));
   return replies;
 }
@@ -112,7 +113,7 @@ async function playWholeJob(between: (job: TestJob) => Promise<void>) {
 /** A reply without what differs from run to run: ids, times, tokens, jitter. */
 function withoutChance(body: unknown, job: TestJob): unknown {
   const text = JSON.stringify(body ?? null)
-    .replaceAll(/"(\w*_at|at|name|token|request_id|peer_key)":"[^"]*"/g, '"$1":"…"')
+    .replaceAll(/"(\w*_at|at|name|token|request_id|peer_key|pdf_report_url)":"[^"]*"/g, '"$1":"…"')
     .replaceAll(/"poll_after_seconds":[\d.]+/g, '"poll_after_seconds":0')
     .replaceAll(/\d{9,}/g, (id) => `job+${Number(id) - Number(job.id)}`);
   return JSON.parse(text);
@@ -196,6 +197,8 @@ describe("D1 and the object agree", () => {
     await vi.waitFor(async () =>
       expect((await projection(job)).job).toMatchObject({ state: "completed" }),
     );
+    expect(await runDurableObjectAlarm(coordinatorOf(job))).toBe(true);
+    await reported(job);
     const first = await projection(job);
     expect(await runDurableObjectAlarm(coordinatorOf(job))).toBe(true);
     const second = await projection(job);

@@ -12,6 +12,7 @@ import {
   join,
   poll,
   putResult,
+  reported,
   type TestJob,
 } from "./harness.ts";
 import { heldTimeouts, shortTimeouts } from "./platform-faults.ts";
@@ -90,7 +91,7 @@ describe("abort while results are in flight", () => {
   test("whatever its nodes say after that changes nothing, here or in D1", async ({ expect }) => {
     const { job, ids } = await joined(2);
     await abort(job);
-    await flushed(job);
+    await reported(job);
     const before = [(await detail(job)).body, await tasksInD1(job)];
     const [one = "", two = ""] = ids;
     for (const reply of [

@@ -13,8 +13,8 @@ const JOINED = 20_000;
 const UNREACHABLE = 500;
 const HANGING = 100;
 /** What an invocation may do on the paid plan is 1,000 queries and 1,000 subrequests. */
-const MAX_STATEMENTS = 40;
-const MAX_SUBREQUESTS = 550;
+const MAX_STATEMENTS = 200;
+const MAX_SUBREQUESTS = 700;
 
 const NOW = Date.UTC(2026, 0, 10);
 const EXPIRED = NOW - 3_600_000;

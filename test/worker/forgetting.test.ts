@@ -12,6 +12,7 @@ import {
   join,
   poll,
   putResult,
+  reported,
   signedIn,
   type TestJob,
 } from "./harness.ts";
@@ -64,7 +65,7 @@ describe("the object's storage", () => {
   }) => {
     const time = travel();
     const { job, start, expiresAt } = await completed(time);
-    const before = (await detail(job)).body;
+    const before = (await reported(job)).body;
     // Whatever alarm stood before the end.
     await alarm(job);
     time.to(expiresAt + DAY_MS - 1);

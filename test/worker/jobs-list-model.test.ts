@@ -279,6 +279,10 @@ async function check(
       want.slice((pages - 2) * perPage, (pages - 1) * perPage),
       "back from the end",
     );
+    const { has_next, next_cursor } = reply.body.pagination;
+    same(has_next, true, "whether a page follows the one before the last");
+    const again = await read({ cursor: next_cursor, page: String(pages) });
+    same(idsOf(again), want.slice((pages - 1) * perPage), "forward to the end again");
   }
 }
 

@@ -14,6 +14,7 @@ import {
   flushed,
   join,
   type Person,
+  signedIn,
 } from "./harness.ts";
 
 const person = await createPerson();
@@ -54,6 +55,8 @@ describe("filters", () => {
     // Within a millisecond, too.
     expect(await found(`created_before=${created_at.replace("Z", "5Z")}`)).toBe(1);
     expect(await found(`created_after=${created_at.replace("Z", "5Z")}`)).toBe(0);
+    expect(await found(`created_before=${created_at.replace("Z", "000001Z")}`)).toBe(1);
+    expect(await found(`created_after=${iso(-1).replace("Z", "999999Z")}`)).toBe(1);
     expect(await found(`created_after=${iso(-1).replace("Z", "")}`)).toBe(1);
     const elsewhere = new Date(ms - 1 + 90 * 60_000).toISOString().replace("Z", "");
     expect(await found(`created_after=${elsewhere}%2B01:30`)).toBe(1);
@@ -86,6 +89,37 @@ describe("filters", () => {
     expect(idsOf(await list(`name=${encodeURIComponent("300 \u212A")}`, owner))).toEqual([
       kelvin.id,
     ]);
+    // The index takes these three for one.
+    for (const sign of ["\uFFFD", "\uFFFE", "\uFFFF"]) {
+      const { id } = await createJob({ name: `ab${sign}cd` }, owner);
+      expect(idsOf(await list(`name=${encodeURIComponent(`b${sign}c`)}`, owner))).toEqual([id]);
+    }
+  });
+
+  test("people and customers beyond the first 20,000 find their own by name", async ({
+    expect,
+  }) => {
+    // The index has an id as two signs: these have one of them in common, or both the other way round.
+    const numbers = [60_005, 60_003, 100_003, 100_005];
+    const jobs: string[] = [];
+    const viewers: Person[] = [];
+    for (const id of numbers) {
+      const uuid = crypto.randomUUID();
+      await env.DB.batch([
+        env.DB.prepare(
+          "INSERT INTO customers (id, uuid, name, slug, created_at, modified_at) VALUES (?1, ?2, ?2, ?2, 0, 0)",
+        ).bind(id, uuid),
+        env.DB.prepare(
+          `INSERT INTO users (id, uuid, customer_id, email, name, slug, role, password_hash, created_at, modified_at)
+           VALUES (?1, ?2, ?1, ?2 || '@example.com', 'Person', ?2, 'user', '', 0, 0)`,
+        ).bind(id, uuid),
+      ]);
+      const owner = { id, uuid, customerId: id, token: await signedIn({ id, uuid }) };
+      jobs.push((await createJob({ name: "Numbered" }, owner)).id);
+      viewers.push(owner, await createPerson({ customerId: id, role: "customer_admin" }));
+    }
+    const found = await Promise.all(viewers.map((viewer) => list("name=numbered", viewer)));
+    expect(found.map(idsOf)).toEqual(jobs.flatMap((id) => [[id], [id]]));
   });
 
   test("a job is shown alike, whatever finds it", async ({ expect }) => {
@@ -217,6 +251,14 @@ describe("cursors", () => {
     }
     const tasks = await call("GET", `/tasks?cursor=${cursor}`, { token: owner.token });
     expectError(expect, tasks, 400, "PARAMETER_INCORRECT_VALUE");
+    // Four bits of this one's last sign say nothing.
+    const whole = await cursorOf("sort_by=started_at");
+    expect(whole.length % 4).toBe(2);
+    for (const sign of "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") {
+      const last = whole.slice(0, -1) + sign;
+      const { status } = await list(`sort_by=started_at&cursor=${last}`, owner);
+      expect(status, last).toBe(last === whole ? 200 : 400);
+    }
     const parts = JSON.parse(Buffer.from(cursor, "base64url").toString());
     const changed = [parts[0], parts[1] + 512, parts[2]];
     const forged = Buffer.from(JSON.stringify(changed)).toString("base64url");
@@ -239,6 +281,15 @@ describe("cursors", () => {
     const next = await list(`per_page=4&cursor=${first.body.pagination.next_cursor}`, owner);
     expect(idsOf(next)).toEqual(jobs.slice(2));
     expect(next.body.pagination.has_next).toBe(false);
+  });
+
+  test("a page of the highest number leads on: the cursor alone says where", async ({ expect }) => {
+    const owner = await createPerson();
+    for (let n = 0; n < 3; n++) await createJob({}, owner);
+    const { next_cursor } = (await list("per_page=1", owner)).body.pagination;
+    const reply = await list(`per_page=1&page=${2 ** 31 - 1}&cursor=${next_cursor}`, owner);
+    const next = /<([^>]+)>; rel="next"/.exec(reply.headers.get("link") ?? "")?.[1] ?? "";
+    expect((await call("GET", next, { token: owner.token })).status, next).toBe(200);
   });
 
   test("ten long tags: the links stay below what clients read", async ({ expect }) => {
@@ -291,7 +342,14 @@ test("ISO 8601 as the contract reads it", ({ expect }) => {
     expect(parseIso8601(text), text).toBe(noon);
   }
   expect(parseIso8601("2024-03-15")).toBe(Date.UTC(2024, 2, 15));
-  expect(parseIso8601("2024-03-15T12:00:00.1234567Z")).toBeCloseTo(noon + 123.4567, 6);
+  expect(parseIso8601("2024-03-15T12:00:00.5Z")).toBe(noon + 500);
+  // Finer than a number of ms can be: between two of them, never on one.
+  for (const [text, ms] of [
+    ...[["12:00:00.1234567Z", 123.5] as const, ["12:00:00.123000000Z", 123] as const],
+    ...[["12:00:00.000000001Z", 0.5] as const, ["11:59:59,999999999Z", -0.5] as const],
+  ]) {
+    expect(parseIso8601(`2024-03-15T${text}`), text).toBe(noon + ms);
+  }
   for (const text of [
     ...["", "2024", "2024-03", "15.03.2024", "2024-03-15T", "2024-03-15T12", "2024-02-30"],
     ...[

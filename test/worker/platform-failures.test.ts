@@ -299,6 +299,10 @@ const SCENARIOS: Record<string, Scenario[]> = {
       },
     },
   ],
+  pinBaseline: [{ breaks: "d1", make: () => pinning("PUT") }],
+  unpinBaseline: [{ breaks: "d1", make: () => pinning("DELETE") }],
+  makeJobReport: [{ breaks: "d1", make: () => reporting("report") }],
+  generateReport: [{ breaks: "d1", make: () => reporting("generate-report") }],
   offerRunnerSpec: [
     {
       breaks: "d1",
@@ -418,6 +422,25 @@ async function abortion(isJoined: boolean): Promise<Case> {
   return { ...request, effects };
 }
 
+async function pinning(method: "PUT" | "DELETE"): Promise<Case> {
+  const model = `Model ${crypto.randomUUID()}`;
+  const url = `${API}/baselines/${encodeURIComponent(model)}/bf16_tflops`;
+  const pin = { method: "PUT", url, token: root.token, body: { value: 100 } };
+  const pinned = rows("baselines WHERE model LIKE ? AND pinned_value = 100", `%${model.slice(6)}%`);
+  if (method === "PUT") return { ...pin, effects: pinned };
+  await call(pin.method, url, pin);
+  return { method, url, token: root.token, effects: async () => 1 - (await pinned()) };
+}
+
+/** Of a job that nobody has joined: nothing else makes its report. */
+async function reporting(path: "report" | "generate-report"): Promise<Case> {
+  const job = await createJob();
+  await call("POST", `/jobs/${job.id}/abort`, { token: job.owner.token });
+  const token = path === "report" ? job.owner.token : job.token;
+  const effects = rows("reports WHERE job_id = ?", Number(job.id));
+  return { method: "POST", url: `${API}/jobs/${job.id}/${path}`, token, effects };
+}
+
 async function claiming(): Promise<Case> {
   const spec = await createSpec();
   const job = await createJob({ spec: spec.uuid, node_count: 2 });
@@ -522,7 +545,7 @@ describe.for(
     // What is gone, used up or changed already says so; what was created is answered as it was.
     const isCreation = id.startsWith("create") || ["POST", "PUT"].includes(request.method);
     const answers =
-      isCreation && !USES_UP.has(id) ? [200, 201, 204] : [200, 201, 204, 400, 401, 403, 404];
+      isCreation && !USES_UP.has(id) ? [200, 201, 202, 204] : [200, 201, 204, 400, 401, 403, 404];
     expect(answers, `${again.status} ${text}`).toContain(again.status);
     expect(await effects(), text).toBe(1);
   });

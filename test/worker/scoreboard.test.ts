@@ -178,7 +178,7 @@ describe("the aftermath", () => {
     await vi.waitFor(() => expect(broken.left()).toBe(0));
     const { rows, alarm } = await vi.waitFor(async () => {
       const found = await stages(job);
-      expect(found.rows).toMatchObject([{ name: "rate", failures: 1 }]);
+      expect(found.rows).toMatchObject([{ name: "rate", failures: 1 }, { name: "report" }]);
       return found;
     });
     expect(alarm, "the alarm stands when the stage is due").toBe(rows[0]?.due_at);
@@ -196,7 +196,9 @@ describe("the aftermath", () => {
     const { id } = (await join(job, a100)).body;
     await putResult(job, id, 0, resultBody({ aggregate_results: healthy }));
     await vi.waitFor(() => expect(broken.left()).toBe(0));
-    await vi.waitFor(async () => expect((await stages(job)).rows).toMatchObject([{ failures: 1 }]));
+    await vi.waitFor(async () =>
+      expect((await stages(job)).rows).toMatchObject([{ failures: 1 }, { name: "report" }]),
+    );
     await runInDurableObject(coordinatorOf(job), (_object, { storage }) => {
       storage.sql.exec("UPDATE stage SET failures = 0");
     });

@@ -134,6 +134,26 @@ describe.for([
     expect(stray).toEqual({ n: 0 });
   });
 
+  test("asks cron for a look at the jobs that it looks at in production, and no other", async ({
+    expect,
+  }) => {
+    const looks = await rows(
+      `SELECT coordinated, ended_at IS NOT NULL AS is_over,
+         count(*) AS n, count(check_at) AS awaited, coalesce(min(check_at) > ${UNTIL - DAY_MS}, 1) AS is_soon,
+         coalesce(max(check_at - expires_at) <= 0, 1) AS by_expiry
+       FROM jobs WHERE customer_id IN (SELECT id FROM customers WHERE slug LIKE 'seeded-${options.seed}-%')
+       GROUP BY 1, 2 ORDER BY 1, 2`,
+    );
+    expect(looks.map(({ coordinated, is_over }) => [coordinated, is_over])).toEqual([
+      ...[[0, 0] as const, [0, 1] as const, [1, 0] as const, [1, 1] as const],
+    ]);
+    for (const { is_over, n, awaited, is_soon, by_expiry } of looks) {
+      expect({ awaited, is_soon, by_expiry }).toEqual({
+        ...{ awaited: is_over ? 0 : n, is_soon: 1, by_expiry: 1 },
+      });
+    }
+  });
+
   test("is read by the API: every list, and jobs of every state", async ({ expect }) => {
     const { token } = await createPerson({ role: "staff" });
     expectContract(expect, await call("GET", "/jobs?per_page=300", { token }), listJobsRoute, 200);

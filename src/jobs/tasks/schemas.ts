@@ -3,6 +3,7 @@ import { z } from "@hono/zod-openapi";
 import { INVENTORY_BYTES } from "../../coordinator/machine-schemas.ts";
 import { taskFields } from "../../coordinator/wire-schemas.ts";
 import { nextCursor } from "../../http/pagination.ts";
+import { MAX_PAGE } from "../../http/paging.ts";
 import { figure, integer, jsonObject, orNull, text } from "../../http/schemas.ts";
 import { performanceNode, performanceStatus } from "../../scoreboard/verdict-schemas.ts";
 import { taskResultMap } from "../result-schemas.ts";
@@ -23,7 +24,7 @@ const listedTask = z
 
 const taskPagination = z
   .strictObject({
-    page: integer({ min: 1, max: 2 ** 31 - 1, description: "This page, from 1.", example: 1 }),
+    page: integer({ min: 1, max: MAX_PAGE, description: "This page, from 1.", example: 1 }),
     per_page: integer({ min: 1, max: 300, description: "Items on a full page.", example: 20 }),
     total: integer({ min: 0, max: MAX_COUNT, description: "Items on all pages.", example: 1 }),
     pages: integer({ min: 0, max: MAX_COUNT, description: "Pages in all.", example: 1 }),
