@@ -19,9 +19,9 @@ const cron = async (thresholds = rating) => {
 // The first run of a new server notes the rules.
 await cron();
 
-const machine = (gpu_model: string) => ({
-  ...{ gpu_model, gpu_count: 1, machine_uuid: machineUuid() },
-  results: { aggregate_results: { bf16_tflops: 100, memory_bandwidth_gbs: 2_000 } },
+const machine = (gpu_model: string, machine_uuid = machineUuid(), bf16_tflops = 100) => ({
+  ...{ gpu_model, gpu_count: 1, machine_uuid },
+  results: { aggregate_results: { bf16_tflops, memory_bandwidth_gbs: 2_000 } },
 });
 
 async function pin(model: string, value: number) {
@@ -116,6 +116,48 @@ test("figures count as rated only with their job, wherever a crash comes", async
       vi.restoreAllMocks();
     }
   }
+});
+
+test("a job deleted while it is rated leaves no figures and counts nowhere", async ({ expect }) => {
+  const job = await measureJob([machine("deleted-1")]);
+  await unrate(job, "deleted-1");
+  await env.DB.prepare("DELETE FROM machine_figures WHERE model = 'deleted-1'").run();
+  const { token, id: userId } = job.owner;
+  before(3, () => call("DELETE", "/jobs/delete", { token, body: { id: job.id } }));
+  await rateSettledJob(db, Number(job.id), Date.now(), rating);
+  const counted = await env.DB.prepare(
+    `SELECT (SELECT count(*) FROM task_figures WHERE model = 'deleted-1') AS figures,
+       (SELECT count(*) FROM machine_figures WHERE model = 'deleted-1') AS machines,
+       (SELECT coalesce(sum(jobs), 0) FROM performance_counts WHERE scope = 'user:' || ?) AS jobs`,
+  )
+    .bind(userId)
+    .first();
+  expect(counted).toEqual({ figures: 0, machines: 0, jobs: 0 });
+});
+
+test("an older job rated late does not take a machine's latest figures", async ({ expect }) => {
+  const own = machineUuid();
+  const older = await measureJob([machine("late-1", own, 100)]);
+  await measureJob([machine("late-1", own, 200)]);
+  await unrate(older, "late-1");
+  await rateSettledJob(db, Number(older.id), Date.now(), rating);
+  const { results } = await env.DB.prepare(
+    "SELECT bf16_tflops FROM machine_figures WHERE machine_uuid = ?",
+  )
+    .bind(own)
+    .all();
+  expect(results).toEqual([{ bf16_tflops: 200 }]);
+});
+
+test("a machine with other GPUs than before has no drop", async ({ expect }) => {
+  const own = machineUuid();
+  const owner = await createPerson();
+  await measureJob([machine("before-1", own, 200)], owner);
+  const changed = await measureJob([machine("after-1", own, 100)], owner);
+  const drops = async (job: TestJob) => (await detail(job)).body.scoreboard_summary.nodes[0].drops;
+  expect(await drops(changed)).toEqual([]);
+  const back = await measureJob([machine("before-1", own, 150)], owner);
+  expect(await drops(back)).toMatchObject([{ previous_value: 200, value: 150 }]);
 });
 
 test("a higher FLEET_MIN_MACHINES ends the fleets that are too small for it", async ({
