@@ -12,7 +12,13 @@ import {
 } from "drizzle-orm";
 import type { BatchItem } from "drizzle-orm/batch";
 import type { Database } from "../db/client.ts";
-import { baselines, machineFigures, scoreboard, taskFigures } from "../db/schema/scoreboard.ts";
+import {
+  baselines,
+  gpuModels,
+  machineFigures,
+  scoreboard,
+  taskFigures,
+} from "../db/schema/scoreboard.ts";
 import { jobs, taskResults, tasks } from "../db/schema.ts";
 import { ANONYMOUS, isAnonymous } from "../identity/anonymous.ts";
 import { taskIdRange } from "../lib/ids.ts";
@@ -23,6 +29,8 @@ export type FiguresRow = typeof taskFigures.$inferSelect;
 
 /** D1 takes parameters of at most 2 MB, and is quickest well below. */
 const MAX_CHUNK_BYTES = 400_000;
+/** Statements with such parameters in a batch. */
+const MAX_HEAVY = 4;
 
 /**
  * A settled job with its nodes, the figures that were kept of them, and the results of those of which
@@ -145,7 +153,7 @@ export async function writeVerdict(
 ): Promise<void> {
   const isLive = sql`exists (select 1 from ${jobs} where ${jobs.id} = ${jobId} and ${jobs.deletedAt} is null)`;
   const isNewest = sql`coalesce((select ${jobs.baselineVersion} from ${jobs} where ${jobs.id} = ${jobId}), 0) <= ${version}`;
-  const statements: BatchItem<"sqlite">[] = [
+  const heavy: BatchItem<"sqlite">[] = [
     ...chunks(figures).map((text) => insertFigures(db, text, isLive)),
     ...(figures.length === 0 ? [] : [updateMachines(db, jobId)]),
     ...chunks(rated).map((text) =>
@@ -158,25 +166,41 @@ export async function writeVerdict(
         .from(sql`json_each(${text}) rated`)
         .where(sql`${tasks.id} = json_extract(rated.value, '$.taskId') and ${isNewest}`),
     ),
-    db
-      .update(taskFigures)
-      .set({ ratedVersion: version })
-      .where(
-        and(
-          between(taskFigures.taskId, ...taskIdRange(jobId)),
-          sql`${taskFigures.ratedVersion} < ${version}`,
-        ),
-      ),
-    db
-      .update(jobs)
-      .set({ performanceStatus: status, verdict, baselineVersion: version, ratedAt })
-      .where(and(eq(jobs.id, jobId), sql`coalesce(${jobs.baselineVersion}, 0) <= ${version}`)),
   ];
   // The parameters of a batch travel together.
-  for (let from = 0; from < statements.length; from += 4) {
-    const [first, ...rest] = statements.slice(from, from + 4);
+  while (heavy.length > MAX_HEAVY) {
+    const [first, ...rest] = heavy.splice(0, MAX_HEAVY);
     if (first !== undefined) await db.batch([first, ...rest]);
   }
+  const marked = db
+    .update(taskFigures)
+    .set({ ratedVersion: version })
+    .where(
+      and(
+        between(taskFigures.taskId, ...taskIdRange(jobId)),
+        sql`${taskFigures.ratedVersion} < ${version}`,
+      ),
+    );
+  const job = db
+    .update(jobs)
+    .set({ performanceStatus: status, verdict, baselineVersion: version, ratedAt })
+    .where(and(eq(jobs.id, jobId), sql`coalesce(${jobs.baselineVersion}, 0) <= ${version}`));
+  // Figures count as rated only together with their job: else a crash in between would leave it behind.
+  const [first, ...rest] = [...heavy, marked];
+  await db.batch([first ?? marked, ...rest, recallLate(db, jobId, version), job]);
+}
+
+/**
+ * Has cron come back to a job whose models' baselines have changed while it was being rated: it may have
+ * looked for such jobs already. A model nobody had measured before learns here what was pinned meanwhile.
+ */
+function recallLate(db: Database, jobId: number, version: number) {
+  const newest = sql`max(${gpuModels.version}, coalesce((select max(${baselines.version}) from ${baselines} where ${baselines.model} = ${gpuModels.model}), 0))`;
+  const own = sql`(select ${taskFigures.model} from ${taskFigures} where ${between(taskFigures.taskId, ...taskIdRange(jobId))})`;
+  return db
+    .update(gpuModels)
+    .set({ version: newest, isStale: true })
+    .where(sql`${gpuModels.model} in ${own} and ${newest} > ${version}`);
 }
 
 function insertFigures(db: Database, text: string, isLive: SQL) {

@@ -32,8 +32,10 @@ export function markStale(db: Database, model: string | null) {
 /**
  * Notes the rules that hold. Other ones than before draw a version, have every fleet computed anew and
  * every job rated again. One round trip, two when they have changed.
+ *
+ * @param minMachines fewer make no fleet: nobody would look at these again
  */
-export async function applyRules(db: Database, rules: string): Promise<void> {
+export async function applyRules(db: Database, rules: string, minMachines: number): Promise<void> {
   const [state] = await db.select({ rules: scoreboard.rules }).from(scoreboard);
   if (state === undefined || state.rules === rules) return;
   if (state.rules === "") {
@@ -44,6 +46,12 @@ export async function applyRules(db: Database, rules: string): Promise<void> {
   await db.batch([
     drawVersion(db),
     db.update(scoreboard).set({ rules }),
+    db
+      .update(baselines)
+      .set({ ...toColumns(null, 0), version: NEWEST })
+      .where(
+        sql`${baselines.fleetMedian} is not null and ${baselines.model} in (select ${gpuModels.model} from ${gpuModels} where ${gpuModels.machines} < ${minMachines})`,
+      ),
     db.update(gpuModels).set({ computedChanges: -1 }),
     markStale(db, null),
   ]);
@@ -99,20 +107,23 @@ export async function writeFleet(
     return;
   }
   const upserts = changed.map(({ metric, fleet }) => {
-    const figures = {
-      version: NEWEST,
-      fleetMedian: fleet?.median ?? null,
-      fleetLowerQuartile: fleet?.lowerQuartile ?? null,
-      fleetUpperQuartile: fleet?.upperQuartile ?? null,
-      fleetMachines: fleet?.machines ?? null,
-      fleetAt: fleet === null ? null : now,
-    };
+    const figures = { ...toColumns(fleet, now), version: NEWEST };
     return db
       .insert(baselines)
       .values({ model, metric, ...figures })
       .onConflictDoUpdate({ target: [baselines.model, baselines.metric], set: figures });
   });
   await db.batch([drawVersion(db), ...upserts, computed, markStale(db, model)]);
+}
+
+function toColumns(fleet: FleetBaseline | null, now: number) {
+  return {
+    fleetMedian: fleet?.median ?? null,
+    fleetLowerQuartile: fleet?.lowerQuartile ?? null,
+    fleetUpperQuartile: fleet?.upperQuartile ?? null,
+    fleetMachines: fleet?.machines ?? null,
+    fleetAt: fleet === null ? null : now,
+  };
 }
 
 /**

@@ -36,8 +36,10 @@ export async function recomputeBaselines(
   now: number,
   thresholds: RatingThresholds,
 ): Promise<number> {
-  await applyRules(db, JSON.stringify({ thresholds, shipped: SHIPPED_BASELINES }));
-  const models = await modelsWithNews(db, thresholds.fleetMinMachines, MAX_MODELS);
+  const { fleetMinMachines } = thresholds;
+  const rules = JSON.stringify({ thresholds, shipped: SHIPPED_BASELINES });
+  await applyRules(db, rules, fleetMinMachines);
+  const models = await modelsWithNews(db, fleetMinMachines, MAX_MODELS);
   for (const model of models) {
     const { machines, known } = await readFleet(db, model.model, MAX_MACHINES);
     const changed = RATED_METRICS.flatMap((metric) => {

@@ -227,8 +227,11 @@ function lowestOf(metric: string, nodes: readonly NodeVerdict[]): MetricVerdict 
   if (lowest === undefined) return unrated({ metric, value: null, fault: "" }, "not measured");
   const { rank, verdict } = lowest;
   if (nodes.length === 1) return verdict;
+  // Of several nodes none stands for the others.
+  if (!isRated(metric)) {
+    return unrated({ metric, value: null, fault: "" }, "for information: each node has its own");
+  }
   if (rated.length === 0) {
-    // Of several nodes none stands for the others.
     const reason = `no node is rated; node ${rank}: ${verdict.reason}`;
     return { ...unrated({ metric, value: null, fault: reason }, reason) };
   }

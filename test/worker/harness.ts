@@ -406,7 +406,14 @@ export async function rowsReadBy<T>(run: () => Promise<T>): Promise<Traffic<T>> 
     // What drizzle calls on its own, outside a batch.
     const noted = {
       bind: (...bound: unknown[]) => noting(statement.bind(...bound), query, bound),
-      raw: () => statement.raw(),
+      raw: async () => {
+        const rows = await statement.raw();
+        // Raw rows come without their cost: a statement that changes nothing is run once more for it.
+        if (/^\s*(?:select|with)\b/i.test(query)) {
+          note({ statement, query, values }, await statement.all());
+        }
+        return rows;
+      },
       run: () => statement.run(),
       all: async () => {
         const result = await statement.all();

@@ -17,6 +17,7 @@ const STATES = [
   "failed",
   "completed_with_warnings",
 ];
+const RATINGS = ["underperforming", "expected", "outperforming", "unrated"];
 const TAGS = ["prod", "Prod", "größe", "provider: aws", "a+b", "a-b", "a.b", "_"];
 const WORDS = [
   "GPU",
@@ -44,6 +45,8 @@ interface Job {
   startedAt: number | null;
   endedAt: number | null;
   deleted: boolean;
+  /** How it was rated; null for a job that was not. */
+  performance: string | null;
 }
 
 interface Question {
@@ -55,6 +58,7 @@ interface Question {
   created_before?: number;
   node_count_min?: number;
   node_count_max?: number;
+  has_performance_data?: boolean;
 }
 
 /** An app of the test's own: it asks far more often than any one caller may. */
@@ -118,15 +122,16 @@ beforeAll(async () => {
       startedAt: time(),
       endedAt: time(),
       deleted: random() < 0.1,
+      performance: random() < 0.5 ? null : oneOf(RATINGS),
     });
   }
   await env.DB.prepare(
     `INSERT INTO jobs (id, customer_id, user_id, name, node_count, sequence, tags, token_key_id, created_at, expires_at,
-       deleted_at, state, current_nodes, started_at, ended_at, flushed_at)
+       deleted_at, state, current_nodes, started_at, ended_at, performance_status, flushed_at)
      SELECT value ->> 'id', value ->> 'customerId', value ->> 'userId', value ->> 'name', value ->> 'nodeCount',
        (SELECT json_group_array(json_object('benchmark_id', b.value, 'config', null)) FROM json_each(j.value, '$.benchmarks') b),
        value -> 'tags', '', value ->> 'createdAt', (value ->> 'createdAt') + 86400000,
-       NULL, value ->> 'state', value ->> 'currentNodes', value ->> 'startedAt', value ->> 'endedAt', 0
+       NULL, value ->> 'state', value ->> 'currentNodes', value ->> 'startedAt', value ->> 'endedAt', value ->> 'performance', 0
      FROM json_each(?) j`,
   )
     .bind(JSON.stringify(jobs.map((job) => ({ ...job, createdAt: jobCreatedAt(job.id) }))))
@@ -186,6 +191,8 @@ function fits(job: Job, question: Question): boolean {
     created_before === undefined || createdAt < created_before,
     job.nodeCount >= (question.node_count_min ?? 0),
     job.nodeCount <= (question.node_count_max ?? 256),
+    // `false` is as absent.
+    question.has_performance_data !== true || job.performance !== null,
   ].every(Boolean);
 }
 
@@ -287,9 +294,14 @@ const combinations = Array.from({ length: 2 ** Object.keys(FILTERS).length }, (_
   Object.keys(FILTERS).filter((_name, at) => (bits >> at) % 2 === 1),
 );
 
+const isOfCount = (name: string) => ["state", "name", "tags"].includes(name);
+
 /** Values for these filters that find something, if a few tries come upon such. */
 function ask(names: readonly string[], sees: (job: Job) => boolean): Question {
-  const draw = () => Object.assign({}, ...names.map((name) => FILTERS[name]?.())) as Question;
+  // Among as many questions as there are, every combination is asked both ways.
+  const rated = random() < 0.5 ? {} : { has_performance_data: random() < 0.8 };
+  const draw = () =>
+    Object.assign({ ...rated }, ...names.map((name) => FILTERS[name]?.())) as Question;
   let question = draw();
   for (let tries = 0; tries < 40; tries++) {
     if (jobs.some((job) => sees(job) && fits(job, question))) break;
@@ -307,6 +319,27 @@ describe.each(["user", "customer_admin", "staff"])(
       for (const names of combinations) {
         for (const { by, order } of ORDERS) {
           await check(viewer(), ask(names, viewer().sees), by, order);
+        }
+      }
+    });
+
+    test("and so is the count of those that underperform", async ({ expect }) => {
+      const { person, sees } = viewer();
+      for (const names of combinations.filter((each) => each.every(isOfCount))) {
+        for (let times = 0; times < 12; times++) {
+          const { has_performance_data: _rated, ...question } = ask(names, sees);
+          const asked = new URLSearchParams();
+          for (const [name, value] of Object.entries(question)) {
+            for (const one of [value].flat()) asked.append(name, String(one));
+          }
+          const counted = { state: "completed", ...question };
+          const alerts = jobs.filter(
+            (job) => sees(job) && fits(job, counted) && job.performance === "underperforming",
+          );
+          const { body } = await get(`${API}/jobs/stats?${asked}`, person);
+          expect(body, `seed ${SEED}: ${role} ?${asked}`).toEqual({
+            alert_job_count: alerts.length,
+          });
         }
       }
     });

@@ -288,6 +288,9 @@ describe("a job", () => {
       reason: "node 1 is the lowest of 2 rated: 37.7 % of the shipped baseline: below 90 %",
     });
     expect(metricOf(verdict, "memory_bandwidth_gbs")).toMatchObject({ status: "expected" });
+    expect(metricOf(verdict, "power_consumption_watts"), "rates nobody").toMatchObject({
+      ...{ value: null, status: "unrated", reason: "for information: each node has its own" },
+    });
   });
 
   test("is unrated when no node is rated, and outperforming when all rated ones are", ({

@@ -13,8 +13,8 @@ type Cell = string | number | null;
 
 /** What RFC 4180 calls a line break. */
 const LINE = "\r\n";
-/** What spreadsheets take for the beginning of a formula (OWASP, CSV injection). */
-const FORMULA = /^[=+\-@\t\r]/;
+/** What spreadsheets take for the beginning of a formula, full-width signs too (OWASP, CSV injection). */
+const FORMULA = /^[=+\-@\t\r\n＝＋－＠]/;
 
 /** Column names hold the units: TFLOPS, GB/s (`gbs`), µs (`us`), W, °C. Times are RFC 3339, UTC. */
 const COLUMNS: readonly [name: string, of: (row: ReadRow) => Cell][] = [
@@ -96,15 +96,29 @@ function read(task: ExportedTaskRow): ReadRow {
     return typeof figure === "number" ? [[name, figure] as const] : [];
   });
   const figures = Object.fromEntries(numbers);
-  const isWrong = powerFault(figures, task.gpuCount ?? 1) !== null;
-  if (isWrong) delete figures.power_consumption_watts;
-  for (const { name, isPerWatt } of QUICK_MARK_METRICS) {
-    const figure = figures[name];
-    if (!isPerWatt || figure === undefined) continue;
-    if (isWrong || perWattFault(figure) !== null) delete figures[name];
-  }
-  const verdict = task.verdict === null ? null : JSON.parse(task.verdict);
+  const verdict: NodeVerdict | null = task.verdict === null ? null : JSON.parse(task.verdict);
+  const wrong = verdict === null ? implausible(figures, task) : withoutValue(verdict);
+  for (const name of wrong) delete figures[name];
   return { task, verdict, figures };
+}
+
+/** Metrics that the verdict has found impossible; of the rated ones its own columns tell. */
+function withoutValue({ metrics }: NodeVerdict): string[] {
+  const rated: readonly string[] = RATED_METRICS;
+  return metrics.flatMap(({ metric, value }) =>
+    value === null && !rated.includes(metric) ? [metric] : [],
+  );
+}
+
+/** The same before there is a verdict. */
+function implausible(figures: Record<string, number>, { gpuCount }: ExportedTaskRow): string[] {
+  const isWrong = powerFault(figures, gpuCount ?? 1) !== null;
+  const perWatt = QUICK_MARK_METRICS.flatMap(({ name, isPerWatt }) => {
+    const figure = figures[name];
+    if (!isPerWatt || figure === undefined) return [];
+    return isWrong || perWattFault(figure) !== null ? [name] : [];
+  });
+  return isWrong ? ["power_consumption_watts", ...perWatt] : perWatt;
 }
 
 function toJsonLine(row: ReadRow): string {
