@@ -339,8 +339,9 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     }
     this.#live = null;
     this.#alarmAt = null;
-    await this.ctx.storage.deleteAlarm();
+    // In this order: broken off in between, the alarm finds nothing to do.
     await this.ctx.storage.deleteAll();
+    await this.ctx.storage.deleteAlarm();
     return true;
   }
 
@@ -415,8 +416,8 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     const deadline = nextDeadline(live.job, times, this.#leaseMs, live.hearingSince);
     const due = [
       deadline,
-      this.#flusher.retryAt(live),
-      this.#aftermath.retryAt(),
+      // The aftermath waits for D1: until then only the flush is retried.
+      this.#flusher.retryAt(live) ?? this.#aftermath.retryAt(),
       this.#forgetAt(live),
     ].filter((at) => at !== null);
     if (due.length === 0) return;
