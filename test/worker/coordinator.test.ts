@@ -104,6 +104,7 @@ async function playWholeJob(between: (job: TestJob) => Promise<void>) {
   );
   await step(poll(job, one));
   await step(join(job, { machine_uuid: machines[0] }));
+  await flushed(job);
   await reported(job);
   await step(detail(job));
   return replies;

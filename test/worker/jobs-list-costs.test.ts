@@ -173,6 +173,17 @@ test("one round trip each", async ({ expect }) => {
   }
 });
 
+test("statistics, once somebody makes some, change none of it", async ({ expect }) => {
+  await env.DB.prepare("ANALYZE").run();
+  const staff = VIEWERS.staff as Person;
+  for (const [query, counted] of FLAT) {
+    for (const [page = 0, total = 0] of await readsOf(staff, query)) {
+      expect(page + (counted ? total : 0), `?${query}`).toBeLessThanOrEqual(PER_PAGE + 10);
+    }
+  }
+  await env.DB.prepare("DELETE FROM sqlite_stat1").run();
+});
+
 /** What may sort, or look at all jobs there are: the document of the list says so. */
 const SORTED = /sort_by=(name|state|started_at|ended_at|node_count|current_nodes)/;
 
