@@ -353,7 +353,8 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     if (job === before) return outcome;
     this.ctx.storage.transactionSync(() => {
       this.#storage.saveChanges(before, job);
-      alongside?.(job.version);
+      // The job may have expired instead of taking what came with the event.
+      if (outcome.ok) alongside?.(job.version);
       for (const node of job.nodes.slice(before.nodes.length)) {
         this.#contacts.begin(node.rank, now);
       }

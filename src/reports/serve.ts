@@ -3,9 +3,14 @@ import type { Context } from "hono";
 import type { Database } from "../db/client.ts";
 import { matchesEntityTag } from "../http/entity-tag.ts";
 import { ApiError, notFound } from "../http/errors.ts";
+import { SECOND_MS } from "../lib/clock.ts";
 import { jobIdOf, rankOf } from "../lib/ids.ts";
+import { withTimeout } from "../lib/retry.ts";
 import { contentDisposition, fileKey, parseRange } from "./files.ts";
 import { findFile } from "./store.ts";
+
+/** R2 can hang: no answer of it may take longer. */
+const R2_TIMEOUT_MS = 10 * SECOND_MS;
 
 /**
  * The newest report of a job or task: all of it, the part that is asked for, or that nothing has changed
@@ -26,7 +31,7 @@ export async function serveFile(
   c.header("Cache-Control", "private, no-cache");
   if (matchesEntityTag(c.req.header("If-None-Match"), etag)) return c.body(null, 304);
   const key = fileKey(jobId, hash);
-  const head = await bucket.head(key);
+  const head = await withTimeout(bucket.head(key), R2_TIMEOUT_MS, "R2 head");
   // Noted in D1, but gone: making the report again puts it back.
   if (head === null) throw notFound("Report", id);
   const { size } = head;
@@ -46,7 +51,8 @@ export async function serveFile(
   if (range !== null) c.header("Content-Range", `bytes ${offset}-${offset + length - 1}/${size}`);
   const status = range === null ? 200 : 206;
   if (c.req.method === "HEAD") return c.body(null, status);
-  const stored = await bucket.get(key, range === null ? {} : { range });
+  const file = bucket.get(key, range === null ? {} : { range });
+  const stored = await withTimeout(file, R2_TIMEOUT_MS, "R2 read");
   if (stored === null) throw notFound("Report", id);
   return c.body(stored.body, status);
 }
