@@ -239,18 +239,18 @@ export async function findReport(db: Database, hash: string) {
 export type FoundReport = NonNullable<Awaited<ReturnType<typeof findReport>>>;
 
 /**
- * Settled jobs without a report, the latest ended first: none that cannot be made keeps others waiting. One
- * round trip, which reads as many rows as it answers.
+ * Settled jobs without a report, the latest ended first: none that cannot be made keeps others waiting. Those
+ * that have an object count only once they ended before a time, ms: it may still be at work. One round trip.
  */
 export async function findUnreported(
   db: Database,
-  endedAfter: number,
+  ended: { after: number; before: number },
   limit: number,
 ): Promise<number[]> {
   const rows = await db.all<{ id: number }>(sql`
     select id from jobs
     where ended_at is not null and report_hash is null and user_id <> 0 and deleted_at is null
-      and ended_at > ${endedAfter}
+      and ended_at > ${ended.after} and (coordinated = 0 or ended_at <= ${ended.before})
     order by ended_at desc limit ${limit}`);
   return rows.map(({ id }) => id);
 }

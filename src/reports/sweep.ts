@@ -1,6 +1,6 @@
 import type { Database } from "../db/client.ts";
 import { causesOf } from "../db/errors.ts";
-import { type Clock, DAY_MS, SECOND_MS } from "../lib/clock.ts";
+import { type Clock, DAY_MS, MINUTE_MS, SECOND_MS } from "../lib/clock.ts";
 import type { RatingThresholds } from "../lib/config.ts";
 import { makeReports } from "./make.ts";
 import { findUnreported } from "./store.ts";
@@ -9,6 +9,8 @@ import { findUnreported } from "./store.ts";
 const MAX_JOBS = 20;
 /** No further job is begun after this: the largest take some seconds. */
 const BUDGET_MS = 10 * SECOND_MS;
+/** A job's own object has so long to make them before cron does. */
+const GRACE_MS = 10 * MINUTE_MS;
 /** What has no report after a day has a reason that another try will not mend. */
 const GIVE_UP_MS = DAY_MS;
 
@@ -25,7 +27,8 @@ export async function sweepReports(deps: {
   const { db, clock } = deps;
   const began = clock.now();
   const sum = { made: 0, failed: 0 };
-  for (const jobId of await findUnreported(db, began - GIVE_UP_MS, MAX_JOBS)) {
+  const ended = { after: began - GIVE_UP_MS, before: began - GRACE_MS };
+  for (const jobId of await findUnreported(db, ended, MAX_JOBS)) {
     if (clock.now() - began > BUDGET_MS) break;
     try {
       await makeReports({ ...deps, now: clock.now() }, jobId);

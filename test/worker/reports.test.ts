@@ -112,9 +112,10 @@ describe("a settled job", () => {
     await call("POST", `/jobs/${aborted.id}/abort`, { token: aborted.owner.token });
     expect((await detail(aborted)).body.pdf_report_url).toBeNull();
     const db = openDatabase(env.DB, createMeter());
-    expect(await findUnreported(db, 0, 1_000)).toContain(Number(aborted.id));
+    const ever = { after: 0, before: Number.MAX_SAFE_INTEGER };
+    expect(await findUnreported(db, ever, 1_000)).toContain(Number(aborted.id));
     expect(await make(aborted)).toBe(1);
-    expect(await findUnreported(db, 0, 1_000)).not.toContain(Number(aborted.id));
+    expect(await findUnreported(db, ever, 1_000)).not.toContain(Number(aborted.id));
     const own = await readPdf((await open((await detail(aborted)).body.pdf_report_url)).bytes);
     expect(own.pages[0]).toContain("No machine ever joined: nothing was measured.");
   });
@@ -201,6 +202,26 @@ test("cron makes what nobody else has, and a job that cannot be made holds up no
   expect(await sweep()).toEqual({ made: 0, failed: 1 });
   await env.DB.prepare("UPDATE jobs SET ended_at = 1 WHERE id = ?").bind(Number(broken.id)).run();
   expect(await sweep(), "given up after a day").toEqual({ made: 0, failed: 0 });
+});
+
+test("cron leaves a job to its own object for 10 minutes", async ({ expect }) => {
+  const job = await createJob();
+  await putResult(job, (await join(job)).body.id, 0);
+  const link = (await reported(job)).body.pdf_report_url;
+  const forget = "UPDATE jobs SET report_hash = NULL WHERE id = ? RETURNING ended_at";
+  const row = await env.DB.prepare(forget).bind(Number(job.id)).first<{ ended_at: number }>();
+  const sweepAt = (at: number) =>
+    sweepReports({
+      db: openDatabase(env.DB, createMeter()),
+      bucket: env.BUCKET,
+      thresholds: readConfig(env).rating,
+      clock: { now: () => at },
+    });
+  const due = (row?.ended_at ?? 0) + 600_000;
+  await sweepAt(due - 1);
+  expect((await detail(job)).body.pdf_report_url).toBeNull();
+  await sweepAt(due);
+  expect((await detail(job)).body.pdf_report_url).toBe(link);
 });
 
 test("256 nodes of 8 GPUs: every node has its report, in a few batches; a kill costs one of them", {
