@@ -44,6 +44,8 @@ export class Aftermath {
   readonly #storage: CoordinatorStorage;
   readonly #clock: Clock;
   readonly #stages: typeof STAGES;
+  /** Begun by an earlier instance, which may have died of it. */
+  readonly #isInherited: boolean;
   #pending: PendingStage[];
   #running: Promise<void> | null = null;
 
@@ -58,6 +60,7 @@ export class Aftermath {
     this.#clock = options.clock;
     this.#stages = options.stages ?? STAGES;
     this.#pending = this.#storage.pendingStages();
+    this.#isInherited = this.#pending.length > 0;
   }
 
   /** Part of the commit that settles the job; synchronous. */
@@ -96,10 +99,10 @@ export class Aftermath {
     for (let stage = this.#pending[0]; stage !== undefined; stage = this.#pending[0]) {
       const now = this.#clock.now();
       if (stage.failures > 0 && now < stage.dueAt) return;
-      const isDone = await this.#try(jobId, stage, now);
-      if (!isDone) {
-        if (now - stage.since < PATIENCE_MS) return;
+      if (stage.failures > 0 && now - stage.since >= PATIENCE_MS) {
         console.error(JSON.stringify({ level: "error", job: jobId, given_up: stage.name }));
+      } else if (!(await this.#try(jobId, stage, now))) {
+        return;
       }
       this.#pending = this.#pending.filter((each) => each !== stage);
       this.#storage.removeStage(stage.seq);
@@ -107,6 +110,8 @@ export class Aftermath {
   }
 
   async #try(jobId: number, stage: PendingStage, now: number): Promise<boolean> {
+    // What takes too much memory ends its object, and nobody is left to say so: counted before it begins.
+    if (this.#isInherited) this.#countFailure(stage);
     try {
       const load = this.#stages[stage.name];
       // A release that has given a stage up has nothing to do for it.
@@ -115,14 +120,17 @@ export class Aftermath {
       await withTimeout(work, TIMEOUT_MS, `stage ${stage.name}`);
       return true;
     } catch (error) {
-      stage.failures++;
-      stage.dueAt = Math.ceil(
-        this.#clock.now() + BACKOFF.baseMs + backoffMs(stage.failures, BACKOFF),
-      );
-      this.#storage.saveStage(stage);
+      if (!this.#isInherited) this.#countFailure(stage);
       const what = { job: jobId, stage: stage.name, failures: stage.failures };
       console.warn(JSON.stringify({ level: "warn", ...what, aftermath: causesOf(error) }));
       return false;
     }
+  }
+
+  #countFailure(stage: PendingStage): void {
+    stage.failures++;
+    const wait = BACKOFF.baseMs + backoffMs(stage.failures, BACKOFF);
+    stage.dueAt = Math.ceil(this.#clock.now() + wait);
+    this.#storage.saveStage(stage);
   }
 }

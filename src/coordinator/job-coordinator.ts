@@ -339,8 +339,9 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     }
     this.#live = null;
     this.#alarmAt = null;
-    await this.ctx.storage.deleteAlarm();
+    // In this order: broken off in between, the alarm finds nothing to do.
     await this.ctx.storage.deleteAll();
+    await this.ctx.storage.deleteAlarm();
     return true;
   }
 
@@ -352,7 +353,8 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     if (job === before) return outcome;
     this.ctx.storage.transactionSync(() => {
       this.#storage.saveChanges(before, job);
-      alongside?.(job.version);
+      // The job may have expired instead of taking what came with the event.
+      if (outcome.ok) alongside?.(job.version);
       for (const node of job.nodes.slice(before.nodes.length)) {
         this.#contacts.begin(node.rank, now);
       }
@@ -415,8 +417,8 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     const deadline = nextDeadline(live.job, times, this.#leaseMs, live.hearingSince);
     const due = [
       deadline,
-      this.#flusher.retryAt(live),
-      this.#aftermath.retryAt(),
+      // The aftermath waits for D1: until then only the flush is retried.
+      this.#flusher.retryAt(live) ?? this.#aftermath.retryAt(),
       this.#forgetAt(live),
     ].filter((at) => at !== null);
     if (due.length === 0) return;

@@ -6,8 +6,10 @@
 import type { ResultRecord } from "../coordinator/records.ts";
 import type { taskResults } from "../db/schema.ts";
 import { unavailable } from "../http/errors.ts";
+import { SECOND_MS } from "../lib/clock.ts";
 import { eachOf } from "../lib/each.ts";
 import { jobIdOf } from "../lib/ids.ts";
+import { withTimeout } from "../lib/retry.ts";
 
 export type ResultRow = typeof taskResults.$inferSelect;
 
@@ -15,6 +17,8 @@ export type ResultRow = typeof taskResults.$inferSelect;
 const MAX_GAP_BYTES = 65_536;
 /** Reads side by side: the platform opens no more connections at once. */
 const CONCURRENCY = 6;
+/** R2 can hang: no read, with its bytes, may outlive this. */
+const READ_TIMEOUT_MS = 10 * SECOND_MS;
 
 export function archiveKeyOf(jobId: number): string {
   return `results/${jobId}`;
@@ -33,10 +37,13 @@ export type ResultArchive = ReturnType<typeof createResultArchive>;
 export function createResultArchive(bucket: R2Bucket) {
   const readSpan = async ({ jobId, offset, end }: Span): Promise<ArrayBuffer> => {
     const range = { offset, length: end - offset };
-    try {
+    const read = async () => {
       const object = await bucket.get(archiveKeyOf(jobId), { range });
       if (object === null) throw new Error(`R2 has no results of job ${jobId}`);
-      return await object.arrayBuffer();
+      return object.arrayBuffer();
+    };
+    try {
+      return await withTimeout(read(), READ_TIMEOUT_MS, "R2 read");
     } catch (error) {
       throw unavailable(5, error);
     }

@@ -1,6 +1,8 @@
 import { causesOf } from "../db/errors.ts";
 import { archiveKeyOf } from "../jobs/result-archive.ts";
+import { SECOND_MS } from "../lib/clock.ts";
 import { utf8Bytes } from "../lib/json.ts";
+import { withTimeout } from "../lib/retry.ts";
 import { findUnarchived, markArchived, type Place, readResults, sizesOf } from "./archive-store.ts";
 import type { Tick } from "./tick.ts";
 
@@ -8,6 +10,8 @@ import type { Tick } from "./tick.ts";
 const MAX_JOBS = 50;
 /** Of one D1 reply. A job has up to 16 MiB, which are in memory twice while they are put together. */
 const MAX_READ_BYTES = 4 * 1_024 * 1_024;
+/** R2 can hang: no write may outlive this. */
+const WRITE_TIMEOUT_MS = 30 * SECOND_MS;
 
 /**
  * Moves the results of long settled jobs to R2, the first to end first: R2 is written first, then one D1
@@ -50,7 +54,8 @@ async function archiveJob({ db, bucket, clock }: Tick, jobId: number): Promise<n
   if (places.length > 0) {
     // R2 refuses what does not arrive as it was sent.
     const sha256 = await crypto.subtle.digest("SHA-256", bytes);
-    await bucket.put(archiveKeyOf(jobId), bytes, { sha256 });
+    const put = bucket.put(archiveKeyOf(jobId), bytes, { sha256 });
+    await withTimeout(put, WRITE_TIMEOUT_MS, "R2 write");
   }
   await markArchived(db, jobId, places, clock.now());
   return bytes.length;

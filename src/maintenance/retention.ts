@@ -3,7 +3,8 @@ import { idempotencyKeys, sessions, signInFailures } from "../db/schema.ts";
 import { IDEMPOTENCY_KEPT_MS } from "../http/idempotency.ts";
 import { SIGN_IN_FAILURES_KEPT_MS } from "../identity/lifetimes.ts";
 import { archiveKeyOf } from "../jobs/result-archive.ts";
-import { DAY_MS } from "../lib/clock.ts";
+import { DAY_MS, SECOND_MS } from "../lib/clock.ts";
+import { withTimeout } from "../lib/retry.ts";
 import { findOldAnonymousJobs, removeJobs } from "./retention-store.ts";
 import type { Tick } from "./tick.ts";
 
@@ -15,6 +16,8 @@ const BATCHES = 5;
 const ANONYMOUS_KEPT_MS = 7 * DAY_MS;
 /** Each is removed for good, from every index: fewer at once. */
 const JOBS_AT_ONCE = 50;
+/** R2 can hang: no deletion may outlive this. */
+const DELETE_TIMEOUT_MS = 30 * SECOND_MS;
 
 /**
  * Removes what nobody can use any more: idempotency keys a day after their request, sessions whose tokens
@@ -66,7 +69,10 @@ export async function removeAnonymous({ db, bucket, clock, goOn }: Tick) {
     const old = await findOldAnonymousJobs(db, clock.now() - ANONYMOUS_KEPT_MS, JOBS_AT_ONCE);
     if (old.length === 0) break;
     const archived = old.filter(({ archivedAt }) => archivedAt !== null);
-    if (archived.length > 0) await bucket.delete(archived.map(({ id }) => archiveKeyOf(id)));
+    if (archived.length > 0) {
+      const deletion = bucket.delete(archived.map(({ id }) => archiveKeyOf(id)));
+      await withTimeout(deletion, DELETE_TIMEOUT_MS, "R2 deletion");
+    }
     await removeJobs(
       db,
       old.map(({ id }) => id),

@@ -3,9 +3,14 @@ import type { Context } from "hono";
 import type { Database } from "../db/client.ts";
 import { matchesEntityTag } from "../http/entity-tag.ts";
 import { ApiError, notFound } from "../http/errors.ts";
+import { SECOND_MS } from "../lib/clock.ts";
 import { jobIdOf, rankOf } from "../lib/ids.ts";
+import { withTimeout } from "../lib/retry.ts";
 import { contentDisposition, fileKey, parseRange } from "./files.ts";
 import { findFile } from "./store.ts";
+
+/** R2 can hang: no answer of it may take longer. */
+const R2_TIMEOUT_MS = 10 * SECOND_MS;
 
 /**
  * The newest report of a job or task: all of it, the part that is asked for, or that nothing has changed
@@ -30,7 +35,7 @@ export async function serveFile(
   c.header("Cache-Control", "private, no-cache");
   if (matchesEntityTag(c.req.header("If-None-Match"), etag)) return c.body(null, 304);
   const key = fileKey(jobId, hash);
-  const head = await bucket.head(key);
+  const head = await withTimeout(bucket.head(key), R2_TIMEOUT_MS, "R2 head");
   if (head === null) {
     // A newer one may have come in its place since D1 was asked. Else making it again puts it back.
     if (hash === missing) throw notFound("Report", id);
@@ -55,7 +60,8 @@ export async function serveFile(
   if (range !== null) c.header("Content-Range", `bytes ${offset}-${offset + length - 1}/${size}`);
   const status = range === null ? 200 : 206;
   if (c.req.method === "HEAD") return c.body(null, status);
-  const stored = await bucket.get(key, range === null ? {} : { range });
+  const file = bucket.get(key, range === null ? {} : { range });
+  const stored = await withTimeout(file, R2_TIMEOUT_MS, "R2 read");
   if (stored === null) throw notFound("Report", id);
   return c.body(stored.body, status);
 }

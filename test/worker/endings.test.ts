@@ -1,7 +1,8 @@
 /** The end of a job while its nodes are still talking, and a database that does not answer. */
-import { evictDurableObject, runDurableObjectAlarm } from "cloudflare:test";
+import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, onTestFinished, test, vi } from "vitest";
+import { DAY_MS, systemClock } from "../../src/lib/clock.ts";
 import {
   call,
   coordinatorOf,
@@ -12,6 +13,7 @@ import {
   join,
   poll,
   putResult,
+  QUICK_MARK_RESULTS,
   reported,
   type TestJob,
 } from "./harness.ts";
@@ -135,10 +137,22 @@ test("a job deleted while agents hold on: they are told to stop, and bring nothi
   expectError(expect, await detail(job), 404, "RESOURCE_NOT_FOUND");
 });
 
+/** Waits until what follows the end of earlier jobs is done: every batch after it is of a test's own. */
+const calm = () =>
+  vi.waitFor(
+    async () => {
+      const open = "ended_at IS NOT NULL AND report_hash IS NULL AND deleted_at IS NULL";
+      const row = await env.DB.prepare(`SELECT count(*) AS n FROM jobs WHERE ${open}`).first();
+      if (row?.n !== 0) throw new Error(`${row?.n} jobs have no report yet`);
+    },
+    { timeout: 20_000, interval: 20 },
+  );
+
 describe("a database that hangs", () => {
   test("one flush at a time, given up in time, and done from the alarm; results are answered meanwhile", async ({
     expect,
   }) => {
+    await calm();
     const { job, ids } = await joined(3);
     await flushed(job);
     const lines = vi.spyOn(console, "warn").mockImplementation(() => {});
@@ -175,4 +189,32 @@ describe("a database that hangs", () => {
     for (const late of unheard) await late();
     expect([await tasksInD1(job), (await detail(job)).body]).toEqual(settled);
   });
+});
+
+test("whenever within a call a job's time runs out, a result is accepted and stored, or neither", async ({
+  expect,
+}) => {
+  const clock = vi.spyOn(systemClock, "now");
+  onTestFinished(() => clock.mockRestore());
+  const seen = new Set<string>();
+  for (let looks = 0; looks < 8; looks++) {
+    clock.mockRestore();
+    const job = await createJob();
+    const { id } = (await join(job)).body;
+    await flushed(job);
+    const [before, after] = [systemClock.now(), systemClock.now() + DAY_MS];
+    const kept = await runInDurableObject(coordinatorOf(job), async (object, { storage }) => {
+      let left = looks;
+      vi.spyOn(systemClock, "now").mockImplementation(() => (left-- > 0 ? before : after));
+      const reply = await object.putResult(Number(job.id), Number(id), 0, {
+        ...{ state: "completed", startedAt: 1, endedAt: 2, errorMessage: null, hash: "a" },
+        results: JSON.stringify(QUICK_MARK_RESULTS),
+      });
+      vi.restoreAllMocks();
+      const rows = storage.sql.exec("SELECT 1 FROM result").toArray().length;
+      return `${reply.ok ? "accepted" : reply.reason}, ${rows} stored`;
+    });
+    seen.add(kept);
+  }
+  expect([...seen].sort()).toEqual(["accepted, 1 stored", "ended, 0 stored"]);
 });

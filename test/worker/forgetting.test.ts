@@ -144,6 +144,35 @@ describe("the object's storage", () => {
     expect((await stored(job)).tables).toBe(0);
   });
 
+  test("stays while its report cannot be made, and goes once it is", async ({ expect }) => {
+    const time = travel();
+    const start = Date.now();
+    time.to(start);
+    const job = await createJob();
+    const taskId = (await join(job)).body.id;
+    await flushed(job);
+    vi.spyOn(console, "warn").mockImplementation(() => {});
+    onTestFinished(() => void vi.restoreAllMocks());
+    const put = vi.spyOn(env.BUCKET, "put").mockRejectedValue(new Error("put: (10001)"));
+    // An hour later: a report is not given up before the object would go.
+    time.to(start + HOUR_MS);
+    await putResult(job, taskId, 0);
+    await vi.waitFor(() => expect(put).toHaveBeenCalled(), { timeout: 20_000 });
+    time.to(start + 2 * DAY_MS);
+    await evictDurableObject(coordinatorOf(job));
+    await alarm(job);
+    expect((await stored(job)).rows).toEqual([1, 1, 1]);
+    put.mockRestore();
+    time.to((await stored(job)).alarm ?? 0);
+    await alarm(job);
+    await alarm(job);
+    expect(await stored(job)).toEqual({ tables: 0, rows: [], alarm: null });
+    const row = await env.DB.prepare("SELECT report_hash FROM jobs WHERE id = ?")
+      .bind(Number(job.id))
+      .first();
+    expect(row?.report_hash).toEqual(expect.any(String));
+  });
+
   test("its job was removed for good: it goes, too", async ({ expect }) => {
     const time = travel();
     const { job, taskId, expiresAt } = await completed(time);

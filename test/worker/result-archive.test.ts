@@ -2,7 +2,7 @@
 import { env } from "cloudflare:workers";
 import { describe, onTestFinished, test, vi } from "vitest";
 import { createResultArchive } from "../../src/jobs/result-archive.ts";
-import { DAY_MS } from "../../src/lib/clock.ts";
+import { DAY_MS, SECOND_MS } from "../../src/lib/clock.ts";
 import { readConfig } from "../../src/lib/config.ts";
 import { runTick } from "../../src/maintenance/tick.ts";
 import {
@@ -267,6 +267,41 @@ describe("what breaks on the way", () => {
     expect((await detail(job)).status).toBe(200);
     await env.BUCKET.delete(`results/${job.id}`);
     expectError(expect, await detail(job), 503, "SERVICE_UNAVAILABLE");
+  });
+});
+
+describe("R2 hangs", () => {
+  const NEVER = new Promise<never>(() => {});
+
+  /** What has hung for so long, ms, is given up at once. */
+  function hurry(timeoutMs: number): void {
+    silent();
+    const wait = globalThis.setTimeout;
+    vi.spyOn(globalThis, "setTimeout").mockImplementation(((done: () => void, ms: number) =>
+      wait(done, ms === timeoutMs ? 20 : ms)) as typeof setTimeout);
+  }
+
+  test("for a reader: 503 with Retry-After, also when only the bytes do not come", async ({
+    expect,
+  }) => {
+    const job = await completed();
+    await tick();
+    hurry(10 * SECOND_MS);
+    const get = vi.spyOn(env.BUCKET, "get").mockReturnValueOnce(NEVER as never);
+    expectError(expect, await detail(job), 503, "SERVICE_UNAVAILABLE");
+    get.mockResolvedValueOnce({ arrayBuffer: () => NEVER } as never);
+    expectError(expect, await detail(job), 503, "SERVICE_UNAVAILABLE");
+    expect((await detail(job)).status).toBe(200);
+  });
+
+  test("for cron: the tick ends, and the next one moves the results", async ({ expect }) => {
+    const job = await completed();
+    hurry(30 * SECOND_MS);
+    vi.spyOn(env.BUCKET, "put").mockReturnValueOnce(NEVER as never);
+    expect((await tick()).archiveResults).toMatchObject({ failed: 1 });
+    expect(await archivedAt(job)).toBeNull();
+    await tick();
+    expect(await archivedAt(job)).not.toBeNull();
   });
 });
 
