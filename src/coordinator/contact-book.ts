@@ -44,7 +44,9 @@ export class ContactBook {
     const known = this.#contacts[rank];
     const progress = said.progress ?? known?.progress ?? 0;
     const message = said.message ?? known?.message ?? null;
-    const contact = { at: now, progress, message, toldToStop: known?.toldToStop ?? false };
+    // A clock that was set back takes no lease from anyone.
+    const at = Math.max(now, known?.at ?? 0);
+    const contact = { at, progress, message, toldToStop: known?.toldToStop ?? false };
     const news = progress !== known?.progress || message !== known?.message;
     if (news || now - (this.#writtenAt[rank] ?? 0) >= GRANULARITY_MS) this.#write(rank, contact);
     else this.#contacts[rank] = contact;

@@ -5,8 +5,10 @@
 import { createHash } from "node:crypto";
 import type { SequenceStep } from "../benchmarks/sequence.ts";
 import type { Database } from "../db/client.ts";
+import { SECOND_MS } from "../lib/clock.ts";
 import type { RatingThresholds } from "../lib/config.ts";
 import { RELEASE } from "../lib/release.ts";
+import { withTimeout } from "../lib/retry.ts";
 import { assemble, type NodeResults, readNodeResults } from "./assemble.ts";
 import { fileKey, listFiles } from "./files.ts";
 import type { ReportData } from "./report-data.ts";
@@ -20,6 +22,9 @@ import {
   type TaskFacts,
 } from "./store.ts";
 import { taskDataOf } from "./task-data.ts";
+
+/** R2 can hang: no answer of it is waited for longer. */
+const R2_TIMEOUT_MS = 20 * SECOND_MS;
 
 /** Moves when reports look different for the same data: a hash stands for one file. */
 const LAYOUT = 2;
@@ -99,7 +104,7 @@ export async function makeReports(deps: MakeDeps, jobId: number): Promise<number
   // Rated anew or deleted in the meantime: what was drawn is of yesterday.
   if (!(await note())) return makeReports(deps, jobId);
   const old = [...stored].filter((key) => !current.has(key));
-  if (old.length > 0) await bucket.delete(old);
+  if (old.length > 0) await withTimeout(bucket.delete(old), R2_TIMEOUT_MS, "R2 delete");
   return drawn;
 }
 

@@ -127,8 +127,8 @@ function toColumns(fleet: FleetBaseline | null, now: number) {
 }
 
 /**
- * Jobs to rate: those with nodes of a model whose baselines are newer than their verdict, then those that
- * ended before a time and were never rated, each once. One round trip.
+ * Jobs to rate: those that ended before a time and were never rated, and those with nodes of a model whose
+ * baselines are newer than their verdict, each once. One round trip.
  */
 export async function jobsToRate(db: Database, endedBefore: number, limit: number) {
   const jobId = sql<number>`${taskFigures.taskId} - ${taskFigures.taskId} % ${JOB_ID_STRIDE}`;
@@ -165,7 +165,9 @@ export async function jobsToRate(db: Database, endedBefore: number, limit: numbe
       .where(sql`${gpuModels.isStale} = 1`)
       .limit(1),
   ]);
-  const ids = new Set([...stale, ...forgotten].map((row) => row.jobId));
+  // Half of the turn is for those that nobody has rated: a fleet's medians may keep the others for days.
+  const first = forgotten.slice(0, Math.ceil(limit / 2));
+  const ids = new Set([...first, ...stale, ...forgotten].map((row) => row.jobId));
   return { ids: [...ids].slice(0, limit), isLast: flagged.length > 0 && stale.length < limit };
 }
 

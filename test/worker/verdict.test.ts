@@ -373,7 +373,7 @@ describe("one model, however it is spelled", () => {
     ["h100-80gb-hbm3", "NVIDIA H100 80GB HBM3", "H100 SXM5 80GB", "NVIDIA H100 SXM 80GB HBM3"],
     ["h100-pcie", "NVIDIA H100 PCIe", "NVIDIA H100 PCIe 80GB"],
     ["h100-nvl", "NVIDIA H100 NVL", "H100 NVL 94GB"],
-    ["h200", "NVIDIA H200", "NVIDIA H200 141GB HBM3e", "H200-SXM"],
+    ["h200", "NVIDIA H200", "NVIDIA H200 SXM5 141GB HBM3e", "H200-SXM"],
     ["l4", "NVIDIA L4", "L4 24GB"],
     ["rtx-4090", "NVIDIA GeForce RTX 4090", "GeForce RTX 4090 Graphics Card"],
     ["mi300x-oam", "AMD Instinct MI300X OAM", "Advanced Micro Devices, Inc. Instinct MI300X (OAM)"],
