@@ -101,6 +101,16 @@ const PROVIDERS: Record<string, Provider> = {
     return withoutCursor(await byName(context));
   },
 
+  async listJobs(context) {
+    const filled = withoutCursor(await byName(context));
+    // Of the two expansions one needs the other: both are asked for, or none.
+    const kept = filled.draft.query.filter(([name]) => name !== "include");
+    const isDrawn = kept.length < filled.draft.query.length;
+    const both: [string, string] = ["include", "performance,performance_nodes"];
+    const query = isDrawn ? [...kept, both] : kept;
+    return { ...filled, draft: { ...filled.draft, query } };
+  },
+
   async getTaskResults({ world, drawn: { draft, choice } }) {
     // The first node of a job; now and then of one that nobody has joined.
     const { untouched, starting, running, cluster, completed, failed } = world.jobs;
