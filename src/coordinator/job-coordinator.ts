@@ -4,10 +4,11 @@ import type { SequenceStep } from "../benchmarks/sequence.ts";
 import { createMeter, openDatabase } from "../db/client.ts";
 import { causesOf } from "../db/errors.ts";
 import { matchesEntityTag } from "../http/entity-tag.ts";
-import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, systemClock } from "../lib/clock.ts";
+import { DAY_MS, HOUR_MS, SECOND_MS, systemClock } from "../lib/clock.ts";
 import { readConfig } from "../lib/config.ts";
 import { rankOf } from "../lib/ids.ts";
 import { Aftermath } from "./aftermath.ts";
+import { AlarmKeeper } from "./alarm-keeper.ts";
 import { ContactBook, type Said } from "./contact-book.ts";
 import { Flusher } from "./flusher.ts";
 import { toLive } from "./handover.ts";
@@ -48,9 +49,6 @@ const KEPT_MS = DAY_MS;
 /** All results of a job together (contract §2, Limits). */
 const MAX_RESULT_BYTES = 16 * 1_024 * 1_024;
 
-/** An alarm that should have run this long ago is lost. */
-const LATE_ALARM_MS = MINUTE_MS;
-
 /**
  * One object per job: who is here, what may start, when it is over. It stores and carries out what
  * `lifecycle.ts` decides. State, results, contact and the alarm are written in one synchronous block
@@ -64,11 +62,10 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
   readonly #projection: Projection;
   readonly #flusher: Flusher;
   readonly #aftermath: Aftermath;
+  readonly #alarm: AlarmKeeper;
   readonly #joins = new JoinLimiter(systemClock);
   #live: Live | null;
   #loading: Promise<void> | null = null;
-  /** When the alarm is set for; undefined until it is known. */
-  #alarmAt: number | null | undefined;
   /** D1 could not be asked whether it knows all: no earlier than this again, ms. */
   #forgetNotBefore = 0;
 
@@ -77,6 +74,7 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     const storage = new CoordinatorStorage(ctx.storage);
     this.#leaseMs = readConfig(env).nodeTimeoutMs;
     this.#storage = storage;
+    this.#alarm = new AlarmKeeper(ctx.storage, this.#clock);
     this.#contacts = new ContactBook(storage, this.#clock.now());
     this.#projection = new Projection(storage, this.#contacts);
     const { DB: d1 } = env;
@@ -218,8 +216,7 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     if ("ok" in live) return live;
     const hasForgotten = this.#flusher.hasForgotten(live, knownVersion);
     this.#tick(live);
-    // The platform's alarm may be gone, whatever this object remembers.
-    this.#alarmAt = undefined;
+    this.#alarm.doubt();
     this.#arm(live);
     await this.#flush(live);
     return { ok: true, version: live.job.version, wasBehind: wasLate || hasForgotten };
@@ -227,7 +224,7 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
 
   /** Does everything that is due, then arms the next alarm. Never throws: a thrown alarm is lost after a few tries. */
   override async alarm(): Promise<void> {
-    this.#alarmAt = null;
+    this.#alarm.clear();
     const live = this.#live;
     if (live === null) return;
     try {
@@ -241,7 +238,7 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
       );
     }
     // Whatever was set on the way: what is due next may be later than that.
-    this.#alarmAt = null;
+    this.#alarm.clear();
     this.#arm(live);
   }
 
@@ -262,27 +259,9 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     if (live === null) return { ok: false, reason: "gone" };
     // The alarm may be a moment late: nobody is told to go on after the end.
     if (!isSettled(live.job) && this.#clock.now() >= live.job.expiresAt) this.#tick(live);
-    this.#watchAlarm(live);
+    const watching = this.#alarm.watch(() => this.#arm(live));
+    if (watching !== null) this.ctx.waitUntil(watching);
     return live;
-  }
-
-  /** Alarms get lost. Whoever calls sees to it that one is set, and costs nothing for it while one is. */
-  #watchAlarm(live: Live): void {
-    if (this.#alarmAt === undefined) {
-      // The first call since this object woke up: what its last instance has set is not known yet.
-      this.ctx.waitUntil(this.#recallAlarm(live));
-    } else if (this.#alarmAt !== null && this.#clock.now() - this.#alarmAt >= LATE_ALARM_MS) {
-      this.#alarmAt = null;
-      this.#arm(live);
-    }
-  }
-
-  async #recallAlarm(live: Live): Promise<void> {
-    const at = await this.ctx.storage.getAlarm();
-    // Set in the meantime.
-    if (this.#alarmAt !== undefined) return;
-    this.#alarmAt = at;
-    if (at === null) this.#arm(live);
   }
 
   async #takeOver(jobId: number): Promise<void> {
@@ -338,7 +317,7 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
       return false;
     }
     this.#live = null;
-    this.#alarmAt = null;
+    this.#alarm.clear();
     // In this order: broken off in between, the alarm finds nothing to do.
     await this.ctx.storage.deleteAll();
     await this.ctx.storage.deleteAlarm();
@@ -411,22 +390,16 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     return { ok: false, reason: "ended" };
   }
 
-  /** Sets the alarm to the earliest deadline. An alarm that stands earlier is left: it re-arms when it fires. */
+  /** Sees to it that this object wakes for whatever is due next. */
   #arm(live: Live): void {
     const times = this.#contacts.times();
     const deadline = nextDeadline(live.job, times, this.#leaseMs, live.hearingSince);
-    const due = [
+    this.#alarm.setBy([
       deadline,
       // The aftermath waits for D1: until then only the flush is retried.
       this.#flusher.retryAt(live) ?? this.#aftermath.retryAt(),
       this.#forgetAt(live),
-    ].filter((at) => at !== null);
-    if (due.length === 0) return;
-    const at = Math.min(...due);
-    if (this.#alarmAt !== null && this.#alarmAt !== undefined && this.#alarmAt <= at) return;
-    this.#alarmAt = at;
-    // Part of the same commit as the writes before it: there is no `await` between them.
-    void this.ctx.storage.setAlarm(at);
+    ]);
   }
 
   /** Tells D1 what it does not know yet, then does what follows the end. What fails is left to the alarm. */

@@ -8,7 +8,7 @@ import {
 import { env } from "cloudflare:workers";
 import { describe, onTestFinished, test, vi } from "vitest";
 import { CoordinatorStorage } from "../../src/coordinator/storage.ts";
-import { DAY_MS, systemClock } from "../../src/lib/clock.ts";
+import { DAY_MS } from "../../src/lib/clock.ts";
 import {
   call,
   coordinatorOf,
@@ -26,14 +26,8 @@ import {
   reported,
   resultBody,
   type TestJob,
+  travel,
 } from "./harness.ts";
-
-/** Moves the clock of the Worker and its objects, for this test. */
-function travel(): { to: (ms: number) => void } {
-  const clock = vi.spyOn(systemClock, "now");
-  onTestFinished(() => clock.mockRestore());
-  return { to: (ms) => clock.mockReturnValue(ms) };
-}
 
 function abort(job: TestJob, token = job.owner.token): Promise<Reply<Record<string, unknown>>> {
   return call("POST", `/jobs/${job.id}/abort`, { token });

@@ -22,14 +22,8 @@ import {
   putResult,
   reported,
   type TestJob,
+  travel,
 } from "./harness.ts";
-
-/** Moves the clock of the Worker and its objects, for this test. */
-function travel(): { to: (ms: number) => void } {
-  const clock = vi.spyOn(systemClock, "now");
-  onTestFinished(() => clock.mockRestore());
-  return { to: (ms) => clock.mockReturnValue(ms) };
-}
 
 async function tick(coordinators = env.COORDINATOR) {
   const config = readConfig(env);

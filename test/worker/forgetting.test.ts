@@ -2,7 +2,7 @@
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, onTestFinished, test, vi } from "vitest";
-import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, systemClock } from "../../src/lib/clock.ts";
+import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from "../../src/lib/clock.ts";
 import {
   call,
   coordinatorOf,
@@ -15,14 +15,8 @@ import {
   reported,
   signedIn,
   type TestJob,
+  travel,
 } from "./harness.ts";
-
-/** Moves the clock of the Worker and its objects, for this test. */
-function travel(): { to: (ms: number) => void } {
-  const clock = vi.spyOn(systemClock, "now");
-  onTestFinished(() => clock.mockRestore());
-  return { to: (ms) => clock.mockReturnValue(ms) };
-}
 
 const alarm = (job: TestJob) => runDurableObjectAlarm(coordinatorOf(job));
 

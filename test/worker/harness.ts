@@ -4,7 +4,7 @@
  */
 import { env, exports } from "cloudflare:workers";
 import type { z } from "@hono/zod-openapi";
-import { type ExpectStatic, vi } from "vitest";
+import { type ExpectStatic, onTestFinished, vi } from "vitest";
 import type { AppDeps } from "../../src/app.ts";
 import { errorSchema } from "../../src/http/schemas.ts";
 import type { Role } from "../../src/identity/actor.ts";
@@ -509,4 +509,11 @@ export async function auditOf(subject: string): Promise<AuditRow[]> {
     .bind(subject)
     .all<AuditRow>();
   return results;
+}
+
+/** The server's clock, to be set as the test likes, until it ends. */
+export function travel(): { to: (ms: number) => void } {
+  const clock = vi.spyOn(systemClock, "now");
+  onTestFinished(() => clock.mockRestore());
+  return { to: (ms) => clock.mockReturnValue(ms) };
 }
