@@ -1,39 +1,83 @@
+import { availableParallelism } from "node:os";
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
+import { PATIENCE, patient } from "./test/patience.ts";
+import { watchRunners } from "./test/quiet-runners.ts";
+
+/** Tests that take minutes: `npm test` leaves them out, `npm run test:long` runs nothing else. */
+const LONG = "**/*.long.test.ts";
+
+/** Tests that run inside workerd, beside the Worker. */
+const inWorker = {
+  setupFiles: ["./test/worker/setup.ts"],
+  testTimeout: patient(60_000),
+  hookTimeout: patient(60_000),
+};
+
+/** Tests that run in Node: the agent, and the stack from outside. */
+const inNode = {
+  testTimeout: patient(240_000),
+  hookTimeout: patient(120_000),
+  // Wrangler's own default, for the commands that these tests run.
+  env: { WRANGLER_LOG: "log" },
+};
+
+/** @param bindings settings that differ from those of `wrangler.toml` */
+function workerd(bindings: Record<string, string> = {}) {
+  return cloudflareTest(async () => {
+    // Wrangler would warn of the secrets that are set below.
+    process.env.WRANGLER_LOG = "error";
+    return {
+      wrangler: { configPath: "./wrangler.toml" },
+      // Of itself, workerd speaks only of connections that end with a test.
+      verbose: false,
+      miniflare: {
+        bindings: {
+          ...bindings,
+          // Tests read the costs of every request from its line.
+          ROUTINE_LOG_ONE_IN: "1",
+          TEST_MIGRATIONS: await readD1Migrations("migrations"),
+          TOKEN_SECRET: "test-secret-of-at-least-thirty-two-characters",
+          ASSAY_TEST_PATIENCE: String(PATIENCE),
+          ...(process.env.FUZZ === undefined ? {} : { FUZZ: JSON.parse(process.env.FUZZ) }),
+        },
+      },
+    };
+  });
+}
 
 export default defineConfig({
   test: {
-    // The request log is part of the product, not of the tests' output.
-    onConsoleLog: (line) => !line.startsWith('{"level":"info"'),
+    // The Worker's log is part of the product, not of the tests' output.
+    onConsoleLog: (line) => !line.startsWith('{"level":"'),
+    maxWorkers: availableParallelism(),
+    // A file has a workerd of its own: databases and objects are not shared. Vitest advises against that.
+    experimental: { diagnostics: { isolate: false } },
     projects: [
       {
-        plugins: [
-          cloudflareTest(async () => ({
-            wrangler: { configPath: "./wrangler.toml" },
-            miniflare: {
-              bindings: {
-                TEST_MIGRATIONS: await readD1Migrations("migrations"),
-                TOKEN_SECRET: "test-secret-of-at-least-thirty-two-characters",
-                ...(process.env.FUZZ === undefined ? {} : { FUZZ: JSON.parse(process.env.FUZZ) }),
-              },
-            },
-          })),
-        ],
+        plugins: [workerd(), watchRunners()],
         test: {
+          ...inWorker,
           name: "worker",
           include: ["test/worker/**/*.test.ts"],
-          setupFiles: ["./test/worker/setup.ts"],
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
+          exclude: [LONG],
         },
       },
       {
+        // Many clients at once: whether they are held up by limits is no part of these tests.
+        plugins: [workerd({ RATE_LIMIT_SCALE: "1000" }), watchRunners()],
+        test: { ...inWorker, name: "worker-long", include: [`test/worker/${LONG}`] },
+      },
+      {
         test: {
+          ...inNode,
           name: "node",
-          include: ["agent", "chaos", "e2e", "fuzz"].map((folder) => `test/${folder}/**/*.test.ts`),
-          testTimeout: 240_000,
-          hookTimeout: 60_000,
+          include: ["test/{agent,e2e,fuzz,scripts}/**/*.test.ts"],
+          exclude: [LONG],
         },
+      },
+      {
+        test: { ...inNode, name: "node-long", include: [`test/{agent,chaos,e2e,fuzz}/${LONG}`] },
       },
     ],
   },

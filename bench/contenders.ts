@@ -1,6 +1,6 @@
-/** What is measured: each route of the product against the least that could answer the same. */
+/** The measured pairs: each route of the product against the least code that could answer the same. */
 import { randomUUID } from "node:crypto";
-import { createWorld, type Node, stepResult, type World } from "../test/fuzz/world.ts";
+import { createWorld, type Node, quickMarkResult, type World } from "../test/fuzz/world.ts";
 import { HttpPool, requestBytes } from "./http-pool.ts";
 import type { Contender } from "./rounds.ts";
 import type { Baseline, Stage } from "./stage.ts";
@@ -32,7 +32,7 @@ export interface Scene {
   jobs: readonly Node["job"][];
 }
 
-const result = JSON.stringify(stepResult("completed"));
+const result = JSON.stringify(quickMarkResult("completed"));
 
 export const MATCHES: readonly Match[] = [
   {
@@ -46,7 +46,7 @@ export const MATCHES: readonly Match[] = [
     same: requestBytes("GET", "/"),
   },
   {
-    // What our own code adds to duties that any answer of this API has: headers and a log line.
+    // The baseline has the duties of every reply of this API, headers and a log line: the rest is our own code.
     name: "GET /benchmarks ÷ Hono with headers, log",
     floor: 0.75,
     requests: 400,
@@ -61,7 +61,10 @@ export const MATCHES: readonly Match[] = [
     requests: 300,
     baseline: { name: "object-read", file: "object-route" },
     target: async ({ node }) =>
-      requestBytes("GET", `${API}/jobs/current?task_id=${node.taskId}`, { token: node.job.token }),
+      requestBytes("GET", `${API}/jobs/current?task_id=${node.taskId}`, {
+        token: node.job.token,
+        taskToken: node.taskToken,
+      }),
     same: requestBytes("GET", "/"),
   },
   {
@@ -78,9 +81,9 @@ export const MATCHES: readonly Match[] = [
     requests: 32,
     baseline: { name: "object-write", file: "object-route" },
     async target({ freshNode }) {
-      const { job, taskId } = await freshNode();
+      const { job, taskId, taskToken } = await freshNode();
       const path = `${API}/jobs/current/tasks/${taskId}/results/0`;
-      return requestBytes("PUT", path, { token: job.token, body: result });
+      return requestBytes("PUT", path, { token: job.token, taskToken, body: result });
     },
     same: requestBytes("PUT", "/", { body: result }),
   },
@@ -129,7 +132,7 @@ export async function contendersOf(
       if (repeated) return Array<Buffer>(match.requests).fill(await request());
       const requests: Buffer[] = [];
       for (let n = 0; n < match.requests; n++) requests.push(await request());
-      // What joining has left to do is not part of the result.
+      // Work that joining has left to do is not part of the result.
       await scene.world.settle();
       return requests;
     },

@@ -26,7 +26,7 @@ export async function countCosts(
     const line: LogLine = JSON.parse(message);
     waiting.get(line.request_id)?.(line);
   };
-  const stage = await openStage(folder, bundle, [], { onLog });
+  const stage = await openStage(folder, bundle, [], { onLog, vars: { ROUTINE_LOG_ONE_IN: "1" } });
   try {
     const scene = await createScene(stage);
     const payloads = new Map<string, string>();

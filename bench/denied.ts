@@ -1,4 +1,4 @@
-/** Whether the time of a refusal tells what is there: medians of interleaved calls, thing and no thing. */
+/** Times of refusals, which must not reveal what exists: medians of interleaved calls for existing and missing things. */
 
 import type { Scene } from "./contenders.ts";
 import { HttpPool, requestBytes } from "./http-pool.ts";

@@ -75,12 +75,13 @@ function exchange(socket: Socket, request: Buffer, statusClass: 2 | 4): Promise<
 export function requestBytes(
   method: string,
   target: string,
-  options: { token?: string; body?: string; type?: string } = {},
+  options: { token?: string; taskToken?: string; body?: string; type?: string } = {},
 ): Buffer {
-  const { token, body, type = "application/json" } = options;
+  const { token, taskToken, body, type = "application/json" } = options;
   const lines = [`${method} ${target} HTTP/1.1`, "host: bench.test", "accept: application/json"];
   // Baselines are sent the same headers, and do not look at them.
   if (token !== undefined) lines.push(`authorization: Bearer ${token}`);
+  if (taskToken !== undefined) lines.push(`assay-task-token: ${taskToken}`);
   if (body !== undefined) {
     lines.push(`content-type: ${type}`, `content-length: ${Buffer.byteLength(body)}`);
   }

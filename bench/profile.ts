@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Bundle } from "../scripts/lib/bundle.ts";
 import { createSourceLookup } from "../scripts/lib/source-map.ts";
+import { openSession } from "./inspector.ts";
 import type { Contender } from "./rounds.ts";
 
 const ROUNDS = 10;
@@ -29,50 +30,20 @@ export async function profile(
   bundle: Bundle,
   contender: Contender,
 ): Promise<string[]> {
-  const socket = new WebSocket(await debuggerUrl(inspector));
-  await new Promise((resolve, reject) => {
-    socket.addEventListener("open", resolve);
-    socket.addEventListener("error", reject);
-  });
+  const session = await openSession(inspector);
   try {
-    const session = createSession(socket);
-    await session("Profiler.enable");
-    await session("Profiler.setSamplingInterval", { interval: SAMPLE_MICROSECONDS });
+    await session.call("Profiler.enable");
+    await session.call("Profiler.setSamplingInterval", { interval: SAMPLE_MICROSECONDS });
     for (let round = 0; round < ROUNDS; round++) {
       const requests = await contender.prepare();
-      if (round === 0) await session("Profiler.start");
+      if (round === 0) await session.call("Profiler.start");
       await contender.run(requests);
     }
-    const { profile: taken } = await session("Profiler.stop");
+    const { profile: taken } = await session.call<{ profile: Profile }>("Profiler.stop");
     return summarize(taken, createNaming(bundle));
   } finally {
-    socket.close();
+    session.close();
   }
-}
-
-/** The session of the product's own isolate. */
-async function debuggerUrl(inspector: URL): Promise<string> {
-  const list = new URL("/json", inspector);
-  list.protocol = "http:";
-  const text = await (await fetch(list)).text();
-  const sessions: { id: string; webSocketDebuggerUrl: string }[] = JSON.parse(text);
-  const own = sessions.find(({ id }) => id === "assay" || id.endsWith(":assay"));
-  if (own === undefined) throw new Error(`No session of the product: ${text}`);
-  return own.webSocketDebuggerUrl;
-}
-
-function createSession(socket: WebSocket) {
-  const waiting = new Map<number, (result: { profile: Profile }) => void>();
-  socket.addEventListener("message", ({ data }) => {
-    const { id, result } = JSON.parse(String(data));
-    waiting.get(id)?.(result);
-  });
-  let last = 0;
-  return (method: string, params: object = {}) => {
-    const id = ++last;
-    socket.send(JSON.stringify({ id, method, params }));
-    return new Promise<{ profile: Profile }>((resolve) => waiting.set(id, resolve));
-  };
 }
 
 /** Names functions by where they were written; a bundle's own names are one letter long. */
@@ -81,10 +52,10 @@ function createNaming({ folder, main }: Bundle): (frame: CallFrame) => string {
     JSON.parse(readFileSync(join(folder, `${main}.map`), "utf8")),
   );
   return ({ functionName, url, lineNumber, columnNumber }) => {
-    const found = url.endsWith(main) ? sourceOf(lineNumber, columnNumber) : null;
-    if (found !== null) {
-      const path = found.source.replace(/^.*?(?=node_modules\/|src\/|package\.json)/, "");
-      return `${functionName} ${path.replace(/^node_modules\//, "")}:${found.line}`;
+    const origin = url.endsWith(main) ? sourceOf(lineNumber, columnNumber) : null;
+    if (origin !== null) {
+      const path = origin.source.replace(/^.*?(?=node_modules\/|src\/|package\.json)/, "");
+      return `${functionName} ${path.replace(/^node_modules\//, "")}:${origin.line}`;
     }
     if (url === "") return lineNumber < 0 ? `${functionName} (native)` : functionName;
     return `${functionName} ${url.replace(/^.*\//, "")}:${lineNumber + 1}`;

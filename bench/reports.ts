@@ -1,4 +1,4 @@
-/** What a report costs: CPU time of workerd, which draws it, the heap that it needs, and the file's size. */
+/** Cost of a report: CPU time of workerd, which draws it, the heap that it needs, and the file's size. */
 import { spawnSync } from "node:child_process";
 import { pathToFileURL } from "node:url";
 import { convertV4MiniflareOptions, Miniflare, NoOpLog } from "miniflare";
@@ -12,7 +12,7 @@ interface Case {
   name: string;
   nodes: number;
   gpus: number;
-  /** What must hold. */
+  /** Limits that must hold. */
   /** `heapMib`: half of what an isolate has for everything. */
   limits: { cpuMs: number; bytes: number; heapMib: number };
 }
@@ -79,7 +79,7 @@ async function timeReport(
     const ask = async (idle = "") => {
       const response = await fetch(`${url}?nodes=${nodes}&gpus=${gpus}${idle}`);
       if (!response.ok) throw new Error(`drawing ${name}: ${await response.text()}`);
-      const { bytes } = (await response.json()) as { bytes: number }; // what the baseline answers
+      const { bytes } = (await response.json()) as { bytes: number }; // the reply of the baseline
       return bytes;
     };
     const [pid] = workerdProcesses().filter((each) => !before.has(each));
@@ -118,7 +118,7 @@ async function timeReport(
   }
 }
 
-/** Whether the same can be drawn by V8 with no more heap than this: nothing else enforces it locally. */
+/** Answers true if V8 draws the same with no more heap than this. Nothing else enforces the limit locally. */
 function fitsInHeap(path: string, query: string, heapMib: number): boolean {
   const program = `import worker from ${JSON.stringify(pathToFileURL(path).href)};
     const reply = await worker.fetch(new Request("http://heap/?${query}"));

@@ -1,12 +1,12 @@
 /**
- * Fills a D1 database. Only rows of customers, people, jobs, tasks and results are written here: what
+ * Fills a D1 database. Only rows of customers, people, jobs and tasks are written here: what
  * hangs on them (counters, tags, search) is written by the triggers that write it in production, whichever
  * there are.
  */
 import { createChance } from "./seed-random.ts";
 import { type Row, type RowsOptions, type SeededOwner, seededJobs } from "./seed-rows.ts";
 
-/** What is used of a D1 database, inside a Worker or from outside. */
+/** The part of a D1 database that seeding uses, inside a Worker or from outside. */
 export interface SeedDatabase<Bound extends SeedStatement = SeedStatement> {
   prepare(sql: string): Bound;
   batch(statements: Bound[]): Promise<unknown>;
@@ -30,14 +30,10 @@ export interface SeedOptions extends Partial<RowsOptions> {
 export interface Seeded {
   jobs: number;
   tasks: number;
-  results: number;
 }
 
 /** The share of all jobs, in per cent, that each customer has; people are spread likewise. */
-const CUSTOMER_SHARES = [
-  ...[30, 15, 10, 8, 6, 5, 4, 4, 3, 3],
-  ...[2.5, 2, 2, 1.5, 1, 1, 0.8, 0.6, 0.4, 0.2],
-];
+const CUSTOMER_SHARES = [30, 15, 10, 8, 6, 5, 4, 4, 3, 3, 2.5, 2, 2, 1.5, 1, 1, 0.8, 0.6, 0.4, 0.2];
 const PEOPLE = 200;
 /** The hash of no password at all: nobody signs in as them. */
 const NO_PASSWORD = `$scrypt$ln=14,r=8,p=5$${"A".repeat(22)}$${"A".repeat(43)}`;
@@ -70,24 +66,18 @@ async function addJobs<Bound extends SeedStatement>(
   onProgress: (jobs: number) => void,
 ): Promise<Seeded> {
   const insert = createInsert(db);
-  const seeded = { jobs: 0, tasks: 0, results: 0 };
-  let batch: Record<keyof Seeded, Row[]> = { jobs: [], tasks: [], results: [] };
+  const seeded = { jobs: 0, tasks: 0 };
+  let batch: Record<keyof Seeded, Row[]> = { jobs: [], tasks: [] };
   const send = async () => {
-    await db.batch([
-      ...insert("jobs", batch.jobs),
-      ...insert("tasks", batch.tasks),
-      ...insert("task_results", batch.results),
-    ]);
+    await db.batch([...insert("jobs", batch.jobs), ...insert("tasks", batch.tasks)]);
     seeded.jobs += batch.jobs.length;
     seeded.tasks += batch.tasks.length;
-    seeded.results += batch.results.length;
-    batch = { jobs: [], tasks: [], results: [] };
+    batch = { jobs: [], tasks: [] };
     onProgress(seeded.jobs);
   };
-  for (const { job, tasks, results } of seededJobs(owners, options)) {
+  for (const { job, tasks } of seededJobs(owners, options)) {
     batch.jobs.push(job);
     batch.tasks.push(...tasks);
-    batch.results.push(...results);
     if (batch.jobs.length === BATCH_JOBS) await send();
   }
   if (batch.jobs.length > 0) await send();
@@ -100,15 +90,15 @@ function createInsert<Bound extends SeedStatement>(db: SeedDatabase<Bound>) {
   return (table: string, rows: readonly Row[]): Bound[] => {
     const [first] = rows;
     if (first === undefined) return [];
-    let known = prepared.get(table);
-    if (known === undefined) {
+    let insert = prepared.get(table);
+    if (insert === undefined) {
       const columns = Object.keys(first);
       const values = columns.map((_, at) => `value ->> ${at}`).join(", ");
       const sql = `INSERT INTO ${table} (${columns.join(", ")}) SELECT ${values} FROM json_each(?)`;
-      known = { statement: db.prepare(sql), columns };
-      prepared.set(table, known);
+      insert = { statement: db.prepare(sql), columns };
+      prepared.set(table, insert);
     }
-    const { statement, columns } = known;
+    const { statement, columns } = insert;
     const list = rows.map((row) => columns.map((column) => row[column]));
     return [statement.bind(JSON.stringify(list))];
   };
@@ -124,7 +114,9 @@ async function addOwners<Bound extends SeedStatement>(
   const insert = createInsert(db);
   const times = { created_at: now, modified_at: now };
   const customers = CUSTOMER_SHARES.map((_, at) => ({
-    ...{ uuid: chance.uuid(), name: `Seeded customer ${at + 1}`, slug: `seeded-${seed}-${at + 1}` },
+    uuid: chance.uuid(),
+    name: `Seeded customer ${at + 1}`,
+    slug: `seeded-${seed}-${at + 1}`,
     ...times,
   }));
   await db.batch(insert("customers", customers));
@@ -139,6 +131,7 @@ async function addOwners<Bound extends SeedStatement>(
         uuid: chance.uuid(),
         customer_id: customerIds[at] ?? 0,
         email: `${slug}@example.com`,
+        email_folded: `${slug}@example.com`,
         name: `Seeded person ${at + 1}.${rank + 1}`,
         slug,
         role: rank === 0 ? "customer_admin" : "user",
@@ -156,7 +149,8 @@ async function addOwners<Bound extends SeedStatement>(
   );
   const userIds = await idsOf(db, "users", people);
   return people.map(({ customer_id: customerId, weight }, at) => ({
-    ...{ customerId, userId: userIds[at] ?? 0 },
+    customerId,
+    userId: userIds[at] ?? 0,
     weight,
   }));
 }

@@ -32,11 +32,11 @@ export function createChance(seed: number): Chance {
     skewed: (items) => itemAt(items, Math.floor((items.length + 1) ** next()) - 1),
     weighted: (items) => {
       let left = next() * items.reduce((sum, [, weight]) => sum + weight, 0);
-      const found = items.find(([, weight]) => {
+      const item = items.find(([, weight]) => {
         left -= weight;
         return left < 0;
       });
-      return (found ?? itemAt(items, items.length - 1))[0];
+      return (item ?? itemAt(items, items.length - 1))[0];
     },
     uuid: () => `${hex(8)}-${hex(4)}-4${hex(3)}-8${hex(3)}-${hex(6)}${hex(6)}`,
   };

@@ -1,10 +1,13 @@
 /** Rows as years of use leave them: drawn by chance, in order of time, the same for the same seed. */
 import { clusterNetwork } from "../src/benchmarks/cluster-network.ts";
 import { quickMark } from "../src/benchmarks/quick-mark.ts";
-import { CHECK_EVERY_MS } from "../src/db/job-check.ts";
+import { CHECK_EVERY_MS } from "../src/coordinator/projection/job-check.ts";
+import * as packed from "../src/db/packed.ts";
 import { generateJobName } from "../src/jobs/names.ts";
 import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from "../src/lib/clock.ts";
-import { createJobIdSource, taskIdOf } from "../src/lib/ids.ts";
+import type { StepState } from "../src/lib/enums.ts";
+import { JobIdSource, taskIdOf } from "../src/lib/ids.ts";
+import type { JobEvent, Step, StepRecord } from "../src/lib/stored-json.ts";
 import { type Chance, createChance, itemAt } from "./seed-random.ts";
 import { DESCRIPTIONS, GPUS, NAMES, TAGS } from "./seed-words.ts";
 
@@ -15,13 +18,12 @@ export type Row = Record<string, string | number | null>;
 export interface SeededJob {
   job: Row;
   tasks: Row[];
-  results: Row[];
 }
 
 export interface SeededOwner {
   customerId: number;
   userId: number;
-  /** How many of a customer's jobs are theirs, beside the others'. */
+  /** Their share of the customer's jobs, relative to the shares of the others. */
   weight: number;
 }
 
@@ -34,13 +36,28 @@ const GENERATED_NAME_SHARE = 0.55;
 const MACHINES = 2_000;
 
 const NODE_COUNTS = [
-  ...[[1, 62] as const, [2, 12] as const, [4, 10] as const, [8, 9] as const, [16, 3] as const],
-  ...[[3, 1] as const, [32, 1.5] as const, [64, 0.8] as const, [128, 0.4] as const],
+  [1, 62] as const,
+  [2, 12] as const,
+  [4, 10] as const,
+  [8, 9] as const,
+  [16, 3] as const,
+  [3, 1] as const,
+  [32, 1.5] as const,
+  [64, 0.8] as const,
+  [128, 0.4] as const,
   [256, 0.3] as const,
 ];
 const TAG_COUNTS = [
-  ...[[0, 35] as const, [1, 25] as const, [2, 15] as const, [3, 10] as const, [4, 6] as const],
-  ...[[5, 4] as const, [6, 2] as const, [7, 1] as const, [8, 1] as const, [9, 0.5] as const],
+  [0, 35] as const,
+  [1, 25] as const,
+  [2, 15] as const,
+  [3, 10] as const,
+  [4, 6] as const,
+  [5, 4] as const,
+  [6, 2] as const,
+  [7, 1] as const,
+  [8, 1] as const,
+  [9, 0.5] as const,
   [10, 0.5] as const,
 ];
 const SETTLED = [
@@ -77,7 +94,7 @@ export function* seededJobs(
   const chance = createChance(seed);
   const drawOwner = createDrawing(owners, chance);
   let createdAt = 0;
-  const ids = createJobIdSource({ now: () => createdAt }, () => (seed % 8) / 8);
+  const ids = new JobIdSource({ now: () => createdAt }, () => (seed % 8) / 8);
   const recent = Math.ceil(jobs * LAST_DAY_SHARE);
   const runs = new Map<string, number>();
   for (let at = 0; at < jobs; at++) {
@@ -105,7 +122,6 @@ export function* seededJobs(
         flushed_at: deletedAt ?? life.endedAt ?? createdAt,
       },
       tasks: life.tasks.map((task) => ({ ...task, ...owned })),
-      results: life.results,
     };
   }
 
@@ -135,7 +151,7 @@ interface LifeOptions {
   tasksPerJob: number;
 }
 
-/** How a job went, as its coordinator would have told D1. */
+/** The course of a job, as its coordinator would have written it to D1. */
 function drawLife(chance: Chance, { id, createdAt, nodeCount, state, tasksPerJob }: LifeOptions) {
   const hasCluster = nodeCount > 1 && chance.next() < 0.6;
   const isJoined = state !== "created" && !(state === "aborted" && chance.next() < 0.6);
@@ -164,20 +180,32 @@ function drawLife(chance: Chance, { id, createdAt, nodeCount, state, tasksPerJob
     return { rank, state: taskState, figures: isMeasured ? figures : null };
   });
   const measured = nodes.flatMap(({ rank, figures }) =>
-    figures === null ? [] : [{ rank, digest: { gpus: gpuCount, figures }, gpuCount }],
+    figures === null
+      ? []
+      : [
+          {
+            rank,
+            digest: { aggregate: figures, gpus: null },
+            gpuModel: gpu.model,
+            gpuCount,
+            gpuModels: null,
+          },
+        ],
   );
   const summary = quickMark.summarize(measured, nodeCount);
-  const clusterState = state === "completed" ? "completed" : "failed";
+  const clusterState: StepState = state === "completed" ? "completed" : "failed";
   const joinedAt = (startedAt ?? createdAt + MINUTE_MS) - SECOND_MS;
-  const pending = { state: "created", startedAt: null, endedAt: null, errorMessage: null };
-  const steps = [
+  const pending: Step = { state: "created", startedAt: null, endedAt: null, errorMessage: null };
+  const steps: StepRecord[] = [
     { ...pending, summary: summary === null ? null : JSON.stringify(summary) },
     ...(hasCluster
       ? [
           measured.length === 0 || endedAt === null
             ? { ...pending, summary: null }
             : {
-                ...{ state: clusterState, startedAt: endedAt - MINUTE_MS, endedAt },
+                state: clusterState,
+                startedAt: endedAt - MINUTE_MS,
+                endedAt,
                 errorMessage: clusterState === "failed" ? "a node was lost" : null,
                 summary:
                   clusterState === "failed" ? null : JSON.stringify(drawLinks(chance, nodeCount)),
@@ -185,14 +213,16 @@ function drawLife(chance: Chance, { id, createdAt, nodeCount, state, tasksPerJob
         ]
       : []),
   ];
-  const events = [
+  const events: JobEvent[] = [
     ...nodes.map(({ rank }) => ({
-      ...{ at: joinedAt, kind: "joined", rank },
+      at: joinedAt,
+      kind: "joined" as const,
+      rank,
       message: `node ${rank} joined (${rank + 1} of ${nodeCount})`,
     })),
     ...(endedAt === null
       ? []
-      : [{ at: endedAt, kind: "settled", rank: null, message: `the job is ${state}` }]),
+      : [{ at: endedAt, kind: "settled" as const, rank: null, message: `the job is ${state}` }]),
   ];
   const job: Row = {
     id,
@@ -207,13 +237,16 @@ function drawLife(chance: Chance, { id, createdAt, nodeCount, state, tasksPerJob
     current_nodes: joined,
     started_at: startedAt,
     ended_at: endedAt,
-    steps: joined === 0 ? "[]" : JSON.stringify(steps),
-    events: JSON.stringify(events),
+    steps: JSON.stringify(packed.jobSteps.pack(joined === 0 ? [] : steps)),
+    events: JSON.stringify(packed.events.pack(events)),
+    // What the nodes sent is not made: its place is R2.
+    body_bytes: isJoined && !isLive ? 0 : null,
   };
   const tasks = nodes.map(({ rank, state: taskState, figures }): Row => {
     const hasEnded = taskState !== "running";
-    const step = {
-      state: figures !== null ? "completed" : hasEnded ? taskState : "running",
+    const unmeasured = taskState === "aborted" ? taskState : "failed";
+    const step: Step = {
+      state: figures !== null ? "completed" : hasEnded ? unmeasured : "running",
       startedAt: joinedAt + SECOND_MS,
       endedAt: hasEnded ? endedAt : null,
       errorMessage: taskState === "failed" ? "CUDA error: out of memory" : null,
@@ -229,25 +262,26 @@ function drawLife(chance: Chance, { id, createdAt, nodeCount, state, tasksPerJob
       gpu_count: gpuCount,
       state: taskState,
       failed_message: taskState === "failed" ? "quick_mark failed" : null,
-      steps: JSON.stringify(hasCluster ? [step, pending] : [step]),
+      steps: JSON.stringify(packed.steps.pack(hasCluster ? [step, pending] : [step])),
       progress: figures === null ? 0 : 1,
       created_at: joinedAt,
       started_at: joinedAt + SECOND_MS,
       ended_at: hasEnded ? endedAt : null,
+      figures:
+        figures === null
+          ? null
+          : JSON.stringify(
+              packed.figures.pack({
+                aggregate: figures,
+                gpus: null,
+                gpuModel: gpu.model,
+                gpuCount,
+                gpuModels: null,
+              }),
+            ),
     };
   });
-  const results = nodes.flatMap(({ rank, figures }): Row[] =>
-    figures === null
-      ? []
-      : [
-          {
-            task_id: taskIdOf(id, rank),
-            position: 0,
-            results: JSON.stringify({ aggregate_results: figures }),
-          },
-        ],
-  );
-  return { job, tasks, results, endedAt };
+  return { job, tasks, endedAt };
 }
 
 const ALONE = JSON.stringify([{ benchmark_id: quickMark.id, config: null }]);

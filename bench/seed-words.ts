@@ -1,4 +1,4 @@
-/** What people call things: the words of seeded names, tags and machines, the common ones first. */
+/** Words of seeded names, tags and machines, the common ones first. */
 
 /** Names of jobs; each ends in a number of its own, so that none is taken twice. */
 export const NAMES = [

@@ -9,7 +9,8 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { convertV4MiniflareOptions, Miniflare, NoOpLog } from "miniflare";
 import type { Database } from "../scripts/lib/local-worker.ts";
-import { ROOT, runWrangler } from "../scripts/lib/project.ts";
+import { prepareDatabase } from "../scripts/lib/migrations.ts";
+import { ROOT } from "../scripts/lib/project.ts";
 import { lockState } from "../scripts/lib/state-lock.ts";
 import { seedDatabase } from "./seed-database.ts";
 
@@ -40,25 +41,26 @@ try {
 }
 
 async function sow(): Promise<void> {
-  await runWrangler(["d1", "migrations", "apply", "DB", "--local", "--persist-to", state], {
-    offline: true,
-  });
+  await prepareDatabase(state);
   const { db, bytes, close } = await openLocalDatabase(state);
   try {
     const before = await bytes();
     const startedAt = performance.now();
-    let shown = 0;
+    let printed = 0;
     const seeded = await seedDatabase(db, {
-      ...{ jobs, seed, deferIndexes: !values["keep-indexes"] },
+      jobs,
+      seed,
+      deferIndexes: !values["keep-indexes"],
       onProgress(done) {
-        if (done - shown < jobs / 10) return;
-        shown = done;
+        if (done - printed < jobs / 10) return;
+        printed = done;
         console.log(`${done} jobs, ${seconds(startedAt)} s`);
       },
     });
-    const { tasks, results } = seeded;
+    const after = await bytes();
+    const perJob = Math.round((after - before) / seeded.jobs).toLocaleString("en-US");
     console.log(
-      `${seeded.jobs} jobs, ${tasks} tasks, ${results} results in ${seconds(startedAt)} s; ${megabytes((await bytes()) - before)} MB`,
+      `${seeded.jobs} jobs, ${seeded.tasks} tasks in ${seconds(startedAt)} s; database ${megabytes(before)} MB before, ${megabytes(after)} MB after: ${perJob} bytes a job, neither rated nor reported`,
     );
   } finally {
     await close();
@@ -67,7 +69,7 @@ async function sow(): Promise<void> {
 
 /** The database of a state folder, as wrangler keeps it there. */
 async function openLocalDatabase(folder: string) {
-  process.env.WRANGLER_LOG ??= "error";
+  process.env.WRANGLER_LOG = "error";
   const { unstable_getMiniflareWorkerOptions } = await import("wrangler");
   const { workerOptions } = unstable_getMiniflareWorkerOptions(join(ROOT, "wrangler.toml"));
   // Its declared type leaves out what every Worker with a D1 binding has.

@@ -34,14 +34,17 @@ export async function openStage(
   {
     onLog = () => {},
     inspect = false,
+    vars = {},
   }: {
     onLog?: (message: string) => void;
+    /** Settings that differ from those of every stage. */
+    vars?: Record<string, string>;
     /** Costs time by itself: log lines go to the inspector, too. */
     inspect?: boolean;
   } = {},
 ): Promise<Stage> {
   // Static files are answered before the Worker, on the platform too.
-  const { assets: _assets, ...product } = await projectWorkerOptions(bundle, VARS);
+  const { assets: _assets, ...product } = await projectWorkerOptions(bundle, { ...VARS, ...vars });
   const socket = { unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }] };
   const { compatibilityDate, compatibilityFlags } = product;
   const others = baselines.map(async ({ name, file, payload }) => ({

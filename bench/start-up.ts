@@ -1,4 +1,4 @@
-/** What it costs to start a Worker and answer its first request: CPU time of workerd itself. */
+/** Cost of starting a Worker and answering its first request: CPU time of workerd itself. */
 import { convertV4MiniflareOptions, Miniflare, NoOpLog } from "miniflare";
 import { cpuMs, workerdProcesses } from "./cpu.ts";
 import { median } from "./rounds.ts";

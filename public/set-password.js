@@ -1,9 +1,9 @@
-// The token stands behind the `#`, which browsers send to nobody. It leaves the address bar at once, so
-// that neither the history nor a picture of the screen keeps it.
+// The token follows the `#`, which browsers never send. It leaves the address bar at once, so that neither
+// the history nor a screenshot shows it.
 const token = location.hash.slice(1);
 history.replaceState(null, "", location.pathname);
 
-// A link that is opened in the same tab again changes only what stands behind the `#`.
+// A link opened again in the same tab changes only the part after the `#`.
 addEventListener("hashchange", () => location.reload());
 
 const form = document.getElementById("form");
@@ -16,7 +16,7 @@ function say(kind, text) {
   outcome.focus();
 }
 
-/** Code points, as the server counts. */
+/** Length in code points, as the server counts. */
 function lengthOf(text) {
   return [...text].length;
 }
@@ -34,7 +34,7 @@ async function setPassword(password) {
 
 if (token === "") {
   form.hidden = true;
-  say("error", "This page needs the whole link that you were given. Open that link again.");
+  say("error", "The link is incomplete. Open the whole link that you received.");
 }
 
 form.addEventListener("submit", async (event) => {
@@ -46,7 +46,7 @@ form.addEventListener("submit", async (event) => {
     return;
   }
   if (password.value !== again.value) {
-    say("error", "The two passwords are not the same.");
+    say("error", "The passwords do not match.");
     again.focus();
     return;
   }

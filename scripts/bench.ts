@@ -11,6 +11,7 @@ import { contendersOf, createScene, MATCHES, type Match } from "../bench/contend
 import { countCosts } from "../bench/counts.ts";
 import { TOLERANCE, timeRefusals } from "../bench/denied.ts";
 import { compareLists } from "../bench/lists.ts";
+import { type MemoryCost, measureMemory } from "../bench/memory.ts";
 import { profile } from "../bench/profile.ts";
 import { timeReports } from "../bench/reports.ts";
 import { type Comparison, compare } from "../bench/rounds.ts";
@@ -25,6 +26,8 @@ const { values } = parseArgs({
     rounds: { type: "string", default: "40" },
     /** In the longest list. */
     jobs: { type: "string", default: "1000000" },
+    /** Part of the names of the rows of `--only memory`. */
+    row: { type: "string", default: "" },
   },
 });
 const rounds = Number(values.rounds);
@@ -58,6 +61,8 @@ try {
   }
 
   if ("reports".includes(values.only ?? "") && !(await reportsAreCheap())) process.exitCode = 1;
+
+  if ("memory".includes(values.only ?? "") && !(await memorySuffices(bundle))) process.exitCode = 1;
 
   const { assets: _assets, ...product } = await projectWorkerOptions(bundle, {});
   const { compatibilityDate, compatibilityFlags } = product;
@@ -102,13 +107,13 @@ async function compareAll(bundle: Bundle, baselines: readonly Baseline[]): Promi
 /** Prints a ratio; whether it reaches its floor. */
 function showRatio({ name, floor }: { name: string; floor: number }, { rate, ratio }: Comparison) {
   const missed = ratio.median < floor;
-  const told = [
+  const cells = [
     name.padEnd(42),
     `${ratio.median.toFixed(2)} (${ratio.low.toFixed(2)}–${ratio.high.toFixed(2)})`.padEnd(18),
     `${rate.product.toFixed(0)}/s ÷ ${rate.baseline.toFixed(0)}/s`.padEnd(20),
     `floor ${floor.toFixed(2)}${missed ? "  MISSED" : ""}`,
   ];
-  console.log(told.join(" "));
+  console.log(cells.join(" "));
   return !missed;
 }
 
@@ -135,15 +140,38 @@ async function refusalsTellNothing(bundle: Bundle): Promise<boolean> {
 async function reportsAreCheap(): Promise<boolean> {
   console.log("\nreports, drawn in workerd        first  then, CPU ms  fits in heap   file KB");
   const costs = await timeReports(folder);
-  const shown = (value: number | null, unit: number) =>
+  const format = (value: number | null, unit: number) =>
     value === null ? "–" : (value / unit).toFixed(0);
   for (const { name, firstCpuMs, cpuMs, heapMib, bytes, isWithin } of costs) {
-    const [first, then] = [shown(firstCpuMs, 1), shown(cpuMs, 1)];
+    const [first, then] = [format(firstCpuMs, 1), format(cpuMs, 1)];
     console.log(
-      `${name.padEnd(30)}${first.padStart(8)}${then.padStart(14)}${(heapMib === null ? "no" : `${heapMib} MiB`).padStart(14)}${shown(bytes, 1_000).padStart(10)}${isWithin ? "" : "  MISSED"}`,
+      `${name.padEnd(30)}${first.padStart(8)}${then.padStart(14)}${(heapMib === null ? "no" : `${heapMib} MiB`).padStart(14)}${format(bytes, 1_000).padStart(10)}${isWithin ? "" : "  MISSED"}`,
     );
   }
   return costs.every(({ isWithin }) => isWithin);
+}
+
+/** Prints the peak memory of work at the documented limits; whether all of it is within its bounds. */
+function memorySuffices(bundle: Bundle): Promise<boolean> {
+  console.log(
+    "\nmemory above the idle isolate, MiB            peak  bound  buffers  process  CPU ms  bound  wall ms  readings",
+  );
+  const show = ({ name, limits, peak, failure, isWithin }: MemoryCost) => {
+    const cells = [
+      [peak?.heapMib, 6],
+      [limits.heapMib, 7],
+      [peak?.bufferMib, 9],
+      [peak?.rssMib, 9],
+      [peak?.cpuMs, 8],
+      [limits.cpuMs, 7],
+      [peak?.wallMs, 9],
+      [peak?.samples, 10],
+    ] as const;
+    const figures = cells.map(([value, width]) => (value?.toFixed(0) ?? "–").padStart(width));
+    const verdict = isWithin ? "" : `  MISSED${failure === null ? "" : `: ${failure}`}`;
+    console.log(`${name.padEnd(44)}${figures.join("")}${verdict}`);
+  };
+  return measureMemory(folder, bundle, show, values.row);
 }
 
 /** Prints where the time of slow routes goes, measured apart: a profiler costs time itself. */

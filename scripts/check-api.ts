@@ -23,7 +23,9 @@ const CHECKS = [
     name: "Spectral, spectral:oas and the OWASP rules",
     command: [
       installed("@stoplight/spectral-cli/dist/index.js"),
-      ...["lint", DOCUMENT, "--fail-severity=hint"],
+      "lint",
+      DOCUMENT,
+      "--fail-severity=hint",
     ],
   },
 ];

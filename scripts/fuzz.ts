@@ -9,7 +9,11 @@ import { describeReport, fuzz } from "../test/fuzz/run.ts";
 import { spawnSupervised } from "./lib/supervised.ts";
 
 const VITEST = fileURLToPath(new URL("../node_modules/vitest/vitest.mjs", import.meta.url));
-const RELIABILITY = ["test/worker/life-model.test.ts", "test/worker/linearizability.test.ts"];
+const RANDOM_TESTS = [
+  "test/worker/coordinator/life-model.long.test.ts",
+  "test/worker/coordinator/linearizability.long.test.ts",
+  "test/worker/jobs/jobs-list-model.long.test.ts",
+];
 
 const { values } = parseArgs({
   options: {
@@ -44,13 +48,13 @@ if (cases > 0) {
     process.exitCode = 1;
   }
 }
-if (values.only === undefined && !(await fuzzReliability())) process.exitCode = 1;
+if (values.only === undefined && !(await runRandomTests())) process.exitCode = 1;
 
-/** Runs the tests of a job's life with other numbers; whether they passed. */
-async function fuzzReliability(): Promise<boolean> {
+/** Runs the random tests of the Worker with other numbers. Answers whether they passed. */
+async function runRandomTests(): Promise<boolean> {
   // Read by vitest.config.ts.
   const FUZZ = JSON.stringify({ seed, lives, histories, minutes });
-  const command = [process.execPath, VITEST, "run", "--project", "worker", ...RELIABILITY];
+  const command = [process.execPath, VITEST, "run", "--project", "worker-long", ...RANDOM_TESTS];
   const child = spawnSupervised(command, { ...process.env, FUZZ });
   child.onOutput((text) => process.stdout.write(text));
   return (await child.exitCode) === 0;

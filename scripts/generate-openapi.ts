@@ -1,24 +1,27 @@
 /**
- * Writes openapi.json, the released API document, from the contracts of the routes that the Worker
- * serves, and the types that a client makes of it. With --check it writes nothing, and fails when a
- * committed file says something else.
+ * Writes the API document that the contracts of the routes make. With --build: the one that the Worker serves,
+ * `public/openapi.json`, and the types that the tests' client takes from it. Without: the released one,
+ * `openapi.json`. With --check it writes nothing, and fails when the released one says something else.
  */
+import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import openapiTS, { astToString, COMMENT_HEADER } from "openapi-typescript";
-import { createApp } from "../src/app.ts";
+import { apiDocument, RELEASED_SERVERS, SERVED_SERVERS } from "../src/api/document.ts";
+import { describedRoutes } from "../src/app.ts";
 import { systemClock } from "../src/lib/clock.ts";
 import { readConfig } from "../src/lib/config.ts";
-import { apiDocument, RELEASED_SERVERS } from "../src/openapi.ts";
+import { publish } from "./lib/publish.ts";
 
-/** Routes are only described, never called: nothing of this is ever asked for. */
-const app = await createApp({
+const ROOT = join(import.meta.dirname, "..");
+
+/** Routes are described, never called: nothing of this is ever asked for. */
+const routes = await describedRoutes({
   d1: unused("a database"),
   bucket: unused("a bucket"),
   coordinators: unused("the jobs' objects"),
   rateLimitCounters: unused("rate limits"),
   config: readConfig({
-    TOKEN_SECRET: "x".repeat(32),
+    TOKEN_SECRET: randomBytes(36).toString("base64url"),
     NODE_TIMEOUT_SECONDS: "60",
     RATE_LIMIT_SCALE: "1",
     ENVIRONMENT: "production",
@@ -34,19 +37,28 @@ function unused<Binding extends object>(what: string): Binding {
   return new Proxy({}, { get: fail }) as Binding;
 }
 
-const document = apiDocument(app, RELEASED_SERVERS);
-// As every client reads it: JSON.
-const text = `${JSON.stringify(document, null, 2)}\n`;
-const generated = {
-  "openapi.json": text,
-  "test/e2e/api-types.ts": `${COMMENT_HEADER}${astToString(await openapiTS(text))}`,
-};
-for (const [path, contents] of Object.entries(generated)) {
-  const target = join(import.meta.dirname, "..", path);
+if (process.argv.includes("--build")) {
+  await build();
+} else {
+  const released = `${JSON.stringify(apiDocument(routes, RELEASED_SERVERS), null, 2)}\n`;
+  const target = join(ROOT, "openapi.json");
   if (!process.argv.includes("--check")) {
-    writeFileSync(target, contents);
-  } else if (!existsSync(target) || readFileSync(target, "utf8") !== contents) {
-    console.error(`${path} is not what the contracts say: run npm run openapi and commit it`);
+    writeFileSync(target, released);
+  } else if (!existsSync(target) || readFileSync(target, "utf8") !== released) {
+    console.error("openapi.json is not what the contracts say: run npm run openapi and commit it");
     process.exitCode = 1;
   }
+}
+
+async function build(): Promise<void> {
+  const served = Buffer.from(JSON.stringify(apiDocument(routes, SERVED_SERVERS)));
+  const [document, types] = ["public/openapi.json", "test/e2e/api-types.ts"] as const;
+  const isUnchanged = [document, types].every((path) => existsSync(join(ROOT, path)));
+  if (isUnchanged && readFileSync(join(ROOT, document)).equals(served)) return;
+  // Loads a compiler: only for a document that has changed.
+  const { default: openapiTS, astToString, COMMENT_HEADER } = await import("openapi-typescript");
+  const text = `${COMMENT_HEADER}${astToString(await openapiTS(served))}`;
+  publish(types, Buffer.from(text));
+  // Last: it stands for both.
+  publish(document, served);
 }

@@ -1,5 +1,6 @@
-/** `npm start`: the whole API on this machine. Settings: PORT, HOST, ASSAY_STATE. */
+/** `npm start`: the whole API on this machine. Settings: PORT, HOST, PUBLIC_ORIGIN, ASSAY_STATE. */
 import { resolve } from "node:path";
+import { readOrigin } from "../src/lib/config.ts";
 import { ROOT } from "./lib/project.ts";
 import { startServer } from "./lib/server.ts";
 import { stopSignal } from "./lib/stop-signal.ts";
@@ -9,10 +10,20 @@ if (!Number.isInteger(port) || port < 1 || port > 65_535) {
   console.error("PORT must be a number between 1 and 65535.");
   process.exit(2);
 }
+const { PUBLIC_ORIGIN: publicOrigin = "" } = process.env;
+if (publicOrigin !== "" && readOrigin(publicOrigin) === null) {
+  console.error("PUBLIC_ORIGIN must be an origin without a path, such as https://assay.example.");
+  process.exit(2);
+}
 const state = resolve(ROOT, process.env.ASSAY_STATE ?? ".wrangler/state");
 const secretsFile = resolve(ROOT, ".dev.vars");
 
 const CRON_MS = 60_000;
+
+/** Whether a URL's host is this machine for whoever uses it. */
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "[::1]" || /^127(\.\d+){3}$/.test(host);
+}
 
 const stopping = stopSignal();
 
@@ -22,22 +33,31 @@ try {
     {
       port,
       ip: process.env.HOST ?? "127.0.0.1",
+      publicOrigin,
       state,
       secretsFile,
       onOutput: (text) => process.stdout.write(text),
     },
     stopping.signal,
   );
+  const { publicOrigin: named, url } = server;
+  const links = named
+    ? `\n  Links        ${named}`
+    : "\n  Links        none for other machines; PUBLIC_ORIGIN names the address by which they reach this one";
+  const isForOthers = !named || !isLoopback(new URL(named).hostname);
+  const machines = isForOthers
+    ? ""
+    : "\n  Machines     this one alone; HOST=0.0.0.0 and PUBLIC_ORIGIN let others join (docs/operations.md)";
   console.log(`
 Assay is ready.
   API          ${server.url}
   Docs         ${server.url}/docs
   Credentials  ADMIN_EMAIL and ADMIN_PASSWORD in ${secretsFile}
-  State        ${state}
+  State        ${state}${named === url ? "" : links}${machines}
 Stop it with Ctrl-C.
 `);
   // On an account the platform calls cron; here nobody else does. A tick left out is made up for by the next.
-  const tick = () => fetch(`${server.url}/cdn-cgi/handler/scheduled`).catch(() => {});
+  const tick = () => server.runCron().catch(() => {});
   const cron = setInterval(tick, CRON_MS);
   server.ended.finally(() => clearInterval(cron));
   const stop = () => server.stop();

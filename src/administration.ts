@@ -1,59 +1,61 @@
 /**
- * What people and machines need around jobs: signing in, accounts, hardware specs, runners, baselines. It
- * is loaded with the first request for one of them, so that who polls a job never waits for it.
+ * Signing in, and the administration: people, customers, tokens, the audit log, specs, baselines and the management of
+ * runners. Few requests need it, so it loads with the first of them (`app.ts`), and no poll pays for its contracts.
  */
-import type { App } from "./app.ts";
-import type { Foundation } from "./foundation.ts";
-import { versionRoute } from "./http/version.ts";
-import { createApiTokensRouter } from "./identity/api-tokens/router.ts";
-import { createApiTokensService } from "./identity/api-tokens/service.ts";
-import { createAuditRouter } from "./identity/audit-trail/router.ts";
-import { createCustomersRouter } from "./identity/customers/router.ts";
-import { createCustomersService } from "./identity/customers/service.ts";
-import { createPeopleRouter } from "./identity/people/router.ts";
-import { createPeopleService } from "./identity/people/service.ts";
-import { createSignInRouter } from "./identity/sign-in/router.ts";
-import { createSignInService } from "./identity/sign-in/service.ts";
-import { RELEASE } from "./lib/release.ts";
-import { createCandidates } from "./runners/candidates.ts";
-import { createClaimRouter } from "./runners/claim-router.ts";
-import { createClaims } from "./runners/claims.ts";
-import { createRunnerGuard } from "./runners/guard.ts";
-import { createKeyring } from "./runners/keyring.ts";
-import { createRunnersRouter } from "./runners/router.ts";
-import { createRunnersService } from "./runners/service.ts";
-import { createBaselinesRouter } from "./scoreboard/router.ts";
-import { createSpecsRouter } from "./specs/router.ts";
-import { createSpecsService } from "./specs/service.ts";
+import { Hono } from "hono";
+import type { App, RequestEnv } from "./http/context.ts";
+import { mount, type Served } from "./http/serve.ts";
+import { apiTokensRoutes } from "./identity/api-tokens/router.ts";
+import { ApiTokensService } from "./identity/api-tokens/service.ts";
+import { auditRoutes } from "./identity/audit-trail/router.ts";
+import { customersRoutes } from "./identity/customers/router.ts";
+import { CustomersService } from "./identity/customers/service.ts";
+import { PasswordsService } from "./identity/people/passwords.ts";
+import { peopleRoutes } from "./identity/people/router.ts";
+import { PeopleService } from "./identity/people/service.ts";
+import { loginRoutes, oauthRoutes, onOAuthError } from "./identity/sign-in/router.ts";
+import { SignInService } from "./identity/sign-in/service.ts";
+import { runnersRoutes } from "./runners/router.ts";
+import { RunnersService } from "./runners/service.ts";
+import { baselinesRoutes } from "./scoreboard/router.ts";
+import type { Services } from "./services.ts";
+import { specsRoutes } from "./specs/router.ts";
+import { SpecsService } from "./specs/service.ts";
 
-/** Mounts all of it. Its paths are those of `isAdministration`. */
-export function mountAdministration(app: App, foundation: Foundation): void {
-  const { tokens, identity, limits, guards, callCoordinator, config, clock } = foundation;
-  const { passwordPepper: pepper, nodeTimeoutMs: timeoutMs } = config;
-  const signIns = createSignInService({
-    ...{ identity, tokens, clock, pepper },
-    failureScale: config.rateLimitScale,
-  });
-  const people = createPeopleService({ identity, tokens, clock, pepper });
-  const apiTokens = createApiTokensService({ identity, tokens, clock });
-  const customers = createCustomersService({ clock });
-  const specs = createSpecsService({ clock, timeoutMs });
-  const keyring = createKeyring({ clock, timeoutMs });
-  const runners = createRunnersService({ clock, keyring });
-  const candidates = createCandidates({ clock });
-  const claims = createClaims({ tokens, clock, keyring, candidates, callCoordinator });
-  const runnerGuard = createRunnerGuard({ guards, limits, keyring, clock });
+export function mountAdministration(app: App, services: Services): void {
+  const { oauth, others } = routesOf(services);
+  const oauthApp = new Hono<RequestEnv>();
+  oauthApp.onError(onOAuthError);
+  mount(oauthApp, services, oauth);
+  app.route("/", oauthApp);
+  mount(app, services, others);
+}
 
-  app.route("/", createSignInRouter({ signIns, limits }));
-  app.route("/", createBaselinesRouter({ guards, clock, thresholds: config.rating }));
-  app.route("/", createSpecsRouter({ specs, guards }));
-  app.route("/", createCustomersRouter({ customers, guards }));
-  app.route("/", createPeopleRouter({ people, guards, limits }));
-  app.route("/", createApiTokensRouter({ apiTokens, guards }));
-  app.route("/", createAuditRouter({ guards }));
-  app.route("/", createRunnersRouter({ runners, guards, clock, timeoutMs }));
-  app.route("/", createClaimRouter({ claims, guard: runnerGuard }));
-  app.openapi({ ...versionRoute, middleware: guards.open }, (c) =>
-    c.json({ version: RELEASE }, 200),
-  );
+/** Every operation, for the build of the API document. */
+export function administrationRoutes(services: Services): Served[] {
+  const { oauth, others } = routesOf(services);
+  return [...oauth, ...others];
+}
+
+/** `oauth`: the routes whose errors have a form of their own. */
+function routesOf(services: Services): { oauth: Served[]; others: Served[] } {
+  const { identity, tokens, clock, limits, pepper, failureScale, runnerAuth, timeoutMs } = services;
+  const signIns = new SignInService({ identity, tokens, clock, pepper, failureScale });
+  const people = new PeopleService({ identity, clock, pepper });
+  const passwords = new PasswordsService({ identity, tokens, clock, pepper, failureScale });
+  const apiTokens = new ApiTokensService({ identity, tokens, clock });
+  const customers = new CustomersService({ clock });
+  const specs = new SpecsService({ clock, timeoutMs });
+  const runners = new RunnersService({ clock, runnerAuth });
+  const others = [
+    ...loginRoutes({ signIns, limits }),
+    ...specsRoutes({ specs }),
+    ...customersRoutes({ customers }),
+    ...peopleRoutes({ people, passwords }),
+    ...apiTokensRoutes({ apiTokens }),
+    ...auditRoutes(),
+    ...runnersRoutes({ runners, clock, timeoutMs }),
+    ...baselinesRoutes(services),
+  ];
+  return { oauth: oauthRoutes({ signIns, limits }), others };
 }

@@ -1,19 +1,22 @@
-import { createSurface } from "./app.ts";
+import { createApp } from "./app.ts";
 import { systemClock } from "./lib/clock.ts";
 import { readConfig } from "./lib/config.ts";
 
 export { JobCoordinator } from "./coordinator/job-coordinator.ts";
 
-/** One per isolate; the bindings of an isolate never change. */
-let surface: ReturnType<typeof createSurface> | undefined;
+/** The app of this isolate, whose bindings never change. */
+let app: ReturnType<typeof createApp> | undefined;
 
-function surfaceOf(env: Env): ReturnType<typeof createSurface> {
-  surface ??= createSurface({
+function appOf(env: Env): ReturnType<typeof createApp> {
+  app ??= createApp({
     d1: env.DB,
     bucket: env.BUCKET,
     coordinators: env.COORDINATOR,
     rateLimitCounters: {
       user: env.LIMIT_USER,
+      "node-2": env.LIMIT_NODE_2,
+      "node-12": env.LIMIT_NODE_12,
+      "node-64": env.LIMIT_NODE_64,
       node: env.LIMIT_NODE,
       runner: env.LIMIT_RUNNER,
       address: env.LIMIT_ADDRESS,
@@ -25,16 +28,16 @@ function surfaceOf(env: Env): ReturnType<typeof createSurface> {
     config: readConfig(env),
     clock: systemClock,
   });
-  return surface;
+  return app;
 }
 
 export default {
   async fetch(request, env, ctx) {
-    return (await surfaceOf(env)).fetch(request, env, ctx);
+    return (await appOf(env)).fetch(request, env, ctx);
   },
 
   async scheduled(_controller, env) {
-    // No request needs it.
+    // Loaded only here, since no request needs it.
     const { runTick } = await import("./maintenance/tick.ts");
     const { DB: d1, BUCKET: bucket, COORDINATOR: coordinators } = env;
     await runTick({ d1, bucket, coordinators, config: readConfig(env), clock: systemClock });

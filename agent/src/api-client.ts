@@ -1,13 +1,20 @@
 import { childController } from "./abort.ts";
 import type { Clock } from "./clock.ts";
-import type { Log } from "./log.ts";
+import { explainError } from "./http/connection.ts";
+import { firstWords } from "./http/reply-body.ts";
+import { createTransport, type HttpReply, type Transport } from "./http/transport.ts";
+import { clip, type Log } from "./log.ts";
 import { isRecord } from "./protocol.ts";
-import { backoffMs, parseRetryAfter } from "./retry.ts";
+import { backoffMs, CAP_MS, parseRetryAfter } from "./retry.ts";
+import { createServerTime, type ServerTime } from "./server-time.ts";
+import { explainRefusal } from "./token-kind.ts";
 import { AGENT_VERSION } from "./version.ts";
 
 const JOB_PATH = "/api/silicon-mark/v1/jobs/current";
 /** A request without a whole answer by then counts as failed and is tried again. */
 const REQUEST_TIMEOUT_MS = 30_000;
+/** Of a `Location` that a stranger sends. */
+const MAX_LOCATION = 300;
 
 export interface ApiRequest {
   method: "GET" | "POST" | "PATCH" | "PUT";
@@ -16,6 +23,8 @@ export interface ApiRequest {
   /** JSON text; every retry sends this same text. */
   body?: string;
   etag?: string | null;
+  /** The token of the task that the call is about. */
+  taskToken?: string | null;
 }
 
 export type Accepted = {
@@ -32,17 +41,27 @@ export type Accepted = {
 };
 /** The job is over for this token: 401, or 409 JOB_ENDED. */
 export type Ended = { kind: "ended"; message: string };
-/** The server understood and said no; trying again would not help. */
-export type Refused = { kind: "refused"; status: number; code: string; message: string };
+/** The server understood and said no; trying again would not help. Or: it is elsewhere, and has never answered. */
+export type Refused = {
+  kind: "refused";
+  status: number;
+  code: string;
+  message: string;
+  /** For what passes, such as another agent's lease; uncut. */
+  retryAfterMs: number | null;
+};
+/** No answer of the server's own; the message names the server, and says what came in its place. */
 export type Unavailable = { kind: "unavailable"; message: string; retryAfterMs: number | null };
 
 export interface ApiClient {
+  /** From the replies of all clients that share it. */
+  serverTime: ServerTime;
   /** One try. */
   attempt(
     request: ApiRequest,
     signal: AbortSignal,
   ): Promise<Accepted | Ended | Refused | Unavailable>;
-  /** Tries until the server answers, or the next try would begin after `giveUpAt` (epoch ms). */
+  /** Tries until the server answers, or the next try would begin after `giveUpAt` (of `clock.elapsed`). */
   request(
     request: ApiRequest,
     giveUpAt: number,
@@ -57,10 +76,16 @@ export function createApiClient(options: {
   clock: Clock;
   log: Log;
   timeoutMs?: number;
-  /** What all its requests are below; the node protocol unless given. */
+  /** Base path of all its requests; that of the node protocol by default. */
   basePath?: string;
+  /** To the server; clients of one server share it. */
+  transport?: Transport;
+  /** Clients of one server share it. */
+  serverTime?: ServerTime;
 }): ApiClient {
   const { host, token, clock, log, timeoutMs = REQUEST_TIMEOUT_MS, basePath = JOB_PATH } = options;
+  const transport = options.transport ?? createTransport(new URL(host));
+  const serverTime = options.serverTime ?? createServerTime();
 
   const attempt: ApiClient["attempt"] = async (request, signal) => {
     const { controller, release } = childController(signal);
@@ -68,19 +93,32 @@ export function createApiClient(options: {
       () => controller.abort(new Error(`no answer within ${timeoutMs / 1000} s`)),
       timeoutMs,
     );
+    const url = new URL(host + basePath + request.path);
+    const { method, body } = request;
     try {
-      const response = await fetch(host + basePath + request.path, {
-        method: request.method,
-        headers: headersOf(request, token),
-        // A followed redirect would lose the token or turn a PUT into a GET.
-        redirect: "manual",
-        signal: controller.signal,
-        ...(request.body === undefined ? {} : { body: request.body }),
-      });
-      return classify(response, await response.text(), clock.now());
+      const headers = headersOf(request, token);
+      const sentAt = clock.elapsed();
+      const reply = await transport.send({ url, method, headers, body }, controller.signal);
+      signal.throwIfAborted();
+      // Anybody's clock may stand in the reply of a gateway or a cache.
+      if (reply.isServers) {
+        serverTime.learn({ sentAt, receivedAt: clock.elapsed(), date: dateOf(reply) });
+      }
+      const moved = transport.hasMetServer() ? null : redirectOf(reply, url);
+      if (moved !== null) return moved;
+      const outcome = reply.isServers
+        ? classify(reply, clock.now())
+        : outage(reply, transport.hasMetServer(), clock.now());
+      if (outcome.kind === "ended" && reply.status === 401 && basePath === JOB_PATH) {
+        return { ...outcome, message: `${outcome.message}; ${explainRefusal(token, clock.now())}` };
+      }
+      if (outcome.kind !== "unavailable") return outcome;
+      return { ...outcome, message: `${host}: ${outcome.message}` };
     } catch (error) {
       signal.throwIfAborted();
-      return { kind: "unavailable", message: describeError(error), retryAfterMs: null };
+      // Whatever an aborted exchange says, the reason is the one it was aborted for.
+      const why = explainError(controller.signal.aborted ? controller.signal.reason : error);
+      return { kind: "unavailable", message: `${host}: ${why}`, retryAfterMs: null };
     } finally {
       clearTimeout(timer);
       release();
@@ -92,64 +130,92 @@ export function createApiClient(options: {
       const reply = await attempt(apiRequest, signal);
       if (reply.kind !== "unavailable") return reply;
       const waitMs = backoffMs(failures, clock.random(), reply.retryAfterMs);
-      if (clock.now() + waitMs > giveUpAt) return reply;
+      if (clock.elapsed() + waitMs > giveUpAt) return reply;
       const seconds = (waitMs / 1000).toFixed(1);
       log(`${apiRequest.method} failed (${reply.message}); next try in ${seconds} s`);
       await clock.sleep(waitMs, signal);
     }
   };
 
-  return { attempt, request };
+  return { attempt, request, serverTime };
 }
 
 function headersOf(request: ApiRequest, token: string): Record<string, string> {
   return {
     authorization: `Bearer ${token}`,
     accept: "application/json",
+    "accept-encoding": "identity",
     "user-agent": `assay-agent/${AGENT_VERSION}`,
     ...(request.body === undefined ? {} : { "content-type": "application/json" }),
     ...(request.etag ? { "if-none-match": request.etag } : {}),
+    ...(request.taskToken ? { "assay-task-token": request.taskToken } : {}),
   };
 }
 
-function classify(
-  response: Response,
-  text: string,
-  now: number,
-): Accepted | Ended | Refused | Unavailable {
-  const { status, headers } = response;
-  const body = parseJson(text);
-  const retryAfterMs = parseRetryAfter(headers.get("retry-after"), now);
-  if (status === 304 || (response.ok && body !== undefined)) {
-    const date = Date.parse(headers.get("date") ?? "");
+/** The server's clock in a reply, milliseconds since the epoch; null without one. */
+function dateOf({ header }: HttpReply): number | null {
+  const date = Date.parse(header("date") ?? "");
+  return Number.isNaN(date) ? null : date;
+}
+
+function classify(reply: HttpReply, now: number): Accepted | Ended | Refused | Unavailable {
+  const { status, header } = reply;
+  const body = parseJson(reply.text);
+  const isOk = status >= 200 && status < 300;
+  const retryAfterMs = parseRetryAfter(header("retry-after"), now);
+  if (status === 304 || (isOk && body !== undefined)) {
     return {
       kind: "accepted",
       status,
       body: body ?? null,
-      etag: headers.get("etag"),
+      etag: header("etag"),
       retryAfterMs,
-      claimRepeated: headers.get("claim-repeated") === "true",
-      serverNow: Number.isNaN(date) ? null : date,
+      claimRepeated: header("claim-repeated") === "true",
+      serverNow: dateOf(reply),
     };
   }
   const { code, message } = errorOf(body, status);
-  if (status === 401 || (status === 409 && code === "JOB_ENDED")) return { kind: "ended", message };
-  if (status === 408 || status === 429 || status >= 500 || response.ok) {
-    // A 2xx that is not JSON comes from something in between, such as a captive portal.
-    return {
-      kind: "unavailable",
-      message: response.ok ? "reply is not JSON" : message,
-      retryAfterMs,
-    };
+  if (status === 401 || (status === 409 && code === "JOB_ENDED")) {
+    return { kind: "ended", message };
   }
-  const location = headers.get("location");
-  return {
-    kind: "refused",
-    status,
-    code,
-    message:
-      location === null ? message : `${message}; redirected to ${location}, use that as --host`,
-  };
+  // The server says no in its own form: a body that lacks it was changed or cut on the way.
+  const isChanged = isOk || code === "";
+  if (status === 408 || status === 429 || status >= 500 || isChanged) {
+    const words = firstWords(reply.text);
+    const why = isChanged ? `${status}, but not the JSON of the server: ${words}` : message;
+    return { kind: "unavailable", message: why, retryAfterMs };
+  }
+  const uncut = parseRetryAfter(header("retry-after"), now, Number.POSITIVE_INFINITY);
+  return { kind: "refused", status, code, retryAfterMs: uncut, message };
+}
+
+/** What to make of a reply that is not the server's: whatever it says, the server may be back at the next try. */
+function outage({ status, header, text }: HttpReply, hasMet: boolean, now: number): Unavailable {
+  const retryAfterMs = parseRetryAfter(header("retry-after"), now, CAP_MS);
+  if (status === 407) {
+    const hint = "407, the proxy wants a user and password: http://user:password@host:port";
+    return { kind: "unavailable", message: hint, retryAfterMs };
+  }
+  const words = firstWords(text) || "no text";
+  const hint = hasMet ? "" : "; is --host the control plane?";
+  const message = `${status}, not from the server but from something in front of it: ${words}${hint}`;
+  return { kind: "unavailable", message, retryAfterMs };
+}
+
+/** Of a server that has never answered, the place to which everything there is sent on; null for any other reply. */
+function redirectOf({ status, header, isServers }: HttpReply, asked: URL): Refused | null {
+  const location = header("location");
+  if (isServers || status < 300 || status >= 400 || location === null) return null;
+  if (!URL.canParse(location, asked.href)) return null;
+  const { protocol, origin, pathname } = new URL(location, asked);
+  if (!/^https?:$/.test(protocol)) return null;
+  // What is sent on with its path is below the new --host; anything else is named as it is.
+  const host = pathname.endsWith(asked.pathname)
+    ? pathname.slice(0, -asked.pathname.length)
+    : pathname;
+  const place = clip(`${origin}${host}`.replace(/\/+$/, ""), MAX_LOCATION);
+  const message = `${status}, ${asked.origin} redirects to another place; if that is the control plane, give it as --host ${place}`;
+  return { kind: "refused", status, code: "", retryAfterMs: null, message };
 }
 
 function errorOf(body: unknown, status: number): { code: string; message: string } {
@@ -164,11 +230,4 @@ function parseJson(text: string): unknown {
   } catch {
     return undefined;
   }
-}
-
-/** fetch says only "fetch failed"; the reason (ECONNREFUSED, …) is its cause. */
-function describeError(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const cause = error.cause instanceof Error ? error.cause : error;
-  return cause.message || ("code" in cause ? String(cause.code) : cause.name);
 }

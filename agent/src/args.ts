@@ -1,5 +1,11 @@
+import type { BlockList } from "node:net";
+import { resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { parseNetworks } from "./cluster-network/peer-address.ts";
+import { parseDuration } from "./duration.ts";
+import type { ProbeOptions } from "./gpu/messages.ts";
 import { type HostPort, parseHostPort } from "./host-port.ts";
+import { isJobToken, otherKindOf } from "./token-kind.ts";
 
 export interface AgentOptions {
   /** Origin (and path prefix, if any) of the control plane, without a trailing slash. */
@@ -7,17 +13,26 @@ export interface AgentOptions {
   credential: Credential;
   machineUuid: string | null;
   clusterAddress: HostPort | null;
+  /** Networks that peers are dialled in; null for any. */
+  clusterPeers: BlockList | null;
   replayFile: string | null;
+  probe: ProbeOptions;
+  /** More certificates to trust, in PEM form. */
+  caFile: string | null;
+  /** The time to wait for an answer from the server; null for the defaults. */
+  giveUpAfterMs: number | null;
   json: boolean;
 }
 
-/** What it acts for: a node of one job, or a runner that claims jobs as a service. */
+/** Its role: a node of one job, or a runner that claims jobs as a service. */
 export type Credential =
   | { kind: "job"; token: string }
   | { kind: "runner"; runner: string; key: string };
 
 export type Command =
   | { kind: "run"; options: AgentOptions }
+  /** Measures and shows the figures, without a server. */
+  | { kind: "probe-only"; probe: ProbeOptions; json: boolean }
   | { kind: "help" }
   | { kind: "version" }
   | { kind: "usage-error"; message: string };
@@ -27,27 +42,47 @@ export const DRAIN_SECONDS = 60;
 
 export const HELP = `Usage: node agent.mjs --host URL --token TOKEN [options]
        node agent.mjs --host URL --runner RUNNER --key KEY [options]
+       node agent.mjs --probe-only [--json]
 
 Joins a benchmark job as one of its nodes, runs its steps and sends the results. As a runner it claims
-one job after the other and runs each of them so, until it is stopped.
+one job after the other and runs each of them so, until it is stopped. --probe-only measures this machine
+and shows its figures, without a server.
 
   --host URL                control plane, such as https://assay.example (or ASSAY_HOST)
   --token TOKEN             the job's token (or ASSAY_TOKEN; --api-key and -api-key also work)
   --runner RUNNER           UUID or slug of a runner (or ASSAY_RUNNER)
   --key KEY                 the runner's key (or ASSAY_KEY, which other users of the machine do not see)
-  --machine-uuid UUID       identity of this machine (default: from /etc/machine-id; needed where
-                            several machines or containers share one; a runner has its own)
-  --cluster-address H:P     where the other nodes reach this one, [addr]:port for IPv6 (default:
-                            first IPv4 address, port 7117); listened on only while a cluster step runs
+  --machine-uuid UUID       identity of this machine (default: made from /etc/machine-id and the network
+                            card; in a container from ASSAY_MACHINE_KEY, else kept in the state folder;
+                            a runner has its own)
+  --cluster-address H:P     where the other nodes reach this one, [addr]:port for IPv6 (default: the addresses
+                            by which this machine reaches the server and the network, port 7117); listened
+                            on only while a cluster step runs
+  --cluster-peers CIDR      connect to other nodes only in this network, such as 10.20.0.0/16; more than
+                            one separated by commas, or by repeating the option (default: any network,
+                            but never loopback, link-local, multicast or metadata addresses)
+  --probe-only              measure this machine's GPUs and show the figures
+  --engine NAME             what multiplies matrices: cublaslt or ptx, this agent's own kernel (default:
+                            cublaslt where the machine has it)
+  --cublas FOLDER           folder with libcublasLt (default: looked for in PyTorch and CUDA toolkits)
+  --busy-ok                 measure GPUs that others use; such figures are never rated
   --replay FILE             answer quick_mark with a recorded result, marked as replayed
-  --json                    print the final task of each job as one JSON line on standard output
+  --ca FILE                 trust the certificates of this PEM file, too, such as a company's own CA
+  --give-up-after DURATION  end when the server has not answered for so long, such as 90s, 30m, 12h or 2d
+                            (default: 10m for the first answer; after it a node tries until its job
+                            expires, a runner for ever)
+  --json                    print the final task of each job, or the figures of --probe-only, as one JSON
+                            line on standard output
   --help, --version
+
+HTTPS_PROXY, HTTP_PROXY and NO_PROXY name a proxy as for curl, https_proxy and so on before them.
 
 SIGINT or SIGTERM stops a node at once; its task stays open for an agent that is started again. A runner
 finishes the step that it runs, for at most ${DRAIN_SECONDS} seconds, sends its result, gives up the rest of its task
 and exits with 0; a second signal stops it at once.
 
-Exit code: 0 task completed or runner stopped, 1 anything else, 2 bad usage, 130 and 143 interrupted.
+Exit code: 0 task completed, runner stopped or all figures measured, 1 anything else, 2 bad usage, 130
+and 143 interrupted.
 `;
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -66,6 +101,9 @@ export function parseCommand(
   if (flags.token !== undefined && flags["api-key"] !== undefined) {
     return usageError("--token and --api-key are the same thing; give only one of them");
   }
+  const probe = readProbe(flags);
+  if ("message" in probe) return usageError(probe.message);
+  if (flags["probe-only"]) return { kind: "probe-only", probe, json: flags.json ?? false };
   const host = parseHost(flags.host ?? env.ASSAY_HOST);
   if (!host.ok) return usageError(host.message);
   const credential = readCredential(flags, env);
@@ -83,7 +121,18 @@ export function parseCommand(
   if (addressText !== undefined && clusterAddress === null) {
     return usageError("--cluster-address must be host:port or [ipv6]:port, port 1 to 65535");
   }
+  const networks = flags["cluster-peers"];
+  const clusterPeers = networks === undefined ? null : parseNetworks(networks);
+  if (networks !== undefined && clusterPeers === null) {
+    return usageError("--cluster-peers must be networks such as 10.20.0.0/16 or fd00:20::/64");
+  }
   if (flags.replay === "") return usageError("--replay needs the name of a file");
+  if (flags.ca === "") return usageError("--ca needs the name of a file");
+  const duration = flags["give-up-after"];
+  const giveUpAfterMs = duration === undefined ? null : parseDuration(duration);
+  if (duration !== undefined && giveUpAfterMs === null) {
+    return usageError("--give-up-after must be a duration such as 90s, 30m, 12h or 2d");
+  }
   return {
     kind: "run",
     options: {
@@ -91,7 +140,11 @@ export function parseCommand(
       credential,
       machineUuid,
       clusterAddress,
+      clusterPeers,
       replayFile: flags.replay ?? null,
+      probe,
+      caFile: flags.ca ?? null,
+      giveUpAfterMs,
       json: flags.json ?? false,
     },
   };
@@ -112,7 +165,14 @@ function parseFlags(args: string[]) {
       key: { type: "string" },
       "machine-uuid": { type: "string" },
       "cluster-address": { type: "string" },
+      "cluster-peers": { type: "string", multiple: true },
       replay: { type: "string" },
+      "probe-only": { type: "boolean" },
+      engine: { type: "string" },
+      cublas: { type: "string" },
+      "busy-ok": { type: "boolean" },
+      ca: { type: "string" },
+      "give-up-after": { type: "string" },
       json: { type: "boolean" },
       help: { type: "boolean", short: "h" },
       version: { type: "boolean" },
@@ -144,6 +204,19 @@ function readFlags(
   }
 }
 
+function readProbe(flags: Flags): ProbeOptions | { message: string } {
+  const { engine = null, cublas = null } = flags;
+  if (engine !== null && engine !== "cublaslt" && engine !== "ptx") {
+    return { message: "--engine must be cublaslt or ptx" };
+  }
+  if (cublas === "") return { message: "--cublas needs the name of a folder" };
+  if (cublas !== null && engine === "ptx") {
+    return { message: "--cublas is for the engine cublaslt; leave one of them out" };
+  }
+  const busyOk = flags["busy-ok"] ?? false;
+  return { engine, cublas: cublas === null ? null : resolve(cublas), busyOk };
+}
+
 /** Flags count before the environment: whoever writes --token means a job. */
 function readCredential(
   flags: Flags,
@@ -167,6 +240,9 @@ function readCredential(
       return { message: "no runner; give its UUID or slug with --runner or ASSAY_RUNNER" };
     if (!/^[\w{}:-]+$/.test(runner)) return { message: "--runner must be a UUID or a slug" };
     if (key === "") return { message: "no key; give the runner's key with --key or ASSAY_KEY" };
+    if (isJobToken(key)) {
+      return { message: "that key is the token of a job; give it with --token, without --runner" };
+    }
     if (!/^assay_runner_[A-Za-z0-9]{30}$/.test(key)) {
       return { message: "the key is not one of a runner: assay_runner_ and 30 letters and digits" };
     }
@@ -177,6 +253,10 @@ function readCredential(
     return { message: "no token; give the job's token with --token or ASSAY_TOKEN" };
   if (!/^[\x21-\x7e]+$/.test(token)) {
     return { message: "the token holds characters no token has; copy it again from the job" };
+  }
+  const other = otherKindOf(token);
+  if (other !== null) {
+    return { message: `that is not the token of a job but ${other}; copy the job's token` };
   }
   return { kind: "job", token };
 }

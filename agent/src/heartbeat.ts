@@ -40,11 +40,11 @@ export async function keepInContact(options: {
       const current = latest();
       // The tiny tolerance keeps steps of exactly 0.01 from being lost to rounding.
       const moved = Math.abs(current.progress - sent.progress) >= MIN_CHANGE - 1e-9;
-      if (moved || clock.now() - sent.at >= MAX_GAP_MS) {
+      if (moved || clock.elapsed() - sent.at >= MAX_GAP_MS) {
         const reply = await send(current);
         if (reply.kind === "ended") return "ended";
         if (reply.kind === "accepted") {
-          sent = { progress: current.progress, at: clock.now() };
+          sent = { progress: current.progress, at: clock.elapsed() };
           failures = 0;
         } else {
           failures += 1;

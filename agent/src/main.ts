@@ -1,5 +1,17 @@
 import { constants } from "node:os";
 import { runCli } from "./cli.ts";
+import { parseProbeOptions } from "./gpu/messages.ts";
+import { createOutput } from "./output.ts";
+
+/** For a reader to take what was written; and for a name to be resolved that nobody waits for any more. */
+const LAST_WRITES_MS = 3_000;
+
+// The measuring process is this program, too, since the agent is one file. Signals end it at once.
+if (process.argv[2] === "--probe") {
+  const { runProbe } = await import("./gpu/probe.ts");
+  runProbe(parseProbeOptions(process.argv[3]), process.env);
+  process.exit();
+}
 
 const stop = new AbortController();
 let interrupted: number = 0;
@@ -16,13 +28,12 @@ try {
   process.exitCode = await runCli(
     process.argv.slice(2),
     process.env,
-    {
-      stdout: (text) => process.stdout.write(text),
-      stderr: (text) => process.stderr.write(text),
-    },
+    { stdout: createOutput(process.stdout), stderr: createOutput(process.stderr) },
     stop.signal,
   );
 } catch (error) {
   if (!stop.signal.aborted) throw error;
   process.exitCode = interrupted;
 }
+// The reader of the output may have stopped reading without closing it.
+setTimeout(() => process.exit(), LAST_WRITES_MS).unref();

@@ -17,15 +17,17 @@ export interface Step {
 export interface ClusterNode {
   rank: number;
   taskId: string;
-  /** `host:port`, or null when the node named none. */
-  clusterAddress: string | null;
+  /** Each a `host:port`, best first; empty when the node named none. */
+  clusterAddresses: string[];
 }
 
 export interface Task {
   id: string;
   rank: number;
   state: string;
-  /** The whole object as the server sent it. */
+  /** By which the server knows the node's calls; only joining and claiming bring it. */
+  token: string | null;
+  /** The whole object as the server sent it, but for the token. */
   wire: Record<string, unknown>;
 }
 
@@ -41,7 +43,7 @@ export interface JobView {
   pollAfterSeconds: number;
 }
 
-/** How a step ended; becomes the body of its result. */
+/** The outcome of a step, which becomes the body of its result. */
 export type StepOutcome =
   | { state: "completed"; results: Record<string, unknown> }
   | { state: "failed"; errorMessage: string; results?: Record<string, unknown> };
@@ -74,13 +76,15 @@ export function parseJobView(body: unknown): JobView | null {
 
 export function parseTask(value: unknown): Task | null {
   if (!isRecord(value)) return null;
-  const id = toId(value.id);
-  if (id === null || typeof value.state !== "string") return null;
+  const { task_token: token, ...wire } = value;
+  const id = toId(wire.id);
+  if (id === null || typeof wire.state !== "string") return null;
   return {
     id,
-    rank: typeof value.rank === "number" ? value.rank : 0,
-    state: value.state,
-    wire: value,
+    rank: typeof wire.rank === "number" ? wire.rank : 0,
+    state: wire.state,
+    token: typeof token === "string" ? token : null,
+    wire,
   };
 }
 
@@ -110,8 +114,9 @@ function parseNode(value: unknown): ClusterNode[] {
   if (!isRecord(value)) return [];
   const taskId = toId(value.task_id);
   if (typeof value.rank !== "number" || taskId === null) return [];
-  const address = value.cluster_address;
-  return [
-    { rank: value.rank, taskId, clusterAddress: typeof address === "string" ? address : null },
-  ];
+  const addresses: unknown[] = Array.isArray(value.cluster_addresses)
+    ? value.cluster_addresses
+    : [value.cluster_address];
+  const clusterAddresses = addresses.filter((each) => typeof each === "string");
+  return [{ rank: value.rank, taskId, clusterAddresses }];
 }

@@ -1,4 +1,6 @@
 import type { Clock } from "./clock.ts";
+import type { ProbeOptions } from "./gpu/messages.ts";
+import { runProbeProcess } from "./gpu/probe-process.ts";
 import type { Report } from "./heartbeat.ts";
 import type { Log } from "./log.ts";
 import type { StepOutcome } from "./protocol.ts";
@@ -8,19 +10,51 @@ import type { Replay } from "./replay.ts";
 const SPEED_UP = 60;
 const PROGRESS_STEPS = 50;
 
-/** quick_mark: a recorded result where there is one, otherwise an honest failure. */
-export async function runQuickMark(
-  replay: Replay | null,
-  tools: { clock: Clock; log: Log; report: Report; signal: AbortSignal },
+/** Where QuickMark's figures come from: the GPUs of this machine, or a recording. */
+export type Measuring =
+  | { kind: "replay"; replay: Replay }
+  /** `command` starts this agent's own program. */
+  | { kind: "gpus"; command: readonly string[]; options: ProbeOptions };
+
+interface Tools {
+  clock: Clock;
+  log: Log;
+  report: Report;
+  signal: AbortSignal;
+}
+
+/** quick_mark: measured by a process of its own, or replayed and marked as such. */
+export function runQuickMark(measuring: Measuring, tools: Tools): Promise<StepOutcome> {
+  return measuring.kind === "replay"
+    ? replayFigures(measuring.replay, tools)
+    : measure(measuring, tools);
+}
+
+async function measure(
+  { command, options }: Extract<Measuring, { kind: "gpus" }>,
+  { clock, log, report, signal }: Tools,
 ): Promise<StepOutcome> {
-  const { clock, log, report, signal } = tools;
-  if (replay === null) {
-    return {
-      state: "failed",
-      errorMessage:
-        "This agent cannot measure GPUs yet. Start it with --replay FILE to send a recorded result.",
-    };
-  }
+  const outcome = await runProbeProcess(
+    command,
+    options,
+    { onProgress: report, onNote: (message) => log(`quick_mark: ${message}`) },
+    signal,
+    clock,
+  );
+  if (outcome.ok) return { state: "completed", results: outcome.results };
+  const { code, message, hint, partial } = outcome;
+  return {
+    state: "failed",
+    errorMessage: `${message} (${code})${hint === null ? "" : `. ${hint}`}`,
+    // Figures that were made before are worth having; they are marked as partial.
+    ...(partial === null ? {} : { results: partial }),
+  };
+}
+
+async function replayFigures(
+  replay: Replay,
+  { clock, log, report, signal }: Tools,
+): Promise<StepOutcome> {
   const totalMs = (replay.durationSeconds * 1000) / SPEED_UP;
   log(
     `quick_mark: results are REPLAYED from a recording of ${replay.gpuCount} × ${replay.gpuModel} ` +

@@ -5,7 +5,7 @@ import { isRecord } from "./protocol.ts";
 export interface Replay {
   gpuModel: string;
   gpuCount: number;
-  /** How long the real run took; the replay takes a sixtieth of it. */
+  /** Duration of the real run; the replay takes a sixtieth of it. */
   durationSeconds: number;
   inventory: Record<string, unknown>;
   results: Record<string, unknown>;

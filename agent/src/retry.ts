@@ -1,7 +1,7 @@
 /** First ceiling of the full-jitter backoff; it doubles with every failure. */
 const BASE_MS = 500;
 /** Ceiling of the backoff: a server back after an hour is found within half a minute. */
-const CAP_MS = 30_000;
+export const CAP_MS = 30_000;
 /** A longer Retry-After is cut, so that a node stays inside its 150 s lease. */
 const RETRY_AFTER_CAP_MS = 120_000;
 
@@ -17,9 +17,13 @@ export function backoffMs(failures: number, random: number, retryAfterMs: number
 }
 
 /** Parses a `Retry-After` header (RFC 9110 §10.2.3: seconds or HTTP date) to milliseconds, or null. */
-export function parseRetryAfter(header: string | null, now: number): number | null {
+export function parseRetryAfter(
+  header: string | null,
+  now: number,
+  capMs = RETRY_AFTER_CAP_MS,
+): number | null {
   if (header === null) return null;
   const text = header.trim();
   const ms = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - now;
-  return Number.isNaN(ms) ? null : Math.min(Math.max(ms, 0), RETRY_AFTER_CAP_MS);
+  return Number.isNaN(ms) ? null : Math.min(Math.max(ms, 0), capMs);
 }

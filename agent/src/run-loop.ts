@@ -2,6 +2,7 @@ import { childController } from "./abort.ts";
 import type { ApiClient } from "./api-client.ts";
 import type { Clock } from "./clock.ts";
 import { keepInContact, type Progress } from "./heartbeat.ts";
+import type { JobState } from "./job-state.ts";
 import type { Log } from "./log.ts";
 import type { JobView, Step, StepOutcome, Task } from "./protocol.ts";
 import {
@@ -10,9 +11,9 @@ import {
   createSession,
   type NodeIdentity,
   type Session,
-  serialiseResult,
 } from "./session.ts";
 import type { RunStep } from "./step-context.ts";
+import { type StepTimes, serialiseResult } from "./step-result.ts";
 
 export interface Agent {
   client: ApiClient;
@@ -26,6 +27,12 @@ export interface Agent {
   drain?: { signal: AbortSignal; drainMs: number } | undefined;
   /** Of a node that has joined by a claim. */
   task?: Task | undefined;
+  /** The time to wait for an answer from the server; by default the session decides. */
+  giveUpAfterMs?: number | null | undefined;
+  /** Of a node that joins with a job's token. */
+  state?: JobState | undefined;
+  /** See `createSession`. */
+  conceal?: ((secret: string) => void) | undefined;
 }
 
 /** Why a node gives up that is told to leave, for the job's owner to read. */
@@ -34,8 +41,9 @@ const LEAVES = "the agent on this machine was stopped";
 /** A result this node owes or has given. */
 interface OwedResult {
   body: string;
-  startedAt: number;
-  endedAt: number;
+  /** Of a failed step. */
+  errorMessage: string | null;
+  times: StepTimes;
 }
 
 /** Follows the directives of one job until it is over for this node. */
@@ -55,12 +63,14 @@ export async function runAgent(agent: Agent): Promise<AgentEnd> {
         ? session.end("the job has ended")
         : { kind: "stopped", message: "the job has ended for this node", task: view.task };
     }
-    if (agent.drain?.signal.aborted === true && session.taskId() !== null) {
+    if (agent.drain?.signal.aborted === true && session.hasJoined()) {
       return session.giveUp(LEAVES);
     }
-    if (view.directive === "join") {
+    // A restarted agent knows its task and joins again: its address or its drivers may be others now.
+    const isRestarted = session.taskId() !== null && !session.hasJoined();
+    if (view.directive === "join" || isRestarted) {
       // A server that asks twice may have lost the task; going on at its pace avoids a tight loop.
-      if (session.taskId() !== null) await rest(agent, pollMs);
+      if (session.hasJoined()) await rest(agent, pollMs);
       const joined = await session.join(agent.node);
       if (!joined.ok) return joined.end;
     } else if (view.directive === "run" && view.step !== null) {
@@ -117,7 +127,9 @@ async function runOnce(
     return { ok: false, end: { kind: "error", message, task: null } };
   }
   log(`step ${step.position} (${step.benchmarkId}) starts`);
-  const startedAt = clock.now();
+  const begin = clock.elapsed();
+  // Of a clock in 1969 the server would take no result.
+  const startedAt = Math.max(0, clock.now());
   let latest: Progress = { progress: 0, message: `${step.benchmarkId} starts` };
   // Two signals: the job's end must stop the step, the step's end only its heartbeat.
   const running = childController(agent.signal);
@@ -163,12 +175,18 @@ async function runOnce(
   if (outcome === null) {
     return { ok: false, end: await session.end("the job ended while a step was running") };
   }
-  const endedAt = clock.now();
+  // The machine's clock may have been set meanwhile: no step takes an hour less than nothing.
+  const endedAt = startedAt + Math.round(clock.elapsed() - begin);
+  const times = { startedAt, endedAt, clockSkewMs: session.skewOf(startedAt, begin) };
   const why = outcome.state === "failed" ? `: ${outcome.errorMessage}` : "";
   log(`step ${step.position} (${step.benchmarkId}) ${outcome.state}${why}`);
   return {
     ok: true,
-    value: { body: serialiseResult(outcome, startedAt, endedAt), startedAt, endedAt },
+    value: {
+      body: serialiseResult(outcome, times),
+      errorMessage: outcome.state === "failed" ? outcome.errorMessage : null,
+      times,
+    },
   };
 }
 
@@ -211,9 +229,11 @@ async function deliver(
   log(`sending a failed result for step ${position} instead`);
   const outcome: StepOutcome = {
     state: "failed",
-    errorMessage: `The server refused this step's result: ${first.value.message}`,
+    // Figures of a failed step are a gift; why it failed is what must arrive.
+    errorMessage:
+      owed.errorMessage ?? `The server refused this step's result: ${first.value.message}`,
   };
-  owed.body = serialiseResult(outcome, owed.startedAt, owed.endedAt);
+  owed.body = serialiseResult(outcome, owed.times);
   const second = await session.putResult(position, owed.body);
   if (!second.ok) return second.end;
   if (second.value.kind !== "refused") return null;

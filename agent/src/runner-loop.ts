@@ -1,23 +1,29 @@
 import { childController } from "./abort.ts";
 import type { Accepted, ApiClient, Ended, Refused, Unavailable } from "./api-client.ts";
+import type { MachineFacts } from "./machine.ts";
 import { isRecord, parseTask, type Task } from "./protocol.ts";
 import { backoffMs } from "./retry.ts";
 import { type Agent, rest, runAgent } from "./run-loop.ts";
-import { type AgentEnd, describeNode, type NodeFacts } from "./session.ts";
+import { type AgentEnd, describeNode, FIRST_CONTACT_MS, type NodeFacts } from "./session.ts";
 
 /** Between claims when the server names no interval. */
 const DEFAULT_IDLE_MS = 10_000;
+/** A runner that waits reads its machine's facts again after this time; and after each job. */
+const FACTS_AGE_MS = 600_000;
 /** To send the result of the last step, or to give up, once the step is over. */
 const LAST_WORDS_MS = 20_000;
 /** Floor of that interval: a reply of 0 must not become a busy loop. */
 const MIN_IDLE_MS = 1_000;
 
-export interface Runner extends Pick<Agent, "runStep" | "clock" | "log" | "signal"> {
+export interface Runner
+  extends Pick<Agent, "runStep" | "clock" | "log" | "signal" | "giveUpAfterMs" | "conceal"> {
   /** Of the runner: its requests are below the runner's own path. */
   client: ApiClient;
   /** Makes the client of a job that was claimed. */
   clientOfJob: (token: string) => ApiClient;
   node: NodeFacts;
+  /** Reads the machine's facts again, before a claim: a GPU may have been lost since the start. */
+  readFacts?: ((drain: AbortSignal) => Promise<MachineFacts>) | undefined;
   drain: NonNullable<Agent["drain"]>;
   /** Called with the end of each job. */
   onEnd: (end: AgentEnd) => void;
@@ -64,13 +70,27 @@ export async function serveRunner(runner: Runner): Promise<End> {
 }
 
 async function claimAndRun(runner: Runner): Promise<End> {
-  const { log, drain, client, signal } = runner;
+  const { log, drain, client, signal, clock } = runner;
+  let node = runner.node;
+  let readAt = clock.elapsed();
+  let patience = runner.giveUpAfterMs ?? FIRST_CONTACT_MS;
+  let answeredAt = clock.elapsed();
   let failures = 0;
   let isIdle = false;
   while (!drain.signal.aborted) {
-    const body = JSON.stringify(describeNode(runner.node));
+    if (clock.elapsed() - readAt > FACTS_AGE_MS) {
+      const facts = await runner.readFacts?.(drain.signal).catch(ifLeaving(drain.signal));
+      if (drain.signal.aborted) break;
+      if (facts !== undefined) node = { ...node, facts };
+      readAt = clock.elapsed();
+    }
+    const body = JSON.stringify(await describeNode(node));
     // Not cut off by the wish to leave: a claim under way may have taken a place, which is then given up.
     const reply = await client.attempt({ method: "POST", path: "/jobs", body }, signal);
+    if (reply.kind !== "unavailable") {
+      // A standing machine outlasts every outage of a server that it has met.
+      patience = runner.giveUpAfterMs ?? Infinity;
+    }
     if (reply.kind === "ended") {
       const hint = "the key is not the runner's, was rotated, or the runner is archived";
       return { kind: "error", message: `the server refuses the key (${reply.message}): ${hint}` };
@@ -80,19 +100,25 @@ async function claimAndRun(runner: Runner): Promise<End> {
     if (claim !== null) {
       failures = 0;
       isIdle = false;
-      const end = await runJob(runner, claim, reply);
+      const end = await runJob({ ...runner, node }, claim, reply);
+      answeredAt = clock.elapsed();
+      readAt = -Infinity;
       runner.onEnd(end);
-      // Whatever is wrong with that job, claiming it again at once would not help.
+      // Claiming the job again at once would not help, whatever its fault.
       const isOpen = end.task?.state === "running";
       if (end.kind === "error" || isOpen) await rest(runner, DEFAULT_IDLE_MS);
       continue;
     }
     const waitMs = waitAfter(runner, reply, reply.kind === "accepted" ? 0 : ++failures);
     if (reply.kind === "unavailable") {
+      if (clock.elapsed() + waitMs > answeredAt + patience) {
+        return { kind: "error", message: `gave up on the server: ${reply.message}` };
+      }
       log(`claim failed (${reply.message}); next try in ${(waitMs / 1000).toFixed(1)} s`);
     } else {
       failures = 0;
-      if (!isIdle) log("no job wants this runner; asking again every few seconds");
+      answeredAt = clock.elapsed();
+      if (!isIdle) log("no job for this runner yet; asking again every few seconds");
       isIdle = true;
     }
     await rest(runner, waitMs);
@@ -100,8 +126,15 @@ async function claimAndRun(runner: Runner): Promise<End> {
   return { kind: "stopped", message: "stopped" };
 }
 
+/** Whoever leaves needs no facts. */
+function ifLeaving(drain: AbortSignal): (error: unknown) => undefined {
+  return (error) => {
+    if (!drain.aborted) throw error;
+  };
+}
+
 async function runJob(
-  { clientOfJob, node, log, clock, runStep, signal, drain }: Runner,
+  { clientOfJob, node, log, clock, runStep, signal, drain, giveUpAfterMs, conceal }: Runner,
   { jobId, token, task }: Claim,
   reply: ClaimReply,
 ): Promise<AgentEnd> {
@@ -117,7 +150,14 @@ async function runJob(
   const end = await runAgent({
     client: clientOfJob(token),
     node: { ...node, machineUuid },
-    ...{ runStep, clock, log, signal, drain, task },
+    runStep,
+    clock,
+    log,
+    signal,
+    drain,
+    task,
+    giveUpAfterMs,
+    conceal,
   });
   log(end.message);
   return end;

@@ -1,26 +1,34 @@
-import type { Accepted, ApiClient, Ended, Refused, Unavailable } from "./api-client.ts";
+import type { Accepted, ApiClient, ApiRequest, Ended, Refused, Unavailable } from "./api-client.ts";
 import type { Clock } from "./clock.ts";
-import { formatHostPort, type HostPort } from "./host-port.ts";
+import type { Location } from "./cluster-network/own-addresses.ts";
+import { formatHostPort } from "./host-port.ts";
+import type { JobState } from "./job-state.ts";
 import { clip, type Log } from "./log.ts";
 import type { MachineFacts } from "./machine.ts";
-import { type JobView, parseJobView, parseTask, type StepOutcome, type Task } from "./protocol.ts";
+import { type JobView, parseJobView, parseTask, type Task } from "./protocol.ts";
+import { createSkew, type Skew } from "./server-time.ts";
 import { AGENT_VERSION } from "./version.ts";
 
 /** Before the first contact there is no expiry to go by. */
-const FIRST_CONTACT_MS = 600_000;
+export const FIRST_CONTACT_MS = 600_000;
 /** For the courtesy of knowing the final task; the job is over either way. */
 const FINAL_LOOK_MS = 10_000;
-/** Server limits, in code points. */
-const MAX_ERROR_MESSAGE = 1_000;
+/** Server limit, in code points. */
 const MAX_MESSAGE = 200;
 /** Floor of the poll interval: a reply of 0 must not become a busy loop. */
 const MIN_POLL_MS = 200;
 const MAX_POLL_MS = 120_000;
+/** The server takes a node for lost after this time without contact, unless it is set up otherwise. */
+const LEASE_MS = 150_000;
+/** For an agent that was killed a moment before this one asked. */
+const LEASE_GRACE_MS = 30_000;
 
 export interface NodeFacts {
-  machineIp: string | null;
-  clusterAddress: HostPort;
+  /** Asked anew at each join and claim: a standing machine changes its networks. */
+  locate: () => Promise<Location>;
   facts: MachineFacts;
+  /** See `readBootId`. */
+  bootId: string | null;
 }
 
 export interface NodeIdentity extends NodeFacts {
@@ -43,6 +51,8 @@ export interface Session {
   /** The view of this node; an unchanged one (304) is the last one again, with its new interval. */
   poll(): Promise<Answer<{ view: JobView; pollMs: number }>>;
   join(node: NodeIdentity): Promise<Answer<null>>;
+  /** See `Skew.of`. */
+  skewOf: Skew["of"];
   heartbeat(
     progress: number,
     message: string,
@@ -54,6 +64,8 @@ export interface Session {
   /** The end after a stop, with the task as the server last has it. */
   end(message: string): Promise<AgentEnd>;
   taskId(): string | null;
+  /** False until this process has joined or claimed, also where it knows its task from an earlier one. */
+  hasJoined(): boolean;
 }
 
 /** One node's conversation about one job: what it knows, and until when it keeps trying. */
@@ -62,15 +74,32 @@ export function createSession(options: {
   clock: Clock;
   log: Log;
   signal: AbortSignal;
-  /** What a claim has brought; a node without one joins. */
+  /** The task that a claim has brought; a node without one joins. */
   task?: Task | undefined;
+  /** The time for which a request is tried; by default until the job's expiry, the first for `FIRST_CONTACT_MS`. */
+  giveUpAfterMs?: number | null | undefined;
+  /** Of a node that joins. */
+  state?: JobState | undefined;
+  /** Called with what no log may show. */
+  conceal?: ((secret: string) => void) | undefined;
 }): Session {
-  const { client, clock, log, signal } = options;
-  let giveUpAt = clock.now() + FIRST_CONTACT_MS;
+  const { client, clock, log, signal, state, conceal = () => {} } = options;
+  /** Of the job, by `clock.elapsed`; null until the server has told it. */
+  let expiresAt: number | null = null;
   let task: Task | null = options.task ?? null;
+  /** Of this node, as an earlier process left it or as it was got. */
+  let own: { id: string; token: string | null } | null = task ?? state?.kept.task ?? null;
+  let hasJoined = task !== null;
   let last: { path: string; etag: string | null; view: JobView } | null = null;
 
-  const viewPath = (): string => (task === null ? "" : `?task_id=${encodeURIComponent(task.id)}`);
+  if (own?.token) conceal(own.token);
+
+  const skew = createSkew({ clock, log, serverTime: client.serverTime });
+  const viewPath = (): string => (own === null ? "" : `?task_id=${encodeURIComponent(own.id)}`);
+  const giveUpAt = (): number => {
+    const patience = options.giveUpAfterMs ?? (expiresAt === null ? FIRST_CONTACT_MS : Infinity);
+    return Math.min(expiresAt ?? Infinity, clock.elapsed() + patience);
+  };
   const stop = (kind: AgentEnd["kind"], message: string) => ({
     ok: false as const,
     end: { kind, message, task },
@@ -87,44 +116,96 @@ export function createSession(options: {
     const path = viewPath();
     // A tag belongs to one view: the one before joining is another.
     const etag = last?.path === path ? last.etag : null;
-    const reply = await client.request({ method: "GET", path, etag }, giveUpAt, signal);
+    const request = { method: "GET", path, etag, taskToken: own?.token ?? null } as const;
+    const reply = await client.request(request, giveUpAt(), signal);
+    if (reply.kind === "refused" && own !== null && !hasJoined) {
+      // The task that the earlier process left is no longer valid: this process begins anew.
+      own = null;
+      return poll();
+    }
     if (reply.kind !== "accepted") return settle(reply);
     if (reply.status === 304 && last !== null) {
       const pollMs = reply.retryAfterMs ?? last.view.pollAfterSeconds * 1000;
       return { ok: true, value: { view: last.view, pollMs: clampPoll(pollMs) } };
     }
     const view = parseJobView(reply.body);
-    if (view === null) return stop("error", "the reply is not a job; is --host the control plane?");
+    if (view === null) return stop("error", "the server's reply is not a job");
     last = { path, etag: reply.etag, view };
     task = view.task ?? task;
     if (view.expiresAt !== null) {
       // Counted from the server's clock: a machine's own may be off by hours.
-      giveUpAt = clock.now() + (view.expiresAt - (reply.serverNow ?? clock.now()));
+      const now = client.serverTime.at(clock.elapsed()) ?? reply.serverNow ?? clock.now();
+      expiresAt = clock.elapsed() + (view.expiresAt - now);
     }
+    skew.tell();
     return { ok: true, value: { view, pollMs: clampPoll(view.pollAfterSeconds * 1000) } };
   };
 
   const join: Session["join"] = async (node) => {
-    const body = JSON.stringify({ machine_uuid: node.machineUuid, ...describeNode(node) });
-    const reply = await client.request({ method: "POST", path: "/tasks", body }, giveUpAt, signal);
+    const { machineUuid: machine_uuid } = node;
+    const join_secret = state?.kept.joinSecret;
+    const body = JSON.stringify({ machine_uuid, join_secret, ...(await describeNode(node)) });
+    const reply = await knock({ method: "POST", path: "/tasks", body });
+    if (reply === "in use") {
+      const hint = `give this one an identity of its own with --machine-uuid (now ${machine_uuid})`;
+      return stop("error", `another agent is this machine's node in the job: ${hint}`);
+    }
     if (reply.kind === "refused" && reply.code === "NODE_LIMIT_REACHED") {
-      return stop("error", "the job is full: all its expected nodes have joined already");
+      return stop(
+        "error",
+        "the job is full: as many nodes as it wants have joined already, and this machine is none of them",
+      );
     }
     if (reply.kind !== "accepted") return settle(reply);
     task = parseTask(reply.body);
     if (task === null) return stop("error", "the reply to joining holds no task");
+    own = { id: task.id, token: task.token };
+    hasJoined = true;
+    if (task.token !== null) {
+      conceal(task.token);
+      state?.save({ id: task.id, token: task.token });
+    }
     log(`${reply.status === 201 ? "joined" : "rejoined"} as node ${task.rank}, task ${task.id}`);
     return { ok: true, value: null };
   };
 
+  /** Joins, and waits out the lease of an agent that was killed; "in use" if that one is still there then. */
+  const knock = async (request: ApiRequest) => {
+    let until: number | null = null;
+    for (;;) {
+      const reply = await client.request(request, giveUpAt(), signal);
+      if (reply.kind !== "refused" || reply.code !== "MACHINE_IN_USE") return reply;
+      const waitMs = Math.max(MIN_POLL_MS, reply.retryAfterMs ?? LEASE_MS);
+      if (until === null) {
+        until = clock.elapsed() + Math.max(waitMs, LEASE_MS) + LEASE_GRACE_MS;
+        const seconds = Math.ceil(waitMs / 1000);
+        log(
+          `another agent is this machine's node in the job. If it was killed, its place is free in ${seconds} s: waiting`,
+        );
+      }
+      const left = until - clock.elapsed();
+      if (left <= 0) return "in use";
+      await clock.sleep(Math.min(waitMs, left), signal);
+    }
+  };
+
+  /** A call about this node's task. */
+  const ofTask = (method: "PATCH" | "PUT", rest: string, body: string): ApiRequest => ({
+    method,
+    path: `/tasks/${own?.id}${rest}`,
+    body,
+    taskToken: own?.token ?? null,
+  });
+
   const heartbeat: Session["heartbeat"] = (progress, message, beatSignal) => {
-    const body = JSON.stringify({ progress, message: clip(message, MAX_MESSAGE) });
-    return client.attempt({ method: "PATCH", path: `/tasks/${task?.id}`, body }, beatSignal);
+    const clock_skew_ms = skew.now() ?? undefined;
+    const body = JSON.stringify({ progress, message: clip(message, MAX_MESSAGE), clock_skew_ms });
+    return client.attempt(ofTask("PATCH", "", body), beatSignal);
   };
 
   const putResult: Session["putResult"] = async (position, body) => {
-    const path = `/tasks/${task?.id}/results/${position}`;
-    const reply = await client.request({ method: "PUT", path, body }, giveUpAt, signal);
+    const request = ofTask("PUT", `/results/${position}`, body);
+    const reply = await client.request(request, giveUpAt(), signal);
     if (reply.kind === "accepted") return { ok: true, value: { kind: "settled" } };
     if (reply.kind !== "refused") return settle(reply);
     if (reply.code === "STEP_NOT_READY") return { ok: true, value: { kind: "not-ready" } };
@@ -136,9 +217,10 @@ export function createSession(options: {
   };
 
   const end: Session["end"] = async (message) => {
-    if (task !== null) {
-      const deadline = clock.now() + FINAL_LOOK_MS;
-      const reply = await client.request({ method: "GET", path: viewPath() }, deadline, signal);
+    if (own !== null) {
+      const deadline = clock.elapsed() + FINAL_LOOK_MS;
+      const request = { method: "GET", path: viewPath(), taskToken: own.token } as const;
+      const reply = await client.request(request, deadline, signal);
       if (reply.kind === "accepted") task = parseJobView(reply.body)?.task ?? task;
     }
     return { kind: "stopped", message, task };
@@ -146,9 +228,8 @@ export function createSession(options: {
 
   const giveUp: Session["giveUp"] = async (why) => {
     const body = JSON.stringify({ state: "failed", failed_message: why });
-    const deadline = clock.now() + FINAL_LOOK_MS;
-    const path = `/tasks/${task?.id}`;
-    const reply = await client.request({ method: "PATCH", path, body }, deadline, signal);
+    const deadline = clock.elapsed() + FINAL_LOOK_MS;
+    const reply = await client.request(ofTask("PATCH", "", body), deadline, signal);
     if (reply.kind === "unavailable" || reply.kind === "refused") {
       const message = `could not give up the task (${reply.message}); it stays open`;
       return { kind: "error", message, task };
@@ -157,31 +238,41 @@ export function createSession(options: {
     return { kind: "stopped", message: `gave up: ${why}`, task };
   };
 
-  return { poll, join, heartbeat, putResult, giveUp, end, taskId: () => task?.id ?? null };
-}
-
-/** What a node tells about itself when it joins or claims. */
-export function describeNode({ machineIp, clusterAddress, facts }: NodeFacts) {
+  const taskId = () => own?.id ?? null;
   return {
-    machine_ip: machineIp ?? undefined,
-    cluster_address: formatHostPort(clusterAddress),
-    gpu_model: facts.gpuModel ?? undefined,
-    gpu_count: facts.gpuCount ?? undefined,
-    // Reports name the software that measured.
-    inventory: { ...facts.inventory, agent_version: AGENT_VERSION },
+    poll,
+    join,
+    heartbeat,
+    putResult,
+    giveUp,
+    end,
+    taskId,
+    skewOf: skew.of,
+    hasJoined: () => hasJoined,
   };
 }
 
-/** The body of a result, serialised once so that every retry sends the same bytes. */
-export function serialiseResult(outcome: StepOutcome, startedAt: number, endedAt: number): string {
-  return JSON.stringify({
-    state: outcome.state,
-    started_at: new Date(startedAt).toISOString(),
-    ended_at: new Date(endedAt).toISOString(),
-    results: outcome.results,
-    error_message:
-      outcome.state === "failed" ? clip(outcome.errorMessage, MAX_ERROR_MESSAGE) : undefined,
-  });
+/** The facts about a node that it sends when it joins or claims. */
+export async function describeNode({ locate, facts, bootId }: NodeFacts) {
+  const { machineIp, clusterAddresses } = await locate();
+  const addresses = clusterAddresses.map(formatHostPort);
+  // A recording is of another machine.
+  const isNamed = machineIp !== null && facts.inventory.replayed !== true;
+  return {
+    machine_ip: machineIp ?? undefined,
+    cluster_address: addresses[0],
+    cluster_addresses: addresses,
+    gpu_model: facts.gpuModel ?? undefined,
+    gpu_count: facts.gpuCount ?? undefined,
+    gpu_models: facts.gpuModels.length > 1 ? facts.gpuModels : undefined,
+    boot_id: bootId ?? undefined,
+    // Reports name the software that measured.
+    inventory: {
+      ...facts.inventory,
+      ...(isNamed ? { network: { machine_ip: machineIp } } : {}),
+      agent_version: AGENT_VERSION,
+    },
+  };
 }
 
 function clampPoll(ms: number): number {

@@ -1,7 +1,7 @@
 import type { Report } from "./heartbeat.ts";
 import type { ClusterNode, Step, StepOutcome } from "./protocol.ts";
 
-/** What a running step knows of the job around it. */
+/** The job around a running step, as far as the step needs it. */
 export interface StepContext {
   jobId: string;
   taskId: string;

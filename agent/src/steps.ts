@@ -1,29 +1,28 @@
 import type { Clock } from "./clock.ts";
 import type { Bounds } from "./cluster-network/bounds.ts";
+import type { PeerRules } from "./cluster-network/peer-address.ts";
 import { runClusterNetwork } from "./cluster-network/step.ts";
-import type { HostPort } from "./host-port.ts";
 import { clip, type Log } from "./log.ts";
-import { runQuickMark } from "./quick-mark.ts";
-import type { Replay } from "./replay.ts";
+import { type Measuring, runQuickMark } from "./quick-mark.ts";
 import type { RunStep } from "./step-context.ts";
 import { AGENT_VERSION } from "./version.ts";
 
 /** The benchmarks this agent knows. */
 export function createStepRunner(options: {
-  replay: Replay | null;
-  clusterAddress: HostPort;
+  measuring: Measuring;
+  peers: PeerRules;
   clock: Clock;
   log: Log;
   bounds: Bounds;
 }): RunStep {
-  const { replay, clusterAddress, clock, log, bounds } = options;
+  const { measuring, peers, clock, log, bounds } = options;
 
   const run: RunStep = (step, context) => {
     switch (step.benchmarkId) {
       case "quick_mark":
-        return runQuickMark(replay, { clock, log, ...context });
+        return runQuickMark(measuring, { clock, log, ...context });
       case "cluster_network":
-        return runClusterNetwork(step, context, { listenAt: clusterAddress, bounds, log });
+        return runClusterNetwork(step, context, { rules: peers, bounds, log });
       default:
         return Promise.resolve({
           state: "failed",

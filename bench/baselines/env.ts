@@ -1,6 +1,6 @@
 import type { BareObject } from "./object-route.ts";
 
-/** What every baseline is given: the real Worker's bindings by kind, and the reply it measured against. */
+/** Bindings of every baseline: the real Worker's, by kind, and the reply that it is measured against. */
 export interface BaselineEnv {
   DB: D1Database;
   OBJECT: DurableObjectNamespace<BareObject>;

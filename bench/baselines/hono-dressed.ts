@@ -21,6 +21,7 @@ app.get("/", (c) => {
   const requestId = crypto.randomUUID();
   const line = {
     level: "info",
+    event: "request",
     request_id: requestId,
     method: "GET",
     route: "/api/silicon-mark/v1/benchmarks",
@@ -30,6 +31,7 @@ app.get("/", (c) => {
     principal_id: requestId,
     d1_round_trips: 0,
     object_hops: 0,
+    r2_calls: 0,
   };
   console.log(JSON.stringify(line));
   return new Response(c.env.PAYLOAD, { headers: { ...HEADERS, "x-request-id": requestId } });

@@ -1,2 +1,2 @@
-/** What workerd itself costs. */
+/** The cost of workerd itself. */
 export default { fetch: () => new Response(null, { status: 204 }) } satisfies ExportedHandler;

@@ -1,5 +1,5 @@
 import { writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { spawnSupervised } from "./supervised.ts";
 
 const LOG_CHARACTERS = 4_000;
@@ -55,7 +55,8 @@ export function startAgent(options: AgentOptions): AgentProcess {
       "--replay",
       replayFile,
     ],
-    { ...process.env, ...credential },
+    // What an agent keeps of its job lies beside it, and goes with the stage.
+    { ...process.env, XDG_STATE_HOME: dirname(program), ...credential },
   );
   let log = "";
   child.onOutput((text) => {

@@ -1,6 +1,6 @@
 /** The few calls the demo makes, as any script would make them. */
 
-/** What the demo reads of a job's detail. */
+/** The part of a job's detail that the demo reads. */
 export interface JobDetail {
   id: string;
   state: string;
@@ -17,6 +17,7 @@ export interface TaskDetail {
   state: string;
   gpu_model: string | null;
   gpu_count: number | null;
+  gpu_models: { model: string; count: number | null }[];
   progress: number;
   message: string | null;
   failed_message: string | null;
@@ -26,7 +27,7 @@ export interface TaskDetail {
   >;
 }
 
-/** What the fleet demo reads of a runner. */
+/** The part of a runner that the fleet demo reads. */
 export interface RunnerDetail {
   uuid: string;
   name: string;

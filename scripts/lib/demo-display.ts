@@ -40,8 +40,14 @@ export function createDisplay(out: WriteStream) {
 function nodeLine(rank: number, task: TaskDetail | undefined): string {
   if (task === undefined) return `  node ${rank}  has not joined yet`;
   const bar = progressBar(task.progress, BAR_CELLS);
-  const name = `${task.gpu_count ?? "?"} × ${task.gpu_model ?? "unknown GPU"}`.padEnd(26);
+  const name = gpusOf(task).padEnd(26);
   return `  node ${rank}  ${name}  ${bar}  ${stepOf(task)}`;
+}
+
+/** Such as `2 × NVIDIA H100 NVL, 2 × NVIDIA L40S`. */
+export function gpusOf({ gpu_models, gpu_count }: TaskDetail): string {
+  const groups = gpu_models.map(({ model, count }) => `${count ?? "?"} × ${model}`);
+  return groups.length > 0 ? groups.join(", ") : `${gpu_count ?? "?"} × unknown GPU`;
 }
 
 export function progressBar(progress: number, cells: number): string {
@@ -66,7 +72,7 @@ export function resultTable(job: JobDetail): string {
     const figures = task.benchmark_results.quick_mark?.results?.aggregate_results;
     return [
       String(task.rank),
-      task.gpu_model ?? "unknown",
+      task.gpu_models.map(({ model }) => model).join(", ") || "unknown",
       String(task.gpu_count ?? "?"),
       number(figures?.bf16_tflops),
       number(figures?.memory_bandwidth_gbs),

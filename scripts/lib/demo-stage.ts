@@ -6,7 +6,7 @@ import { findFreePort, startServer } from "./server.ts";
 /** An agent whose job has ended hears of it at its next poll; one that is asked to leave finishes its step. */
 const AGENT_EXIT_TIMEOUT_MS = 60_000;
 
-/** What a demo runs on: the whole stack, an administrator who is signed in, and the agent's program. */
+/** The stage of a demo: the whole stack, a signed-in administrator, and the agent's program. */
 export interface Stage {
   url: string;
   api: ReturnType<typeof createApiClient>;

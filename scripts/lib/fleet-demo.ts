@@ -32,7 +32,10 @@ export async function runFleet(stage: Stage): Promise<void> {
       await api.offerSpec(uuid, spec.uuid);
       stage.add(
         startAgent({
-          ...{ program, index: fleet.length, host: url, token: { runner: uuid, key } },
+          program,
+          index: fleet.length,
+          host: url,
+          token: { runner: uuid, key },
           clusterAddress: `127.0.0.1:${await findFreePort()}`,
           replayFile: join(ROOT, "agent/replays", replay),
         }),

@@ -1,6 +1,6 @@
 import type { WriteStream } from "node:tty";
 import type { JobDetail, RunnerDetail, TaskDetail } from "./api.ts";
-import { columns, progressBar, stepOf } from "./demo-display.ts";
+import { columns, gpusOf, progressBar, stepOf } from "./demo-display.ts";
 
 const BAR_CELLS = 12;
 
@@ -78,7 +78,7 @@ export function fleetTable(
         name,
         String(task.rank),
         nameOf(task.machine_uuid),
-        `${task.gpu_count ?? "?"} × ${task.gpu_model ?? "unknown"}`,
+        gpusOf(task),
         figures?.bf16_tflops?.toFixed(1) ?? "–",
         task.state,
       ];

@@ -1,11 +1,11 @@
 import { randomBytes } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { convertV4MiniflareOptions, Miniflare, NoOpLog } from "miniflare";
 import type { Bundle } from "./bundle.ts";
+import { readMigrations } from "./migrations.ts";
 import { ROOT } from "./project.ts";
 
-/** What is used of a D1 database from outside the Worker; `prepare` blocks this process for a moment. */
+/** The part of a D1 database used from outside the Worker. `prepare` blocks this process for a moment. */
 export interface Database {
   prepare(sql: string): Statement;
   batch(statements: Statement[]): Promise<unknown>;
@@ -39,8 +39,8 @@ interface ProjectOptions {
 
 /** Worker options of this project's wrangler.toml, as Miniflare takes them. */
 export async function projectWorkerOptions(bundle: Bundle, vars: Record<string, string>) {
-  // Read by wrangler when it is loaded: it would warn of secrets that are set below.
-  process.env.WRANGLER_LOG ??= "error";
+  // Wrangler would warn of secrets that are set below.
+  process.env.WRANGLER_LOG = "error";
   const { unstable_getMiniflareWorkerOptions } = await import("wrangler");
   const { workerOptions } = unstable_getMiniflareWorkerOptions(join(ROOT, "wrangler.toml"));
   // Its declared type leaves out what every Worker with a configuration file has.
@@ -103,10 +103,8 @@ export async function startLocalWorker(
 
 /** Applies the project's migrations to an empty database. */
 export async function migrate(db: Database): Promise<void> {
-  const folder = join(ROOT, "migrations");
-  const files = readdirSync(folder).filter((file) => file.endsWith(".sql"));
-  for (const file of files.sort()) {
-    const statements = readFileSync(join(folder, file), "utf8").split("--> statement-breakpoint");
-    await db.batch(statements.map((statement) => db.prepare(statement)));
+  const { unstable_splitSqlQuery } = await import("wrangler");
+  for (const { sql } of readMigrations()) {
+    await db.batch(unstable_splitSqlQuery(sql).map((statement) => db.prepare(statement)));
   }
 }

@@ -4,7 +4,7 @@ import { type Supervised, spawnSupervised } from "./supervised.ts";
 /** The folder of the clone. */
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
-const WRANGLER = fileURLToPath(
+export const WRANGLER = fileURLToPath(
   new URL("../../node_modules/wrangler/bin/wrangler.js", import.meta.url),
 );
 
@@ -13,6 +13,9 @@ const OFFLINE = {
   WRANGLER_SEND_METRICS: "false",
   WRANGLER_HIDE_BANNER: "true",
   CLOUDFLARE_CF_FETCH_ENABLED: "false",
+  // Both answer anyone who reaches the port, the explorer with SQL.
+  X_LOCAL_EXPLORER: "false",
+  X_LOCAL_OBSERVABILITY: "false",
   // Logs belong to the terminal, not into the user's home folder.
   WRANGLER_WRITE_LOGS: "false",
 };

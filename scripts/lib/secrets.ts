@@ -1,29 +1,56 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { secretFault } from "../../src/lib/config.ts";
 
 export interface Secrets {
   adminEmail: string;
   adminPassword: string;
 }
 
-/** Writes a secrets file with random values where there is none; never changes one that exists. */
+/** What a secrets file must hold, with fresh values. */
+function freshValues(): Record<string, string> {
+  return {
+    TOKEN_SECRET: freshSecret(),
+    ADMIN_EMAIL: "admin@example.com",
+    ADMIN_PASSWORD: randomBytes(18).toString("base64url"),
+  };
+}
+
+export function freshSecret(): string {
+  return randomBytes(36).toString("base64url");
+}
+
+/**
+ * Writes a secrets file with random values where there is none, and fills in values that are empty or missing. Never
+ * changes one that is there.
+ *
+ * @throws Error for the user, if a value can be guessed
+ */
 export function ensureSecrets(path: string): Secrets {
   if (!existsSync(path)) {
-    const lines = [
-      "# Made by `npm start`. Random per clone; never commit it.",
-      `TOKEN_SECRET="${randomBytes(36).toString("base64url")}"`,
-      'ADMIN_EMAIL="admin@example.com"',
-      `ADMIN_PASSWORD="${randomBytes(18).toString("base64url")}"`,
-      "",
-    ];
+    const text = withValues("# Made by `npm start`. Random per clone; never commit it.\n");
     try {
       // Two starts at once: the first one's secrets hold.
-      writeFileSync(path, lines.join("\n"), { mode: 0o600, flag: "wx" });
+      writeFileSync(path, text, { mode: 0o600, flag: "wx" });
     } catch (error) {
       if (!existsSync(path)) throw error;
     }
   }
+  const text = readFileSync(path, "utf8");
+  const filled = withValues(text);
+  if (filled !== text) replace(path, filled);
   return readSecrets(path);
+}
+
+function withValues(text: string): string {
+  let filled = text;
+  for (const [name, value] of Object.entries(freshValues())) {
+    const found = lineOf(name).exec(filled);
+    const line = `${name}="${value}"`;
+    if (found === null) filled = `${filled.replace(/\n?$/, "\n")}${line}\n`;
+    else if (found[1]?.trim() === "") filled = filled.replace(lineOf(name), () => line);
+  }
+  return filled;
 }
 
 /** The secrets that sign and verify tokens, the signing one first. */
@@ -44,12 +71,20 @@ export function writeTokenSecrets(path: string, secrets: readonly string[]): voi
   const text = readFileSync(path, "utf8");
   // By a function: in a text, `$` and what follows it could stand for something else.
   const next = text.replace(lineOf("TOKEN_SECRET"), () => `TOKEN_SECRET="${secrets.join(",")}"`);
-  writeFileSync(`${path}.next`, next, { mode: 0o600 });
+  replace(path, next);
+}
+
+function replace(path: string, text: string): void {
+  writeFileSync(`${path}.next`, text, { mode: 0o600 });
   renameSync(`${path}.next`, path);
 }
 
 function readSecrets(path: string): Secrets {
-  read(path, "TOKEN_SECRET");
+  for (const secret of readTokenSecrets(path)) {
+    const fault = secretFault(secret);
+    if (fault !== null)
+      throw new Error(`TOKEN_SECRET in ${path} ${fault}. Empty it to get a new one.`);
+  }
   return { adminEmail: read(path, "ADMIN_EMAIL"), adminPassword: read(path, "ADMIN_PASSWORD") };
 }
 
@@ -60,5 +95,5 @@ function read(path: string, name: string): string {
 }
 
 function lineOf(name: string): RegExp {
-  return new RegExp(`^${name}\\s*=\\s*"?([^"\\n]*)"?\\s*$`, "m");
+  return new RegExp(`^${name}[ \\t]*=[ \\t]*"?([^"\\n]*)"?[ \\t\\r]*$`, "m");
 }

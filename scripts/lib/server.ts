@@ -1,7 +1,8 @@
-import { mkdirSync } from "node:fs";
 import { createServer } from "node:net";
 import { createFirstAdmin } from "./first-admin.ts";
-import { runWrangler, spawnWrangler } from "./project.ts";
+import { type Front, startFront } from "./front.ts";
+import { prepareDatabase } from "./migrations.ts";
+import { spawnWrangler } from "./project.ts";
 import { ensureSecrets, type Secrets } from "./secrets.ts";
 import { lockState, type StateLock } from "./state-lock.ts";
 
@@ -12,6 +13,11 @@ export interface ServerOptions {
   port: number;
   /** Address to listen on. */
   ip: string;
+  /**
+   * Origin that links name, such as `https://assay.example`. By default that of `ip` and `port`; none where `ip` means every
+   * address of this machine, since nobody can tell by which of them others reach it.
+   */
+  publicOrigin?: string | undefined;
   /** Folder of the embedded database and objects. */
   state: string;
   /** File with the secrets; made when it is missing. */
@@ -22,16 +28,25 @@ export interface ServerOptions {
 
 export interface RunningServer {
   url: string;
+  /** Origin that links name; empty without one. */
+  publicOrigin: string;
+  /** Where workerd listens: on this machine alone, behind the front. */
+  innerUrl: string;
   secrets: Secrets;
   /** Resolves when the server has ended, by itself or by `stop`. */
   ended: Promise<void>;
+  /** Runs cron once, as the platform does every minute. */
+  runCron(): Promise<void>;
   /** Stops the server and all its processes. May be called more than once. */
   stop(): Promise<void>;
 }
 
+/** Addresses that mean all of a machine's own. */
+const ANY_ADDRESS = new Set(["0.0.0.0", "::"]);
+
 /**
- * Starts the whole stack on this machine, offline: secrets, migrations, first admin, then the Worker
- * in workerd. Resolves when `/health` answers 200.
+ * Starts the whole stack on this machine, offline: the front, secrets, migrations, first admin, then the Worker in workerd
+ * behind the front. Resolves when `/health` answers 200.
  */
 export async function startServer(
   options: ServerOptions,
@@ -39,59 +54,59 @@ export async function startServer(
 ): Promise<RunningServer> {
   const lock = lockState(options.state);
   try {
-    await assertPortIsFree(options.port, options.ip);
-    const secrets = ensureSecrets(options.secretsFile);
-    const { adminEmail: email, adminPassword: password } = secrets;
-    await prepareDatabase(options.state);
-    await createFirstAdmin({ remote: false, state: options.state }, { email, password });
-    abort.throwIfAborted();
-    return await serve(options, secrets, lock, abort);
+    const innerPort = await findFreePort();
+    const front = await listen(options, innerPort);
+    try {
+      const secrets = ensureSecrets(options.secretsFile);
+      const { adminEmail: email, adminPassword: password } = secrets;
+      await prepareDatabase(options.state);
+      await createFirstAdmin({ remote: false, state: options.state }, { email, password });
+      abort.throwIfAborted();
+      return await serve(options, { secrets, lock, front, innerPort }, abort);
+    } catch (error) {
+      await front.close();
+      throw error;
+    }
   } catch (error) {
     lock.release();
     throw error;
   }
 }
 
-async function prepareDatabase(state: string): Promise<void> {
-  mkdirSync(state, { recursive: true });
-  const args = ["d1", "migrations", "apply", "DB", "--local", "--persist-to", state];
-  await runWrangler(args, { offline: true });
+interface Parts {
+  secrets: Secrets;
+  lock: StateLock;
+  front: Front;
+  innerPort: number;
 }
 
 async function serve(
   options: ServerOptions,
-  secrets: Secrets,
-  lock: StateLock,
+  { secrets, lock, front, innerPort }: Parts,
   abort: AbortSignal,
 ): Promise<RunningServer> {
-  const { port, ip, state, secretsFile, onOutput } = options;
-  const args = ["dev", "--local", "--ip", ip, "--port", String(port), "--persist-to", state];
-  const child = spawnWrangler(
-    [
-      ...args,
-      "--env-file",
-      secretsFile,
-      "--inspector-port",
-      "0",
-      "--show-interactive-dev-session=false",
-      "--var",
-      "ENVIRONMENT:development",
-    ],
-    { offline: true },
-  );
+  const { port, ip, onOutput } = options;
+  const own = ANY_ADDRESS.has(ip) ? "" : `http://${bracketed(ip)}:${port}`;
+  const publicOrigin = options.publicOrigin || own;
+  const child = spawnWrangler(devArguments(options, innerPort, publicOrigin), { offline: true });
   let output = "";
+  let isReady = false;
   child.onOutput((text) => {
     output = (output + text).slice(-20_000);
-    onOutput(text);
+    // Wrangler begins with its own address and how to call cron there, which only concern this process.
+    if (isReady) onOutput(text);
   });
   // Killed without warning, the server lives a moment longer than this process.
   if (child.pid !== undefined) lock.alsoHeldBy(child.pid);
-  const ended = child.exitCode.then(() => lock.release());
+  const ended = child.exitCode.then(async () => {
+    await front.close();
+    lock.release();
+  });
 
-  const url = `http://${ip.includes(":") ? `[${ip}]` : ip === "0.0.0.0" ? "127.0.0.1" : ip}:${port}`;
+  const innerUrl = `http://127.0.0.1:${innerPort}`;
   const deadline = Date.now() + READY_TIMEOUT_MS;
   try {
-    while (!(await isHealthy(url))) {
+    while (!(await isHealthy(innerUrl))) {
       abort.throwIfAborted();
       if (child.hasEnded() || Date.now() > deadline) {
         throw new Error(`The server did not become ready:\n${output}`);
@@ -102,11 +117,48 @@ async function serve(
     await child.stop();
     throw error;
   }
-  const stop = async () => {
-    await child.stop();
-    await ended;
+  isReady = true;
+  const reached = ip === "0.0.0.0" ? "127.0.0.1" : ip === "::" ? "::1" : ip;
+  return {
+    url: `http://${bracketed(reached)}:${port}`,
+    publicOrigin,
+    innerUrl,
+    secrets,
+    ended,
+    runCron: () => runCron(innerUrl),
+    async stop() {
+      await child.stop();
+      await ended;
+    },
   };
-  return { url, secrets, ended, stop };
+}
+
+function devArguments(options: ServerOptions, innerPort: number, publicOrigin: string): string[] {
+  const { state, secretsFile } = options;
+  return [
+    ...["dev", "--local", "--ip", "127.0.0.1", "--port", String(innerPort)],
+    ...["--persist-to", state, "--env-file", secretsFile, "--inspector-port", "0"],
+    "--show-interactive-dev-session=false",
+    ...["--var", "ENVIRONMENT:development", "--var", `PUBLIC_ORIGIN:${publicOrigin}`],
+  ];
+}
+
+async function runCron(innerUrl: string): Promise<void> {
+  const reply = await fetch(`${innerUrl}/cdn-cgi/handler/scheduled`);
+  if (!reply.ok) throw new Error(`Cron answered ${reply.status}`);
+}
+
+function bracketed(ip: string): string {
+  return ip.includes(":") ? `[${ip}]` : ip;
+}
+
+async function listen({ port, ip }: ServerOptions, innerPort: number): Promise<Front> {
+  try {
+    return await startFront({ host: ip, port, innerPort });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : error;
+    throw new Error(`Port ${port} cannot be used (${reason}). Set PORT to another one.`);
+  }
 }
 
 async function isHealthy(url: string): Promise<boolean> {
@@ -128,14 +180,4 @@ export async function findFreePort(): Promise<number> {
   await new Promise((done) => probe.close(done));
   if (address === null || typeof address === "string") throw new Error("No free port");
   return address.port;
-}
-
-function assertPortIsFree(port: number, ip: string): Promise<void> {
-  const probe = createServer();
-  return new Promise((resolve, reject) => {
-    probe.once("error", (error) =>
-      reject(new Error(`Port ${port} cannot be used (${error.message}). Set PORT to another one.`)),
-    );
-    probe.listen(port, ip, () => probe.close(() => resolve()));
-  });
 }

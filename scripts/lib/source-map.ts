@@ -38,9 +38,9 @@ function decode(map: SourceMap): Segment[][] {
 export function textBySource(bundle: string, map: SourceMap): Map<string, string> {
   const parts = new Map<string, string[]>();
   const add = (source: string, text: string) => {
-    const known = parts.get(source);
-    if (known === undefined) parts.set(source, [text]);
-    else known.push(text);
+    const texts = parts.get(source);
+    if (texts === undefined) parts.set(source, [text]);
+    else texts.push(text);
   };
   const lines = bundle.split("\n");
   for (const [number, segments] of decode(map).entries()) {
@@ -61,10 +61,10 @@ export function textBySource(bundle: string, map: SourceMap): Map<string, string
 export function createSourceLookup(map: SourceMap) {
   const lines = decode(map);
   return (line: number, column: number): { source: string; line: number } | null => {
-    const found = lines[line]?.findLast((segment) => segment.column <= column);
-    return found === undefined || found.source === ""
+    const segment = lines[line]?.findLast((each) => each.column <= column);
+    return segment === undefined || segment.source === ""
       ? null
-      : { source: found.source, line: found.line + 1 };
+      : { source: segment.source, line: segment.line + 1 };
   };
 }
 

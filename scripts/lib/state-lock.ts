@@ -17,7 +17,7 @@ export interface StateLock {
 }
 
 /**
- * Claims a state folder. Two servers on one state would both run the same Durable Object, so the
+ * Locks a state folder. Two servers on one state would both run the same Durable Object, so the
  * second is refused. A lock left by processes that have died is taken over.
  */
 export function lockState(folder: string): StateLock {
@@ -59,7 +59,7 @@ function removeIfStale(lock: string, aside: string, folder: string): void {
     );
   }
   try {
-    // Whoever renames it first has removed it; what was renamed must still be what was read.
+    // The first process to rename the lock has removed it, and the renamed lock must still be the one that was read.
     renameSync(lock, aside);
     if (readOrNull(aside) !== holders) linkSync(aside, lock);
   } catch (error) {

@@ -1,4 +1,4 @@
-/** How often to look whether npm is still there. */
+/** Interval at which npm is checked to be alive. */
 const PARENT_CHECK_MS = 500;
 
 /**

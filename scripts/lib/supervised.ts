@@ -10,7 +10,7 @@ export interface Supervised {
   /** Of the supervisor, which outlives the command; undefined when it could not be started. */
   pid: number | undefined;
   exitCode: Promise<number>;
-  /** Whether it has ended. */
+  /** True once it has ended. */
   hasEnded(): boolean;
   /** Receives what it prints, standard output and errors alike. */
   onOutput(listener: (text: string) => void): void;

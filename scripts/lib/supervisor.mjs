@@ -29,7 +29,7 @@ child.on("error", (error) => {
   process.exit(127);
 });
 child.on("close", (code) => {
-  // What the command itself has left behind goes too.
+  // Processes that the command has left behind end too.
   if (ending) process.kill(-process.pid, "SIGKILL");
   process.exit(code ?? 1);
 });

@@ -7,11 +7,11 @@ import {
   SESSION_LIFETIME_MS,
 } from "../../src/identity/lifetimes.ts";
 
-/** What the database knows of the secrets, by key id. */
+/** The database's record of the secrets, by key id. */
 export interface KeyUse {
   /** Those that have signed tokens of live API tokens, and of jobs that are live or read. */
   inUse: ReadonlySet<string>;
-  /** When a secret was replaced, ms. */
+  /** Time at which each secret was replaced, ms. */
   retiredAt: ReadonlyMap<string, number>;
 }
 
@@ -30,7 +30,7 @@ export function rotated(
   const needed = older.filter((secret) => {
     const id = keyIdOf(secret);
     const retired = retiredAt.get(id);
-    // Retired by hand, nobody knows when: it stays until this rotation has become old.
+    // Retired by hand at an unknown time: it stays until this rotation has become old.
     return inUse.has(id) || retired === undefined || now - retired < SESSION_LIFETIME_MS;
   });
   return [fresh, signing, ...needed];

@@ -1,6 +1,9 @@
 import type { z } from "@hono/zod-openapi";
+import type { FieldFault } from "../lib/faults.ts";
+import type { Implausible } from "../lib/stored-json.ts";
+import type { Hardware } from "./gpus.ts";
 
-/** How a field is shown to people: `include_display_names` and `GET /benchmarks`. */
+/** Display name and unit of a field, for `include_display_names` and `GET /benchmarks`. */
 export interface ResultField {
   display_name: string;
   /** Empty for a plain count. */
@@ -14,47 +17,52 @@ export interface ResultContext {
   state: "completed" | "failed";
 }
 
-/** What a summary sees of one node: the digest of its result and how many GPUs it joined with. */
-export interface NodeDigest {
+/** One node in a summary: the digest of its result, and the GPUs that it had then. */
+export interface NodeDigest extends Hardware {
   rank: number;
-  gpuCount: number | null;
   digest: JsonObject;
+}
+
+/** The machine that measured. */
+export interface Measurer {
+  hardware: Hardware;
+  /** The models of its GPUs by UUID, as its inventory has them. */
+  models: ReadonlyMap<string, string>;
 }
 
 export type JsonObject = { [key: string]: unknown };
 
 /**
- * One benchmark of the catalogue. A new one is a file with this shape and one line in `catalogue.ts`.
+ * One benchmark of the catalogue. A new benchmark is a file with this shape and a line in `catalogue.ts`.
  * Everything here is pure.
  */
 export interface Benchmark {
   id: string;
-  /** Shown to people, as `benchmark_name`. */
+  /** The display name; `benchmark_name` in the API. */
   name: string;
   description: string;
-  /** `node`: each machine alone, as soon as it joins. `cluster`: all machines together, behind a barrier. */
+  /** `node` runs on each machine alone, as soon as it joins; `cluster` on all together, after a barrier. */
   kind: "node" | "cluster";
   minNodes: number;
-  /** Options on creation. Unknown keys are refused, so that a typing error is not silently ignored. */
+  /** Options on creation of a job. Unknown keys are refused, so that a typo is not silently ignored. */
   config: z.ZodType<JsonObject>;
   /**
-   * What a node sends. Older field names come out as the new ones; unknown fields are kept, since
-   * agents are older and newer than the server.
+   * The result that a node sends. Older field names are renamed; unknown fields are kept, since agents may be newer
+   * than the server.
    */
   result: z.ZodType<JsonObject>;
-  /** Rules that need to know who sent the result: the first broken one, or null. */
-  checkResult(
-    result: JsonObject,
-    context: ResultContext,
-  ): { field: string; message: string } | null;
-  /** The part of a valid result that the summary needs; small, since it is read for every node. */
-  digest(result: JsonObject): JsonObject;
-  /** The figures of the whole job, or null when no node has measured anything. */
+  /** The checks that depend on the sending node. Answers the first fault, or null. */
+  checkResult(result: JsonObject, context: ResultContext): FieldFault | null;
+  /** The part of a valid result that is needed for the summary; small, since it is read for every node. */
+  digest(result: JsonObject, measurer: Measurer): JsonObject;
+  /** The fields of a valid result that cannot be true; bounded. */
+  implausible(result: JsonObject, measurer: Measurer): Implausible[];
+  /** The figures of the whole job; null without any measurement. */
   summarize(nodes: readonly NodeDigest[], nodeCount: number): JsonObject | null;
-  /** For cluster benchmarks: the summary with what each node sent, for `/results`; results by rank. */
-  withDetails(summary: JsonObject, results: readonly JsonObject[]): JsonObject;
-  /** For cluster benchmarks: which fields of the summary the job's detail shows (the page shows four). */
+  /** For cluster benchmarks: the list in a node's result that `/results` shows of all nodes, by rank; its items. */
+  details: { name: string; of(result: JsonObject): readonly unknown[] } | null;
+  /** For cluster benchmarks: the fields of the summary that the job's detail shows. */
   detailFields: readonly string[];
-  /** Display names and units of what is in results and summary. */
+  /** Display names and units of the fields of results and summary. */
   fields: Readonly<Record<string, ResultField>>;
 }

@@ -2,7 +2,7 @@ import type { Benchmark } from "./benchmark.ts";
 import { clusterNetwork } from "./cluster-network.ts";
 import { quickMark } from "./quick-mark.ts";
 
-/** Every benchmark there is, in the order they are shown. A new one is one line here. */
+/** Every benchmark, in the order of `GET /benchmarks`. */
 export const CATALOGUE: readonly Benchmark[] = [quickMark, clusterNetwork];
 
 const BY_ID = new Map(CATALOGUE.map((benchmark) => [benchmark.id, benchmark]));
@@ -11,7 +11,7 @@ export function findBenchmark(id: string): Benchmark | undefined {
   return BY_ID.get(id);
 }
 
-/** The benchmark of a stored sequence: it was found when the job was made. */
+/** The benchmark of a step in a stored sequence, whose ids were checked when the job was created. */
 export function benchmarkOf(id: string): Benchmark {
   const benchmark = BY_ID.get(id);
   if (benchmark === undefined)

@@ -1,13 +1,16 @@
 import { z } from "@hono/zod-openapi";
 import type { Benchmark, JsonObject } from "./benchmark.ts";
+import { boundFault } from "./bounds.ts";
 
 const rank = z.int().min(0).max(255);
 
+/** A figure that cannot be true is kept as such, and costs nobody the other links. */
+const sent = z.union([z.number(), z.string().max(64)], "must be a number");
 const measured = z.looseObject({
   source_rank: rank,
   target_rank: rank,
-  bandwidth_gbps: z.number().positive(),
-  latency_ms: z.number().positive(),
+  bandwidth_gbps: sent,
+  latency_ms: sent,
 });
 const failed = z.looseObject({
   source_rank: rank,
@@ -15,14 +18,17 @@ const failed = z.looseObject({
   error: z.string().min(1).max(500),
 });
 
-/** One directed link: what was measured, or why nothing was. */
+/** One directed link with its figures, or with the reason for its failure. */
 const linkMeasurement = z.union([measured, failed]);
 type LinkMeasurement = z.infer<typeof linkMeasurement>;
-type GoodLink = z.infer<typeof measured>;
+type GoodLink = z.infer<typeof measured> & Record<"bandwidth_gbps" | "latency_ms", number>;
+const FIGURES = ["bandwidth_gbps", "latency_ms"] as const;
+/** The faults of a result that are listed. */
+const MAX_FAULTS = 64;
 
 const config = z.strictObject({
   duration_seconds: z.number().min(0.5).max(30).optional().openapi({
-    description: "How long each directed link is loaded, in seconds; 0.5 if left out.",
+    description: "Time for which each directed link is loaded, in seconds; 0.5 by default.",
   }),
 });
 const result = z.looseObject({ measurements: z.array(linkMeasurement).max(255) });
@@ -64,10 +70,19 @@ export const clusterNetwork: Benchmark = {
     return null;
   },
   digest: (value) => ({ measurements: measurementsOf(value).map(withoutExtras) }),
+  implausible: (value) =>
+    measurementsOf(value)
+      .flatMap((link, index) =>
+        faultsOf(link).map(([name, reason]) => ({
+          field: `measurements.${index}.${name}`,
+          reason,
+        })),
+      )
+      .slice(0, MAX_FAULTS),
   summarize(nodes, nodeCount) {
     const links = nodes.flatMap((node) => measurementsOf(node.digest));
     if (links.length === 0) return null;
-    // A link with an error was tested, but says nothing about bandwidth (design §5).
+    // A failed link counts as tested but not in the averages.
     const good = links.filter(isGood);
     const bandwidths = good.map((link) => link.bandwidth_gbps);
     return {
@@ -78,7 +93,16 @@ export const clusterNetwork: Benchmark = {
       node_count: nodeCount,
     };
   },
-  withDetails: (summary, nodes) => ({ ...summary, measurements: allMeasurements(nodes) }),
+  details: {
+    name: "measurements",
+    of: (value) =>
+      measurementsOf(value)
+        .toSorted((a, b) => a.target_rank - b.target_rank)
+        .map((link) => {
+          const fault = linkFault(link);
+          return fault === null ? link : { ...link, implausible: fault };
+        }),
+  },
   detailFields: ["avg_bandwidth_gbps", "avg_latency", "min_bandwidth_gbps", "total_links_tested"],
   fields: {
     avg_bandwidth_gbps: { display_name: "Average bandwidth", unit: "Gbit/s" },
@@ -92,28 +116,36 @@ export const clusterNetwork: Benchmark = {
   },
 };
 
-/** The measurements of all nodes, by source and target rank. */
-function allMeasurements(nodes: readonly JsonObject[]): LinkMeasurement[] {
-  return nodes
-    .flatMap(measurementsOf)
-    .sort((a, b) => a.source_rank - b.source_rank || a.target_rank - b.target_rank);
-}
-
-/** A link that says why it failed is no measurement, whatever figures stand beside the reason. */
+/** A link with an error has failed, even if it has figures, too; one with an implausible figure is no better. */
 function isGood(link: LinkMeasurement): link is GoodLink {
-  return typeof link.error !== "string";
+  return typeof link.error !== "string" && linkFault(link) === null;
 }
 
-/** What the summary needs: agents may add fields of their own, and those can be large. */
+/** The figures of a link that cannot be true, with the reasons. */
+function faultsOf(link: LinkMeasurement): [string, string][] {
+  if (typeof link.error === "string") return [];
+  return FIGURES.flatMap((name): [string, string][] => {
+    const fault = boundFault(name, link[name], 1, true);
+    return fault === null ? [] : [[name, fault]];
+  });
+}
+
+/** The reason why a link's figures cannot be true; null for possible ones, and for a link that has failed. */
+export function linkFault(link: JsonObject): string | null {
+  const faults = faultsOf(link as LinkMeasurement); // has passed the `result` schema
+  return faults.length === 0 ? null : faults.map(([, reason]) => reason).join("; ");
+}
+
+/** The fields needed for the summary, as agents may add others, which can be large. */
 function withoutExtras(link: LinkMeasurement): LinkMeasurement {
   const { source_rank, target_rank } = link;
-  if (!isGood(link)) return { source_rank, target_rank, error: String(link.error) };
-  const { bandwidth_gbps, latency_ms } = link;
+  if (typeof link.error === "string") return { source_rank, target_rank, error: link.error };
+  const { bandwidth_gbps, latency_ms } = link as z.infer<typeof measured>; // without an error
   return { source_rank, target_rank, bandwidth_gbps, latency_ms };
 }
 
 function measurementsOf(value: JsonObject): LinkMeasurement[] {
-  // The value has passed the `result` schema, here or before it was stored.
+  // The value has passed the `result` schema, now or before it was stored.
   return value.measurements as LinkMeasurement[];
 }
 

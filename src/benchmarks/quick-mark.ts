@@ -1,53 +1,19 @@
 import { z } from "@hono/zod-openapi";
-import type { Benchmark, JsonObject, NodeDigest, ResultField } from "./benchmark.ts";
-import { perWattFault, powerFault } from "./plausibility.ts";
+import { isObject } from "../lib/json.ts";
+import type { GpuReading, NodeFigures } from "../lib/stored-json.ts";
+import type { Benchmark, JsonObject } from "./benchmark.ts";
+import { type Hardware, modelOfTest } from "./gpus.ts";
+import {
+  findImplausible,
+  gpusBehind,
+  implausibleFields,
+  type Limits,
+  limitsOfNode,
+} from "./plausibility.ts";
+import { QUICK_MARK_METRICS, readMetrics } from "./quick-mark-metrics.ts";
 import { summarizeValues } from "./statistics.ts";
 
-interface Metric extends ResultField {
-  /** Sums over nodes mean something. */
-  additive: boolean;
-  /** Computed from the power reading: as good as that reading. */
-  fromPower?: true;
-  perWatt?: true;
-}
-
-/** Everything QuickMark measures, per GPU and per node. Units as the page and real agents use them. */
-const METRICS: Readonly<Record<string, Metric>> = {
-  bf16_tflops: { display_name: "BF16", unit: "TFLOPS", additive: true },
-  fp16_tflops: { display_name: "FP16", unit: "TFLOPS", additive: true },
-  fp32_tflops: { display_name: "FP32 (TF32 tensor cores)", unit: "TFLOPS", additive: true },
-  fp32_cuda_core_tflops: { display_name: "FP32 (CUDA cores)", unit: "TFLOPS", additive: true },
-  mixed_precision_tflops: { display_name: "Mixed precision", unit: "TFLOPS", additive: true },
-  memory_bandwidth_gbs: { display_name: "Memory bandwidth", unit: "GB/s", additive: true },
-  l2_bandwidth_gbs: { display_name: "L2 bandwidth", unit: "GB/s", additive: false },
-  kernel_launch_overhead_us: {
-    display_name: "Kernel launch overhead",
-    unit: "µs",
-    additive: false,
-  },
-  host_to_device_bandwidth_gbs: { display_name: "Host to device", unit: "GB/s", additive: true },
-  device_to_host_bandwidth_gbs: { display_name: "Device to host", unit: "GB/s", additive: true },
-  allreduce_bandwidth_gbs: { display_name: "All-reduce", unit: "GB/s", additive: false },
-  broadcast_bandwidth_gbs: { display_name: "Broadcast", unit: "GB/s", additive: false },
-  bf16_tflops_per_peak_watt: perWatt("BF16"),
-  fp16_tflops_per_peak_watt: perWatt("FP16"),
-  fp32_tflops_per_peak_watt: perWatt("FP32"),
-  mixed_precision_tflops_per_peak_watt: perWatt("Mixed precision"),
-  power_consumption_watts: {
-    display_name: "Power",
-    unit: "W",
-    additive: true,
-    fromPower: true,
-  },
-  temperature_centigrade: { display_name: "Temperature", unit: "°C", additive: false },
-};
-
-function perWatt(name: string): Metric {
-  const display_name = `${name} per watt`;
-  return { display_name, unit: "TFLOPS/W", additive: false, fromPower: true, perWatt: true };
-}
-
-/** Names that older agents send in the aggregate → the names used here. */
+/** Current names of metrics by the names that older agents send in the aggregate. */
 const OLDER_NAMES = new Map([
   ["total_bf16_tflops", "bf16_tflops"],
   ["total_fp16_tflops", "fp16_tflops"],
@@ -55,14 +21,16 @@ const OLDER_NAMES = new Map([
   ["avg_temperature", "temperature_centigrade"],
 ]);
 
+/** Some sensors have words for no value, such as `NaN`: such a figure is implausible, and costs nobody the others. */
+const sent = z.union([z.number(), z.string().max(64)], "must be a number").nullish();
 const gpuPair = z.looseObject({
   connection_type: z.string().max(64).nullish(),
-  duplex_gbs: z.number().nullish(),
-  simplex_gbs: z.number().nullish(),
+  duplex_gbs: sent,
+  simplex_gbs: sent,
 });
 const gpuName = z.union([z.int().min(0).max(1023), z.string().min(1).max(64)]);
 
-/** Both forms in use: a map by `gpu0_to_gpu1`, and the older array of pairs, which is read as the map. */
+/** A map by `gpu0_to_gpu1`; the older form, an array of pairs, is turned into the map. */
 const gpuBandwidthMatrix = z.union(
   [
     z.record(z.string().max(160), gpuPair),
@@ -85,11 +53,13 @@ function gpuLabel(gpu: number | string): string {
   return typeof gpu === "number" || /^[0-9]+$/.test(gpu) ? `gpu${gpu}` : gpu;
 }
 
-const optionalMetrics = Object.fromEntries(
-  Object.keys(METRICS).map((metric) => [metric, z.number().nullish()]),
-);
+const optionalMetrics = Object.fromEntries(QUICK_MARK_METRICS.map(({ name }) => [name, sent]));
 
-const gpuResult = z.looseObject({ gpu_id: z.string().max(128).nullish(), ...optionalMetrics });
+const gpuResult = z.looseObject({
+  gpu_id: z.string().max(128).nullish(),
+  gpu_model: z.string().max(128).nullish(),
+  ...optionalMetrics,
+});
 const aggregateResult = gpuResult.extend({
   bf16_tflops: z.number(),
   memory_bandwidth_gbs: z.number(),
@@ -105,11 +75,30 @@ const result = z.preprocess(
   }),
 );
 
-/** Brings what older and single-GPU agents send into today's form; says nothing about its validity. */
+/** Known fields without a form of their own. */
+export const FREE_FIELDS = ["measurement", "replayed", "partial"] as const;
+
+const known = z.object({
+  aggregate_results: z.object({
+    ...aggregateResult.shape,
+    gpu_bandwidth_matrix: z.record(z.string(), z.object(gpuPair.shape)).nullish(),
+  }),
+  test_results: z.array(z.object(gpuResult.shape)).nullish(),
+  ...Object.fromEntries(
+    ["timestamp", ...FREE_FIELDS].map((name) => [name, z.unknown().optional()]),
+  ),
+});
+
+/** The known fields of a valid result. */
+export function knownFields(result: JsonObject): JsonObject {
+  return known.parse(result);
+}
+
+/** Brings results of older and single-GPU agents into the current form, without validating them. */
 function readOlderForms(value: unknown): unknown {
   if (!isObject(value)) return value;
   const { aggregate_results: aggregate, test_results: tests } = value;
-  // One GPU alone: its own figures are the node's.
+  // The figures of a single GPU are the node's.
   const figures = aggregate ?? (Array.isArray(tests) && tests.length === 1 ? tests[0] : undefined);
   if (!isObject(figures)) return value;
   const renamed = Object.fromEntries(
@@ -123,7 +112,7 @@ function readOlderForms(value: unknown): unknown {
   return { ...value, aggregate_results: renamed };
 }
 
-/** Compute and memory figures of one machine's GPUs. Part of every job. */
+/** Compute and memory figures of one machine's GPUs; part of every job. */
 export const quickMark: Benchmark = {
   id: "quick_mark",
   name: "QuickMark",
@@ -134,67 +123,71 @@ export const quickMark: Benchmark = {
   config: z.strictObject({}),
   result,
   checkResult: () => null,
-  digest(value) {
+  digest(value, { hardware, models }) {
     const { aggregate_results: aggregate, test_results: tests } = value;
-    if (!isObject(aggregate)) return {};
-    const gpus = Array.isArray(tests) ? tests.length : 0;
-    const figures = Object.keys(METRICS).flatMap((metric) => {
-      const figure = aggregate[metric];
-      return typeof figure === "number" ? [[metric, figure] as const] : [];
-    });
-    return { gpus, figures: Object.fromEntries(figures) };
+    const modelOf = (test: JsonObject) =>
+      hardware.gpuModels === null ? null : modelOfTest(test, models);
+    const figures: NodeFigures = {
+      aggregate: readMetrics(isObject(aggregate) ? aggregate : {}),
+      gpus: Array.isArray(tests) ? tests.map((test) => readGpu(test, modelOf)) : null,
+    };
+    return { ...figures };
   },
+  implausible: (value, { hardware, models }) => implausibleFields(value, hardware, models),
   summarize(nodes) {
     if (nodes.length === 0) return null;
-    const samples = nodes.map((node) => ({ gpus: gpuCountOf(node), figures: figuresOf(node) }));
-    const metrics = Object.entries(METRICS).flatMap(([name, metric]) => {
-      const values = samples.flatMap(({ gpus, figures }) => {
-        const figure = figures[name];
-        if (figure === undefined) return [];
-        const fault =
-          metric.fromPower === true
-            ? (powerFault(figures, gpus) ?? (metric.perWatt ? perWattFault(figure) : null))
-            : null;
-        return fault === null ? [figure] : [];
-      });
-      const summary = summarizeValues(values, metric.additive);
+    const limitsOf = rememberLimits();
+    const samples = nodes.map((node) => {
+      const { aggregate: figures, gpus: readings } = figuresOf(node.digest);
+      const gpus = gpusBehind(node.gpuCount, readings?.length ?? 0);
+      return { gpus, figures, implausible: findImplausible(figures, gpus, limitsOf(node)) };
+    });
+    const metrics = QUICK_MARK_METRICS.flatMap(({ name, isAdditive }) => {
+      const values = samples.flatMap(({ figures, implausible }) =>
+        implausible.has(name) ? [] : (figures[name] ?? []),
+      );
+      const summary = summarizeValues(values, isAdditive);
       return summary === null ? [] : [[name, summary] as const];
     });
     return {
       node_count: nodes.length,
-      gpu_count: samples.reduce((sum, { gpus }) => sum + gpus, 0),
+      gpu_count: samples.reduce<number | null>(
+        (sum, { gpus }) => (sum === null || gpus === null ? null : sum + gpus),
+        0,
+      ),
       metrics: Object.fromEntries(metrics),
     };
   },
   detailFields: [],
-  withDetails: (summary) => summary,
+  details: null,
   fields: {
     ...Object.fromEntries(
-      Object.entries(METRICS).map(([name, { display_name, unit }]) => [
-        name,
-        { display_name, unit },
-      ]),
+      QUICK_MARK_METRICS.map(({ name, display_name, unit }) => [name, { display_name, unit }]),
     ),
     gpu_bandwidth_matrix: { display_name: "GPU-to-GPU bandwidth", unit: "GB/s" },
   },
 };
 
-/** What the node said on joining, else the GPUs it has results for, else one: it measured something. */
-function gpuCountOf(node: NodeDigest): number {
-  const measured = typeof node.digest.gpus === "number" ? node.digest.gpus : 0;
-  return node.gpuCount ?? Math.max(measured, 1);
+/** The digest of a QuickMark result. */
+export function figuresOf(digest: JsonObject): NodeFigures {
+  return digest as unknown as NodeFigures; // written by `digest` above
 }
 
-function figuresOf(node: NodeDigest): Record<string, number> {
-  // `digest` above wrote it: numbers only.
-  return isObject(node.digest.figures) ? (node.digest.figures as Record<string, number>) : {};
+/** Limits by hardware: most nodes of a job have the same. */
+function rememberLimits(): (hardware: Hardware) => Limits {
+  const known = new Map<string, Limits>();
+  return (hardware) => {
+    const { gpuModel, gpuModels } = hardware;
+    const key = JSON.stringify(gpuModels ?? gpuModel);
+    const limits = known.get(key) ?? limitsOfNode(hardware);
+    known.set(key, limits);
+    return limits;
+  };
 }
 
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+function readGpu(test: unknown, modelOf: (test: JsonObject) => string | null): GpuReading {
+  const sent = isObject(test) ? test : {};
+  const { bf16_tflops = null, memory_bandwidth_gbs = null } = readMetrics(sent);
+  const id = typeof sent.gpu_id === "string" ? sent.gpu_id : null;
+  return { id, bf16_tflops, memory_bandwidth_gbs, model: modelOf(sent) };
 }
-
-/** What QuickMark measures, by name; those of `perWatt` follow from the power reading. */
-export const QUICK_MARK_METRICS: readonly { name: string; isPerWatt: boolean }[] = Object.entries(
-  METRICS,
-).map(([name, { perWatt: isPerWatt = false }]) => ({ name, isPerWatt }));

@@ -1,14 +1,9 @@
 import type { z } from "@hono/zod-openapi";
 import { canonicalJson } from "../lib/json.ts";
+import type { SequenceStep } from "../lib/stored-json.ts";
 import type { JsonObject } from "./benchmark.ts";
 import { benchmarkOf, findBenchmark } from "./catalogue.ts";
 import { quickMark } from "./quick-mark.ts";
-
-/** One step of a job, as stored and as shown in `benchmark_sequence`. */
-export interface SequenceStep {
-  benchmark_id: string;
-  config: JsonObject | null;
-}
 
 export type SequenceFault =
   | { kind: "unknown"; benchmarkId: string }
@@ -17,8 +12,8 @@ export type SequenceFault =
   | { kind: "too_few_nodes"; benchmarkId: string; minNodes: number };
 
 /**
- * Plans a job (contract §4): `"x"`, `{benchmark_id: "x"}`, config `null` and config `{}` are the same
- * thing; duplicates are looked for after that; quick_mark is put first whatever the order sent.
+ * Plans a job (docs/contract.md, "Jobs"). A missing config, `null` and `{}` are the same, also for the search for
+ * duplicates. quick_mark comes first in every sequence.
  */
 export function planSequence(
   requested: readonly { benchmark_id: string; config?: JsonObject | null | undefined }[],
@@ -60,8 +55,8 @@ export function planSequence(
 }
 
 /**
- * The keys of result maps, one per position: the benchmark's id, and `id:2`, `id:3` where the same
- * benchmark runs again with another config (contract §4).
+ * The keys of result maps by position: the benchmark's id, and `id:2`, `id:3` for the same benchmark with other
+ * configs.
  */
 export function resultKeys(sequence: readonly SequenceStep[]): string[] {
   const counts = new Map<string, number>();
@@ -74,4 +69,9 @@ export function resultKeys(sequence: readonly SequenceStep[]): string[] {
 
 export function isClusterStep(step: SequenceStep): boolean {
   return benchmarkOf(step.benchmark_id).kind === "cluster";
+}
+
+/** The positions of the cluster steps. */
+export function clusterPositionsOf(sequence: readonly SequenceStep[]): number[] {
+  return sequence.flatMap((step, position) => (isClusterStep(step) ? [position] : []));
 }

@@ -1,13 +1,6 @@
-/** Robust figures over nodes. `total` is null where a sum means nothing (a temperature, a ratio). */
-export interface MetricSummary {
-  min: number;
-  median: number;
-  max: number;
-  mean: number;
-  total: number | null;
-}
+import type { MetricSummary } from "../lib/stored-json.ts";
 
-/** Summary of at least one finite value; null for none. */
+/** Null for no values. */
 export function summarizeValues(
   values: readonly number[],
   additive: boolean,
@@ -17,13 +10,25 @@ export function summarizeValues(
   const max = sorted.at(-1);
   if (min === undefined || max === undefined) return null;
   const total = sorted.reduce((sum, value) => sum + value, 0);
-  const upper = sorted[sorted.length >> 1] ?? max;
-  const lower = sorted[(sorted.length - 1) >> 1] ?? min;
   return {
     min,
-    median: (lower + upper) / 2,
+    median: quantileOf(sorted, 0.5) ?? min,
     max,
     mean: total / sorted.length,
     total: additive ? total : null,
   };
+}
+
+export function medianOf(values: readonly number[]): number | null {
+  const sorted = [...values].sort((a, b) => a - b);
+  return quantileOf(sorted, 0.5);
+}
+
+/** Linear between the two nearest of the sorted values (type 7, as R and NumPy do); null for none. */
+export function quantileOf(sorted: readonly number[], share: number): number | null {
+  const place = (sorted.length - 1) * share;
+  const lower = sorted[Math.floor(place)];
+  const upper = sorted[Math.ceil(place)];
+  if (lower === undefined || upper === undefined) return null;
+  return lower + (upper - lower) * (place - Math.floor(place));
 }

@@ -3,19 +3,21 @@ import { unavailable } from "../http/errors.ts";
 import { platformFailure } from "../lib/platform-failure.ts";
 import { retryPlatformCall, withTimeout } from "../lib/retry.ts";
 import type { JobCoordinator } from "./job-coordinator.ts";
-import type { Coordinator } from "./protocol.ts";
+import type { Coordinator } from "./wire/protocol.ts";
 
 /** No request waits longer than this for an object. */
 const CALL_TIMEOUT_MS = 15_000;
 const ATTEMPTS = 3;
+/** For `watch`, which waits by itself: its caller comes back. */
+export const WATCHING = { attempts: 1, timeoutMs: 35_000 };
 
-/** Where the caller is, as the platform tells it; the first contact decides where the object lives. */
+/** The caller's place, as the platform reports it; the place of the first caller decides where the object lives. */
 export interface CallerPlace {
   continent?: string | undefined;
   longitude?: string | undefined;
 }
 
-/** Calls one job's object: counted, bounded, retried where the platform says so (design §3.6). */
+/** Calls one job's object: counted, bounded in time, and retried if the platform marks the failure as retryable. */
 export type CallCoordinator = <T>(
   target: { jobId: number; meter: Meter; place?: CallerPlace | undefined },
   call: (coordinator: Coordinator) => Promise<T>,
@@ -30,8 +32,8 @@ export function createCoordinatorClient(
     const locationHint = place === undefined ? undefined : locationHintFor(place);
     const attempt = () => {
       meter.objectHops++;
-      // Arguments and replies are plain data: over RPC they stay what the interface says. The platform's
-      // own stub type splits unions into parts that no longer fit together.
+      // Arguments and replies are plain data, which RPC does not change. The platform's stub type splits
+      // unions into parts that no longer fit together.
       const coordinator = namespace.get(
         id,
         locationHint === undefined ? {} : { locationHint },
@@ -41,7 +43,7 @@ export function createCoordinatorClient(
     try {
       return await retryPlatformCall(attempt, { attempts });
     } catch (error) {
-      // Whatever broke on the way, the caller may safely ask again: every call can be repeated.
+      // Every call of `Coordinator` is safe to repeat, so the client may try again.
       throw unavailable(platformFailure(error)?.retryAfterSeconds ?? 2, error);
     }
   };

@@ -1,11 +1,11 @@
 import { type Clock, MINUTE_MS } from "../lib/clock.ts";
 
-/** A job takes 256 nodes; more than this a minute is a loop gone wild (design §5). */
+/** A job has at most 256 nodes; more joins than this come from a machine in a loop. */
 export const MAX_JOINS_PER_MINUTE = 600;
 
 /**
- * Counts joins of one job in windows of a minute. In memory only: an object that is asked this often
- * does not lose it.
+ * Limits the joins of one job per minute. Counts in memory only, because an object that is called this often
+ * stays in memory.
  */
 export class JoinLimiter {
   readonly #clock: Clock;
@@ -16,7 +16,7 @@ export class JoinLimiter {
     this.#clock = clock;
   }
 
-  /** Null when the join may go on, else the seconds to wait. */
+  /** Counts one join. Answers null if it is allowed, else the seconds to wait. */
   take(): number | null {
     const now = this.#clock.now();
     if (now - this.#windowStart >= MINUTE_MS) {

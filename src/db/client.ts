@@ -2,25 +2,26 @@ import { sql } from "drizzle-orm";
 import { type DrizzleD1Database, drizzle } from "drizzle-orm/d1";
 import { retryPlatformCall, withTimeout } from "../lib/retry.ts";
 
-/** D1 can hang (pitfalls of the platform): no query may outlive this. */
+/** D1 can hang: bounds every query. */
 const QUERY_TIMEOUT_MS = 10_000;
 
-/** What one request cost. Tests assert these counts exactly; the request log shows them. */
+/** Costs of one request. Tests assert these counts exactly; the request log shows them. */
 export interface Meter {
   d1RoundTrips: number;
   objectHops: number;
+  r2Calls: number;
 }
 
 export function createMeter(): Meter {
-  return { d1RoundTrips: 0, objectHops: 0 };
+  return { d1RoundTrips: 0, objectHops: 0, r2Calls: 0 };
 }
 
 export type Database = DrizzleD1Database;
 
-/** What drizzle uses of a D1 database or of a D1 session. */
+/** The part of a D1 database or session that drizzle uses. */
 type D1Like = Pick<D1Database, "prepare" | "batch">;
 
-/** Reads are tried this often; what writes is tried once, since it may have been committed. */
+/** Attempts of a read. A write is tried once, since a failed attempt may have been committed. */
 const READ_ATTEMPTS = 3;
 const READS = /^\s*(?:select|with)\b/i;
 const WRITES = /\b(?:insert|update|delete|replace)\b/i;
@@ -31,8 +32,8 @@ interface Statement {
 }
 
 /**
- * A drizzle database whose every round trip is counted in `meter` and bounded in time. Reads that fail on
- * the platform's side are repeated; what has an answer, or may have been committed, never is.
+ * A drizzle database whose every round trip is counted in `meter` and bounded in time. Reads that fail on the
+ * platform's side are repeated; writes are not.
  */
 export function openDatabase(d1: D1Like, meter: Meter): Database {
   const trip = <T>(isRead: boolean, call: () => Promise<T>): Promise<T> => {
@@ -56,10 +57,10 @@ export function openDatabase(d1: D1Like, meter: Meter): Database {
   const client = {
     prepare: (query: string) => wrap(d1.prepare(query), READS.test(query) && !WRITES.test(query)),
     batch: (statements: object[]) => {
-      const known = statements.map((statement) => inner.get(statement) ?? unknownStatement());
+      const inners = statements.map((statement) => inner.get(statement) ?? unknownStatement());
       return trip(
-        known.every(({ isRead }) => isRead),
-        () => d1.batch(known.map(({ statement }) => statement)),
+        inners.every(({ isRead }) => isRead),
+        () => d1.batch(inners.map(({ statement }) => statement)),
       );
     },
   };
@@ -71,12 +72,12 @@ function unknownStatement(): never {
   throw new TypeError("A batch takes only statements prepared by the same database");
 }
 
-/** One read, one round trip: does the database answer? */
+/** Throws unless the database answers. One round trip. */
 export async function ping(db: Database): Promise<void> {
   await db.run(sql`SELECT 1`);
 }
 
-/** A request's two ways to the database, each made when it is first asked for: many requests need none. */
+/** A request's two connections to the database, each opened on first use: many requests need none. */
 export class Databases {
   readonly #d1: D1Database;
   readonly #meter: Meter;
@@ -91,7 +92,7 @@ export class Databases {
     this.#bookmark = bookmark;
   }
 
-  /** Reads what this client has written before: follows the bookmark it sent (design §3.10). */
+  /** Sees the client's own earlier writes: follows the bookmark that the client sent. */
   get session(): Database {
     this.#d1Session ??= this.#d1.withSession(this.#bookmark ?? "first-primary");
     this.#session ??= openDatabase(this.#d1Session, this.#meter);
@@ -104,7 +105,7 @@ export class Databases {
     return this.#primary;
   }
 
-  /** How far the session has got; null when it was not used. */
+  /** The session's present bookmark; null when the session was not used. */
   bookmark(): string | null {
     return this.#d1Session?.getBookmark() ?? null;
   }

@@ -1,8 +1,8 @@
 const FAILED_QUERY = "Failed query";
 
 /**
- * A failure and everything that caused it, for the log. Of a failed query it holds the statement, never
- * the parameters: drizzle's message has those, too, and they may be secrets.
+ * A failure and all of its causes, for the log. A failed query is represented by its statement without the
+ * parameters of drizzle's message, which may be secrets.
  */
 export function causesOf(error: unknown): string[] {
   const causes: string[] = [];
@@ -14,7 +14,7 @@ export function causesOf(error: unknown): string[] {
   return causes;
 }
 
-/** Messages of a failed query and of what caused it, without drizzle's, which hold SQL and parameters. */
+/** Messages of a failure and its causes, without drizzle's messages, which hold SQL and parameters. */
 function messagesOf(error: unknown): string[] {
   const messages: string[] = [];
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
@@ -24,7 +24,7 @@ function messagesOf(error: unknown): string[] {
 }
 
 /**
- * The columns of the UNIQUE constraint that a failed query ran into, or null for any other failure.
+ * The columns of the UNIQUE constraint that a failed query violated; null for any other failure.
  * SQLite names them as `table.column, table.column`; an index on an expression by `index 'name'`.
  */
 export function uniqueViolation(error: unknown): string | null {
@@ -36,8 +36,8 @@ export function uniqueViolation(error: unknown): string | null {
 }
 
 /**
- * Whether a query failed because a row refers to one that is not there, or would be left referring to
- * one. SQLite does not say which.
+ * True if a query failed since a row refers to a missing row, or since the row that it removes is referred to.
+ * SQLite does not tell the two apart.
  */
 export function foreignKeyViolation(error: unknown): boolean {
   return messagesOf(error).some((message) => message.includes("FOREIGN KEY constraint failed"));

@@ -1,12 +1,14 @@
 /**
- * The D1 tables. Times are integers, milliseconds since the Unix epoch. JSON columns hold text that
- * is passed on as it is. Triggers and partial indexes that drizzle cannot express are added to the
- * generated migration by hand; `test/worker/migrations.test.ts` shows that they are there.
+ * The D1 tables. Times are integers, milliseconds since the Unix epoch. Columns of mode JSON are parsed as they
+ * are read; JSON that can be large (results, inventories) is passed on as text.
  *
- * The scoreboard's own tables are not among these: they load with it, from `schema/scoreboard.ts`.
+ * `migrations/0000_tables.sql` is generated from here. Triggers and full-text tables, which drizzle cannot
+ * express, are written by hand in `migrations/0001_triggers.sql`. Tables of the scoreboard and of reports load
+ * with their code, from `schema/scoreboard.ts` and `schema/reports.ts`.
  */
 export * from "./schema/idempotency.ts";
 export * from "./schema/identity.ts";
 export * from "./schema/jobs.ts";
 export * from "./schema/runners.ts";
 export * from "./schema/specs.ts";
+export * from "./schema/tasks.ts";

@@ -1,6 +1,6 @@
 /**
- * Which of several media types a client would rather have (RFC 9110 §12.5.1): of equally welcome ones the
- * first, and that one too where none is welcome.
+ * Chooses the media type that a client prefers (RFC 9110 §12.5.1). The first one wins ties, and is the answer
+ * where the client accepts none.
  *
  * @param accept the header; absent or empty for anything
  */
@@ -9,17 +9,17 @@ export function preferredType<Type extends string>(
   [first, ...others]: readonly [Type, ...Type[]],
 ): Type {
   const ranges = (accept ?? "").split(",").map((part) => {
-    const [range = "", ...parameters] = part.split(";").map((word) => word.trim().toLowerCase());
+    const [range = "", ...parameters] = part.split(";").map((part) => part.trim().toLowerCase());
     const weight = parameters.find((parameter) => parameter.startsWith("q="));
     return { range, weight: weight === undefined ? 1 : Number(weight.slice(2)) || 0 };
   });
-  const welcome = (type: string): number => {
+  const weightOf = (type: string): number => {
     const [kind] = type.split("/");
-    for (const wanted of [type, `${kind}/*`, "*/*"]) {
-      const found = ranges.find(({ range }) => range === wanted);
-      if (found !== undefined) return found.weight;
+    for (const pattern of [type, `${kind}/*`, "*/*"]) {
+      const match = ranges.find(({ range }) => range === pattern);
+      if (match !== undefined) return match.weight;
     }
     return 0;
   };
-  return others.reduce((best, type) => (welcome(type) > welcome(best) ? type : best), first);
+  return others.reduce((best, type) => (weightOf(type) > weightOf(best) ? type : best), first);
 }

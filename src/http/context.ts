@@ -1,16 +1,31 @@
-import type { Context } from "hono";
+import type { Context, Hono } from "hono";
 import type { Databases, Meter } from "../db/client.ts";
+import type { SiteConfig } from "../lib/config.ts";
 
-/** What the middleware of `app.ts` has put into every request before a handler runs. */
+/** Variables that the pipeline sets for every request. */
 export interface RequestVariables {
   requestId: string;
-  /** Who asks, once a token has said so. Never the token itself. */
-  principal?: { kind: "user" | "node" | "runner"; id: string };
-  /** Counts what the request costs. */
+  /** The authenticated caller. Never holds the token. */
+  principal?: { kind: "user" | "node" | "runner"; id: string; customerId?: number };
+  /** Counts the costs of the request. */
   meter: Meter;
   databases: Databases;
-  /** What `RateLimit-Policy` says on the reply, once a limit has been looked at. */
+  /** Decides the origin of links; read it by `siteOf` alone. */
+  site: SiteConfig;
+  /** An unchanged node or an idle runner has called again: the log samples such requests unless they fail. */
+  isRoutine?: true;
+  /** `RateLimit-Policy` of the reply, once a limit was checked. */
   rateLimitPolicy?: string;
+  /** Names of the route's query parameters, for the links to a list's pages. */
+  parameters?: readonly string[];
+}
+
+/**
+ * Variables that guards set for handlers, by the access that the route declares. Each guard declares its own
+ * beside itself, since this floor knows no people, jobs or runners.
+ */
+export interface CallerVariables {
+  open: Record<never, never>;
 }
 
 export interface RequestEnv {
@@ -18,3 +33,5 @@ export interface RequestEnv {
 }
 
 export type RequestContext = Context<RequestEnv>;
+
+export type App = Hono<RequestEnv>;

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Context } from "hono";
+import type { Precondition } from "../db/versions.ts";
 import { RELEASE } from "../lib/release.ts";
 import type { RequestEnv } from "./context.ts";
 
@@ -8,23 +9,7 @@ export function entityTagOf(text: string): string {
   return `"${createHash("sha256").update(text).digest("base64url").slice(0, 22)}"`;
 }
 
-/**
- * The answer to a GET of one resource: its JSON with a strong validator, or 304 when the caller holds
- * it already (RFC 9110 §13.1.2). Operations declared `single` answer with it.
- *
- * @param etag by default made from the text itself
- */
-export function singleJson<Env extends RequestEnv>(
-  c: Context<Env>,
-  text: string,
-  etag = entityTagOf(text),
-): Response {
-  return matchesEntityTag(c.req.header("If-None-Match"), etag)
-    ? c.body(null, 304, { ETag: etag })
-    : c.body(text, 200, { ETag: etag, "Content-Type": "application/json" });
-}
-
-/** Whether an If-None-Match header names a validator; compared weakly, as proxies may weaken it. */
+/** True if an `If-None-Match` header names a validator. Compares weakly, since proxies weaken validators. */
 export function matchesEntityTag(ifNoneMatch: string | null | undefined, etag: string): boolean {
   if (!ifNoneMatch) return false;
   const weak = (validator: string) => validator.trim().replace(/^W\//, "");
@@ -32,10 +17,10 @@ export function matchesEntityTag(ifNoneMatch: string | null | undefined, etag: s
 }
 
 /**
- * The validator of a resource whose row counts its versions. The database can test it in the statement
- * that changes the row. It names our release, too: another one may represent the same row otherwise.
+ * The validator of a resource whose row counts its versions. The database can test it in the statement that
+ * changes the row. It includes the release, since another release may represent the same row differently.
  *
- * @param beside what else the representation shows, as a number that moves with it
+ * @param beside numbers that move with anything else that the representation shows
  */
 export function versionTag(
   { uuid, version }: { uuid: string; version: number },
@@ -44,12 +29,9 @@ export function versionTag(
   return `"${[uuid.replaceAll("-", ""), version, ...beside, RELEASE].join(".")}"`;
 }
 
-/** What `If-Match` asks for: any version, or one of these, each `<UUID as 32 digits>.<version>`. */
-export type Precondition = "any" | readonly string[];
-
 /**
- * Reads `If-Match` of a request that changes a resource with a `versionTag`; null when none was sent.
- * Tags that are not ours match nothing. The row has to be the same, whoever represented it.
+ * Reads `If-Match` of a request that changes a resource with a `versionTag`; null without one. Tags of another
+ * form match nothing. The row's version has to match; the release that represented it does not matter.
  */
 export function readIfMatch<Env extends RequestEnv>(c: Context<Env>): Precondition | null {
   const header = c.req.header("If-Match");

@@ -1,71 +1,27 @@
+import type { Context } from "hono";
+import { HTTPException } from "hono/http-exception";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
+import { ERRORS, type ErrorCode } from "../api/errors.ts";
+import { causesOf } from "../db/errors.ts";
+import type { FieldFault } from "../lib/faults.ts";
+import { logEvent } from "../lib/log.ts";
+import { platformFailure } from "../lib/platform-failure.ts";
+import type { RequestEnv } from "./context.ts";
 
-/**
- * Every error the API can answer: code → status and what it means (contract §2). The API document is
- * built from this registry too, so a code cannot change its status from one route to the next.
- */
-export const ERRORS = {
-  PARAMETER_INCORRECT_VALUE: {
-    status: 400,
-    meaning: "Something in path, query or body does not parse or validate.",
-  },
-  JOB_STATE_INVALID: { status: 400, meaning: "The job's state does not allow this." },
-  CLIENT_TOKEN_INVALID: {
-    status: 401,
-    meaning: "No token, or one that is malformed, expired, revoked or of another kind.",
-  },
-  PERMISSION_DENIED: { status: 403, meaning: "Authenticated, but not allowed." },
-  RESOURCE_NOT_FOUND: { status: 404, meaning: "Unknown, deleted, or not visible to the caller." },
-  METHOD_NOT_ALLOWED: { status: 405, meaning: "The path exists, but not with this method." },
-  RESOURCE_ALREADY_EXISTS: { status: 409, meaning: "A unique name or slug is taken." },
-  RESOURCE_IN_USE: { status: 409, meaning: "A runner or a job refers to the spec." },
-  NODE_LIMIT_REACHED: { status: 409, meaning: "All expected nodes have joined already." },
-  JOB_ENDED: { status: 409, meaning: "The job has ended or is gone; the node stops." },
-  STEP_NOT_READY: {
-    status: 409,
-    meaning: "A result for a step that this node has not been told to run.",
-  },
-  PRECONDITION_FAILED: {
-    status: 412,
-    meaning: "The resource is not in a version that `If-Match` names.",
-  },
-  REQUEST_TOO_LARGE: { status: 413, meaning: "The body is above the route's limit." },
-  UNSUPPORTED_MEDIA_TYPE: {
-    status: 415,
-    meaning: "The body is of a type this route does not read.",
-  },
-  RANGE_NOT_SATISFIABLE: { status: 416, meaning: "The file has no byte of the `Range` asked for." },
-  IDEMPOTENCY_KEY_REUSED: {
-    status: 422,
-    meaning: "The same key or result slot was used before with different content.",
-  },
-  TOO_MANY_REQUESTS: { status: 429, meaning: "Too many requests; see Retry-After." },
-  INTERNAL_ERROR: { status: 500, meaning: "Our fault. The request id leads us to the cause." },
-  SERVICE_UNAVAILABLE: { status: 503, meaning: "Passing trouble; see Retry-After." },
-} as const satisfies Record<string, { status: ContentfulStatusCode; meaning: string }>;
-
-export type ErrorCode = keyof typeof ERRORS;
-
-export interface ErrorDetail {
-  /** Dotted path of the field, such as `benchmarks.0.config`. */
-  field: string;
-  message: string;
-}
-
-/** An answer other than success. Its message is shown to the caller: it holds nothing internal. */
+/** An error reply. Its message is shown to the caller, so it holds nothing internal. */
 export class ApiError extends Error {
   override name = "ApiError";
   readonly code: ErrorCode;
-  readonly details: ErrorDetail[] | undefined;
+  readonly details: FieldFault[] | undefined;
   readonly headers: Record<string, string>;
-  /** Tells an agent to stop (contract §2, JOB_ENDED). */
+  /** Tells an agent to stop (docs/contract.md, "HTTP rules"). */
   readonly directive: "stop" | undefined;
 
   constructor(
     code: ErrorCode,
     message: string,
     options: {
-      details?: ErrorDetail[];
+      details?: FieldFault[];
       headers?: Record<string, string>;
       directive?: "stop";
       cause?: unknown;
@@ -88,7 +44,7 @@ export function invalidField(field: string, message: string): ApiError {
   return new ApiError("PARAMETER_INCORRECT_VALUE", message, { details: [{ field, message }] });
 }
 
-/** The one answer for what is unknown, deleted or not the caller's to see. */
+/** The same reply for a resource that is unknown, deleted or not visible to the caller. */
 export function notFound(kind: string, id: string | number): ApiError {
   return new ApiError("RESOURCE_NOT_FOUND", `${kind} with id ${id} not found`);
 }
@@ -106,11 +62,11 @@ export function unavailable(retryAfterSeconds: number, cause: unknown): ApiError
   });
 }
 
-/** A message may repeat what the caller sent; it is cut to what the API document promises. */
+/** Bounds of the API document. A message may repeat a longer text of the caller. */
 const MAX_MESSAGE = 2_048;
 const MAX_FIELD = 512;
 
-/** The error body of every route (contract §2): it serves clients of both published APIs at once. */
+/** The error body of every route, which serves clients of both published APIs (docs/contract.md, "HTTP rules"). */
 export function errorBody(error: ApiError, requestId: string) {
   const message = cut(error.message, MAX_MESSAGE);
   const details = error.details?.map((detail) => ({
@@ -125,9 +81,42 @@ export function errorBody(error: ApiError, requestId: string) {
   };
 }
 
-/** Cut by code points, so that no character is halved. */
+/** Cuts by code points, so that no character is halved. */
 function cut(text: string, limit: number): string {
   if (text.length <= limit) return text;
   const points = [...text];
   return points.length <= limit ? text : `${points.slice(0, limit - 1).join("")}…`;
+}
+
+/** Answers a thrown error with the error body. Causes go to the log, never to the caller. */
+export function onError(thrown: Error, c: Context<RequestEnv>): Response {
+  const error = toApiError(thrown);
+  if (error.status >= 500) logFailure(thrown, c);
+  return c.json(errorBody(error, c.get("requestId")), error.status, error.headers);
+}
+
+function toApiError(thrown: Error): ApiError {
+  if (thrown instanceof ApiError) return thrown;
+  if (thrown instanceof HTTPException && thrown.status === 415) {
+    return new ApiError(
+      "UNSUPPORTED_MEDIA_TYPE",
+      "The operation does not accept this Content-Type",
+    );
+  }
+  if (thrown instanceof HTTPException && thrown.status < 500) {
+    return new ApiError("PARAMETER_INCORRECT_VALUE", "The request body could not be read", {
+      cause: thrown,
+    });
+  }
+  const failure = platformFailure(thrown);
+  if (failure !== null) return unavailable(failure.retryAfterSeconds, thrown);
+  return new ApiError("INTERNAL_ERROR", "Something went wrong on our side", { cause: thrown });
+}
+
+function logFailure(thrown: Error, c: Context<RequestEnv>): void {
+  logEvent("error", "request_failed", {
+    request_id: c.get("requestId"),
+    path: c.req.path,
+    causes: causesOf(thrown),
+  });
 }

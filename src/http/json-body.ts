@@ -1,31 +1,32 @@
 import { createMiddleware } from "hono/factory";
+import { type JsonFault, parseJsonBody } from "../lib/exact-json.ts";
 import type { RequestEnv } from "./context.ts";
 import { ApiError, invalidField } from "./errors.ts";
 
-export const KIB = 1_024;
-export const MIB = 1_024 * KIB;
+const JSON_MEDIA_TYPE = {
+  pattern: /^application\/(?:[\w.-]+\+)?json *(?:;|$)/i,
+  refusal: "The body must be JSON, with Content-Type: application/json",
+};
 
-/** The bound on JSON bodies where a route names no other (contract §2, Limits). */
-export const JSON_BODY_LIMIT = 256 * KIB;
-
+/** Kinds of bodies. The handler passes the text of `unparsed-json` on to be parsed. */
 const MEDIA_TYPES = {
-  json: {
-    pattern: /^application\/(?:[\w.-]+\+)?json *(?:;|$)/i,
-    refusal: "This route does not read that Content-Type",
-  },
+  json: JSON_MEDIA_TYPE,
+  "unparsed-json": JSON_MEDIA_TYPE,
   form: {
     pattern: /^application\/x-www-form-urlencoded *(?:;|$)/i,
-    refusal: "The body must be a form: application/x-www-form-urlencoded",
+    refusal: "The body must be a form, with Content-Type: application/x-www-form-urlencoded",
   },
 } as const;
 
+const JSON_TYPE = "application/json";
+const NOTHING = new Uint8Array();
+
 /**
- * Reads the body once, counting while it arrives (a header can lie, a chunked body has none), decodes
- * it strictly as UTF-8 and refuses JSON numbers that JavaScript would silently change. What the
- * validators read afterwards is the text kept here. They look at paths and queries before they look at
- * the media type, so that it is tested here, too (contract §2, check order).
+ * Reads the body once and decodes it strictly as UTF-8. Its bytes are counted while they arrive: a header can
+ * lie, and a chunked body has none. JSON is parsed here: validators read the value, and handlers find the text in
+ * `c.req.text()`. The media type is tested before paths and queries (docs/contract.md, "HTTP rules").
  *
- * @param options `optional`: no body is the same as an empty object
+ * @param options `optional`: a missing body counts as an empty object
  */
 export function readBody(
   limitBytes: number,
@@ -36,7 +37,7 @@ export function readBody(
     const { body: stream } = c.req.raw;
     const bytes = stream === null ? NOTHING : await readBounded(stream, limitBytes);
     if (bytes.byteLength === 0 && optional) {
-      // Content-Type is looked at only when there is a body: the validators see that of an empty object.
+      // Validators have to see the Content-Type of JSON.
       const header = c.req.header.bind(c.req) as (name: string) => string | undefined;
       c.req.header = ((name: string) =>
         name.toLowerCase() === "content-type" ? JSON_TYPE : header(name)) as typeof c.req.header;
@@ -44,31 +45,36 @@ export function readBody(
       return next();
     }
     if (bytes.byteLength === 0) {
-      // Content-Type is looked at only when there is a body (contract §2).
-      throw new ApiError("PARAMETER_INCORRECT_VALUE", "The request needs a body");
+      throw new ApiError("PARAMETER_INCORRECT_VALUE", "The request must have a body");
     }
     if (!pattern.test(c.req.header("content-type") ?? "")) {
       throw new ApiError("UNSUPPORTED_MEDIA_TYPE", refusal);
     }
-    const body = decodeUtf8(bytes);
+    const text = decodeUtf8(bytes);
     if (type === "json") {
-      const value = parseExactJson(body);
-      // Validators call this: the body is parsed once, here. The cast keeps Hono's generic signature.
-      c.req.json = (() => Promise.resolve(value)) as typeof c.req.json;
+      const body = parseJsonBody(text);
+      if (!body.ok) throw unreadableBody(body.fault);
+      // Validators call this, so that the body is parsed once. The cast keeps Hono's generic signature.
+      c.req.json = (() => Promise.resolve(body.value)) as typeof c.req.json;
     }
-    // Hono awaits what it finds here; its type says string.
-    c.req.bodyCache.text = Promise.resolve(body) as unknown as string;
+    // Hono awaits this value, though its type is string.
+    c.req.bodyCache.text = Promise.resolve(text) as unknown as string;
     await next();
   });
 }
 
-const JSON_TYPE = "application/json";
-const NOTHING = new Uint8Array();
+/** The 400 for a body that is no JSON object, or holds numbers that would change. */
+export function unreadableBody({ field, message }: JsonFault): ApiError {
+  return field === null
+    ? new ApiError("PARAMETER_INCORRECT_VALUE", message)
+    : invalidField(field, message);
+}
 
 async function readBounded(body: ReadableStream<Uint8Array>, limitBytes: number) {
   const chunks: Uint8Array[] = [];
   let size = 0;
-  for await (const chunk of body) {
+  // Not cancelled: see `readRest`.
+  for await (const chunk of body.values({ preventCancel: true })) {
     size += chunk.byteLength;
     if (size > limitBytes) {
       throw new ApiError("REQUEST_TOO_LARGE", `The body must have at most ${limitBytes} bytes`);
@@ -85,69 +91,24 @@ async function readBounded(body: ReadableStream<Uint8Array>, limitBytes: number)
   return whole;
 }
 
+/**
+ * Reads what a refusal has left of a body. On Cloudflare the platform does so; elsewhere workerd ends the connection, and
+ * the client, which still writes, may miss the reply.
+ */
+export async function readRest(body: ReadableStream<Uint8Array> | null): Promise<void> {
+  if (body === null || body.locked) return;
+  const reader = body.getReader();
+  try {
+    while (!(await reader.read()).done);
+  } catch {
+    // The client is gone.
+  }
+}
+
 function decodeUtf8(bytes: Uint8Array): string {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);
   } catch {
     throw new ApiError("PARAMETER_INCORRECT_VALUE", "The body is not valid UTF-8");
-  }
-}
-
-/** Digits enough to pass 2^53, or an exponent: only then is the slow, exact reading needed. */
-const MAY_BE_INEXACT = /[0-9]{16}|[0-9][eE]/;
-/** Nothing the API takes is nested even a tenth as deep; what is deeper may exhaust a stack further on. */
-const MAX_DEPTH = 100;
-
-function parseExactJson(body: string): object {
-  const value = parse(body);
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new ApiError("PARAMETER_INCORRECT_VALUE", "The body must be a JSON object");
-  }
-  inspect(value, []);
-  if (MAY_BE_INEXACT.test(body)) inspect(JSON.parse(body, markInexact), []);
-  return value;
-}
-
-function parse(body: string): unknown {
-  try {
-    return JSON.parse(body);
-  } catch (error) {
-    throw new ApiError("PARAMETER_INCORRECT_VALUE", "The body is not valid JSON", { cause: error });
-  }
-}
-
-/** Stands in the parsed value where a number cannot be represented, so that its place can be told. */
-class Inexact {
-  readonly fault: string;
-
-  constructor(fault: string) {
-    this.fault = fault;
-  }
-}
-
-/** A JSON.parse reviver; `source` is the number as it was written. */
-function markInexact(_key: string, value: unknown, context?: { source?: string }): unknown {
-  if (typeof value !== "number") return value;
-  if (!Number.isFinite(value)) return new Inexact("is a number too large to represent");
-  const isBeyond = Number.isInteger(value) && !Number.isSafeInteger(value);
-  const isWritten = /^-?[0-9]+$/.test(context?.source ?? "");
-  return isBeyond && isWritten ? new Inexact("is an integer beyond 2^53") : value;
-}
-
-/** Refuses what is nested too deeply, and numbers that were marked; names the field. */
-function inspect(value: object, path: string[]): void {
-  if (path.length > MAX_DEPTH) {
-    const message = `The body is nested more than ${MAX_DEPTH} levels deep`;
-    throw new ApiError("PARAMETER_INCORRECT_VALUE", message);
-  }
-  for (const [key, inner] of Object.entries(value)) {
-    if (typeof inner !== "object" || inner === null) continue;
-    path.push(key);
-    if (inner instanceof Inexact) {
-      const field = path.join(".");
-      throw invalidField(field, `${field} ${inner.fault}`);
-    }
-    inspect(inner, path);
-    path.pop();
   }
 }

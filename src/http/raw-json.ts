@@ -1,31 +1,48 @@
-/** JSON that is passed on as it was stored, without being parsed and built again: results can be large. */
+/** A part of stored bytes: JSON text that is copied into a reply without being held or parsed. */
+export interface Hole {
+  /** Offset in the source, bytes. Holes are filled in rising order. */
+  at: number;
+  bytes: number;
+  /** Turns the stored bytes into the text that is shown, which holds them in memory; by default they are copied. */
+  show?: (stored: string) => string;
+}
+
+/** Text that is made while the reply is sent, when the client wants it. */
+export interface Later {
+  later(): AsyncIterable<string>;
+}
+
+/** A piece of JSON text: text, bytes in memory, a hole to be filled from a source, or text that is made later. */
+export type Piece = string | Uint8Array | Hole | Later;
+
+/** Stored JSON that is passed on unparsed, since results can be too large to parse and build again. */
 class RawJson {
-  readonly text: string;
+  readonly pieces: readonly Piece[];
 
-  constructor(text: string) {
-    this.text = text;
+  constructor(pieces: readonly Piece[]) {
+    this.pieces = pieces;
   }
 
-  /** Its place in the text that is being made. */
+  /** Writes a mark into the text that is being made. */
   toJSON(): string {
-    if (making === null) throw new Error("Stored JSON is written by stringifyWithRaw alone");
-    return `${making.mark}${making.parts.push(this.text) - 1}`;
+    if (making === null) throw new Error("Stored JSON is written by `piecesOf` alone");
+    return `${making.mark}${making.parts.push(this.pieces) - 1}`;
   }
 }
 
-/** What `stringifyWithRaw` is about to find; it is synchronous, so that there is one at a time. */
-let making: { mark: string; parts: string[] } | null = null;
+/** State of the running `piecesOf`, which is synchronous: only one runs at a time. */
+let making: { mark: string; parts: (readonly Piece[])[] } | null = null;
 
-/** Marks stored JSON of an object for `stringifyWithRaw`; typed as what it stands for. */
-export function rawJson(text: string): Record<string, unknown> {
-  // Only `stringifyWithRaw` ever looks inside.
-  return new RawJson(text) as unknown as Record<string, unknown>;
+/** Marks stored JSON for `piecesOf`; typed as the value of that JSON, an object or a list. */
+export function rawJson<Value = Record<string, unknown>>(...pieces: readonly Piece[]): Value {
+  // Only `piecesOf` ever looks inside.
+  return new RawJson(pieces) as unknown as Value;
 }
 
-/** JSON of a value in which `rawJson` parts appear as their stored text. */
-export function stringifyWithRaw(value: unknown): string {
+/** JSON of a value, in pieces: the `rawJson` parts as they are, and the text between them. */
+export function piecesOf(value: unknown): Piece[] {
   const mark = `raw:${crypto.randomUUID()}:`;
-  const parts: string[] = [];
+  const parts: (readonly Piece[])[] = [];
   making = { mark, parts };
   let template: string;
   try {
@@ -33,10 +50,9 @@ export function stringifyWithRaw(value: unknown): string {
   } finally {
     making = null;
   }
-  if (parts.length === 0) return template;
   const [head = "", ...rest] = template.split(`"${mark}`);
-  const pieces = rest.map(
-    (piece, index) => (parts[index] ?? "") + piece.slice(piece.indexOf('"') + 1),
-  );
-  return head + pieces.join("");
+  return [
+    head,
+    ...rest.flatMap((text, index) => [...(parts[index] ?? []), text.slice(text.indexOf('"') + 1)]),
+  ];
 }

@@ -1,14 +1,15 @@
 import type { z } from "@hono/zod-openapi";
-import { ApiError, type ErrorDetail } from "./errors.ts";
+import type { FieldFault } from "../lib/faults.ts";
+import { ApiError } from "./errors.ts";
 
 type Issue = z.core.$ZodIssue;
 
-/** zod's issues as sentences for people: which field, and what is allowed. */
-export function toDetails(issues: readonly Issue[]): ErrorDetail[] {
+/** Turns zod's issues into sentences for people: the field and the allowed values. */
+export function toDetails(issues: readonly Issue[]): FieldFault[] {
   return issues.flatMap((issue) => {
     const field = issue.path.map(String).join(".");
     if (issue.code === "invalid_union") {
-      // The branch that got furthest into the value says best what is wrong with it.
+      // The branch that got furthest into the value describes the fault best.
       const branches = issue.errors.filter((branch) => branch.length > 0);
       const deepest = branches.sort((a, b) => depth(b) - depth(a))[0];
       if (deepest !== undefined && depth(deepest) > 0) {
@@ -31,14 +32,14 @@ function depth(branch: readonly Issue[]): number {
   return Math.max(0, ...branch.map((issue) => issue.path.length));
 }
 
-/** How zod's own messages begin; any other message was written here, for this field. */
+/** zod's own messages begin like this; other messages were written for their field. */
 const ZOD_MESSAGE = /^(Invalid|Too|Unrecognized)/;
 
 function sentence(issue: Issue): string {
   if (!ZOD_MESSAGE.test(issue.message)) return issue.message;
   switch (issue.code) {
     case "invalid_type":
-      // Issues do not carry the value (it may be a secret), only what kind it was.
+      // Issues carry the kind of the value, not the value, which may be a secret.
       return issue.message.endsWith("received undefined")
         ? "is required"
         : `must be ${article(issue.expected)}`;
@@ -79,17 +80,10 @@ export function validationError(issues: readonly Issue[]): ApiError {
 }
 
 /** The 400 for the given faults. Its message repeats the first; at most 20 are listed. */
-export function validationErrorOf(faults: readonly ErrorDetail[]): ApiError {
+export function validationErrorOf(faults: readonly FieldFault[]): ApiError {
   const details = faults.slice(0, 20);
   const first = details[0] ?? { field: "", message: "is not valid" };
   const message =
     first.field === "" ? `The request ${first.message}` : `${first.field} ${first.message}`;
   return new ApiError("PARAMETER_INCORRECT_VALUE", message, { details });
-}
-
-/** The default hook of every router: a refused value becomes our error body. */
-export function throwOnInvalid(
-  result: { success: true } | { success: false; error: z.ZodError },
-): void {
-  if (!result.success) throw validationError(result.error.issues);
 }

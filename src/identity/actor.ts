@@ -1,41 +1,55 @@
-/** What a person may do (contract §3). */
-export const ROLES = ["user", "customer_admin", "staff", "root_admin"] as const;
-export type Role = (typeof ROLES)[number];
+import type { Role, TokenScope } from "../lib/enums.ts";
 
-/** What a user token stands for: a session of a person, or one of their API tokens. */
+/** The credential behind a token of a person: a session or an API token. */
 export type Credential =
   | { kind: "session"; userUuid: string; uuid: string }
   | { kind: "api_token"; userUuid: string; uuid: string };
 
-/** The person behind a request, as their row says it within the last 30 s. */
+/** The person behind a request, as their row was at most 30 s ago. */
 export interface Actor {
   userId: number;
   userUuid: string;
   customerId: number;
   role: Role;
   credential: Credential;
+  /** `write` for a session. */
+  scope: TokenScope;
+  /** Time of the session's sign-in, which refreshing does not move; null for an API token. */
+  signedInAt: number | null;
 }
 
-/** Whoever asks for jobs: a person, or what stands for all who have no account. */
-export type Asker = Omit<Actor, "credential">;
+/** The requester of jobs: a person, or `ANONYMOUS` for callers without an account. */
+export type Requester = Omit<Actor, "credential" | "scope" | "signedInAt">;
 
 /**
- * Which jobs an actor sees: own ones, those of the customer, or all (contract §3). Also the key of
- * the counter rows, and the only way a query learns about roles.
+ * The jobs that an actor sees: their own within their present customer, those of the customer, or all. Counter rows have it as their key;
+ * queries of jobs know scopes, never roles.
  */
 export type Scope =
-  | { kind: "user"; userId: number }
+  | { kind: "user"; userId: number; customerId: number }
   | { kind: "customer"; customerId: number }
   | { kind: "all" };
 
-export function scopeOf(actor: Asker): Scope {
+export function scopeOf(actor: Requester): Scope {
   switch (actor.role) {
     case "user":
-      return { kind: "user", userId: actor.userId };
+      return { kind: "user", userId: actor.userId, customerId: actor.customerId };
     case "customer_admin":
       return { kind: "customer", customerId: actor.customerId };
     case "staff":
     case "root_admin":
       return { kind: "all" };
+  }
+}
+
+/** The scope's key in counter rows and in `owner` columns; the triggers write the same. */
+export function counterKey(scope: Scope): string {
+  switch (scope.kind) {
+    case "user":
+      return `user:${scope.userId}:${scope.customerId}`;
+    case "customer":
+      return `customer:${scope.customerId}`;
+    case "all":
+      return "all";
   }
 }

@@ -1,15 +1,14 @@
-/** Whom jobs belong to that were made without an account: rows that a migration makes. */
-import type { Asker } from "./actor.ts";
+import type { Requester } from "./actor.ts";
 
-/** No row of the tables' own gets the id 0: they count from 1. */
-export const ANONYMOUS: Asker = {
+/** Owner of jobs created without an account. A migration seeds both rows; other ids count from 1. */
+export const ANONYMOUS: Requester = {
   userId: 0,
   userUuid: "a9d0b1e5-0000-4000-8000-000000000001",
   customerId: 0,
   role: "user",
 };
 
-/** Whether a job was made without an account. */
+/** True for a job that was created without an account. */
 export function isAnonymous({ userId }: { userId: number }): boolean {
   return userId === ANONYMOUS.userId;
 }

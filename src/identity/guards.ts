@@ -1,139 +1,203 @@
 import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
-import type { RequestContext, RequestEnv, RequestVariables } from "../http/context.ts";
+import type { RequestEnv, RequestVariables } from "../http/context.ts";
 import { ApiError, unauthorized } from "../http/errors.ts";
-import { addressOf, type RateLimits } from "../http/rate-limit.ts";
+import { addressOf, nodeLimitOf, type RateLimits } from "../http/rate-limit.ts";
+import { isUpgrade } from "../http/upgrade.ts";
+import { type Clock, MINUTE_MS } from "../lib/clock.ts";
 import type { Actor } from "./actor.ts";
+import { type ActorContext, originOf } from "./origin.ts";
 import type { Refusals } from "./refusals.ts";
 import type { Identity, JobPass } from "./service.ts";
 
+interface UserVariables {
+  actor: Actor;
+}
+
+interface NodeVariables {
+  pass: JobPass;
+  /** True for a reader of the job, false for one of its nodes. */
+  reading: boolean;
+}
+
+declare module "../http/context.ts" {
+  interface CallerVariables {
+    user: UserVariables;
+    manager: UserVariables;
+    admin: UserVariables;
+    node: NodeVariables;
+    nodeOrReader: NodeVariables;
+  }
+}
+
 export interface UserEnv {
-  Variables: RequestVariables & { actor: Actor };
+  Variables: RequestVariables & UserVariables;
 }
 
 export interface NodeEnv {
-  Variables: RequestVariables & { pass: JobPass; reading: boolean };
+  Variables: RequestVariables & NodeVariables;
 }
 
-interface GuardsDeps {
+/** The methods that a token of the scope `read` may send. */
+const READING: ReadonlySet<string> = new Set(["GET", "HEAD"]);
+/** Changes of roles, e-mail addresses and others' passwords ask for a sign-in within this time. */
+const RECENT_MS = 15 * MINUTE_MS;
+
+interface AuthenticatorDeps {
   identity: Identity;
   limits: RateLimits;
   refusals: Refusals;
 }
 
-export type Guards = ReturnType<typeof createGuards>;
+/** Authenticates callers by their tokens, and counts their requests. */
+export class Authenticator {
+  readonly #deps: AuthenticatorDeps;
 
-/**
- * What stands before a handler: first the rate limit (of the token's bearer, or of the address when the
- * token says nothing), then authentication (contract §2, check order).
- */
-export function createGuards({ identity, limits, refusals }: GuardsDeps) {
-  /** The one answer for whoever has no credential of the kind that is asked for. */
-  const refuse = async <Env extends RequestEnv>(
-    c: Context<Env>,
-    token: string | null,
-  ): Promise<never> => {
-    if (token === null) {
-      throw unauthorized("A token is needed: send it as Authorization: Bearer <token>");
-    }
-    const holder = await identity.holderOf(token);
-    if (holder !== null) await refusals.note(c, "wrong_token_kind", holder);
-    throw unauthorized();
-  };
+  constructor(deps: AuthenticatorDeps) {
+    this.#deps = deps;
+  }
 
-  /** What the token stands for, if it is of the kind that is asked for here. */
-  const admit = async <Env extends RequestEnv, Subject>(
-    c: Context<Env>,
-    verify: (token: string) => Promise<Subject | null>,
-  ): Promise<Subject> => {
-    const token = bearerToken(c.req.header("authorization"));
-    const subject = token === null ? null : await verify(token);
-    if (subject !== null) return subject;
-    await limits.check(c, "address", addressOf(c));
-    return refuse(c, token);
-  };
-
-  /** The person whose user token it is; the handler finds them under `actor`. */
-  const authenticate = async (c: Context<UserEnv>): Promise<Actor> => {
-    const credential = await admit(c, identity.credentialOf);
+  /** The person of a user token; handlers find them under `actor`. */
+  async person(c: Context<UserEnv>): Promise<Actor> {
+    const { identity, limits } = this.#deps;
+    const credential = await this.#admit(c, (token) => identity.credentialOf(token));
     const { userUuid } = credential;
     c.set("principal", { kind: "user", id: userUuid });
-    // A person's sessions count together, each API token by itself.
+    // All sessions of a person share a limit; each API token has its own.
     await limits.check(c, "user", credential.kind === "session" ? userUuid : credential.uuid);
     const actor = await identity.actorOf(c.get("databases").primary, credential);
     if (actor === null) throw unauthorized();
+    c.set("principal", { kind: "user", id: userUuid, customerId: actor.customerId });
     c.set("actor", actor);
+    if (actor.scope === "read" && !READING.has(c.req.method)) {
+      throw new ApiError(
+        "PERMISSION_DENIED",
+        "This API token can only read: use one with the scope write",
+      );
+    }
     return actor;
-  };
+  }
 
-  /** What the job token is good for; the handler finds it under `pass`. */
-  const admitJob = async (c: Context<NodeEnv>): Promise<JobPass> => {
-    const pass = await admit(c, identity.jobPassOf);
+  /** The rights of a job token; handlers find them under `pass`. */
+  async job(c: Context<NodeEnv>): Promise<JobPass> {
+    const { identity, limits } = this.#deps;
+    const pass = await this.#admit(c, (token) => identity.jobPassOf(token));
     const id = String(pass.jobId);
     c.set("principal", { kind: "node", id });
-    await limits.check(c, "node", id);
+    await limits.check(c, nodeLimitOf(pass.nodes), id);
     c.set("pass", pass);
     return pass;
-  };
+  }
+
+  /** Throws 401 for a missing or wrong credential; a valid token of another kind is noted first. */
+  async refuse<Env extends RequestEnv>(c: Context<Env>, token: string | null): Promise<never> {
+    if (token === null) {
+      throw unauthorized("A token is needed: send it as Authorization: Bearer <token>");
+    }
+    const holder = await this.#deps.identity.holderOf(token);
+    if (holder !== null) await this.#deps.refusals.note(c, "wrong_token_kind", holder);
+    throw unauthorized();
+  }
+
+  /** The subject of the request's token, if `verify` accepts it. */
+  async #admit<Env extends RequestEnv, Subject>(
+    c: Context<Env>,
+    verify: (token: string) => Promise<Subject | null>,
+  ): Promise<Subject> {
+    const token = sentToken(c);
+    const subject = token === null ? null : await verify(token);
+    if (subject !== null) return subject;
+    await this.#deps.limits.check(c, "address", addressOf(c));
+    return this.refuse(c, token);
+  }
+}
+
+/** Guards for people: first authentication and its rate limit, then the role. */
+export function personGuards(authenticator: Authenticator, clock: Clock) {
+  /** @param refusal the message for a person who may not pass, else null */
+  const admit = (refusal: (actor: Actor) => string | null) =>
+    createMiddleware<UserEnv>(async (c, next) => {
+      const message = refusal(await authenticator.person(c));
+      if (message !== null) throw new ApiError("PERMISSION_DENIED", message);
+      await next();
+    });
 
   return {
-    /** For guards of other kinds of credentials. */
-    refuse,
+    /** A person, by a session or an API token. */
+    user: admit(() => null),
 
-    /** Lets only user tokens pass. */
-    user: createMiddleware<UserEnv>(async (c, next) => {
-      await authenticate(c);
+    manager: admit(({ role }) =>
+      role === "root_admin" || role === "customer_admin" ? null : "Only administrators can do this",
+    ),
+
+    admin: admit(({ role }) =>
+      role === "root_admin" ? null : "Only root administrators can do this",
+    ),
+
+    /** After one of the guards above. */
+    session: createMiddleware<UserEnv>(async (c, next) => {
+      requireSession(c.get("actor"));
       await next();
     }),
 
-    /** Lets only user tokens of administrators pass: of a customer, or root administrators. */
-    manager: createMiddleware<UserEnv>(async (c, next) => {
-      const { role } = await authenticate(c);
-      if (role !== "root_admin" && role !== "customer_admin") {
-        throw new ApiError("PERMISSION_DENIED", "Only administrators can do this");
-      }
+    /** After one of the guards above. */
+    recentSession: createMiddleware<UserEnv>(async (c, next) => {
+      requireRecentSignIn(c.get("actor"), clock.now());
       await next();
     }),
+  };
+}
 
-    /** Lets only user tokens of root administrators pass. */
-    admin: createMiddleware<UserEnv>(async (c, next) => {
-      const { role } = await authenticate(c);
-      if (role !== "root_admin") {
-        throw new ApiError("PERMISSION_DENIED", "Only root administrators can do this");
-      }
-      await next();
-    }),
+/** Answers the time of the session's sign-in; throws 403 for an API token, which may outlive its revocation by what it makes. */
+function requireSession({ signedInAt }: Actor): number {
+  if (signedInAt !== null) return signedInAt;
+  const message = "An API token cannot change people, customers, passwords or tokens: sign in";
+  throw new ApiError("PERMISSION_DENIED", message);
+}
 
-    /** Lets only tokens of jobs pass whose nodes may work; the handler finds what it is good for under `pass`. */
+/** Throws 403 unless the person has signed in lately: a stolen session must not give rights away. */
+export function requireRecentSignIn(actor: Actor, now: number): void {
+  if (now - requireSession(actor) <= RECENT_MS) return;
+  const message = "Sign in again: this asks for a sign-in within the last 15 minutes";
+  throw new ApiError("PERMISSION_DENIED", message);
+}
+
+/** Guards for the bearers of job tokens. */
+export function jobGuards(authenticator: Authenticator, limits: RateLimits) {
+  return {
+    /** The token of a job whose nodes may work. */
     node: createMiddleware<NodeEnv>(async (c, next) => {
-      const { works } = await admitJob(c);
+      const { works } = await authenticator.job(c);
       if (!works) throw unauthorized();
+      c.set("reading", false);
       await next();
     }),
 
-    /** As `node`, and tokens that read alone; the handler finds under `reading` which of the two it is. */
+    /** As `node`, and a token that only reads. */
     nodeOrReader: createMiddleware<NodeEnv>(async (c, next) => {
-      const { reads, works } = await admitJob(c);
-      // A node at work says which task is its: its polls ask no database. Who reads is no node.
+      const { reads, works } = await authenticator.job(c);
+      // A working node names its task, and its polls need no database. A reader has no task.
       const reading = reads && (!works || c.req.query("task_id") === undefined);
       if (reading) await limits.check(c, "address", addressOf(c));
       else if (!works) throw unauthorized();
       c.set("reading", reading);
       await next();
     }),
-
-    /** For jobs without an account. */
-    anonymous: createMiddleware(async (c: RequestContext, next) => {
-      await limits.check(c, "anonymous", addressOf(c));
-      await next();
-    }),
-
-    /** For routes without a token. */
-    open: createMiddleware(async (c: RequestContext, next) => {
-      await limits.check(c, "address", addressOf(c));
-      await next();
-    }),
   };
+}
+
+/** The person of a request and its origin. */
+export function actorContextOf(c: Context<UserEnv>): ActorContext {
+  return { actor: c.get("actor"), origin: originOf(c) };
+}
+
+/** The request's bearer token. Browsers set no headers of a WebSocket: there it may be a subprotocol. */
+export function sentToken<Env extends RequestEnv>(c: Context<Env>): string | null {
+  const token = bearerToken(c.req.header("authorization"));
+  if (token !== null || !isUpgrade(c)) return token;
+  return (
+    /(?:^|,)\s*bearer\.([\w.-]+)/.exec(c.req.header("sec-websocket-protocol") ?? "")?.[1] ?? null
+  );
 }
 
 export function bearerToken(header: string | undefined): string | null {

@@ -4,51 +4,53 @@ import { causesOf } from "../db/errors.ts";
 import type { RequestEnv } from "../http/context.ts";
 import { BoundedCache } from "../lib/bounded-cache.ts";
 import { type Clock, MINUTE_MS } from "../lib/clock.ts";
-import { type AuditAction, auditOfRefusal, originOf } from "./audit.ts";
+import type { AuditAction } from "../lib/enums.ts";
+import { logEvent } from "../lib/log.ts";
+import { auditOfRefusal } from "../resources/audit.ts";
+import { originOf } from "./origin.ts";
 
-export interface Refusals {
+/** Writes refusals into the audit trail. */
+export class Refusals {
+  readonly #clock: Clock;
+  readonly #noted: BoundedCache<true>;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#noted = new BoundedCache({ maxEntries: 10_000, maxAgeMs: MINUTE_MS, clock });
+  }
+
   /**
-   * Notes in the audit trail what a caller was refused, at most once a minute for each caller and
-   * action, so that nobody can fill it. One round trip when it writes, none else.
+   * Notes a refusal, at most once a minute for each caller and action, so that nobody can fill the trail.
+   * One round trip if it writes.
    *
-   * @param caller who it was, where the request's principal does not say it
+   * @param caller the holder of the token, where the request's principal is not set
    */
-  note<Env extends RequestEnv>(
+  async note<Env extends RequestEnv>(
     c: Context<Env>,
     action: AuditAction,
     caller?: { kind: "user" | "node"; id: string },
-  ): Promise<void>;
-}
-
-export function createRefusals({ clock }: { clock: Clock }): Refusals {
-  const noted = new BoundedCache<true>({ maxEntries: 10_000, maxAgeMs: MINUTE_MS, clock });
-  return {
-    async note(c, action, caller) {
-      const origin = originOf(c);
-      const by =
-        caller === undefined ? origin : { ...origin, actorKind: caller.kind, actor: caller.id };
-      const key = `${action}:${by.actor ?? by.address}`;
-      if (noted.get(key)) return;
-      const db = c.get("databases").primary;
-      const event = {
+  ): Promise<void> {
+    const origin = originOf(c);
+    const by =
+      caller === undefined ? origin : { ...origin, actorKind: caller.kind, actor: caller.id };
+    const key = `${action}:${by.actor ?? by.address}`;
+    if (this.#noted.get(key)) return;
+    const db = c.get("databases").primary;
+    const event = {
+      action,
+      subject: { kind: "operation" as const, id: `${c.req.method} ${routePath(c)}` },
+      customerId: null,
+    };
+    try {
+      await auditOfRefusal(db, event, { origin: by, now: this.#clock.now() });
+      this.#noted.set(key, true);
+    } catch (error) {
+      // The refusal stands, even if it cannot be recorded.
+      logEvent("error", "audit_failed", {
+        request_id: origin.requestId,
         action,
-        subject: { kind: "operation" as const, id: `${c.req.method} ${routePath(c)}` },
-        customerId: null,
-      };
-      try {
-        await auditOfRefusal(db, by, event, clock.now());
-        noted.set(key, true);
-      } catch (error) {
-        // The refusal stands, whether it can be written down or not.
-        console.error(
-          JSON.stringify({
-            level: "error",
-            request_id: origin.requestId,
-            action,
-            causes: causesOf(error),
-          }),
-        );
-      }
-    },
-  };
+        causes: causesOf(error),
+      });
+    }
+  }
 }

@@ -2,8 +2,9 @@ import { and, eq, gt, isNull, lte, or, sql } from "drizzle-orm";
 import type { Database } from "../db/client.ts";
 import { apiTokens, sessions, users } from "../db/schema.ts";
 import { MINUTE_MS } from "../lib/clock.ts";
+import type { TokenScope } from "../lib/enums.ts";
 
-const owner = {
+const ownerColumns = {
   id: users.id,
   uuid: users.uuid,
   customerId: users.customerId,
@@ -11,10 +12,10 @@ const owner = {
   locked: users.locked,
 };
 
-/** Whose session it is, while it lasts. One round trip. */
+/** The owner of a session that has not ended. One round trip. */
 export async function findSessionOwner(db: Database, sessionUuid: string, now: number) {
   const [row] = await db
-    .select(owner)
+    .select({ ...ownerColumns, signedInAt: sessions.createdAt, scope: sql<TokenScope>`'write'` })
     .from(sessions)
     .innerJoin(users, eq(users.id, sessions.userId))
     .where(
@@ -23,7 +24,7 @@ export async function findSessionOwner(db: Database, sessionUuid: string, now: n
   return row ?? null;
 }
 
-/** Whose API token it is, while it works; notes its use, at most once a minute. One round trip. */
+/** The owner of a valid API token; records its use, at most once a minute. One round trip. */
 export async function findApiTokenOwner(db: Database, tokenUuid: string, now: number) {
   const works = and(
     eq(apiTokens.uuid, tokenUuid),
@@ -42,7 +43,7 @@ export async function findApiTokenOwner(db: Database, tokenUuid: string, now: nu
         ),
       ),
     db
-      .select(owner)
+      .select({ ...ownerColumns, signedInAt: sql<null>`null`, scope: apiTokens.scope })
       .from(apiTokens)
       .innerJoin(users, eq(users.id, apiTokens.userId))
       .where(and(works, isNull(users.deletedAt))),

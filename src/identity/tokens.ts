@@ -1,26 +1,25 @@
-import { errors, jwtVerify, SignJWT } from "jose";
+import { errors, type JWTPayload, jwtVerify, SignJWT } from "jose";
 import { BoundedCache } from "../lib/bounded-cache.ts";
-import { type Clock, HOUR_MS, MINUTE_MS } from "../lib/clock.ts";
+import { type Clock, HOUR_MS, MINUTE_MS, SECOND_MS } from "../lib/clock.ts";
 import { keyIdOf } from "./lifetimes.ts";
 
 const ISSUER = "assay";
 const ALGORITHM = "HS256";
 
-/**
- * Each kind of token has its own `typ` and audience, both checked: none works where another kind is
- * asked for.
- */
+/** Each kind of token has its own `typ` and audience, which are checked, so no kind works as another. */
 const KINDS = {
-  /** A person's, for an hour; `sid` is the session it belongs to. */
+  /** A person's access token, for an hour; `sid` is its session. */
   user: { typ: "user+jwt", audience: "assay:user" },
-  /** A person's, for automation; `jti` is its row. */
+  /** A person's API token; `jti` is the UUID of its row. */
   api: { typ: "api+jwt", audience: "assay:api" },
-  /** Changed for the next user token; `gen` says which one of its session it is. */
+  /** Exchanged for the next tokens of its session; `gen` is its number in the session. */
   refresh: { typ: "refresh+jwt", audience: "assay:refresh" },
-  /** Sets a new password in place of the one that `gen` stands for. */
+  /** Replaces the password that was set at the time `gen`. */
   password: { typ: "password+jwt", audience: "assay:password" },
-  /** A job's; `work_until` marks one that was made without an account. */
+  /** A job's token; `work_until` marks a job created without an account. */
   job: { typ: "job+jwt", audience: "assay:job" },
+  /** The token of one node of a job; `epoch` is its number among the task's tokens. */
+  task: { typ: "task+jwt", audience: "assay:task" },
 } as const;
 export type TokenKind = keyof typeof KINDS;
 
@@ -29,121 +28,166 @@ interface Key {
   secret: CryptoKey;
 }
 
-/** What a verified token says. */
+/** The claims of a verified token. */
 export interface Claims {
   sub: string;
   sid?: string;
   jti?: string;
   gen?: number;
-  /** Until when nodes join and report with it, s since the epoch, where it outlives that for reading. */
+  epoch?: number;
+  /** Number of nodes of a job. */
+  nodes?: number;
+  /** End of joining and reporting, s since 1970, for tokens that are valid longer for reading. */
   work_until?: number;
 }
 
-/** When a token is valid, ms; for ever without an end. */
+/** The times between which a token is valid, ms; null for no end. */
 interface Validity {
   from: number;
   until: number | null;
 }
 
-/** Signs and verifies tokens. Secrets overlap during rotation: the first signs, all verify. */
-export interface Tokens {
-  /** Id of the secret that signs now; rows of derived tokens keep it, so that these never change. */
-  readonly signingKeyId: string;
-  /** A token by the secret that signs now. */
-  sign(kind: TokenKind, claims: Claims, validity: Validity): Promise<string>;
-  /**
-   * The token of facts of a row, the same on every read; never stored. A secret that is retired for good
-   * leaves only tokens that have expired: what is derived then says nothing to anyone.
-   */
-  derive(kind: TokenKind, claims: Claims, validity: Validity, keyId: string): Promise<string>;
-  /** What a token of this kind says, or null for anything but a valid one. */
-  verify(kind: TokenKind, token: string): Promise<Claims | null>;
-  /** What a token of any kind says, or null for one that is valid nowhere. */
-  identify(token: string): Promise<{ kind: TokenKind; claims: Claims } | null>;
+/** The claims of a verified token, and its own validity and secret. */
+interface Verified {
+  claims: Claims;
+  validity: Validity;
+  keyId: string;
 }
 
+/** Imports the secrets, at least one. */
 export async function createTokens(secrets: readonly string[], clock: Clock): Promise<Tokens> {
-  const keys = await Promise.all(secrets.map(importKey));
-  const [signing] = keys;
+  const [signing, ...others] = await Promise.all(secrets.map(importKey));
   if (signing === undefined) throw new Error("At least one token secret is needed");
-  const keyById = new Map(keys.map((key) => [key.id, key]));
-  // 50 µs a signature or verification: lists derive a token per job, agents send the same one for hours.
-  const derived = new BoundedCache<string>({ maxEntries: 2_000, maxAgeMs: HOUR_MS, clock });
-  const verified = new BoundedCache<{ claims: Claims; expiresAt: number | null }>({
-    maxEntries: 2_000,
-    maxAgeMs: MINUTE_MS,
-    clock,
-  });
+  return new Tokens([signing, ...others], clock);
+}
 
-  const signBy = (key: Key, kind: TokenKind, claims: Claims, { from, until }: Validity) => {
-    const { typ, audience } = KINDS[kind];
-    const token = new SignJWT({ ...claims })
-      .setProtectedHeader({ alg: ALGORITHM, typ, kid: key.id })
-      .setIssuer(ISSUER)
-      .setAudience(audience)
-      .setIssuedAt(Math.floor(from / 1_000));
-    if (until !== null) token.setExpirationTime(Math.floor(until / 1_000));
-    return token.sign(key.secret);
-  };
+/** Signs and verifies tokens. Secrets overlap during rotation: the first secret signs, all verify. */
+export class Tokens {
+  readonly #clock: Clock;
+  readonly #signing: Key;
+  readonly #keyById: ReadonlyMap<string, Key>;
+  // A signature or verification takes 50 µs: lists derive a token per job, and agents repeat theirs for hours.
+  readonly #derived: BoundedCache<string>;
+  readonly #verified: BoundedCache<Verified>;
+  // Apart from the others, as the nodes of a few large jobs would push them all out: about 600 B each.
+  readonly #verifiedTasks: BoundedCache<Verified>;
 
-  const verify = async (kind: TokenKind, token: string): Promise<Claims | null> => {
+  constructor(keys: readonly [Key, ...Key[]], clock: Clock) {
+    this.#clock = clock;
+    this.#signing = keys[0];
+    this.#keyById = new Map(keys.map((key) => [key.id, key]));
+    this.#derived = new BoundedCache({ maxEntries: 2_000, maxAgeMs: HOUR_MS, clock });
+    this.#verified = new BoundedCache({ maxEntries: 2_000, maxAgeMs: MINUTE_MS, clock });
+    this.#verifiedTasks = new BoundedCache({ maxEntries: 10_000, maxAgeMs: 5 * MINUTE_MS, clock });
+  }
+
+  /** Id of the present secret. Rows of derived tokens store it, so that their tokens never change. */
+  get signingKeyId(): string {
+    return this.#signing.id;
+  }
+
+  /** Signs a token with the present secret. */
+  sign(kind: TokenKind, claims: Claims, validity: Validity): Promise<string> {
+    return signBy(this.#signing, kind, claims, validity);
+  }
+
+  /**
+   * Derives a token from the facts of a row: the same on every read, never stored. A secret is retired
+   * only when its tokens have expired; a token derived after that is invalid.
+   */
+  async derive(
+    kind: TokenKind,
+    claims: Claims,
+    validity: Validity,
+    keyId: string,
+  ): Promise<string> {
+    const cacheKey = `${kind}:${claims.sub}:${claims.jti ?? claims.epoch ?? ""}`;
+    const cached = this.#derived.get(cacheKey);
+    if (cached !== undefined) return cached;
+    const key = this.#keyById.get(keyId) ?? this.#signing;
+    const token = await signBy(key, kind, claims, validity);
+    this.#derived.set(cacheKey, token);
+    return token;
+  }
+
+  /** The claims of a valid token of this kind; null for any other text. */
+  async verify(kind: TokenKind, token: string): Promise<Claims | null> {
+    return (await this.read(kind, token))?.claims ?? null;
+  }
+
+  /** As `verify`, with the validity and the secret's id, for tokens that are derived from this one. */
+  async read(kind: TokenKind, token: string): Promise<Verified | null> {
+    const cache = kind === "task" ? this.#verifiedTasks : this.#verified;
     const cacheKey = `${kind}:${token}`;
-    const known = verified.get(cacheKey);
-    if (known !== undefined) {
-      return known.expiresAt === null || known.expiresAt > clock.now() ? known.claims : null;
+    const now = this.#clock.now();
+    const cached = cache.get(cacheKey);
+    if (cached !== undefined) {
+      const { until } = cached.validity;
+      return until === null || until > now ? cached : null;
     }
     try {
-      const { payload } = await jwtVerify(
+      const { payload, protectedHeader } = await jwtVerify(
         token,
-        ({ kid }) => {
-          const key = kid === undefined ? undefined : keyById.get(kid);
-          if (key === undefined) throw new errors.JWKSNoMatchingKey();
-          return key.secret;
-        },
+        ({ kid }) => this.#secretOf(kid),
         {
           algorithms: [ALGORITHM],
           typ: KINDS[kind].typ,
           audience: KINDS[kind].audience,
           issuer: ISSUER,
           requiredClaims: kind === "api" ? ["sub"] : ["sub", "exp"],
-          currentDate: new Date(clock.now()),
+          currentDate: new Date(now),
         },
       );
-      const { sub = "", sid, jti, gen, work_until, exp } = payload;
-      const claims: Claims = {
-        sub,
-        ...(typeof sid === "string" ? { sid } : {}),
-        ...(jti === undefined ? {} : { jti }),
-        ...(typeof gen === "number" ? { gen } : {}),
-        ...(typeof work_until === "number" ? { work_until } : {}),
+      const { iat = 0, exp } = payload;
+      const verified = {
+        claims: claimsOf(payload),
+        validity: { from: iat * SECOND_MS, until: exp === undefined ? null : exp * SECOND_MS },
+        keyId: protectedHeader.kid ?? "",
       };
-      verified.set(cacheKey, { claims, expiresAt: exp === undefined ? null : exp * 1_000 });
-      return claims;
+      cache.set(cacheKey, verified);
+      return verified;
     } catch (error) {
       if (error instanceof errors.JOSEError) return null;
       throw error;
     }
-  };
+  }
 
+  /** The kind and claims of a valid token of any kind; null for any other text. */
+  async identify(token: string): Promise<{ kind: TokenKind; claims: Claims } | null> {
+    for (const kind of ["user", "api", "refresh", "password", "job", "task"] as const) {
+      const claims = await this.verify(kind, token);
+      if (claims !== null) return { kind, claims };
+    }
+    return null;
+  }
+
+  #secretOf(keyId: string | undefined): CryptoKey {
+    const key = keyId === undefined ? undefined : this.#keyById.get(keyId);
+    if (key === undefined) throw new errors.JWKSNoMatchingKey();
+    return key.secret;
+  }
+}
+
+function signBy(key: Key, kind: TokenKind, claims: Claims, { from, until }: Validity) {
+  const { typ, audience } = KINDS[kind];
+  const token = new SignJWT({ ...claims })
+    .setProtectedHeader({ alg: ALGORITHM, typ, kid: key.id })
+    .setIssuer(ISSUER)
+    .setAudience(audience)
+    .setIssuedAt(Math.floor(from / 1_000));
+  if (until !== null) token.setExpirationTime(Math.floor(until / 1_000));
+  return token.sign(key.secret);
+}
+
+function claimsOf({ sub = "", sid, jti, gen, epoch, nodes, work_until }: JWTPayload): Claims {
   return {
-    signingKeyId: signing.id,
-    sign: (kind, claims, validity) => signBy(signing, kind, claims, validity),
-    async derive(kind, claims, validity, keyId) {
-      const cacheKey = `${kind}:${claims.sub}:${claims.jti ?? ""}`;
-      const known = derived.get(cacheKey);
-      if (known !== undefined) return known;
-      const token = await signBy(keyById.get(keyId) ?? signing, kind, claims, validity);
-      derived.set(cacheKey, token);
-      return token;
-    },
-    verify,
-    async identify(token) {
-      for (const kind of ["user", "api", "refresh", "password", "job"] as const) {
-        const claims = await verify(kind, token);
-        if (claims !== null) return { kind, claims };
-      }
-      return null;
-    },
+    sub,
+    ...(typeof sid === "string" ? { sid } : {}),
+    ...(jti === undefined ? {} : { jti }),
+    ...(typeof gen === "number" ? { gen } : {}),
+    ...(typeof epoch === "number" ? { epoch } : {}),
+    ...(typeof nodes === "number" ? { nodes } : {}),
+    ...(typeof work_until === "number" ? { work_until } : {}),
   };
 }
 

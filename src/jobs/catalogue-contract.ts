@@ -1,58 +1,57 @@
 import { z } from "@hono/zod-openapi";
+import { json, operation } from "../api/operation.ts";
+import { integer, jsonObject, map, patternText, text } from "../api/schemas.ts";
 import type { Benchmark } from "../benchmarks/benchmark.ts";
-import { operation } from "../http/operation.ts";
-import { json } from "../http/responses.ts";
-import { integer, jsonObject, map, text, word } from "../http/schemas.ts";
 
 export const displayField = z
   .strictObject({
     display_name: text({
       min: 1,
       max: 128,
-      description: "For people.",
+      description: "Human-readable name.",
       example: "Memory bandwidth",
     }),
     unit: text({ max: 32, description: "Empty for a plain count.", example: "GB/s" }),
   })
-  .openapi("DisplayField", { description: "How to show a field of a result." });
+  .openapi("DisplayField", { description: "Display name and unit of a result field." });
 
 const CONFIG_SCHEMA_BYTES = 64 * 1_024;
 
 const benchmark = z
   .strictObject({
-    id: word({
+    id: patternText({
       pattern: /^[a-z0-9_]+$/,
       max: 64,
-      description: "What a job asks for.",
+      description: "The id that jobs name.",
       example: "quick_mark",
     }),
-    name: text({ min: 1, max: 128, description: "For people.", example: "QuickMark" }),
+    name: text({ min: 1, max: 128, description: "Human-readable name.", example: "QuickMark" }),
     type: z.enum(["node", "cluster"]).openapi({
       description:
-        "`node`: each machine alone. `cluster`: all machines together, behind a barrier.",
+        "`node`: runs on each machine alone. `cluster`: runs on all machines together, after a barrier.",
     }),
     min_nodes: integer({
       min: 1,
       max: 256,
-      description: "A job with fewer nodes cannot run it.",
+      description: "Minimum number of nodes of a job that runs it.",
       example: 1,
     }),
     description: text({ min: 1, max: 1_024, description: "What it measures." }),
     config_schema: jsonObject({
       maxBytes: CONFIG_SCHEMA_BYTES,
-      description: "JSON Schema of its options when a job is created.",
+      description: "JSON Schema of the options that a job can set.",
     }),
     fields: map(displayField, {
       maxProperties: 64,
       keyPattern: "^[a-z0-9_]+$",
-      description: "The fields of its results, by name.",
+      description: "Fields of its results, by name.",
     }),
   })
-  .openapi("Benchmark", { description: "Something that a job can run." });
+  .openapi("Benchmark", { description: "A benchmark that jobs can run." });
 
 const catalogue = z
   .strictObject({ benchmarks: z.array(benchmark).max(256) })
-  .openapi("BenchmarkCatalogue", { description: "Every benchmark there is." });
+  .openapi("BenchmarkCatalogue", { description: "All benchmarks." });
 
 export const listBenchmarksRoute = operation({
   method: "get",
@@ -61,7 +60,7 @@ export const listBenchmarksRoute = operation({
   tags: ["Benchmarks"],
   summary: "The benchmark catalogue",
   description:
-    "What a job can run: ids, options and the fields of results, with their display names and units. For every signed-in user; it changes only with the server's version.",
+    "The benchmarks that a job can run: ids, options and result fields, with their display names and units. The catalogue changes only with the server's version. For every signed-in user.",
   access: "user",
   single: true,
   responses: {

@@ -1,19 +1,19 @@
 import { z } from "@hono/zod-openapi";
-import { operation } from "../http/operation.ts";
-import { queryBoolean } from "../http/query-schemas.ts";
-import { json, jsonBody } from "../http/responses.ts";
-import { idParameter } from "../http/schemas.ts";
+import { json, jsonBody, operation, textStream } from "../api/operation.ts";
+import { queryBoolean, queryChoice, queryInteger } from "../api/query-parameters.ts";
+import { idParameter } from "../api/schemas.ts";
 import { reportLink, reportLinkExample } from "../reports/contract.ts";
 import { createJobBody } from "./create-schema.ts";
 import {
   abortedJobExample,
   createdJobExample,
   createJobExample,
+  eventStreamExample,
   jobDetailExample,
   jobPageExample,
   jobResultsExample,
 } from "./examples.ts";
-import { listJobsQuery } from "./list-query.ts";
+import { commonParameters, listJobsQuery, stateParameter } from "./list-parameters.ts";
 import { resultMap } from "./result-schemas.ts";
 import {
   abortedJob,
@@ -22,6 +22,7 @@ import {
   deleteJobBody,
   jobDetail,
   jobPage,
+  jobStats,
   jobTagList,
 } from "./schemas.ts";
 
@@ -37,16 +38,16 @@ export const createJobRoute = operation({
   summary: "Create a job",
   description: `Create a new benchmarking job. quick_mark is always included automatically, and runs first.
 
-For every signed-in user; the job belongs to you and your customer. The reply's \`token\` lets agents join until the job expires, 24 hours after its creation. A body has at most 256 KiB. Send an \`Idempotency-Key\` to be able to repeat the request without making a second job.
+For every signed-in user; the job belongs to you and your customer. The \`token\` in the reply lets agents join until the job expires, 24 hours after its creation. A body has at most 256 KiB. With an \`Idempotency-Key\` the request can be repeated without creating a second job. Quotas bound the jobs that your customer creates in a UTC day and the results that it stores.
 
-A job made for a hardware \`spec\` refers to it for ever: 404 when there is none or it is archived.`,
+\`join_command\` is the line that joins a machine. The reference to a hardware \`spec\` is permanent. An unknown or archived spec is 404.`,
   access: "user",
   creates: true,
   request: {
     body: jsonBody(createJobBody, { description: "The job to create.", example: createJobExample }),
   },
   responses: { 201: json(createdJob, { description: "Created.", example: createdJobExample }) },
-  errors: ["RESOURCE_NOT_FOUND", "RESOURCE_ALREADY_EXISTS"],
+  errors: ["RESOURCE_NOT_FOUND", "RESOURCE_ALREADY_EXISTS", "QUOTA_EXCEEDED"],
 });
 
 export const listJobsRoute = operation({
@@ -55,11 +56,11 @@ export const listJobsRoute = operation({
   operationId: "listJobs",
   tags: ["Jobs"],
   summary: "List jobs",
-  description: `The jobs you may see, newest first, a page at a time. Regular users see their own jobs, customer admins all jobs of their customer, staff and root admins all jobs. What nodes have done in the last seconds may be missing: the job's detail has it.
+  description: `The jobs you may see, newest first, a page at a time. Regular users see their own jobs, customer admins all jobs of their customer, staff and root admins all jobs. Changes on the nodes in the last seconds may be missing; the job's detail has them.
 
 Filters combine; bounds that exclude each other find nothing. A page beyond the last one is empty.
 
-**What it costs.** Newest first, with at most one of \`state\`, \`tags\`, \`benchmark_id\`, a range of creation times, or a \`name\` of 3 or more characters, a page costs the same however many jobs there are: the first one, and along \`next_cursor\` or the links of \`Link\`. So does the total without a filter, or with \`state\` alone. All else costs what it has to look at: the total of other filters all that match; several filters all that match the tags, the benchmark or the name; a jump to a page without its cursor all up to it, from the nearer end of the list where the total is known. Other orders follow an index for customer admins without a filter; else what was found is sorted.`,
+**Cost.** Newest first, with at most one of \`state\`, \`tags\`, \`benchmark_id\`, a range of creation times, or a \`name\` of 3 or more characters, the first page and the pages along \`next_cursor\` or the links of \`Link\` cost the same however many jobs there are. So does the total without a filter, or with \`state\` alone. Other requests cost as much as they read: the total with other filters reads all matches; several filters read all jobs that match the tags, the benchmark or the name; a jump to a page without its cursor reads all pages before it. Other orders use an index for customer admins without a filter; otherwise all matches are sorted.`,
   access: "user",
   list: true,
   request: { query: listJobsQuery },
@@ -72,9 +73,9 @@ export const listJobTagsRoute = operation({
   operationId: "listJobTags",
   tags: ["Jobs"],
   summary: "List tags",
-  description: `Get all unique tags from the jobs you may see: regular users those of their own jobs, customer admins those of all jobs of their customer, staff and root admins all. Tags that only deleted jobs have are not among them.
+  description: `Get all unique tags from the jobs you may see: regular users get the tags of their own jobs, customer admins those of all jobs of their customer, staff and root admins all. Tags used only by deleted jobs are left out.
 
-At most the first 10,000 by bytes. It costs the same however many jobs have a tag.`,
+The reply has at most the first 10,000 tags, sorted by bytes. The cost depends on the number of tags, not of jobs.`,
   access: "user",
   single: true,
   responses: {
@@ -91,13 +92,49 @@ export const getJobRoute = operation({
   operationId: "getJob",
   tags: ["Jobs"],
   summary: "View a job",
-  description: `Get detailed information about a specific job. Tasks and all benchmark results are always included; of a live job they are the newest there is.
+  description: `Get detailed information about a specific job. Tasks and all benchmark results are always included; those of a live job are up to date.
 
-For whoever sees the job in the list; to anyone else it does not exist.`,
+For everyone who sees the job in the list; for others it is 404.
+
+With \`wait\` and \`If-None-Match\` the reply comes when the job has changed, or is 304 after so many seconds. An ended job is waited for until it has its verdict and report.`,
   access: "user",
   single: true,
-  request: { params },
+  request: {
+    params,
+    query: z.object({
+      wait: queryInteger({
+        min: 0,
+        max: 25,
+        default: 0,
+        description:
+          "Seconds to wait for a change; without `If-None-Match` the reply comes at once.",
+      }),
+    }),
+  },
   responses: { 200: json(jobDetail, { description: "The job.", example: jobDetailExample }) },
+  errors: ["RESOURCE_NOT_FOUND"],
+});
+
+export const streamJobEventsRoute = operation({
+  method: "get",
+  path: `${BASE}/jobs/{job_id}/events`,
+  operationId: "streamJobEvents",
+  tags: ["Jobs"],
+  summary: "Follow a job",
+  description: `The job's events as they happen, as \`text/event-stream\`, after the one that \`Last-Event-ID\` names, or all. Each has its ordinal as \`id\`. \`event: event\` is one of the \`events\` of the job's detail; \`progress\` is the progress of one node, without an id, the latest alone; \`end\` is the last: the job has ended.
+
+Every 20 seconds without news there is a comment. A stream without \`end\` has broken off, after 15 minutes at the latest: send the request again with \`Last-Event-ID\`. Until the first node joins, news is up to 5 seconds old. A person can follow 32 jobs at a time.
+
+For everyone who sees the job in the list.`,
+  access: "user",
+  resumes: true,
+  request: { params },
+  responses: {
+    200: {
+      description: "The events.",
+      content: { "text/event-stream": textStream(eventStreamExample) },
+    },
+  },
   errors: ["RESOURCE_NOT_FOUND"],
 });
 
@@ -107,9 +144,9 @@ export const getJobResultsRoute = operation({
   operationId: "getJobResults",
   tags: ["Jobs"],
   summary: "View a job's results",
-  description: `Get the result summary of this job: a map keyed by benchmark id, where each value is a cluster-level benchmark result with all its measurements. Empty until a cluster benchmark has started.
+  description: `Get the result summary of this job: a map keyed by benchmark id, where each value is a cluster-level benchmark result with all its measurements. The map is empty until a cluster benchmark has started.
 
-For whoever sees the job in the list.`,
+For everyone who sees the job in the list.`,
   access: "user",
   single: true,
   request: {
@@ -133,9 +170,9 @@ export const abortJobRoute = operation({
   operationId: "abortJob",
   tags: ["Jobs"],
   summary: "Abort a job",
-  description: `Ends a job that is created, starting or running; its nodes are told to stop when they next ask. Aborting an aborted job changes nothing and answers the same; a job that ended otherwise cannot be aborted.
+  description: `Ends a job that is created, starting or running; its nodes are told to stop at their next call. Aborting an aborted job changes nothing and gets the same reply; a job that ended otherwise cannot be aborted.
 
-Only for people of the job's customer who see it. There is no request body.`,
+Only for people of the job's customer who see the job. There is no request body.`,
   access: "user",
   request: { params },
   responses: {
@@ -144,22 +181,8 @@ Only for people of the job's customer who see it. There is no request body.`,
   errors: ["JOB_STATE_INVALID", "PERMISSION_DENIED", "RESOURCE_NOT_FOUND"],
 });
 
-export const deleteJobRoute = operation({
-  method: "delete",
-  path: `${BASE}/jobs/delete`,
-  operationId: "deleteJob",
-  tags: ["Jobs"],
-  summary: "Delete a job",
-  description: `Soft-delete a job and all associated tasks: from then on no read shows them, and the job's name is free again. One job a request. Its nodes are told to stop when they next call; a job that no node has joined cannot be joined any more.
-
-A job is deleted while it is created, completed, completed_with_warnings, failed or aborted; one with nodes at work is aborted first. Only for people of the job's customer who see it. Deleting it twice is 404.`,
-  access: "user",
-  request: {
-    body: jsonBody(deleteJobBody, {
-      description: "The job to delete.",
-      example: { id: 7_554_621_440 },
-    }),
-  },
+/** The reply of both routes that delete a job. */
+const deletion = {
   responses: {
     200: json(deletedJob, {
       description: "Job successfully deleted.",
@@ -167,6 +190,39 @@ A job is deleted while it is created, completed, completed_with_warnings, failed
     }),
   },
   errors: ["JOB_STATE_INVALID", "PERMISSION_DENIED", "RESOURCE_NOT_FOUND"],
+} as const;
+
+export const deleteJobRoute = operation({
+  method: "delete",
+  path: `${BASE}/jobs/delete`,
+  operationId: "deleteJob",
+  tags: ["Jobs"],
+  summary: "Delete a job",
+  description: `Soft-delete a job and all associated tasks. The job disappears from all lists, and its name can be reused. One job per request. Its nodes are told to stop at their next call; a job without nodes can no longer be joined.
+
+Only an idle job can be deleted (created, completed, completed_with_warnings, failed or aborted); abort a running one first. Only for people of the job's customer who see the job. Deleting a job twice is 404. With \`If-Match\`, the \`ETag\` of \`GET /jobs/{job_id}\`, a job that has changed since is 412.`,
+  access: "user",
+  conditional: true,
+  request: {
+    body: jsonBody(deleteJobBody, {
+      description: "The job to delete.",
+      example: { id: 7_554_621_440 },
+    }),
+  },
+  ...deletion,
+});
+
+export const deleteJobByIdRoute = operation({
+  method: "delete",
+  path: `${BASE}/jobs/{job_id}`,
+  operationId: "deleteJobById",
+  tags: ["Jobs"],
+  summary: "Delete a job by its path",
+  description: "Same as `DELETE /jobs/delete`, with the id in the path. There is no request body.",
+  access: "user",
+  conditional: true,
+  request: { params },
+  ...deletion,
 });
 
 export const makeReportRoute = operation({
@@ -175,18 +231,37 @@ export const makeReportRoute = operation({
   operationId: "makeJobReport",
   tags: ["Reports"],
   summary: "Make a job's report",
-  description: `Makes the PDF reports of an ended job and of its nodes, as far as they are missing or their verdict has changed; when the job ends they are made anyway. Repeating it changes nothing.
+  description: `Makes the PDF reports of an ended job and of its nodes if they are missing or their verdict has changed. The end of a job also makes its reports. Repeating the request changes nothing.
 
-For whoever sees the job in the list, ten times a minute. A job made without an account gets none. There is no request body.`,
+For everyone who sees the job in the list; limited to ten per minute. A job created without an account gets no report. There is no request body.`,
   access: "user",
+  limit: "report",
   request: { params },
   responses: {
-    202: json(reportLink, { description: "The report is there.", example: reportLinkExample }),
+    202: json(reportLink, { description: "The report is ready.", example: reportLinkExample }),
   },
   errors: ["JOB_STATE_INVALID", "RESOURCE_NOT_FOUND"],
 });
 
-export type { CreateJobInput } from "./create-schema.ts";
-export type { BenchmarkResultWire } from "./result-schemas.ts";
-export type { CreatedJobWire, JobDetailWire, ListedJobWire } from "./schemas.ts";
-export { MAX_LISTED_TAGS } from "./schemas.ts";
+export const getJobStatsRoute = operation({
+  method: "get",
+  path: "/api/silicon-mark/v1/jobs/stats",
+  operationId: "getJobStats",
+  tags: ["Jobs"],
+  summary: "Count jobs that underperform",
+  description: `Performance tab badge count: the number of jobs you may see whose aggregated performance status is underperforming. The sort parameters are validated and have no effect. Without \`name\` and \`tags\` the count reads one counter row; with them it reads all matching jobs.`,
+  access: "user",
+  counts: true,
+  request: {
+    query: z.object({
+      benchmark_id: queryChoice(["quick_mark"], "Benchmark that drives performance rows.").default(
+        "quick_mark",
+      ),
+      ...commonParameters,
+      state: stateParameter.default("completed"),
+    }),
+  },
+  responses: {
+    200: json(jobStats, { description: "The count.", example: { alert_job_count: 4 } }),
+  },
+});

@@ -1,18 +1,18 @@
-/** What creating a job reads. */
+/** Body of the request that creates a job. */
 import { z } from "@hono/zod-openapi";
+import { reference } from "../api/names.ts";
+import { CLOSED, integer, jsonObject, text } from "../api/schemas.ts";
 import { CATALOGUE } from "../benchmarks/catalogue.ts";
-import { CONFIG_BYTES, MAX_BENCHMARKS, MAX_NODES } from "../coordinator/wire-schemas.ts";
-import { reference } from "../http/reference.ts";
-import { CLOSED, integer, jsonObject, text } from "../http/schemas.ts";
+import { CONFIG_BYTES, MAX_BENCHMARKS, MAX_NODES } from "../coordinator/wire/task.ts";
 
 export const MAX_TAGS = 10;
-/** Letters (with their marks) and digits of any script, and a few signs (contract §4). */
+/** Allowed are letters (with their marks) and digits of any script, and a few symbols (docs/contract.md, "Jobs"). */
 const FORBIDDEN_IN_TAG = /[^\p{L}\p{M}\p{N} _\-.:/@+=#]/u;
-/** The same for the document; ASCII by name, for readers without Unicode properties. */
+/** The same rule in the API document; ASCII is spelled out for readers without Unicode properties. */
 const TAG_PATTERN =
   "^[A-Za-z0-9\\p{L}\\p{M}\\p{N} _.:/@+=#-]*[A-Za-z0-9\\p{L}\\p{M}\\p{N}_.:/@+=#-][A-Za-z0-9\\p{L}\\p{M}\\p{N} _.:/@+=#-]*$";
 const TAG_LENGTH = 50;
-/** A tag, for places of the document that its schema does not reach. */
+/** A tag in the API document, where the schema `tag` cannot be used. */
 export const tagDocumentation = {
   type: "string" as const,
   minLength: 1,
@@ -23,6 +23,7 @@ export const tag = text({
   min: 1,
   max: TAG_LENGTH,
   trim: true,
+  isName: true,
   description: "Letters and digits of any script, space, and `_ - . : / @ + = #`.",
   example: "production",
 })
@@ -39,6 +40,7 @@ export const jobName = {
   min: 1,
   max: 60,
   trim: true,
+  isName: true,
   description: "Unique per customer among jobs that are not deleted.",
   example: "GPU Benchmark Test",
 };
@@ -50,7 +52,7 @@ const requestedBenchmark = z
   .max(64)
   .openapi({
     enum: CATALOGUE.map(({ id }) => id),
-    description: "A benchmark's id, as `GET /benchmarks` lists them.",
+    description: "A benchmark id, from `GET /benchmarks`.",
     example: "cluster_network",
   });
 
@@ -64,7 +66,7 @@ const benchmarkChoice = z
           config: jsonObject({
             maxBytes: CONFIG_BYTES,
             description:
-              "Options, as the benchmark's `config_schema` in `GET /benchmarks` describes them; unknown ones are refused. Null and `{}` mean none.",
+              "Options that match the benchmark's `config_schema` in `GET /benchmarks`; unknown options are refused. Null and `{}` mean no options.",
           }).nullish(),
         })
         .openapi(CLOSED),
@@ -77,17 +79,17 @@ export const createJobBody = z
   .object({
     name: text({
       ...jobName,
-      description: `${jobName.description} Generated when left out or null.`,
+      description: `${jobName.description} Generated if omitted or null.`,
     }).nullish(),
     description: text(jobDescription).nullish(),
     benchmarks: z.array(benchmarkChoice).max(MAX_BENCHMARKS).openapi({
       description:
-        "What to run. `quick_mark` is always part of it and comes first; an empty list means `quick_mark` alone. The same benchmark may run twice with different options, not with the same.",
+        "The benchmarks to run. `quick_mark` is always included and runs first; an empty list means `quick_mark` alone. A benchmark may run twice with different options, but not with the same.",
     }),
     node_count: integer({
       min: 1,
       max: MAX_NODES,
-      description: "How many nodes are expected. Some benchmarks need at least two.",
+      description: "Number of expected nodes. Some benchmarks need at least two.",
       example: 4,
     })
       .default(1)
@@ -97,10 +99,13 @@ export const createJobBody = z
       .transform((given) => [...new Set(given)])
       .refine((distinct) => distinct.length <= MAX_TAGS, `must have at most ${MAX_TAGS} entries`)
       .nullish()
-      .openapi({ maxItems: MAX_TAGS, description: "To find the job by; repeated ones collapse." }),
+      .openapi({
+        maxItems: MAX_TAGS,
+        description: "Tags to find the job by; duplicates are removed.",
+      }),
     spec: reference({
       description:
-        "The hardware spec to run on, by UUID or slug; one that is not archived. `GET /specs` lists them.",
+        "The hardware spec to run on: UUID or slug of a spec that is not archived. `GET /specs` lists them.",
       example: "h100-node",
     }).nullish(),
   })

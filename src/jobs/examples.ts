@@ -1,5 +1,5 @@
-/** The job that the API document shows: the same one in every request and reply. */
-import { paginationExample } from "../http/pagination.ts";
+/** Examples of the API document: one job, the same in every request and reply. */
+import { paginationExample } from "../api/lists.ts";
 import type { CreatedJobWire, JobDetailWire, ListedJobWire } from "./schemas.ts";
 
 const token =
@@ -14,7 +14,7 @@ export const createJobExample = {
   spec: "h100-node",
 };
 
-export const createdJobExample: CreatedJobWire = {
+const jobFields = {
   id: "7554621440",
   name: "GPU Benchmark Test",
   description: "Testing new cluster",
@@ -26,8 +26,10 @@ export const createdJobExample: CreatedJobWire = {
   expires_at: "2024-03-16T10:30:00.000Z",
 };
 
+export const createdJobExample: CreatedJobWire = { ...jobFields, join_command: null };
+
 const jobExample = {
-  ...createdJobExample,
+  ...jobFields,
   state: "completed" as const,
   current_nodes: 4,
   benchmark_sequence: [
@@ -53,9 +55,11 @@ const clusterResult = {
   benchmark_name: "Cluster Network",
   started_at: "2024-03-15T10:40:00.000Z",
   ended_at: "2024-03-15T10:55:00.000Z",
+  clock_skew_ms: null,
   config: {},
   state: "completed" as const,
   error_message: null,
+  implausible: [],
 };
 const clusterFigures = {
   avg_bandwidth_gbps: 45.2,
@@ -89,12 +93,15 @@ export const jobDetailExample: JobDetailWire = {
       failed_message: null,
       progress: 1,
       message: null,
+      clock_skew_ms: -12,
       created_at: "2024-03-15T10:35:00.000Z",
       started_at: "2024-03-15T10:35:30.000Z",
       ended_at: "2024-03-15T11:40:00.000Z",
       gpu_model: "NVIDIA A100-SXM4-80GB",
       gpu_count: 8,
+      gpu_models: [{ model: "NVIDIA A100-SXM4-80GB", count: 8 }],
       pdf_report_url: null,
+      report_error: null,
       benchmark_results: {},
     },
   ],
@@ -107,6 +114,7 @@ export const jobDetailExample: JobDetailWire = {
     },
   },
   pdf_report_url: null,
+  report_error: null,
   scoreboard_summary: null,
   events: [
     {
@@ -123,3 +131,17 @@ export const abortedJobExample = {
   state: "aborted" as const,
   ended_at: "2024-03-15T10:50:00.000Z",
 };
+
+export const eventStreamExample = `retry: 2000
+
+id: 1
+event: event
+data: {"at":"2024-03-15T10:31:00.000Z","kind":"joined","rank":0,"message":"node 0 joined"}
+
+event: progress
+data: {"task_id":"7554621441","rank":0,"progress":0.5,"message":"bf16"}
+
+event: end
+data: {"state":"completed","ended_at":"2024-03-15T10:41:00.000Z"}
+
+`;

@@ -1,6 +1,6 @@
 const LETTERS = "abcdefghijklmnopqrstuvwxyz";
 
-/** `job-<yyyymmdd>-<hhmmss>-<4 letters>`, for jobs created without a name (contract §4). */
+/** `job-<yyyymmdd>-<hhmmss>-<4 letters>`, for jobs created without a name. */
 export function generateJobName(now: number, random: () => number = Math.random): string {
   const [date = "", time = ""] = new Date(now).toISOString().split("T");
   const letters = Array.from({ length: 4 }, () => LETTERS[Math.floor(random() * LETTERS.length)]);

@@ -1,41 +1,47 @@
-/** What a job's nodes did and measured, as its owner sees it. */
+/** Wire form of a job's tasks, results and events. */
 import { z } from "@hono/zod-openapi";
+import { figure, integer, jsonObject, map, message, text, timestamp } from "../api/schemas.ts";
+import { MAX_GPUS_PER_NODE } from "../benchmarks/gpus.ts";
 import {
   benchmarkId,
   CONFIG_BYTES,
+  clockSkewMs,
   jobState,
-  MAX_GPUS_PER_NODE,
   MAX_NODES,
   MAX_SHOWN_MESSAGE,
   MAX_STEPS,
   taskFields,
-} from "../coordinator/wire-schemas.ts";
-import { figure, integer, jsonObject, map, text, timestamp } from "../http/schemas.ts";
+} from "../coordinator/wire/task.ts";
+import { JOB_EVENT_KINDS } from "../lib/enums.ts";
 import { displayField } from "./catalogue-contract.ts";
 
-/** 1 MiB is what a node may send; its numbers can take more once they are written out. */
+/** Results of 1 MiB, which a node may send, can grow when their numbers are written out. */
 const RESULT_BYTES = 1_536 * 1_024;
 
 const startedAt = timestamp.nullable().openapi({ description: "When it started; null before." });
 export const endedAt = timestamp.nullable().openapi({ description: "When it ended; null before." });
 const metricSummary = z
   .strictObject({
-    min: figure("The smallest figure of a node."),
+    min: figure("The smallest value of a node."),
     median: figure("The median over the nodes."),
-    max: figure("The largest figure of a node."),
+    max: figure("The largest value of a node."),
     mean: figure("The mean over the nodes."),
-    total: figure("The sum over the nodes; null where a sum means nothing.").nullable(),
+    total: figure("The sum over the nodes; null if a sum has no meaning.").nullable(),
   })
   .openapi("MetricSummary", { description: "A metric over all nodes." });
 
 export const aggregateResults = z
   .strictObject({
-    node_count: integer({ min: 1, max: MAX_NODES, description: "Nodes that have measured." }),
-    gpu_count: integer({ min: 0, max: MAX_NODES * MAX_GPUS_PER_NODE, description: "Their GPUs." }),
+    node_count: integer({ min: 1, max: MAX_NODES, description: "Nodes with a result." }),
+    gpu_count: integer({
+      min: 0,
+      max: MAX_NODES * MAX_GPUS_PER_NODE,
+      description: "GPUs of these nodes; null if the number of one of them is not known.",
+    }).nullable(),
     metrics: map(metricSummary, {
       maxProperties: 64,
       keyPattern: "^[a-z0-9_]+$",
-      description: "By metric, such as `bf16_tflops`.",
+      description: "Keyed by metric, such as `bf16_tflops`.",
     }),
   })
   .openapi("QuickMarkAggregateResults", {
@@ -45,42 +51,56 @@ export const aggregateResults = z
 const shownMessage = (description: string) =>
   text({ max: MAX_SHOWN_MESSAGE, multiline: true, description }).nullable();
 
+/** Bound of the implausible fields that are shown of a result. */
+export const MAX_IMPLAUSIBLE = 64;
+const implausibleField = z
+  .strictObject({
+    field: message(256, "Dotted path in `results`."),
+    reason: message(1_024, "Why it cannot be true, and what is possible."),
+  })
+  .openapi("ImplausibleField", { description: "A field of a result that cannot be true." });
+
 export const benchmarkResult = z
   .strictObject({
     benchmark_id: benchmarkId,
     benchmark_name: text({
       min: 1,
       max: 128,
-      description: "The benchmark's name for people.",
+      description: "Human-readable name of the benchmark.",
       example: "Cluster Network",
     }),
     started_at: startedAt,
     ended_at: endedAt,
-    config: jsonObject({ maxBytes: CONFIG_BYTES, description: "Its options; `{}` for none." }),
+    clock_skew_ms: clockSkewMs.nullable(),
+    config: jsonObject({ maxBytes: CONFIG_BYTES, description: "Options; `{}` for none." }),
     results: jsonObject({
       maxBytes: RESULT_BYTES,
       description:
-        "The figures, by field name; null before there are any. Fields that an agent adds are kept, so clients ignore names they do not know.",
+        "The figures, by field name; null until they are measured. Unknown fields sent by agents are stored as well, so clients should ignore names they do not know.",
     }).nullable(),
     state: jobState,
-    error_message: shownMessage("Why it failed; null otherwise."),
+    error_message: shownMessage("Reason of the failure; null otherwise."),
+    implausible: z.array(implausibleField).max(MAX_IMPLAUSIBLE).openapi({
+      description:
+        "Fields of `results` that cannot be true, at most 64: they count nowhere. Empty for none.",
+    }),
     display_names: map(displayField, {
       maxProperties: 64,
       keyPattern: "^[a-z0-9_]+$",
-      description: "How to show each field, when `include_display_names` asks for it.",
+      description: "Display name and unit of each field, on request.",
     }).optional(),
   })
-  .openapi("BenchmarkResult", { description: "What one benchmark measured." });
+  .openapi("BenchmarkResult", { description: "The result of one benchmark." });
 
 const resultMapOf = (description: string) =>
   map(benchmarkResult, {
     maxProperties: MAX_STEPS,
     keyPattern: "^[a-z0-9_]+(:[0-9]{1,2})?$",
-    description: `${description} By benchmark id; \`id:2\`, \`id:3\` where one runs again with other options.`,
+    description: `${description} Keyed by benchmark id; \`id:2\`, \`id:3\` if a benchmark runs again with other options.`,
   });
 export const resultMap = resultMapOf("Cluster benchmarks that have started.");
 
-export const taskResultMap = resultMapOf("What this node has sent.");
+export const taskResultMap = resultMapOf("Results that this node has sent.");
 
 export const task = z
   .strictObject({ ...taskFields, benchmark_results: taskResultMap })
@@ -89,16 +109,21 @@ export const task = z
 export const jobEvent = z
   .strictObject({
     at: timestamp,
-    kind: z
-      .enum(["joined", "lost", "returned", "step_started", "step_ended", "settled"])
-      .openapi({ description: "What happened." }),
+    kind: z.enum(JOB_EVENT_KINDS).openapi({ description: "Kind of the event." }),
     rank: integer({
       min: 0,
       max: MAX_NODES - 1,
-      description: "The node it happened to; null for the job as a whole.",
+      description: "Rank of the node; null for the job as a whole.",
     }).nullable(),
-    message: text({ min: 1, max: 2_048, multiline: true, description: "The same in words." }),
+    message: text({
+      min: 1,
+      max: 2_048,
+      multiline: true,
+      description: "Description of the event for people.",
+    }),
   })
-  .openapi("JobEvent", { description: "Something that happened in a job's life." });
+  .openapi("JobEvent", { description: "An event in the life of a job." });
 
 export type BenchmarkResultWire = z.infer<typeof benchmarkResult>;
+
+export type QuickMarkSummary = z.infer<typeof aggregateResults>;

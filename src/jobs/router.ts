@@ -1,120 +1,151 @@
-import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
+import { toPagination } from "../api/lists.ts";
 import { CATALOGUE } from "../benchmarks/catalogue.ts";
-import { entityTagOf, singleJson } from "../http/entity-tag.ts";
+import { entityTagOf, matchesEntityTag } from "../http/entity-tag.ts";
+import { invalidField } from "../http/errors.ts";
 import { readIdempotencyKey } from "../http/idempotency.ts";
-import { JSON_BODY_LIMIT, readBody } from "../http/json-body.ts";
-import { toPagination } from "../http/pagination.ts";
 import { announcePage } from "../http/paging.ts";
-import type { RateLimits } from "../http/rate-limit.ts";
-import { stringifyWithRaw } from "../http/raw-json.ts";
+import { piecesOf } from "../http/raw-json.ts";
+import { created, hashOf, json, single, singleFilled, singleText } from "../http/replies.ts";
+import { serve } from "../http/serve.ts";
 import { siteOf } from "../http/site.ts";
-import { throwOnInvalid } from "../http/validation.ts";
-import { originOf } from "../identity/audit.ts";
-import type { Guards, UserEnv } from "../identity/guards.ts";
+import { scopeOf } from "../identity/actor.ts";
+import type { UserEnv } from "../identity/guards.ts";
+import { originOf } from "../identity/origin.ts";
 import { toTimestamp } from "../lib/clock.ts";
 import type { ReportLinks } from "../reports/links.ts";
 import { listBenchmarksRoute, toBenchmarkWire } from "./catalogue-contract.ts";
 import {
   abortJobRoute,
   createJobRoute,
+  deleteJobByIdRoute,
   deleteJobRoute,
   getJobResultsRoute,
   getJobRoute,
+  getJobStatsRoute,
   listJobsRoute,
   listJobTagsRoute,
   makeReportRoute,
+  streamJobEventsRoute,
 } from "./contract.ts";
+import { MAX_TAGS } from "./create-schema.ts";
+import { countJobs } from "./list-store.ts";
 import type { Caller, JobsService } from "./service.ts";
-import { toCreatedJob, toJobDetail, toJobResults, toListedJob } from "./wire.ts";
+import type { WatchingDeps } from "./watching.ts";
+import {
+  type JobView,
+  type LinkOf,
+  toCreatedJob,
+  toJobDetail,
+  toJobResults,
+  toListedJob,
+} from "./wire.ts";
 
-const LIST_PARAMETERS = Object.keys(listJobsRoute.request.query.in.shape);
-
-interface RouterDeps {
+interface JobsDeps extends WatchingDeps {
   jobs: JobsService;
-  guards: Guards;
-  limits: RateLimits;
   links: ReportLinks;
 }
 
-export function createJobsRouter({ jobs, guards, limits, links }: RouterDeps) {
-  const router = new OpenAPIHono<UserEnv>({ defaultHook: throwOnInvalid });
+export const jobsRoutes = ({ jobs, links, ...watching }: JobsDeps) => [
+  // The fixed paths come before the routes with an id, which would match them.
+  serve(getJobStatsRoute, async (c) => {
+    const { name, tags: listed, tag: older, state } = c.req.valid("query");
+    const tags = [...new Set([...listed, ...older])];
+    if (tags.length > MAX_TAGS) throw invalidField("tags", `must have at most ${MAX_TAGS} entries`);
+    const filter = { name, tags, state, performance: "underperforming" as const };
+    const alerts = await countJobs(c.get("databases").session, scopeOf(c.get("actor")), filter);
+    return c.json({ alert_job_count: alerts }, 200);
+  }),
 
-  router.openapi(
-    { ...createJobRoute, middleware: [guards.user, readBody(JSON_BODY_LIMIT)] as const },
-    async (c) => {
-      const input = c.req.valid("json");
-      const claim = readIdempotencyKey(c, input);
-      const { row, token, replayed } = await jobs.create(callerOf(c), input, claim, siteOf(c));
-      if (replayed) c.header("Idempotency-Replayed", "true");
-      return c.json(toCreatedJob(row, token), 201);
-    },
-  );
-
-  router.openapi({ ...listJobsRoute, middleware: guards.user }, async (c) => {
-    const query = c.req.valid("query");
-    const { items, total, neighbours } = await jobs.list(callerOf(c), query);
-    const { page, per_page: perPage } = query;
-    announcePage(c, { page, perPage, total, neighbours }, LIST_PARAMETERS);
-    return c.json(
-      {
-        results: items.map(({ row, token, nodes }) => toListedJob(row, token, nodes)),
-        pagination: toPagination({ page, perPage, total, neighbours }),
-      },
-      200,
-    );
-  });
-
-  // Before what takes an id: `tags` and `delete` are words, not jobs' ids.
-  router.openapi({ ...listJobTagsRoute, middleware: guards.user }, async (c) =>
-    single(c, { tags: await jobs.tags(callerOf(c)) }),
-  );
-
-  router.openapi(
-    { ...deleteJobRoute, middleware: [guards.user, readBody(JSON_BODY_LIMIT)] as const },
-    async (c) => {
-      const { id } = c.req.valid("json");
-      const { requiresAgentStop } = await jobs.remove(callerOf(c), originOf(c), id);
-      const message = "Job deleted successfully" as const;
-      return c.json({ message, requires_agent_stop: requiresAgentStop }, 200);
-    },
-  );
-
-  router.openapi({ ...getJobRoute, middleware: guards.user }, async (c) => {
-    const { view, token } = await jobs.detail(callerOf(c), c.req.valid("param").job_id);
+  serve(createJobRoute, async (c) => {
+    const input = c.req.valid("json");
+    const key = readIdempotencyKey(c, input);
     const site = siteOf(c);
-    return single(
-      c,
-      toJobDetail(view, token, (id, hash) => (hash ? links.urlOf(site, id) : null)),
-    );
-  });
+    const { row, token, replayed } = await jobs.create(callerOf(c), input, key, site);
+    const joinSite = input.spec == null ? site : null;
+    return created(c, toCreatedJob(row, token, joinSite), { replayed });
+  }),
 
-  router.openapi({ ...getJobResultsRoute, middleware: guards.user }, async (c) => {
-    const view = await jobs.view(callerOf(c), c.req.valid("param").job_id);
+  serve(listJobsRoute, async (c) => {
+    const page = await jobs.list(callerOf(c), c.req.valid("query"));
+    announcePage(c, page);
+    const results = page.items.map(({ row, token, nodes }) => toListedJob(row, token, nodes));
+    return json(c, { results, pagination: toPagination(page) });
+  }),
+
+  serve(listJobTagsRoute, async (c) => single(c, { tags: await jobs.tags(callerOf(c)) })),
+
+  serve(deleteJobRoute, async (c) => c.json(await deleteJob(c, jobs, c.req.valid("json").id), 200)),
+
+  serve(deleteJobByIdRoute, async (c) =>
+    c.json(await deleteJob(c, jobs, c.req.valid("param").job_id), 200),
+  ),
+
+  serve(getJobRoute, async (c) => {
+    const site = siteOf(c);
+    const linkOf: LinkOf = (id, hash) => (hash ? links.urlOf(site, id) : null);
+    const read = async () => {
+      const { view, token } = await jobs.detail(callerOf(c), c.req.valid("param").job_id);
+      return { view, body: toJobDetail(view, token, linkOf) };
+    };
+    let { view, body } = await read();
+    const { wait } = c.req.valid("query");
+    const known = wait === 0 ? undefined : c.req.header("If-None-Match");
+    if (known !== undefined && matchesEntityTag(known, tagOf(view)(hashOf(piecesOf(body))))) {
+      view.bodies.source.discard();
+      const { awaitChange } = await import("./watching.ts");
+      if (await awaitChange(c, view, wait, watching)) ({ view, body } = await read());
+    }
+    return singleFilled(c, body, view.bodies.source, tagOf(view));
+  }),
+
+  serve(streamJobEventsRoute, async (c) => {
+    const { streamEvents } = await import("./watching.ts");
+    return streamEvents(c, c.req.valid("param").job_id, watching);
+  }),
+
+  serve(getJobResultsRoute, async (c) => {
+    const view = await jobs.view(callerOf(c), c.req.valid("param").job_id, "cluster");
     const { include_display_names } = c.req.valid("query");
-    return single(c, toJobResults(view, { displayNames: include_display_names }));
-  });
+    const results = toJobResults(view, { displayNames: include_display_names });
+    return singleFilled(c, results, view.bodies.source, tagOf(view));
+  }),
 
-  router.openapi({ ...abortJobRoute, middleware: guards.user }, async (c) => {
+  serve(abortJobRoute, async (c) => {
     const { job_id } = c.req.valid("param");
     const { endedAt } = await jobs.abort(callerOf(c), job_id);
     const state = "aborted" as const;
     return c.json({ id: String(job_id), state, ended_at: toTimestamp(endedAt) }, 200);
-  });
+  }),
 
-  router.openapi({ ...makeReportRoute, middleware: guards.user }, async (c) => {
-    await limits.check(c, "report", c.get("actor").userUuid);
+  serve(makeReportRoute, async (c) => {
     const url = await jobs.makeReport(callerOf(c), c.req.valid("param").job_id, siteOf(c));
     return c.json({ pdf_report_url: url }, 202);
-  });
+  }),
 
-  router.openapi({ ...listBenchmarksRoute, middleware: guards.user }, (c) => {
+  serve(listBenchmarksRoute, (c) => {
     const { text, etag } = catalogue();
-    // The body is the JSON of a catalogue: a test parses it strictly.
-    return singleJson(c, text, etag) as never;
-  });
+    return singleText(c, text, etag);
+  }),
+];
 
-  return router;
+/** The validator of a job's views. `If-Match` compares id and version alone. */
+function tagOf({ row, job }: JobView): (rest: string) => string {
+  return (rest) => `"${row.id}.${job.version}.${rest}"`;
+}
+
+/** Deletes a job in the version that `If-Match` names: by the tag of any of its views. */
+async function deleteJob(c: Context<UserEnv>, jobs: JobsService, id: number) {
+  const tags = c.req
+    .header("If-Match")
+    ?.split(",")
+    .map((tag) => tag.trim().replace(/^W\//, ""));
+  const isMatch = ({ row, job }: JobView) =>
+    tags?.some((tag) => tag.startsWith(`"${row.id}.${job.version}.`)) === true;
+  const condition = tags === undefined || tags.includes("*") ? null : isMatch;
+  const { requiresAgentStop } = await jobs.remove(callerOf(c), originOf(c), id, condition);
+  const message = "Job deleted successfully" as const;
+  return { message, requires_agent_stop: requiresAgentStop };
 }
 
 function callerOf(c: Context<UserEnv>): Caller {
@@ -123,17 +154,11 @@ function callerOf(c: Context<UserEnv>): Caller {
 
 let described: { text: string; etag: string } | undefined;
 
-/** Written once per isolate: it changes only with the server's version. */
+/** Serialized once per isolate, since it changes only with the server's version. */
 function catalogue() {
   if (described === undefined) {
     const text = JSON.stringify({ benchmarks: CATALOGUE.map(toBenchmarkWire) });
     described = { text, etag: entityTagOf(text) };
   }
   return described;
-}
-
-/** One resource, perhaps with stored JSON in it, with its validator. */
-function single<T extends object>(c: Context<UserEnv>, value: T) {
-  // The body is the JSON of `value`: typed as `c.json` would have typed it.
-  return singleJson(c, stringifyWithRaw(value)) as unknown as ReturnType<typeof c.json<T, 200>>;
 }

@@ -1,14 +1,6 @@
-/** What a job looks like on the wire: created, in a list, in full. */
+/** Wire form of jobs: created, in a list, in full. */
 import { z } from "@hono/zod-openapi";
-import {
-  benchmarkId,
-  CONFIG_BYTES,
-  jobState,
-  MAX_NODES,
-  MAX_STEPS,
-  reportUrl,
-} from "../coordinator/wire-schemas.ts";
-import { pagination } from "../http/pagination.ts";
+import { pagination } from "../api/lists.ts";
 import {
   CLOSED,
   idString,
@@ -16,16 +8,26 @@ import {
   jsonObject,
   jwt,
   orNull,
+  patternText,
   text,
   timestamp,
   uuid,
-  word,
-} from "../http/schemas.ts";
+} from "../api/schemas.ts";
+import { MAX_MODELS_PER_NODE } from "../benchmarks/gpus.ts";
+import {
+  benchmarkId,
+  CONFIG_BYTES,
+  jobState,
+  MAX_NODES,
+  MAX_STEPS,
+  reportError,
+  reportUrl,
+} from "../coordinator/wire/task.ts";
 import { performance, performanceNodes, scoreboardSummary } from "../scoreboard/verdict-schemas.ts";
 import { jobDescription, jobName, MAX_TAGS, tag } from "./create-schema.ts";
 import { aggregateResults, endedAt, jobEvent, resultMap, task } from "./result-schemas.ts";
 
-const token = jwt("The job token: an agent joins with it. Valid until `expires_at`.");
+const token = jwt("The job token, with which agents join. Valid until `expires_at`.");
 const benchmarkIds = z
   .array(benchmarkId)
   .max(MAX_STEPS)
@@ -39,6 +41,14 @@ const expiresAt = timestamp.openapi({
   description: "When the job ends by itself: 24 hours after its creation.",
   example: "2024-03-16T10:30:00.000Z",
 });
+const joinCommand = patternText({
+  pattern: /^[ -~]+$/,
+  max: 4_800,
+  description:
+    "Shell command that makes a machine a node of this job, with Node or without. It contains the token. Null for a job with a spec, which its runners claim, and where the server does not know its public address.",
+  example:
+    "curl -fsSL https://assay.example/agent | sh -s -- --host https://assay.example --token eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3NTU0NjIxNDQwIn0.c2lnbmF0dXJl",
+});
 export const createdJob = z
   .strictObject({
     id: idString,
@@ -48,22 +58,23 @@ export const createdJob = z
     benchmarks: benchmarkIds,
     tags: tagList,
     token,
+    join_command: orNull(joinCommand),
     created_at: createdAt,
     expires_at: expiresAt,
   })
-  .openapi("CreatedJob", { description: "A job as its creation answers it." });
+  .openapi("CreatedJob", { description: "A job that was just created." });
 
 const sequenceStep = z
   .strictObject({
     benchmark_id: benchmarkId,
     config: jsonObject({
       maxBytes: CONFIG_BYTES,
-      description: "Its options; null for none.",
+      description: "Options; null for none.",
     }).nullable(),
   })
   .openapi("SequenceStep", { description: "One step of a job." });
 
-/** What list and detail share. */
+/** Fields of both the list and the detail. */
 const jobFields = {
   id: idString,
   name,
@@ -95,21 +106,24 @@ const listedJob = z
     ...jobFields,
     gpu_models: z
       .array(text({ min: 1, max: 128, description: "As the driver names it." }))
-      .max(MAX_NODES)
+      .max(MAX_NODES * MAX_MODELS_PER_NODE)
       .nullable()
-      .openapi({ description: "GPU models of the nodes; null unless `include_results` asks." }),
+      .openapi({ description: "GPU models of the nodes; null without `include_results`." }),
     quickmark_aggregate_results: orNull(aggregateResults).openapi({
-      description: "QuickMark over the nodes; null unless asked for, and before there is any.",
+      description:
+        "QuickMark over the nodes; null without `include_results`, and until it is measured.",
     }),
     performance: orNull(performance).openapi({
-      description: "How the job compares; null unless asked for, and until it is rated.",
+      description:
+        "Rating of the job; null without `include=performance`, and until the job is rated.",
     }),
     performance_nodes: orNull(performanceNodes).openapi({
-      description: "How each node compares; null unless asked for, and until it is rated.",
+      description:
+        "Rating of each node; null without `include=performance_nodes`, and until the job is rated.",
     }),
     benchmarks: benchmarkIds,
   })
-  .openapi("Job", { description: "A job as lists show it." });
+  .openapi("Job", { description: "A job in a list." });
 
 export const jobPage = z
   .strictObject({
@@ -118,17 +132,24 @@ export const jobPage = z
   })
   .openapi("JobPage", { description: "One page of a list of jobs." });
 
-/** A list of tags has at most these. */
+/** A list of tags has at most this many. */
 export const MAX_LISTED_TAGS = 10_000;
 
 export const jobTagList = z
   .strictObject({
-    tags: z
-      .array(tag)
-      .max(MAX_LISTED_TAGS)
-      .openapi({ description: "Each one once, sorted by bytes." }),
+    tags: z.array(tag).max(MAX_LISTED_TAGS).openapi({ description: "Distinct, sorted by bytes." }),
   })
   .openapi("JobTags", { description: "The tags of the jobs you see." });
+
+export const jobStats = z
+  .strictObject({
+    alert_job_count: integer({
+      min: 0,
+      max: Number.MAX_SAFE_INTEGER,
+      description: "Jobs that underperform.",
+    }),
+  })
+  .openapi("JobStats", { description: "Number of jobs that underperform." });
 
 export const jobDetail = z
   .strictObject({
@@ -141,13 +162,14 @@ export const jobDetail = z
     benchmark_results: resultMap,
     quickmark_aggregate_results: orNull(aggregateResults),
     pdf_report_url: reportUrl,
+    report_error: reportError,
     scoreboard_summary: orNull(scoreboardSummary).openapi({
       description:
-        "How the job and its nodes compare with baselines; null until it has ended and is rated, and where nothing was measured.",
+        "Comparison of the job and its nodes with baselines; null until the job has ended and is rated, and if nothing was measured.",
     }),
     events: z.array(jobEvent).max(1_000).openapi({ description: "Oldest first." }),
   })
-  .openapi("JobDetail", { description: "All there is to know of a job." });
+  .openapi("JobDetail", { description: "A job in full." });
 
 export const abortedJob = z
   .strictObject({
@@ -163,7 +185,7 @@ export const deleteJobBody = z
       .union(
         [
           integer({ min: 1, max: Number.MAX_SAFE_INTEGER, description: "As a number." }),
-          word({ pattern: /^[0-9]{1,16}$/, max: 16, description: "As digits." })
+          patternText({ pattern: /^[0-9]{1,16}$/, max: 16, description: "As digits." })
             .transform(Number)
             .refine((id) => id >= 1 && Number.isSafeInteger(id))
             .openapi({ pattern: "^0{0,15}[1-9][0-9]{0,15}$" }),
@@ -172,17 +194,17 @@ export const deleteJobBody = z
       )
       .openapi({ description: "The job to delete.", example: 7_554_621_440 }),
   })
-  .openapi("DeleteJob", { ...CLOSED, description: "Which job to delete." });
+  .openapi("DeleteJob", { ...CLOSED, description: "The job to delete." });
 
 export const deletedJob = z
   .strictObject({
-    message: z.literal("Job deleted successfully").openapi({ description: "For people." }),
+    message: z.literal("Job deleted successfully").openapi({ description: "Text for people." }),
     requires_agent_stop: z.boolean().openapi({
       description:
-        "Whether an agent of the job was in contact within the node timeout (150 s) and has not been told to stop yet. It will be when it next calls.",
+        "True if an agent of the job was in contact within the node timeout (150 s) and has not been told to stop yet; it is told at its next call.",
     }),
   })
-  .openapi("DeletedJob", { description: "That a job is deleted." });
+  .openapi("DeletedJob", { description: "Confirms that the job is deleted." });
 
 export type JobDetailWire = z.infer<typeof jobDetail>;
 export type CreatedJobWire = z.infer<typeof createdJob>;

@@ -1,20 +1,20 @@
-/** The full-text indexes of jobs: what they hold says migration `0014_job_search`. */
+/** Search in the full-text indexes of jobs, which migrations/0001_triggers.sql describes. */
 import { type SQL, sql } from "drizzle-orm";
-import { INDEXED_SEARCH_LENGTH } from "../http/list-query.ts";
-import { codePoints } from "../http/schemas.ts";
+import { codePoints } from "../api/schemas.ts";
+import { INDEXED_SEARCH_LENGTH } from "../db/named-search.ts";
 import type { Scope } from "../identity/actor.ts";
 
-/** A condition that an index answers with the ids of jobs, in their order. */
+/** A full-text condition, with the table that answers it in the order of job ids. */
 export interface Match {
   /** Has the columns `rowid`, which is the job's id, and `job`, the job itself as JSON. */
   table: SQL;
   rowId: SQL;
   condition: SQL;
-  /** Whether the condition says all that there is to say of the name. */
+  /** True when the condition covers the filter by name exactly. */
   coversName: boolean;
 }
 
-/** The index that leads to the jobs of a scope with these tags, benchmark or part of a name; null for none. */
+/** Chooses the index for a scope's jobs with these tags, benchmark or part of a name; null if no index serves. */
 export function matchOf(
   scope: Scope,
   filter: { name?: string | undefined; benchmarkId?: string | undefined; tags: readonly string[] },
@@ -25,27 +25,27 @@ export function matchOf(
   if (labels.length > 0) return match("jobs_labels", labels.join(" AND "), false);
   if (name === undefined || isShort(name)) return null;
   const part = name.replace(/[A-Z]+/g, (letters) => letters.toLowerCase()).replaceAll('"', '""');
-  const words = [`title : "${part}"`];
-  if (scope.kind === "user") words.push(`scope : "${trigramOf("\u0001", scope.userId)}"`);
-  if (scope.kind === "customer") words.push(`scope : "${trigramOf("\u0002", scope.customerId)}"`);
-  return match("jobs_search", words.join(" AND "), !ALIKE_IN_INDEX.test(name));
+  const terms = [`title : "${part}"`];
+  if (scope.kind === "user") terms.push(`scope : "${trigramOf("\u0001", scope.userId)}"`);
+  if (scope.kind !== "all") terms.push(`scope : "${trigramOf("\u0002", scope.customerId)}"`);
+  return match("jobs_search", terms.join(" AND "), !ALIKE_IN_INDEX.test(name));
 }
 
 /** SQLite's full-text index reads all three as U+FFFD. */
 const ALIKE_IN_INDEX = /[\uFFFD-\uFFFF]/;
 
-/** Too short for the index, which has every three characters that follow each other. */
+/** True for names too short for the index, which holds sequences of three characters. */
 export function isShort(name: string): boolean {
   return codePoints(name) < INDEXED_SEARCH_LENGTH;
 }
 
-function match(name: string, words: string, coversName: boolean): Match {
+function match(name: string, terms: string, coversName: boolean): Match {
   const table = sql.identifier(name);
   const rowId = sql`${table}.rowid`;
-  return { table: sql`${table}`, rowId, condition: sql`${table} match ${words}`, coversName };
+  return { table: sql`${table}`, rowId, condition: sql`${table} match ${terms}`, coversName };
 }
 
-/** One word of `labels`. */
+/** One term of `labels`. */
 function labelOf(scope: Scope, kind: "t" | "b", text: string): string {
   return `"${prefixOf(scope)}${kind}${Buffer.from(text).toString("hex")}"`;
 }
@@ -53,7 +53,7 @@ function labelOf(scope: Scope, kind: "t" | "b", text: string): string {
 function prefixOf(scope: Scope): string {
   switch (scope.kind) {
     case "user":
-      return `u${scope.userId}`;
+      return `u${scope.userId}c${scope.customerId}`;
     case "customer":
       return `c${scope.customerId}`;
     case "all":

@@ -1,26 +1,34 @@
-import { planSequence, type SequenceFault } from "../benchmarks/sequence.ts";
-import { settledEvent } from "../coordinator/advance.ts";
+import { isClusterStep, planSequence } from "../benchmarks/sequence.ts";
 import type { CallCoordinator } from "../coordinator/client.ts";
+import { settledEvent } from "../coordinator/life/advance.ts";
+import { openBucket } from "../db/bucket.ts";
 import type { Database, Meter } from "../db/client.ts";
-import { foreignKeyViolation, uniqueViolation } from "../db/errors.ts";
-import { ApiError, invalidField, notFound, unavailable } from "../http/errors.ts";
-import { findFirst, type IdempotencyClaim, isRepeat } from "../http/idempotency.ts";
-import { readPage } from "../http/keyset-page.ts";
-import { nameOf } from "../http/reference.ts";
-import { validationError } from "../http/validation.ts";
-import { type Asker, scopeOf } from "../identity/actor.ts";
-import type { Origin } from "../identity/audit.ts";
+import { foreignKeyViolation } from "../db/errors.ts";
+import type { IdempotencyKey } from "../db/idempotency.ts";
+import { ApiError, notFound, unavailable } from "../http/errors.ts";
+import { readPage } from "../http/paging.ts";
+import { type Requester, scopeOf } from "../identity/actor.ts";
 import { type JobTokenFacts, jobTokenOf } from "../identity/job-token.ts";
 import { JOB_LIFETIME_MS } from "../identity/lifetimes.ts";
 import type { Tokens } from "../identity/tokens.ts";
 import type { Clock } from "../lib/clock.ts";
+import type { Quotas } from "../lib/config.ts";
 import { type JobIdSource, jobCreatedAt } from "../lib/ids.ts";
+import { nameOf } from "../lib/references.ts";
 import type { ReportsService } from "../reports/service.ts";
-import { type CreateJobInput, MAX_LISTED_TAGS } from "./contract.ts";
-import type { ListJobsQuery } from "./list-query.ts";
-import { type JobFilter, type ListedNode, planJobList } from "./list-store.ts";
+import type { RequestOrigin } from "../resources/audit.ts";
+import { createOnce } from "../resources/create.ts";
+import { changedSince } from "../resources/rules.ts";
+import { type BodyPart, liveBodies, storedBodies } from "./bodies.ts";
+import type { CreateJobInput } from "./create-schema.ts";
+import type { ListJobsQuery } from "./list-parameters.ts";
+import { filterOf } from "./list-source.ts";
+import { planJobList } from "./list-store.ts";
 import { generateJobName } from "./names.ts";
-import type { ResultArchive } from "./result-archive.ts";
+import { nodesByJob } from "./node-verdicts.ts";
+import { quotaError } from "./quotas.ts";
+import { MAX_LISTED_TAGS } from "./schemas.ts";
+import { sequenceError } from "./sequence-error.ts";
 import {
   abortUncoordinated,
   deleteJob,
@@ -33,14 +41,11 @@ import {
 } from "./store.ts";
 import { type JobView, toJobRecord, toTaskRecord } from "./wire.ts";
 
-/** An id or a generated name is redrawn this often before something must be wrong. */
-const MAX_DRAWS = 5;
-
 type CreatedRow = NewJobRow & { id: number };
 
-/** Who asks, and what the request may use. */
+/** The caller of a request, and what the request may use. */
 export interface Caller {
-  actor: Asker;
+  actor: Requester;
   db: Database;
   meter: Meter;
 }
@@ -51,205 +56,222 @@ export interface JobsDeps {
   jobIds: JobIdSource;
   callCoordinator: CallCoordinator;
   reports: ReportsService;
-  resultArchive: ResultArchive;
+  r2: R2Bucket;
+  quotas: Quotas;
 }
 
-export type JobsService = ReturnType<typeof createJobsService>;
+export class JobsService {
+  readonly #deps: JobsDeps;
 
-export function createJobsService(deps: JobsDeps) {
-  const { tokens, clock, jobIds, callCoordinator, resultArchive, reports } = deps;
-  const tokenOf = (row: JobTokenFacts) => jobTokenOf(tokens, row);
+  constructor(deps: JobsDeps) {
+    this.#deps = deps;
+  }
 
   /**
-   * The newest there is of a job: D1 once it has settled, and R2 if its results have moved there; else D1
-   * and one hop to its object.
+   * Stores a job, or finds the job that the same request stored before. One D1 round trip, and one more
+   * for each id or generated name that was taken, or to read the first request.
    */
-  const view = async ({ actor, db, meter }: Caller, jobId: number): Promise<JobView> => {
-    const found = await findJob(db, scopeOf(actor), jobId);
-    if (found === null) throw notFound("Job", jobId);
-    const { job: row, tasks, results } = found;
-    if (!row.coordinated || row.endedAt !== null) {
-      const stored = await resultArchive.restore(results);
+  async create(
+    { actor, db }: Omit<Caller, "meter">,
+    input: CreateJobInput,
+    key: IdempotencyKey | null,
+    site: string | null,
+  ): Promise<{ row: CreatedRow; token: string; replayed: boolean }> {
+    const planned = planSequence(input.benchmarks, input.node_count);
+    if (!planned.ok) throw sequenceError(planned.fault);
+    const spec = input.spec ?? null;
+    const create = async () => {
+      const id = this.#deps.jobIds.next();
+      const now = jobCreatedAt(id);
+      const row: CreatedRow = {
+        id,
+        customerId: actor.customerId,
+        userId: actor.userId,
+        name: input.name ?? generateJobName(now),
+        description: input.description ?? null,
+        nodeCount: input.node_count,
+        sequence: planned.sequence,
+        tags: input.tags ?? [],
+        tokenKeyId: this.#deps.tokens.signingKeyId,
+        createdAt: now,
+        expiresAt: now + JOB_LIFETIME_MS,
+        gang: spec !== null && planned.sequence.some(isClusterStep) ? "waiting" : null,
+        state: "created",
+        flushedAt: now,
+        origin: site,
+      };
+      try {
+        const { quotas } = this.#deps;
+        const exceeded = await insertJob(db, row, spec, key, quotas);
+        if (exceeded !== null) throw quotaError(exceeded, row, quotas);
+        return row;
+      } catch (error) {
+        // Customers and users are never deleted, so the spec does not exist.
+        if (spec !== null && foreignKeyViolation(error)) throw notFound("Spec", nameOf(spec));
+        throw error;
+      }
+    };
+    const { created: row, replayed } = await createOnce(key, create, (violatedColumns) => {
+      if (!violatedColumns.includes("jobs.name") || typeof input.name !== "string") return null;
+      const message = `Job with name '${input.name}' already exists`;
+      return new ApiError("RESOURCE_ALREADY_EXISTS", message);
+    });
+    return { row, token: await this.#tokenOf(row), replayed };
+  }
+
+  /**
+   * A page of the jobs that the caller sees, with its total and with cursors to its neighbours. One D1 round trip; node
+   * verdicts beyond 512 KiB, as stored, are read while the reply is sent.
+   */
+  async list({ actor, db }: Caller, query: ListJobsQuery) {
+    const filter = filterOf(query);
+    const sort = { by: query.sort_by, descending: query.sort_order === "desc" };
+    const expansions = {
+      results: query.include_results,
+      performance: query.include.includes("performance"),
+      nodes: query.include.includes("performance_nodes"),
+    };
+    const { order, read } = planJobList(scopeOf(actor), filter, sort, expansions);
+    // Expansions are left out: they may change from one page to the next.
+    const list = JSON.stringify([sort, filter]);
+    const { nodes, ...page } = await readPage(query, { ...order, list }, (window) =>
+      read(db, window),
+    );
+    const nodesOf = nodesByJob(db, page.items, nodes);
+    const jobs = page.items.map(async (row) => {
+      const token = await this.#tokenOf(row);
+      return { row, token, nodes: nodesOf(row.id) };
+    });
+    return { ...page, items: await Promise.all(jobs) };
+  }
+
+  /** The tags of the jobs that the caller sees, at most `MAX_LISTED_TAGS`. */
+  tags({ actor, db }: Caller): Promise<string[]> {
+    return listTags(db, scopeOf(actor), MAX_LISTED_TAGS);
+  }
+
+  /** As `view`, with the job's token. */
+  async detail(caller: Caller, jobId: number): Promise<{ view: JobView; token: string }> {
+    const view = await this.view(caller, jobId);
+    return { view, token: await this.#tokenOf(view.row) };
+  }
+
+  /**
+   * The newest state of a job, without its bodies: from D1 once they are in R2, else from D1 and the job's object, in
+   * one hop.
+   */
+  async view(
+    { actor, db, meter }: Caller,
+    jobId: number,
+    part: BodyPart = "results",
+  ): Promise<JobView> {
+    const { callCoordinator, r2 } = this.#deps;
+    const stored = await findJob(db, scopeOf(actor), jobId);
+    if (stored === null) throw notFound("Job", jobId);
+    const { job: row, tasks } = stored;
+    if (!row.coordinated || row.bodyBytes !== null) {
       const records = tasks.map(toTaskRecord);
-      return { row, job: toJobRecord(row), tasks: records, results: stored, verdicts: tasks };
+      const sizes = records.map((task) => task.bodies);
+      const bodies = storedBodies(openBucket(r2, meter), jobId, row.sequence, sizes, part);
+      return { row, job: toJobRecord(row), tasks: records, bodies, verdicts: tasks };
     }
     const live = await callCoordinator({ jobId, meter }, (coordinator) =>
-      coordinator.detail(jobId),
+      coordinator.detail(jobId, part),
     );
     if (!live.ok) throw unavailable(2, new Error(`coordinator says ${live.reason}`));
-    return { row, job: live.job, tasks: live.tasks, results: live.results, verdicts: [] };
-  };
+    // D1 was restored from a backup, and the object has forgotten the job: cron finds its bodies in R2.
+    if (live.tasks.length < row.currentNodes) throw unavailable(5, new Error("nodes are missing"));
+    const bodies = liveBodies(
+      live.bodies,
+      row.sequence,
+      live.tasks.map((task) => task.bodies),
+      part,
+    );
+    return { row, job: live.job, tasks: live.tasks, bodies, verdicts: [] };
+  }
 
-  return {
-    /**
-     * Stores a job, or finds the one that the same request has stored before. One D1 round trip, and
-     * one more for each id or generated name that was taken, or to read the first request.
-     */
-    async create(
-      { actor, db }: Omit<Caller, "meter">,
-      input: CreateJobInput,
-      claim: IdempotencyClaim | null,
-      site: string,
-    ): Promise<{ row: CreatedRow; token: string; replayed: boolean }> {
-      const planned = planSequence(input.benchmarks, input.node_count);
-      if (!planned.ok) throw sequenceError(planned.fault);
-      const spec = input.spec ?? null;
-      for (let draw = 0; draw < MAX_DRAWS; draw++) {
-        const id = jobIds.next();
-        const now = jobCreatedAt(id);
-        const row: CreatedRow = {
-          id,
-          customerId: actor.customerId,
-          userId: actor.userId,
-          name: input.name ?? generateJobName(now),
-          description: input.description ?? null,
-          nodeCount: input.node_count,
-          sequence: JSON.stringify(planned.sequence),
-          tags: JSON.stringify(input.tags ?? []),
-          tokenKeyId: tokens.signingKeyId,
-          createdAt: now,
-          expiresAt: now + JOB_LIFETIME_MS,
-          state: "created",
-          flushedAt: now,
-          origin: site,
-        };
-        try {
-          await insertJob(db, row, spec, claim);
-          return { row, token: await tokenOf(row), replayed: false };
-        } catch (error) {
-          // Customers and users are never deleted: it is the spec that is not there.
-          if (spec !== null && foreignKeyViolation(error)) throw notFound("Spec", nameOf(spec));
-          const taken = uniqueViolation(error);
-          if (taken === null) throw error;
-          if (claim !== null && isRepeat(taken)) {
-            // Stored by `insertJob` as the row that it was.
-            const first = (await findFirst(claim)) as CreatedRow;
-            return { row: first, token: await tokenOf(first), replayed: true };
-          }
-          const nameTaken = taken.includes("jobs.name");
-          if (nameTaken && typeof input.name === "string") {
-            const message = `Job with name '${input.name}' already exists`;
-            throw new ApiError("RESOURCE_ALREADY_EXISTS", message);
-          }
-        }
+  /** Makes a settled job's reports; answers the link to the job's own. One round trip and those of `make`. */
+  async makeReport(
+    { actor, db, meter }: Caller,
+    jobId: number,
+    site: string | null,
+  ): Promise<string> {
+    const job = await findReportedJob(db, scopeOf(actor), jobId);
+    if (job === null) throw notFound("Job", jobId);
+    return this.#deps.reports.make({ db, meter }, job, site);
+  }
+
+  /** Aborts a job; answers the time of its end, ms. A repeat changes nothing. */
+  async abort({ actor, db, meter }: Caller, jobId: number): Promise<{ endedAt: number }> {
+    const now = this.#deps.clock.now();
+    const events = [settledEvent("aborted", now)];
+    const { customerId } = actor;
+    const row = await abortUncoordinated(db, scopeOf(actor), customerId, jobId, now, events);
+    if (row === null) throw notFound("Job", jobId);
+    if (row.customerId !== customerId) {
+      throw new ApiError("PERMISSION_DENIED", "Only people of the job's customer can abort it");
+    }
+    if (row.endedAt !== null) return aborted(row);
+    const reply = await this.#deps.callCoordinator({ jobId, meter }, (coordinator) =>
+      coordinator.abort(jobId),
+    );
+    if (reply.ok) return aborted(reply.job);
+    if (reply.reason === "not_abortable") throw notAbortable();
+    throw unavailable(2, new Error(`coordinator says ${reply.reason}`));
+  }
+
+  /**
+   * Deletes an idle job: in D1 alone while no machine has called, else after its object has made sure that
+   * no node will work again. Of several simultaneous calls, one deletes.
+   *
+   * @param isMatch tests `If-Match`; null without one. It costs what `view` costs
+   */
+  async remove(
+    caller: Caller,
+    origin: RequestOrigin,
+    jobId: number,
+    isMatch: ((view: JobView) => boolean) | null,
+  ): Promise<{ requiresAgentStop: boolean }> {
+    const { actor, db, meter } = caller;
+    const { customerId } = actor;
+    const allow = (owner: number) => {
+      if (owner === customerId) return;
+      throw new ApiError("PERMISSION_DENIED", "Only people of the job's customer can delete it");
+    };
+    const seen = isMatch === null ? null : await this.view(caller, jobId);
+    if (isMatch !== null && seen !== null) {
+      seen.bodies.source.discard();
+      allow(seen.row.customerId);
+      if (!isMatch(seen)) throw changedSince("job");
+    }
+    const version = seen?.row.version ?? null;
+    const attempt = (ended: boolean) => {
+      const audit = { origin, now: this.#deps.clock.now(), details: {} };
+      return deleteJob(db, scopeOf(actor), customerId, jobId, { ended, version }, audit);
+    };
+    const first = await attempt(false);
+    if (first === null) throw notFound("Job", jobId);
+    allow(first.customerId);
+    if (first.deleted) return { requiresAgentStop: false };
+    const reply = await this.#deps.callCoordinator({ jobId, meter }, (coordinator) =>
+      coordinator.prepareDeletion(jobId, seen?.job.version),
+    );
+    if (!reply.ok) {
+      if (reply.reason === "changed") throw changedSince("job");
+      if (reply.reason === "not_deletable") {
+        const message = "The job has nodes at work and cannot be deleted; abort it first";
+        throw new ApiError("JOB_STATE_INVALID", message);
       }
-      throw new Error(`No free job id or name in ${MAX_DRAWS} draws`);
-    },
-
-    /** A page of the jobs that the caller sees, with its total and with cursors to its neighbours. */
-    async list({ actor, db }: Caller, query: ListJobsQuery) {
-      const filter: JobFilter = {
-        state: query.state,
-        name: query.name,
-        benchmarkId: query.benchmark_id,
-        tags: query.tags,
-        createdAfter: query.created_after,
-        createdBefore: query.created_before,
-        nodeCountMin: query.node_count_min,
-        nodeCountMax: query.node_count_max,
-        performance: query.has_performance_data ? "rated" : undefined,
-      };
-      const sort = { by: query.sort_by, descending: query.sort_order === "desc" };
-      const expansions = {
-        results: query.include_results,
-        performance: query.include.includes("performance"),
-        nodes: query.include.includes("performance_nodes"),
-      };
-      const { order, read } = planJobList(scopeOf(actor), filter, sort, expansions);
-      // What a page shows of its jobs may change from one page to the next.
-      const list = JSON.stringify([sort, filter]);
-      let nodes: ListedNode[] = [];
-      const page = await readPage(query, { ...order, list }, async (window) => {
-        const found = await read(db, window);
-        nodes = found.nodes;
-        return found;
-      });
-      if (nodes.some(({ verdict }) => verdict === null)) {
-        const message = "must be smaller: the verdicts of this page's nodes are above 16 MiB";
-        throw invalidField("per_page", message);
-      }
-      const nodesByJob = Map.groupBy(nodes, ({ jobId }) => jobId);
-      const jobs = page.items.map(async (row) => ({
-        row,
-        token: await tokenOf(row),
-        nodes: expansions.nodes ? (nodesByJob.get(row.id) ?? []) : [],
-      }));
-      return { ...page, items: await Promise.all(jobs) };
-    },
-
-    /** Every tag of the jobs that the caller sees, up to a bound. */
-    tags({ actor, db }: Caller): Promise<string[]> {
-      return listTags(db, scopeOf(actor), MAX_LISTED_TAGS);
-    },
-
-    async detail(caller: Caller, jobId: number) {
-      const found = await view(caller, jobId);
-      return { view: found, token: await tokenOf(found.row) };
-    },
-
-    view,
-
-    /** Makes a settled job's reports; answers the link to its own. One round trip besides theirs. */
-    async makeReport({ actor, db }: Caller, jobId: number, site: string): Promise<string> {
-      const job = await findReportedJob(db, scopeOf(actor), jobId);
-      if (job === null) throw notFound("Job", jobId);
-      return reports.make(db, job, site);
-    },
-
-    /** Ends a job by its customer's wish; answers when it ended. Repeating it changes nothing. */
-    async abort({ actor, db, meter }: Caller, jobId: number): Promise<{ endedAt: number }> {
-      const now = clock.now();
-      const events = [settledEvent("aborted", now)];
-      const { customerId } = actor;
-      const row = await abortUncoordinated(db, scopeOf(actor), customerId, jobId, now, events);
-      if (row === null) throw notFound("Job", jobId);
-      if (row.customerId !== customerId) {
-        throw new ApiError("PERMISSION_DENIED", "Only people of the job's customer can abort it");
-      }
-      if (row.endedAt !== null) return aborted(row);
-      const reply = await callCoordinator({ jobId, meter }, (coordinator) =>
-        coordinator.abort(jobId),
-      );
-      if (reply.ok) return aborted(reply.job);
-      if (reply.reason === "not_abortable") throw notAbortable();
       throw unavailable(2, new Error(`coordinator says ${reply.reason}`));
-    },
+    }
+    // Closed is final: only another deletion can have come in between.
+    if (!(await attempt(true))?.deleted) throw notFound("Job", jobId);
+    return { requiresAgentStop: reply.requiresAgentStop };
+  }
 
-    /**
-     * Deletes a job in which nothing happens. In D1 alone where no machine has ever called; else its
-     * object first makes sure that nothing will happen any more. Of several at the same time one deletes.
-     */
-    async remove(
-      { actor, db, meter }: Caller,
-      origin: Origin,
-      jobId: number,
-    ): Promise<{ requiresAgentStop: boolean }> {
-      const { customerId } = actor;
-      const attempt = (ended: boolean) => {
-        const act = { origin, now: clock.now(), details: {} };
-        return deleteJob(db, scopeOf(actor), customerId, jobId, { ended }, act);
-      };
-      const met = await attempt(false);
-      if (met === null) throw notFound("Job", jobId);
-      if (met.customerId !== customerId) {
-        throw new ApiError("PERMISSION_DENIED", "Only people of the job's customer can delete it");
-      }
-      if (met.deleted) return { requiresAgentStop: false };
-      const reply = await callCoordinator({ jobId, meter }, (coordinator) =>
-        coordinator.prepareDeletion(jobId),
-      );
-      if (!reply.ok) {
-        if (reply.reason === "not_deletable") {
-          const message = "The job has nodes at work and cannot be deleted; abort it first";
-          throw new ApiError("JOB_STATE_INVALID", message);
-        }
-        throw unavailable(2, new Error(`coordinator says ${reply.reason}`));
-      }
-      // What has ended stays so: only another deletion can have come in between.
-      if (!(await attempt(true))?.deleted) throw notFound("Job", jobId);
-      return { requiresAgentStop: reply.requiresAgentStop };
-    },
-  };
+  #tokenOf(row: JobTokenFacts): Promise<string> {
+    return jobTokenOf(this.#deps.tokens, row);
+  }
 }
 
 function aborted({ state, endedAt }: Pick<JobRow, "state" | "endedAt">): { endedAt: number } {
@@ -257,35 +279,5 @@ function aborted({ state, endedAt }: Pick<JobRow, "state" | "endedAt">): { ended
   return { endedAt };
 }
 
-function notAbortable(): ApiError {
-  return new ApiError("JOB_STATE_INVALID", "The job has ended already and cannot be aborted");
-}
-
-function sequenceError(fault: SequenceFault): ApiError {
-  switch (fault.kind) {
-    case "unknown": {
-      // The page prints this message.
-      const message = `Benchmark '${fault.benchmarkId}' not found`;
-      return new ApiError("PARAMETER_INCORRECT_VALUE", message, {
-        details: [{ field: "benchmarks", message }],
-      });
-    }
-    case "config":
-      return validationError(
-        fault.issues.map((issue) => ({
-          ...issue,
-          path: ["benchmarks", fault.index, "config", ...issue.path],
-        })),
-      );
-    case "duplicate":
-      return invalidField(
-        `benchmarks.${fault.index}`,
-        `benchmarks.${fault.index} repeats '${fault.benchmarkId}' with the same config`,
-      );
-    case "too_few_nodes":
-      return invalidField(
-        "node_count",
-        `node_count must be at least ${fault.minNodes} for '${fault.benchmarkId}'`,
-      );
-  }
-}
+const notAbortable = () =>
+  new ApiError("JOB_STATE_INVALID", "The job has ended already and cannot be aborted");

@@ -1,100 +1,122 @@
-import { and, between, eq, gt, isNull, type SQL, sql } from "drizzle-orm";
-import type { JobEvent } from "../coordinator/model.ts";
+import { and, between, eq, getTableColumns, gt, isNull, type SQL, sql } from "drizzle-orm";
 import type { Database } from "../db/client.ts";
-import { jobs, jobTags, taskResults, tasks } from "../db/schema.ts";
-import { claimStatements, type IdempotencyClaim } from "../http/idempotency.ts";
-import type { Reference } from "../http/reference.ts";
-import type { Scope } from "../identity/actor.ts";
-import { type Act, auditOfRows } from "../identity/audit.ts";
+import { batchAfter, type IdempotencyKey, reserveKey } from "../db/idempotency.ts";
+import { insertFrom } from "../db/insert-from.ts";
+import { nodeVerdict } from "../db/node-verdict.ts";
+import { jobs, jobTags, tasks } from "../db/schema.ts";
+import { counterKey, type Scope } from "../identity/actor.ts";
+import type { Quotas } from "../lib/config.ts";
 import { taskIdRange } from "../lib/ids.ts";
+import type { Reference } from "../lib/references.ts";
+import type { JobEvent } from "../lib/stored-json.ts";
+import { type AuditContext, auditOfRows } from "../resources/audit.ts";
 import { liveSpecUuid } from "../specs/live-spec.ts";
+import { type ExceededQuota, exceededQuota } from "./quotas.ts";
 
 export type JobRow = typeof jobs.$inferSelect;
-/** What the creator of a job knows of it; which spec a reference means, the database looks up. */
+/** A new job. The database resolves the reference to its spec. */
 export type NewJobRow = Omit<typeof jobs.$inferInsert, "specUuid">;
 export type TaskRow = typeof tasks.$inferSelect;
 
-export const NOT_SETTLED = ["created", "starting", "running"] as const;
-
-/** Jobs that this scope sees; deleted ones are seen by nobody. */
-export function visible(scope: Scope): SQL | undefined {
+/** Jobs visible to a scope; deleted ones are visible to nobody. */
+export function visibleTo(scope: Scope): SQL {
   const live = isNull(jobs.deletedAt);
   switch (scope.kind) {
     case "user":
-      return and(live, eq(jobs.userId, scope.userId));
+      return sql`(${live} and ${jobs.owner} = ${counterKey(scope)})`;
     case "customer":
-      return and(live, eq(jobs.customerId, scope.customerId));
+      return sql`(${live} and ${jobs.customerId} = ${scope.customerId})`;
     case "all":
       return live;
   }
 }
 
-/** The scope's key in the counter rows; the triggers write the same. */
-export function counterKey(scope: Scope): string {
-  switch (scope.kind) {
-    case "user":
-      return `user:${scope.userId}`;
-    case "customer":
-      return `customer:${scope.customerId}`;
-    case "all":
-      return "all";
-  }
-}
-
 /**
- * One batch, one round trip, with the idempotency key that it was asked for by. Fails as a whole on a
- * key used before, a taken id or a taken name, see `uniqueViolation`; and on a spec that is unknown or
- * archived, see `foreignKeyViolation`.
+ * Stores a job together with the idempotency key of its request, or neither if a quota is full, which it answers.
+ * One batch, one round trip. Fails on a key used before, a taken id or a taken name (see `uniqueViolation`), and
+ * on an unknown or archived spec (see `foreignKeyViolation`).
  */
 export async function insertJob(
   db: Database,
   row: NewJobRow,
   spec: Reference | null,
-  claim: IdempotencyClaim | null,
-): Promise<void> {
+  key: IdempotencyKey | null,
+  quotas: Quotas,
+): Promise<ExceededQuota | null> {
   const specUuid = spec === null ? null : liveSpecUuid(spec);
-  const insert = db.insert(jobs).values({ ...row, specUuid, checkAt: row.expiresAt });
-  if (claim === null) await db.batch([insert]);
-  else await db.batch([...claimStatements(db, claim, row, row.createdAt), insert]);
+  const exceeded = exceededQuota(row, quotas);
+  const sameName = sql`select 1 from ${jobs} where ${and(eq(jobs.customerId, row.customerId), eq(jobs.name, row.name), isNull(jobs.deletedAt))}`;
+  // A taken name is refused before a full quota: the insert fails on it.
+  const from = sql`where ${exceeded} is null or exists (${sameName})`;
+  const [quota] = await batchAfter(db, reserveKey(db, key, row, row.createdAt, from), [
+    db.select({ exceeded: sql<ExceededQuota | null>`${exceeded}`.as("e") }).from(sql`(select 1)`),
+    insertFrom(db, jobs, { ...row, specUuid, checkAt: row.expiresAt }, from),
+  ]);
+  return quota[0]?.exceeded ?? null;
 }
+
+/** The job's object has nothing to add to its rows: it has none, or its bodies are in R2. */
+export const isStored = sql`(coordinated = 0 or body_bytes is not null)`;
 
 /**
- * A job with its tasks and results, as D1 knows them; null when the scope does not see it. Tasks and
- * results come only with a settled job: those of a live one are read from its object. One round trip.
+ * Reads a job with its tasks; null when the scope does not see it. Tasks come only with a job whose bodies are in R2,
+ * since those of another one are in its object. One round trip.
  */
 export async function findJob(db: Database, scope: Scope, jobId: number) {
-  const wanted = and(eq(jobs.id, jobId), visible(scope));
-  const settled = sql`exists (select 1 from ${jobs} where ${wanted} and ${jobs.state} not in ${NOT_SETTLED})`;
-  const [rows, taskRows, resultRows] = await db.batch([
-    db.select().from(jobs).where(wanted),
+  const target = and(eq(jobs.id, jobId), visibleTo(scope));
+  const stored = sql`exists (select 1 from ${jobs} where ${target} and ${isStored})`;
+  const [rows, taskRows] = await db.batch([
+    db.select().from(jobs).where(target),
     db
-      .select()
+      .select({ ...getTableColumns(tasks), verdict: nodeVerdict })
       .from(tasks)
-      .where(and(between(tasks.id, ...taskIdRange(jobId)), settled))
+      .where(and(between(tasks.id, ...taskIdRange(jobId)), stored))
       .orderBy(tasks.id),
-    db
-      .select()
-      .from(taskResults)
-      .where(and(between(taskResults.taskId, ...taskIdRange(jobId)), settled))
-      .orderBy(taskResults.taskId, taskResults.position),
   ]);
   const job = rows[0];
-  return job === undefined ? null : { job, tasks: taskRows, results: resultRows };
+  return job === undefined ? null : { job, tasks: taskRows };
 }
 
-/** What matters of a job to its report; null when the scope does not see it. One round trip. */
+/** D1's view of a job that its owner watches. */
+export type WatchedRow = Pick<
+  JobRow,
+  | "state"
+  | "version"
+  | "coordinated"
+  | "endedAt"
+  | "events"
+  | "ratedAt"
+  | "reportHash"
+  | "reportError"
+>;
+
+/** Reads a job that its owner watches; null when the scope does not see it. One round trip. */
+export async function findWatched(
+  db: Database,
+  scope: Scope,
+  jobId: number,
+): Promise<WatchedRow | null> {
+  const { state, version, coordinated, endedAt, events, ratedAt, reportHash, reportError } = jobs;
+  const [row] = await db
+    .select({ state, version, coordinated, endedAt, events, ratedAt, reportHash, reportError })
+    .from(jobs)
+    .where(and(eq(jobs.id, jobId), visibleTo(scope)));
+  return row ?? null;
+}
+
+/** Reads the facts of a job that its report needs; null when the scope does not see it. One round trip. */
 export async function findReportedJob(db: Database, scope: Scope, jobId: number) {
   const { id, userId, endedAt } = jobs;
   const [row] = await db
     .select({ id, userId, endedAt })
     .from(jobs)
-    .where(and(eq(jobs.id, jobId), visible(scope)));
+    .where(and(eq(jobs.id, jobId), visibleTo(scope)));
   return row ?? null;
 }
 
 /**
- * Aborts a job that no node has joined, which D1 still owns (design §3.1), if it belongs to the
- * customer; answers the row as it is afterwards, or null when the scope does not see it. One round trip.
+ * Aborts a job that no node has joined, which D1 still owns, if it belongs to the customer; answers the row
+ * afterwards, or null when the scope does not see it. One round trip.
  */
 export async function abortUncoordinated(
   db: Database,
@@ -104,94 +126,96 @@ export async function abortUncoordinated(
   now: number,
   events: readonly JobEvent[],
 ): Promise<JobRow | null> {
-  const wanted = and(eq(jobs.id, jobId), visible(scope));
+  const target = and(eq(jobs.id, jobId), visibleTo(scope));
   const [, rows] = await db.batch([
     db
       .update(jobs)
       .set({
         state: "aborted",
         endedAt: now,
-        events: JSON.stringify(events),
+        events,
         version: sql`${jobs.version} + 1`,
         flushedAt: now,
       })
       .where(
         and(
-          wanted,
+          target,
           eq(jobs.customerId, customerId),
           eq(jobs.coordinated, false),
           eq(jobs.state, "created"),
         ),
       ),
-    db.select().from(jobs).where(wanted),
+    db.select().from(jobs).where(target),
   ]);
   return rows[0] ?? null;
 }
 
-/** What a wish to delete has met: which customer the job is of, and whether it is deleted now. */
+/** The outcome of a deletion: the job's customer, and whether this call deleted the job. */
 export interface Deletion {
   customerId: number;
   deleted: boolean;
 }
 
 /**
- * Deletes a job, with its trace in the audit trail, if it belongs to the customer: one that D1 still
- * owns, or also one of which its object says that nothing happens in it any more (design §3.1). Null
- * when the scope does not see it. One batch, one round trip.
+ * Deletes a job and records it in the audit log, if the job belongs to the customer and D1 still owns it;
+ * answers null when the scope does not see it. One batch, one round trip.
+ *
+ * @param options `ended`: the job's object has confirmed the end, so the job is deleted even if coordinated; it has
+ *   then tested the version, too. `version`: the job is deleted only in this one; null for any
  */
 export async function deleteJob(
   db: Database,
   scope: Scope,
   customerId: number,
   jobId: number,
-  { ended }: { ended: boolean },
-  { origin, now, details }: Act,
+  { ended, version }: { ended: boolean; version: number | null },
+  audit: AuditContext,
 ): Promise<Deletion | null> {
-  const wanted = and(eq(jobs.id, jobId), visible(scope));
-  const meant = and(
-    wanted,
+  const target = and(eq(jobs.id, jobId), visibleTo(scope));
+  const deletable = and(
+    target,
     eq(jobs.customerId, customerId),
     ended ? undefined : eq(jobs.coordinated, false),
+    ended || version === null ? undefined : eq(jobs.version, version),
   );
   const event = {
     action: "job_deleted" as const,
     subject: { kind: "job" as const, id: String(jobId) },
     customerId,
-    details,
   };
   const [rows, , deleted] = await db.batch([
-    db.select({ customerId: jobs.customerId }).from(jobs).where(wanted),
-    auditOfRows(db, origin, event, now, sql`from ${jobs} where ${meant}`),
-    db.update(jobs).set({ deletedAt: now }).where(meant).returning({ id: jobs.id }),
+    db.select({ customerId: jobs.customerId }).from(jobs).where(target),
+    auditOfRows(db, event, audit, sql`from ${jobs} where ${deletable}`),
+    db.update(jobs).set({ deletedAt: audit.now }).where(deletable).returning({ id: jobs.id }),
   ]);
   const row = rows[0];
   return row === undefined ? null : { ...row, deleted: deleted.length === 1 };
 }
 
 /**
- * The tags of jobs that the scope sees, each once, sorted by bytes. It steps through an index from one tag
- * to the next: what it reads grows with the tags, however many jobs have them. One round trip.
+ * The distinct tags of jobs that the scope sees, sorted by bytes. It steps through an index from one tag to
+ * the next, so the cost grows with the tags, however many jobs have them. One round trip.
  */
 export async function listTags(db: Database, scope: Scope, limit: number): Promise<string[]> {
   const first = sql`select min(${jobTags.tag}) from ${jobTags}`;
   const inScope = taggedIn(scope);
   const rows = await db.all<{ tag: string }>(sql`
-    with recursive found (tag) as (
-      select (${first} where ${inScope ?? sql`true`})
+    with recursive tags (tag) as (
+      select (${first} where ${inScope})
       union all
-      select (${first} where ${and(inScope, gt(jobTags.tag, sql`found.tag`))}) from found
-      where found.tag is not null limit ${limit})
-    select tag from found where tag is not null`);
+      select (${first} where ${and(inScope, gt(jobTags.tag, sql`tags.tag`))}) from tags
+      where tags.tag is not null limit ${limit})
+    select tag from tags where tag is not null`);
   return rows.map(({ tag }) => tag);
 }
 
-function taggedIn(scope: Scope): SQL | undefined {
+function taggedIn(scope: Scope): SQL {
   switch (scope.kind) {
     case "user":
-      return eq(jobTags.userId, scope.userId);
+      return eq(jobTags.owner, counterKey(scope));
     case "customer":
       return eq(jobTags.customerId, scope.customerId);
     case "all":
-      return undefined;
+      return sql`true`;
   }
 }

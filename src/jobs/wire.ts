@@ -1,67 +1,80 @@
 import { benchmarkOf } from "../benchmarks/catalogue.ts";
-import { resultKeys, type SequenceStep } from "../benchmarks/sequence.ts";
-import type { Step } from "../coordinator/model.ts";
-import type { JobRecord, ResultRecord, StepRecord, TaskRecord } from "../coordinator/records.ts";
-import { toTaskWire } from "../coordinator/task-wire.ts";
-import { rawJson } from "../http/raw-json.ts";
+import { resultKeys } from "../benchmarks/sequence.ts";
+import type { JobRecord, TaskRecord } from "../coordinator/projection/records.ts";
+import { toTaskWire } from "../coordinator/wire/task.ts";
+import type { Extent } from "../db/bodies.ts";
+import { type Later, type Piece, rawJson } from "../http/raw-json.ts";
 import { toTimestamp } from "../lib/clock.ts";
+import type { NodeVerdict, SequenceStep, Step, StepRecord } from "../lib/stored-json.ts";
 import {
   toPerformance,
   toPerformanceNode,
   toScoreboardSummary,
 } from "../scoreboard/verdict-wire.ts";
-import type {
-  BenchmarkResultWire,
-  CreatedJobWire,
-  JobDetailWire,
-  ListedJobWire,
-} from "./contract.ts";
-import type { ListedNode, ListedRow } from "./list-store.ts";
+import type { Bodies } from "./bodies.ts";
+import type { ListedRow } from "./list-columns.ts";
+import type { ListedNode } from "./node-verdicts.ts";
+import { type BenchmarkResultWire, MAX_IMPLAUSIBLE } from "./result-schemas.ts";
+import type { CreatedJobWire, JobDetailWire, ListedJobWire } from "./schemas.ts";
 import type { JobRow, NewJobRow, TaskRow } from "./store.ts";
 
-/** A task with the newest report that was made of it: of a live one there is none. */
-export type ReportedTask = TaskRecord & { reportHash?: string | null };
+/** A task with its newest report, or the reason for having none; a live task has neither. */
+export type ReportedTask = TaskRecord & {
+  reportHash?: string | null;
+  reportError?: string | null;
+};
 
-/** The link to what is reported of a job or task, null where nothing is. */
+/** The link to the report of a job or task; null without a report. */
 export type LinkOf = (id: number, reportHash: string | null | undefined) => string | null;
 
-/** A job as D1 and, while it lives, its object know it together. */
+/** A job as stored in D1 and, while it lives, in its object. */
 export interface JobView {
   row: JobRow;
   job: JobRecord;
   tasks: readonly ReportedTask[];
-  results: readonly ResultRecord[];
-  /** The scoreboard's, by rank: of a live job there are none. */
-  verdicts: readonly { id: number; verdict: string | null }[];
+  bodies: Bodies;
+  /** The scoreboard's, by rank; a live job has none. */
+  verdicts: readonly { id: number; verdict: NodeVerdict | null }[];
 }
 
 /** The projection in the row, as the record it was written from. */
 export function toJobRecord(row: JobRow): JobRecord {
   return {
     version: row.version,
-    state: row.state as JobRecord["state"], // written from a JobRecord, or `created` and `aborted` by the service
+    state: row.state,
     currentNodes: row.currentNodes,
     startedAt: row.startedAt,
     endedAt: row.endedAt,
-    steps: JSON.parse(row.steps),
-    events: JSON.parse(row.events),
+    steps: row.steps,
+    events: row.events,
   };
 }
 
 export function toTaskRecord(row: Omit<TaskRow, "verdict">): ReportedTask {
-  const { performanceStatus: _status, ...task } = row;
-  return { ...task, state: task.state as TaskRecord["state"], steps: JSON.parse(task.steps) }; // written from a TaskRecord
+  const { performanceStatus: _status, bodyOffset: _offset, ...task } = row;
+  return task;
 }
 
-export function toCreatedJob(row: NewJobRow, token: string): CreatedJobWire {
+/** A line for the shell of a machine that joins. */
+export function joinCommandOf(site: string, token: string): string {
+  return `curl -fsSL ${site}/agent | sh -s -- --host ${site} --token ${token}`;
+}
+
+/** @param joinSite origin from which machines join with the token; null where they cannot */
+export function toCreatedJob(
+  row: NewJobRow,
+  token: string,
+  joinSite: string | null,
+): CreatedJobWire {
   return {
     id: String(row.id),
     name: row.name,
     description: row.description ?? null,
     node_count: row.nodeCount,
-    benchmarks: benchmarkIds(parseSequence(row.sequence)),
-    tags: JSON.parse(row.tags),
+    benchmarks: benchmarkIds(row.sequence),
+    tags: row.tags,
     token,
+    join_command: joinSite && joinCommandOf(joinSite, token),
     created_at: toTimestamp(row.createdAt),
     expires_at: toTimestamp(row.expiresAt),
   };
@@ -70,35 +83,38 @@ export function toCreatedJob(row: NewJobRow, token: string): CreatedJobWire {
 export function toListedJob(
   row: ListedRow,
   token: string,
-  nodes: readonly ListedNode[] = [],
+  nodes: readonly ListedNode[] | Later = [],
 ): ListedJobWire {
   const { verdict = null, summary = null, gpuModels = null } = row;
-  const verdicts = nodes.flatMap(
-    ({ taskId: id, verdict }) => toPerformanceNode({ id, verdict }) ?? [],
-  );
   return {
-    ...jobFields(row, { ...row, state: row.state as JobRecord["state"] }, token), // as in toJobRecord
-    gpu_models: gpuModels === null ? null : JSON.parse(gpuModels),
-    quickmark_aggregate_results: summary === null ? null : JSON.parse(summary),
+    ...jobFields(row, row, token),
+    gpu_models: gpuModels,
+    quickmark_aggregate_results: summary,
     performance: toPerformance(verdict),
-    performance_nodes: verdicts.length === 0 ? null : verdicts,
-    benchmarks: benchmarkIds(parseSequence(row.sequence)),
+    performance_nodes: "later" in nodes ? rawJson("[", nodes, "]") : listedNodes(nodes),
+    benchmarks: benchmarkIds(row.sequence),
   };
 }
 
+function listedNodes(nodes: readonly ListedNode[]) {
+  const verdicts = nodes.flatMap(
+    ({ taskId: id, verdict }) => toPerformanceNode({ id, verdict }) ?? [],
+  );
+  return verdicts.length === 0 ? null : verdicts;
+}
+
 export function toJobDetail(view: JobView, token: string, linkOf: LinkOf): JobDetailWire {
-  const { row, job, tasks, results } = view;
-  const sequence = parseSequence(row.sequence);
+  const { row, job, tasks, bodies } = view;
+  const sequence = row.sequence;
   const keys = resultKeys(sequence);
   const summary = job.steps[0]?.summary ?? null;
-  const resultsByTask = Map.groupBy(results, (result) => result.taskId);
   return {
     ...jobFields(row, job, token),
     benchmarks: benchmarkIds(sequence),
     spec: row.specUuid,
     tasks: tasks.map((task) => ({
-      ...toTaskWire(task, linkOf(task.id, task.reportHash)),
-      benchmark_results: taskResults(task, sequence, keys, resultsByTask.get(task.id) ?? []),
+      ...toReportedTask(task, linkOf),
+      benchmark_results: taskResults(task, sequence, keys, bodies.extents[task.rank]),
     })),
     benchmark_results: clusterResults(view, (step, position) => {
       const { detailFields } = benchmarkOf(sequence[position]?.benchmark_id ?? "");
@@ -107,35 +123,56 @@ export function toJobDetail(view: JobView, token: string, linkOf: LinkOf): JobDe
     // quick_mark is always the first step, and its summary has this shape.
     quickmark_aggregate_results: summary === null ? null : JSON.parse(summary),
     pdf_report_url: linkOf(row.id, row.reportHash),
+    report_error: row.reportError,
     scoreboard_summary: toScoreboardSummary(row.verdict, view.verdicts),
     events: job.events.map((event) => ({ ...event, at: toTimestamp(event.at) })),
   };
 }
 
-/** The cluster-level results of a job, with all that was measured. */
+/** The cluster-level results of a job, with all measurements. */
 export function toJobResults(
   view: JobView,
   options: { displayNames: boolean },
 ): Record<string, BenchmarkResultWire> {
-  const sequence = parseSequence(view.row.sequence);
+  const sequence = view.row.sequence;
   return clusterResults(
     view,
     (step, position) => {
       const summary = parseSummary(step);
       if (summary === null) return null;
-      const results = view.results.filter((result) => result.position === position);
-      return benchmarkOf(sequence[position]?.benchmark_id ?? "").withDetails(
-        summary,
-        results.map((result) => JSON.parse(result.results)),
-      );
+      const { details } = benchmarkOf(sequence[position]?.benchmark_id ?? "");
+      if (details === null) return summary;
+      const extents = view.bodies.extents.flatMap((ofTask) => ofTask.get(position) ?? []);
+      return { ...summary, [details.name]: listOf(extents, details.of) };
     },
     options,
   );
 }
 
+/** A JSON list of the items in several stored results, of which one at a time is held. */
+function listOf(
+  extents: readonly Extent[],
+  itemsOf: (result: Record<string, unknown>) => readonly unknown[],
+) {
+  let isEmpty = true;
+  const show = (stored: string) => {
+    const items = itemsOf(JSON.parse(stored));
+    if (items.length === 0) return "";
+    const text = items.map((item) => JSON.stringify(item)).join();
+    const separated = isEmpty ? text : `,${text}`;
+    isEmpty = false;
+    return separated;
+  };
+  return rawJson<unknown[]>("[", ...extents.map((extent) => ({ ...extent, show })), "]");
+}
+
 type LiveFields = Pick<JobRecord, "state" | "currentNodes" | "startedAt" | "endedAt">;
 
-function jobFields(row: ListedRow, live: LiveFields, token: string) {
+function jobFields(
+  row: Pick<ListedRow, keyof JobRow & keyof ListedRow>,
+  live: LiveFields,
+  token: string,
+) {
   return {
     id: String(row.id),
     name: row.name,
@@ -144,8 +181,8 @@ function jobFields(row: ListedRow, live: LiveFields, token: string) {
     state: live.state,
     node_count: row.nodeCount,
     current_nodes: live.currentNodes,
-    benchmark_sequence: parseSequence(row.sequence),
-    tags: JSON.parse(row.tags) as string[],
+    benchmark_sequence: row.sequence,
+    tags: row.tags,
     created_at: toTimestamp(row.createdAt),
     started_at: toTimestamp(live.startedAt),
     expires_at: toTimestamp(row.expiresAt),
@@ -153,13 +190,13 @@ function jobFields(row: ListedRow, live: LiveFields, token: string) {
   };
 }
 
-/** Cluster steps that have started, by result key; `resultsOf` chooses what is shown of the figures. */
+/** Cluster steps that have started, by result key; `resultsOf` chooses their figures. */
 function clusterResults(
-  { row, job }: JobView,
+  { row, job, tasks }: JobView,
   resultsOf: (step: StepRecord, position: number) => Record<string, unknown> | null,
   { displayNames }: { displayNames: boolean } = { displayNames: false },
 ): Record<string, BenchmarkResultWire> {
-  const sequence = parseSequence(row.sequence);
+  const sequence = row.sequence;
   const keys = resultKeys(sequence);
   const entries = job.steps.flatMap((step, position) => {
     const planned = sequence[position];
@@ -167,62 +204,82 @@ function clusterResults(
     const benchmark = benchmarkOf(planned.benchmark_id);
     if (benchmark.kind !== "cluster") return [];
     const names = displayNames ? { display_names: { ...benchmark.fields } } : {};
-    const result = { ...resultHead(planned, step), results: resultsOf(step, position), ...names };
+    const results = resultsOf(step, position);
+    const implausible = implausibleOf(tasks, position);
+    const result = { ...resultHead(planned, step), results, implausible, ...names };
     return [[keys[position] ?? "", result] as const];
   });
   return Object.fromEntries(entries);
 }
 
-/** A task with what its node has sent, by result key. */
+export function toReportedTask(task: ReportedTask, linkOf: LinkOf) {
+  return toTaskWire(task, linkOf(task.id, task.reportHash), task.reportError);
+}
+
+/** A task with the results of its node, by result key. */
 export function toTask(
   task: ReportedTask,
-  sequenceText: string,
-  results: readonly ResultRecord[],
+  sequence: readonly SequenceStep[],
+  bodies: ReadonlyMap<number, Piece>,
   linkOf: LinkOf,
   options: { displayNames: boolean } = { displayNames: false },
 ) {
-  const sequence = parseSequence(sequenceText);
-  const byKey = taskResults(task, sequence, resultKeys(sequence), results, options);
-  return { ...toTaskWire(task, linkOf(task.id, task.reportHash)), benchmark_results: byKey };
+  const byKey = taskResults(task, sequence, resultKeys(sequence), bodies, options);
+  return { ...toReportedTask(task, linkOf), benchmark_results: byKey };
 }
 
-/** What one node did: every step that was released to it, with its own figures as it sent them. */
+/** The steps that one node was told to run, by result key, with its figures as it sent them. */
 function taskResults(
   task: TaskRecord,
   sequence: readonly SequenceStep[],
   keys: readonly string[],
-  results: readonly ResultRecord[],
+  bodies: ReadonlyMap<number, Piece> | undefined,
   { displayNames }: { displayNames: boolean } = { displayNames: false },
 ): Record<string, BenchmarkResultWire> {
-  const stored = new Map(results.map((result) => [result.position, result.results]));
   const entries = task.steps.flatMap((step, position) => {
     const planned = sequence[position];
     if (planned === undefined || step.startedAt === null) return [];
-    const text = stored.get(position);
-    const figures = text === undefined ? null : rawJson(text);
+    const body = bodies?.get(position);
+    const figures = body === undefined ? null : rawJson(body);
     const names = displayNames
       ? { display_names: { ...benchmarkOf(planned.benchmark_id).fields } }
       : {};
-    const result = { ...resultHead(planned, step), results: figures, ...names };
+    const implausible = implausibleAt(task, position);
+    const result = { ...resultHead(planned, step), results: figures, implausible, ...names };
     return [[keys[position] ?? "", result] as const];
   });
   return Object.fromEntries(entries);
 }
 
-function resultHead(planned: SequenceStep, step: Step) {
+function implausibleAt({ implausible }: TaskRecord, position: number) {
+  return (implausible ?? []).flatMap(([at, field, reason]) =>
+    at === position ? [{ field, reason }] : [],
+  );
+}
+
+/** Of a cluster step: those of all nodes, each field below the rank of its node. */
+function implausibleOf(tasks: readonly TaskRecord[], position: number) {
+  return tasks
+    .flatMap((task) =>
+      implausibleAt(task, position).map(({ field, reason }) => ({
+        field: `nodes.${task.rank}.${field}`,
+        reason,
+      })),
+    )
+    .slice(0, MAX_IMPLAUSIBLE);
+}
+
+function resultHead(planned: SequenceStep, step: Step | StepRecord) {
   return {
     benchmark_id: planned.benchmark_id,
     benchmark_name: benchmarkOf(planned.benchmark_id).name,
     started_at: toTimestamp(step.startedAt),
     ended_at: toTimestamp(step.endedAt),
+    clock_skew_ms: "clockSkewMs" in step ? (step.clockSkewMs ?? null) : null,
     config: planned.config ?? {},
     state: step.state,
     error_message: step.errorMessage,
   };
-}
-
-function parseSequence(text: string): SequenceStep[] {
-  return JSON.parse(text);
 }
 
 function benchmarkIds(sequence: readonly SequenceStep[]): string[] {

@@ -1,8 +1,8 @@
 import type { Clock } from "./clock.ts";
 
 /**
- * An isolate-local cache with a bound on entries and on age. When full, the entry written longest
- * ago goes first. Isolates live for hours and serve every customer, so nothing here may grow freely.
+ * An isolate-local cache with bounds on entries and age. A full cache drops the entry that was written first.
+ * Isolates live for hours and serve every customer, so no cache may grow freely.
  */
 export class BoundedCache<Value> {
   readonly #entries = new Map<string, { value: Value; expiresAt: number }>();
@@ -24,7 +24,7 @@ export class BoundedCache<Value> {
     return undefined;
   }
 
-  /** @param now when the value was true; its age counts from there */
+  /** @param now the time of which the value is true; its age counts from there */
   set(key: string, value: Value, now = this.#clock.now()): void {
     this.#entries.delete(key);
     if (this.#entries.size >= this.#maxEntries) {

@@ -1,4 +1,4 @@
-/** Where the time comes from: milliseconds since the Unix epoch. Tests replace `systemClock.now`. */
+/** The source of time: milliseconds since the Unix epoch. Tests replace `systemClock.now`. */
 export interface Clock {
   now(): number;
 }
@@ -10,12 +10,15 @@ export const MINUTE_MS = 60 * SECOND_MS;
 export const HOUR_MS = 60 * MINUTE_MS;
 export const DAY_MS = 24 * HOUR_MS;
 
-/** Milliseconds to RFC 3339 UTC with `Z` (contract §2, Times); null stays null. */
+/** The day of the last call of `toTimestamp`, and its date. */
+let lastDay = { day: Number.NaN, date: "" };
+
+/** Formats milliseconds as RFC 3339 in UTC, with `Z`; null stays null. */
 export function toTimestamp(ms: number): string;
 export function toTimestamp(ms: number | null): string | null;
 export function toTimestamp(ms: number | null): string | null {
   if (ms === null) return null;
-  // A list writes dozens of times, of few days: the platform takes six times as long.
+  // A list formats dozens of times of a few days; `toISOString` for each takes six times as long.
   const day = Math.floor(ms / DAY_MS);
   if (day !== lastDay.day) lastDay = { day, date: new Date(ms).toISOString().slice(0, 11) };
   const rest = ms - day * DAY_MS;
@@ -23,6 +26,3 @@ export function toTimestamp(ms: number | null): string | null {
   const seconds = `${part(HOUR_MS, 24)}:${part(MINUTE_MS, 60)}:${part(SECOND_MS, 60)}`;
   return `${lastDay.date}${seconds}.${String(rest % SECOND_MS).padStart(3, "0")}Z`;
 }
-
-/** The date part of the day written last. */
-let lastDay = { day: Number.NaN, date: "" };

@@ -1,25 +1,48 @@
-import { DAY_MS, SECOND_MS } from "./clock.ts";
+import { z } from "@hono/zod-openapi";
+import { SECOND_MS } from "./clock.ts";
 
-/** What a deployment sets, validated once where it enters. */
+/** Settings of a deployment, validated once at the edge. */
 export interface Config {
-  /** The first signs, all verify; at least one, each of at least 32 characters. */
+  /** The first secret signs, all verify. At least one, each of at least 32 characters. */
   tokenSecrets: readonly string[];
-  /** Goes into every password's hash; null for none. */
+  /** Part of every password's hash; null for none. */
   passwordPepper: string | null;
   /** A node out of contact for longer is lost. */
   nodeTimeoutMs: number;
-  /** How many requests count as one against rate limits. */
+  /** Number of requests that rate limits count as one. */
   rateLimitScale: number;
-  /** Results of jobs that ended so long ago are kept in R2. */
-  archiveAfterMs: number;
-  /** A database of this size is reported by cron. */
+  /** Cron warns of a database of this size. */
   databaseWarningBytes: number;
-  /** Replies tell what they cost. */
+  /** The log has one in this many polls, heartbeats and idle claims that succeed. */
+  routineLogOneIn: number;
+  /** Replies have a `Server-Timing` header with their costs. */
   isDevelopment: boolean;
+  site: SiteConfig;
   rating: RatingThresholds;
+  quotas: Quotas;
 }
 
-/** What the scoreboard calls slow, fast and enough; ratios (docs/scoreboard.md). */
+/** Bounds of what customers create and store; null for none. */
+export interface Quotas {
+  /** Jobs without an account that have not ended, of all callers together. */
+  anonymousLiveJobs: number | null;
+  /** Bytes that jobs without an account store, of all callers together. */
+  anonymousBytes: number | null;
+  /** Jobs that a customer creates in a UTC day. */
+  customerJobsPerDay: number | null;
+  /** Bytes that a customer stores. */
+  customerBytes: number | null;
+}
+
+/** The settings of the server's own address (`http/site.ts`). */
+export interface SiteConfig {
+  /** `PUBLIC_ORIGIN`, such as `https://assay.example`; null when it is not set. */
+  publicOrigin: string | null;
+  /** The platform has routed the request by its host, so the host is true. */
+  trustsHost: boolean;
+}
+
+/** Thresholds of the scoreboard, as ratios (docs/scoreboard.md). */
 export interface RatingThresholds {
   /** Below this share of its baseline a metric is underperforming. */
   underperformingBelow: number;
@@ -27,89 +50,137 @@ export interface RatingThresholds {
   outperformingAbove: number;
   /** A GPU below this share of its node's median lags its siblings. */
   stragglerBelow: number;
-  /** A machine below this share of what it measured before has dropped. */
+  /** A machine below this share of its previous figures has dropped. */
   dropBelow: number;
-  /** A fleet's median counts from this many machines on. */
+  /** A fleet's median needs at least this many machines. */
   fleetMinMachines: number;
 }
 
-type ConfigName = "TOKEN_SECRET" | "NODE_TIMEOUT_SECONDS" | "RATE_LIMIT_SCALE" | "ENVIRONMENT";
-
-/** May be left out. */
-type OptionalName = "PASSWORD_PEPPER" | "RESULTS_TO_R2_DAYS" | "DATABASE_WARNING_GB" | RatingName;
-
-/** Of the scoreboard, and what they are where nothing is set. */
-const RATING = {
-  UNDERPERFORMING_BELOW: 0.9,
-  OUTPERFORMING_ABOVE: 1.1,
-  STRAGGLER_BELOW: 0.95,
-  DROP_BELOW: 0.9,
-  FLEET_MIN_MACHINES: 30,
-};
-type RatingName = keyof typeof RATING;
-
 const MIN_SECRET_LENGTH = 32;
-/** What D1 holds at most is 10 GB. */
+/** Of 32 random hexadecimal digits, fewer than this many differ about once in a million times. */
+const MIN_SECRET_CHARACTERS = 8;
+/** The largest size of a D1 database. */
 const D1_GB = 10;
-const DEFAULTS = { RESULTS_TO_R2_DAYS: "30", DATABASE_WARNING_GB: "8" };
+const GIB = 1_024 ** 3;
 
-/** Reads bindings of type text. Throws with the name of the setting, never with its value. */
-export function readConfig(
-  env: Record<ConfigName, string> & Partial<Record<OptionalName, string>>,
-): Config {
-  const tokenSecrets = (env.TOKEN_SECRET ?? "").split(",").map((secret) => secret.trim());
-  if (tokenSecrets.some((secret) => secret.length < MIN_SECRET_LENGTH)) {
-    throw new Error(
-      `TOKEN_SECRET must hold comma-separated secrets of at least ${MIN_SECRET_LENGTH} characters`,
-    );
-  }
-  const passwordPepper = env.PASSWORD_PEPPER || null;
-  if (passwordPepper !== null && passwordPepper.length < MIN_SECRET_LENGTH) {
-    throw new Error(`PASSWORD_PEPPER must have at least ${MIN_SECRET_LENGTH} characters`);
-  }
-  const nodeTimeoutSeconds = Number(env.NODE_TIMEOUT_SECONDS);
-  if (!Number.isInteger(nodeTimeoutSeconds) || nodeTimeoutSeconds < 10) {
-    throw new Error("NODE_TIMEOUT_SECONDS must be a whole number of at least 10");
-  }
-  const rateLimitScale = Number(env.RATE_LIMIT_SCALE);
-  if (!Number.isInteger(rateLimitScale) || rateLimitScale < 1) {
-    throw new Error("RATE_LIMIT_SCALE must be a whole number of at least 1");
-  }
-  const archiveDays = Number(env.RESULTS_TO_R2_DAYS ?? DEFAULTS.RESULTS_TO_R2_DAYS);
-  if (!Number.isInteger(archiveDays) || archiveDays < 1) {
-    throw new Error("RESULTS_TO_R2_DAYS must be a whole number of at least 1");
-  }
-  const warningGb = Number(env.DATABASE_WARNING_GB ?? DEFAULTS.DATABASE_WARNING_GB);
-  if (!(warningGb > 0 && warningGb <= D1_GB)) {
-    throw new Error(`DATABASE_WARNING_GB must be above 0 and at most ${D1_GB}`);
-  }
-  return {
-    tokenSecrets,
-    passwordPepper,
-    nodeTimeoutMs: nodeTimeoutSeconds * SECOND_MS,
-    rateLimitScale,
-    archiveAfterMs: archiveDays * DAY_MS,
-    databaseWarningBytes: warningGb * 1e9,
-    isDevelopment: env.ENVIRONMENT === "development",
-    rating: readThresholds(env),
-  };
+function wholeNumber(min: number) {
+  const rule = `must be a whole number of at least ${min}`;
+  return z.coerce.number(rule).refine((value) => Number.isInteger(value) && value >= min, rule);
 }
 
-function readThresholds(env: Partial<Record<RatingName, string>>): RatingThresholds {
-  const read = (name: RatingName, min: number, max: number): number => {
-    const value = Number(env[name] || RATING[name]);
-    if (value >= min && value <= max) return value;
-    throw new Error(`${name} must be between ${min} and ${max}`);
-  };
-  const fleetMinMachines = read("FLEET_MIN_MACHINES", 3, 5_000);
-  if (!Number.isInteger(fleetMinMachines)) {
-    throw new Error("FLEET_MIN_MACHINES must be a whole number");
+/** A threshold of the scoreboard; an empty value counts as not set. */
+function threshold(options: { default: number; min: number; max: number }) {
+  const { min, max } = options;
+  const rule = `must be between ${min} and ${max}`;
+  const number = z.coerce.number(rule).min(min, rule).max(max, rule).default(options.default);
+  return z.preprocess((value) => value || undefined, number);
+}
+
+/** A quota; an empty value counts as not set, `none` as no bound. */
+function quota(options: { default: number; unit?: number }) {
+  const { unit = 1 } = options;
+  const rule = "must be a number of at least 0, or none";
+  const number = z.coerce
+    .number(rule)
+    .min(0, rule)
+    .default(options.default)
+    .transform((value) => value * unit);
+  const none = z.literal("none").transform(() => null);
+  return z.preprocess((value) => value || undefined, z.union([none, number], rule));
+}
+
+const TOO_SHORT = `must have at least ${MIN_SECRET_LENGTH} characters`;
+
+/** The rule that a secret breaks; null for one that may be used. Published examples begin with "change-me". */
+export function secretFault(secret: string): string | null {
+  if (secret.length < MIN_SECRET_LENGTH) return TOO_SHORT;
+  const isGuessable = /change-me/i.test(secret) || new Set(secret).size < MIN_SECRET_CHARACTERS;
+  return isGuessable
+    ? "must be random: an example, or a few repeated characters, can be guessed"
+    : null;
+}
+
+const secret = z.string(TOO_SHORT).superRefine((text, c) => {
+  const message = secretFault(text);
+  if (message !== null) c.addIssue({ code: "custom", message });
+});
+
+/** Names and addresses alone: an origin stands in commands that people paste into a shell. */
+const ORIGIN = /^https?:\/\/(?:[\w.-]+|\[[\da-f:.]+\])(?::\d{1,5})?$/i;
+
+/** An origin in its usual form, such as `https://assay.example`; null for any other text. */
+export function readOrigin(text: string): string | null {
+  return ORIGIN.test(text) ? (URL.parse(text)?.origin ?? null) : null;
+}
+
+const ORIGIN_RULE = "must be an origin without a path, such as https://assay.example";
+
+/** The settings by name. The first three are required. */
+const settings = z.object({
+  TOKEN_SECRET: z
+    .string("must hold one secret, or several separated by commas")
+    .transform((text) => text.split(",").map((part) => part.trim()))
+    .pipe(z.array(secret)),
+  NODE_TIMEOUT_SECONDS: wholeNumber(10),
+  RATE_LIMIT_SCALE: wholeNumber(1),
+  ENVIRONMENT: z.string().optional(),
+  ROUTINE_LOG_ONE_IN: z.preprocess((value) => value || 100, wholeNumber(1)),
+  PASSWORD_PEPPER: z.preprocess((value) => value || null, secret.nullable()),
+  PUBLIC_ORIGIN: z
+    .string()
+    .default("")
+    .transform((text) => (text === "" ? null : (readOrigin(text) ?? undefined)))
+    .refine((origin) => origin !== undefined, ORIGIN_RULE),
+  DATABASE_WARNING_GB: z.coerce
+    .number(`must be above 0 and at most ${D1_GB}`)
+    .refine((value) => value > 0 && value <= D1_GB, `must be above 0 and at most ${D1_GB}`)
+    .default(8),
+  ANONYMOUS_LIVE_JOBS: quota({ default: 1_000 }),
+  ANONYMOUS_STORED_GIB: quota({ default: 1, unit: GIB }),
+  CUSTOMER_JOBS_PER_DAY: quota({ default: 50_000 }),
+  CUSTOMER_STORED_GIB: quota({ default: 100, unit: GIB }),
+  UNDERPERFORMING_BELOW: threshold({ default: 0.9, min: 0.01, max: 1 }),
+  OUTPERFORMING_ABOVE: threshold({ default: 1.1, min: 1, max: 100 }),
+  STRAGGLER_BELOW: threshold({ default: 0.95, min: 0.01, max: 1 }),
+  DROP_BELOW: threshold({ default: 0.9, min: 0.01, max: 1 }),
+  FLEET_MIN_MACHINES: threshold({ default: 30, min: 3, max: 5_000 }).refine(
+    Number.isInteger,
+    "must be a whole number",
+  ),
+});
+
+/** Reads bindings of type text. Throws with the name of the setting, never with its value. */
+export function readConfig(env: object): Config {
+  const parsed = settings.safeParse(env);
+  if (!parsed.success) {
+    const [fault] = parsed.error.issues;
+    throw new Error(`${String(fault?.path[0])} ${fault?.message}`);
   }
+  const { data } = parsed;
   return {
-    underperformingBelow: read("UNDERPERFORMING_BELOW", 0.01, 1),
-    outperformingAbove: read("OUTPERFORMING_ABOVE", 1, 100),
-    stragglerBelow: read("STRAGGLER_BELOW", 0.01, 1),
-    dropBelow: read("DROP_BELOW", 0.01, 1),
-    fleetMinMachines,
+    tokenSecrets: data.TOKEN_SECRET,
+    passwordPepper: data.PASSWORD_PEPPER,
+    nodeTimeoutMs: data.NODE_TIMEOUT_SECONDS * SECOND_MS,
+    rateLimitScale: data.RATE_LIMIT_SCALE,
+    databaseWarningBytes: data.DATABASE_WARNING_GB * 1e9,
+    routineLogOneIn: data.ROUTINE_LOG_ONE_IN,
+    isDevelopment: data.ENVIRONMENT === "development",
+    site: {
+      publicOrigin: data.PUBLIC_ORIGIN ?? null,
+      trustsHost: data.ENVIRONMENT === "production",
+    },
+    quotas: {
+      anonymousLiveJobs: data.ANONYMOUS_LIVE_JOBS,
+      anonymousBytes: data.ANONYMOUS_STORED_GIB,
+      customerJobsPerDay: data.CUSTOMER_JOBS_PER_DAY,
+      customerBytes: data.CUSTOMER_STORED_GIB,
+    },
+    rating: {
+      underperformingBelow: data.UNDERPERFORMING_BELOW,
+      outperformingAbove: data.OUTPERFORMING_ABOVE,
+      stragglerBelow: data.STRAGGLER_BELOW,
+      dropBelow: data.DROP_BELOW,
+      fleetMinMachines: data.FLEET_MIN_MACHINES,
+    },
   };
 }

@@ -1,9 +1,9 @@
 /**
- * Works through items, so many at a time, and waits for all of them. An item that fails is the worker's to
- * handle: a rejection ends the walk.
+ * Works through items, at most `atOnce` at a time, and waits for all of them. `work` handles its own failures:
+ * a rejection ends the walk.
  *
- * @param goOn asked before each item; false leaves the rest alone
- * @returns how many items were begun
+ * @param goOn called before each item; false skips the rest
+ * @returns the number of items begun
  */
 export async function eachOf<Item>(
   items: readonly Item[],

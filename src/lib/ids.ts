@@ -9,26 +9,33 @@ const EPOCH_MS = Date.UTC(2024, 0, 1);
 /** Low bits below the millisecond: jobs created in the same millisecond rarely draw the same id. */
 const SLOTS_PER_MS = 8;
 
-/** An isolate whose clock was set back goes on where it was only for so long. */
+/** Ids stay ahead of a clock that was set back by at most this much. */
 const MAX_AHEAD_MS = 1_000;
 
-/** Draws job ids: multiples of 512 below 2^53, rising within an isolate and with time (contract §2, Ids). */
-export interface JobIdSource {
-  next(): number;
+/**
+ * Draws job ids: multiples of 512 below 2^53, rising within an isolate and with time (docs/contract.md, "HTTP
+ * rules").
+ */
+export class JobIdSource {
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  #last = 0;
+
+  constructor(clock: Clock, random: () => number = Math.random) {
+    this.#clock = clock;
+    this.#random = random;
+  }
+
+  next(): number {
+    const sinceEpoch = this.#clock.now() - EPOCH_MS;
+    const drawn = sinceEpoch * SLOTS_PER_MS + Math.floor(this.#random() * SLOTS_PER_MS);
+    const isAhead = this.#last > drawn + MAX_AHEAD_MS * SLOTS_PER_MS;
+    this.#last = isAhead ? drawn : Math.max(this.#last + 1, drawn);
+    return this.#last * JOB_ID_STRIDE;
+  }
 }
 
-export function createJobIdSource(clock: Clock, random: () => number = Math.random): JobIdSource {
-  let last = 0;
-  return {
-    next() {
-      const drawn = (clock.now() - EPOCH_MS) * SLOTS_PER_MS + Math.floor(random() * SLOTS_PER_MS);
-      last = last > drawn + MAX_AHEAD_MS * SLOTS_PER_MS ? drawn : Math.max(last + 1, drawn);
-      return last * JOB_ID_STRIDE;
-    },
-  };
-}
-
-/** When a job of this id was created, in ms: lists by time go by ids alone. */
+/** Time at which a job of this id was created, ms: lists by time go by ids alone. */
 export function jobCreatedAt(jobId: number): number {
   return EPOCH_MS + Math.floor(jobId / JOB_ID_STRIDE / SLOTS_PER_MS);
 }

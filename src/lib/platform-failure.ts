@@ -1,40 +1,39 @@
 /**
- * What breaks on the platform's side, told from faults of our own, in one place: whoever calls D1, an
- * object or R2 asks here whether to try again, and what to tell a client.
+ * The taxonomy of failures of D1, objects and R2. It decides which calls the server repeats, and how long a
+ * client waits before it repeats its request.
  *
- * Any of them may leave a write *maybe committed*: the error says that no answer came, not that nothing
- * happened. So no write is repeated by the server unless the callee takes repeats (objects do: every call
- * of theirs may be repeated); the client gets a 503 and repeats, and what the write is guarded by
- * (`Idempotency-Key`, unique names, versions) makes it one effect.
+ * Any failure may leave a write *maybe committed*: no answer came, but something may have happened. So the
+ * server repeats no write unless the callee accepts repeats, as every call of an object does. The client
+ * gets a 503 and repeats its request; `Idempotency-Key`, unique names and versions make it one effect.
  *
  * Messages as documented by the platform: "Debug D1" (Error list), "Durable Objects: Error handling" and
  * "Troubleshooting", "R2: Error codes".
  */
 
-/** Thrown when a platform call outlives its bound. Whether it took effect is unknown. */
+/** Thrown when a platform call exceeds its time-out; the call may have taken effect. */
 export class TimeoutError extends Error {
   override name = "TimeoutError";
 }
 
 export type FailureKind =
-  /** The way there or the machine behind it; the next call takes another one. */
+  /** The connection or the machine behind it was lost; the next call takes another one. */
   | "lost"
   /** The database or object was restarted; it comes back at once. */
   | "reset"
-  /** It used more memory or CPU time than it may: the same call would do so again. */
+  /** Memory or CPU time exceeded: the same call would exceed them again. */
   | "exhausted"
-  /** More is asked than it can do: gets worse with every further call. */
+  /** Too many calls: every further call makes it worse. */
   | "overloaded"
   /** No answer in time. */
   | "hang"
-  /** No room for more rows. */
+  /** No space for more rows. */
   | "full"
-  /** Something that no list has. */
+  /** A failure of D1 that `MESSAGES` does not list. */
   | "unknown";
 
 export interface PlatformFailure {
   kind: FailureKind;
-  /** Whether a call that may be repeated is worth repeating at once. */
+  /** A call that is safe to repeat may succeed at once. */
   retryable: boolean;
   /** For `Retry-After`. */
   retryAfterSeconds: number;
@@ -50,7 +49,7 @@ const RETRY_AFTER_SECONDS: Readonly<Record<FailureKind, number>> = {
   unknown: 5,
 };
 
-/** The first that fits. */
+/** The first match decides. */
 const MESSAGES: readonly [RegExp, FailureKind][] = [
   [/exceeded its (?:memory|CPU time) limit/i, "exhausted"],
   [/is overloaded|too many requests queued|queued for too long|\(10058\)$/i, "overloaded"],
@@ -62,10 +61,10 @@ const MESSAGES: readonly [RegExp, FailureKind][] = [
   ],
 ];
 
-/** SQLite says what is wrong with a statement or its rows: no failure of the platform. */
+/** Errors of a statement or its rows are not failures of the platform. */
 const SQLITE = /: SQLITE_(?!BUSY|IOERR|FULL|INTERRUPT)|no such (?:table|column)|syntax error/;
 
-/** The platform's failure behind an error, or null when it is none: a fault of ours, or an answer. */
+/** The platform failure that caused an error; null for any other error. */
 export function platformFailure(error: unknown): PlatformFailure | null {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     const kind = kindOf(cause);
@@ -79,13 +78,13 @@ export function platformFailure(error: unknown): PlatformFailure | null {
 
 function kindOf(error: Error): FailureKind | null {
   if (error instanceof TimeoutError) return "hang";
-  // Errors of the platform carry both as plain properties.
+  // The platform sets both as plain properties of its errors.
   const { retryable, overloaded } = error as { retryable?: unknown; overloaded?: unknown };
   if (overloaded === true) return "overloaded";
-  // drizzle's message holds the parameters, which are the caller's words.
+  // drizzle's message holds parameters, which callers choose: they must not match a pattern.
   const message = error.message.startsWith("Failed query") ? "" : error.message;
-  const known = MESSAGES.find(([pattern]) => pattern.test(message))?.[1];
-  if (known !== undefined) return known;
+  const listed = MESSAGES.find(([pattern]) => pattern.test(message))?.[1];
+  if (listed !== undefined) return listed;
   if (retryable === true) return "lost";
   return message.startsWith("D1_ERROR") && !SQLITE.test(message) ? "unknown" : null;
 }

@@ -1,6 +1,11 @@
 import { platformFailure, TimeoutError } from "./platform-failure.ts";
 
-/** Bounds a wait: D1 and objects can hang, and a request must end. The call itself is not cancelled. */
+/**
+ * Bounds a wait: D1, objects and R2 can hang, and a request must end. The call itself goes on; its result is
+ * dropped, and a late rejection counts as handled.
+ *
+ * @throws TimeoutError
+ */
 export async function withTimeout<T>(
   call: Promise<T>,
   timeoutMs: number,
@@ -35,10 +40,10 @@ export function backoffMs(
 const RETRY_BACKOFF = { baseMs: 50, capMs: 500 };
 
 /**
- * Calls again what failed on the platform's side and may go better at once (see `platformFailure`). Each
- * attempt makes its own stub or statement: a stub that threw is broken.
+ * Repeats a call after failures of the platform that may pass at once (see `platformFailure`). Each attempt
+ * makes its own stub or statement: a stub that threw is broken.
  *
- * @param attempt a call that may be repeated, whether it took effect or not
+ * @param attempt must be safe to repeat, even after it took effect
  */
 export async function retryPlatformCall<T>(
   attempt: () => Promise<T>,
@@ -49,8 +54,8 @@ export async function retryPlatformCall<T>(
     try {
       return await attempt();
     } catch (error) {
-      const isWorthIt = platformFailure(error)?.retryable === true;
-      if (n + 1 >= options.attempts || !isWorthIt) throw error;
+      const isPassing = platformFailure(error)?.retryable === true;
+      if (n + 1 >= options.attempts || !isPassing) throw error;
       await sleep(backoffMs(n, RETRY_BACKOFF));
     }
   }

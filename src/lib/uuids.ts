@@ -6,7 +6,7 @@ export const UUID_PATTERN = `(?:${DIGITS}|\\{${DIGITS}\\}|[Uu][Rr][Nn]:[Uu][Uu][
 
 const UUID = new RegExp(`^${UUID_PATTERN}$`);
 
-/** The canonical spelling (RFC 9562: lower case, hyphens) of a UUID in any usual one, or null. */
+/** Rewrites a UUID to its canonical spelling (RFC 9562: lower case, hyphens); null for any other text. */
 export function parseUuid(text: string): string | null {
   if (!UUID.test(text)) return null;
   const digits = text.replace(/^urn:uuid:/i, "").replaceAll(/[{}-]/g, "");

@@ -1,32 +1,26 @@
-import type { CallCoordinator } from "../coordinator/client.ts";
 import { causesOf } from "../db/errors.ts";
 import { eachOf } from "../lib/each.ts";
-import { claimSuspects, type Suspect, settleUnjoined } from "./expiry-store.ts";
-import type { Tick } from "./tick.ts";
+import { logEvent } from "../lib/log.ts";
+import { type Suspect, settleUnjoined, takeSuspects } from "./expiry-store.ts";
+import type { StepContext } from "./step.ts";
 
-/** Jobs that D1 settles alone, in one statement; few enough for one never to last. */
+/** Jobs that one statement settles in D1 alone; few enough for it to be quick. */
 const UNJOINED_AT_ONCE = 500;
 const UNJOINED_BATCHES = 10;
 
-/** Objects that a tick asks at most (design §3.5): half of the subrequests that an invocation may make. */
+/** Objects that one tick asks at most: half of the subrequests that an invocation may make. */
 const MAX_OBJECTS = 500;
-/** Claimed at once: what is claimed and not asked, because the time is over, waits for its next turn. */
+/** Taken together; an object that is not asked before the time is over waits for its next turn. */
 const OBJECTS_AT_ONCE = 100;
-/** Side by side: some may hang, and none holds up the others. */
+/** Objects asked at the same time, so that one that hangs does not hold up the others. */
 const CONCURRENCY = 20;
 
-export interface Expired {
-  /** Settled in D1 alone. */
-  settled: number;
-  /** Objects that were asked, and those that did not answer. */
-  asked: number;
-  failed: number;
-  /** Objects of whose news D1 had not heard. */
-  late: number;
-}
-
-/** Settles expired jobs that nobody has joined. At most 10 round trips. */
-export async function settleExpired({ db, clock, goOn }: Tick): Promise<Pick<Expired, "settled">> {
+/** Settles expired jobs that no machine has joined, in D1 alone. At most 10 round trips. */
+export async function settleExpired({
+  db,
+  clock,
+  goOn,
+}: StepContext): Promise<{ settled: number }> {
   let settled = 0;
   for (let batch = 0; batch < UNJOINED_BATCHES && goOn(); batch++) {
     const done = await settleUnjoined(db, clock.now(), UNJOINED_AT_ONCE);
@@ -36,43 +30,56 @@ export async function settleExpired({ db, clock, goOn }: Tick): Promise<Pick<Exp
   return { settled };
 }
 
+/** Numbers of objects, for the log. */
+export interface ObjectCounts {
+  asked: number;
+  /** Did not answer. */
+  failed: number;
+  /** Had changes that D1 lacked. */
+  late: number;
+}
+
 /**
- * Asks objects whose jobs have expired, or of which D1 has not heard for a while, to do what is due and to
- * tell D1 what it does not know. At most 5 round trips and 500 hops; what is left comes with the next tick.
+ * Asks the objects of expired jobs, and of jobs whose D1 row is old, to do what is due and to bring D1 up
+ * to date. At most 5 round trips and 500 hops; the next tick goes on.
  */
-export async function askObjects(tick: Tick): Promise<Omit<Expired, "settled">> {
-  const { db, clock, callCoordinator, goOn } = tick;
-  const sum = { asked: 0, failed: 0, late: 0 };
+export async function askObjects(context: StepContext): Promise<ObjectCounts> {
+  const { db, clock, goOn } = context;
+  let requests = 0;
+  let failed = 0;
+  let late = 0;
   const ask = async (suspect: Suspect) => {
-    sum.asked++;
+    requests++;
     try {
-      if (await isLate(callCoordinator, tick, suspect)) sum.late++;
+      if (await reconcile(context, suspect)) late++;
     } catch (error) {
-      sum.failed++;
-      const causes = causesOf(error);
-      console.warn(JSON.stringify({ level: "warn", job: suspect.id, reconcile: causes }));
+      failed++;
+      logEvent("warn", "reconcile_failed", { job: suspect.id, causes: causesOf(error) });
     }
   };
-  while (sum.asked < MAX_OBJECTS && goOn()) {
-    const suspects = await claimSuspects(db, clock.now(), OBJECTS_AT_ONCE);
+  while (requests < MAX_OBJECTS && goOn()) {
+    const suspects = await takeSuspects(db, clock.now(), OBJECTS_AT_ONCE);
     await eachOf(suspects, CONCURRENCY, ask, goOn);
     if (suspects.length < OBJECTS_AT_ONCE) break;
   }
-  return sum;
+  return { asked: requests, failed, late };
 }
 
-/** Whether the object had news that D1 lacked; it tells them now. */
-async function isLate(
-  callCoordinator: CallCoordinator,
-  { meter, clock }: Tick,
-  { id: jobId, version, flushedAt }: Suspect,
+/** @returns true when the object had changes that D1 lacked, which it has now written */
+async function reconcile(
+  { callCoordinator, meter, clock }: StepContext,
+  { id: jobId, version, flushedAt, lacksBodies }: Suspect,
 ): Promise<boolean> {
   const reply = await callCoordinator({ jobId, meter }, (coordinator) =>
-    coordinator.reconcile(jobId, version),
+    coordinator.reconcile(jobId, version, lacksBodies),
   );
   if (!reply.ok) throw new Error(`coordinator says ${reply.reason}`);
   if (!reply.wasBehind) return false;
-  const late = { metric: "projection_late_ms", value: clock.now() - flushedAt, job: jobId };
-  console.warn(JSON.stringify({ level: "warn", ...late, version, object_version: reply.version }));
+  logEvent("warn", "projection_late", {
+    job: jobId,
+    late_ms: clock.now() - flushedAt,
+    version,
+    object_version: reply.version,
+  });
   return true;
 }

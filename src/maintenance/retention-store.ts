@@ -1,20 +1,21 @@
-/** What retention reads and writes of jobs. */
+/** D1 statements that remove old jobs. */
 import { and, eq, isNotNull, isNull, lt, sql } from "drizzle-orm";
 import type { Database } from "../db/client.ts";
-import { jobs, taskResults, tasks } from "../db/schema.ts";
+import { jobs, tasks } from "../db/schema.ts";
+import { counterKey, scopeOf } from "../identity/actor.ts";
 import { ANONYMOUS } from "../identity/anonymous.ts";
 import { firstJobIdAt } from "../lib/ids.ts";
 
-/** Of those created before a time, ms, the oldest that have ended. One round trip. */
+/** The oldest ended jobs without an account that were created before a time, ms. One round trip. */
 export async function findOldAnonymousJobs(db: Database, createdBefore: number, limit: number) {
   return db
-    .select({ id: jobs.id, archivedAt: jobs.archivedAt })
+    .select({ id: jobs.id })
     .from(jobs)
     .where(
       and(
-        eq(jobs.userId, ANONYMOUS.userId),
+        eq(jobs.owner, counterKey(scopeOf(ANONYMOUS))),
         isNull(jobs.deletedAt),
-        // Ids rise with time: younger jobs are not even looked at.
+        // Ids rise with time, so younger jobs are not even read.
         lt(jobs.id, firstJobIdAt(createdBefore + 1)),
         isNotNull(jobs.endedAt),
       ),
@@ -24,22 +25,17 @@ export async function findOldAnonymousJobs(db: Database, createdBefore: number, 
 }
 
 /**
- * Removes jobs with their tasks and results, for good; triggers take them out of counters and tags. Only
- * for jobs whose objects have nothing more to say. One batch, one round trip.
+ * Removes jobs with their tasks and results permanently; triggers update counters and tags. Only for jobs
+ * whose objects have nothing left to flush. One batch, one round trip.
  */
 export async function removeJobs(db: Database, ids: readonly number[]): Promise<void> {
-  const given = sql`json_each(${JSON.stringify(ids)})`;
+  const removed = sql`json_each(${JSON.stringify(ids)})`;
   // A job's tasks have the 511 ids after its own.
-  const ofThem = sql`between given.value + 1 and given.value + 511`;
+  const ofRemoved = sql`between removed.value + 1 and removed.value + 511`;
   await db.batch([
     db
-      .delete(taskResults)
-      .where(
-        sql`rowid in (select r.rowid from ${given} given join task_results r on r.task_id ${ofThem})`,
-      ),
-    db
       .delete(tasks)
-      .where(sql`id in (select t.id from ${given} given join tasks t on t.id ${ofThem})`),
-    db.delete(jobs).where(sql`id in (select value from ${given})`),
+      .where(sql`id in (select t.id from ${removed} removed join tasks t on t.id ${ofRemoved})`),
+    db.delete(jobs).where(sql`id in (select value from ${removed})`),
   ]);
 }

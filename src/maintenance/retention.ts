@@ -1,36 +1,36 @@
-import { sql } from "drizzle-orm";
-import { idempotencyKeys, sessions, signInFailures } from "../db/schema.ts";
-import { IDEMPOTENCY_KEPT_MS } from "../http/idempotency.ts";
-import { SIGN_IN_FAILURES_KEPT_MS } from "../identity/lifetimes.ts";
-import { archiveKeyOf } from "../jobs/result-archive.ts";
-import { DAY_MS, SECOND_MS } from "../lib/clock.ts";
-import { withTimeout } from "../lib/retry.ts";
+import { eq, sql } from "drizzle-orm";
+import { bodiesKey } from "../db/bodies.ts";
+import { IDEMPOTENCY_KEY_LIFETIME_MS } from "../db/idempotency.ts";
+import { customerUsage, idempotencyKeys, sessions, signInFailures } from "../db/schema.ts";
+import { ANONYMOUS } from "../identity/anonymous.ts";
+import { SIGN_IN_FAILURES_LIFETIME_MS } from "../identity/lifetimes.ts";
+import { DAY_MS } from "../lib/clock.ts";
+import { logEvent } from "../lib/log.ts";
 import { findOldAnonymousJobs, removeJobs } from "./retention-store.ts";
-import type { Tick } from "./tick.ts";
+import type { StepContext } from "./step.ts";
 
-/** Rows that one statement removes at most, and how many statements of a kind a tick makes. */
+/** Rows that one statement removes at most. */
 const ROWS_AT_ONCE = 1_000;
+/** Statements of one kind in a tick. */
 const BATCHES = 5;
 
-/** Jobs that nobody has signed in for are gone after so long, with everything (contract §4). */
+/** Jobs without an account are removed after this time, with their tasks and results. */
 const ANONYMOUS_KEPT_MS = 7 * DAY_MS;
-/** Each is removed for good, from every index: fewer at once. */
+/** Fewer than other rows, since each job is removed from many indexes. */
 const JOBS_AT_ONCE = 50;
-/** R2 can hang: no deletion may outlive this. */
-const DELETE_TIMEOUT_MS = 30 * SECOND_MS;
 
 /**
- * Removes what nobody can use any more: idempotency keys a day after their request, sessions whose tokens
- * have all expired, failed sign-ins that are forgotten. At most 5 round trips, 1,000 rows of each kind.
+ * Removes expired rows: idempotency keys a day after their request, sessions without a valid token, and old
+ * failed sign-ins. At most 5 round trips, each for 1,000 rows of every kind.
  */
-export async function clearExpired({ db, clock, goOn }: Tick) {
+export async function clearExpired({ db, clock, goOn }: StepContext) {
   const now = clock.now();
   const sum = { keys: 0, sessions: 0, failures: 0 };
-  const before = now - IDEMPOTENCY_KEPT_MS;
-  const failedBefore = now - SIGN_IN_FAILURES_KEPT_MS;
+  const before = now - IDEMPOTENCY_KEY_LIFETIME_MS;
+  const failedBefore = now - SIGN_IN_FAILURES_LIFETIME_MS;
   for (let batch = 0; batch < BATCHES && goOn(); batch++) {
     const [keys, expired, failures] = await db.batch([
-      // Rows lie in the order in which they came: the oldest are the first, and no index has to say so.
+      // Row ids rise with time, so the oldest rows need no index.
       db
         .delete(idempotencyKeys)
         .where(
@@ -47,7 +47,7 @@ export async function clearExpired({ db, clock, goOn }: Tick) {
       db
         .delete(signInFailures)
         .where(
-          sql`account in (select account from sign_in_failures where retry_at <= ${failedBefore} order by retry_at limit ${ROWS_AT_ONCE})`,
+          sql`rowid in (select rowid from sign_in_failures where retry_at <= ${failedBefore} order by retry_at limit ${ROWS_AT_ONCE})`,
         )
         .returning({ one: sql`1` }),
     ]);
@@ -60,36 +60,42 @@ export async function clearExpired({ db, clock, goOn }: Tick) {
 }
 
 /**
- * Removes anonymous jobs for good, a week after their creation: their objects have forgotten them before.
- * What is in R2 goes first, so that nothing is left there that no row leads to. At most 10 round trips.
+ * Removes jobs without an account permanently, a week after their creation; their coordinators are empty by
+ * then. Results in R2 are removed first, so that none stays there without a row. At most 10 round trips.
  */
-export async function removeAnonymous({ db, bucket, clock, goOn }: Tick) {
+export async function removeAnonymous({ db, bucket, clock, goOn }: StepContext) {
   let removed = 0;
   for (let batch = 0; batch < BATCHES && goOn(); batch++) {
     const old = await findOldAnonymousJobs(db, clock.now() - ANONYMOUS_KEPT_MS, JOBS_AT_ONCE);
     if (old.length === 0) break;
-    const archived = old.filter(({ archivedAt }) => archivedAt !== null);
-    if (archived.length > 0) {
-      const deletion = bucket.delete(archived.map(({ id }) => archiveKeyOf(id)));
-      await withTimeout(deletion, DELETE_TIMEOUT_MS, "R2 deletion");
-    }
-    await removeJobs(
-      db,
-      old.map(({ id }) => id),
-    );
+    const ids = old.map(({ id }) => id);
+    await bucket.delete(ids.map(bodiesKey));
+    await removeJobs(db, ids);
     removed += old.length;
     if (old.length < JOBS_AT_ONCE) break;
   }
   return { removed };
 }
 
-/** Warns of a database that fills up: there is time to move results earlier, or customers elsewhere. */
-export async function watchSize({ db, config }: Tick) {
-  const { meta } = await db.run(sql`select 1`);
+/**
+ * Warns of a database that fills up while there is time to move customers elsewhere, and closes the creation of jobs
+ * without an account until it is smaller. One round trip, and one more to close or open.
+ */
+export async function watchSize({ db, config }: StepContext) {
+  const { isClosed, customerId } = customerUsage;
+  const ofAnonymous = eq(customerId, ANONYMOUS.customerId);
+  const { meta, results } = await db.run(
+    sql`select ${isClosed} closed from ${customerUsage} where ${ofAnonymous}`,
+  );
   const { size_after: bytes } = meta;
-  if (bytes >= config.databaseWarningBytes) {
-    const warning = { metric: "database_bytes", value: bytes, limit: config.databaseWarningBytes };
-    console.warn(JSON.stringify({ level: "warn", ...warning }));
+  const isLarge = bytes >= config.databaseWarningBytes;
+  if (isLarge) logEvent("warn", "database_large", { bytes, limit: config.databaseWarningBytes });
+  const [row] = results as { closed: number }[]; // the column above
+  if (isLarge !== (row?.closed === 1)) {
+    await db
+      .insert(customerUsage)
+      .values({ customerId: ANONYMOUS.customerId, isClosed: isLarge })
+      .onConflictDoUpdate({ target: customerId, set: { isClosed: isLarge } });
   }
   return { bytes };
 }

@@ -1,26 +1,28 @@
-import { type CallCoordinator, createCoordinatorClient } from "../coordinator/client.ts";
+import { createCoordinatorClient } from "../coordinator/client.ts";
 import type { JobCoordinator } from "../coordinator/job-coordinator.ts";
-import { createMeter, type Database, type Meter, openDatabase } from "../db/client.ts";
+import { openBucket } from "../db/bucket.ts";
+import { createMeter, openDatabase } from "../db/client.ts";
 import { causesOf } from "../db/errors.ts";
 import { type Clock, SECOND_MS } from "../lib/clock.ts";
 import type { Config } from "../lib/config.ts";
+import { logEvent } from "../lib/log.ts";
 import { recomputeBaselines, rerate } from "../scoreboard/upkeep.ts";
-import { archiveResults } from "./archive.ts";
 import { askObjects, settleExpired } from "./expiry.ts";
 import { clearExpired, removeAnonymous, watchSize } from "./retention.ts";
+import type { Step, StepContext } from "./step.ts";
 
-/** No step begins anything new after so long: the next tick is a minute away. */
+/** No step starts anything after this time, since the next tick comes a minute after this one. */
 const BUDGET_MS = 40 * SECOND_MS;
-/** Among hundreds of objects none is waited for as long as a request would. */
+/** Shorter than the time-out of a request, since a tick asks hundreds of objects. */
 const CALL_TIMEOUT_MS = 5 * SECOND_MS;
 
 /**
- * Nor after so many calls of D1, objects and R2: the platform allows 1,000 in one invocation, and what is
- * begun last, the reports of a job of 256 nodes, makes about 300.
+ * No step starts anything after this many calls of D1, objects and R2. The platform allows 1,000 in one
+ * invocation; the reports of a job of 256 nodes, which may start last, take about 300.
  */
 const BUDGET_CALLS = 650;
 
-/** Jobs that one tick rates again, and D1 round trips for each of them. */
+/** Jobs that one tick rates again, and the D1 round trips of each. */
 const MAX_RATED_JOBS = 50;
 const CALLS_PER_RATING = 3;
 
@@ -32,29 +34,12 @@ export interface MaintenanceDeps {
   clock: Clock;
 }
 
-/** What every step of a tick has. */
-export interface Tick {
-  db: Database;
-  meter: Meter;
-  bucket: R2Bucket;
-  callCoordinator: CallCoordinator;
-  config: Config;
-  clock: Clock;
-  /** How many calls may still be begun; none when the time is over. */
-  callsLeft: () => number;
-  /** Whether something may still be begun. */
-  goOn: () => boolean;
-}
-
-type Step = (tick: Tick) => Promise<object>;
-
-/** In this order: what nobody can do without comes first. */
+/** In the order they run, the most urgent first. */
 const STEPS: Readonly<Record<string, Step>> = {
   settleExpired,
   askObjects,
   clearExpired,
   removeAnonymous,
-  archiveResults,
   recomputeBaselines: async ({ db, clock, config }) => ({
     models: await recomputeBaselines(db, clock.now(), config.rating),
   }),
@@ -67,28 +52,30 @@ const STEPS: Readonly<Record<string, Step>> = {
     const { sweepReports } = await import("../reports/sweep.ts");
     return sweepReports({ db, bucket, thresholds: config.rating, clock, goOn });
   },
-  removeReports: async (tick) => (await import("../reports/sweep.ts")).removeReports(tick),
+  removeReports: async (context) => {
+    const { removeReports } = await import("../reports/sweep.ts");
+    return removeReports(context);
+  },
   watchSize,
 };
 
 /**
- * What cron does, once a minute. Each step is bounded in time, in D1 statements and in subrequests, does
- * its share of what is due, and leaves the rest to the next tick; one that fails holds up no other. One log
- * line says what was done. Ticks may overlap: what one has taken, the other leaves alone.
+ * Runs cron's duties, once a minute. Each step is bounded in time, D1 statements and subrequests, and
+ * leaves the rest of its work to the next tick; a step that fails does not hold up the others. One log line
+ * shows the figures of each step. Ticks may overlap, since a repeated step does no harm.
  */
 export async function runTick(deps: MaintenanceDeps): Promise<Record<string, object>> {
   const { clock, config } = deps;
   const startedAt = clock.now();
   const meter = createMeter();
-  let bucketCalls = 0;
   const callsLeft = () => {
     if (clock.now() - startedAt >= BUDGET_MS) return 0;
-    return Math.max(0, BUDGET_CALLS - meter.d1RoundTrips - meter.objectHops - bucketCalls);
+    return Math.max(0, BUDGET_CALLS - meter.d1RoundTrips - meter.objectHops - meter.r2Calls);
   };
-  const tick: Tick = {
+  const context: StepContext = {
     db: openDatabase(deps.d1, meter),
     meter,
-    bucket: counted(deps.bucket, () => bucketCalls++),
+    bucket: openBucket(deps.bucket, meter),
     callCoordinator: createCoordinatorClient(deps.coordinators, {
       attempts: 1,
       timeoutMs: CALL_TIMEOUT_MS,
@@ -101,30 +88,18 @@ export async function runTick(deps: MaintenanceDeps): Promise<Record<string, obj
   const done: Record<string, object> = {};
   for (const [name, step] of Object.entries(STEPS)) {
     try {
-      done[name] = await step(tick);
+      done[name] = await step(context);
     } catch (error) {
-      const causes = causesOf(error);
-      console.error(JSON.stringify({ level: "error", cron: name, causes }));
+      logEvent("error", "cron_step_failed", { step: name, causes: causesOf(error) });
       done[name] = { error: true };
     }
   }
-  const { d1RoundTrips: d1_round_trips, objectHops: object_hops } = meter;
-  const ms = clock.now() - startedAt;
-  const costs = { d1_round_trips, object_hops, bucket_calls: bucketCalls };
-  console.log(JSON.stringify({ level: "info", cron: done, ms, ...costs }));
-  return done;
-}
-
-/** The bucket, each of whose calls is counted. */
-function counted(bucket: R2Bucket, count: () => void): R2Bucket {
-  return new Proxy(bucket, {
-    get(target, name) {
-      const member: unknown = Reflect.get(target, name);
-      if (typeof member !== "function") return member;
-      return (...args: unknown[]) => {
-        count();
-        return Reflect.apply(member, target, args);
-      };
-    },
+  logEvent("info", "cron_tick", {
+    steps: done,
+    ms: clock.now() - startedAt,
+    d1_round_trips: meter.d1RoundTrips,
+    object_hops: meter.objectHops,
+    r2_calls: meter.r2Calls,
   });
+  return done;
 }

@@ -1,25 +1,41 @@
 import { z } from "@hono/zod-openapi";
-import { taskReplyExample } from "../coordinator/examples.ts";
-import { headerRefs } from "../http/component-refs.ts";
-import { operation } from "../http/operation.ts";
-import { json, jsonBody } from "../http/responses.ts";
-import { idParameter } from "../http/schemas.ts";
-import { reportLink, reportLinkExample } from "../reports/contract.ts";
-import { nodeViewExample } from "./examples.ts";
+import { headerRefs, json, jsonBody, operation } from "../api/operation.ts";
+import { idParameter } from "../api/schemas.ts";
+import { MAX_SENT_BYTES, resultBody } from "../coordinator/wire/results.ts";
 import {
-  heartbeatBody,
-  joinBody,
-  nodeView,
-  resultBody,
-  storedResult,
+  joinedTask,
+  joinedTaskExample,
+  taskExample,
   taskReply,
-} from "./schemas.ts";
+  taskReplyExample,
+} from "../coordinator/wire/task.ts";
+import { heartbeatBody, joinBody, madeReport, nodeView, storedResult } from "./schemas.ts";
+
+/** Example of the API document, with the job of all other examples. */
+const nodeViewExample: z.infer<typeof nodeView> = {
+  id: "7554621440",
+  name: "GPU Benchmark Test",
+  state: "running",
+  version: 5,
+  node_count: 4,
+  current_nodes: 4,
+  benchmark_sequence: [
+    { benchmark_id: "quick_mark", config: null },
+    { benchmark_id: "cluster_network", config: null },
+  ],
+  expires_at: "2024-03-16T10:30:00.000Z",
+  directive: "run",
+  step: { position: 0, benchmark_id: "quick_mark", config: null, peer_key: null },
+  nodes: null,
+  task: taskExample,
+  poll_after_seconds: 31.4,
+};
 
 const BASE = "/api/silicon-mark/v1/jobs/current";
 
 const taskParams = z.object({ task_id: idParameter("task_id", "The task ID.") });
 
-/** Every reply of the protocol says what the node sees and when to ask again. */
+/** Every reply of the protocol has the ETag of the node's view and the time of its next poll. */
 const announced = ["ETag", "Retry-After"] as const;
 
 export const pollRoute = operation({
@@ -28,13 +44,15 @@ export const pollRoute = operation({
   operationId: "pollCurrentJob",
   tags: ["Node protocol"],
   summary: "Job configuration and current directive",
-  description: `What this node should do now. Counts as contact: a node out of contact for too long is lost.
+  description: `Tells this node what to do now. Each poll counts as contact; a node out of contact for too long is lost.
 
-For whoever holds the job's token. Send the \`ETag\` back as \`If-None-Match\`: 304 without a body means that nothing has changed. Ask again after \`poll_after_seconds\` (also \`Retry-After\`), not sooner. An ended job answers directive \`stop\`.
+Requires the job's token. Send the \`ETag\` back as \`If-None-Match\`: 304 without a body means that nothing has changed. Poll again after \`poll_after_seconds\` (also \`Retry-After\`), not sooner. An ended job answers with directive \`stop\`.
 
-Without \`task_id\`, the token of a job without an account shows the job's \`detail\`, too, as \`GET /jobs/{job_id}\` would. That token reads for 7 days, also after the job has ended; it joins and reports until \`expires_at\`.`,
-  access: "node",
+Without \`task_id\`, the token of a job without an account also shows the job's \`detail\`, in the form of \`GET /jobs/{job_id}\`. That token reads for 7 days, also after the job has ended; it joins and reports until \`expires_at\`.`,
+  access: "nodeOrReader",
   single: true,
+  ofTask: true,
+  secret: true,
   request: {
     query: z.object({
       task_id: z
@@ -70,10 +88,11 @@ export const joinRoute = operation({
   operationId: "joinCurrentJob",
   tags: ["Node protocol"],
   summary: "Join the job",
-  description: `Makes this machine a node of the job. The same \`machine_uuid\` gets its task back (200), so a restarted agent goes on as the same node; a new one gets the next rank (201) while nodes are still expected.
+  description: `Makes this machine a node of the job. A new machine gets the next rank (201) while nodes are still expected. The same \`machine_uuid\` with the same \`join_secret\` gets its task back (200), so a restarted agent continues as the same node. Without that secret it gets 409 \`MACHINE_IN_USE\` while the node is in contact, and then takes the node over.
 
-For whoever holds the job's token. Joining is limited per job.`,
+Requires the job's token. Only runners join a job with a \`spec\`, by claiming it. Joins are limited per job. For a job without an account, \`inventory\` has at most 32 KiB.`,
   access: "node",
+  secret: true,
   request: {
     body: jsonBody(joinBody, {
       description: "The machine that joins.",
@@ -81,25 +100,27 @@ For whoever holds the job's token. Joining is limited per job.`,
         machine_uuid: "550e8400-e29b-41d4-a716-446655440000",
         machine_ip: "192.168.1.10",
         cluster_address: "192.168.1.10:7117",
+        cluster_addresses: ["192.168.1.10:7117", "[fd00::10]:7117"],
         gpu_model: "NVIDIA A100-SXM4-80GB",
         gpu_count: 8,
         inventory: { gpu: { vendor: "NVIDIA", count: 8 } },
+        join_secret: "kJ8x0mV2s5tq9wQe1rT4yA",
       },
     }),
   },
   responses: {
-    200: json(taskReply, {
+    200: json(joinedTask, {
       description: "This machine had joined already.",
-      example: taskReplyExample,
+      example: joinedTaskExample,
       headers: announced,
     }),
-    201: json(taskReply, {
+    201: json(joinedTask, {
       description: "Joined.",
-      example: taskReplyExample,
+      example: joinedTaskExample,
       headers: announced,
     }),
   },
-  errors: ["NODE_LIMIT_REACHED", "JOB_ENDED"],
+  errors: ["PERMISSION_DENIED", "NODE_LIMIT_REACHED", "MACHINE_IN_USE", "JOB_ENDED"],
 });
 
 export const heartbeatRoute = operation({
@@ -108,15 +129,17 @@ export const heartbeatRoute = operation({
   operationId: "updateCurrentTask",
   tags: ["Node protocol"],
   summary: "Heartbeat",
-  description: `Progress of the running step, shown to the job's owner; counts as contact. With \`state: failed\` the node gives up.
+  description: `Reports the progress of the running step, which the job's owner sees; counts as contact. With \`state: failed\` the node gives up.
 
-For whoever holds the job's token, for a task of that job. Send one when something has changed, not more often than every two seconds.`,
+Requires the job's token; the task must belong to that job. Send a heartbeat when something has changed, at most once every two seconds.`,
   access: "node",
+  ofTask: true,
+  secret: true,
   request: {
     params: taskParams,
     body: jsonBody(heartbeatBody, {
-      description: "What has changed.",
-      example: { progress: 0.4, message: "measuring memory bandwidth" },
+      description: "The changes.",
+      example: { progress: 0.4, message: "measuring memory bandwidth", clock_skew_ms: -12 },
     }),
   },
   responses: {
@@ -135,10 +158,14 @@ export const resultRoute = operation({
   operationId: "putStepResult",
   tags: ["Node protocol"],
   summary: "Send the result of a step",
-  description: `\`position\` is the 0-based index into \`benchmark_sequence\`. Exactly once: the same body again gets the same reply, also after the job has ended; another body is refused.
+  description: `\`position\` is the 0-based index into \`benchmark_sequence\`. A result is stored exactly once: the same body again gets the same reply, also after the job has ended; a different body is refused.
 
-For whoever holds the job's token, for a step that this node has been told to run. One result has at most 1 MiB, all results of a job 16 MiB.`,
+Requires the job's token; the node must have been told to run the step. One result has at most 1 MiB and 50,000 JSON values, all results of a job 16 MiB. Of a job without an account, the known fields of a result are kept: it has at most 64 KiB, and \`measurement\`, \`replayed\` and \`partial\` at most 32 KiB together.`,
   access: "node",
+  ofTask: true,
+  secret: true,
+  bodyLimit: MAX_SENT_BYTES,
+  bodyIsText: true,
   request: {
     params: taskParams.extend({
       position: z
@@ -156,11 +183,12 @@ For whoever holds the job's token, for a step that this node has been told to ru
         }),
     }),
     body: jsonBody(resultBody, {
-      description: "How the step ended.",
+      description: "The outcome of the step.",
       example: {
         state: "completed",
         started_at: "2024-03-15T10:35:30Z",
         ended_at: "2024-03-15T10:40:00Z",
+        clock_skew_ms: -12,
         results: {
           aggregate_results: { bf16_tflops: 2_107.9, memory_bandwidth_gbs: 13_902.4 },
         },
@@ -177,6 +205,7 @@ For whoever holds the job's token, for a step that this node has been told to ru
         state: "completed",
         started_at: "2024-03-15T10:35:30.000Z",
         ended_at: "2024-03-15T10:40:00.000Z",
+        clock_skew_ms: -12,
         error_message: null,
         poll_after_seconds: 0,
       },
@@ -192,15 +221,18 @@ export const generateReportRoute = operation({
   operationId: "generateReport",
   tags: ["Node protocol"],
   summary: "Make the job's report again",
-  description: `As \`POST /jobs/{job_id}/report\`, for agents: makes what is missing of the reports of an ended job. Repeating it changes nothing.
+  description: `Same as \`POST /jobs/{job_id}/report\`, for agents: makes the missing reports of an ended job. Repeating it changes nothing.
 
-For whoever holds the job's token, also after the job has ended, ten times a minute. There is no request body.`,
+Requires the job's token, also after the job has ended; limited to ten per minute. There is no request body.`,
   access: "node",
+  secret: true,
+  limit: "report",
   request: { params: z.object({ job_id: idParameter("job_id", "The job ID.") }) },
   responses: {
-    202: json(reportLink, { description: "The report is there.", example: reportLinkExample }),
+    202: json(madeReport, {
+      description: "The report is ready.",
+      example: { pdf_report_url: null },
+    }),
   },
   errors: ["JOB_STATE_INVALID", "RESOURCE_NOT_FOUND", "JOB_ENDED"],
 });
-
-export type { HeartbeatInput, JoinInput, ResultInput } from "./schemas.ts";

@@ -1,12 +1,11 @@
-import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { matchesEntityTag } from "../http/entity-tag.ts";
+import type { CallerPlace } from "../coordinator/client.ts";
 import { unauthorized } from "../http/errors.ts";
-import { JSON_BODY_LIMIT, MIB, readBody } from "../http/json-body.ts";
-import type { RateLimits } from "../http/rate-limit.ts";
+import { empty, filledUnlessKnown, storedJson } from "../http/replies.ts";
+import { serve } from "../http/serve.ts";
 import { siteOf } from "../http/site.ts";
-import { throwOnInvalid } from "../http/validation.ts";
-import type { Guards, NodeEnv } from "../identity/guards.ts";
+import type { NodeEnv } from "../identity/guards.ts";
+import type { Identity } from "../identity/service.ts";
 import type { ReadAnonymousJob } from "../jobs/anonymous/reading.ts";
 import {
   generateReportRoute,
@@ -17,102 +16,92 @@ import {
 } from "./contract.ts";
 import type { NodeCall, NodesService } from "./service.ts";
 
-/** One result (contract §2, Limits). */
-const RESULT_BODY_LIMIT = MIB;
-
-interface NodesRouterDeps {
+interface NodesDeps {
   nodes: NodesService;
   readAnonymous: ReadAnonymousJob;
-  guards: Guards;
-  limits: RateLimits;
+  identity: Identity;
 }
 
-export function createNodesRouter(deps: NodesRouterDeps) {
-  const { nodes, readAnonymous, guards, limits } = deps;
-  const router = new OpenAPIHono<NodeEnv>({ defaultHook: throwOnInvalid });
+/** The node protocol. JSON written by the job's object is passed on unchanged. */
+export const nodesRoutes = ({ nodes, readAnonymous, identity }: NodesDeps) => {
+  const callOf = callsWith(identity);
 
-  router.openapi({ ...pollRoute, middleware: guards.nodeOrReader }, async (c) => {
-    const { task_id } = c.req.valid("query");
-    const known = c.req.header("If-None-Match") ?? null;
-    if (c.get("reading")) {
-      const { jobId, works } = c.get("pass");
-      const using = { db: c.get("databases").session, meter: c.get("meter") };
-      const reading = await readAnonymous(using, jobId);
-      if (reading !== null) {
-        announce(c, reading.etag, reading.pollAfterSeconds);
-        return matchesEntityTag(known, reading.etag)
-          ? c.body(null, 304)
-          : storedJson(c, reading.text, 200);
+  return [
+    serve(pollRoute, async (c) => {
+      const { task_id } = c.req.valid("query");
+      c.set("isRoutine", true);
+      const validator = c.req.header("If-None-Match") ?? null;
+      if (c.get("reading")) {
+        const { jobId, works } = c.get("pass");
+        const using = { db: c.get("databases").session, meter: c.get("meter") };
+        const reading = await readAnonymous(using, jobId);
+        if (reading !== null) {
+          announce(c, reading.etag, reading.pollAfterSeconds);
+          return filledUnlessKnown(c, reading.pieces, reading.source, reading.etag);
+        }
+        // The job is deleted; its nodes are told to stop while their token still joins.
+        if (!works) throw unauthorized();
       }
-      // Deleted: while its nodes may call, they are told to stop.
-      if (!works) throw unauthorized();
-    }
-    const reply = await nodes.poll(callOf(c), task_id ?? null, known);
-    announce(c, reply.etag, reply.pollAfterSeconds);
-    return reply.view === null ? c.body(null, 304) : storedJson(c, reply.view, 200);
-  });
-
-  router.openapi(
-    { ...joinRoute, middleware: [guards.node, readBody(JSON_BODY_LIMIT)] as const },
-    async (c) => {
-      const reply = await nodes.join(callOf(c), c.req.valid("json"));
+      const call = await callOf(c, task_id);
+      const reply = await nodes.poll(call, task_id ?? null, validator);
       announce(c, reply.etag, reply.pollAfterSeconds);
-      return storedJson(c, reply.task, reply.created ? 201 : 200);
-    },
-  );
+      return reply.view === null ? empty(c, 304) : storedJson(c, reply.view);
+    }),
 
-  router.openapi(
-    { ...heartbeatRoute, middleware: [guards.node, readBody(JSON_BODY_LIMIT)] as const },
-    async (c) => {
+    serve(joinRoute, async (c) => {
+      const { taskTokens } = c.get("pass");
+      const reply = await nodes.join(await callOf(c), taskTokens, c.req.valid("json"));
+      announce(c, reply.etag, reply.pollAfterSeconds);
+      return c.json(reply.task, reply.created ? 201 : 200);
+    }),
+
+    serve(heartbeatRoute, async (c) => {
       const { task_id } = c.req.valid("param");
-      const reply = await nodes.heartbeat(callOf(c), task_id, c.req.valid("json"));
+      const update = c.req.valid("json");
+      if (update.state === undefined) c.set("isRoutine", true);
+      const reply = await nodes.heartbeat(await callOf(c, task_id), task_id, update);
       announce(c, reply.etag, reply.pollAfterSeconds);
-      return storedJson(c, reply.task, 200);
-    },
-  );
+      return storedJson(c, reply.task);
+    }),
 
-  router.openapi(
-    { ...resultRoute, middleware: [guards.node, readBody(RESULT_BODY_LIMIT)] as const },
-    async (c) => {
+    // The job's object parses and validates the body.
+    serve(resultRoute, async (c) => {
       const { task_id, position } = c.req.valid("param");
-      const { etag, body } = await nodes.putResult(
-        callOf(c),
-        task_id,
-        position,
-        c.req.valid("json"),
-      );
+      const text = await c.req.text();
+      const call = await callOf(c, task_id);
+      const { etag, body } = await nodes.putResult(call, task_id, position, text);
       announce(c, etag, body.poll_after_seconds);
       return c.json(body, 200);
-    },
-  );
+    }),
 
-  router.openapi({ ...generateReportRoute, middleware: guards.node }, async (c) => {
-    const { jobId } = c.get("pass");
-    await limits.check(c, "report", String(jobId));
-    const { job_id } = c.req.valid("param");
-    const db = c.get("databases").primary;
-    const url = await nodes.generateReport(db, { jobId, asked: job_id }, siteOf(c));
-    return c.json({ pdf_report_url: url }, 202);
-  });
+    serve(generateReportRoute, async (c) => {
+      const { jobId } = c.get("pass");
+      const { job_id } = c.req.valid("param");
+      const { primary: db } = c.get("databases");
+      const access = { db, meter: c.get("meter") };
+      await nodes.generateReport(access, { jobId, target: job_id }, siteOf(c));
+      return c.json({ pdf_report_url: null }, 202);
+    }),
+  ];
+};
 
-  return router;
-}
+/** @param taskId of the node whose token the call needs, if it has one */
+const callsWith =
+  (identity: Identity) =>
+  async (c: Context<NodeEnv>, taskId?: number): Promise<NodeCall> => {
+    const token = c.req.header("Assay-Task-Token");
+    return {
+      jobId: c.get("pass").jobId,
+      meter: c.get("meter"),
+      // The place where the request entered the network; absent in tests.
+      place: c.req.raw.cf as CallerPlace | undefined,
+      epoch:
+        token === undefined || taskId === undefined ? null : await identity.epochOf(token, taskId),
+    };
+  };
 
-function callOf(c: Context<NodeEnv>): NodeCall {
-  // Present on the platform, absent in tests: where the request entered the network.
-  const cf = c.req.raw.cf as { continent?: string; longitude?: string } | undefined;
-  return { jobId: c.get("pass").jobId, meter: c.get("meter"), place: cf };
-}
-
-/** Every reply of the protocol says what the node sees and when to ask again (design §5). */
+/** Every reply of the protocol has the ETag of the node's view and the time of its next poll. */
 function announce(c: Context<NodeEnv>, etag: string, pollAfterSeconds: number): void {
   c.header("ETag", etag);
   c.header("Retry-After", String(Math.ceil(pollAfterSeconds)));
-}
-
-/** JSON that the object has written, or a reading. */
-function storedJson<Status extends 200 | 201>(c: Context<NodeEnv>, text: string, status: Status) {
-  const response = c.body(text, status, { "Content-Type": "application/json" });
-  // Its form is that of `NodeView`, with the detail that is read, or `TaskWire`, which the contract declares; tests parse it strictly.
-  return response as never;
 }

@@ -1,119 +1,56 @@
-/** What the node protocol reads and answers. */
+/** Bodies of the node protocol's requests and replies. */
 import { z } from "@hono/zod-openapi";
-import {
-  clusterAddress,
-  machineFields,
-  nodeTask,
-  pollAfterSeconds,
-  taskReply,
-} from "../coordinator/machine-schemas.ts";
-import {
-  benchmarkId,
-  CONFIG_BYTES,
-  jobState,
-  MAX_NODES,
-  MAX_STEPS,
-  rank,
-} from "../coordinator/wire-schemas.ts";
-import {
-  CLOSED,
-  idString,
-  integer,
-  jsonObject,
-  keywords,
-  orNull,
-  text,
-  timestamp,
-  word,
-} from "../http/schemas.ts";
-import { jobDetail } from "../jobs/anonymous/contract.ts";
+import { CLOSED, idString, keywords, patternText, text, timestamp } from "../api/schemas.ts";
+import { machineFields, UUID } from "../coordinator/wire/machine.ts";
+import { nodeView as pollView, stepPosition } from "../coordinator/wire/node-view.ts";
+import { benchmarkId, clockSkewMs, pollAfterSeconds, reportUrl } from "../coordinator/wire/task.ts";
+import { jobDetail } from "../jobs/schemas.ts";
 
-const MAX_RESULT_BYTES = 1_024 * 1_024;
-
-const config = jsonObject({
-  maxBytes: CONFIG_BYTES,
-  description: "The benchmark's options; null for none.",
-}).nullable();
-const position = integer({
-  min: 0,
-  max: MAX_STEPS - 1,
-  description: "0-based index into `benchmark_sequence`.",
-});
-const runningStep = z
-  .strictObject({
-    position,
-    benchmark_id: benchmarkId,
-    config,
-    peer_key: word({
-      pattern: /^[0-9a-f]+$/,
-      max: 128,
-      description:
-        "For a cluster step: the key with which its nodes prove themselves to each other, hex.",
-    }).nullable(),
-  })
-  .openapi("RunningStep", { description: "The step to run now." });
-
-const peer = z
-  .strictObject({ rank, task_id: idString, cluster_address: clusterAddress.nullable() })
-  .openapi("Peer", { description: "A node of the same job." });
-
-export const nodeView = z
-  .strictObject({
-    id: idString,
-    name: text({ min: 1, max: 60, description: "The job's name.", example: "GPU Benchmark Test" }),
-    state: jobState,
-    version: integer({
-      min: 0,
-      max: Number.MAX_SAFE_INTEGER,
-      description: "Rises with every change of the job.",
+export const nodeView = pollView
+  .extend({
+    detail: jobDetail.optional().openapi({
+      description: "The job in full; only for a job without an account, if no `task_id` is sent.",
     }),
-    node_count: integer({ min: 1, max: MAX_NODES, description: "Expected nodes." }),
-    current_nodes: integer({ min: 0, max: MAX_NODES, description: "Nodes that have joined." }),
-    benchmark_sequence: z
-      .array(z.strictObject({ benchmark_id: benchmarkId, config }))
-      .max(MAX_STEPS)
-      .openapi({ description: "The steps every node goes through, in order." }),
-    expires_at: timestamp.openapi({ description: "When the job ends by itself." }),
-    directive: z.enum(["join", "wait", "run", "stop"]).openapi({
-      description:
-        "`join`: this caller is not a node yet. `wait`: ask again later. `run`: run `step` and send its result. `stop`: there is nothing left to do.",
-    }),
-    step: orNull(runningStep),
-    nodes: z
-      .array(peer)
-      .max(MAX_NODES)
-      .nullable()
-      .openapi({ description: "All nodes, while a cluster step runs; otherwise null." }),
-    task: orNull(nodeTask),
-    poll_after_seconds: pollAfterSeconds,
-    detail: jobDetail
-      .optional()
-      .openapi({ description: "Of a job without an account, where no `task_id` was sent." }),
   })
-  .openapi("NodeView", { description: "What a node should do now." });
+  .openapi("NodeView", { description: "The current job and the directive for this node." });
 
-/** Any version and variant: machine ids are random bits in the shape of a UUID. */
-const UUID = /^[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$/;
+/** Firmware gives these to many machines, which would be taken for one; also all digits alike (the nil UUID). */
+const SHARED_UUIDS = new Set([
+  "03000200-0400-0500-0006-000700080009",
+  // The same in the other byte order.
+  "00020003-0004-0005-0006-000700080009",
+  "03020100-0504-0706-0809-0a0b0c0d0e0f",
+  "00010203-0405-0607-0809-0a0b0c0d0e0f",
+]);
 
-/** What a broken BIOS reports: two such machines would be taken for one. */
-const NIL_UUID = "00000000-0000-0000-0000-000000000000";
-
-export { taskReply };
+function isShared(uuid: string): boolean {
+  return new Set(uuid.replaceAll("-", "")).size === 1 || SHARED_UUIDS.has(uuid);
+}
 
 export const joinBody = z
   .object({
     machine_uuid: z
       .string()
       .regex(UUID, "must be a UUID")
-      .refine((uuid) => uuid !== NIL_UUID, "must not be the nil UUID: it identifies no machine")
       .transform((uuid) => uuid.toLowerCase())
+      .refine((uuid) => !isShared(uuid), {
+        error: ({ input }) => `must not be ${input}, which many machines have; use a random UUID`,
+      })
       .openapi({
         format: "uuid",
         maxLength: 36,
         description:
-          "Identifies the machine: joining again gives the same task. Any UUID but the nil one.",
+          "Identifies the machine: joining again gives the same task. No UUID that many machines have, such as the nil UUID.",
         example: "550e8400-e29b-41d4-a716-446655440000",
       }),
+    join_secret: patternText({
+      pattern: /^[A-Za-z0-9_-]{22,128}$/,
+      rule: "must be 22 to 128 characters of A-Z, a-z, 0-9, - and _",
+      max: 128,
+      description:
+        "Random text, one for each job, stored as SHA-256. Later joins of the machine need it, and the node's calls need the reply's `task_token`.",
+      example: "kJ8x0mV2s5tq9wQe1rT4yA",
+    }).nullish(),
     ...machineFields,
   })
   .openapi("JoinJob", { ...CLOSED, description: "The machine that joins." });
@@ -125,14 +62,15 @@ export const heartbeatBody = z
       .min(0)
       .max(1)
       .optional()
-      .openapi({ format: "double", description: "Of the running step, 0 to 1." }),
+      .openapi({ format: "double", description: "Progress of the running step, 0 to 1." }),
     message: text({ max: 200, description: "What the node is doing." }).optional(),
+    clock_skew_ms: clockSkewMs.optional(),
     state: z.enum(["failed"]).optional().openapi({ description: "The node gives up." }),
     failed_message: text({
       min: 1,
       max: 1000,
       multiline: true,
-      description: "Why it gives up.",
+      description: "Reason for giving up.",
     }).optional(),
   })
   .refine((body) => body.failed_message === undefined || body.state === "failed", {
@@ -142,66 +80,29 @@ export const heartbeatBody = z
   .openapi("NodeHeartbeat", {
     ...CLOSED,
     ...keywords({ dependentRequired: { failed_message: ["state"] } }),
-    description: "What has changed since the last heartbeat; everything may be left out.",
+    description: "Changes since the last heartbeat. Every field is optional.",
   });
-
-/** Later times have no RFC 3339 form. */
-const MAX_TIME_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
-
-const instant = z.iso
-  .datetime({ offset: true, error: "must be an RFC 3339 time such as 2024-03-15T10:30:00Z" })
-  .transform((value) => Date.parse(value))
-  .refine((ms) => ms >= 0 && ms <= MAX_TIME_MS, "must be between the years 1970 and 9999")
-  .openapi({
-    format: "date-time",
-    description: "By the agent's own clock, in the years 1970 to 9999.",
-    example: "2024-03-15T10:35:30Z",
-    maxLength: 40,
-  });
-
-export const resultBody = z
-  .object({
-    state: z
-      .enum(["completed", "failed"])
-      .openapi({ description: "`completed` needs `results`, `failed` an `error_message`." }),
-    started_at: instant,
-    ended_at: instant,
-    results: jsonObject({
-      maxBytes: MAX_RESULT_BYTES,
-      description:
-        "In the form of the step's benchmark; fields beyond it are kept. Needed when `completed`.",
-    }).nullish(),
-    error_message: text({
-      min: 1,
-      max: 1000,
-      multiline: true,
-      description: "Why it failed. Needed when `failed`.",
-    }).nullish(),
-  })
-  .check((context) => {
-    const { state: outcome, results, error_message } = context.value;
-    const fail = (field: string, message: string) =>
-      context.issues.push({ code: "custom", input: context.value, path: [field], message });
-    if (outcome === "completed" && !results) fail("results", "is required with state completed");
-    if (outcome === "failed" && !error_message) {
-      fail("error_message", "is required with state failed");
-    }
-  })
-  .openapi("StepResult", { ...CLOSED, description: "How a step ended on one node." });
 
 export const storedResult = z
   .strictObject({
     task_id: idString,
-    position,
+    position: stepPosition,
     benchmark_id: benchmarkId,
-    state: z.enum(["completed", "failed"]).openapi({ description: "As it was sent." }),
+    state: z.enum(["completed", "failed"]).openapi({ description: "As sent." }),
     started_at: timestamp,
     ended_at: timestamp,
-    error_message: text({ max: 1_000, multiline: true, description: "As it was sent." }).nullable(),
+    clock_skew_ms: clockSkewMs.nullable(),
+    error_message: text({ max: 1_000, multiline: true, description: "As sent." }).nullable(),
     poll_after_seconds: pollAfterSeconds,
   })
-  .openapi("StoredStepResult", { description: "What was stored of a result." });
+  .openapi("StoredStepResult", { description: "A result, as stored." });
 
+export const madeReport = z
+  .strictObject({
+    pdf_report_url: reportUrl.describe("Always null: the job's token reads no report."),
+  })
+  .openapi("MadeReport", { description: "The report is ready." });
+
+export type StoredResultWire = z.infer<typeof storedResult>;
 export type JoinInput = z.infer<typeof joinBody>;
 export type HeartbeatInput = z.infer<typeof heartbeatBody>;
-export type ResultInput = z.infer<typeof resultBody>;

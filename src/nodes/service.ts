@@ -1,154 +1,111 @@
 import { createHash } from "node:crypto";
 import type { CallCoordinator, CallerPlace } from "../coordinator/client.ts";
-import { toMachine } from "../coordinator/machine-schemas.ts";
-import type { NodeReply, Refusal, TaskReply } from "../coordinator/protocol.ts";
+import { joinedTaskOf } from "../coordinator/task-token.ts";
+import { toMachine } from "../coordinator/wire/machine.ts";
+import type { NodeReply, ResultReply, TaskReply } from "../coordinator/wire/protocol.ts";
 import type { Database, Meter } from "../db/client.ts";
-import { ApiError, notFound, unauthorized, unavailable } from "../http/errors.ts";
-import { validationErrorOf } from "../http/validation.ts";
+import { ApiError, notFound } from "../http/errors.ts";
+import type { TaskTokenFacts } from "../identity/job-token.ts";
+import type { Tokens } from "../identity/tokens.ts";
 import { toTimestamp } from "../lib/clock.ts";
-import { canonicalJson } from "../lib/json.ts";
 import type { ReportsService } from "../reports/service.ts";
-import type { HeartbeatInput, JoinInput, ResultInput } from "./contract.ts";
+import { refuse } from "./refusals.ts";
+import type { HeartbeatInput, JoinInput, StoredResultWire } from "./schemas.ts";
 
 /** A call by one machine of one job. */
 export interface NodeCall {
   jobId: number;
   meter: Meter;
   place: CallerPlace | undefined;
+  /** Epoch of the caller's task token, see `speaksFor`. */
+  epoch: number | null;
 }
 
-export type NodesService = ReturnType<typeof createNodesService>;
-
-/**
- * What a machine can do with a job token. Each call is one hop to the job's object and no D1; but a report
- * is made from D1 alone.
- */
-export function createNodesService({
-  callCoordinator,
-  reports,
-}: {
+interface NodesDeps {
+  tokens: Tokens;
   callCoordinator: CallCoordinator;
   reports: ReportsService;
-}) {
-  return {
-    async poll(call: NodeCall, taskId: number | null, known: string | null): Promise<NodeReply> {
-      const reply = await callCoordinator(call, (coordinator) =>
-        coordinator.poll(call.jobId, taskId, known),
-      );
-      return reply.ok ? reply : refuse(reply, { taskId });
-    },
-
-    async join(call: NodeCall, input: JoinInput): Promise<TaskReply> {
-      const machine = toMachine(input.machine_uuid, input);
-      const reply = await callCoordinator(call, (coordinator) =>
-        coordinator.join(call.jobId, machine),
-      );
-      return reply.ok ? reply : refuse(reply, {});
-    },
-
-    async heartbeat(call: NodeCall, taskId: number, input: HeartbeatInput): Promise<TaskReply> {
-      const giveUp = input.failed_message ?? "the node gave up";
-      const update = {
-        ...(input.progress === undefined ? {} : { progress: input.progress }),
-        ...(input.message === undefined ? {} : { message: input.message }),
-        ...(input.state === undefined ? {} : { giveUp }),
-      };
-      const reply = await callCoordinator(call, (coordinator) =>
-        coordinator.heartbeat(call.jobId, taskId, update),
-      );
-      return reply.ok ? reply : refuse(reply, { taskId });
-    },
-
-    async putResult(call: NodeCall, taskId: number, position: number, input: ResultInput) {
-      const result = {
-        state: input.state,
-        startedAt: input.started_at,
-        endedAt: input.ended_at,
-        errorMessage: input.error_message ?? null,
-        results: input.results ? JSON.stringify(input.results) : null,
-        hash: hashOf(input),
-      };
-      const reply = await callCoordinator(call, (coordinator) =>
-        coordinator.putResult(call.jobId, taskId, position, result),
-      );
-      if (!reply.ok) return refuse(reply, { taskId, position });
-      // Made of the request and the job's plan alone, so that a repeat reads the same.
-      const body = {
-        task_id: String(taskId),
-        position,
-        benchmark_id: reply.benchmarkId,
-        state: input.state,
-        started_at: toTimestamp(input.started_at),
-        ended_at: toTimestamp(input.ended_at),
-        error_message: input.error_message ?? null,
-        poll_after_seconds: 0,
-      };
-      return { etag: reply.etag, body };
-    },
-
-    /** Makes the reports of the token's own job; answers the link to the job's. */
-    async generateReport(
-      db: Database,
-      { jobId, asked }: { jobId: number; asked: number },
-      site: string,
-    ): Promise<string> {
-      if (asked !== jobId) throw notFound("Job", asked);
-      const job = await reports.jobOf(db, jobId);
-      if (job === null) throw new ApiError("JOB_ENDED", "The job has ended", { directive: "stop" });
-      return reports.make(db, job, site);
-    },
-  };
 }
 
-/** Equal for equal results, however they are spelled: key order, white space, null for absent. */
-function hashOf(input: ResultInput): string {
-  const { results = null, error_message = null, ...rest } = input;
-  const text = canonicalJson({ ...rest, results, error_message });
-  return createHash("sha256").update(text).digest("base64url");
-}
+/**
+ * Calls of machines with a job token. Each is one hop to the job's object and no D1 round trip, except
+ * `generateReport`, which reads D1 alone.
+ */
+export class NodesService {
+  readonly #deps: NodesDeps;
 
-/** What the object refused, as the error a node gets. */
-function refuse(refusal: Refusal, about: { taskId?: number | null; position?: number }): never {
-  switch (refusal.reason) {
-    case "unavailable":
-      throw unavailable(2, new Error("the coordinator could not read D1"));
-    case "gone":
-      // The token was good once, for a job that is no more: 401 means stop, too.
-      throw unauthorized();
-    case "ended":
-    case "not_abortable":
-    case "not_deletable":
-      throw new ApiError("JOB_ENDED", "The job has ended", { directive: "stop" });
-    case "full":
-      throw new ApiError("NODE_LIMIT_REACHED", "All expected nodes have joined already");
-    case "too_many_joins":
-      throw new ApiError("TOO_MANY_REQUESTS", "Too many joins of this job; wait a little", {
-        headers: { "Retry-After": String(refusal.retryAfterSeconds) },
-      });
-    case "task_unknown":
-      throw notFound("Task", about.taskId ?? "");
-    case "position_invalid":
-      throw validationErrorOf([
-        { field: "position", message: `must be at most ${refusal.positions - 1}` },
-      ]);
-    case "result_invalid":
-      throw validationErrorOf(refusal.details);
-    case "not_ready":
-      throw new ApiError(
-        "STEP_NOT_READY",
-        `Step ${about.position} is not running on this node; poll for the current directive`,
-      );
-    case "slot_taken":
-      throw new ApiError(
-        "IDEMPOTENCY_KEY_REUSED",
-        `Step ${about.position} of this task has another result already`,
-      );
-    case "result_too_large":
-      throw new ApiError(
-        "REQUEST_TOO_LARGE",
-        "The result is above 1.5 MiB when its numbers are written out; send fewer or shorter ones",
-      );
-    case "job_too_large":
-      throw new ApiError("REQUEST_TOO_LARGE", "All results of a job together have at most 16 MiB");
+  constructor(deps: NodesDeps) {
+    this.#deps = deps;
   }
+
+  async poll(call: NodeCall, taskId: number | null, validator: string | null): Promise<NodeReply> {
+    const reply = await this.#deps.callCoordinator(call, (coordinator) =>
+      coordinator.poll(call.jobId, taskId, validator, call.epoch),
+    );
+    return reply.ok ? reply : refuse(reply, { taskId });
+  }
+
+  async join(call: NodeCall, facts: TaskTokenFacts, input: JoinInput) {
+    const { jobId } = call;
+    const machine = toMachine(input.machine_uuid, input);
+    const secret = input.join_secret ?? null;
+    const secretHash =
+      secret === null ? null : createHash("sha256").update(secret).digest("base64url");
+    const reply = await this.#deps.callCoordinator(call, (coordinator) =>
+      coordinator.join(jobId, machine, { secretHash }),
+    );
+    if (!reply.ok) return refuse(reply, {});
+    return { ...reply, task: await joinedTaskOf(this.#deps.tokens, facts, reply) };
+  }
+
+  async heartbeat(call: NodeCall, taskId: number, input: HeartbeatInput): Promise<TaskReply> {
+    const giveUp = input.failed_message ?? "the node gave up";
+    const update = {
+      ...(input.progress === undefined ? {} : { progress: input.progress }),
+      ...(input.message === undefined ? {} : { message: input.message }),
+      ...(input.clock_skew_ms === undefined ? {} : { clockSkewMs: input.clock_skew_ms }),
+      ...(input.state === undefined ? {} : { giveUp }),
+    };
+    const reply = await this.#deps.callCoordinator(call, (coordinator) =>
+      coordinator.heartbeat(call.jobId, taskId, update, call.epoch),
+    );
+    return reply.ok ? reply : refuse(reply, { taskId });
+  }
+
+  /** @param text the request's body, which the object parses and validates */
+  async putResult(call: NodeCall, taskId: number, position: number, text: string) {
+    const reply = await this.#deps.callCoordinator(call, (coordinator) =>
+      coordinator.putResult(call.jobId, taskId, position, text, call.epoch),
+    );
+    if (!reply.ok) return refuse(reply, { taskId, position });
+    return { etag: reply.etag, body: toStoredResult(taskId, position, reply) };
+  }
+
+  /** Makes the reports of the token's job. Their links are not for the machines of the job. */
+  async generateReport(
+    { db, meter }: { db: Database; meter: Meter },
+    { jobId, target }: { jobId: number; target: number },
+    site: string | null,
+  ): Promise<void> {
+    if (target !== jobId) throw notFound("Job", target);
+    const job = await this.#deps.reports.jobOf(db, jobId);
+    if (job === null) throw new ApiError("JOB_ENDED", "The job has ended", { directive: "stop" });
+    await this.#deps.reports.make({ db, meter }, job, site);
+  }
+}
+
+function toStoredResult(taskId: number, position: number, reply: ResultReply): StoredResultWire {
+  const { benchmarkId, end } = reply;
+  return {
+    task_id: String(taskId),
+    position,
+    benchmark_id: benchmarkId,
+    state: end.state,
+    started_at: toTimestamp(end.startedAt),
+    ended_at: toTimestamp(end.endedAt),
+    clock_skew_ms: end.clockSkewMs ?? null,
+    error_message: end.errorMessage,
+    // The step has ended: its node asks for the next one.
+    poll_after_seconds: 0,
+  };
 }

@@ -1,57 +1,24 @@
-/** From what D1 knows of a settled job to what its report says. Pure. */
+/** Turns D1's facts of a settled job into the data of its report. Pure. */
 import { benchmarkOf } from "../benchmarks/catalogue.ts";
-import { perWattFault, powerFault } from "../benchmarks/plausibility.ts";
-import { QUICK_MARK_METRICS } from "../benchmarks/quick-mark.ts";
-import { resultKeys, type SequenceStep } from "../benchmarks/sequence.ts";
+import { hardwareName } from "../benchmarks/gpus.ts";
+import { resultKeys } from "../benchmarks/sequence.ts";
 import type { RatingThresholds } from "../lib/config.ts";
-import type { JobVerdict } from "../scoreboard/verdict.ts";
-import { readInventory } from "./inventory.ts";
-import type {
-  Figures,
-  QuickMarkFigures,
-  ReportData,
-  ReportEvent,
-  ReportLink,
-  ReportNetwork,
-  ReportNode,
+import type { JobVerdict } from "../lib/stored-json.ts";
+import { joinLinks, linkCount, linksOfNode } from "./link-table.ts";
+import { type NodeResults, numberOf } from "./node-results.ts";
+import {
+  MAX_INVENTORIES,
+  type ReportData,
+  type ReportNetwork,
+  type ReportNode,
 } from "./report-data.ts";
 import type { JobFacts, TaskFacts } from "./store.ts";
 
-type JsonObject = Record<string, unknown>;
-/** As the projection stores it. */
+/** A step as the projection stores it. */
 type StoredStep = Pick<
   ReportNode["steps"][number],
   "state" | "startedAt" | "endedAt" | "errorMessage"
->;
-
-/** What one node sent, reduced to what a report shows of it. */
-export interface NodeResults {
-  inventory: ReturnType<typeof readInventory>;
-  quickMark: QuickMarkFigures | null;
-  /** By position of the sequence. */
-  links: Map<number, ReportLink[]>;
-}
-
-/** Reduces one node's results at once, so that those of a large job are never in memory together. */
-export function readNodeResults(
-  sequence: readonly SequenceStep[],
-  task: { gpuCount: number | null; inventory: string | null },
-  results: readonly { position: number; results: string }[],
-): NodeResults {
-  const read: NodeResults = {
-    inventory: readInventory(task.inventory),
-    quickMark: null,
-    links: new Map(),
-  };
-  for (const { position, results: text } of results) {
-    // Passed the benchmark's schema before it was stored.
-    const value: JsonObject = JSON.parse(text);
-    const id = sequence[position]?.benchmark_id;
-    if (id === "quick_mark") read.quickMark = readQuickMark(value, task.gpuCount);
-    else if (id === "cluster_network") read.links.set(position, readLinks(value));
-  }
-  return read;
-}
+> & { readonly clockSkewMs?: number | null };
 
 export function assemble(
   facts: JobFacts,
@@ -59,10 +26,8 @@ export function assemble(
   { thresholds, release }: { thresholds: RatingThresholds; release: string },
 ): ReportData {
   const { job, tasks } = facts;
-  const sequence: SequenceStep[] = JSON.parse(job.sequence);
+  const { sequence, steps, events } = job;
   const keys = resultKeys(sequence);
-  const steps: (StoredStep & { summary: string | null })[] = JSON.parse(job.steps);
-  const events: ReportEvent[] = JSON.parse(job.events);
   const nodes = tasks.map((task) => toNode(task, keys, results.get(task.id)));
   return {
     subject: { kind: "job", id: String(job.id) },
@@ -73,7 +38,7 @@ export function assemble(
       name: job.name,
       description: job.description,
       customer: job.customer,
-      tags: JSON.parse(job.tags),
+      tags: job.tags,
       state: job.state,
       nodeCount: job.nodeCount,
       currentNodes: job.currentNodes,
@@ -110,17 +75,36 @@ export function assemble(
   };
 }
 
-/** The verdict as the scoreboard stored it: the job's without its nodes, each node's with its task. */
+/** The scoreboard stores the job's verdict without its nodes, and each node's with its task. */
 function toVerdict({ job, tasks }: JobFacts): JobVerdict | null {
   if (job.verdict === null) return null;
-  const nodes = tasks.flatMap(({ verdict }) => (verdict === null ? [] : [JSON.parse(verdict)]));
-  return { ...JSON.parse(job.verdict), nodes };
+  const nodes = tasks.flatMap(({ verdict }) => verdict ?? []);
+  return { ...job.verdict, nodes };
 }
 
-/** A step of the projection, its keys in one order. A node that never got so far has none. */
-function toStep(step: StoredStep | undefined): StoredStep {
+/** Clocks that differ by less are taken for right: `Date` has whole seconds. */
+const NOTABLE_SKEW_MS = 5_000;
+const LAST_TIME_MS = Date.UTC(9999, 11, 31);
+
+/**
+ * A step with its keys in the order that the content hash needs. A step that the node never reached is `created`. Its times are
+ * the server's: a node's clock may be hours off.
+ */
+function toStep(step: StoredStep | undefined) {
   const { state = "created", startedAt = null, endedAt = null, errorMessage = null } = step ?? {};
-  return { state, startedAt, endedAt, errorMessage };
+  const skew = step?.clockSkewMs ?? 0;
+  const clockSkewMs = Math.abs(skew) > NOTABLE_SKEW_MS ? skew : null;
+  const byServer = (ms: number | null) =>
+    ms === null || clockSkewMs === null
+      ? ms
+      : Math.min(Math.max(ms - clockSkewMs, 0), LAST_TIME_MS);
+  return {
+    state,
+    startedAt: byServer(startedAt),
+    endedAt: byServer(endedAt),
+    errorMessage,
+    clockSkewMs,
+  };
 }
 
 function toNode(
@@ -128,8 +112,9 @@ function toNode(
   keys: readonly string[],
   results: NodeResults | undefined,
 ): ReportNode {
-  const steps: StoredStep[] = JSON.parse(task.steps);
+  const { steps } = task;
   const { quickMark = null } = results ?? {};
+  const gpuCount = task.gpuCount ?? (quickMark?.gpus.length || null);
   const { agentVersion = null, values = [], omitted = 0 } = results?.inventory ?? {};
   return {
     rank: task.rank,
@@ -137,7 +122,8 @@ function toNode(
     machineUuid: task.machineUuid,
     machineIp: task.machineIp,
     gpuModel: task.gpuModel,
-    gpuCount: task.gpuCount ?? (quickMark?.gpus.length || null),
+    gpus: hardwareName({ ...task, gpuCount }),
+    gpuCount,
     agentVersion,
     state: task.state,
     failedMessage: task.failedMessage,
@@ -159,10 +145,9 @@ function toNetwork(
   results: ReadonlyMap<number, NodeResults>,
 ): ReportNetwork {
   // Written by the benchmark's `summarize`.
-  const summary: JsonObject = step.summary === null ? {} : JSON.parse(step.summary);
-  const links = [...results.values()]
-    .flatMap((node) => node.links.get(position) ?? [])
-    .sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+  const summary: Record<string, unknown> = step.summary === null ? {} : JSON.parse(step.summary);
+  // By rank: a node sends only links from itself.
+  const links = joinLinks([...results.values()].flatMap((node) => node.links.get(position) ?? []));
   return {
     key,
     state: step.state,
@@ -170,84 +155,41 @@ function toNetwork(
     averageGbps: numberOf(summary.avg_bandwidth_gbps),
     minimumGbps: numberOf(summary.min_bandwidth_gbps),
     averageLatencyMs: numberOf(summary.avg_latency),
-    linksTested: numberOf(summary.total_links_tested) ?? links.length,
+    linksTested: numberOf(summary.total_links_tested) ?? linkCount(links),
     links,
   };
 }
 
-function readLinks(value: JsonObject): ReportLink[] {
-  const list = Array.isArray(value.measurements) ? value.measurements : [];
-  return list.map((link): ReportLink => {
-    const { source_rank: source, target_rank: target, error } = link;
-    return typeof error === "string"
-      ? [source, target, error]
-      : [source, target, link.bandwidth_gbps, link.latency_ms];
-  });
-}
-
-function readQuickMark(value: JsonObject, gpuCount: number | null): QuickMarkFigures {
-  const sent = objectOf(value.aggregate_results);
-  const tests: unknown[] = Array.isArray(value.test_results) ? value.test_results : [];
-  const aggregate = figuresOf(sent);
+/** The data of the job's report: without inventories if it has many nodes. */
+export function jobDataOf(data: ReportData): ReportData {
+  if (data.nodes.length <= MAX_INVENTORIES) return data;
   return {
-    isReplayed: value.replayed === true,
-    measuredAt: typeof value.timestamp === "string" ? value.timestamp : null,
-    aggregate,
-    implausible: implausibleOf(aggregate, gpuCount ?? Math.max(tests.length, 1)),
-    gpus: tests.map((test) => {
-      const gpu = objectOf(test);
-      const figures = figuresOf(gpu);
-      const id = typeof gpu.gpu_id === "string" ? gpu.gpu_id : "not stated";
-      return { id, figures, implausible: implausibleOf(figures, 1) };
-    }),
-    pairs: Object.entries(objectOf(sent.gpu_bandwidth_matrix)).flatMap(([name, pair]) => {
-      const [from, to] = name.split("_to_");
-      if (from === undefined || to === undefined) return [];
-      const { connection_type: type, duplex_gbs: duplex, simplex_gbs: simplex } = objectOf(pair);
-      return [
-        {
-          from,
-          to,
-          type: typeof type === "string" ? type : null,
-          duplex: numberOf(duplex),
-          simplex: numberOf(simplex),
-        },
-      ];
-    }),
+    ...data,
+    nodes: data.nodes.map((node) => ({ ...node, inventory: [], omittedInventory: 0 })),
   };
 }
 
-/** What QuickMark knows, in its order. */
-function figuresOf(sent: JsonObject): Figures {
-  return Object.fromEntries(
-    QUICK_MARK_METRICS.flatMap(({ name }): [string, number][] => {
-      const figure = numberOf(sent[name]);
-      return figure === null ? [] : [[name, figure]];
-    }),
-  );
-}
-
-/** No GPU at work is colder than a cold room, or outlives more than this. */
-const MIN_CELSIUS = 5;
-const MAX_CELSIUS = 130;
-
-function implausibleOf(figures: Figures, gpus: number): string[] {
-  const isPowerWrong = powerFault(figures, gpus) !== null;
-  return QUICK_MARK_METRICS.flatMap(({ name, isPerWatt }) => {
-    const figure = figures[name];
-    if (figure === undefined) return [];
-    const isWrong =
-      (isPowerWrong && (isPerWatt || name === "power_consumption_watts")) ||
-      (isPerWatt && perWattFault(figure) !== null) ||
-      (name === "temperature_centigrade" && (figure < MIN_CELSIUS || figure > MAX_CELSIUS));
-    return isWrong ? [name] : [];
-  });
-}
-
-function objectOf(value: unknown): JsonObject {
-  return typeof value === "object" && value !== null ? (value as JsonObject) : {}; // JSON: keys are strings
-}
-
-function numberOf(value: unknown): number | null {
-  return typeof value === "number" && Number.isFinite(value) ? value : null;
+/** The data of one node's report: its part of the job's. */
+export function taskDataOf(data: ReportData, rank: number): ReportData {
+  const nodes = data.nodes.filter((each) => each.rank === rank);
+  const own = data.verdict?.nodes.filter((each) => each.rank === rank) ?? [];
+  const status = own[0]?.status ?? "unrated";
+  return {
+    ...data,
+    subject: { kind: "task", id: nodes[0]?.taskId ?? "", rank },
+    nodes,
+    verdict: data.verdict && {
+      ...data.verdict,
+      status,
+      ratedNodes: status === "unrated" ? 0 : 1,
+      underperformingNodes: status === "underperforming" ? 1 : 0,
+      metrics: own[0]?.metrics ?? [],
+      nodes: own,
+    },
+    networks: data.networks.map((step) => ({
+      ...step,
+      links: linksOfNode(step.links, rank),
+    })),
+    events: data.events.filter((event) => event.rank === null || event.rank === rank),
+  };
 }

@@ -1,32 +1,31 @@
 import { z } from "@hono/zod-openapi";
-import { headerRefs } from "../http/component-refs.ts";
-import { operation } from "../http/operation.ts";
-import { json } from "../http/responses.ts";
-import { idParameter, idString, integer, orNull, timestamp, word } from "../http/schemas.ts";
+import { headerRefs, json, operation } from "../api/operation.ts";
+import { idParameter, idString, integer, orNull, patternText, timestamp } from "../api/schemas.ts";
+import { PERFORMANCE_STATUSES } from "../lib/enums.ts";
 
 const BASE = "/api/silicon-mark/v1/reports";
 
 const MAX_FILE_BYTES = 64 * 1_024 * 1_024;
 
 const sha256 = (description: string) =>
-  word({
+  patternText({
     pattern: /^[0-9a-f]{64}$/,
     max: 64,
     description,
     example: "9f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d081",
   });
 
-/** Where a report is, as its making answers it. */
+/** The reply to making a report. */
 export const reportLink = z
   .strictObject({
-    pdf_report_url: z.url().openapi({
-      format: "uri",
+    pdf_report_url: z.string().openapi({
+      format: "uri-reference",
       maxLength: 2_048,
       description:
-        "Opens in a browser, without a token, for a week; leads to the job's newest report.",
+        "Opens the job's newest report in a browser, without a token; valid for seven to eight days. A path where the server does not know its public address.",
     }),
   })
-  .openapi("ReportLink", { description: "Where the report is." });
+  .openapi("ReportLink", { description: "The link to a report." });
 
 export const reportLinkExample = {
   pdf_report_url:
@@ -35,42 +34,40 @@ export const reportLinkExample = {
 
 const report = z
   .strictObject({
-    hash: sha256("Of all that the report says."),
+    hash: sha256("Hash of the report's content."),
     job_id: idString,
     task_id: orNull(idString).openapi({
-      description: "Of the node it is about; null for a job's.",
+      description: "Task of the node that the report is about; null for a job's report.",
     }),
     version: integer({
       min: 1,
       max: 2 ** 31 - 1,
-      description: "Counts the reports of the same job or node.",
+      description: "Number of this report among those of the same job or node, from 1.",
       example: 1,
     }),
-    is_latest: z.boolean().openapi({ description: "Whether there is no newer one." }),
-    status: z
-      .enum(["underperforming", "expected", "outperforming", "unrated"])
-      .openapi({ description: "The verdict that it gives." }),
-    state: word({
+    is_latest: z.boolean().openapi({ description: "True if there is no newer report." }),
+    status: z.enum(PERFORMANCE_STATUSES).openapi({ description: "The verdict in the report." }),
+    state: patternText({
       pattern: /^[a-z_]+$/,
       max: 32,
-      description: "How the job ended.",
+      description: "Final state of the job.",
       example: "completed",
     }),
-    created_at: timestamp.openapi({ description: "When the job was created." }),
-    started_at: timestamp
-      .nullable()
-      .openapi({ description: "When its last expected node joined." }),
-    ended_at: timestamp.nullable().openapi({ description: "When it ended." }),
-    made_at: timestamp.openapi({ description: "When the report was made." }),
-    file_sha256: sha256("Of the file: compare it with that of yours."),
+    created_at: timestamp.openapi({ description: "Time at which the job was created." }),
+    started_at: timestamp.nullable().openapi({
+      description: "Time at which its last expected node joined; null if some never did.",
+    }),
+    ended_at: timestamp.nullable().openapi({ description: "Time at which the job ended." }),
+    made_at: timestamp.openapi({ description: "Time at which the report was made." }),
+    file_sha256: sha256("SHA-256 of the report's file, to compare with that of your copy."),
     file_bytes: integer({
       min: 1,
       max: MAX_FILE_BYTES,
-      description: "The file's length.",
+      description: "Size of the file in bytes.",
       example: 17_447,
     }),
   })
-  .openapi("Report", { description: "A report, for whoever holds it." });
+  .openapi("Report", { description: "The public facts of a report." });
 
 export const getReportRoute = operation({
   method: "get",
@@ -78,14 +75,14 @@ export const getReportRoute = operation({
   operationId: "getReport",
   tags: ["Reports"],
   summary: "Check a report",
-  description: `Whether a report is genuine and still the newest, by the content hash that it shows.
+  description: `Checks whether a report is genuine and still the newest, by the content hash printed in it.
 
-Open to anyone: whoever has the hash has seen the report. One of a deleted job is unknown.`,
+Open to anyone, since only readers of the report have its hash. Reports of deleted jobs are not found.`,
   access: "open",
   single: true,
   request: {
     params: z.object({
-      hash: sha256("The hash that the report shows.").openapi({
+      hash: sha256("The content hash printed in the report.").openapi({
         param: { name: "hash", in: "path" },
       }),
     }),
@@ -127,7 +124,12 @@ const pdf = {
 };
 
 const AS_LINKED = "must be given once, as the link has it";
-const given = (options: { pattern: RegExp; max: number; description: string; example: string }) =>
+const linkPart = (options: {
+  pattern: RegExp;
+  max: number;
+  description: string;
+  example: string;
+}) =>
   z.string(AS_LINKED).regex(options.pattern, AS_LINKED).openapi({
     maxLength: options.max,
     description: options.description,
@@ -142,28 +144,28 @@ export const getReportFileRoute = operation({
   operationId: "getReportFile",
   tags: ["Reports"],
   summary: "Open a report",
-  description: `The newest report of a job or of one node, as a PDF: what \`pdf_report_url\` leads to. The link is its own credential: signed, good for seven to eight days, and for as long as its job is there. One range of bytes may be asked for.`,
+  description: `The newest report of a job or of one node, as a PDF. \`pdf_report_url\` links here. The signed link is the only credential; it works for seven to eight days, until the job is deleted. A request may ask for one range of bytes.`,
   access: "open",
   single: true,
   request: {
     params: z.object({ id: idParameter("id", "The job's id, or the task's.") }),
     query: z.object({
-      expires: given({
+      expires: linkPart({
         pattern: /^[0-9]{1,12}$/,
         max: 12,
-        description: "Seconds since 1970.",
+        description: "Time at which the link expires, in seconds since 1970.",
         example: "1711238400",
       }).transform(Number),
-      key: given({
+      key: linkPart({
         pattern: /^[A-Za-z0-9_-]{8}$/,
         max: 8,
-        description: "Which key has signed it.",
+        description: "Id of the key that signed the link.",
         example: "BPfZ2k1x",
       }),
-      signature: given({
+      signature: linkPart({
         pattern: /^[A-Za-z0-9_-]{43}$/,
         max: 43,
-        description: "Of id and expiry.",
+        description: "Signature of the id and the expiry.",
         example: "2Rk1r2m0iVYyKq0h3b0E5m7c6v8n9QwErTyUiOpAsDf",
       }),
     }),
@@ -171,7 +173,7 @@ export const getReportFileRoute = operation({
   responses: {
     200: { description: "The file.", headers: fileHeaders, ...pdf },
     206: {
-      description: "The part of it that was asked for.",
+      description: "The requested part of the file.",
       headers: { ...fileHeaders, ...headerRefs(["Content-Range"]) },
       ...pdf,
     },

@@ -1,33 +1,19 @@
-/** Where reports are in R2, and what they are called. */
+/** Keys of report files in R2, names of downloads, and ranges of bytes. */
+import type { ByteRange } from "../db/bucket.ts";
 
-/** Everything of one job: cron removes it when the job is deleted. */
-function filePrefix(jobId: number): string {
+/** The prefix of a job's keys, by which cron removes its files when the job is deleted. */
+export function filePrefix(jobId: number): string {
   return `reports/${jobId}/`;
 }
 
-/** Keys of a job's files. */
-export async function listFiles(bucket: R2Bucket, jobId: number): Promise<Set<string>> {
-  const keys = new Set<string>();
-  let cursor: string | undefined;
-  do {
-    const page = await bucket.list({
-      prefix: filePrefix(jobId),
-      ...(cursor === undefined ? {} : { cursor }),
-    });
-    for (const { key } of page.objects) keys.add(key);
-    cursor = page.truncated ? page.cursor : undefined;
-  } while (cursor !== undefined);
-  return keys;
-}
-
-/** The same data has the same hash, and the same bytes: a file is never changed. */
+/** Files are immutable: the same data has the same hash and the same bytes. */
 export function fileKey(jobId: number, hash: string): string {
   return `${filePrefix(jobId)}${hash}.pdf`;
 }
 
 /**
- * How browsers name the file (RFC 6266): the job's name as it is for those that can, and in plain letters
- * for the others.
+ * The `Content-Disposition` of a file (RFC 6266): the job's full name in `filename*`, and ASCII for clients that
+ * read only `filename`.
  */
 export function contentDisposition({
   name,
@@ -44,31 +30,30 @@ export function contentDisposition({
     .replaceAll(/^[-.]+|-+$/g, "")
     .slice(0, 80);
   const fallback = `assay-${plain === "" ? id : `${plain}-${id}`}${node}.pdf`;
-  // No path, no control character: what a file system could take for more than a name.
+  // Without path separators, control characters, and characters reserved by file systems.
   const whole = `assay-${name.replaceAll(/[/\\\p{Cc}:*?"<>|]+/gu, "-")}-${id}${node}.pdf`;
   return `inline; filename="${fallback}"; filename*=UTF-8''${encodeExtended(whole)}`;
 }
 
-/** RFC 8187: what `encodeURIComponent` leaves and a header may not hold is escaped, too. */
+/** RFC 8187 escapes some characters that `encodeURIComponent` leaves. */
 function encodeExtended(text: string): string {
   return encodeURIComponent(text.toWellFormed()).replaceAll(
     /['()*]/g,
-    (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`,
+    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
   );
 }
 
-/** What part of a file is asked for; null for all of it, as for what is no range of bytes (RFC 9110 §14). */
-export type Range = { offset: number; length: number };
-
-/** @returns `unsatisfiable` when nothing of the file lies in it */
+/**
+ * The range of bytes of a `Range` header (RFC 9110 §14). Null for the whole file, which is also the answer to
+ * several ranges and to other units; `unsatisfiable` for a range beyond the file.
+ */
 export function parseRange(
   header: string | undefined,
   size: number,
-): Range | null | "unsatisfiable" {
-  // Of several ranges none is served: the whole file answers them, too.
-  const found = /^bytes=(\d{0,15})-(\d{0,15})$/i.exec(header?.trim() ?? "");
-  if (found === null) return null;
-  const [, first = "", last = ""] = found;
+): ByteRange | null | "unsatisfiable" {
+  const match = /^bytes=(\d{0,15})-(\d{0,15})$/i.exec(header?.trim() ?? "");
+  if (match === null) return null;
+  const [, first = "", last = ""] = match;
   if (first === "") {
     if (last === "") return null;
     const length = Math.min(Number(last), size);

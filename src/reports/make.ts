@@ -1,167 +1,185 @@
 /**
- * Makes a job's reports: its own, and one for each of its nodes. Loaded when one is made; a job that has
- * settled never changes, so that making them again writes only what a new verdict has changed.
+ * Makes a job's reports: one for the job, and one for each of its nodes. A settled job never changes, so making
+ * them again writes only the reports that a new verdict has changed.
  */
 import { createHash } from "node:crypto";
-import type { SequenceStep } from "../benchmarks/sequence.ts";
+import { bodiesKey, bytesOf, type Extent, extentsOf } from "../db/bodies.ts";
+import type { Bucket } from "../db/bucket.ts";
 import type { Database } from "../db/client.ts";
-import { SECOND_MS } from "../lib/clock.ts";
+import { unavailable } from "../http/errors.ts";
 import type { RatingThresholds } from "../lib/config.ts";
 import { RELEASE } from "../lib/release.ts";
-import { withTimeout } from "../lib/retry.ts";
-import { assemble, type NodeResults, readNodeResults } from "./assemble.ts";
-import { fileKey, listFiles } from "./files.ts";
+import { assemble, jobDataOf, taskDataOf } from "./assemble.ts";
+import { fileKey, filePrefix } from "./files.ts";
+import { type NodeResults, readNodeResults } from "./node-results.ts";
 import type { ReportData } from "./report-data.ts";
 import {
   findFacts,
   type JobFacts,
   type ReportRow,
-  readSent,
   recordReports,
-  type StoredResult,
   type TaskFacts,
 } from "./store.ts";
-import { taskDataOf } from "./task-data.ts";
 
-/** R2 can hang: no answer of it is waited for longer. */
-const R2_TIMEOUT_MS = 20 * SECOND_MS;
+/** Incremented when the same data is drawn differently, so that a hash stands for one file. */
+const LAYOUT = 6;
 
-/** Moves when reports look different for the same data: a hash stands for one file. */
-const LAYOUT = 2;
-
-/** What nodes sent is read in parts of about so many bytes: parsed, it takes many times as much. */
+/** Results are read in parts of about this many bytes, since parsed results take many times as much memory. */
 const PART_BYTES = 1_000_000;
 const PART_TASKS = 64;
-/** Reports are noted in D1 so many at a time: what comes after a kill goes on from there. */
+/** D1 records this many reports at a time. A later run continues after the last batch. */
 const BATCH = 32;
-
-/** The results as they were, wherever they are kept now. */
-export type Restore = (
-  rows: readonly StoredResult[],
-) => Promise<Pick<StoredResult, "taskId" | "position" | "results">[]>;
+const PARTS_OF_A_PAUSE = 8;
+/** Files on their way to R2 at a time: each is in memory until it has arrived. */
+const MAX_PUTS = 6;
 
 export interface MakeDeps {
   db: Database;
-  bucket: R2Bucket;
+  bucket: Bucket;
   thresholds: RatingThresholds;
-  /** Reads what has moved to R2; left out where nothing can have, so soon after the end. */
-  restore?: Restore | undefined;
   now: number;
+  /** Looked at before each part of the work; throws when its time is over. */
+  goOn?: (() => void) | undefined;
 }
 
-/** Answers how many files were drawn; null when the job gets no reports. */
+/** @returns the number of files drawn; null when the job gets no reports */
 export async function makeReports(deps: MakeDeps, jobId: number): Promise<number | null> {
-  const { db, bucket, now } = deps;
-  // Before the facts: whoever has put one of these files knew nothing that is newer than they are, so
-  // that none is taken for an old one that another maker is about to note.
-  const stored = await listFiles(bucket, jobId);
+  const { db, bucket, now, goOn = () => {} } = deps;
+  // Listed before the facts are read, so that a newer file, which another run has put but not yet recorded, is
+  // never taken for an old file and deleted.
+  const stored = await bucket.list(filePrefix(jobId));
   const facts = await findFacts(db, jobId);
   if (facts === null) return null;
   const data = assemble(facts, await readResults(deps, facts), { ...deps, release: RELEASE });
-  const noted = new Set([facts.job, ...facts.tasks].map(({ reportHash }) => reportHash));
+  const recorded = new Set([facts.job, ...facts.tasks].map(({ reportHash }) => reportHash));
   const { drawReport } = await import("./drawing/draw-report.ts");
 
   const current = new Set<string>();
   let pending: ReportRow[] = [];
   let puts: Promise<unknown>[] = [];
   let drawn = 0;
-  /** Whether they are of the verdict that still holds. */
-  const note = async () => {
+  /** Answers false when the reports are out of date, because the job was rated again or deleted meanwhile. */
+  const record = async (isLast: boolean) => {
     const [rows, sent] = [pending, puts];
     [pending, puts] = [[], []];
-    // The files first: what D1 knows of can be served.
+    // The files first, so that D1 never names a missing file.
     await Promise.all(sent);
-    return rows.length === 0 || recordReports(db, facts.job, rows);
+    return (rows.length === 0 && !isLast) || recordReports(db, facts.job, rows, { isLast });
+  };
+  let pauses = 0;
+  /** Lets other requests of this isolate run. What is drawn is recorded, even when the time is over. */
+  const breathe = async () => {
+    // A pause takes a millisecond: the parts of a node's report share one.
+    if (drawn === 0 || pauses++ % PARTS_OF_A_PAUSE === 0) await scheduler.wait(0);
+    try {
+      goOn();
+    } catch (error) {
+      await record(false);
+      throw error;
+    }
   };
   for (const rank of [null, ...facts.tasks.map((task) => task.rank)]) {
-    const own = rank === null ? data : taskDataOf(data, rank);
+    const own = rank === null ? jobDataOf(data) : taskDataOf(data, rank);
     const hash = hashOf(own);
     const key = fileKey(jobId, hash);
     current.add(key);
-    if (noted.has(hash) && stored.has(key)) continue;
+    if (recorded.has(hash) && stored.has(key)) continue;
     const bytes = await drawReport(own, { hash, breathe });
+    const { length } = bytes;
     const sha256 = createHash("sha256").update(bytes).digest("hex");
-    // On its way while the next one is drawn.
-    const put = bucket.put(key, bytes, {
-      sha256,
-      httpMetadata: { contentType: "application/pdf" },
-    });
-    put.catch(() => {}); // `note` waits for it, and fails with it
+    // Sent while the next report is drawn.
+    const httpMetadata = { contentType: "application/pdf" };
+    const put = bucket.put(key, bytes, { sha256, httpMetadata }).then(() => free(bytes));
+    put.catch(() => {}); // `record` awaits and reports the failure
     puts.push(put);
+    await puts.at(-MAX_PUTS);
     const status = own.verdict?.status ?? "unrated";
     pending.push({
       hash,
       jobId,
       rank,
       fileSha256: sha256,
-      bytes: bytes.length,
+      bytes: length,
       status,
       madeAt: now,
     });
     drawn++;
-    if (pending.length >= BATCH && !(await note())) return makeReports(deps, jobId);
+    if (pending.length >= BATCH && !(await record(false))) return makeReports(deps, jobId);
   }
-  // Rated anew or deleted in the meantime: what was drawn is of yesterday.
-  if (!(await note())) return makeReports(deps, jobId);
-  const old = [...stored].filter((key) => !current.has(key));
-  if (old.length > 0) await withTimeout(bucket.delete(old), R2_TIMEOUT_MS, "R2 delete");
+  if (!(await record(true))) return makeReports(deps, jobId);
+  await bucket.delete([...stored].filter((key) => !current.has(key)));
   return drawn;
 }
 
-/** Of everything that the report says, and of how it is drawn. */
-function hashOf(data: ReportData): string {
-  return createHash("sha256")
-    .update(JSON.stringify([LAYOUT, data]))
-    .digest("hex");
+/** Gives bytes back at once: what waits for the garbage collector takes as much of the isolate as what is in use. */
+function free({ buffer }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer) buffer.transfer(0);
+}
+
+/** The content hash, which covers everything that the report says and the layout; part by part, to save memory. */
+function hashOf({ nodes, networks, ...data }: ReportData): string {
+  const parts = [LAYOUT, data, nodes.length, networks.length];
+  const hash = createHash("sha256").update(JSON.stringify(parts));
+  for (const node of nodes) hash.update(JSON.stringify(node));
+  for (const { links, ...step } of networks) {
+    const { numbers, errors } = links;
+    hash.update(JSON.stringify([step, errors, numbers.length])).update(numbers);
+  }
+  return hash.digest("hex");
 }
 
 async function readResults(
-  { db, restore = allInD1 }: Pick<MakeDeps, "db" | "restore">,
+  { bucket, goOn = () => {} }: Pick<MakeDeps, "bucket" | "goOn">,
   { job, tasks }: JobFacts,
 ): Promise<Map<number, NodeResults>> {
-  // Written by the jobs service.
-  const sequence: SequenceStep[] = JSON.parse(job.sequence);
+  const { sequence } = job;
   const read = new Map<number, NodeResults>();
   for (const part of partsOf(tasks)) {
-    const [first, last] = [part[0], part.at(-1)];
-    if (first === undefined || last === undefined) continue;
-    const { inventories, results } = await readSent(db, [first.id, last.id]);
-    const inventory = new Map(inventories.map((row) => [row.id, row.inventory]));
-    const byTask = Map.groupBy(await restore(results), ({ taskId }) => taskId);
-    for (const { id, gpuCount } of part) {
-      const sent = { gpuCount, inventory: inventory.get(id) ?? null };
-      read.set(id, readNodeResults(sequence, sent, byTask.get(id) ?? []));
+    const bytes = await readPart(bucket, job.id, part);
+    const from = part[0]?.bodyOffset ?? 0;
+    const textOf = ({ at, bytes: length }: Extent) =>
+      new TextDecoder().decode(bytes.subarray(at - from, at - from + length));
+    for (const task of part) {
+      const extents = [...extentsOf({ sizes: task.bodies, offset: task.bodyOffset ?? 0 })];
+      const bodies = extents.map(([position, extent]) => ({ position, text: textOf(extent) }));
+      read.set(task.id, readNodeResults(sequence, task, bodies));
     }
-    await breathe();
+    free(bytes);
+    await scheduler.wait(0);
+    goOn();
   }
   return read;
 }
 
-const allInD1: Restore = async (rows) => {
-  if (rows.some(({ archiveOffset }) => archiveOffset !== null)) {
-    throw new Error("Results have moved to R2, and nobody said how to read them");
-  }
-  return [...rows];
-};
+/** The bodies of neighbouring tasks. */
+async function readPart(
+  bucket: Bucket,
+  jobId: number,
+  part: readonly TaskFacts[],
+): Promise<Uint8Array> {
+  const length = part.reduce((sum, { bodies }) => sum + bytesOf(bodies), 0);
+  if (length === 0) return new Uint8Array(0);
+  const offset = part[0]?.bodyOffset ?? null;
+  if (offset === null) throw unavailable(5, new Error(`Bodies of job ${jobId} are not in R2 yet`));
+  const bytes = await bucket.read(bodiesKey(jobId), { offset, length });
+  if (bytes === null) throw new Error(`R2 has no results of job ${jobId}`);
+  return new Uint8Array(bytes);
+}
 
-/** Neighbouring tasks whose data are small enough to be read together; at least one. */
+/** Parts of neighbouring tasks, at least one each, whose data is small enough to be read together. */
 function partsOf(tasks: readonly TaskFacts[]): TaskFacts[][] {
   const parts: TaskFacts[][] = [];
   let bytes = Number.POSITIVE_INFINITY;
   for (const task of tasks) {
     const part = parts.at(-1);
-    if (part === undefined || bytes + task.bytes > PART_BYTES || part.length >= PART_TASKS) {
+    const own = bytesOf(task.bodies);
+    if (part === undefined || bytes + own > PART_BYTES || part.length >= PART_TASKS) {
       parts.push([task]);
-      bytes = task.bytes;
+      bytes = own;
     } else {
       part.push(task);
-      bytes += task.bytes;
+      bytes += own;
     }
   }
   return parts;
-}
-
-/** Lets whoever waits for this isolate have a turn. */
-function breathe(): Promise<void> {
-  return scheduler.wait(0);
 }

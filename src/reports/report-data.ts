@@ -1,22 +1,26 @@
 import type { RatingThresholds } from "../lib/config.ts";
-import type { JobVerdict } from "../scoreboard/verdict.ts";
+import type { Implausible, JobVerdict } from "../lib/stored-json.ts";
+import type { LinkTable } from "./link-table.ts";
+
+/** The report of a job with more nodes leaves inventories to those of its nodes. */
+export const MAX_INVENTORIES = 8;
 
 /**
- * Everything that a report says, as plain data: what is drawn follows from this and the layout alone. Its
- * JSON is what the content hash is made of, so whoever makes one writes the keys in one order. Times are ms.
+ * Everything that a report says, as plain data. The drawing depends on it and the layout alone. The content hash
+ * is made of its JSON and the numbers of its links, so its keys must be written in a fixed order. Times are ms.
  */
 export interface ReportData {
-  /** What it is about: the whole job, or one node's part of it; `id` is the job's or the task's. */
+  /** The subject of the report: the whole job, or one node's task. */
   subject: { kind: "job"; id: string } | { kind: "task"; id: string; rank: number };
-  /** The version of the program that made it. */
+  /** Version of the server that made the report. */
   release: string;
-  /** Where the deployment is reached, such as `https://assay.example`; null when it is not known. */
+  /** Address of the deployment, such as `https://assay.example`; null if unknown. */
   origin: string | null;
   job: ReportJob;
-  /** Null when nothing has been compared. Of a task: its node alone. */
+  /** Null for a job without a verdict. A task's report has the verdict of its node alone. */
   verdict: JobVerdict | null;
   thresholds: RatingThresholds;
-  /** By rank. Of a task: its node alone. */
+  /** By rank. A task's report has its node alone. */
   nodes: ReportNode[];
   /** Cluster network steps, in the order they ran. */
   networks: ReportNetwork[];
@@ -27,7 +31,7 @@ export interface ReportJob {
   id: string;
   name: string;
   description: string | null;
-  /** Whose job it is. */
+  /** Name of the customer who owns the job. */
   customer: string;
   tags: string[];
   state: string;
@@ -40,16 +44,19 @@ export interface ReportJob {
 }
 
 export interface ReportStep {
-  /** As in result maps, such as `cluster_network:2`. */
+  /** The key of result maps, such as `cluster_network:2`. */
   key: string;
   name: string;
   isCluster: boolean;
-  /** Its options as JSON; null for none. */
+  /** The step's options as JSON; null for none. */
   config: string | null;
   state: string;
+  /** By the server's clock. */
   startedAt: number | null;
   endedAt: number | null;
   errorMessage: string | null;
+  /** How far the node's clock was ahead of the server's, ms, if that was subtracted from the times; otherwise null. */
+  clockSkewMs: number | null;
 }
 
 export interface ReportNode {
@@ -57,8 +64,11 @@ export interface ReportNode {
   taskId: string;
   machineUuid: string;
   machineIp: string | null;
+  /** Null where there are several. */
   gpuModel: string | null;
-  /** What the machine said on joining, else the GPUs it has results for; null when neither is known. */
+  /** The GPUs in words, such as `8 × NVIDIA H100 NVL`; null if nothing is known of them. */
+  gpus: string | null;
+  /** The count stated by the machine on joining, else the number of GPUs with results; null for neither. */
   gpuCount: number | null;
   agentVersion: string | null;
   state: string;
@@ -67,25 +77,30 @@ export interface ReportNode {
   startedAt: number | null;
   endedAt: number | null;
   steps: Omit<ReportStep, "name" | "isCluster" | "config">[];
-  /** Dotted names and values, in the order the machine sent them; bounded, see `omittedInventory`. */
+  /** Dotted names and values, in the order the machine sent them; bounded. None in the report of a large job. */
   inventory: [name: string, value: string][];
-  /** How many values of the inventory are left out for being too many. */
+  /** Number of inventory values that are left out. */
   omittedInventory: number;
   quickMark: QuickMarkFigures | null;
 }
 
-/** By metric, as `quickMark.fields` names them. */
+/** Figures by metric, as named by `quickMark.fields`. */
 export type Figures = Record<string, number>;
 
+/** Reasons by metric. */
+export type Faults = Record<string, string>;
+
 export interface QuickMarkFigures {
-  /** A recording was sent in place of a measurement. */
+  /** True when the agent sent a recording instead of a measurement. */
   isReplayed: boolean;
   measuredAt: string | null;
-  /** All GPUs of the node at once. */
+  /** Figures of all GPUs of the node at once. */
   aggregate: Figures;
-  /** Metrics of the aggregate that no healthy sensor reports, or that are computed from such a one. */
-  implausible: string[];
-  gpus: { id: string; figures: Figures; implausible: string[] }[];
+  /** Reasons of the aggregate's implausible metrics (`benchmarks/plausibility.ts`). */
+  implausible: Faults;
+  /** All implausible fields, with their paths in the result; bounded. */
+  faults: Implausible[];
+  gpus: { id: string; figures: Figures; implausible: Faults }[];
   pairs: {
     from: string;
     to: string;
@@ -103,14 +118,9 @@ export interface ReportNetwork {
   minimumGbps: number | null;
   averageLatencyMs: number | null;
   linksTested: number;
-  /** One directed link each, by source, then target. Of a task: those from and to its node. */
-  links: ReportLink[];
+  /** Directed links, by source, then target. A task's report has the links from and to its node. */
+  links: LinkTable;
 }
-
-/** Source, target, Gbit/s, ms; with the reason in place of figures when the link failed. */
-export type ReportLink =
-  | [source: number, target: number, gbps: number, latencyMs: number]
-  | [source: number, target: number, error: string];
 
 export interface ReportEvent {
   at: number;

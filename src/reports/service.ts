@@ -1,54 +1,109 @@
-import type { Database } from "../db/client.ts";
-import type { Clock } from "../lib/clock.ts";
+import { openBucket } from "../db/bucket.ts";
+import type { Database, Meter } from "../db/client.ts";
+import { ApiError, notFound } from "../http/errors.ts";
+import { type Clock, toTimestamp } from "../lib/clock.ts";
 import type { RatingThresholds } from "../lib/config.ts";
+import { taskIdOf } from "../lib/ids.ts";
 import type { ReportLinks } from "./links.ts";
-import type { Restore } from "./make.ts";
+import { findReport, findReportedJob, type ReportRecord } from "./store.ts";
 
-export type ReportsService = ReturnType<typeof createReportsService>;
+const BUSY_RETRY_SECONDS = 5;
 
 export interface ReportsDeps {
   bucket: R2Bucket;
   links: ReportLinks;
   thresholds: RatingThresholds;
-  restore: Restore;
   clock: Clock;
 }
 
-/** A job as whoever wants its report knows it. */
+/** The facts of a job that decide whether it gets a report. */
 export interface ReportedJob {
   id: number;
   userId: number;
   endedAt: number | null;
 }
 
-/**
- * What requests do with reports. Most make none and open none: whatever more than that needs loads with
- * the first that does.
- */
-export function createReportsService(deps: ReportsDeps) {
-  const { bucket, links, thresholds, restore, clock } = deps;
+/** Makes and checks reports on request. */
+export class ReportsService {
+  readonly #deps: ReportsDeps;
+
+  constructor(deps: ReportsDeps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * Makes the missing reports of a job, and those that a new verdict has changed; answers the link to the
+   * job's own; 503 while this isolate makes others. Callers check first that the requester may see the job. Two
+   * round trips, one for each megabyte of results, and one for each 32 new reports.
+   */
+  async make(
+    { db, meter }: { db: Database; meter: Meter },
+    job: ReportedJob,
+    origin: string | null,
+  ): Promise<string> {
+    refuseUnreportable(job);
+    // PDF parts load with the first report that is made.
+    const { attemptReports } = await import("./attempt.ts");
+    const { bucket: r2, thresholds, clock, links } = this.#deps;
+    const attempt = await attemptReports(
+      {
+        db,
+        bucket: openBucket(r2, meter),
+        thresholds,
+        clock,
+      },
+      job.id,
+      { isAsked: true },
+    );
+    if (attempt === "busy") {
+      throw new ApiError("SERVICE_UNAVAILABLE", "Other reports are being made; try again", {
+        headers: { "Retry-After": String(BUSY_RETRY_SECONDS) },
+      });
+    }
+    // The job was deleted in the meantime.
+    if (attempt === "none") throw notFound("Job", job.id);
+    return links.urlOf(origin, job.id);
+  }
+
+  /** Null when the job is deleted. One round trip. */
+  jobOf(db: Database, jobId: number): Promise<ReportedJob | null> {
+    return findReportedJob(db, jobId);
+  }
+
+  /** The public facts of a report, for anyone who holds its hash. One round trip. */
+  async find(db: Database, hash: string) {
+    const report = await findReport(db, hash);
+    if (report === null) throw notFound("Report", hash);
+    return toReport(report);
+  }
+}
+
+function refuseUnreportable({ userId, endedAt }: ReportedJob): void {
+  if (userId === 0) {
+    const message = "A job that was made without an account gets no report";
+    throw new ApiError("JOB_STATE_INVALID", message);
+  }
+  if (endedAt === null) {
+    const message = "The job has not ended yet; its report is made when it has";
+    throw new ApiError("JOB_STATE_INVALID", message);
+  }
+}
+
+function toReport(report: ReportRecord) {
+  const { hash, jobId, rank, version, status, state } = report;
   return {
-    /**
-     * Makes what the job lacks of reports, or what a new verdict has changed; answers the link to the
-     * job's own. The caller sees the job. One round trip, and one for each megabyte that was measured,
-     * and one for each 32 reports that are new.
-     */
-    async make(db: Database, job: ReportedJob, origin: string): Promise<string> {
-      const { makeOnRequest } = await import("./requests.ts");
-      await makeOnRequest({ db, bucket, thresholds, restore, now: clock.now() }, job);
-      return links.urlOf(origin, job.id);
-    },
-
-    /** A job as its report sees it; null when it is deleted. One round trip. */
-    async jobOf(db: Database, jobId: number): Promise<ReportedJob | null> {
-      const { findReportedJob } = await import("./store.ts");
-      return findReportedJob(db, jobId);
-    },
-
-    /** What anyone may know of a report whose hash they hold. One round trip. */
-    async find(db: Database, hash: string) {
-      const { viewReport } = await import("./requests.ts");
-      return viewReport(db, hash);
-    },
+    hash,
+    job_id: String(jobId),
+    task_id: rank === null ? null : String(taskIdOf(jobId, rank)),
+    version,
+    is_latest: report.latest === hash,
+    status,
+    state,
+    created_at: toTimestamp(report.createdAt),
+    started_at: toTimestamp(report.startedAt),
+    ended_at: toTimestamp(report.endedAt),
+    made_at: toTimestamp(report.madeAt),
+    file_sha256: report.fileSha256,
+    file_bytes: report.bytes,
   };
 }

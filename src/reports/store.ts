@@ -1,13 +1,18 @@
 import { and, between, eq, isNotNull, isNull, ne, type SQL, sql } from "drizzle-orm";
 import type { Database } from "../db/client.ts";
+import { unhex } from "../db/hex.ts";
+import { insertFrom } from "../db/insert-from.ts";
+import { measuredHardware } from "../db/measured-hardware.ts";
+import { nodeVerdict } from "../db/node-verdict.ts";
 import { reports } from "../db/schema/reports.ts";
-import { customers, jobs, taskResults, tasks } from "../db/schema.ts";
+import { customers, jobs, tasks } from "../db/schema.ts";
 import { taskIdRange } from "../lib/ids.ts";
+import type { NodeVerdict } from "../lib/stored-json.ts";
 
-/** Jobs that get reports: settled, not deleted, and somebody's. */
-const reportable = and(isNotNull(jobs.endedAt), isNull(jobs.deletedAt), ne(jobs.userId, 0));
+/** Jobs that get reports: settled, not deleted, and created with an account. */
+export const reportable = and(isNotNull(jobs.endedAt), isNull(jobs.deletedAt), ne(jobs.userId, 0));
 
-/** What a report needs of a job's row. */
+/** The columns of a job's row that its report uses. */
 export type JobFactsRow = Pick<
   typeof jobs.$inferSelect,
   | "id"
@@ -26,9 +31,13 @@ export type JobFactsRow = Pick<
   | "origin"
   | "verdict"
   | "reportHash"
-> & { customer: string };
+> & {
+  customer: string;
+  /** The stored text of the verdict: any other text is another verdict. */
+  verdictText: string | null;
+};
 
-/** A task without its inventory, which can be large. */
+/** A task; its inventory and results are in R2. */
 export type TaskFacts = Pick<
   typeof tasks.$inferSelect,
   | "id"
@@ -37,33 +46,31 @@ export type TaskFacts = Pick<
   | "machineIp"
   | "gpuModel"
   | "gpuCount"
+  | "gpuModels"
   | "state"
   | "failedMessage"
   | "steps"
   | "createdAt"
   | "startedAt"
   | "endedAt"
-  | "verdict"
   | "reportHash"
-> & {
-  /** Of its inventory and its results. */
-  bytes: number;
-};
+  | "bodies"
+  | "bodyOffset"
+> & { verdict: NodeVerdict | null };
 
-/** What D1 knows of a job, without what its nodes sent. */
+/** A job and its tasks, without inventories and results, which are in R2. */
 export interface JobFacts {
   job: JobFactsRow;
   /** By rank. */
   tasks: TaskFacts[];
 }
 
-/** A report that was made, as its row. */
+/** The row of a new report. */
 export type ReportRow = Omit<typeof reports.$inferSelect, "version">;
 
-/** Null when the job gets no report: unknown, deleted, not settled, or nobody's. One round trip. */
+/** Null for a job that gets no report: unknown, deleted, not settled, or without an account. One round trip. */
 export async function findFacts(db: Database, jobId: number): Promise<JobFacts | null> {
   const range = taskIdRange(jobId);
-  const sent = sql<number>`(select coalesce(sum(coalesce(r.archive_bytes, octet_length(r.results))), 0) from task_results r where r.task_id = ${tasks.id})`;
   const [[job], taskRows] = await db.batch([
     db
       .select({
@@ -83,6 +90,7 @@ export async function findFacts(db: Database, jobId: number): Promise<JobFacts |
         endedAt: jobs.endedAt,
         origin: jobs.origin,
         verdict: jobs.verdict,
+        verdictText: sql<string | null>`${jobs.verdict}`.as("verdict_text"),
         reportHash: jobs.reportHash,
       })
       .from(jobs)
@@ -94,17 +102,17 @@ export async function findFacts(db: Database, jobId: number): Promise<JobFacts |
         rank: tasks.rank,
         machineUuid: tasks.machineUuid,
         machineIp: tasks.machineIp,
-        gpuModel: tasks.gpuModel,
-        gpuCount: tasks.gpuCount,
+        ...measuredHardware,
         state: tasks.state,
         failedMessage: tasks.failedMessage,
         steps: tasks.steps,
         createdAt: tasks.createdAt,
         startedAt: tasks.startedAt,
         endedAt: tasks.endedAt,
-        verdict: tasks.verdict,
+        verdict: nodeVerdict,
         reportHash: tasks.reportHash,
-        bytes: sql<number>`coalesce(octet_length(${tasks.inventory}), 0) + ${sent}`.as("bytes"),
+        bodies: tasks.bodies,
+        bodyOffset: tasks.bodyOffset,
       })
       .from(tasks)
       .where(between(tasks.id, ...range))
@@ -113,114 +121,126 @@ export async function findFacts(db: Database, jobId: number): Promise<JobFacts |
   return job === undefined ? null : { job, tasks: taskRows };
 }
 
-/** A result as D1 keeps it: its JSON may have moved to R2. */
-export type StoredResult = typeof taskResults.$inferSelect;
-
-/** What the nodes of some tasks sent: inventories and results. One round trip. */
-export async function readSent(db: Database, [first, last]: [number, number]) {
-  const [inventories, results] = await db.batch([
-    db
-      .select({ id: tasks.id, inventory: tasks.inventory })
-      .from(tasks)
-      .where(between(tasks.id, first, last)),
-    db
-      .select()
-      .from(taskResults)
-      .where(between(taskResults.taskId, first, last))
-      .orderBy(taskResults.taskId, taskResults.position),
-  ]);
-  return { inventories, results };
-}
-
 /**
- * Notes reports whose files are in R2, and makes each the newest of its job or node, unless the job was
- * rated anew or deleted since it was read: a slower maker never puts an older verdict in the place of a
- * newer. Repeating it changes nothing. One batch, one round trip.
+ * Records reports whose files are in R2, and makes each the newest of its job or node; with the last of them, the
+ * job's attempts are over, and no report is missing any more. Nothing is recorded if
+ * the job was rated again or deleted since it was read, so that a slow run never replaces a newer verdict by an
+ * older one. Safe to repeat. One batch, one round trip.
  *
- * @returns whether they were noted
+ * @returns false when the job has changed and nothing was recorded
  */
 export async function recordReports(
   db: Database,
-  { id: jobId, verdict }: Pick<JobFactsRow, "id" | "verdict">,
+  { id: jobId, verdictText }: Pick<JobFactsRow, "id" | "verdictText">,
   made: readonly ReportRow[],
+  { isLast }: { isLast: boolean },
 ): Promise<boolean> {
   const rows = JSON.stringify(made);
   const field = (name: keyof ReportRow): SQL => sql.raw(`value ->> '$.${name}'`);
-  const asRead = and(
+  const unchangedJob = and(
     eq(jobs.id, jobId),
     isNull(jobs.deletedAt),
-    sql`${jobs.verdict} is ${verdict}`,
+    sql`${jobs.verdict} is ${verdictText}`,
   );
-  const isAsRead = sql`exists (select 1 from ${jobs} where ${asRead})`;
+  const ifUnchanged = sql`exists (select 1 from ${jobs} where ${unchangedJob})`;
   const hashOf = (rank: SQL) =>
-    sql`(select ${field("hash")} from json_each(${rows}) where ${field("rank")} is ${rank})`;
+    sql`(select ${unhex(field("hash"))} from json_each(${rows}) where ${field("rank")} is ${rank})`;
   const ids = sql`(select ${jobId} + 1 + ${field("rank")} from json_each(${rows}) where ${field("rank")} is not null)`;
   const nodeHash = hashOf(sql`tasks.rank`);
   const jobHash = hashOf(sql`null`);
-  const [, , , found] = await db.batch([
-    db
-      .insert(reports)
-      // In the order of the table's columns.
-      .select(sql`
-        select ${field("hash")}, ${jobId}, ${field("rank")},
-          1 + (select count(*) from reports r where r.job_id = ${jobId} and r.rank is ${field("rank")}),
-          ${field("fileSha256")}, ${field("bytes")}, ${field("status")}, ${field("madeAt")}
-        from json_each(${rows}) where ${isAsRead}`)
-      .onConflictDoNothing(),
+  // An attempt that has recorded something is the first of its row.
+  const attempts = isLast ? 0 : 1;
+  const error = isLast ? null : sql`${jobs.reportError}`;
+  const [, , , unchanged] = await db.batch([
+    insertFrom(
+      db,
+      reports,
+      {
+        hash: unhex(field("hash")),
+        jobId,
+        rank: field("rank"),
+        version: sql`1 + (select count(*) from reports r where r.job_id = ${jobId} and r.rank is ${field("rank")})`,
+        fileSha256: unhex(field("fileSha256")),
+        bytes: field("bytes"),
+        status: field("status"),
+        madeAt: field("madeAt"),
+      },
+      sql`from json_each(${rows}) where ${ifUnchanged}`,
+    ).onConflictDoNothing(),
     db
       .update(tasks)
-      .set({ reportHash: nodeHash })
-      .where(sql`${tasks.id} in ${ids} and ${tasks.reportHash} is not ${nodeHash} and ${isAsRead}`),
+      .set({ reportHash: nodeHash, reportError: null })
+      .where(
+        sql`${tasks.id} in ${ids} and ${tasks.reportHash} is not ${nodeHash} and ${ifUnchanged}`,
+      ),
     db
       .update(jobs)
-      .set({ reportHash: jobHash })
-      .where(and(asRead, sql`${jobHash} is not null and ${jobs.reportHash} is not ${jobHash}`)),
-    db.select({ id: jobs.id }).from(jobs).where(asRead),
+      .set({
+        reportHash: sql`coalesce(${jobHash}, ${jobs.reportHash})`,
+        reportAttempts: attempts,
+        reportError: error,
+      })
+      .where(
+        and(
+          unchangedJob,
+          sql`(${jobHash} is not null and ${jobs.reportHash} is not ${jobHash} or ${jobs.reportAttempts} <> ${attempts} or ${jobs.reportError} is not ${error})`,
+        ),
+      ),
+    db.select({ id: jobs.id }).from(jobs).where(unchangedJob),
   ]);
-  return found.length > 0;
+  return unchanged.length > 0;
 }
 
-/** Null when there is no such job, or it is deleted. One round trip. */
+/** A hash that the database chooses. */
+function hexOf(expression: SQL): SQL<string | null> {
+  return sql`${expression}`.mapWith(reports.hash);
+}
+
+/** The facts that decide about a report; null for an unknown or deleted job. One round trip. */
 export async function findReportedJob(db: Database, jobId: number) {
-  const { id, userId, endedAt } = jobs;
   const [row] = await db
-    .select({ id, userId, endedAt })
+    .select({ id: jobs.id, userId: jobs.userId, endedAt: jobs.endedAt })
     .from(jobs)
     .where(and(eq(jobs.id, jobId), isNull(jobs.deletedAt)));
   return row ?? null;
 }
 
-/** What a link to a file leads to: the newest report of a job, or of a task. */
+/** The newest report of a job or of a task. */
 export interface ReportFile {
   jobId: number;
-  /** The job's. */
+  /** Name of the job. */
   name: string;
   /** Null while none has been made. */
   hash: string | null;
   isSettled: boolean;
 }
 
-/** Null when there is no such job, it is deleted, or it is nobody's. One round trip. */
+/** Null for a job or task that is unknown, deleted, or without an account. One round trip. */
 export async function findFile(
   db: Database,
   { jobId, taskId }: { jobId: number; taskId: number | null },
 ): Promise<ReportFile | null> {
   const hash =
     taskId === null
-      ? sql<string | null>`${jobs.reportHash}`
-      : sql<string | null>`(select t.report_hash from tasks t where t.id = ${taskId})`;
-  const isThere =
+      ? sql`${jobs.reportHash}`
+      : sql`(select t.report_hash from tasks t where t.id = ${taskId})`;
+  const taskExists =
     taskId === null ? undefined : sql`exists (select 1 from tasks t where t.id = ${taskId})`;
   const [row] = await db
-    .select({ jobId: jobs.id, name: jobs.name, hash: hash.as("hash"), endedAt: jobs.endedAt })
+    .select({
+      jobId: jobs.id,
+      name: jobs.name,
+      hash: hexOf(hash).as("hash"),
+      endedAt: jobs.endedAt,
+    })
     .from(jobs)
-    .where(and(eq(jobs.id, jobId), isNull(jobs.deletedAt), ne(jobs.userId, 0), isThere));
+    .where(and(eq(jobs.id, jobId), isNull(jobs.deletedAt), ne(jobs.userId, 0), taskExists));
   return row === undefined ? null : { ...row, isSettled: row.endedAt !== null };
 }
 
-/** A report with what is true of it now; null when it never was, or its job is gone. One round trip. */
+/** A report with the present state of its job; null for an unknown report or a deleted job. One round trip. */
 export async function findReport(db: Database, hash: string) {
-  const latest = sql<string | null>`iif(${reports.rank} is null, ${jobs.reportHash},
+  const latest = sql`iif(${reports.rank} is null, ${jobs.reportHash},
     (select t.report_hash from tasks t where t.id = ${reports.jobId} + 1 + ${reports.rank}))`;
   const [row] = await db
     .select({
@@ -236,7 +256,7 @@ export async function findReport(db: Database, hash: string) {
       startedAt: jobs.startedAt,
       endedAt: jobs.endedAt,
       state: jobs.state,
-      latest: latest.as("latest"),
+      latest: hexOf(latest).as("latest"),
     })
     .from(reports)
     .innerJoin(jobs, eq(jobs.id, reports.jobId))
@@ -244,46 +264,4 @@ export async function findReport(db: Database, hash: string) {
   return row ?? null;
 }
 
-export type FoundReport = NonNullable<Awaited<ReturnType<typeof findReport>>>;
-
-/**
- * Settled jobs without a report, the latest ended first: one that cannot be made does not come before those
- * that end later. Jobs that have an object are left to it until `objectsBefore`: it rates them first. One
- * round trip, which reads as many rows as it answers, and those that it leaves to their objects.
- */
-export async function findUnreported(
-  db: Database,
-  { endedAfter, objectsBefore }: { endedAfter: number; objectsBefore: number },
-  limit: number,
-): Promise<number[]> {
-  const rows = await db.all<{ id: number }>(sql`
-    select id from jobs
-    where ended_at is not null and report_hash is null and user_id <> 0 and deleted_at is null
-      and ended_at > ${endedAfter} and (coordinated = 0 or ended_at <= ${objectsBefore})
-    order by ended_at desc limit ${limit}`);
-  return rows.map(({ id }) => id);
-}
-
-/** Jobs that were deleted before a time, ms, and have reports still, the first to go first. One round trip. */
-export async function findDeleted(
-  db: Database,
-  deletedBefore: number,
-  limit: number,
-): Promise<number[]> {
-  const rows = await db.all<{ id: number }>(sql`
-    select id from jobs where deleted_at <= ${deletedBefore} and deleted_at is not null and report_hash is not null
-    order by deleted_at limit ${limit}`);
-  return rows.map(({ id }) => id);
-}
-
-/** D1 forgets the reports of a job whose files are gone. One round trip. */
-export async function forgetReports(db: Database, jobId: number): Promise<void> {
-  await db.batch([
-    db.delete(reports).where(eq(reports.jobId, jobId)),
-    db
-      .update(tasks)
-      .set({ reportHash: null })
-      .where(between(tasks.id, ...taskIdRange(jobId))),
-    db.update(jobs).set({ reportHash: null }).where(eq(jobs.id, jobId)),
-  ]);
-}
+export type ReportRecord = NonNullable<Awaited<ReturnType<typeof findReport>>>;

@@ -1,32 +1,37 @@
+import { bodiesKey } from "../db/bodies.ts";
+import type { Bucket } from "../db/bucket.ts";
 import type { Database } from "../db/client.ts";
 import { causesOf } from "../db/errors.ts";
 import { type Clock, DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from "../lib/clock.ts";
 import type { RatingThresholds } from "../lib/config.ts";
-import { listFiles } from "./files.ts";
-import { makeReports } from "./make.ts";
-import { findDeleted, findUnreported, forgetReports } from "./store.ts";
+import { logEvent } from "../lib/log.ts";
+import { attemptReports } from "./attempt.ts";
+import { filePrefix } from "./files.ts";
+import { findDeleted, findUnreported, forgetReports } from "./sweep-store.ts";
 
-/** A tick makes the reports of so many jobs at most; what is left comes with the next one. */
+/** Bound of jobs whose reports one tick makes; the next tick continues. */
 const MAX_JOBS = 20;
-/** Among so many, each has its turn: those that cannot be made are tried no more often than the others. */
+/** Bound of jobs that take turns, so that reports that cannot be made are tried no more often than others. */
 const MAX_WAITING = 1_000;
-/** No further job is begun after this: the largest take some seconds. */
+/** No job is begun after this time, since the largest take some seconds. */
 const BUDGET_MS = 10 * SECOND_MS;
-/** What has no report after a day has a reason that another try will not mend. */
+/** Age of a job's end after which another attempt is unlikely to help. */
 const GIVE_UP_MS = DAY_MS;
-/** An object has tried more than once by then. Before that, cron would report what is not rated yet. */
+/** Time left to the job's object: before it, cron might report a job that is not rated yet. */
 const OBJECT_TIME_MS = 5 * MINUTE_MS;
 
 /**
- * What cron does for reports: jobs that ended in D1 alone, because no machine ever came, get theirs here, and
- * those whose object has failed to make it. Answers how many. One round trip when there is nothing to do.
+ * Makes the reports that no object makes: those of jobs that ended in D1 alone, because no machine joined, and
+ * those whose object failed. One round trip when no report is missing.
+ *
+ * @returns the numbers of jobs whose reports were made, and of those whose reports could not be made
  */
 export async function sweepReports(deps: {
   db: Database;
-  bucket: R2Bucket;
+  bucket: Bucket;
   thresholds: RatingThresholds;
   clock: Clock;
-  /** Whether another job may be begun, as far as whoever asks is concerned. */
+  /** False ends the sweep before the next job. */
   goOn?: () => boolean;
 }): Promise<{ made: number; failed: number }> {
   const { db, clock } = deps;
@@ -36,11 +41,13 @@ export async function sweepReports(deps: {
   for (const jobId of inTurn(await findUnreported(db, ended, MAX_WAITING), began)) {
     if (clock.now() - began > BUDGET_MS || deps.goOn?.() === false) break;
     try {
-      await makeReports({ ...deps, now: clock.now() }, jobId);
-      sum.made++;
+      const attempt = await attemptReports(deps, jobId);
+      if (attempt === "busy") break;
+      if (attempt === "made") sum.made++;
+      else if (attempt === "given_up") sum.failed++;
     } catch (error) {
       sum.failed++;
-      console.warn(JSON.stringify({ level: "warn", job: jobId, report: causesOf(error) }));
+      logEvent("warn", "report_failed", { job: jobId, causes: causesOf(error) });
     }
   }
   return sum;
@@ -53,18 +60,18 @@ function inTurn(waiting: readonly number[], now: number): number[] {
   return waiting.slice(first, first + MAX_JOBS);
 }
 
-/** Deleted jobs whose reports a tick removes at most: two calls of R2 each, and two of D1. */
-const MAX_REMOVED = 20;
-/** Whoever was making a report when its job was deleted has long ended by then. */
+/** Bound of deleted jobs that one tick clears, at two calls of R2 and one of D1 each: 86,400 a day. */
+const MAX_REMOVED = 60;
+/** By then, a report or the bodies that were being written when the job was deleted are there. */
 const REMOVE_AFTER_MS = HOUR_MS;
 
 /**
- * Removes the reports of deleted jobs, which no link leads to any more: first the files, then what D1 has of
- * them. Broken off in between, the next tick does it again. One round trip when there is nothing to do.
+ * Removes the reports and the bodies of deleted jobs from R2: first the files, then what D1 says of them. If it is
+ * interrupted in between, the next tick repeats it. One round trip when there are none.
  */
 export async function removeReports(deps: {
   db: Database;
-  bucket: R2Bucket;
+  bucket: Bucket;
   clock: Clock;
   goOn: () => boolean;
 }): Promise<{ removed: number }> {
@@ -72,8 +79,7 @@ export async function removeReports(deps: {
   let removed = 0;
   for (const jobId of await findDeleted(db, clock.now() - REMOVE_AFTER_MS, MAX_REMOVED)) {
     if (!goOn()) break;
-    const files = await listFiles(bucket, jobId);
-    if (files.size > 0) await bucket.delete([...files]);
+    await bucket.delete([...(await bucket.list(filePrefix(jobId))), bodiesKey(jobId)]);
     await forgetReports(db, jobId);
     removed++;
   }

@@ -3,87 +3,100 @@ import { BoundedCache } from "../lib/bounded-cache.ts";
 import { type Clock, HOUR_MS, MINUTE_MS, SECOND_MS } from "../lib/clock.ts";
 import { TimeoutError } from "../lib/platform-failure.ts";
 import { withTimeout } from "../lib/retry.ts";
-import { findCandidates } from "./claim-store.ts";
+import { findFacts, type ReadFacts } from "./facts-store.ts";
+import type { OpenJob } from "./schedule.ts";
 
-/** D1 is asked at most so often for one set of specs, however many runners ask. */
+/** One read of D1 per set of specs serves all runners for this long. */
 export const FRESH_MS = 3 * SECOND_MS;
-/** Whoever waits for another request's answer does so no longer: that request may have been cut off. */
+/** A request waits this long for the read of another, which may have been cut off. */
 const SHARED_WAIT_MS = 2 * SECOND_MS;
-/** So often at most; then D1 is slow, and more who ask it would not help. */
+/** A request waits at most this often, since more reads would not help a slow D1. */
 const MAX_WAITS = 2;
-/** One job that cannot be reached must not hold up all others of its spec: for so long it comes last. */
+/** An unreachable job comes last for this long, so that it does not hold up the others of its spec. */
 const SHUNNED_MS = 10 * MINUTE_MS;
 const MAX_SETS = 1_000;
 const MAX_CLOSED = 10_000;
 
-export interface Candidates {
-  /** Ids of jobs that a runner offering these specs may join, oldest first. At most one round trip. */
-  of(db: Database, specs: readonly string[]): Promise<readonly number[]>;
-  /** The job takes nobody any more: no runner of this isolate is sent there again. */
-  close(jobId: number): void;
-  /** The job's object does not answer: runners of this isolate are sent anywhere else first. */
-  shun(jobId: number): void;
-}
+/** Jobs that wait for nodes, shared by all runners of this isolate that offer the same specs. */
+export class Candidates {
+  readonly #clock: Clock;
+  readonly #timeoutMs: number;
+  /** Read lately, by set of specs; claims of this isolate keep them up to date. */
+  readonly #fresh: BoundedCache<ReadFacts>;
+  /** Jobs that are full or ended, of which D1 may not know yet. Closed is final. */
+  readonly #closed: BoundedCache<true>;
+  readonly #shunned: BoundedCache<true>;
+  /** Reads under way, by set of specs. */
+  readonly #reading = new Map<string, Promise<ReadFacts>>();
 
-/** The jobs that wait for nodes, shared by all runners of this isolate that offer the same specs. */
-export function createCandidates({ clock }: { clock: Clock }): Candidates {
-  const known = new BoundedCache<readonly number[]>({
-    ...{ maxEntries: MAX_SETS, maxAgeMs: FRESH_MS },
-    clock,
-  });
-  /** Full or ended, which D1 may hear of later than we do. Neither is ever undone. */
-  const closed = new BoundedCache<true>({
-    ...{ maxEntries: MAX_CLOSED, maxAgeMs: HOUR_MS },
-    clock,
-  });
-  const shunned = new BoundedCache<true>({
-    ...{ maxEntries: MAX_CLOSED, maxAgeMs: SHUNNED_MS },
-    clock,
-  });
-  const reading = new Map<string, Promise<readonly number[]>>();
+  /** @param timeoutMs a runner out of contact for this long is offline */
+  constructor(clock: Clock, timeoutMs: number) {
+    this.#clock = clock;
+    this.#timeoutMs = timeoutMs;
+    this.#fresh = new BoundedCache({ maxEntries: MAX_SETS, maxAgeMs: FRESH_MS, clock });
+    this.#closed = new BoundedCache({ maxEntries: MAX_CLOSED, maxAgeMs: HOUR_MS, clock });
+    this.#shunned = new BoundedCache({ maxEntries: MAX_CLOSED, maxAgeMs: SHUNNED_MS, clock });
+  }
 
-  const read = async (db: Database, set: string, specs: readonly string[]) => {
-    const now = clock.now();
-    const found = await findCandidates(db, specs, now);
-    const ids = found.map(({ id }) => id);
-    known.set(set, ids, now);
-    return ids;
-  };
+  /**
+   * What runners that offer these specs decide from. At most one round trip.
+   *
+   * @param without leaves out jobs in which the machine of this UUID has a task
+   */
+  of(db: Database, specs: readonly string[], without?: string): Promise<ReadFacts> {
+    return this.#share(db, specs, without);
+  }
 
-  /** What is known; else one of those who ask at the same time reads, and the others wait for it. */
-  const share = async (db: Database, set: string, specs: readonly string[]) => {
+  /** A runner out of contact since then is offline, ms. */
+  contactAfter(now: number): number {
+    return now - this.#timeoutMs;
+  }
+
+  isClosed({ id }: OpenJob): boolean {
+    return this.#closed.get(String(id)) === true;
+  }
+
+  isShunned({ id }: OpenJob): boolean {
+    return this.#shunned.get(String(id)) === true;
+  }
+
+  /** Marks a job that takes no more nodes: this isolate sends no runner there again. */
+  close(jobId: number): void {
+    this.#closed.set(String(jobId), true);
+  }
+
+  /** Marks a job whose object does not answer: this isolate sends runners elsewhere first. */
+  shun(jobId: number): void {
+    this.#shunned.set(String(jobId), true);
+  }
+
+  /** The remembered facts; else one of the simultaneous requests reads, and the others wait for it. */
+  async #share(db: Database, specs: readonly string[], without?: string): Promise<ReadFacts> {
+    const set = without === undefined ? specs.join() : `${specs.join()} ${without}`;
     for (let waits = 1; ; waits++) {
-      const ids = known.get(set);
-      if (ids !== undefined) return ids;
-      const underway = reading.get(set);
+      const facts = this.#fresh.get(set);
+      if (facts !== undefined) return facts;
+      const underway = this.#reading.get(set);
       if (underway === undefined) break;
       try {
         return await withTimeout(underway, SHARED_WAIT_MS, "candidates of another request");
       } catch (error) {
         if (!(error instanceof TimeoutError) || waits === MAX_WAITS) throw error;
-        // The first to get here reads anew, and the others wait for that.
-        if (reading.get(set) === underway) reading.delete(set);
+        // The first request to get here reads anew, and the others wait for it.
+        if (this.#reading.get(set) === underway) this.#reading.delete(set);
       }
     }
-    const own = read(db, set, specs);
-    reading.set(set, own);
+    const now = this.#clock.now();
+    const options = { contactAfter: this.contactAfter(now), without };
+    const own = findFacts(db, specs, now, options).then((facts) => {
+      this.#fresh.set(set, facts, now);
+      return facts;
+    });
+    this.#reading.set(set, own);
     try {
       return await own;
     } finally {
-      if (reading.get(set) === own) reading.delete(set);
+      if (this.#reading.get(set) === own) this.#reading.delete(set);
     }
-  };
-
-  return {
-    async of(db, specs) {
-      if (specs.length === 0) return [];
-      const set = specs.join();
-      const ids = await share(db, set, specs);
-      const open = ids.filter((id) => !closed.get(String(id)));
-      const isShunned = (id: number) => shunned.get(String(id)) === true;
-      return [...open.filter((id) => !isShunned(id)), ...open.filter(isShunned)];
-    },
-    close: (jobId) => closed.set(String(jobId), true),
-    shun: (jobId) => shunned.set(String(jobId), true),
-  };
+  }
 }

@@ -1,14 +1,12 @@
 import { z } from "@hono/zod-openapi";
-import { listQuery } from "../http/list-query.ts";
-import { operation } from "../http/operation.ts";
-import { referenceParameter } from "../http/reference.ts";
-import { json, jsonBody } from "../http/responses.ts";
-import { orNull } from "../http/schemas.ts";
+import { listQuery } from "../api/lists.ts";
+import { referenceParameter } from "../api/names.ts";
+import { json, jsonBody, operation } from "../api/operation.ts";
+import { specExample } from "../specs/examples.ts";
 import { spec, specList } from "../specs/schemas.ts";
-import { claimedExample, runnerExample, runnerKeyExample, specExample } from "./examples.ts";
+import { runnerParameter } from "./claim-contract.ts";
+import { runnerExample, runnerKeyExample } from "./examples.ts";
 import {
-  claimBody,
-  claimedJob,
   createRunnerBody,
   MAX_OFFERED,
   offerSpecBody,
@@ -21,10 +19,6 @@ import {
 const BASE = "/v0/runners";
 const TAGS: [string] = ["Runners"];
 
-const runnerParameter = referenceParameter("runner", {
-  description: "The runner's UUID, in any usual spelling, or its slug.",
-  example: "rack-7",
-});
 const params = z.object({ runner: runnerParameter });
 const offerParams = params.extend({
   spec: referenceParameter("spec", {
@@ -41,7 +35,7 @@ export const listRunnersRoute = operation({
   summary: "List runners",
   description: `All runners that are not archived, by name, a page at a time. Filters combine. A page beyond the last one is empty.
 
-A page costs the same however many runners there are, along the links of \`Link\`; see \`page\` and \`search\` for what takes longer.
+Along the links of \`Link\` a page costs the same however many runners there are; \`page\` and \`search\` name the exceptions.
 
 For root administrators.`,
   access: "admin",
@@ -58,10 +52,11 @@ export const createRunnerRoute = operation({
   operationId: "createRunner",
   tags: TAGS,
   summary: "Create a runner",
-  description: `Creates a runner and its key, which is shown in this reply alone. It offers nothing yet: offer specs for it, and start the agent on its machine with the key.
+  description: `Creates a runner and its key, which only this reply shows. A new runner offers no specs: offer some, then start the agent on its machine with the key.
 
-For root administrators. Unknown keys are ignored. Send an \`Idempotency-Key\` to be able to repeat the request without making a second runner; the repeat cannot show the key again, but a rotation makes a new one.`,
+For root administrators. Unknown keys are ignored. With an \`Idempotency-Key\` the request can be repeated without creating a second runner; the repeat cannot show the key again, but a rotation makes a new key.`,
   access: "admin",
+  secret: true,
   creates: true,
   request: {
     body: jsonBody(createRunnerBody, {
@@ -79,7 +74,7 @@ export const getRunnerRoute = operation({
   operationId: "getRunner",
   tags: TAGS,
   summary: "View a runner",
-  description: "One runner, archived or not, and what it is doing.\n\nFor root administrators.",
+  description: "One runner, archived or not, with its state.\n\nFor root administrators.",
   access: "admin",
   single: true,
   request: { params },
@@ -93,17 +88,17 @@ export const updateRunnerRoute = operation({
   operationId: "updateRunner",
   tags: TAGS,
   summary: "Update a runner",
-  description: `Changes a runner's name or slug, archives it or brings it back. What is left out or null stays; an empty object moves \`modified\` alone. A new name leaves the slug as it is.
+  description: `Changes a runner's name or slug, archives it or brings it back. Omitted and null fields stay; an empty object only updates \`modified\`. A new name leaves the slug as it is.
 
-The key of an archived runner stops working within 30 seconds; a task that it has goes on. Runners are never deleted.
+The key of an archived runner stops working within 30 seconds; its current task continues. Runners are never deleted.
 
-For root administrators. Unknown keys are ignored. Send the \`ETag\` of what you have read as \`If-Match\`, and nobody else's change is overwritten.`,
+For root administrators. Unknown keys are ignored. Send the \`ETag\` that you have read as \`If-Match\`, so that you overwrite nobody else's change.`,
   access: "admin",
   conditional: true,
   request: {
     params,
     body: jsonBody(updateRunnerBody, {
-      description: "What to change.",
+      description: "The changes.",
       example: { name: "Rack 7", archived: false },
     }),
   },
@@ -123,14 +118,15 @@ export const rotateKeyRoute = operation({
   operationId: "rotateRunnerKey",
   tags: TAGS,
   summary: "Rotate a runner's key",
-  description: `Makes a new key, shown in this reply alone. The old one stops working within 30 seconds; no job is handed out for it from now on. A task that the runner has goes on. An archived runner gets no key: bring it back first.
+  description: `Makes a new key, which only this reply shows. The old key gets no more jobs from now on, and stops working within 30 seconds. The runner's current task continues. An archived runner gets no key: bring it back first.
 
 For root administrators. There is no request body.`,
   access: "admin",
+  secret: true,
   creates: true,
   request: { params },
   responses: { 201: json(runnerKey, { description: "Rotated.", example: runnerKeyExample }) },
-  // Of the conflicts that the API has words for, this is the nearest: its state is in the way.
+  // An archived runner is refused with `RESOURCE_IN_USE`, the closest code of the API.
   errors: ["RESOURCE_NOT_FOUND", "RESOURCE_IN_USE"],
 });
 
@@ -157,7 +153,7 @@ export const offerSpecRoute = operation({
   operationId: "offerRunnerSpec",
   tags: TAGS,
   summary: "Offer a spec",
-  description: `From within 30 seconds on the runner claims jobs made for this spec, too. A runner offers at most ${MAX_OFFERED} specs.
+  description: `Within 30 seconds the runner also claims jobs made for this spec. A runner offers at most ${MAX_OFFERED} specs.
 
 For root administrators. Unknown keys are ignored.`,
   access: "admin",
@@ -179,7 +175,7 @@ export const withdrawSpecRoute = operation({
   operationId: "withdrawRunnerSpec",
   tags: TAGS,
   summary: "Withdraw a spec",
-  description: `The runner claims no more jobs made for this spec. One that it works on goes on.
+  description: `The runner claims no more jobs made for this spec. A job that it works on continues.
 
 For root administrators. There is no request body. \`If-Match\` names a version of the runner.`,
   access: "admin",
@@ -187,39 +183,4 @@ For root administrators. There is no request body. \`If-Match\` names a version 
   request: { params: offerParams },
   responses: { 204: { description: "Withdrawn; there is no body." } },
   errors: ["RESOURCE_NOT_FOUND"],
-});
-
-export const claimRoute = operation({
-  method: "post",
-  path: `${BASE}/{runner}/jobs`,
-  operationId: "claimJob",
-  tags: TAGS,
-  summary: "Claim a job",
-  description: `Makes the runner a node of the oldest job that was made for one of its specs and still wants nodes; null when there is none, and \`Retry-After\` says when to ask again. Claiming is joining: the place in the job is taken in the same step. A runner with a live task gets that task again, with \`Claim-Repeated\`, whoever asks with its key.
-
-For the runner with its key. The body may be left out; its fields are those of joining a job, and the runner's UUID is the machine's. From then on the runner is a node of the job with the job's token.`,
-  access: "runner",
-  request: {
-    params,
-    body: {
-      ...jsonBody(claimBody, {
-        description: "The machine that claims.",
-        example: {
-          machine_ip: "192.168.1.10",
-          cluster_address: "192.168.1.10:7117",
-          gpu_model: "NVIDIA H100 NVL",
-          gpu_count: 1,
-          inventory: { gpu: { vendor: "NVIDIA", count: 1 } },
-        },
-      }),
-      required: false,
-    },
-  },
-  responses: {
-    200: json(orNull(claimedJob), {
-      description: "The job that is the runner's now, or null.",
-      example: claimedExample,
-      headers: ["Retry-After", "Claim-Repeated"],
-    }),
-  },
 });

@@ -1,142 +1,140 @@
-import { and, eq, getTableColumns, isNull, sql } from "drizzle-orm";
+import { and, getTableColumns, isNull, not, type SQL, sql } from "drizzle-orm";
 import type { Database } from "../db/client.ts";
+import type { IdempotencyKey } from "../db/idempotency.ts";
+import { insertFrom } from "../db/insert-from.ts";
+import { fromJson } from "../db/json.ts";
+import type { KeysetOrder, PageWindow } from "../db/keyset.ts";
+import { byReference, countRows, inWindow, namedOrder, nextVersion } from "../db/named-rows.ts";
+import { type ArchivedFilter, matchesFilter } from "../db/named-search.ts";
 import { runnerSpecs, runners, specs } from "../db/schema.ts";
-import type { Precondition } from "../http/entity-tag.ts";
-import { batchOnce, claimFrom, type IdempotencyClaim } from "../http/idempotency.ts";
-import type { KeysetOrder, PageWindow } from "../http/keyset-page.ts";
-import { namedOrder } from "../http/named-order.ts";
-import { contains, type NamedFilter, unindexed } from "../http/named-search.ts";
-import type { Reference } from "../http/reference.ts";
-import { isInVersion } from "../http/version-match.ts";
-import { type Act, auditOfRows } from "../identity/audit.ts";
-import { isReferred as isSpec } from "../specs/live-spec.ts";
+import type { Precondition } from "../db/versions.ts";
+import { ApiError, invalidField, notFound } from "../http/errors.ts";
+import { nameOf, type Reference } from "../lib/references.ts";
+import type { AuditContext } from "../resources/audit.ts";
+import { changeIf, storedRow } from "../resources/change.ts";
+import { versionRule } from "../resources/rules.ts";
 import { MAX_OFFERED } from "./schemas.ts";
-import { event, isReferred, moved, type Order } from "./store.ts";
+import { changeOf, type Order, unknownRunner } from "./store.ts";
 
-const { id: _id, ...specColumns } = getTableColumns(specs);
+const { id: _id, network, ...otherSpecColumns } = getTableColumns(specs);
+const specColumns = { ...otherSpecColumns, network };
 export type SpecRow = Omit<typeof specs.$inferSelect, "id">;
 
-/** What offering met; `runner` is the UUID of the one that offers it now. */
-export type Offer =
-  | "no_runner"
-  | "no_spec"
-  | "offered_already"
-  | "too_many"
-  | { runner: string; spec: SpecRow };
-
-/** A spec's row as JSON, in the names of `SpecRow`; `network` as 0 or 1. */
-const specFacts = sql<string>`json_object(${sql.join(
-  Object.entries(specColumns).map(([name, column]) => sql`${sql.raw(`'${name}'`)}, ${column}`),
+/** A spec's row as JSON, in the names of `SpecRow`. */
+const specJson = sql<string>`json_object('network', json(iif(${network}, 'true', 'false')), ${sql.join(
+  Object.entries(otherSpecColumns).map(([name, column]) => sql`${sql.raw(`'${name}'`)}, ${column}`),
   sql`, `,
 )})`;
 
 /**
- * Offers a live spec. One batch, one round trip. Fails on an idempotency key used before: see
- * `uniqueViolation`.
+ * Offers a live spec; answers the spec and the runner's UUID. One batch, one round trip. Fails on an
+ * idempotency key used before: see `uniqueViolation`.
  */
 export async function insertOffer(
   db: Database,
   reference: Reference,
   spec: Reference,
-  claim: IdempotencyClaim | null,
-  { origin, now, details }: Act,
-): Promise<Offer> {
+  key: IdempotencyKey | null,
+  audit: AuditContext,
+): Promise<{ runner: string; spec: SpecRow }> {
+  const live = sql`from ${specs} where ${and(byReference(specs, spec), isNull(specs.archivedAt))}`;
+  const specUuid = sql`(select ${specs.uuid} ${live})`;
+  const facts = sql<string>`(select ${specJson} ${live})`;
   const count = sql`(select count(*) from runner_specs where runner_id = ${runners.id})`;
-  const isOffered = sql`exists (select 1 from runner_specs where runner_id = ${runners.id} and spec_uuid = ${specs.uuid})`;
-  const isLive = and(isSpec(spec), isNull(specs.archivedAt));
-  const from = sql`from ${runners}, ${specs} where ${and(isReferred(reference), isLive, sql`not ${isOffered}`, sql`${count} < ${MAX_OFFERED}`)}`;
-  const offered = event("runner_spec_offered", details);
-  // Who offers it and who moves is decided by the rows as they are: the offer itself comes last.
-  const [before, found, , moving] = await batchOnce(
-    db,
-    claim === null ? null : claimFrom(db, claim, specFacts, now, from),
-    [
-      db
-        .select({ uuid: runners.uuid, count: count.as("count") })
-        .from(runners)
-        .where(isReferred(reference)),
-      db.select(specColumns).from(specs).where(isLive),
-      auditOfRows(db, origin, offered, now, from),
-      db
-        .update(runners)
-        .set(moved(now))
-        .where(sql`${runners.id} in (select ${runners.id} ${from})`)
-        .returning({ uuid: runners.uuid }),
-      db.insert(runnerSpecs).select(sql`select ${runners.id}, ${specs.uuid} ${from}`),
-    ],
-  );
-  if (before[0] === undefined) return "no_runner";
-  if (found[0] === undefined) return "no_spec";
-  if (moving[0] !== undefined) return { runner: moving[0].uuid, spec: found[0] };
-  return Number(before[0].count) >= MAX_OFFERED ? "too_many" : "offered_already";
+  const rules = [
+    { holds: sql`${specUuid} is not null`, refusal: () => unknownSpec(spec) },
+    {
+      holds: sql`${count} < ${MAX_OFFERED}`,
+      refusal: () => invalidField("spec", `A runner offers at most ${MAX_OFFERED} specs`),
+    },
+    {
+      holds: not(offers(specUuid)),
+      refusal: () => {
+        const message = `The runner offers the spec '${nameOf(spec)}' already`;
+        return new ApiError("RESOURCE_ALREADY_EXISTS", message);
+      },
+    },
+  ];
+  const change = {
+    ...changeOf("runner_spec_offered", reference, rules, audit),
+    once: { key, facts },
+  };
+  const [updated] = await changeIf(db, change, (allowed, from) => [
+    db
+      .update(runners)
+      .set(nextVersion(runners, audit.now))
+      .where(allowed)
+      .returning({
+        uuid: runners.uuid,
+        spec: fromJson<SpecRow>(facts).as("spec"),
+      }),
+    insertFrom(db, runnerSpecs, { runnerId: runners.id, specUuid }, from),
+  ]);
+  const row = storedRow(updated);
+  return { runner: row.uuid, spec: row.spec };
 }
 
 /**
- * Withdraws a spec, if the runner is in a version that the precondition names. One batch, one round trip.
+ * Withdraws a spec, if the runner is in a version that the precondition names; answers the runner's UUID.
+ * One batch, one round trip.
  */
 export async function deleteOffer(
   db: Database,
   reference: Reference,
   spec: Reference,
   precondition: Precondition | null,
-  { origin, now, details }: Act,
-): Promise<"no_runner" | "not_offered" | "other_version" | { runner: string }> {
-  const uuid = sql`(select ${specs.uuid} from ${specs} where ${isSpec(spec)})`;
-  const offers = sql`exists (select 1 from runner_specs where runner_id = ${runners.id} and spec_uuid = ${uuid})`;
-  const meant = and(isReferred(reference), isInVersion(runners, precondition), offers);
-  const withdrawn = event("runner_spec_withdrawn", details);
-  const [before, , , [after]] = await db.batch([
-    db
-      .select({ offers: offers.mapWith(Boolean).as("offers") })
-      .from(runners)
-      .where(isReferred(reference)),
-    auditOfRows(db, origin, withdrawn, now, sql`from ${runners} where ${meant}`),
+  audit: AuditContext,
+): Promise<string> {
+  const specUuid = sql`(select ${specs.uuid} from ${specs} where ${byReference(specs, spec)})`;
+  const rules = [
+    { holds: offers(specUuid), refusal: () => unknownSpec(spec) },
+    versionRule("runner", runners, precondition),
+  ];
+  const change = changeOf("runner_spec_withdrawn", reference, rules, audit);
+  const [, updated] = await changeIf(db, change, (_allowed, from) => [
     db
       .delete(runnerSpecs)
-      .where(
-        sql`runner_id = (select ${runners.id} from ${runners} where ${meant}) and spec_uuid = ${uuid}`,
-      ),
-    // The version is still the one that was meant.
+      .where(sql`runner_id = (select ${runners.id} ${from}) and spec_uuid = ${specUuid}`),
+    // The offer is deleted by now, so the rules no longer hold: the deletion decides.
     db
       .update(runners)
-      .set(moved(now))
-      .where(and(isReferred(reference), isInVersion(runners, precondition), sql`changes() > 0`))
+      .set(nextVersion(runners, audit.now))
+      .where(and(byReference(runners, reference), sql`changes() > 0`))
       .returning({ uuid: runners.uuid }),
   ]);
-  if (before[0] === undefined) return "no_runner";
-  if (!before[0].offers) return "not_offered";
-  return after === undefined ? "other_version" : { runner: after.uuid };
+  return storedRow(updated).uuid;
 }
 
-/** What a runner offers is few, as well. */
+/** The runner of this row offers the spec of this UUID. */
+function offers(specUuid: SQL): SQL {
+  return sql`exists (select 1 from runner_specs where runner_id = ${runners.id} and spec_uuid = ${specUuid})`;
+}
+
+function unknownSpec(spec: Reference): ApiError {
+  return notFound("Spec", nameOf(spec));
+}
+
+/** The order of a list. A runner offers few specs, so no index may serve their order. */
 export function orderOfOffered(query: Order): KeysetOrder<SpecRow> {
   return namedOrder(specs, query, { isUnindexed: true });
 }
 
-/** The specs that a runner offers: a page, and the total; null for no such runner. One round trip. */
+/** A page of the specs that a runner offers, and the total. One batch, one round trip. */
 export async function listOffered(
   db: Database,
   reference: Reference,
-  { archived, name, search }: NamedFilter,
+  filter: ArchivedFilter,
   window: PageWindow,
-): Promise<{ rows: SpecRow[]; total: number } | null> {
-  // They are few, and found by what the runner offers: no index of specs is to be tempting.
+): Promise<{ rows: SpecRow[]; total: number }> {
   const listed = and(
-    sql`${specs.uuid} in (select spec_uuid from runner_specs where runner_id = (select id from runners where ${isReferred(reference)}))`,
-    archived ? undefined : isNull(unindexed(specs.archivedAt)),
-    name === undefined ? undefined : eq(unindexed(specs.name), name),
-    search === undefined ? undefined : contains(specs, search),
+    sql`${specs.uuid} in (select spec_uuid from runner_specs where runner_id = (select id from runners where ${byReference(runners, reference)}))`,
+    matchesFilter(specs, filter),
   );
-  const [found, rows, totals] = await db.batch([
-    db.select({ id: runners.id }).from(runners).where(isReferred(reference)),
-    db
-      .select(specColumns)
-      .from(specs)
-      .where(and(listed, window.where))
-      .orderBy(...window.orderBy)
-      .limit(window.limit)
-      .offset(window.offset),
-    db.select({ total: sql<number>`count(*)` }).from(specs).where(listed),
+  const [[runner], rows, totals] = await db.batch([
+    db.select({ id: runners.id }).from(runners).where(byReference(runners, reference)),
+    inWindow(db.select(specColumns).from(specs).$dynamic(), listed, window),
+    countRows(db, specs, listed),
   ]);
-  return found.length === 0 ? null : { rows, total: totals[0]?.total ?? 0 };
+  if (runner === undefined) throw unknownRunner(reference);
+  return { rows, total: totals[0]?.total ?? 0 };
 }

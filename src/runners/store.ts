@@ -1,23 +1,28 @@
-import { and, eq, getTableColumns, isNull, type SQL, sql } from "drizzle-orm";
+import { isNull, type SQL, sql } from "drizzle-orm";
+import type { ListQuery } from "../api/lists.ts";
 import type { Database } from "../db/client.ts";
-import { isAtWork } from "../db/runner-contact.ts";
-import { runnerCounts, runners } from "../db/schema.ts";
-import type { Precondition } from "../http/entity-tag.ts";
+import { batchAfter, type IdempotencyKey, reserveKey } from "../db/idempotency.ts";
+import { fromJson } from "../db/json.ts";
+import type { KeysetOrder, PageWindow } from "../db/keyset.ts";
 import {
-  batchOnce,
-  claimFrom,
-  claimStatements,
-  type IdempotencyClaim,
-} from "../http/idempotency.ts";
-import type { KeysetOrder, PageWindow } from "../http/keyset-page.ts";
-import type { ListQuery } from "../http/list-query.ts";
-import { namedOrder } from "../http/named-order.ts";
-import { foundBy, type NamedFilter } from "../http/named-search.ts";
-import type { Reference } from "../http/reference.ts";
-import { isInVersion } from "../http/version-match.ts";
-import { type Act, type AuditAction, auditOfChange, auditOfRows } from "../identity/audit.ts";
+  archiveColumns,
+  byReference,
+  inWindow,
+  namedOrder,
+  nextVersion,
+} from "../db/named-rows.ts";
+import { type ArchivedFilter, listedBy, totalOf } from "../db/named-search.ts";
+import { runnerCounts, runners } from "../db/schema.ts";
+import type { Precondition } from "../db/versions.ts";
+import { ApiError, notFound } from "../http/errors.ts";
+import type { AuditAction } from "../lib/enums.ts";
+import { nameOf, type Reference } from "../lib/references.ts";
+import { type AuditContext, type AuditEvent, auditOfChange } from "../resources/audit.ts";
+import { type Change, changeIf, storedRow } from "../resources/change.ts";
+import { type Rule, versionRule } from "../resources/rules.ts";
+import { atWork } from "../specs/runners-online.ts";
 
-const shown = {
+const runnerColumns = {
   uuid: runners.uuid,
   name: runners.name,
   slug: runners.slug,
@@ -26,15 +31,15 @@ const shown = {
   archivedAt: runners.archivedAt,
   version: runners.version,
   lastHeartbeatAt: runners.lastHeartbeatAt,
-  /** JSON: UUIDs, sorted. */
-  specs: sql<string>`(select json_group_array(spec_uuid) from (
-    select spec_uuid from runner_specs where runner_id = runners.id order by spec_uuid))`.as(
+  /** UUIDs, sorted. */
+  specs: fromJson<string[]>(sql`(select json_group_array(spec_uuid) from (
+    select spec_uuid from runner_specs where runner_id = runners.id order by spec_uuid))`).as(
     "specs",
   ),
-  isAtWork: isAtWork.as("is_at_work"),
+  isAtWork: atWork.as("is_at_work"),
 };
 
-/** A runner as administrators see it. */
+/** A runner, with its specs and state of work. */
 export type RunnerRow = Pick<
   typeof runners.$inferSelect,
   | "uuid"
@@ -45,20 +50,15 @@ export type RunnerRow = Pick<
   | "archivedAt"
   | "version"
   | "lastHeartbeatAt"
-> & { specs: string; isAtWork: boolean };
+> & { specs: string[]; isAtWork: boolean };
 
-/** The rows, at most one, that a reference means. */
-export function isReferred(reference: Reference): SQL {
-  return "uuid" in reference ? eq(runners.uuid, reference.uuid) : eq(runners.slug, reference.slug);
-}
+const searched = { table: runners, index: "runners_search", counts: runnerCounts };
 
-/** An act on the rows that a statement means. */
-const subject = { kind: "runner" as const, id: sql`${runners.uuid}` };
-export const event = (action: AuditAction, details: Record<string, unknown>) => ({
-  ...{ action, subject, details },
+const eventOf = (action: AuditAction, id: string | SQL): AuditEvent => ({
+  action,
+  subject: { kind: "runner", id },
   customerId: null,
 });
-export const moved = (now: number) => ({ modifiedAt: now, version: sql`${runners.version} + 1` });
 
 /**
  * Stores a runner. One batch, one round trip. Fails on a key used before, a taken slug or UUID: see
@@ -67,29 +67,20 @@ export const moved = (now: number) => ({ modifiedAt: now, version: sql`${runners
 export async function insertRunner(
   db: Database,
   row: typeof runners.$inferInsert,
-  claim: IdempotencyClaim | null,
-  { origin, now, details }: Act,
+  key: IdempotencyKey | null,
+  audit: AuditContext,
 ): Promise<void> {
-  const { uuid } = row;
-  await batchOnce(db, claim === null ? null : claimStatements(db, claim, { uuid }, now), [
+  await batchAfter(db, reserveKey(db, key, { uuid: row.uuid }, audit.now), [
     db.insert(runners).values(row),
-    auditOfChange(
-      db,
-      origin,
-      { ...event("runner_created", details), subject: { kind: "runner", id: uuid } },
-      now,
-    ),
+    auditOfChange(db, eventOf("runner_created", row.uuid), audit),
   ]);
 }
 
 /** One round trip. */
 export async function findRunner(db: Database, reference: Reference): Promise<RunnerRow | null> {
-  const [row] = await db.select(shown).from(runners).where(isReferred(reference));
+  const [row] = await db.select(runnerColumns).from(runners).where(byReference(runners, reference));
   return row ?? null;
 }
-
-/** What a change met: nothing, a version that it was not meant for, or the runner, as it was left. */
-export type Change = "not_found" | "other_version" | { runner: RunnerRow };
 
 export interface RunnerChanges {
   name?: string | undefined;
@@ -98,103 +89,104 @@ export interface RunnerChanges {
 }
 
 /**
- * Changes a runner, if it is in a version that the precondition names. An archived runner keeps the time
- * at which it first was. Fails on a taken slug: see `uniqueViolation`. One batch, one round trip.
+ * Changes a runner, if it is in a version that the precondition names. Fails on a taken slug: see
+ * `uniqueViolation`. One batch, one round trip.
  */
 export async function updateRunner(
   db: Database,
   reference: Reference,
   precondition: Precondition | null,
   { archived, ...changes }: RunnerChanges,
-  { origin, now, details }: Act,
-): Promise<Change> {
-  const archivedAt = archived === false ? null : sql`coalesce(${runners.archivedAt}, ${now})`;
-  const meant = and(isReferred(reference), isInVersion(runners, precondition));
-  const [before, , [after]] = await db.batch([
-    db.select({ id: runners.id }).from(runners).where(isReferred(reference)),
-    auditOfRows(
-      ...[db, origin, event("runner_updated", details), now, sql`from ${runners} where ${meant}`],
-    ),
+  audit: AuditContext,
+): Promise<RunnerRow> {
+  const rules = [versionRule("runner", runners, precondition)];
+  const change = changeOf("runner_updated", reference, rules, audit);
+  const [updated] = await changeIf(db, change, (allowed) => [
     db
       .update(runners)
-      .set({ ...changes, ...(archived === undefined ? {} : { archivedAt }), ...moved(now) })
-      .where(meant)
-      .returning(shown),
+      .set({
+        ...changes,
+        ...archiveColumns(runners, archived, audit.now),
+        ...nextVersion(runners, audit.now),
+      })
+      .where(allowed)
+      .returning(runnerColumns),
   ]);
-  if (before.length === 0) return "not_found";
-  return after === undefined ? "other_version" : { runner: after };
+  return storedRow(updated);
 }
 
+const notArchived: Rule = {
+  holds: isNull(runners.archivedAt),
+  refusal: () =>
+    new ApiError(
+      "RESOURCE_IN_USE",
+      "The runner is archived; bring it back before you make a key for it",
+    ),
+};
+
 /**
- * Replaces a runner's key, unless it is archived. One batch, one round trip. Fails on an idempotency key
- * used before: see `uniqueViolation`.
+ * Replaces a runner's key, unless it is archived; answers its UUID. One batch, one round trip. Fails on an
+ * idempotency key used before: see `uniqueViolation`.
  */
 export async function replaceKey(
   db: Database,
   reference: Reference,
   keyHash: string,
-  claim: IdempotencyClaim | null,
-  { origin, now, details }: Act,
-): Promise<"not_found" | "archived" | { uuid: string }> {
-  const meant = and(isReferred(reference), isNull(runners.archivedAt));
-  const from = sql`from ${runners} where ${meant}`;
+  key: IdempotencyKey | null,
+  audit: AuditContext,
+): Promise<string> {
   const facts = sql<string>`json_object('uuid', ${runners.uuid})`;
-  const [before, , [after]] = await batchOnce(
-    db,
-    claim === null ? null : claimFrom(db, claim, facts, now, from),
-    [
-      db.select({ id: runners.id }).from(runners).where(isReferred(reference)),
-      auditOfRows(db, origin, event("runner_key_rotated", details), now, from),
-      db
-        .update(runners)
-        .set({ keyHash, ...moved(now) })
-        .where(meant)
-        .returning({ uuid: runners.uuid }),
-    ],
-  );
-  if (before.length === 0) return "not_found";
-  return after ?? "archived";
+  const change = {
+    ...changeOf("runner_key_rotated", reference, [notArchived], audit),
+    once: { key, facts },
+  };
+  const [updated] = await changeIf(db, change, (allowed) => [
+    db
+      .update(runners)
+      .set({ keyHash, ...nextVersion(runners, audit.now) })
+      .where(allowed)
+      .returning({ uuid: runners.uuid }),
+  ]);
+  return storedRow(updated).uuid;
+}
+
+/** A change of the runner that a reference names. */
+export function changeOf(
+  action: AuditAction,
+  reference: Reference,
+  rules: readonly Rule[],
+  audit: AuditContext,
+): Change {
+  return {
+    table: runners,
+    target: byReference(runners, reference),
+    missing: () => unknownRunner(reference),
+    rules,
+    event: eventOf(action, sql`${runners.uuid}`),
+    audit,
+  };
+}
+
+export function unknownRunner(reference: Reference): ApiError {
+  return notFound("Runner", nameOf(reference));
 }
 
 export type Order = Pick<ListQuery, "sort" | "direction" | "name" | "search">;
 
-/** What a search finds is few, and its order must tempt no index. */
+/** The order of a list. A search finds few runners, so no index may serve their order. */
 export function orderOfRunners(query: Order): KeysetOrder<RunnerRow> {
   return namedOrder(runners, query, { isUnindexed: query.search !== undefined });
 }
 
-/** By name or by creation, and equal ones by creation and UUID. */
-
-const searched = { table: runners, ...getTableColumns(runners), index: "runners_search" };
-
-/** A page, and the total. One round trip. */
+/** A page, and the total. One batch, one round trip. */
 export async function listRunners(
   db: Database,
-  filter: NamedFilter,
+  filter: ArchivedFilter,
   window: PageWindow,
 ): Promise<{ rows: RunnerRow[]; total: number }> {
-  const { archived, name, search } = filter;
-  const listed =
-    search === undefined
-      ? and(
-          archived ? undefined : isNull(runners.archivedAt),
-          name === undefined ? undefined : eq(runners.name, name),
-        )
-      : foundBy(searched, filter, search);
-  const page = db
-    .select(shown)
-    .from(runners)
-    .where(and(listed, window.where))
-    .orderBy(...window.orderBy)
-    .limit(window.limit)
-    .offset(window.offset);
-  const total =
-    search === undefined
-      ? db
-          .select({ total: archived ? runnerCounts.total : runnerCounts.live })
-          .from(runnerCounts)
-          .where(eq(runnerCounts.name, name ?? ""))
-      : db.select({ total: sql<number>`count(*)` }).from(runners).where(listed);
-  const [rows, totals] = await db.batch([page, total]);
+  const [rows, totals] = await db.batch([
+    inWindow(db.select(runnerColumns).from(runners).$dynamic(), listedBy(searched, filter), window),
+    totalOf(db, searched, filter),
+  ]);
   return { rows, total: totals[0]?.total ?? 0 };
 }

@@ -1,20 +1,21 @@
 import { toTimestamp } from "../lib/clock.ts";
+import type { RunnerState } from "../lib/enums.ts";
 import type { RunnerWire } from "./schemas.ts";
 import type { RunnerRow } from "./store.ts";
 
-/** @param timeoutMs a runner out of contact for so long is offline */
-export function stateOf(row: RunnerRow, now: number, timeoutMs: number): RunnerWire["state"] {
+/** @param timeoutMs a runner out of contact for this long is offline */
+export function stateOf(row: RunnerRow, now: number, timeoutMs: number): RunnerState {
   if (row.isAtWork) return "busy";
   const { lastHeartbeatAt } = row;
   return lastHeartbeatAt !== null && now - lastHeartbeatAt < timeoutMs ? "online" : "offline";
 }
 
-export function toRunner(row: RunnerRow, state: RunnerWire["state"]): RunnerWire {
+export function toRunner(row: RunnerRow, state: RunnerState): RunnerWire {
   return {
     uuid: row.uuid,
     name: row.name,
     slug: row.slug,
-    specs: JSON.parse(row.specs), // made by the database with json_group_array
+    specs: row.specs,
     state,
     last_heartbeat: toTimestamp(row.lastHeartbeatAt),
     created: toTimestamp(row.createdAt),

@@ -1,6 +1,5 @@
 import { z } from "@hono/zod-openapi";
-import { operation } from "../http/operation.ts";
-import { json, jsonBody } from "../http/responses.ts";
+import { json, jsonBody, operation } from "../api/operation.ts";
 import {
   type BaselineWire,
   baseline,
@@ -28,14 +27,16 @@ const example: BaselineWire = {
   value: 268.4,
   fleet: {
     median: 268.4,
-    lower_quartile: 262.9,
-    upper_quartile: 273.1,
     machines: 84,
     computed_at: "2024-03-15T10:30:00.000Z",
   },
   shipped: {
-    ...{ median: 265.2, lower_quartile: null, upper_quartile: null },
-    ...{ min: 258.4, max: 285.8, runs: 12 },
+    median: 265.2,
+    lower_quartile: null,
+    upper_quartile: null,
+    min: 258.4,
+    max: 285.8,
+    runs: 12,
   },
   fleet_to_shipped: 1.012066,
   pinned: null,
@@ -48,7 +49,7 @@ export const listBaselinesRoute = operation({
   operationId: "listBaselines",
   tags: TAGS,
   summary: "List baselines",
-  description: `What GPU models are compared with, and the thresholds of the verdicts. A metric rates against what is pinned, else against the higher of the fleet's and the shipped median. Models with data-sheet figures alone are shown, and rate nothing.
+  description: `All baselines, and the thresholds of the verdicts. A metric is rated against its pinned value, else against the highest of the medians of the customer's own fleet, of all fleets, and of recorded runs. Own fleets appear only in verdicts. Models that have only data-sheet figures are listed, but not used for rating.
 
 For every signed-in user.`,
   access: "user",
@@ -59,8 +60,11 @@ For every signed-in user.`,
       example: {
         version: 17,
         thresholds: {
-          ...{ underperforming_below: 0.9, outperforming_above: 1.1, straggler_below: 0.95 },
-          ...{ drop_below: 0.9, fleet_min_machines: 30 },
+          underperforming_below: 0.9,
+          outperforming_above: 1.1,
+          straggler_below: 0.95,
+          drop_below: 0.9,
+          fleet_min_machines: 30,
         },
         shipped_source: "QuickMark runs on rented machines, December 2025",
         baselines: [example],
@@ -76,7 +80,7 @@ export const getBaselineRoute = operation({
   tags: TAGS,
   summary: "View a baseline",
   description:
-    "What one metric of a GPU model is compared with; 404 where nothing is known.\n\nFor every signed-in user.",
+    "The baseline of one metric of a GPU model; 404 if the model has neither a baseline nor a data sheet.\n\nFor every signed-in user.",
   access: "user",
   single: true,
   request: { params },
@@ -90,9 +94,9 @@ export const pinBaselineRoute = operation({
   operationId: "pinBaseline",
   tags: TAGS,
   summary: "Pin a baseline",
-  description: `Sets what the metric is compared with, of any model, whatever fleet and shipped figures say. Jobs of the model are rated again within minutes. The same value again changes nothing.
+  description: `Sets the baseline of a metric of any GPU model; the pinned value overrides all medians. Jobs of the model are rated again within minutes. Setting the same value again changes nothing.
 
-For root administrators; in the audit trail.`,
+For root administrators; recorded in the audit log.`,
   access: "admin",
   conditional: true,
   request: {
@@ -100,7 +104,7 @@ For root administrators; in the audit trail.`,
     body: jsonBody(pinBody, { description: "The value.", example: { value: 260.5 } }),
   },
   responses: {
-    200: json(baseline, { description: "As it is now.", example, headers: ["ETag"] }),
+    200: json(baseline, { description: "The changed baseline.", example, headers: ["ETag"] }),
   },
 });
 
@@ -110,12 +114,12 @@ export const unpinBaselineRoute = operation({
   operationId: "unpinBaseline",
   tags: TAGS,
   summary: "Unpin a baseline",
-  description: `Takes back what was pinned: fleet and shipped figures hold again. 404 where nothing is pinned.
+  description: `Removes the pinned value, so that jobs are rated by medians again. 404 if no value is pinned.
 
-For root administrators; in the audit trail.`,
+For root administrators; recorded in the audit log.`,
   access: "admin",
   conditional: true,
   request: { params },
-  responses: { 204: { description: "Nothing is pinned any more." } },
+  responses: { 204: { description: "The pinned value was removed." } },
   errors: ["RESOURCE_NOT_FOUND"],
 });

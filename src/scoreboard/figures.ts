@@ -1,111 +1,125 @@
-/** What a node's QuickMark result says of its GPUs, and what of it can be true. Pure. */
-import type { JsonObject } from "../benchmarks/benchmark.ts";
-import { perWattFault, plural, powerFault } from "../benchmarks/plausibility.ts";
-import { QUICK_MARK_METRICS } from "../benchmarks/quick-mark.ts";
-import { RATED_METRICS, type RatedMetric } from "./metrics.ts";
-import type { GpuReading, Reading } from "./verdict.ts";
+/** Turns a node's QuickMark figures into readings per GPU: values, or reasons for their absence. Pure. */
+import { type Hardware, isSameModel, isSlice } from "../benchmarks/gpus.ts";
+import { findImplausible, limitsOf, limitsOfNode, plural } from "../benchmarks/plausibility.ts";
+import { type Figures, QUICK_MARK_METRICS } from "../benchmarks/quick-mark-metrics.ts";
+import { RATED_METRICS, type RatedMetric } from "../lib/enums.ts";
+import type { GpuGroup, NodeFigures } from "../lib/stored-json.ts";
+import type { Reading } from "./facts.ts";
 
-/** A node's result as far as the scoreboard needs it: small, and kept for rating again. */
-export interface NodeFigures {
-  /** By metric; of the node as a whole. */
-  aggregate: Readonly<Record<string, number>>;
-  /** GPU by GPU, each measured alone; null when the agent sent no list. */
-  gpus: readonly GpuReading[] | null;
-}
-
-/** Above this a figure per GPU is none, whatever its unit: a thousand times what GPUs of 2026 reach. */
-const MAX_PER_GPU = 1_000_000;
 const POWER = "power_consumption_watts";
 
-/** @param results of QuickMark, normalised by its schema */
-export function readFigures(results: JsonObject): NodeFigures {
-  const { aggregate_results: sent, test_results: tests } = results;
-  const aggregate = isObject(sent) ? sent : {};
-  const figures = QUICK_MARK_METRICS.flatMap(({ name }) => {
-    const figure = numberOf(aggregate[name]);
-    return figure === null ? [] : [[name, figure] as const];
-  });
-  return {
-    aggregate: Object.fromEntries(figures),
-    gpus: Array.isArray(tests) ? tests.map(readGpu) : null,
-  };
-}
-
-function readGpu(test: unknown): GpuReading {
-  const { gpu_id: id, bf16_tflops, memory_bandwidth_gbs } = isObject(test) ? test : {};
-  return {
-    id: typeof id === "string" ? id : null,
-    bf16_tflops: numberOf(bf16_tflops),
-    memory_bandwidth_gbs: numberOf(memory_bandwidth_gbs),
-  };
-}
-
 /**
- * A node's metrics per GPU, each with a value or the reason why there is none: the rated ones first, then
- * power, then figures per watt where they were sent. Without figures the step did not complete.
+ * A node's metrics per GPU: the rated metrics first, then power, then the figures per watt that were sent. A node with
+ * GPUs of several models has the rated metrics of each, from each GPU measured alone.
+ *
+ * @param figures null when the QuickMark step did not complete
  */
-export function readingsOf(
-  figures: NodeFigures | null,
-  { gpuModel, gpuCount }: { gpuModel: string | null; gpuCount: number | null },
-): Reading[] {
+export function readingsOf(figures: NodeFigures | null, hardware: Hardware): Reading[] {
+  const { gpuModel, gpuCount, gpuModels } = hardware;
+  const models = gpuModels?.map(({ model }) => model) ?? [null];
+  const rated = models.flatMap((of) => RATED_METRICS.map((metric) => [metric, of] as const));
+  const absentRated = (fault: string) => rated.map(([metric, of]) => absent(metric, fault, of));
   if (figures === null) {
-    return [...RATED_METRICS, POWER].map((metric) => absent(metric, "QuickMark did not complete"));
+    const fault = "QuickMark did not complete";
+    return [...absentRated(fault), absent(POWER, fault)];
   }
   const { aggregate } = figures;
-  const gpus = countOf(figures, gpuCount);
-  const faultOfNode =
-    typeof gpus === "string" ? gpus : gpuModel === null ? "the agent named no GPU model" : null;
-  const count = typeof gpus === "string" ? 1 : gpus;
-  const rated = RATED_METRICS.map((metric): Reading => {
-    if (faultOfNode !== null) return absent(metric, faultOfNode);
-    return perGpu(metric, aggregate[metric], count);
-  });
-  const wrongPower = typeof gpus === "string" ? gpus : powerFault(aggregate, count);
-  const power =
-    wrongPower === null ? perGpu(POWER, aggregate[POWER], count) : absent(POWER, wrongPower);
-  const perWatt = QUICK_MARK_METRICS.flatMap(({ name, isPerWatt }): Reading[] => {
-    const figure = aggregate[name];
-    if (!isPerWatt || figure === undefined) return [];
-    const fault = wrongPower ?? perWattFault(figure);
-    return [fault === null ? { metric: name, value: figure, fault } : absent(name, fault)];
-  });
-  return [...rated, power, ...perWatt];
+  const count = countGpus(figures, gpuCount);
+  if ("fault" in count) {
+    const others = [POWER, ...perWattMetrics(aggregate)];
+    return [...absentRated(count.fault), ...others.map((metric) => absent(metric, count.fault))];
+  }
+  const { gpus } = count;
+  const implausible = findImplausible(aggregate, gpus, limitsOfNode(hardware));
+  const read = (metric: string, divisor: number): Reading => {
+    const figure = aggregate[metric];
+    if (figure === undefined) return absent(metric, "not measured");
+    const fault = implausible.get(metric);
+    return fault === undefined ? found(metric, figure / divisor) : absent(metric, fault);
+  };
+  const readRated = (metric: RatedMetric): Reading => {
+    if (gpuModel === null) return absent(metric, "the agent named no GPU model");
+    return withoutVerdict(read(metric, gpus), gpuModel);
+  };
+  return [
+    ...(gpuModels === null
+      ? RATED_METRICS.map(readRated)
+      : gpuModels.flatMap((group) =>
+          RATED_METRICS.map((metric) => readGroup(metric, group, figures)),
+        )),
+    read(POWER, gpus),
+    ...perWattMetrics(aggregate).map((metric) => read(metric, 1)),
+  ];
 }
 
-/** The value of a rated metric; null when it has none that can be true. */
-export function readingOf(readings: readonly Reading[], metric: RatedMetric): number | null {
-  return readings.find((reading) => reading.metric === metric)?.value ?? null;
+/** A metric of one of several models in a node: the mean over its GPUs. */
+function readGroup(metric: RatedMetric, { model, count }: GpuGroup, figures: NodeFigures): Reading {
+  const no = (fault: string) => absent(metric, fault, model);
+  if (figures.gpus === null) {
+    return no("the node has GPUs of several models, and no figures of each GPU");
+  }
+  const gpus = figures.gpus.filter((gpu) => isSameModel(gpu.model, model));
+  if (gpus.length !== count) {
+    const stated = `the machine has ${count} of this model`;
+    return no(`there are figures of ${plural(gpus.length, "such GPU")}, but ${stated}`);
+  }
+  const limits = limitsOf(model);
+  let sum = 0;
+  for (const { [metric]: value } of gpus) {
+    if (value === null) return no("not measured on each GPU");
+    const fault = findImplausible({ [metric]: value }, 1, limits).get(metric);
+    if (fault !== undefined) return no(fault);
+    sum += value;
+  }
+  return withoutVerdict(found(metric, sum / count, model), model);
 }
 
-/** How many GPUs the aggregate is of, or why that cannot be said. */
-function countOf({ gpus }: NodeFigures, gpuCount: number | null): number | string {
-  if (gpuCount === 0) return "the machine has no GPU";
+/** Slices of GPUs have no baseline: what one reaches depends on its neighbours. */
+function withoutVerdict(reading: Reading, model: string): Reading {
+  if (reading.value === null || !isSlice(model)) return reading;
+  return { ...reading, note: "MIG slices are not rated" };
+}
+
+function perWattMetrics(aggregate: Figures): string[] {
+  return QUICK_MARK_METRICS.flatMap(({ name, isPerWatt }) =>
+    isPerWatt && aggregate[name] !== undefined ? [name] : [],
+  );
+}
+
+/** The value of a rated metric, of one of several models if one is named; null for a metric without a value. */
+export function readingOf(
+  readings: readonly Reading[],
+  metric: RatedMetric,
+  gpuModel: string | null = null,
+): number | null {
+  return (
+    readings.find((reading) => reading.metric === metric && reading.gpuModel === gpuModel)?.value ??
+    null
+  );
+}
+
+/** The number of GPUs behind the aggregate, or the reason why it cannot be divided by GPU. */
+function countGpus(
+  { gpus }: NodeFigures,
+  gpuCount: number | null,
+): { gpus: number } | { fault: string } {
+  if (gpuCount === 0) return { fault: "the machine has no GPU" };
   if (gpuCount === null) {
     return gpus === null || gpus.length === 0
-      ? "the agent did not say how many GPUs there are"
-      : gpus.length;
+      ? { fault: "the agent did not say how many GPUs there are" }
+      : { gpus: gpus.length };
   }
   if (gpus !== null && gpus.length !== gpuCount) {
-    return `there are figures of ${plural(gpus.length, "GPU")}, but the machine has ${gpuCount}`;
+    const figures = plural(gpus.length, "GPU");
+    return { fault: `there are figures of ${figures}, but the machine has ${gpuCount}` };
   }
-  return gpuCount;
+  return { gpus: gpuCount };
 }
 
-function perGpu(metric: string, figure: number | undefined, gpus: number): Reading {
-  if (figure === undefined) return absent(metric, "not measured");
-  const value = figure / gpus;
-  if (!(value > 0 && value <= MAX_PER_GPU)) return absent(metric, `${figure} cannot be true`);
-  return { metric, value, fault: null };
+function found(metric: string, value: number, gpuModel: string | null = null): Reading {
+  return { metric, gpuModel, value, fault: null };
 }
 
-function absent(metric: string, fault: string): Reading {
-  return { metric, value: null, fault };
-}
-
-function numberOf(value: unknown): number | null {
-  return typeof value === "number" && Number.isFinite(value) ? value : null;
-}
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+function absent(metric: string, fault: string, gpuModel: string | null = null): Reading {
+  return { metric, gpuModel, value: null, fault };
 }

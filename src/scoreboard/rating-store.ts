@@ -1,47 +1,56 @@
-/** What rating a settled job reads and writes. */
-import {
-  and,
-  asc,
-  between,
-  eq,
-  getTableColumns,
-  isNotNull,
-  isNull,
-  type SQL,
-  sql,
-} from "drizzle-orm";
+/** Reads and writes of the rating of a settled job. */
+import { and, asc, between, type Column, eq, isNotNull, isNull, type SQL, sql } from "drizzle-orm";
 import type { BatchItem } from "drizzle-orm/batch";
 import type { Database } from "../db/client.ts";
+import { insertFrom } from "../db/insert-from.ts";
+import { measuredHardware } from "../db/measured-hardware.ts";
+import { fleets, nodeVerdict, parts, statePath, stepState } from "../db/packed.ts";
 import {
   baselines,
+  customerFleets,
   gpuModels,
   machineFigures,
   scoreboard,
   taskFigures,
 } from "../db/schema/scoreboard.ts";
-import { jobs, taskResults, tasks } from "../db/schema.ts";
+import { jobs, tasks } from "../db/schema.ts";
 import { ANONYMOUS, isAnonymous } from "../identity/anonymous.ts";
+import type { StepState } from "../lib/enums.ts";
 import { taskIdRange } from "../lib/ids.ts";
 import { utf8Length } from "../lib/json.ts";
+import type { FiguresPart, NodeVerdict, StoredJobVerdict } from "../lib/stored-json.ts";
+
+import { lastCounts } from "./count-store.ts";
+import { containsModel, modelsOf } from "./models-column.ts";
 
 export type BaselineRow = typeof baselines.$inferSelect;
 export type FiguresRow = typeof taskFigures.$inferSelect;
+export type CustomerFleetRow = typeof customerFleets.$inferSelect;
 
 /** D1 takes parameters of at most 2 MB, and is quickest well below. */
 const MAX_CHUNK_BYTES = 400_000;
-/** Statements with such parameters in a batch. */
+/** Bound of statements with such parameters in a batch. */
 const MAX_HEAVY = 4;
 
+const firstState =
+  sql<StepState | null>`${tasks.steps} ->> ${sql.raw(`'${statePath(0)}'`)}`.mapWith(
+    stepState.unpack,
+  );
+
 /**
- * A settled job with its nodes, the figures that were kept of them, and the results of those of which
- * none were kept; null when there is no such job. QuickMark is always the first step. One round trip.
+ * A settled job with its nodes, their figures as sent, and the rows of those that were stored before; null if there
+ * is no such job. QuickMark is always the first step. One round trip.
  */
 export async function readSettledJob(db: Database, jobId: number) {
   const range = taskIdRange(jobId);
-  const known = sql`(select ${taskFigures.taskId} from ${taskFigures} where ${between(taskFigures.taskId, ...range)})`;
-  const [[job], nodes, figures, results] = await db.batch([
+  const [[job], nodes, figures] = await db.batch([
     db
-      .select({ userId: jobs.userId, endedAt: jobs.endedAt })
+      .select({
+        userId: jobs.userId,
+        customerId: jobs.customerId,
+        endedAt: jobs.endedAt,
+        specUuid: jobs.specUuid,
+      })
       .from(jobs)
       .where(and(eq(jobs.id, jobId), isNotNull(jobs.endedAt), isNull(jobs.deletedAt))),
     db
@@ -49,11 +58,9 @@ export async function readSettledJob(db: Database, jobId: number) {
         id: tasks.id,
         rank: tasks.rank,
         machineUuid: tasks.machineUuid,
-        gpuModel: tasks.gpuModel,
-        gpuCount: tasks.gpuCount,
-        firstState: sql<string | null>`json_extract(${tasks.steps}, '$[0].state')`.as(
-          "first_state",
-        ),
+        ...measuredHardware,
+        firstState: firstState.as("first_state"),
+        sent: tasks.figures,
       })
       .from(tasks)
       .where(between(tasks.id, ...range))
@@ -62,22 +69,10 @@ export async function readSettledJob(db: Database, jobId: number) {
       .select()
       .from(taskFigures)
       .where(between(taskFigures.taskId, ...range)),
-    db
-      .select({ taskId: taskResults.taskId, results: taskResults.results })
-      .from(taskResults)
-      .where(
-        and(
-          between(taskResults.taskId, ...range),
-          eq(taskResults.position, 0),
-          // What has moved to R2 was rated long ago.
-          isNull(taskResults.archiveOffset),
-          sql`${taskResults.taskId} not in ${known}`,
-        ),
-      ),
   ]);
   return job === undefined || job.endedAt === null
     ? null
-    : { job: { ...job, endedAt: job.endedAt }, nodes, figures, results };
+    : { job: { ...job, endedAt: job.endedAt }, nodes, figures };
 }
 
 export interface PastRow {
@@ -85,78 +80,99 @@ export interface PastRow {
   at: number;
   bf16Tflops: number | null;
   memoryBandwidthGbs: number | null;
+  parts: readonly FiguresPart[] | null;
 }
 
 /**
- * What nodes are compared with: the baselines of their models and the newest version of all, and what each
- * machine measured the last time before, for the same person. One round trip.
+ * The figures that nodes are compared with: the baselines of their models, the customer's fleets, and each machine's
+ * previous figures in jobs of the same person and customer, and its last number of GPUs; and the newest version of all
+ * baselines. One round trip.
  */
 export async function readComparison(
   db: Database,
-  userId: number,
-  nodes: readonly Pick<FiguresRow, "taskId" | "machineUuid" | "model" | "at">[],
-): Promise<{ version: number; baselines: BaselineRow[]; past: PastRow[] }> {
-  const models = JSON.stringify([...new Set(nodes.map(({ model }) => model))]);
-  // Of a job without an account nobody knows whose machines it had before.
-  const known = isAnonymous({ userId }) ? [] : nodes;
-  const asked = JSON.stringify(
-    known.map(({ taskId, machineUuid, model, at }) => [taskId, machineUuid, model, at]),
+  {
+    userId,
+    customerId,
+    specUuid,
+  }: Pick<FiguresRow, "userId" | "customerId"> & { specUuid: string | null },
+  figures: readonly Pick<FiguresRow, "taskId" | "machineUuid" | "model" | "at">[],
+  nodes: readonly { id: number; gpuCount: number | null }[],
+) {
+  const models = JSON.stringify([...new Set(figures.flatMap(({ model }) => modelsOf(model)))]);
+  // A job without an account has no owner whose earlier jobs could be compared.
+  const hasOwner = !isAnonymous({ userId });
+  const owned = hasOwner ? figures : [];
+  const counted = hasOwner ? nodes.filter(({ gpuCount }) => gpuCount !== null) : [];
+  const keys = JSON.stringify(
+    owned.map(({ taskId, machineUuid, model, at }) => [taskId, machineUuid, model, at]),
   );
   const field = (at: number) => sql.raw(`json_extract(node.value, '$[${at}]')`);
   const { taskId, machineUuid, model, at, bf16Tflops, memoryBandwidthGbs } = taskFigures;
-  const before = sql`(select ${taskId} from ${taskFigures} where ${taskFigures.userId} = ${userId} and ${machineUuid} = ${field(1)} and ${model} = ${field(2)} and (${at}, ${taskId}) < (${field(3)}, ${field(0)}) order by ${at} desc, ${taskId} desc limit 1)`;
-  const [[state], found, past] = await db.batch([
+  const before = sql`(select ${taskId} from ${taskFigures} where ${taskFigures.userId} = ${userId} and ${taskFigures.customerId} = ${customerId} and ${machineUuid} = ${field(1)} and ${model} = ${field(2)} and (${at}, ${taskId}) < (${field(3)}, ${field(0)}) order by ${at} desc, ${taskId} desc limit 1)`;
+  const isOneOf = (model: Column) => sql`${model} in (select value from json_each(${models}))`;
+  const [[state], rows, customer, past, counts] = await db.batch([
     db.select({ version: scoreboard.version }).from(scoreboard),
+    db.select().from(baselines).where(isOneOf(baselines.model)),
     db
       .select()
-      .from(baselines)
-      .where(sql`${baselines.model} in (select value from json_each(${models}))`),
+      .from(customerFleets)
+      .where(and(isOneOf(customerFleets.model), eq(customerFleets.customerId, customerId))),
     db
       .select({
         taskId: sql<number>`${field(0)}`.as("node_task_id"),
         at,
         bf16Tflops,
         memoryBandwidthGbs,
+        parts: taskFigures.parts,
       })
-      .from(sql`json_each(${asked}) node`)
+      .from(sql`json_each(${keys}) node`)
       .innerJoin(taskFigures, sql`${taskId} = ${before}`),
+    lastCounts(
+      db,
+      counted.map(({ id }) => id),
+      specUuid !== null,
+    ),
   ]);
-  return { version: state?.version ?? 0, baselines: found, past };
+  return { version: state?.version ?? 0, baselines: rows, customerFleets: customer, past, counts };
 }
 
 export interface RatedTask {
   taskId: number;
-  status: string;
-  /** JSON */
-  verdict: string;
+  verdict: NodeVerdict;
 }
 
 export interface RatedJob {
   jobId: number;
-  /** Null where nothing was measured. */
-  status: string | null;
-  /** JSON */
-  verdict: string | null;
+  /** Null for a job without measurements. */
+  verdict: StoredJobVerdict | null;
   version: number;
   ratedAt: number;
 }
 
+function packed({ fleets: known, parts: apart, ...row }: FiguresRow) {
+  return { ...row, fleets: fleets.pack(known), parts: apart && parts.pack(apart) };
+}
+
+function packedRating({ taskId, verdict }: RatedTask) {
+  return { taskId, status: verdict.status, verdict: nodeVerdict.pack(verdict) };
+}
+
 /**
- * Stores figures and verdicts, the job's row last. Every statement may be repeated, and none puts a verdict
- * by older baselines in the place of one by newer. Few batches, mostly one.
+ * Stores figures and verdicts, the job's row last. Every statement is safe to repeat, and no verdict by older
+ * baselines replaces a verdict by newer ones. One batch; more only for very large jobs.
  */
 export async function writeVerdict(
   db: Database,
   figures: readonly FiguresRow[],
   rated: readonly RatedTask[],
-  { jobId, status, verdict, version, ratedAt }: RatedJob,
+  { jobId, verdict, version, ratedAt }: RatedJob,
 ): Promise<void> {
-  const isLive = sql`exists (select 1 from ${jobs} where ${jobs.id} = ${jobId} and ${jobs.deletedAt} is null)`;
-  const isNewest = sql`coalesce((select ${jobs.baselineVersion} from ${jobs} where ${jobs.id} = ${jobId}), 0) <= ${version}`;
+  const jobExists = sql`exists (select 1 from ${jobs} where ${jobs.id} = ${jobId} and ${jobs.deletedAt} is null)`;
+  const noNewerVerdict = sql`coalesce((select ${jobs.baselineVersion} from ${jobs} where ${jobs.id} = ${jobId}), 0) <= ${version}`;
   const heavy: BatchItem<"sqlite">[] = [
-    ...chunks(figures).map((text) => insertFigures(db, text, isLive)),
+    ...chunks(figures.map(packed)).map((text) => insertFigures(db, text, jobExists)),
     ...(figures.length === 0 ? [] : [updateMachines(db, jobId)]),
-    ...chunks(rated).map((text) =>
+    ...chunks(rated.map(packedRating)).map((text) =>
       db
         .update(tasks)
         .set({
@@ -164,10 +180,10 @@ export async function writeVerdict(
           verdict: sql`json_extract(rated.value, '$.verdict')`,
         })
         .from(sql`json_each(${text}) rated`)
-        .where(sql`${tasks.id} = json_extract(rated.value, '$.taskId') and ${isNewest}`),
+        .where(sql`${tasks.id} = json_extract(rated.value, '$.taskId') and ${noNewerVerdict}`),
     ),
   ];
-  // The parameters of a batch travel together.
+  // All parameters of a batch are sent in one request.
   while (heavy.length > MAX_HEAVY) {
     const [first, ...rest] = heavy.splice(0, MAX_HEAVY);
     if (first !== undefined) await db.batch([first, ...rest]);
@@ -183,78 +199,100 @@ export async function writeVerdict(
     );
   const job = db
     .update(jobs)
-    .set({ performanceStatus: status, verdict, baselineVersion: version, ratedAt })
+    .set({
+      performanceStatus: verdict?.status ?? null,
+      verdict,
+      baselineVersion: version,
+      ratedAt,
+    })
     .where(and(eq(jobs.id, jobId), sql`coalesce(${jobs.baselineVersion}, 0) <= ${version}`));
-  // Figures count as rated only together with their job: else a crash in between would leave it behind.
+  // Figures are marked as rated in the same batch as their job, or a crash in between would hide the job from cron.
   const [first, ...rest] = [...heavy, marked];
-  await db.batch([first ?? marked, ...rest, recallLate(db, jobId, version), job]);
+  const hasSeveral = figures.some(({ parts }) => parts !== null && parts.length > 1);
+  const late = hasSeveral ? [recallLateParts(db, jobId, version)] : [];
+  await db.batch([first ?? marked, ...rest, ...late, recallLate(db, jobId, version), job]);
 }
 
-/**
- * Has cron come back to a job whose models' baselines have changed while it was being rated: it may have
- * looked for such jobs already. A model nobody had measured before learns here what was pinned meanwhile.
- */
-function recallLate(db: Database, jobId: number, version: number) {
-  const newest = sql`max(${gpuModels.version}, coalesce((select max(${baselines.version}) from ${baselines} where ${baselines.model} = ${gpuModels.model}), 0))`;
+/** The same for nodes with several models, whose row has missed the pin if this rating has made it. */
+function recallLateParts(db: Database, jobId: number, version: number) {
   const own = sql`(select ${taskFigures.model} from ${taskFigures} where ${between(taskFigures.taskId, ...taskIdRange(jobId))})`;
+  const newest = sql`(select max(part.version) from gpu_models part where ${containsModel(gpuModels.model, sql`part.model`)})`;
   return db
     .update(gpuModels)
-    .set({ version: newest, isStale: true })
+    .set({ version: newest })
     .where(sql`${gpuModels.model} in ${own} and ${newest} > ${version}`);
 }
 
-function insertFigures(db: Database, text: string, isLive: SQL) {
-  const keys = Object.keys(getTableColumns(taskFigures));
-  const values = keys.map((key) => sql.raw(`json_extract(row.value, '$.${key}')`));
+/**
+ * Has cron rate a job again if a value was pinned or the rules changed while it was being rated, since cron may have
+ * looked for such jobs before its figures were stored.
+ */
+function recallLate(db: Database, jobId: number, version: number) {
+  const own = sql`(select ${taskFigures.model} from ${taskFigures} where ${between(taskFigures.taskId, ...taskIdRange(jobId))})`;
   return db
-    .insert(taskFigures)
-    .select(sql`select ${sql.join(values, sql`, `)} from json_each(${text}) row where ${isLive}`)
-    .onConflictDoNothing();
+    .update(gpuModels)
+    .set({ isStale: true })
+    .where(sql`${gpuModels.model} in ${own} and ${gpuModels.version} > ${version}`);
 }
 
-/** The job's figures become the latest of their machines, unless these have newer ones. */
+function insertFigures(db: Database, text: string, jobExists: SQL) {
+  const field = (name: keyof FiguresRow) => sql.raw(`json_extract(row.value, '$.${name}')`);
+  const row = {
+    taskId: field("taskId"),
+    userId: field("userId"),
+    customerId: field("customerId"),
+    machineUuid: field("machineUuid"),
+    model: field("model"),
+    at: field("at"),
+    bf16Tflops: field("bf16Tflops"),
+    memoryBandwidthGbs: field("memoryBandwidthGbs"),
+    fleets: field("fleets"),
+    parts: field("parts"),
+    ratedVersion: field("ratedVersion"),
+  };
+  const from = sql`from json_each(${text}) row where ${jobExists}`;
+  return insertFrom(db, taskFigures, row, from).onConflictDoNothing();
+}
+
+/** Makes the job's figures the latest of their machines, unless newer figures are stored. */
 function updateMachines(db: Database, jobId: number) {
-  const { model, machineUuid, at, taskId, bf16Tflops, memoryBandwidthGbs } = taskFigures;
-  const columns = sql.join(
-    [model, machineUuid, at, taskId, bf16Tflops, memoryBandwidthGbs],
-    sql`, `,
-  );
+  const { model, customerId, machineUuid, at, taskId, bf16Tflops, memoryBandwidthGbs } =
+    taskFigures;
+  const latest = { model, customerId, machineUuid, at, taskId, bf16Tflops, memoryBandwidthGbs };
   const counted = and(
     between(taskId, ...taskIdRange(jobId)),
     sql`${model} <> ''`,
-    // Anybody can make jobs without an account, and as many machines as they like: these count in no fleet.
+    // Anyone can create jobs without an account, for any machine, so their figures count in no fleet.
     sql`${taskFigures.userId} <> ${ANONYMOUS.userId}`,
     sql`coalesce(${bf16Tflops}, ${memoryBandwidthGbs}) is not null`,
   );
-  return db
-    .insert(machineFigures)
-    .select(sql`select ${columns} from ${taskFigures} where ${counted}`)
-    .onConflictDoUpdate({
-      target: [machineFigures.model, machineFigures.machineUuid],
-      set: {
-        at: sql`excluded.at`,
-        taskId: sql`excluded.task_id`,
-        bf16Tflops: sql`excluded.bf16_tflops`,
-        memoryBandwidthGbs: sql`excluded.memory_bandwidth_gbs`,
-      },
-      setWhere: sql`(excluded.at, excluded.task_id) > (${machineFigures.at}, ${machineFigures.taskId})`,
-    });
+  const from = sql`from ${taskFigures} where ${counted}`;
+  return insertFrom(db, machineFigures, latest, from).onConflictDoUpdate({
+    target: [machineFigures.model, machineFigures.customerId, machineFigures.machineUuid],
+    set: {
+      at: sql`excluded.at`,
+      taskId: sql`excluded.task_id`,
+      bf16Tflops: sql`excluded.bf16_tflops`,
+      memoryBandwidthGbs: sql`excluded.memory_bandwidth_gbs`,
+    },
+    setWhere: sql`(excluded.at, excluded.task_id) > (${machineFigures.at}, ${machineFigures.taskId})`,
+  });
 }
 
-/** JSON lists of rows, each of them short enough to be a parameter. */
+/** The rows as JSON arrays, each short enough for a parameter. */
 function chunks(rows: readonly object[]): string[] {
-  const found: string[] = [];
+  const texts: string[] = [];
   let items: string[] = [];
   let bytes = 0;
   for (const text of rows.map((row) => JSON.stringify(row))) {
     const size = utf8Length(text);
     if (bytes + size > MAX_CHUNK_BYTES && items.length > 0) {
-      found.push(`[${items.join()}]`);
+      texts.push(`[${items.join()}]`);
       items = [];
       bytes = 0;
     }
     items.push(text);
     bytes += size;
   }
-  return items.length === 0 ? found : [...found, `[${items.join()}]`];
+  return items.length === 0 ? texts : [...texts, `[${items.join()}]`];
 }

@@ -1,63 +1,72 @@
-/** What baselines look like on the wire. */
+/** Schemas of baselines in the API. */
+
 import { z } from "@hono/zod-openapi";
-import { CLOSED, figure, integer, orNull, text, timestamp } from "../http/schemas.ts";
-import { RATED_METRICS } from "./metrics.ts";
+import { CLOSED, figure, integer, orNull, text, timestamp } from "../api/schemas.ts";
+import { RATED_METRICS } from "../lib/enums.ts";
 import { baselineSource } from "./verdict-schemas.ts";
 
 const MAX_COUNT = Number.MAX_SAFE_INTEGER;
-/** Of the server, the shipped ones aside. */
-export const MAX_BASELINES = 2_000;
-/** As for a figure per GPU. */
+/** Bound of a pinned value. */
 const MAX_PINNED = 1_000_000;
+/** Bound of this server's own baselines in the list. */
+export const MAX_BASELINES = 2_000;
 
 export const ratedMetric = z
   .enum(RATED_METRICS, `must be one of ${RATED_METRICS.join(", ")}`)
-  .openapi({ description: "The metric, per GPU: BF16 in TFLOPS, or memory bandwidth in GB/s." });
+  .openapi({
+    description: "The rated metric, per GPU: BF16 in TFLOPS, or memory bandwidth in GB/s.",
+  });
 
 const version = integer({
   min: 0,
   max: MAX_COUNT,
-  description: "Moves with every change; 0 for what was only ever shipped.",
+  description: "Increases with every change; 0 for shipped baselines that were never changed here.",
 });
 
 export const baseline = z
   .strictObject({
-    model: text({ min: 1, max: 256, description: "The GPU model, normalised." }),
+    model: text({ min: 1, max: 256, description: "Normalised name of the GPU model." }),
     metric: ratedMetric,
-    gpu_model: orNull(text({ min: 1, max: 128, description: "As drivers name it, if known." })),
+    gpu_model: orNull(
+      text({ min: 1, max: 128, description: "GPU model, as named by drivers; null if unknown." }),
+    ),
     version,
-    source: orNull(baselineSource).openapi({ description: "Which one rates; null for none." }),
-    value: figure("What rates; null for nothing.").nullable(),
+    source: orNull(baselineSource).openapi({
+      description: "The source of `value`; null if there is no baseline.",
+    }),
+    value: figure(
+      "The baseline that rates, unless a customer's own fleet is higher; null if there is none.",
+    ).nullable(),
     fleet: orNull(
       z.strictObject({
-        median: figure("Of this server's machines, each with its latest result."),
-        lower_quartile: figure("A quarter of them is below."),
-        upper_quartile: figure("A quarter of them is above."),
-        machines: integer({ min: 1, max: MAX_COUNT, description: "How many there are." }),
+        median: figure("Median of customers' medians, of machines with their latest results."),
+        machines: integer({ min: 1, max: MAX_COUNT, description: "Number of machines." }),
         computed_at: timestamp,
       }),
-    ).openapi({ description: "Null while too few machines have measured." }),
+    ).openapi({
+      description: "Null for fewer than 3 customers with 5 machines each, or too few in all.",
+    }),
     shipped: orNull(
       z.strictObject({
-        median: figure("Of recorded runs."),
+        median: figure("Median of recorded runs."),
         lower_quartile: z.null().openapi({ description: "Not recorded." }),
         upper_quartile: z.null().openapi({ description: "Not recorded." }),
         min: figure("The slowest run."),
         max: figure("The fastest run."),
-        runs: integer({ min: 1, max: MAX_COUNT, description: "How many there are." }),
+        runs: integer({ min: 1, max: MAX_COUNT, description: "Number of runs." }),
       }),
-    ).openapi({ description: "What the project brings; null for nothing." }),
+    ).openapi({ description: "Figures shipped with the server; null for other models." }),
     fleet_to_shipped: figure(
-      "Fleet median by shipped median: far below 1, the fleet is bad. Null where one is missing.",
+      "Fleet median divided by shipped median; far below 1 means that most of the fleet is slow. Null if either is missing.",
     ).nullable(),
-    pinned: orNull(z.strictObject({ value: figure("What was set."), at: timestamp })).openapi({
-      description: "What an administrator has set; null for nothing.",
+    pinned: orNull(z.strictObject({ value: figure("The pinned value."), at: timestamp })).openapi({
+      description: "The value pinned by an administrator; null for none.",
     }),
     data_sheet: figure(
-      "The manufacturer's peak figure, or null. For information: it never rates.",
+      "The manufacturer's peak figure; null if unknown. Never a baseline.",
     ).nullable(),
   })
-  .openapi("Baseline", { description: "What a metric of a GPU model is compared with." });
+  .openapi("Baseline", { description: "The baseline of a metric of a GPU model." });
 
 const share = (description: string) => figure(description, { minimum: 0 });
 
@@ -66,20 +75,24 @@ export const baselineList = z
     version,
     thresholds: z
       .strictObject({
-        underperforming_below: share("Of the baseline."),
-        outperforming_above: share("Of the baseline."),
-        straggler_below: share("Of the node's median."),
-        drop_below: share("Of the machine's previous figure."),
-        fleet_min_machines: integer({ min: 3, max: 5_000, description: "For a fleet's median." }),
+        underperforming_below: share("Share of the baseline."),
+        outperforming_above: share("Share of the baseline."),
+        straggler_below: share("Share of the median of the node's GPUs."),
+        drop_below: share("Share of the machine's previous figure."),
+        fleet_min_machines: integer({
+          min: 3,
+          max: 5_000,
+          description: "Number of machines needed for the median of a fleet.",
+        }),
       })
-      .openapi({ description: "What the verdicts follow from." }),
-    shipped_source: text({ max: 512, description: "Where the shipped figures come from." }),
+      .openapi({ description: "The thresholds of the verdicts." }),
+    shipped_source: text({ max: 512, description: "Origin of the shipped figures." }),
     baselines: z
       .array(baseline)
       .max(MAX_BASELINES + 100)
-      .openapi({ description: "By model and metric." }),
+      .openapi({ description: "Baselines by model and metric." }),
   })
-  .openapi("Baselines", { description: "All baselines." });
+  .openapi("Baselines", { description: "All baselines, and the thresholds of the verdicts." });
 
 export const pinBody = z
   .object({
@@ -87,17 +100,19 @@ export const pinBody = z
       .number()
       .refine((value) => value > 0 && value <= MAX_PINNED, "must be above 0 and at most 1000000")
       .openapi({
-        ...{ format: "double", exclusiveMinimum: 0, maximum: MAX_PINNED },
-        description: "Per GPU, in the metric's unit.",
+        format: "double",
+        exclusiveMinimum: 0,
+        maximum: MAX_PINNED,
+        description: "Baseline per GPU, in the metric's unit.",
         example: 260.5,
       }),
   })
-  .openapi("PinBaseline", { ...CLOSED, description: "What the metric is to be compared with." });
+  .openapi("PinBaseline", { ...CLOSED, description: "The value to pin." });
 
 export const modelParameter = text({
   min: 1,
   max: 128,
-  description: "The GPU model, in any usual spelling.",
+  description: "GPU model, in any common spelling.",
   example: "a100-sxm4-80gb",
 }).openapi({ param: { name: "model", in: "path" } });
 

@@ -1,41 +1,38 @@
-/** Baselines as people see and pin them. Loaded when they are first asked for. */
+/** Baselines as people see and pin them. */
+
 import { createHash } from "node:crypto";
 import { DATA_SHEETS, type DataSheet } from "../benchmarks/data-sheets.ts";
+import { normalizeModel } from "../benchmarks/models.ts";
+import { SHIPPED, SHIPPED_SOURCE } from "../benchmarks/shipped-baselines.ts";
 import type { Database } from "../db/client.ts";
-import type { Precondition } from "../http/entity-tag.ts";
+import type { Precondition } from "../db/versions.ts";
 import { ApiError, invalidField, notFound } from "../http/errors.ts";
-import type { Act } from "../identity/audit.ts";
 import { toTimestamp } from "../lib/clock.ts";
 import type { RatingThresholds } from "../lib/config.ts";
-import { chooseBaseline } from "./baselines.ts";
-import { RATED_METRICS, type RatedMetric } from "./metrics.ts";
-import { normalizeModel } from "./models.ts";
+import { RATED_METRICS, type RatedMetric } from "../lib/enums.ts";
+import type { AuditContext } from "../resources/audit.ts";
+import { chooseBaseline, largeEnough } from "./baselines.ts";
 import type { BaselineRow } from "./rating-store.ts";
 import { type BaselineListWire, type BaselineWire, MAX_BASELINES } from "./schemas.ts";
-import { SHIPPED_BASELINES, SHIPPED_SOURCE } from "./shipped-baselines.ts";
 import { type BaselineKey, findBaseline, listBaselines, pinBaseline } from "./store.ts";
-
-const named = <Value extends { gpuModel: string }>(all: readonly Value[]) =>
-  new Map(all.map((each) => [normalizeModel(each.gpuModel) ?? "", each]));
-const SHIPPED = named(SHIPPED_BASELINES);
-const SHEETS = named([...DATA_SHEETS].map(([gpuModel, sheet]) => ({ gpuModel, sheet })));
 
 /** A baseline and its version, as validators are made of. */
 export interface VersionedBaseline {
   baseline: BaselineWire;
-  /** Stands for the baseline in validators, which name things by UUIDs. */
+  /** Takes the place of a UUID in the ETag: a baseline has none. */
   uuid: string;
   version: number;
 }
 
-/** Everything that is known, by model and metric. One D1 round trip. */
+/** All baselines and data sheets, by model and metric. One D1 round trip. */
 export async function allBaselines(
   db: Database,
   thresholds: RatingThresholds,
 ): Promise<BaselineListWire> {
   const { version, rows } = await listBaselines(db, MAX_BASELINES);
   const stored = new Map(rows.map((row) => [`${row.model} ${row.metric}`, row]));
-  const models = new Set([...SHIPPED.keys(), ...SHEETS.keys(), ...rows.map(({ model }) => model)]);
+  const own = rows.map(({ model }) => model);
+  const models = new Set([...SHIPPED.keys(), ...DATA_SHEETS.keys(), ...own]);
   return {
     version,
     thresholds: {
@@ -50,49 +47,56 @@ export async function allBaselines(
       .sort()
       .flatMap((model) =>
         RATED_METRICS.flatMap(
-          (metric) => toBaseline({ model, metric }, stored.get(`${model} ${metric}`)) ?? [],
+          (metric) =>
+            toBaseline({ model, metric }, stored.get(`${model} ${metric}`), thresholds) ?? [],
         ),
       ),
   };
 }
 
 /** One baseline. One D1 round trip. */
-export async function viewBaseline(db: Database, name: string, metric: RatedMetric) {
+export async function viewBaseline(
+  db: Database,
+  name: string,
+  metric: RatedMetric,
+  thresholds: RatingThresholds,
+) {
   const key = keyOf(name, metric);
   const row = await findBaseline(db, key);
-  return versioned(key, row);
+  return versioned(key, row, thresholds);
 }
 
-/** Pins a value; the same one again changes nothing. One D1 round trip. */
+/** Pins a value; repeating it changes nothing. One D1 round trip. */
 export async function pin(
   db: Database,
   name: string,
   metric: RatedMetric,
   value: number,
   precondition: Precondition | null,
-  act: Pick<Act, "origin" | "now">,
+  audit: AuditContext,
+  thresholds: RatingThresholds,
 ): Promise<VersionedBaseline> {
   const key = keyOf(name, metric);
   const versions = versionsOf(key, precondition);
   const { before, after } = await pinBaseline(db, key, value, versions, {
-    ...act,
+    ...audit,
     details: { value },
   });
   expectVersion(before, versions);
-  return versioned(key, after);
+  return versioned(key, after, thresholds);
 }
 
-/** Takes a pin back. One D1 round trip. */
+/** Removes a pin. One D1 round trip. */
 export async function unpin(
   db: Database,
   name: string,
   metric: RatedMetric,
   precondition: Precondition | null,
-  act: Pick<Act, "origin" | "now">,
+  audit: AuditContext,
 ): Promise<void> {
   const key = keyOf(name, metric);
   const versions = versionsOf(key, precondition);
-  const { before } = await pinBaseline(db, key, null, versions, { ...act, details: {} });
+  const { before } = await pinBaseline(db, key, null, versions, audit);
   if (before === null || before.pinnedValue === null) throw unknown(key);
   expectVersion(before, versions);
 }
@@ -103,8 +107,12 @@ function keyOf(name: string, metric: RatedMetric): BaselineKey {
   return { model, metric };
 }
 
-function versioned(key: BaselineKey, row: BaselineRow | null): VersionedBaseline {
-  const baseline = toBaseline(key, row ?? undefined);
+function versioned(
+  key: BaselineKey,
+  row: BaselineRow | null,
+  thresholds: RatingThresholds,
+): VersionedBaseline {
+  const baseline = toBaseline(key, row ?? undefined, thresholds);
   if (baseline === null) throw unknown(key);
   return { baseline, uuid: idOf(key), version: baseline.version };
 }
@@ -132,15 +140,19 @@ function expectVersion(before: BaselineRow | null, versions: readonly number[] |
   throw new ApiError("PRECONDITION_FAILED", message);
 }
 
-/** Null where nothing is known of the model and metric. */
-function toBaseline({ model, metric }: BaselineKey, row?: BaselineRow): BaselineWire | null {
+/** Null when the model and metric have neither a baseline nor a data sheet. */
+function toBaseline(
+  { model, metric }: BaselineKey,
+  row: BaselineRow | undefined,
+  thresholds: RatingThresholds,
+): BaselineWire | null {
   const shippedModel = SHIPPED.get(model);
   const shipped = shippedModel?.[metric] ?? null;
-  const sheet = SHEETS.get(model);
-  const fleet = fleetOf(row);
+  const sheet = DATA_SHEETS.get(model);
+  const fleet = fleetOf(row, thresholds);
   const pinned = row?.pinnedValue ?? null;
   if (shipped === null && sheet === undefined && fleet === null && pinned === null) return null;
-  const chosen = chooseBaseline({ fleet, shipped, pinned });
+  const chosen = chooseBaseline({ fleets: { own: null, all: fleet }, shipped, pinned }, thresholds);
   return {
     model,
     metric,
@@ -155,20 +167,18 @@ function toBaseline({ model, metric }: BaselineKey, row?: BaselineRow): Baseline
         ? null
         : Math.round((fleet.median / shipped.median) * 1e6) / 1e6,
     pinned: pinned === null ? null : { value: pinned, at: toTimestamp(row?.pinnedAt ?? 0) },
-    data_sheet: sheet === undefined ? null : promised(sheet.sheet, metric),
+    data_sheet: sheet === undefined ? null : promised(sheet, metric),
   };
 }
 
-function fleetOf(row: BaselineRow | undefined): BaselineWire["fleet"] {
-  const { fleetMedian: median = null, fleetMachines: machines = null } = row ?? {};
-  if (row === undefined || median === null || machines === null) return null;
-  return {
-    median,
-    lower_quartile: row.fleetLowerQuartile ?? median,
-    upper_quartile: row.fleetUpperQuartile ?? median,
-    machines,
-    computed_at: toTimestamp(row.fleetAt ?? 0),
-  };
+function fleetOf(
+  row: BaselineRow | undefined,
+  thresholds: RatingThresholds,
+): BaselineWire["fleet"] {
+  const { fleetMedian: median = null, fleetMachines: machines = null, fleetAt = null } = row ?? {};
+  if (median === null || machines === null) return null;
+  const fleet = largeEnough({ median, machines }, thresholds);
+  return fleet && { ...fleet, computed_at: toTimestamp(fleetAt ?? 0) };
 }
 
 function promised(sheet: DataSheet, metric: RatedMetric): number {

@@ -1,17 +1,19 @@
-import { and, asc, eq, isNotNull, or, type SQL, sql } from "drizzle-orm";
+import { and, asc, eq, isNotNull, ne, or, type SQL, sql } from "drizzle-orm";
 import type { Database } from "../db/client.ts";
+import { insertFrom } from "../db/insert-from.ts";
 import { baselines, gpuModels, scoreboard } from "../db/schema/scoreboard.ts";
-import { type Act, auditOfRows } from "../identity/audit.ts";
-import type { RatedMetric } from "./metrics.ts";
+import type { RatedMetric } from "../lib/enums.ts";
+import { type AuditContext, auditOfRows } from "../resources/audit.ts";
+import { containsModel } from "./models-column.ts";
 import type { BaselineRow } from "./rating-store.ts";
 
-/** Whose baseline it is. */
+/** The model and metric of a baseline. */
 export interface BaselineKey {
   model: string;
   metric: RatedMetric;
 }
 
-/** The newest version, and every baseline that is not only shipped. One round trip. */
+/** The newest version, and this server's own baselines, fleet or pinned. One round trip. */
 export async function listBaselines(
   db: Database,
   limit: number,
@@ -28,76 +30,83 @@ export async function listBaselines(
   return { version: state?.version ?? 0, rows };
 }
 
-/** One round trip. */
+/** Null if the server has no own baseline. One round trip. */
 export async function findBaseline(db: Database, key: BaselineKey): Promise<BaselineRow | null> {
-  const [row] = await db.select().from(baselines).where(isMeant(key));
+  const [row] = await db.select().from(baselines).where(byKey(key));
   return row ?? null;
 }
 
-/** A baseline before and after a wish to change it. */
+/** A baseline before and after a change, which may have been refused. */
 export interface PinChange {
   before: BaselineRow | null;
   after: BaselineRow | null;
 }
 
 /**
- * Pins a value, or takes the pin back (null), with its trace in the audit trail, and has the jobs of the
- * model rated again; nothing of that happens where it is so already, or in another version than is meant.
- * One batch, one round trip.
+ * Pins a value, or removes the pin (null), with a row in the audit log, and has the jobs of the model rated
+ * again. Changes nothing if the value is pinned already, or if the baseline is in none of the versions. One
+ * batch, one round trip.
  *
- * @param versions those that are meant; null for any
+ * @param versions of the caller's precondition; null for any version
  */
 export async function pinBaseline(
   db: Database,
   key: BaselineKey,
   value: number | null,
   versions: readonly number[] | null,
-  { origin, now, details }: Act,
+  audit: AuditContext,
 ): Promise<PinChange> {
   const { model, metric } = key;
   const of = (column: SQL | typeof baselines.version | typeof baselines.pinnedValue) =>
-    sql`(select ${column} from ${baselines} where ${isMeant(key)})`;
-  const isInVersion =
+    sql`(select ${column} from ${baselines} where ${byKey(key)})`;
+  const versionMatches =
     versions === null
       ? sql`true`
       : sql`coalesce(${of(baselines.version)}, 0) in (select value from json_each(${JSON.stringify(versions)}))`;
-  // As long as the row itself has not been changed, every statement of the batch finds the same.
-  const isChange = sql`${of(baselines.pinnedValue)} is not ${value} and ${isInVersion}`;
+  // True for each statement of the batch until the row is changed.
+  const willChange = sql`${of(baselines.pinnedValue)} is not ${value} and ${versionMatches}`;
   const newest = sql<number>`(select version from scoreboard)`;
   const event = {
     action: value === null ? ("baseline_unpinned" as const) : ("baseline_pinned" as const),
     subject: { kind: "baseline" as const, id: `${model}/${metric}` },
     customerId: null,
-    details,
   };
   const pin = {
     version: newest,
     pinnedValue: value,
-    pinnedAt: value === null ? null : now,
-    pinnedBy: value === null ? null : origin.actor,
+    pinnedAt: value === null ? null : audit.now,
+    pinnedBy: value === null ? null : audit.origin.actor,
   };
-  const [[before], , , , , [after]] = await db.batch([
-    db.select().from(baselines).where(isMeant(key)),
-    auditOfRows(db, origin, event, now, sql`where ${isChange}`),
+  const [[before], , , , , , [after]] = await db.batch([
+    db.select().from(baselines).where(byKey(key)),
+    auditOfRows(db, event, audit, sql`where ${willChange}`),
     db
       .update(scoreboard)
       .set({ version: sql`${scoreboard.version} + 1` })
-      .where(isChange),
-    db
-      .insert(baselines)
-      .select(
-        sql`select ${model}, ${metric}, ${newest}, null, null, null, null, null, ${pin.pinnedValue}, ${pin.pinnedAt}, ${pin.pinnedBy} where ${isChange}`,
-      )
-      .onConflictDoUpdate({ target: [baselines.model, baselines.metric], set: pin }),
+      .where(willChange),
+    // Also for a model that nobody has measured, since its first job may be being rated.
+    insertFrom(
+      db,
+      gpuModels,
+      { model, version: newest, isStale: true },
+      sql`where ${willChange}`,
+    ).onConflictDoUpdate({ target: gpuModels.model, set: { version: newest, isStale: true } }),
+    // Nodes with several models, this one among them.
     db
       .update(gpuModels)
       .set({ version: newest, isStale: true })
-      .where(and(eq(gpuModels.model, model), sql`${of(baselines.version)} = ${newest}`)),
-    db.select().from(baselines).where(isMeant(key)),
+      .where(and(containsModel(gpuModels.model, model), ne(gpuModels.model, model), willChange)),
+    insertFrom(
+      db,
+      baselines,
+      { model, metric, ...pin },
+      sql`where ${willChange}`,
+    ).onConflictDoUpdate({ target: [baselines.model, baselines.metric], set: pin }),
+    db.select().from(baselines).where(byKey(key)),
   ]);
   return { before: before ?? null, after: after ?? null };
 }
 
-function isMeant({ model, metric }: BaselineKey): SQL | undefined {
+function byKey({ model, metric }: BaselineKey): SQL | undefined {
   return and(eq(baselines.model, model), eq(baselines.metric, metric));
 }

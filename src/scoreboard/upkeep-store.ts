@@ -1,134 +1,151 @@
-/** What cron reads and writes to keep baselines and verdicts up to date. */
-import { and, asc, eq, gt, gte, isNotNull, isNull, lt, ne, sql } from "drizzle-orm";
+/** Cron's reads and writes of fleets, and of jobs to rate again. */
+
+import { and, asc, desc, eq, gt, isNotNull, isNull, lt, sql } from "drizzle-orm";
 import type { Database } from "../db/client.ts";
+import { insertFrom } from "../db/insert-from.ts";
 import {
   baselines,
+  customerFleets,
   gpuModels,
   machineFigures,
   scoreboard,
   taskFigures,
 } from "../db/schema/scoreboard.ts";
 import { jobs } from "../db/schema.ts";
+import type { RatedMetric } from "../lib/enums.ts";
 import { JOB_ID_STRIDE } from "../lib/ids.ts";
-import type { FleetBaseline } from "./baselines.ts";
-import type { RatedMetric } from "./metrics.ts";
+import type { FleetMedian } from "../lib/stored-json.ts";
 
-/** The version that the statements before this one in the batch have drawn. */
-const NEWEST = sql<number>`(select version from scoreboard)`;
-
-/** Statement that draws the next version: whatever changes a baseline begins with it. */
-export function drawVersion(db: Database) {
-  return db.update(scoreboard).set({ version: sql`${scoreboard.version} + 1` });
-}
-
-/** Statement that has the jobs of a model, or of all models, rated again by the newest version. */
-export function markStale(db: Database, model: string | null) {
-  return db
-    .update(gpuModels)
-    .set({ version: NEWEST, isStale: true })
-    .where(model === null ? undefined : eq(gpuModels.model, model));
-}
+/** The fleet of all customers counts customers with at least so many machines, and needs so many customers. */
+const MIN_MACHINES_OF_CUSTOMER = 5;
+const MIN_CUSTOMERS = 3;
 
 /**
- * Notes the rules that hold. Other ones than before draw a version, have every fleet computed anew and
- * every job rated again. One round trip, two when they have changed.
- *
- * @param minMachines fewer make no fleet: nobody would look at these again
+ * Stores the current rules. Changed rules make a new version, by which every job is rated again. One round trip; two
+ * when the rules have changed.
  */
-export async function applyRules(db: Database, rules: string, minMachines: number): Promise<void> {
+export async function applyRules(db: Database, rules: string): Promise<void> {
   const [state] = await db.select({ rules: scoreboard.rules }).from(scoreboard);
   if (state === undefined || state.rules === rules) return;
   if (state.rules === "") {
-    // A new server: what has been rated so far, was rated by these.
+    // A new server: every verdict so far was made by these rules.
     await db.update(scoreboard).set({ rules });
     return;
   }
   await db.batch([
-    drawVersion(db),
-    db.update(scoreboard).set({ rules }),
-    db
-      .update(baselines)
-      .set({ ...toColumns(null, 0), version: NEWEST })
-      .where(
-        sql`${baselines.fleetMedian} is not null and ${baselines.model} in (select ${gpuModels.model} from ${gpuModels} where ${gpuModels.machines} < ${minMachines})`,
-      ),
-    db.update(gpuModels).set({ computedChanges: -1 }),
-    markStale(db, null),
+    db.update(scoreboard).set({ rules, version: sql`${scoreboard.version} + 1` }),
+    db.update(gpuModels).set({ version: sql`(select version from scoreboard)`, isStale: true }),
   ]);
 }
 
-/** Models with news of at least so many machines, the one first that has waited longest. One round trip. */
-export function modelsWithNews(db: Database, minMachines: number, limit: number) {
-  const { model, machines, changes, computedChanges, computedAt } = gpuModels;
+/** A customer's machines of one model, and the number of their changes so far. */
+export type CustomerFleet = Pick<
+  typeof customerFleets.$inferSelect,
+  "model" | "customerId" | "changes"
+>;
+
+/** Fleets with new measurements that are large enough for a median, the least recently computed first. One round trip. */
+export function customerFleetsWithNews(db: Database, limit: number): Promise<CustomerFleet[]> {
+  const { model, customerId, changes, computedAt } = customerFleets;
+  return (
+    db
+      .select({ model, customerId, changes })
+      .from(customerFleets)
+      // As the index has it.
+      .where(sql`changes <> computed_changes and machines >= 3`)
+      .orderBy(asc(computedAt))
+      .limit(limit)
+  );
+}
+
+/** The figures of the machines that measured last, at most `limit`. One round trip. */
+export function readMachines(
+  db: Database,
+  { model, customerId }: Pick<CustomerFleet, "model" | "customerId">,
+  limit: number,
+): Promise<Record<RatedMetric, number | null>[]> {
   return db
-    .select({ model, machines, changes })
-    .from(gpuModels)
-    .where(and(ne(changes, computedChanges), gte(machines, minMachines)))
-    .orderBy(asc(computedAt), asc(model))
+    .select({
+      bf16_tflops: machineFigures.bf16Tflops,
+      memory_bandwidth_gbs: machineFigures.memoryBandwidthGbs,
+    })
+    .from(machineFigures)
+    .where(and(eq(machineFigures.model, model), eq(machineFigures.customerId, customerId)))
+    .orderBy(desc(machineFigures.at))
     .limit(limit);
 }
 
-/** The newest figures of a model's machines, and its baselines as they are. One round trip. */
-export async function readFleet(db: Database, model: string, limit: number) {
-  const { machineUuid, at, bf16Tflops, memoryBandwidthGbs } = machineFigures;
-  const [machines, known] = await db.batch([
-    db
-      .select({
-        machineUuid,
-        at,
-        bf16_tflops: bf16Tflops,
-        memory_bandwidth_gbs: memoryBandwidthGbs,
-      })
-      .from(machineFigures)
-      .where(eq(machineFigures.model, model))
-      .orderBy(sql`${at} desc`)
-      .limit(limit),
-    db.select().from(baselines).where(eq(baselines.model, model)),
-  ]);
-  return { machines, known };
-}
-
 /**
- * Stores what was computed of a fleet, and that all its changes so far are in it. Figures that have changed
- * draw a version. One batch, one round trip.
+ * Stores a customer's medians of a model, then the medians of all customers' medians. Changed baselines get a new
+ * version. One batch, one round trip.
+ *
+ * @param changes when the machines were read: with more since then, the fleet is computed again
  */
 export async function writeFleet(
   db: Database,
-  { model, changes }: { model: string; changes: number },
-  changed: readonly { metric: RatedMetric; fleet: FleetBaseline | null }[],
+  { model, customerId, changes }: CustomerFleet,
+  { bf16_tflops: bf16, memory_bandwidth_gbs: memory }: Record<RatedMetric, FleetMedian | null>,
   now: number,
 ): Promise<void> {
-  const computed = db
-    .update(gpuModels)
-    .set({ computedChanges: changes, computedAt: now })
-    .where(eq(gpuModels.model, model));
-  if (changed.length === 0) {
-    await computed;
-    return;
-  }
-  const upserts = changed.map(({ metric, fleet }) => {
-    const figures = { ...toColumns(fleet, now), version: NEWEST };
-    return db
-      .insert(baselines)
-      .values({ model, metric, ...figures })
-      .onConflictDoUpdate({ target: [baselines.model, baselines.metric], set: figures });
-  });
-  await db.batch([drawVersion(db), ...upserts, computed, markStale(db, model)]);
+  await db.batch([
+    db
+      .update(customerFleets)
+      .set({
+        bf16Median: bf16?.median ?? null,
+        bf16Machines: bf16?.machines ?? 0,
+        memoryMedian: memory?.median ?? null,
+        memoryMachines: memory?.machines ?? 0,
+        computedChanges: changes,
+        computedAt: now,
+      })
+      .where(and(eq(customerFleets.model, model), eq(customerFleets.customerId, customerId))),
+    upsertFleet(db, model, "bf16_tflops", "bf16", now),
+    upsertFleet(db, model, "memory_bandwidth_gbs", "memory", now),
+    db.update(scoreboard).set({
+      version: sql`max(${scoreboard.version}, coalesce((select max(${baselines.version}) from ${baselines} where ${baselines.model} = ${model}), 0))`,
+    }),
+  ]);
 }
 
-function toColumns(fleet: FleetBaseline | null, now: number) {
-  return {
-    fleetMedian: fleet?.median ?? null,
-    fleetLowerQuartile: fleet?.lowerQuartile ?? null,
-    fleetUpperQuartile: fleet?.upperQuartile ?? null,
-    fleetMachines: fleet?.machines ?? null,
-    fleetAt: fleet === null ? null : now,
+/** Stores the median of customers' medians of a metric, each with the weight of one customer, if it has changed. */
+function upsertFleet(
+  db: Database,
+  model: string,
+  metric: RatedMetric,
+  column: "bf16" | "memory",
+  now: number,
+) {
+  const [median, machines] = [`${column}_median`, `${column}_machines`].map(sql.raw);
+  const customers = sql`select ${median} as median, ${machines} as machines from ${customerFleets} where ${customerFleets.model} = ${model} and ${machines} >= ${MIN_MACHINES_OF_CUSTOMER}`;
+  // The middle customer, or the mean of the two in the middle.
+  const all = sql`(select avg(case when place in ((customers + 1) / 2, (customers + 2) / 2) then median end) as median, sum(machines) as machines, count(*) as customers from (select *, count(*) over () as customers, row_number() over (order by median) as place from (${customers})))`;
+  const ifEnough = (value: string) =>
+    sql`case when fleet.customers >= ${MIN_CUSTOMERS} then fleet.${sql.raw(value)} end`;
+  const figures = {
+    version: sql`(select version from ${scoreboard}) + 1`,
+    fleetMedian: ifEnough("median"),
+    fleetMachines: ifEnough("machines"),
+    fleetAt: sql`${now}`,
   };
+  const known = sql`(select 1 from ${baselines} where ${baselines.model} = ${model} and ${baselines.metric} = ${metric})`;
+  const from = sql`from ${all} fleet where fleet.customers >= ${MIN_CUSTOMERS} or exists ${known}`;
+  return insertFrom(db, baselines, { model, metric, ...figures }, from).onConflictDoUpdate({
+    target: [baselines.model, baselines.metric],
+    set: {
+      version: sql`excluded.version`,
+      fleetMedian: sql`excluded.fleet_median`,
+      fleetMachines: sql`excluded.fleet_machines`,
+      fleetAt: sql`excluded.fleet_at`,
+    },
+    setWhere: sql`(excluded.fleet_median, excluded.fleet_machines) is not (${baselines.fleetMedian}, ${baselines.fleetMachines})`,
+  });
 }
 
 /**
- * Jobs to rate: those that ended before a time and were never rated, and those with nodes of a model whose
- * baselines are newer than their verdict, each once. One round trip.
+ * Jobs to rate: jobs that ended before a time, ms, and were never rated, and jobs with nodes of a model whose
+ * baselines are newer than their verdict. One round trip.
+ *
+ * @returns `isLast` when no more jobs have older verdicts, though models are marked stale
  */
 export async function jobsToRate(db: Database, endedBefore: number, limit: number) {
   const jobId = sql<number>`${taskFigures.taskId} - ${taskFigures.taskId} % ${JOB_ID_STRIDE}`;
@@ -165,14 +182,14 @@ export async function jobsToRate(db: Database, endedBefore: number, limit: numbe
       .where(sql`${gpuModels.isStale} = 1`)
       .limit(1),
   ]);
-  // Half of the turn is for those that nobody has rated: a fleet's medians may keep the others for days.
+  // Half of the run is for jobs that were never rated, because the others may take days after a change.
   const first = forgotten.slice(0, Math.ceil(limit / 2));
   const ids = new Set([...first, ...stale, ...forgotten].map((row) => row.jobId));
   return { ids: [...ids].slice(0, limit), isLast: flagged.length > 0 && stale.length < limit };
 }
 
-/** Models of which no job is left to rate again are done with. One round trip. */
-export async function settleModels(db: Database): Promise<void> {
+/** Clears the mark of models that have no job left to rate again. One round trip. */
+export async function clearStale(db: Database): Promise<void> {
   const left = db
     .select({ one: sql`1` })
     .from(taskFigures)

@@ -1,79 +1,73 @@
-/** What cron does for the scoreboard, in bounded steps: fleets' medians, and verdicts that follow them. */
+/** Cron's part of the scoreboard, in bounded steps: medians of fleets, and verdicts that are missing or outdated. */
+
+import { SHIPPED_BASELINES } from "../benchmarks/shipped-baselines.ts";
+import { medianOf } from "../benchmarks/statistics.ts";
 import type { Database } from "../db/client.ts";
 import { causesOf } from "../db/errors.ts";
 import { MINUTE_MS } from "../lib/clock.ts";
 import type { RatingThresholds } from "../lib/config.ts";
-import { type FleetBaseline, fleetBaselineOf, isTelling } from "./baselines.ts";
-import { RATED_METRICS } from "./metrics.ts";
+import type { RatedMetric } from "../lib/enums.ts";
+import { logEvent } from "../lib/log.ts";
+import type { FleetMedian } from "../lib/stored-json.ts";
 import { rateSettledJob } from "./rating.ts";
-import type { BaselineRow } from "./rating-store.ts";
-import { SHIPPED_BASELINES } from "./shipped-baselines.ts";
 import {
   applyRules,
+  clearStale,
+  customerFleetsWithNews,
   jobsToRate,
-  modelsWithNews,
-  readFleet,
-  settleModels,
+  readMachines,
   writeFleet,
 } from "./upkeep-store.ts";
 
-/** Models that one run computes; the others have their turn in the next. */
-const MAX_MODELS = 10;
-/** Of a larger fleet those count that have measured last: more say nothing new about a median. */
+/** Increment when a release changes the method (docs/scoreboard.md): every job is rated again. */
+const METHOD = 1;
+/** Bound of fleets that one run computes; the next run continues. */
+const MAX_FLEETS = 10;
+/** Only this many of a customer's latest machines count, since more add nothing to a median. */
 const MAX_MACHINES = 5_000;
-/** A job has so long to be rated by its own object before cron does it. */
+/** Time after a job's end that is left to its object to rate it. */
 const GRACE_MS = 10 * MINUTE_MS;
 
 /**
- * Computes the medians of fleets that have measured something new. A change that tells draws a version, by
- * which `rerate` finds the jobs to rate again; so do other thresholds and other shipped figures.
- * At most 23 D1 round trips, and 5,000 rows read per model.
+ * Computes the medians of customers' fleets with new measurements, and of the fleets of all customers. They rate jobs
+ * that end later; only other rules have jobs rated again (`rerate`). Two D1 round trips without news, two more for each
+ * fleet, one more when the rules have changed; at most 5,000 rows read per fleet, and a few for each customer.
  *
- * @returns how many models were computed
+ * @returns the number of fleets computed
  */
 export async function recomputeBaselines(
   db: Database,
   now: number,
   thresholds: RatingThresholds,
 ): Promise<number> {
-  const { fleetMinMachines } = thresholds;
-  const rules = JSON.stringify({ thresholds, shipped: SHIPPED_BASELINES });
-  await applyRules(db, rules, fleetMinMachines);
-  const models = await modelsWithNews(db, fleetMinMachines, MAX_MODELS);
-  for (const model of models) {
-    const { machines, known } = await readFleet(db, model.model, MAX_MACHINES);
-    const changed = RATED_METRICS.flatMap((metric) => {
-      const samples = machines.flatMap(({ machineUuid, at, [metric]: value }) =>
-        value === null ? [] : [{ machineUuid, at, value }],
-      );
-      const fleet = fleetBaselineOf(samples, thresholds);
-      const before = toFleet(known.find((row) => row.metric === metric));
-      return isTelling(before, fleet) ? [{ metric, fleet }] : [];
-    });
-    await writeFleet(db, model, changed, now);
+  await applyRules(db, JSON.stringify({ method: METHOD, thresholds, shipped: SHIPPED_BASELINES }));
+  const fleets = await customerFleetsWithNews(db, MAX_FLEETS);
+  for (const fleet of fleets) {
+    const machines = await readMachines(db, fleet, MAX_MACHINES);
+    const medians = {
+      bf16_tflops: medianOfFleet(machines, "bf16_tflops"),
+      memory_bandwidth_gbs: medianOfFleet(machines, "memory_bandwidth_gbs"),
+    };
+    await writeFleet(db, fleet, medians, now);
   }
-  return models.length;
+  return fleets.length;
 }
 
-function toFleet(row: BaselineRow | undefined): FleetBaseline | null {
-  const {
-    fleetMedian: median = null,
-    fleetLowerQuartile: lowerQuartile = null,
-    fleetUpperQuartile: upperQuartile = null,
-    fleetMachines: machines = null,
-  } = row ?? {};
-  if (median === null || lowerQuartile === null || upperQuartile === null || machines === null) {
-    return null;
-  }
-  return { median, lowerQuartile, upperQuartile, machines };
+function medianOfFleet(
+  machines: readonly Readonly<Record<RatedMetric, number | null>>[],
+  metric: RatedMetric,
+): FleetMedian | null {
+  const values = machines.flatMap(({ [metric]: value }) => value ?? []);
+  const median = medianOf(values);
+  return median === null ? null : { median, machines: values.length };
 }
 
 /**
- * Rates jobs again whose baselines have changed, and those that nobody has rated. One that fails holds up
- * no other. Three D1 round trips a job, and two more.
+ * Rates jobs by values pinned or unpinned and by rules changed since they were rated, and jobs that were never rated.
+ * A failure delays no other job. Three D1 round trips for each job, and two more.
  *
- * @param limit jobs in this run
- * @returns how many were rated
+ * @param limit bound of the jobs in this run
+ * @returns the number of jobs rated
  */
 export async function rerate(
   db: Database,
@@ -88,9 +82,9 @@ export async function rerate(
       await rateSettledJob(db, jobId, now, thresholds);
       done++;
     } catch (error) {
-      console.warn(JSON.stringify({ level: "warn", job: jobId, rerate: causesOf(error) }));
+      logEvent("warn", "rerate_failed", { job: jobId, causes: causesOf(error) });
     }
   }
-  if (isLast) await settleModels(db);
+  if (isLast) await clearStale(db);
   return done;
 }

@@ -1,103 +1,137 @@
-/** What a verdict looks like on the wire. */
+/** Schemas of verdicts in the API. */
 import { z } from "@hono/zod-openapi";
+import { shownGpuModel, shownGpuModels } from "../api/gpus.ts";
 import {
   figure,
   idString,
   integer,
   message,
   orNull,
+  patternText,
   text,
   timestamp,
   uuid,
-  word,
-} from "../http/schemas.ts";
+} from "../api/schemas.ts";
+import { MAX_GPUS_PER_NODE as MAX_GPUS, MAX_MODELS_PER_NODE } from "../benchmarks/gpus.ts";
+import { BASELINE_SOURCES, PERFORMANCE_STATUSES } from "../lib/enums.ts";
 
 const MAX_NODES = 256;
-const MAX_GPUS = 64;
 const MAX_COUNT = Number.MAX_SAFE_INTEGER;
 
-export const performanceStatus = z
-  .enum(["underperforming", "expected", "outperforming", "unrated"])
-  .openapi("PerformanceStatus", {
-    description:
-      "How a figure, a node or a job compares. `unrated`: there is nothing that can be compared, never that all is well.",
-  });
-
-export const baselineSource = z.enum(["fleet", "shipped", "pinned"]).openapi("BaselineSource", {
+export const performanceStatus = z.enum(PERFORMANCE_STATUSES).openapi("PerformanceStatus", {
   description:
-    "`fleet`: the median of this server's machines. `shipped`: of recorded runs. `pinned`: set by an administrator.",
+    "Verdict on a figure, a node or a job. `unrated`: nothing could be compared, which does not mean that all is well.",
 });
 
-export const metricName = word({
+export const baselineSource = z.enum(BASELINE_SOURCES).openapi("BaselineSource", {
+  description:
+    "`pinned`: set by an administrator. `own_fleet`: the median of the customer's machines. `fleet`: the median of customers' medians. `shipped`: the median of recorded runs.",
+});
+
+export const metricName = patternText({
   pattern: /^[a-z0-9_]+$/,
   max: 64,
-  description: "The metric.",
+  description: "Name of the metric.",
   example: "bf16_tflops",
 });
 
 const metricVerdict = z
   .strictObject({
     metric: metricName,
-    value: figure("Per GPU; null where there is none that can be true.").nullable(),
-    baseline: figure("What it is compared with; null for nothing.").nullable(),
-    ratio: figure("`value` by `baseline`.").nullable(),
+    gpu_model: shownGpuModel.openapi({
+      description: "The model that the figure is of; null for a metric that is not rated.",
+    }),
+    value: figure("Measured figure per GPU; null if missing or implausible.").nullable(),
+    baseline: figure("Baseline per GPU; null if there is none.").nullable(),
+    ratio: figure("`value` divided by `baseline`; null if either is missing.").nullable(),
     sample_size: integer({
       min: 0,
       max: MAX_COUNT,
-      description: "Machines, or runs, behind the baseline; null for a pinned one.",
+      description:
+        "Number of machines or runs behind the baseline; null for a pinned value or no baseline.",
     }).nullable(),
     source: orNull(baselineSource),
     status: performanceStatus,
-    reason: orNull(message(1_024, "Why; null where there is nothing to say.")),
-    fleet_baseline: figure("The median of this server's machines; null for too few.").nullable(),
-    shipped_baseline: figure("The median of recorded runs; null for none.").nullable(),
+    reason: orNull(message(1_024, "The reason for the verdict; null for a figure as expected.")),
+    own_fleet_baseline: figure(
+      "Median of the customer's machines; null for too few machines.",
+    ).nullable(),
+    fleet_baseline: figure(
+      "Median of customers' medians; null for too few customers or machines.",
+    ).nullable(),
+    shipped_baseline: figure("Median of recorded runs; null for models without runs.").nullable(),
   })
-  .openapi("MetricVerdict", { description: "How a metric compares." });
+  .openapi("MetricVerdict", { description: "Verdict on a metric." });
 
 const metrics = z
   .array(metricVerdict)
-  .max(16)
-  .openapi({ description: "BF16 and memory bandwidth rate; the others are for information." });
+  .max(2 * MAX_MODELS_PER_NODE + 8)
+  .openapi({
+    description:
+      "BF16 and memory bandwidth are rated, of each GPU model apart; other metrics are for information.",
+  });
 
 const straggler = z
   .strictObject({
-    gpu: integer({ min: 0, max: MAX_GPUS - 1, description: "Its place in the results, from 0." }),
-    gpu_id: orNull(text({ max: 128, description: "As the agent names it." })),
+    gpu: integer({
+      min: 0,
+      max: MAX_GPUS - 1,
+      description: "Index of the GPU in the results, from 0.",
+    }),
+    gpu_id: orNull(text({ max: 128, description: "Identifier sent by the agent." })),
     metric: metricName,
-    value: figure("What it measured."),
-    median: figure("Of the node's GPUs."),
-    ratio: figure("`value` by `median`; null for a value that cannot be true.").nullable(),
+    value: figure("The GPU's figure."),
+    median: figure("Median of the node's GPUs."),
+    ratio: figure("`value` divided by `median`; null for an implausible value.").nullable(),
   })
-  .openapi("Straggler", { description: "A GPU that lags the others of its node." });
+  .openapi("Straggler", { description: "A GPU that lags behind the others of its node." });
 
 const drop = z
   .strictObject({
     metric: metricName,
-    value: figure("Per GPU, now."),
-    previous_value: figure("Per GPU, then."),
-    ratio: figure("`value` by `previous_value`."),
-    previous_at: timestamp.openapi({ description: "When that job ended." }),
+    gpu_model: shownGpuModel,
+    value: figure("Figure per GPU in this job; the number of GPUs for `gpu_count`."),
+    previous_value: figure("The same in the previous job."),
+    ratio: figure("`value` divided by `previous_value`."),
+    previous_at: timestamp.nullable().openapi({
+      description:
+        "Time at which the previous job ended; null for a runner's job of another owner.",
+    }),
+    message: message(200, "The drop in words, such as `8 GPUs before, 7 now`."),
   })
   .openapi("PerformanceDrop", {
-    description: "A metric that has fallen since the machine's previous job of the same owner.",
+    description:
+      "A metric, or the number of GPUs (`gpu_count`), that has fallen since the machine's previous job of the same owner.",
   });
 
 export const performanceNode = z
   .strictObject({
     task_id: idString,
-    rank: integer({ min: 0, max: MAX_NODES - 1, description: "Order of joining, from 0." }),
+    rank: integer({
+      min: 0,
+      max: MAX_NODES - 1,
+      description: "Position in the order of joining, from 0.",
+    }),
     machine_uuid: uuid,
-    gpu_model: text({ min: 1, max: 128, description: "As the driver names it." }).nullable(),
-    gpu_count: integer({ min: 0, max: MAX_GPUS, description: "GPUs in the machine." }).nullable(),
+    gpu_model: shownGpuModel,
+    gpu_count: integer({
+      min: 0,
+      max: MAX_GPUS,
+      description: "Number of GPUs in the machine.",
+    }).nullable(),
+    gpu_models: shownGpuModels,
     status: performanceStatus,
     metrics,
     stragglers: z
       .array(straggler)
       .max(2 * MAX_GPUS)
-      .openapi({ description: "GPUs that lag the others of the node." }),
-    drops: z.array(drop).max(2).openapi({ description: "What has fallen since the last time." }),
+      .openapi({ description: "GPUs that lag behind the others of the node." }),
+    drops: z
+      .array(drop)
+      .max(2 * MAX_MODELS_PER_NODE + 1)
+      .openapi({ description: "What has fallen since the machine's previous job." }),
   })
-  .openapi("PerformanceNode", { description: "How a node compares." });
+  .openapi("PerformanceNode", { description: "Verdict on a node." });
 
 const performanceFields = {
   status: performanceStatus,
@@ -105,25 +139,29 @@ const performanceFields = {
   baseline_version: integer({
     min: 0,
     max: MAX_COUNT,
-    description: "Which baselines it was rated by.",
+    description: "Version of the baselines that the job was rated by.",
   }),
-  rated_nodes: integer({ min: 0, max: MAX_NODES, description: "Nodes with a verdict." }),
-  underperforming_nodes: integer({ min: 0, max: MAX_NODES, description: "Of these." }),
+  rated_nodes: integer({ min: 0, max: MAX_NODES, description: "Number of rated nodes." }),
+  underperforming_nodes: integer({
+    min: 0,
+    max: MAX_NODES,
+    description: "Number of underperforming nodes.",
+  }),
   metrics,
 };
 
-export const performance = z
-  .strictObject(performanceFields)
-  .openapi("Performance", { description: "How a job compares; a metric is its lowest node's." });
+export const performance = z.strictObject(performanceFields).openapi("Performance", {
+  description: "Verdict on a job; each metric is that of its lowest node.",
+});
 
 export const performanceNodes = z
   .array(performanceNode)
   .max(MAX_NODES)
-  .openapi({ description: "How each node compares, by rank." });
+  .openapi({ description: "Verdicts on the nodes, by rank." });
 
 export const scoreboardSummary = z
   .strictObject({ ...performanceFields, nodes: performanceNodes })
-  .openapi("ScoreboardSummary", { description: "How a job and each of its nodes compare." });
+  .openapi("ScoreboardSummary", { description: "Verdicts on a job and each of its nodes." });
 
 export type PerformanceWire = z.infer<typeof performance>;
 export type PerformanceNodeWire = z.infer<typeof performanceNode>;

@@ -1,15 +1,17 @@
+import { groupsOf } from "../benchmarks/gpus.ts";
+import { plural } from "../benchmarks/plausibility.ts";
 import { toTimestamp } from "../lib/clock.ts";
-import type { JobVerdict, MetricVerdict, NodeVerdict } from "./verdict.ts";
+import type { Drop, MetricVerdict, NodeVerdict, StoredJobVerdict } from "../lib/stored-json.ts";
+import { GPU_COUNT, withModel } from "./facts.ts";
 import type {
   PerformanceNodeWire,
   PerformanceWire,
   ScoreboardSummaryWire,
 } from "./verdict-schemas.ts";
 
-/** @param text the verdict of a job as it is stored; null before there is one */
-export function toPerformance(text: string | null): PerformanceWire | null {
-  if (text === null) return null;
-  const verdict: Omit<JobVerdict, "nodes"> = JSON.parse(text);
+/** @param verdict stored with the job; null before the job is rated */
+export function toPerformance(verdict: StoredJobVerdict | null): PerformanceWire | null {
+  if (verdict === null) return null;
   return {
     status: verdict.status,
     benchmark_id: verdict.benchmarkId,
@@ -20,49 +22,68 @@ export function toPerformance(text: string | null): PerformanceWire | null {
   };
 }
 
-/** @param text the verdict of a task as it is stored; null before there is one */
+/** Null before the task is rated. */
 export function toPerformanceNode(task: {
   id: number;
-  verdict: string | null;
+  verdict: NodeVerdict | null;
 }): PerformanceNodeWire | null {
-  if (task.verdict === null) return null;
-  const verdict: NodeVerdict = JSON.parse(task.verdict);
+  const { verdict } = task;
+  if (verdict === null) return null;
   return {
     task_id: String(task.id),
     rank: verdict.rank,
     machine_uuid: verdict.machineUuid,
     gpu_model: verdict.gpuModel,
     gpu_count: verdict.gpuCount,
+    gpu_models: groupsOf(verdict),
     status: verdict.status,
-    metrics: verdict.metrics.map(toMetric),
+    metrics: verdict.metrics.map((metric) => toMetric(withModel(metric, verdict))),
     stragglers: verdict.stragglers.map(({ gpuId: gpu_id, ...straggler }) => ({
       ...straggler,
       gpu_id,
     })),
-    drops: verdict.drops.map(({ previousValue, previousAt, ...drop }) => ({
-      ...drop,
-      previous_value: previousValue,
-      previous_at: toTimestamp(previousAt),
+    drops: verdict.drops.map((drop) => ({
+      metric: drop.metric,
+      gpu_model: drop.gpuModel ?? verdict.gpuModel,
+      value: drop.value,
+      previous_value: drop.previousValue,
+      ratio: drop.ratio,
+      previous_at: toTimestamp(drop.previousAt),
+      message: dropMessage(drop),
     })),
   };
 }
 
 /** A job's verdict with those of its tasks, by rank. */
 export function toScoreboardSummary(
-  verdict: string | null,
-  tasks: readonly { id: number; verdict: string | null }[],
+  verdict: StoredJobVerdict | null,
+  tasks: readonly { id: number; verdict: NodeVerdict | null }[],
 ): ScoreboardSummaryWire | null {
   const performance = toPerformance(verdict);
   if (performance === null) return null;
   return { ...performance, nodes: tasks.flatMap((task) => toPerformanceNode(task) ?? []) };
 }
 
+/** Such as "8 GPUs before, 7 now". */
+export function dropMessage({ metric, value, previousValue }: Drop): string {
+  if (metric === GPU_COUNT) return `${plural(previousValue, "GPU")} before, ${value} now`;
+  const [before, now] = [previousValue, value].map((figure) => Math.round(figure * 100) / 100);
+  return `${metric} per GPU: ${before} before, ${now} now`;
+}
+
 function toMetric(verdict: MetricVerdict): PerformanceWire["metrics"][number] {
-  const { sampleSize, fleetBaseline, shippedBaseline, ...rest } = verdict;
   return {
-    ...rest,
-    sample_size: sampleSize,
-    fleet_baseline: fleetBaseline,
-    shipped_baseline: shippedBaseline,
+    metric: verdict.metric,
+    gpu_model: verdict.gpuModel,
+    value: verdict.value,
+    baseline: verdict.baseline,
+    ratio: verdict.ratio,
+    sample_size: verdict.sampleSize,
+    source: verdict.source,
+    status: verdict.status,
+    reason: verdict.reason,
+    own_fleet_baseline: verdict.ownFleetBaseline,
+    fleet_baseline: verdict.fleetBaseline,
+    shipped_baseline: verdict.shippedBaseline,
   };
 }

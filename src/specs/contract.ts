@@ -1,9 +1,7 @@
 import { z } from "@hono/zod-openapi";
-import { listQuery, nameParameters, pageParameters } from "../http/list-query.ts";
-import { operation } from "../http/operation.ts";
-import { paginationExample } from "../http/pagination.ts";
-import { referenceParameter } from "../http/reference.ts";
-import { json, jsonBody } from "../http/responses.ts";
+import { listQuery, nameParameters, pageParameters, paginationExample } from "../api/lists.ts";
+import { referenceParameter } from "../api/names.ts";
+import { json, jsonBody, operation } from "../api/operation.ts";
 import { catalogueExample, specExample } from "./examples.ts";
 import { catalogue, createSpecBody, spec, specList, updateSpecBody } from "./schemas.ts";
 
@@ -25,7 +23,7 @@ export const listSpecsRoute = operation({
   summary: "List specs",
   description: `All hardware specs that are not archived, by name, a page at a time. Filters combine. A page beyond the last one is empty.
 
-A page costs the same whatever the order and the filters, and however many specs there are, along the links of \`Link\`; see \`page\` and \`search\` for what takes longer.
+Along the links of \`Link\` a page costs the same with any order and filter, however many specs there are; \`page\` and \`search\` name the exceptions.
 
 For root administrators.`,
   access: "admin",
@@ -42,9 +40,9 @@ export const createSpecRoute = operation({
   operationId: "createSpec",
   tags: TAGS,
   summary: "Create a spec",
-  description: `Creates a hardware spec. Names may repeat, slugs do not: a slug that is taken, asked for or made from the name, gets a hyphen and 8 random signs at its end.
+  description: `Creates a hardware spec. Names may repeat; slugs are unique. A slug that is taken, requested or made from the name, gets a suffix of a hyphen and 8 random characters.
 
-For root administrators. Unknown keys are ignored. Send an \`Idempotency-Key\` to be able to repeat the request without making a second spec.`,
+For root administrators. Unknown keys are ignored. With an \`Idempotency-Key\` the request can be repeated without creating a second spec.`,
   access: "admin",
   creates: true,
   request: {
@@ -85,15 +83,15 @@ export const updateSpecRoute = operation({
   operationId: "updateSpec",
   tags: TAGS,
   summary: "Update a spec",
-  description: `Changes a spec's name or slug, archives it or brings it back. Its hardware never changes: make another spec. What is left out or null stays; an empty object moves \`modified\` alone. A new name leaves the slug as it is.
+  description: `Changes a spec's name or slug, archives it or brings it back. Its hardware never changes: create another spec instead. Omitted and null fields stay; an empty object only updates \`modified\`. A new name leaves the slug as it is.
 
-For root administrators. Unknown keys are ignored. Send the \`ETag\` of what you have read as \`If-Match\`, and nobody else's change is overwritten.`,
+For root administrators. Unknown keys are ignored. Send the \`ETag\` that you have read as \`If-Match\`, so that you overwrite nobody else's change.`,
   access: "admin",
   conditional: true,
   request: {
     params,
     body: jsonBody(updateSpecBody, {
-      description: "What to change.",
+      description: "The changes.",
       example: { name: "H100 node", archived: false },
     }),
   },
@@ -113,7 +111,7 @@ export const deleteSpecRoute = operation({
   operationId: "deleteSpec",
   tags: TAGS,
   summary: "Delete a spec",
-  description: `Deletes a spec that nothing refers to; its slug is free again. One that a runner offers stays until it is withdrawn, and one that a job was made for, also a job that has ended or is deleted, for ever: archive it instead.
+  description: `Deletes a spec that nothing refers to; its slug can be reused. A spec that a runner offers must be withdrawn first. A spec that a job was made for can never be deleted, even if the job has ended or is deleted: archive it instead.
 
 For root administrators. There is no request body.`,
   access: "admin",
@@ -128,8 +126,8 @@ export const listCatalogueRoute = operation({
   path: "/api/silicon-mark/v1/specs",
   operationId: "listAvailableSpecs",
   tags: TAGS,
-  summary: "What jobs can be made for",
-  description: `The hardware specs that a job's \`spec\` can name: those not archived, by name, a page at a time. A page costs the same however many there are, along the links of \`Link\`; \`runners_online\` costs as much as there are runners that offer the specs of the page.
+  summary: "List the specs for jobs",
+  description: `The hardware specs that a job's \`spec\` can name: all that are not archived, by name, a page at a time. Along the links of \`Link\` a page costs the same however many specs there are, except that \`runners_online\` reads all runners that offer the specs of the page.
 
 For every signed-in user.`,
   access: "user",

@@ -1,4 +1,4 @@
-/** The spec that the API document shows. */
+/** Examples of the API document: one spec. */
 import type { CatalogueEntryWire, SpecWire } from "./schemas.ts";
 
 const facts = {

@@ -1,18 +1,13 @@
-import { and, eq, isNull, type SQL, sql } from "drizzle-orm";
+import { and, isNull, type SQL, sql } from "drizzle-orm";
+import { byReference } from "../db/named-rows.ts";
 import { specs } from "../db/schema.ts";
-import type { Reference } from "../http/reference.ts";
-
-/** The rows, at most one, that a reference means. */
-export function isReferred(reference: Reference): SQL {
-  return "uuid" in reference ? eq(specs.uuid, reference.uuid) : eq(specs.slug, reference.slug);
-}
+import type { Reference } from "../lib/references.ts";
 
 /**
- * For a column that refers to a spec: the UUID of the live spec that is meant. Of one that is unknown or
- * archived it makes the empty text, which no spec has: the foreign key then refuses the statement and the
- * whole batch with it, so that nobody has to look first.
+ * The UUID of the live spec that a reference names, for a column that refers to specs. An unknown or archived
+ * spec gives the empty text, which the foreign key refuses together with the whole batch.
  */
 export function liveSpecUuid(reference: Reference): SQL<string> {
-  const live = and(isReferred(reference), isNull(specs.archivedAt));
+  const live = and(byReference(specs, reference), isNull(specs.archivedAt));
   return sql`coalesce((select ${specs.uuid} from ${specs} where ${live}), '')`;
 }

@@ -1,21 +1,20 @@
-/** What a hardware spec looks like on the wire. */
+/** The wire form of hardware specs. */
 import { z } from "@hono/zod-openapi";
-import { nameText, slug } from "../http/names.ts";
-import { pagination } from "../http/pagination.ts";
-import { integer, timestamp, uuid } from "../http/schemas.ts";
+import { pagination } from "../api/lists.ts";
+import { nameText, slug } from "../api/names.ts";
+import { integer, timestamp, uuid } from "../api/schemas.ts";
+import { ARCHITECTURES, OPERATING_SYSTEMS } from "../lib/enums.ts";
 
 const name = nameText({
-  description:
-    "1 to 64 bytes of UTF-8, without white space at the ends. Several specs may have the same.",
+  description: "1 to 64 bytes of UTF-8, without white space at the ends. Names need not be unique.",
   example: "H100 node",
 });
 const specSlug = slug({ description: "Names the spec in paths; unique.", example: "h100-node" });
-const specUuid = uuid.openapi({ description: "Names the spec, for ever." });
+const specUuid = uuid.openapi({ description: "Permanent id of the spec." });
 
-const OPERATING_SYSTEMS = ["linux", "macos", "windows"] as const;
 const os = z.enum(OPERATING_SYSTEMS).openapi({ description: "Operating system." });
 const architecture = z
-  .enum(["x86_64", "aarch64"])
+  .enum(ARCHITECTURES)
   .openapi({ description: "CPU architecture.", example: "x86_64" });
 const cpu = integer({
   min: 1,
@@ -27,9 +26,9 @@ const bytes = (description: string, example: number) =>
   integer({ min: 1, max: Number.MAX_SAFE_INTEGER, description, example });
 const memory = bytes("Memory in bytes.", 240_518_168_576);
 const disk = bytes("Disk in bytes.", 1_099_511_627_776);
-const network = z.boolean().openapi({ description: "Whether it has network access." });
+const network = z.boolean().openapi({ description: "True if it has network access." });
 
-/** What nothing can change once the spec is made. */
+/** The fields that never change. */
 const hardware = { architecture, cpu, memory, disk };
 
 const FALLBACK = "Only `false`: a spec never stands in for another.";
@@ -40,7 +39,7 @@ export const createSpecBody = z
     name,
     slug: specSlug.nullish().openapi({
       description:
-        "The slug to take; made from the name when left out or null. When it is taken, 8 random signs are appended.",
+        "Made from the name if omitted or null. If it is taken, a random suffix is appended.",
     }),
     ...hardware,
     os: os.default("linux"),
@@ -49,14 +48,14 @@ export const createSpecBody = z
     sandbox: z
       .null("is not supported: leave it out, or send null")
       .optional()
-      .openapi({ description: "Only null: machines run what they are given as they are." }),
+      .openapi({ description: "Only null: there is no sandbox." }),
   })
   .openapi("CreateSpec", { description: "A hardware spec to create." });
 
 export const updateSpecBody = z
   .object({
     name: name.nullish(),
-    slug: specSlug.nullish().openapi({ description: "Another slug; it must be free." }),
+    slug: specSlug.nullish().openapi({ description: "New slug; it must be free." }),
     archived: z.boolean().nullish().openapi({
       description:
         "`true` archives the spec: it leaves lists and catalogue, and no job can be made for it. `false` brings it back.",
@@ -67,7 +66,7 @@ export const updateSpecBody = z
       .openapi({ description: FALLBACK }),
   })
   .openapi("UpdateSpec", {
-    description: "What to change. What is left out or null stays as it is.",
+    description: "The changes. Omitted and null fields stay as they are.",
   });
 
 export const spec = z
@@ -82,7 +81,7 @@ export const spec = z
     modified: timestamp.openapi({ description: "When it was last changed." }),
     archived: timestamp
       .nullable()
-      .openapi({ description: "Since when it is archived; null when it is not." }),
+      .openapi({ description: "When it was archived; null if it is not." }),
   })
   .openapi("Spec", { description: "A hardware spec: the shape of a machine." });
 
@@ -102,7 +101,7 @@ const catalogueEntry = z
     runners_online: integer({
       min: 0,
       max: Number.MAX_SAFE_INTEGER,
-      description: "Runners that offer it and are in contact, busy ones too.",
+      description: "Runners that offer it and are in contact; busy runners are included.",
       example: 3,
     }),
   })
@@ -113,7 +112,7 @@ export const catalogue = z
     results: z.array(catalogueEntry).max(300).openapi({ description: "The specs of this page." }),
     pagination,
   })
-  .openapi("SpecCatalogue", { description: "One page of the hardware specs there are." });
+  .openapi("SpecCatalogue", { description: "One page of the catalogue of hardware specs." });
 
 export type CreateSpecInput = z.infer<typeof createSpecBody>;
 export type UpdateSpecInput = z.infer<typeof updateSpecBody>;

@@ -20,9 +20,8 @@ function factsOf(row: SpecRow) {
     uuid: row.uuid,
     slug: row.slug,
     name: row.name,
-    // Both are written by the service from values of these types.
-    os: row.os as SpecWire["os"],
-    architecture: row.architecture as SpecWire["architecture"],
+    os: row.os,
+    architecture: row.architecture,
     cpu: row.cpu,
     memory: row.memory,
     disk: row.disk,

@@ -1,13 +1,15 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { AGENT_VERSION } from "../../agent/src/version.ts";
+import { patient } from "../patience.ts";
 import { type FakeServer, JOB_TOKEN, startFakeServer } from "./fake-server.ts";
 import { until } from "./helpers.ts";
+import { certificateFile, startProxy, startTls } from "./network-stand-ins.ts";
 
 /** The built agent as a machine runs it: one file, its own process. */
 
@@ -56,9 +58,11 @@ interface Run {
   exit: Promise<number | string>;
 }
 
-function agent(...args: string[]): Run {
-  const child = spawn(process.execPath, [bundle, ...args], {
-    env: { PATH: process.env.PATH, XDG_STATE_HOME: folder },
+const agent = (...args: string[]): Run => start(process.execPath, [bundle, ...args], {});
+
+function start(program: string, args: string[], env: Record<string, string>): Run {
+  const child = spawn(program, args, {
+    env: { PATH: process.env.PATH, XDG_STATE_HOME: folder, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   children.push(child);
@@ -77,6 +81,31 @@ function agent(...args: string[]): Run {
 
 const startIn = (...args: string[]): Run =>
   agent("--host", server.url, "--token", JOB_TOKEN, "--machine-uuid", MACHINE, ...args);
+
+/** A folder with an nvidia-smi that never returns, and whose child ignores SIGTERM and keeps its output open. */
+function hangingTool(): string {
+  const bin = mkdtempSync(join(folder, "bin-"));
+  const script = `#!/bin/sh\nsh -c 'trap "" TERM; : > "${bin}/asked"; while :; do sleep 600; done'\n`;
+  writeFileSync(join(bin, "nvidia-smi"), script, { mode: 0o755 });
+  return bin;
+}
+
+describe("an nvidia-smi that never returns", () => {
+  test.each([
+    ["a node", ["--token", JOB_TOKEN, "--machine-uuid", MACHINE], 143],
+    ["a runner", ["--runner", "rack-1", "--key", `assay_runner_${"k".repeat(30)}`], 0],
+  ])("SIGTERM ends %s at once, with everything it has started", async (_, args, code) => {
+    const bin = hangingTool();
+    const path = `${bin}:${process.env.PATH}`;
+    const run = start(process.execPath, [bundle, "--host", server.url, ...args], { PATH: path });
+    await until(() => existsSync(join(bin, "asked")), "nvidia-smi is asked");
+    const sentAt = performance.now();
+    run.child.kill("SIGTERM");
+    expect(await run.exit).toBe(code);
+    expect(performance.now() - sentAt).toBeLessThan(patient(1_000));
+    expect(server.tasks).toEqual([]);
+  });
+});
 
 describe("a completed task", () => {
   test("exits 0; --json prints the final task and nothing else on stdout", async () => {
@@ -103,10 +132,11 @@ describe("a completed task", () => {
   });
 
   test("the recording's facts are what it joins with, marked as replayed", async () => {
-    await startIn("--replay", recording(0.2)).exit;
+    await startIn("--replay", recording(0.2), "--cluster-address", "[fd00::9]:7118").exit;
     expect(server.tasks[0]?.joined).toMatchObject({
       machine_uuid: MACHINE,
-      cluster_address: expect.stringMatching(/:7117$/),
+      cluster_address: "[fd00::9]:7118",
+      cluster_addresses: ["[fd00::9]:7118"],
       gpu_model: "NVIDIA L4",
       gpu_count: 1,
       inventory: { location: "test", replayed: true, agent_version: AGENT_VERSION },
@@ -185,13 +215,86 @@ describe("surviving", () => {
   });
 
   test("a server that restarts in between is only waited for", async () => {
-    const run = startIn("--replay", recording(0.5));
-    await until(() => server.of("PATCH").length > 0, "the first heartbeat");
-    await server.close();
+    server.intercept = ({ method }) => {
+      if (method !== "PUT") return undefined;
+      void server.close();
+      return "drop";
+    };
+    const run = startIn("--replay", recording(0.2));
     await until(() => /PUT failed/.test(run.output.stderr), "a failed result");
+    server.intercept = () => undefined;
     await server.comeBack();
     expect(await run.exit).toBe(0);
   });
+});
+
+describe("output that fails", () => {
+  /** Runs the agent by a shell, whose redirections make what it writes to fail. */
+  function redirected(redirection: string, ...args: string[]): Run {
+    const all = [bundle, "--host", server.url, "--machine-uuid", MACHINE, ...args];
+    const command = `"${process.execPath}" "$@" ${redirection}`;
+    return start("/bin/bash", ["-c", command, "agent", ...all], { ASSAY_TOKEN: JOB_TOKEN });
+  }
+
+  test.each([
+    ["a log on a full disk", "2>/dev/full"],
+    ["a result on a full disk", ">/dev/full"],
+    ["both on a full disk", ">/dev/full 2>&1"],
+    ["a log that nobody reads any more", "2> >(exec true)"],
+    ["a result that nobody reads any more", "> >(exec true)"],
+    ["both closed", ">&- 2>&-"],
+  ])("%s: the work goes on, the result is sent, the exit code is the same", async (_name, to) => {
+    const run = redirected(`--json ${to}`, "--replay", recording(0.5));
+    expect(await run.exit).toBe(0);
+    expect(server.tasks[0]?.results.size).toBe(1);
+  });
+
+  test("a failed task still exits 1, bad usage 2", async () => {
+    expect(await redirected(">/dev/full 2>&1").exit).toBe(1);
+    expect(await redirected("--frobnicate >/dev/full 2>&1").exit).toBe(2);
+  });
+});
+
+describe("through a proxy, to a server with a company's certificate", () => {
+  test("a job is completed, and nothing goes another way", async () => {
+    const tls = await startTls("server", server.port);
+    const proxy = await startProxy({ target: tls.port, login: "user:secret" });
+    const options = ["--host", "https://assay.test", "--token", JOB_TOKEN];
+    const more = ["--machine-uuid", MACHINE, "--replay", recording(0.2)];
+    const run = start(
+      process.execPath,
+      [bundle, ...options, ...more, "--ca", certificateFile("ca")],
+      {
+        HTTPS_PROXY: `http://user:secret@127.0.0.1:${proxy.port}`,
+      },
+    );
+    expect(await run.exit).toBe(0);
+    expect(run.output.stderr).not.toContain("secret");
+    expect(new Set(proxy.asked.map(({ line }) => line))).toEqual(
+      new Set(["CONNECT assay.test:443"]),
+    );
+    await Promise.all([proxy.close(), tls.close()]);
+  });
+
+  test("a wrong proxy or file is bad usage", async () => {
+    const socks = start(process.execPath, [bundle, "--host", "https://a.test", "--token", "t"], {
+      HTTPS_PROXY: "socks5://user:secret@p:1",
+    });
+    expect(await socks.exit).toBe(2);
+    expect(socks.output.stderr).toMatch(/HTTPS_PROXY must be the address of an HTTP proxy/);
+    expect(socks.output.stderr).not.toContain("secret");
+    const noFile = startIn("--ca", join(folder, "missing.pem"));
+    expect(await noFile.exit).toBe(2);
+    expect(noFile.output.stderr).toMatch(/missing\.pem cannot be read as certificates/);
+  });
+});
+
+test("--give-up-after ends an agent whose server is not there, with the address and exit code 1", async () => {
+  await server.close();
+  const run = startIn("--give-up-after", "2s");
+  expect(await run.exit).toBe(1);
+  expect(run.output.stderr).toContain(`gave up on the server: ${server.url}: connect ECONNREFUSED`);
+  await server.comeBack();
 });
 
 describe("as a runner", () => {
@@ -212,7 +315,7 @@ describe("as a runner", () => {
   test("runs a job and goes on claiming; a signal while idle: exits 0 at once", async () => {
     offerOneJob();
     const run = serve("--replay", recording(0.2), "--json");
-    await until(() => run.output.stderr.includes("no job wants this runner"), "idle");
+    await until(() => run.output.stderr.includes("no job for this runner yet"), "idle");
     run.child.kill("SIGTERM");
     expect(await run.exit).toBe(0);
     expect(JSON.parse(run.output.stdout)).toMatchObject({ id: "7554621441", state: "completed" });

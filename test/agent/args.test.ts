@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { parseCommand } from "../../agent/src/args.ts";
+import { HELP, parseCommand } from "../../agent/src/args.ts";
 import { formatHostPort, isLoopback, parseHostPort } from "../../agent/src/host-port.ts";
 import { AGENT_VERSION } from "../../agent/src/version.ts";
 
@@ -18,6 +18,11 @@ function usageError(argv: string[], env: Record<string, string> = {}): string {
   return command.message;
 }
 
+test("the documentation shows the help as it is", () => {
+  const page = readFileSync(new URL("../../docs/agent.md", import.meta.url), "utf8");
+  expect(page).toContain(`\`\`\`text\n${HELP}\`\`\``);
+});
+
 describe("command line", () => {
   test("takes host and token, and leaves the rest at its defaults", () => {
     expect(options(needed)).toEqual({
@@ -25,7 +30,11 @@ describe("command line", () => {
       credential: { kind: "job", token: "tok.en" },
       machineUuid: null,
       clusterAddress: null,
+      clusterPeers: null,
       replayFile: null,
+      probe: { engine: null, cublas: null, busyOk: false },
+      caFile: null,
+      giveUpAfterMs: null,
       json: false,
     });
   });
@@ -40,6 +49,12 @@ describe("command line", () => {
         "[fd00::1]:7000",
         "--replay",
         "a.json",
+        "--engine=cublaslt",
+        "--cublas=/opt/cublas",
+        "--busy-ok",
+        "--ca=roots.pem",
+        "--give-up-after",
+        "90m",
         "--json",
       ]),
     ).toEqual({
@@ -47,16 +62,35 @@ describe("command line", () => {
       credential: { kind: "job", token: "tok" },
       machineUuid: "550e8400-e29b-41d4-a716-446655440000",
       clusterAddress: { host: "fd00::1", port: 7000 },
+      clusterPeers: null,
       replayFile: "a.json",
+      probe: { engine: "cublaslt", cublas: "/opt/cublas", busyOk: true },
+      caFile: "roots.pem",
+      giveUpAfterMs: 5_400_000,
       json: true,
     });
+  });
+
+  test("--probe-only needs no server", () => {
+    expect(parseCommand(["--probe-only", "--json", "--engine", "ptx"], {})).toEqual({
+      kind: "probe-only",
+      probe: { engine: "ptx", cublas: null, busyOk: false },
+      json: true,
+    });
+  });
+
+  test("refuses an engine that is none, and a folder that no engine would read", () => {
+    expect(usageError([...needed, "--engine", "cuda"])).toMatch(/must be cublaslt or ptx/);
+    expect(usageError([...needed, "--cublas", ""])).toMatch(/name of a folder/);
+    expect(usageError([...needed, "--engine", "ptx", "--cublas", "/opt"])).toMatch(/leave one/);
   });
 
   test.each([["-api-key", "k"], ["--api-key", "k"], ["-api-key=k"], ["--api-key=k"]])(
     "takes the token from %s",
     (...flag) => {
       expect(options(["--host", "http://assay.test", ...flag]).credential).toEqual({
-        ...{ kind: "job", token: "k" },
+        kind: "job",
+        token: "k",
       });
     },
   );
@@ -83,14 +117,17 @@ describe("command line", () => {
     const env = { ASSAY_RUNNER: "rack-7", ASSAY_KEY: key };
     expect(options(host, env).credential).toEqual(credential);
     expect(options([...host, "--runner", "rack-8"], env).credential).toEqual({
-      ...{ ...credential, runner: "rack-8" },
+      ...credential,
+      runner: "rack-8",
     });
     expect(options([...host, "--key", other], env).credential).toEqual({
-      ...{ ...credential, key: other },
+      ...credential,
+      key: other,
     });
     expect(options(byFlags, { ASSAY_TOKEN: "tok" }).credential).toEqual(credential);
     expect(options([...host, "--token", "tok"], env).credential).toEqual({
-      ...{ kind: "job", token: "tok" },
+      kind: "job",
+      token: "tok",
     });
   });
 
@@ -134,6 +171,15 @@ describe("command line", () => {
     ["both names of the token", [...needed, "--api-key", "k"], /only one/],
     ["a short machine UUID", [...needed, "--machine-uuid", "550e8400"], /--machine-uuid/],
     ["a cluster address without port", [...needed, "--cluster-address", "10.0.0.1"], /host:port/],
+    [
+      "a cluster network that is none",
+      [...needed, "--cluster-peers", "10.0.0.0/33"],
+      /networks such/,
+    ],
+    ["an empty list of networks", [...needed, "--cluster-peers="], /networks such/],
+    ["a file of certificates without a name", [...needed, "--ca="], /--ca/],
+    ["a duration without a unit", [...needed, "--give-up-after", "10"], /90s, 30m, 12h or 2d/],
+    ["no duration at all", [...needed, "--give-up-after", "0s"], /90s, 30m, 12h or 2d/],
     ["an unknown flag", [...needed, "--frobnicate"], /frobnicate/],
     ["a flag without its value", ["--host", "http://a.test", "--token"], /token/],
     ["an empty replay file", [...needed, "--replay="], /--replay/],
@@ -149,6 +195,39 @@ describe("command line", () => {
   ])("never repeats %s", (_, argv) => {
     expect(usageError(argv)).not.toContain("s3cret");
   });
+});
+
+describe("a credential of another kind is told by its own shape", () => {
+  const jwt = (typ: string) =>
+    `${Buffer.from(JSON.stringify({ alg: "HS256", typ })).toString("base64url")}.e30.c2ln`;
+  const host = ["--host", "http://a.test"];
+
+  test.each([
+    ["user+jwt", /an access token of a person/],
+    ["refresh+jwt", /a refresh token/],
+    ["api+jwt", /an API token/],
+    ["password+jwt", /password link/],
+    ["task+jwt", /a single task/],
+  ])("%s", (typ, kind) => {
+    const message = usageError([...host, "--token", jwt(typ)]);
+    expect(message).toMatch(/not the token of a job/);
+    expect(message).toMatch(kind);
+    expect(message).not.toContain(jwt(typ));
+  });
+
+  test("a runner's key as a token, a job's token as a key", () => {
+    const key = `assay_runner_${"k".repeat(30)}`;
+    expect(usageError([...host, "--token", key])).toMatch(/for --runner and --key/);
+    const flags = ["--runner", "rack-7", "--key", jwt("job+jwt")];
+    expect(usageError([...host, ...flags])).toMatch(/the token of a job; give it with --token/);
+  });
+
+  test.each(["opaque", "a.b.c", jwt("job+jwt"), jwt("new+jwt"), "bnVsbA.e30.x", "W10.e30.x"])(
+    "%s may be a job's token",
+    (token) => {
+      expect(options([...host, "--token", token]).credential).toEqual({ kind: "job", token });
+    },
+  );
 });
 
 describe("host and port", () => {

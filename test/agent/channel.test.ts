@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { encodeFrame, FRAME, LinkError } from "../../agent/src/cluster-network/channel.ts";
+import { patient } from "../patience.ts";
 import { until } from "./helpers.ts";
 import { channelPair } from "./peers.ts";
 
@@ -30,8 +31,14 @@ describe("channel", () => {
       raw.write(Buffer.of(byte));
       await new Promise(setImmediate);
     }
-    expect(await acceptor.next(5_000)).toEqual({ type: FRAME.hello, payload: Buffer.from("ab") });
-    expect(await acceptor.next(5_000)).toEqual({ type: FRAME.end, payload: Buffer.alloc(0) });
+    expect(await acceptor.next(patient(5_000))).toEqual({
+      type: FRAME.hello,
+      payload: Buffer.from("ab"),
+    });
+    expect(await acceptor.next(patient(5_000))).toEqual({
+      type: FRAME.end,
+      payload: Buffer.alloc(0),
+    });
     expect(dataBytes).toBe(7);
   });
 
@@ -39,16 +46,16 @@ describe("channel", () => {
     const { acceptor, connector } = await pair();
     expect(await acceptor.next(5)).toBeNull();
     connector.send(FRAME.ping);
-    expect(await acceptor.next(5_000)).toMatchObject({ type: FRAME.ping });
+    expect(await acceptor.next(patient(5_000))).toMatchObject({ type: FRAME.ping });
   });
 
   test("whoever waits learns why it was closed", async () => {
     const { acceptor, connector } = await pair();
-    const [here, there] = [acceptor.next(5_000), connector.next(5_000)];
+    const [here, there] = [acceptor.next(patient(5_000)), connector.next(patient(5_000))];
     acceptor.close("too slow");
     await expect(here).rejects.toThrow(new LinkError("too slow"));
     await expect(there).rejects.toThrow(/closed the connection/);
-    await expect(acceptor.next(5_000)).rejects.toThrow("too slow");
+    await expect(acceptor.next(patient(5_000))).rejects.toThrow("too slow");
   });
 
   test.each([
@@ -67,7 +74,7 @@ describe("channel", () => {
     acceptor.trust();
     raw.write(encodeFrame(FRAME.data, Buffer.alloc(256 * 1024)));
     for (let i = 0; i < 8; i++) raw.write(encodeFrame(FRAME.ping, Buffer.alloc(256)));
-    for (let i = 0; i < 8; i++) expect(await acceptor.next(5_000)).not.toBeNull();
+    for (let i = 0; i < 8; i++) expect(await acceptor.next(patient(5_000))).not.toBeNull();
     expect(acceptor.isOpen()).toBe(true);
   });
 });

@@ -21,7 +21,10 @@ export interface Recorded {
   body: Record<string, unknown>;
 }
 
-/** `drop`: the connection is cut without an answer; `hang`: it stays open without one. */
+/**
+ * `drop`: the connection is cut without an answer; `hang`: it stays open without one. Replies carry the request's
+ * nonce, unless they name another themselves.
+ */
 export type Canned =
   | { status: number; body?: unknown; headers?: Record<string, string> }
   | "drop"
@@ -31,13 +34,17 @@ interface FakeTask {
   id: string;
   rank: number;
   machineUuid: string;
-  clusterAddress: string | null;
+  clusterAddresses: unknown;
+  /** The one by which it has joined; its calls then need its token. */
+  secret: string | null;
   joined: Record<string, unknown>;
   progress: number;
   message: string | null;
   /** Result texts by position. */
   results: Map<number, string>;
 }
+
+export const taskTokenOf = (taskId: string): string => `eyJhbGciOi.task-${taskId}.c2lnbmF0dXJl`;
 
 export interface FakeServer {
   url: string;
@@ -130,7 +137,7 @@ export async function startFakeServer(
           }
         : null,
       nodes: cluster
-        ? tasks.map((t) => ({ rank: t.rank, task_id: t.id, cluster_address: t.clusterAddress }))
+        ? tasks.map((t) => ({ rank: t.rank, task_id: t.id, cluster_addresses: t.clusterAddresses }))
         : null,
       task: task === null ? null : taskBody(task),
       poll_after_seconds: pollAfterSeconds,
@@ -143,7 +150,8 @@ export async function startFakeServer(
       id: String(Number(JOB_ID) + 1 + rank),
       rank,
       machineUuid: String(body.machine_uuid),
-      clusterAddress: body.cluster_address === undefined ? null : String(body.cluster_address),
+      clusterAddresses: body.cluster_addresses ?? [],
+      secret: body.join_secret === undefined ? null : String(body.join_secret),
       joined: body,
       progress: 0,
       message: null,
@@ -153,6 +161,13 @@ export async function startFakeServer(
     return task;
   };
 
+  const joinedBody = (task: FakeTask) => ({
+    ...taskBody(task),
+    task_token: task.secret === null ? null : taskTokenOf(task.id),
+  });
+  const isStranger = (task: FakeTask, { headers }: Recorded): boolean =>
+    task.secret !== null && headers["assay-task-token"] !== taskTokenOf(task.id);
+
   const answer = (request: Recorded): Canned => {
     const { method, path, body } = request;
     if (request.headers.authorization !== `Bearer ${JOB_TOKEN}`) {
@@ -161,6 +176,7 @@ export async function startFakeServer(
     const query = /^(?:\?task_id=(\d+))?$/.exec(path);
     if (method === "GET" && query !== null) {
       const task = tasks.find((t) => t.id === query[1]) ?? null;
+      if (task !== null && isStranger(task, request)) return server.error(403, "PERMISSION_DENIED");
       const reply = view(task);
       const etag = `"${createHash("sha256")
         .update(JSON.stringify({ ...reply, expires_at: 0 }))
@@ -173,13 +189,17 @@ export async function startFakeServer(
     if (aborted) return server.error(409, "JOB_ENDED");
     if (method === "POST" && path === "/tasks") {
       const known = tasks.find((t) => t.machineUuid === body.machine_uuid);
-      if (known !== undefined) return { status: 200, body: taskBody(known) };
+      if (known !== undefined && known.secret !== (body.join_secret ?? null)) {
+        return server.error(409, "MACHINE_IN_USE", { "retry-after": "100" });
+      }
+      if (known !== undefined) return { status: 200, body: joinedBody(known) };
       if (tasks.length === nodeCount) return server.error(409, "NODE_LIMIT_REACHED");
-      return { status: 201, body: taskBody(joined(body)) };
+      return { status: 201, body: joinedBody(joined(body)) };
     }
     const [, id, position] = /^\/tasks\/(\d+)(?:\/results\/(\d+))?$/.exec(path) ?? [];
     const task = tasks.find((t) => t.id === id);
     if (task === undefined) return server.error(404, "RESOURCE_NOT_FOUND");
+    if (isStranger(task, request)) return server.error(403, "PERMISSION_DENIED");
     if (method === "PATCH") {
       task.progress = Number(body.progress);
       task.message = String(body.message);
@@ -208,7 +228,7 @@ export async function startFakeServer(
       };
       server.requests.push(request);
       const rules = request.url.startsWith("/v0/runners/") ? server.onClaim : answer;
-      send(res, server.intercept(request) ?? rules(request));
+      send(res, server.intercept(request) ?? rules(request), request);
     });
   });
   const port = await listen(http, 0);
@@ -221,8 +241,8 @@ export async function startFakeServer(
     intercept: () => undefined,
     onClaim: () => ({ status: 200, body: null, headers: { "retry-after": "5" } }),
     admit: (machineUuid) => {
-      const task = joined({ machine_uuid: machineUuid });
-      const body = { job_id: JOB_ID, token: JOB_TOKEN, task: taskBody(task) };
+      const task = joined({ machine_uuid: machineUuid, join_secret: "of the runner's key" });
+      const body = { job_id: JOB_ID, token: JOB_TOKEN, task: joinedBody(task) };
       return { status: 200, body };
     },
     abort: () => {
@@ -259,12 +279,16 @@ function listen(http: Server, port: number): Promise<number> {
   });
 }
 
-function send(res: ServerResponse, canned: Canned): void {
+function send(res: ServerResponse, canned: Canned, { headers }: Recorded): void {
   if (canned === "hang") return;
   if (canned === "drop") {
     res.destroy();
     return;
   }
-  res.writeHead(canned.status, { "content-type": "application/json", ...canned.headers });
+  res.writeHead(canned.status, {
+    "content-type": "application/json",
+    "assay-nonce": headers["assay-nonce"] ?? "",
+    ...canned.headers,
+  });
   res.end(canned.body === undefined ? undefined : JSON.stringify(canned.body));
 }

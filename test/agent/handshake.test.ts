@@ -7,10 +7,11 @@ import {
   type Identity,
 } from "../../agent/src/cluster-network/handshake.ts";
 import { openMeeting } from "../../agent/src/cluster-network/meeting.ts";
-import { freePorts, shortBounds } from "./helpers.ts";
+import { patient } from "../patience.ts";
+import { freePorts, rulesOf, shortBounds } from "./helpers.ts";
 import { channelPair, identity } from "./peers.ts";
 
-const BOUND_MS = 2_000;
+const BOUND_MS = patient(2_000);
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0)) await cleanup();
@@ -115,6 +116,7 @@ describe("greeting", () => {
     ["an HTTP request", Buffer.from("GET / HTTP/1.1\r\n\r\n")],
     ["a data frame", Buffer.from([0, 0, 0, 1, FRAME.data, 0])],
     ["a frame beyond the size of a greeting", Buffer.from([0, 0, 1, 1, FRAME.hello])],
+    ["signs of life without end", Buffer.alloc(1_025).fill(Buffer.from([0, 0, 0, 0, FRAME.here]))],
   ])("%s before the greeting is refused at once", async (_, bytes) => {
     const { acceptor, sockets } = await pair();
     const greeting = greetAsAcceptor(acceptor, identity(1), () => true, 60_000);
@@ -128,8 +130,8 @@ describe("the listener", () => {
     const [port = 0] = await freePorts(1);
     const opened = await openMeeting({
       self: identity(peers),
-      peers: Array.from({ length: peers }, (_, rank) => ({ rank, address: null })),
-      listenAt: { host: "127.0.0.1", port },
+      peers: Array.from({ length: peers }, (_, rank) => ({ rank, addresses: [] })),
+      rules: rulesOf({ host: "127.0.0.1", port }),
       // A stranger that is closed early was closed for what it did, not by the bound.
       bounds: { ...shortBounds, handshakeMs: 60_000 },
       log: () => {},
@@ -143,8 +145,9 @@ describe("the listener", () => {
   function answerTo(
     port: number,
     bytes: Buffer | null,
+    localAddress = "127.0.0.1",
   ): { socket: ReturnType<typeof connect>; closed: Promise<number> } {
-    const socket = connect(port, "127.0.0.1");
+    const socket = connect({ port, host: "127.0.0.1", localAddress });
     cleanups.push(() => socket.destroy());
     let received = 0;
     socket.on("data", (chunk: Buffer) => {
@@ -182,5 +185,14 @@ describe("the listener", () => {
     await oldest?.closed;
     expect(one.socket.destroyed).toBe(false);
     expect(stillOpen).toBe(true);
+  });
+
+  test("a flood from one address pushes out its own connections, none of others", async () => {
+    const port = await meeting(1);
+    const quiet = answerTo(port, null);
+    await new Promise((resolve) => quiet.socket.once("connect", resolve));
+    const flood = Array.from({ length: 40 }, () => answerTo(port, null, "127.0.0.2"));
+    await Promise.all(flood.slice(0, 20).map(({ closed }) => closed));
+    expect(quiet.socket.readableEnded || quiet.socket.destroyed).toBe(false);
   });
 });

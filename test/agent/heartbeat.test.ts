@@ -35,6 +35,7 @@ async function beats(options: {
     },
     clock: {
       now: () => now,
+      elapsed: () => now,
       random: () => 0,
       sleep: async (ms, signal) => {
         now += ms;

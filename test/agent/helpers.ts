@@ -3,11 +3,19 @@ import { setTimeout as delay } from "node:timers/promises";
 import { createApiClient } from "../../agent/src/api-client.ts";
 import type { Clock } from "../../agent/src/clock.ts";
 import { type Bounds, defaultBounds } from "../../agent/src/cluster-network/bounds.ts";
+import { type PeerRules, systemLookup } from "../../agent/src/cluster-network/peer-address.ts";
+import type { ProbeOptions } from "../../agent/src/gpu/messages.ts";
+import type { HostPort } from "../../agent/src/host-port.ts";
+import { createTransport } from "../../agent/src/http/transport.ts";
+import { openJobState } from "../../agent/src/job-state.ts";
+import type { MachineFacts } from "../../agent/src/machine.ts";
 import type { Replay } from "../../agent/src/replay.ts";
 import { type Agent, runAgent } from "../../agent/src/run-loop.ts";
+import { serveRunner } from "../../agent/src/runner-loop.ts";
 import type { AgentEnd } from "../../agent/src/session.ts";
 import type { RunStep } from "../../agent/src/step-context.ts";
 import { createStepRunner } from "../../agent/src/steps.ts";
+import { patient } from "../patience.ts";
 import { JOB_TOKEN } from "./fake-server.ts";
 
 export interface TestClock extends Clock {
@@ -23,6 +31,7 @@ export function fastClock(speed: number): TestClock {
   return {
     slept,
     now: () => origin + (performance.now() - startedAt) * speed,
+    elapsed: () => performance.now() * speed,
     sleep: (ms, signal) => {
       slept.push(ms);
       return delay(ms / speed, undefined, { signal });
@@ -38,6 +47,7 @@ export function steppingClock(): TestClock {
   return {
     slept,
     now: () => now,
+    elapsed: () => now,
     sleep: async (ms, signal) => {
       slept.push(ms);
       now += ms;
@@ -58,15 +68,24 @@ export const sampleReplay: Replay = {
 /** Short bounds, for tests in which something is dead: waiting for it costs a second or two. */
 export const shortBounds: Bounds = {
   ...defaultBounds,
-  connectMs: 500,
-  attemptMs: 500,
+  connectMs: patient(450),
+  attemptMs: patient(150),
   redialMs: 20,
-  handshakeMs: 1_000,
+  handshakeMs: patient(500),
   keepaliveMs: 50,
-  silenceMs: 2_000,
-  pingMs: 1_500,
-  stallMs: 1_500,
+  silenceMs: patient(2_000),
+  pingMs: patient(1_500),
+  stallMs: patient(1_500),
 };
+
+/** The rules of an agent that announces an address and narrows nothing. */
+export function rulesOf(announced: HostPort): PeerRules {
+  return { announced: [announced], networks: null, lookup: systemLookup };
+}
+
+function locatedAt(address: HostPort): Agent["node"]["locate"] {
+  return async () => ({ machineIp: "192.0.2.1", clusterAddresses: [address] });
+}
 
 export interface InProcessAgent {
   end: Promise<AgentEnd>;
@@ -74,6 +93,8 @@ export interface InProcessAgent {
   logs: string[];
   abort: () => void;
 }
+
+export const probeDefaults: ProbeOptions = { engine: null, cublas: null, busyOk: false };
 
 /** An agent in this process, on a stepping clock unless told otherwise. */
 export function startAgent(
@@ -85,35 +106,127 @@ export function startAgent(
     token?: string;
     bounds?: Bounds;
     clock?: TestClock;
+    giveUpAfterMs?: number;
+    clusterAddress?: HostPort;
+    /** Folder of what it keeps; it keeps nothing and has no secret without one. */
+    stateFolder?: string;
   } = {},
 ): InProcessAgent {
   const {
     replay = sampleReplay,
     runStep,
-    timeoutMs = 5_000,
+    timeoutMs = patient(5_000),
     token = JOB_TOKEN,
     ...rest
   } = overrides;
-  const { bounds = shortBounds, clock = steppingClock(), ...node } = rest;
+  const {
+    bounds = shortBounds,
+    clock = steppingClock(),
+    stateFolder,
+    giveUpAfterMs,
+    clusterAddress = { host: "127.0.0.1", port: 7117 },
+    ...node
+  } = rest;
   const logs: string[] = [];
   const log = (line: string): void => void logs.push(line);
   const interrupt = new AbortController();
-  const clusterAddress = node.clusterAddress ?? { host: "127.0.0.1", port: 7117 };
+  const of = [url, token, node.machineUuid ?? ""];
+  const state =
+    stateFolder === undefined
+      ? undefined
+      : openJobState({ folder: stateFolder, of, log, now: clock.now });
   const end = runAgent({
     client: createApiClient({ host: url, token, clock, log, timeoutMs }),
     node: {
       machineUuid: "550e8400-e29b-41d4-a716-446655440000",
-      machineIp: "192.0.2.1",
-      facts: { gpuModel: "NVIDIA H100 80GB HBM3", gpuCount: 8, inventory: { gpu: { count: 8 } } },
+      locate: locatedAt(clusterAddress),
+      bootId: null,
+      facts: {
+        gpuModel: "NVIDIA H100 80GB HBM3",
+        gpuCount: 8,
+        gpuModels: [],
+        inventory: { gpu: { count: 8 } },
+      },
       ...node,
-      clusterAddress,
     },
-    runStep: runStep ?? createStepRunner({ replay, clusterAddress, clock, log, bounds }),
+    runStep:
+      runStep ??
+      createStepRunner({
+        // Without a recording it measures, by a process that says nothing and fails.
+        measuring:
+          replay === null
+            ? { kind: "gpus", command: ["false"], options: probeDefaults }
+            : { kind: "replay", replay },
+        peers: rulesOf(clusterAddress),
+        clock,
+        log,
+        bounds,
+      }),
     clock,
     log,
     signal: interrupt.signal,
+    giveUpAfterMs,
+    state,
   });
   return { end, clock, logs, abort: () => interrupt.abort() };
+}
+
+export const RUNNER_KEY = `assay_runner_${"k".repeat(30)}`;
+
+/** A runner in this process, on a stepping clock unless told otherwise. */
+export function startRunner(
+  host: string,
+  {
+    runStep,
+    clock = steppingClock(),
+    drainMs = 60_000,
+    readFacts,
+  }: {
+    runStep?: RunStep;
+    clock?: TestClock;
+    drainMs?: number;
+    readFacts?: (drain: AbortSignal) => Promise<MachineFacts>;
+  } = {},
+) {
+  const logs: string[] = [];
+  const ends: AgentEnd[] = [];
+  const log = (line: string): void => void logs.push(line);
+  const stop = new AbortController();
+  const { signal } = new AbortController();
+  const clusterAddress = { host: "127.0.0.1", port: 7117 };
+  const transport = createTransport(new URL(host));
+  const common = { host, clock, log, transport, timeoutMs: patient(5_000) };
+  const peers = rulesOf(clusterAddress);
+  const done = serveRunner({
+    client: createApiClient({ ...common, token: RUNNER_KEY, basePath: "/v0/runners/rack-7" }),
+    clientOfJob: (token) => createApiClient({ ...common, token }),
+    node: {
+      bootId: null,
+      locate: locatedAt(clusterAddress),
+      facts: {
+        gpuModel: "NVIDIA H100 NVL",
+        gpuCount: 1,
+        gpuModels: [],
+        inventory: { gpu: { count: 1 } },
+      },
+    },
+    runStep:
+      runStep ??
+      createStepRunner({
+        measuring: { kind: "replay", replay: sampleReplay },
+        peers,
+        clock,
+        log,
+        bounds: shortBounds,
+      }),
+    drain: { signal: stop.signal, drainMs },
+    readFacts,
+    onEnd: (end) => ends.push(end),
+    clock,
+    log,
+    signal,
+  });
+  return { logs, ends, done, clock, leave: () => stop.abort() };
 }
 
 /** Ports that were free a moment ago. */
@@ -134,7 +247,7 @@ export async function freePorts(count: number): Promise<number[]> {
 
 /** Waits until something is so; fails loudly instead of hanging. */
 export async function until(condition: () => boolean, what: string): Promise<void> {
-  const deadline = performance.now() + 20_000;
+  const deadline = performance.now() + patient(20_000);
   while (!condition()) {
     if (performance.now() > deadline) throw new Error(`never happened: ${what}`);
     await delay(5);

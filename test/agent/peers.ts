@@ -1,10 +1,12 @@
 import { connect, createServer, type Server, type Socket } from "node:net";
+import { onTestFinished } from "vitest";
 import type { Bounds } from "../../agent/src/cluster-network/bounds.ts";
 import { type Channel, createChannel } from "../../agent/src/cluster-network/channel.ts";
 import type { Identity } from "../../agent/src/cluster-network/handshake.ts";
+import type { PeerRules } from "../../agent/src/cluster-network/peer-address.ts";
 import { measureLinks } from "../../agent/src/cluster-network/step.ts";
 import type { StepOutcome } from "../../agent/src/protocol.ts";
-import { shortBounds, until } from "./helpers.ts";
+import { rulesOf, shortBounds, until } from "./helpers.ts";
 
 export const KEY = "5a".repeat(32);
 const JOB = "7554621440";
@@ -25,6 +27,7 @@ export interface ClusterNodeRun {
   outcome: Promise<StepOutcome>;
   messages: string[];
   progress: number[];
+  logs: string[];
   abort: () => void;
 }
 
@@ -32,20 +35,26 @@ export interface ClusterNodeRun {
 export function startNode(
   rank: number,
   ports: number[],
-  overrides: { bounds?: Partial<Bounds>; durationMs?: number; addresses?: (string | null)[] } = {},
+  overrides: {
+    bounds?: Partial<Bounds>;
+    durationMs?: number;
+    /** Of each node one, several or none. */
+    addresses?: (string | string[] | null)[];
+    rules?: Partial<PeerRules>;
+  } = {},
 ): ClusterNodeRun {
   const { durationMs = 30, addresses = ports.map((port) => `127.0.0.1:${port}`) } = overrides;
   const interrupt = new AbortController();
-  const [messages, progress]: [string[], number[]] = [[], []];
+  const [messages, progress, logs]: [string[], number[], string[]] = [[], [], []];
   const outcome = measureLinks(
     { position: 1, peerKey: KEY },
     {
       jobId: JOB,
       taskId: `task-${rank}`,
-      nodes: addresses.map((clusterAddress, r) => ({
+      nodes: addresses.map((given, r) => ({
         rank: r,
         taskId: `task-${r}`,
-        clusterAddress,
+        clusterAddresses: [given ?? []].flat(),
       })),
       report: (value, message) => {
         progress.push(value);
@@ -54,13 +63,13 @@ export function startNode(
       signal: interrupt.signal,
     },
     {
-      listenAt: { host: "127.0.0.1", port: ports[rank] ?? 0 },
+      rules: { ...rulesOf({ host: "127.0.0.1", port: ports[rank] ?? 0 }), ...overrides.rules },
       bounds: { ...shortBounds, ...overrides.bounds },
-      log: () => {},
+      log: (line) => logs.push(line),
       durationMs,
     },
   );
-  return { outcome, messages, progress, abort: () => interrupt.abort() };
+  return { outcome, messages, progress, logs, abort: () => interrupt.abort() };
 }
 
 /** The measurements of an outcome or of a result's body, whichever way it ended. */
@@ -95,6 +104,17 @@ export async function channelPair(): Promise<{
   return { ...pair, sockets: [dialled, socket], close };
 }
 
+/** Closes the server and its connections at the end of the test. */
+export function keep(server: Server): Server {
+  const sockets = new Set<Socket>();
+  server.on("connection", (socket) => sockets.add(socket.on("error", () => {})));
+  onTestFinished(() => {
+    for (const socket of sockets) socket.destroy();
+    return new Promise<void>((resolve) => void server.close(() => resolve()));
+  });
+  return server;
+}
+
 export function listenOn(server: Server, port: number): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
@@ -105,7 +125,7 @@ export function listenOn(server: Server, port: number): Promise<number> {
   });
 }
 
-/** Whether a TCP connection to the port is accepted. */
+/** Answers true if a TCP connection to the port is accepted. */
 export function isListening(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, "127.0.0.1");

@@ -1,7 +1,9 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { defaultBounds } from "../../agent/src/cluster-network/bounds.ts";
 import type { RunStep } from "../../agent/src/step-context.ts";
 import { AGENT_VERSION } from "../../agent/src/version.ts";
+import { patient } from "../patience.ts";
 import { type Canned, type FakeServer, type Recorded, startFakeServer } from "./fake-server.ts";
 import { fastClock, freePorts, startAgent, steppingClock, until } from "./helpers.ts";
 import { linksOf } from "./peers.ts";
@@ -41,9 +43,14 @@ describe("a one-node job", () => {
       machine_uuid: "550e8400-e29b-41d4-a716-446655440000",
       machine_ip: "192.0.2.1",
       cluster_address: "127.0.0.1:7117",
+      cluster_addresses: ["127.0.0.1:7117"],
       gpu_model: "NVIDIA H100 80GB HBM3",
       gpu_count: 8,
-      inventory: { gpu: { count: 8 }, agent_version: AGENT_VERSION },
+      inventory: {
+        gpu: { count: 8 },
+        network: { machine_ip: "192.0.2.1" },
+        agent_version: AGENT_VERSION,
+      },
     });
     expect(puts()).toHaveLength(1);
     const time = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
@@ -58,8 +65,15 @@ describe("a one-node job", () => {
   });
 
   test("gets heartbeats with rising progress while the step runs", async () => {
-    // Slow enough that a heartbeat's round trip is short beside the ten seconds of the step.
-    await startAgent(server.url, { clock: fastClock(10) }).end;
+    // A step that goes on until its third heartbeat has arrived.
+    const runStep: RunStep = async (_step, { report }) => {
+      for (let share = 0; server.of("PATCH").length < 3; share += (1 - share) / 10) {
+        report(share, "measuring");
+        await delay(1);
+      }
+      return { state: "completed", results: {} };
+    };
+    await startAgent(server.url, { runStep }).end;
     const progress = server.of("PATCH").map((request) => Number(request.body.progress));
     expect(progress.length).toBeGreaterThan(1);
     expect(progress).toEqual([...progress].sort((a, b) => a - b));
@@ -70,7 +84,7 @@ describe("a one-node job", () => {
     const end = await startAgent(server.url, { replay: null }).end;
     expect(puts()[0]?.body).toMatchObject({
       state: "failed",
-      error_message: expect.stringContaining("--replay FILE"),
+      error_message: expect.stringContaining("the measuring process"),
     });
     expect(puts()[0]?.body).not.toHaveProperty("results");
     expect(end.task?.state).toBe("failed");
@@ -86,7 +100,7 @@ describe("a one-node job", () => {
 
   test("a heartbeat that hangs does not hold up the result", async () => {
     server.intercept = (request) => (request.method === "PATCH" ? "hang" : undefined);
-    const end = await startAgent(server.url, { timeoutMs: 60_000 }).end;
+    const end = await startAgent(server.url, { timeoutMs: patient(60_000) }).end;
     expect(end.task?.state).toBe("completed");
   });
 });
@@ -165,9 +179,9 @@ describe("failures on the way", () => {
 
   test("a cut connection, a silent server and a page of HTML are tried again", async () => {
     answerFirst("GET", "drop", "hang", { status: 200, headers: { "content-type": "text/html" } });
-    const agent = startAgent(server.url, { timeoutMs: 100 });
+    const agent = startAgent(server.url, { timeoutMs: patient(100) });
     expect((await agent.end).task?.state).toBe("completed");
-    expect(agent.logs.join("\n")).toMatch(/no answer within 0.1 s/);
+    expect(agent.logs.join("\n")).toContain(`no answer within ${patient(100) / 1_000} s`);
   });
 
   test("every retry of a result sends the same bytes", async () => {
@@ -327,15 +341,6 @@ describe("refusals", () => {
     const end = await startAgent(server.url).end;
     expect(end).toMatchObject({ kind: "error", message: expect.stringMatching(/refuses/) });
     expect(puts()).toHaveLength(2);
-  });
-
-  test("a redirect is not followed, but named", async () => {
-    answerFirst("GET", { status: 301, headers: { location: "https://elsewhere.test/" } });
-    const end = await startAgent(server.url).end;
-    expect(end).toMatchObject({
-      kind: "error",
-      message: expect.stringContaining("elsewhere.test"),
-    });
   });
 
   test("a benchmark this agent does not know is reported as failed", async () => {

@@ -1,19 +1,13 @@
 /** The agent as a runner: claims, runs, claims again, and leaves as it is told. */
 import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { createApiClient } from "../../agent/src/api-client.ts";
-import { serveRunner } from "../../agent/src/runner-loop.ts";
-import type { AgentEnd } from "../../agent/src/session.ts";
-import type { RunStep } from "../../agent/src/step-context.ts";
-import { createStepRunner } from "../../agent/src/steps.ts";
 import { AGENT_VERSION } from "../../agent/src/version.ts";
 import { type FakeServer, startFakeServer } from "./fake-server.ts";
-import { fastClock, sampleReplay, shortBounds, steppingClock, until } from "./helpers.ts";
+import { fastClock, RUNNER_KEY, startRunner, until } from "./helpers.ts";
 
 const UUID = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff";
-const KEY = `assay_runner_${"k".repeat(30)}`;
 let server: FakeServer;
-const running: { leave: () => void; done: Promise<unknown> }[] = [];
+const running: ReturnType<typeof startRunner>[] = [];
 
 beforeEach(async () => {
   server = await startFakeServer();
@@ -24,39 +18,8 @@ afterEach(async () => {
   await server.close();
 });
 
-function start({
-  runStep,
-  clock = steppingClock(),
-  drainMs = 60_000,
-}: {
-  runStep?: RunStep;
-  clock?: ReturnType<typeof steppingClock>;
-  drainMs?: number;
-} = {}) {
-  const logs: string[] = [];
-  const ends: AgentEnd[] = [];
-  const log = (line: string): void => void logs.push(line);
-  const stop = new AbortController();
-  const { signal } = new AbortController();
-  const clusterAddress = { host: "127.0.0.1", port: 7117 };
-  const basePath = "/v0/runners/rack-7";
-  const { url: host } = server;
-  const done = serveRunner({
-    client: createApiClient({ host, token: KEY, clock, log, basePath, timeoutMs: 5_000 }),
-    clientOfJob: (token) => createApiClient({ host, token, clock, log, timeoutMs: 5_000 }),
-    node: {
-      machineIp: "192.0.2.1",
-      clusterAddress,
-      facts: { gpuModel: "NVIDIA H100 NVL", gpuCount: 1, inventory: { gpu: { count: 1 } } },
-    },
-    runStep:
-      runStep ??
-      createStepRunner({ replay: sampleReplay, clusterAddress, clock, log, bounds: shortBounds }),
-    drain: { signal: stop.signal, drainMs },
-    onEnd: (end) => ends.push(end),
-    ...{ clock, log, signal },
-  });
-  const run = { logs, ends, done, clock, leave: () => stop.abort() };
+function start(options: Parameters<typeof startRunner>[1] = {}) {
+  const run = startRunner(server.url, options);
   running.push(run);
   return run;
 }
@@ -69,6 +32,32 @@ function onClaims(...answers: (() => ReturnType<FakeServer["onClaim"]>)[]): void
   server.onClaim = (request) => (answers.shift() ?? (() => idle(request)))();
 }
 
+describe("a server that does not answer", () => {
+  test("from the beginning is given up after 10 minutes, with its address", async () => {
+    await server.close();
+    const run = start();
+    const startedAt = run.clock.elapsed();
+    expect(await run.done).toEqual({
+      kind: "error",
+      message: expect.stringMatching(/^gave up on the server: http:\/\/127\.0\.0\.1:\d+: connect/),
+    });
+    expect(run.clock.elapsed() - startedAt).toBeGreaterThan(560_000);
+    expect(run.clock.elapsed() - startedAt).toBeLessThanOrEqual(600_000);
+    await server.comeBack();
+  });
+
+  test("after it has answered once is waited for without end", async () => {
+    const run = start();
+    await until(() => claims().length > 0, "the first claim");
+    server.intercept = () => ({ status: 503 });
+    const lostAt = run.clock.elapsed();
+    await until(() => run.clock.elapsed() - lostAt > 3_600_000, "an hour of outage");
+    expect(run.logs.at(-1)).toMatch(/claim failed/);
+    run.leave();
+    expect(await run.done).toMatchObject({ message: expect.stringMatching(/^stopped/) });
+  });
+});
+
 describe("a job", () => {
   test("is claimed with the machine's facts, run as its node, and followed by the next claim", async () => {
     onClaims(() => server.admit(UUID));
@@ -76,13 +65,18 @@ describe("a job", () => {
     await until(() => run.ends.length === 1 && claims().length > 1, "the second claim");
     const [claim] = claims();
     expect(claim).toMatchObject({ method: "POST", url: "/v0/runners/rack-7/jobs" });
-    expect(claim?.headers.authorization).toBe(`Bearer ${KEY}`);
+    expect(claim?.headers.authorization).toBe(`Bearer ${RUNNER_KEY}`);
     expect(claim?.body).toEqual({
       machine_ip: "192.0.2.1",
       cluster_address: "127.0.0.1:7117",
+      cluster_addresses: ["127.0.0.1:7117"],
       gpu_model: "NVIDIA H100 NVL",
       gpu_count: 1,
-      inventory: { gpu: { count: 1 }, agent_version: AGENT_VERSION },
+      inventory: {
+        gpu: { count: 1 },
+        network: { machine_ip: "192.0.2.1" },
+        agent_version: AGENT_VERSION,
+      },
     });
     expect(run.ends[0]).toMatchObject({ kind: "stopped", task: { state: "completed" } });
     expect(server.tasks, "claiming was joining").toHaveLength(1);
@@ -119,6 +113,43 @@ describe("a job", () => {
   });
 });
 
+describe("a machine that has changed", () => {
+  const seven = { gpuModel: "NVIDIA H100 NVL", gpuCount: 7, gpuModels: [], inventory: {} };
+
+  test("is read again after each job, before the next claim", async () => {
+    onClaims(() => server.admit(UUID));
+    const run = start({ readFacts: async () => seven });
+    await until(() => claims().length > 1, "the second claim");
+    expect(run.ends).toHaveLength(1);
+    const [first, second] = claims();
+    expect([first?.body, second?.body]).toMatchObject([{ gpu_count: 1 }, { gpu_count: 7 }]);
+  });
+
+  test("is read again every ten minutes while there is no job", async () => {
+    let read = 0;
+    const run = start({ readFacts: async () => ({ ...seven, gpuCount: 8 - ++read }) });
+    const startedAt = run.clock.elapsed();
+    await until(() => run.clock.elapsed() - startedAt > 1_300_000, "21 minutes");
+    expect(read).toBe(2);
+    expect(claims().at(-1)?.body).toMatchObject({ gpu_count: 6 });
+  });
+
+  test("is not waited for by a runner that leaves", async () => {
+    onClaims(() => server.admit(UUID));
+    const asked: AbortSignal[] = [];
+    const run = start({
+      readFacts: (drain) =>
+        new Promise((_, reject) => {
+          asked.push(drain);
+          drain.addEventListener("abort", () => reject(drain.reason));
+        }),
+    });
+    await until(() => asked.length === 1, "the question");
+    run.leave();
+    expect(await run.done).toEqual({ kind: "stopped", message: "stopped" });
+  });
+});
+
 describe("waiting", () => {
   test("without a job it waits as long as the server says, and logs that once", async () => {
     const run = start({ clock: fastClock(1_000) });
@@ -127,6 +158,14 @@ describe("waiting", () => {
     run.leave();
     expect(await run.done).toEqual({ kind: "stopped", message: "stopped" });
     expect(run.logs.filter((line) => line.includes("no job"))).toHaveLength(1);
+  });
+
+  test("while its job's other runners are called it asks every 2 s, and joins with them", async () => {
+    const meeting = () => ({ status: 200, body: null, headers: { "retry-after": "2" } });
+    onClaims(meeting, meeting, () => server.admit(UUID));
+    const run = start();
+    await until(() => run.ends.length === 1, "the end");
+    expect(run.clock.slept.slice(0, 2)).toEqual([2_000, 2_000]);
   });
 
   test.each([
@@ -236,7 +275,9 @@ describe("leaving", () => {
   test("while it waits for other nodes: it gives up its place's work at once", async () => {
     await server.close();
     server = await startFakeServer({
-      ...{ sequence: [{ benchmark_id: "cluster_network" }], nodeCount: 2, pollAfterSeconds: 60 },
+      sequence: [{ benchmark_id: "cluster_network" }],
+      nodeCount: 2,
+      pollAfterSeconds: 60,
     });
     onClaims(() => server.admit(UUID));
     const run = start({ clock: fastClock(1) });

@@ -1,5 +1,6 @@
-/** Calls that go on until they are answered, however often the server dies meanwhile. */
-import { pause } from "./random.ts";
+/** Calls that are retried until the server answers, even if it dies meanwhile. */
+import { setTimeout as pause } from "node:timers/promises";
+import { patient } from "../patience.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: replies of every shape
 type Json = any;
@@ -10,19 +11,19 @@ export interface Reply {
   text: string;
 }
 
-/** A server that is killed now and then. */
+/** A server that is killed repeatedly. */
 export interface Target {
   url(): URL;
-  /** Counts calls that were not answered and were made again. */
+  /** Number of unanswered calls that were retried. */
   repeated: number;
-  /** Why nothing more should be tried; null while all is well. */
+  /** The reason to stop all calls; null while the run goes on. */
   stopped: Error | null;
 }
 
-const CALL_TIMEOUT_MS = 20_000;
+const CALL_TIMEOUT_MS = patient(20_000);
 const RETRY_MS = 25;
 
-/** The first answer that is no 503: the server says itself when it cannot. */
+/** Retries until an answer is not 503, the server's own status for a temporary failure. */
 export async function call(
   target: Target,
   method: string,
@@ -49,7 +50,7 @@ export async function call(
         return { status: response.status, text, body: text === "" ? null : JSON.parse(text) };
       }
     } catch {
-      // The connection broke: nobody knows whether the call took effect.
+      // The connection broke, and the call may have taken effect: it is repeated.
     }
     target.repeated++;
     await pause(RETRY_MS);

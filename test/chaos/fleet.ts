@@ -1,14 +1,20 @@
 /**
- * Load: owners who create, abort and delete jobs, and agents that work on them. Everything that was
- * acknowledged is written down; what contradicts an earlier acknowledgement is a fault at once.
+ * Load: owners create, abort and delete jobs, and agents work on them. The ledger records every
+ * acknowledgement; a reply that contradicts an earlier one is a fault at once.
  */
 import { randomUUID } from "node:crypto";
+import { setTimeout as pause } from "node:timers/promises";
+import {
+  CLUSTER_NETWORK,
+  clusterFigures,
+  QUICK_MARK,
+  quickMarkFigures,
+  stepResult,
+} from "../world/results.ts";
 import { call, type Reply, type Target } from "./client.ts";
-import { pause } from "./random.ts";
 
 const API = "/api/silicon-mark/v1";
-const CLUSTER = "cluster_network";
-/** More than D1 takes in one batch with the others of its job. */
+/** A text so long that a job's results go to R2 in many parts. */
 const LARGE = "x".repeat(400_000);
 
 export interface AcknowledgedResult {
@@ -23,6 +29,9 @@ export interface AcknowledgedResult {
 export interface AcknowledgedTask {
   id: number;
   machineUuid: string;
+  joinSecret: string;
+  /** The header that its calls need. */
+  own: Record<string, string>;
   results: AcknowledgedResult[];
 }
 
@@ -31,7 +40,7 @@ export interface AcknowledgedJob {
   token: string;
   nodeCount: number;
   tasks: AcknowledgedTask[];
-  /** When it ended, of those whose abortion was acknowledged. */
+  /** End time of a job whose abort was acknowledged; otherwise null. */
   abortedAt: string | null;
   deleted: boolean;
 }
@@ -39,20 +48,20 @@ export interface AcknowledgedJob {
 export interface Ledger {
   jobs: AcknowledgedJob[];
   faults: string[];
-  /** Calls that were answered. */
+  /** Number of answered calls. */
   calls: number;
 }
 
 interface Options {
   target: Target;
   random: () => number;
-  /** A user token that is valid now. */
+  /** Returns a user token that is valid now. */
   ownerToken: () => Promise<string>;
-  /** How many jobs live at the same time. */
+  /** Number of concurrent jobs. */
   width: number;
 }
 
-/** Starts jobs one after the other until `finish` is called, which waits for those at work. */
+/** Starts jobs in `width` lanes until `finish` is called, which waits for the running ones. */
 export function startFleet({ target, random, ownerToken, width }: Options) {
   const ledger: Ledger = { jobs: [], faults: [], calls: 0 };
   let finishing = false;
@@ -77,7 +86,7 @@ export function startFleet({ target, random, ownerToken, width }: Options) {
 
   async function runJob(): Promise<void> {
     const nodeCount = 1 + Math.floor(random() * 4);
-    const benchmarks = nodeCount > 1 && chance(0.5) ? [CLUSTER] : ["quick_mark"];
+    const benchmarks = nodeCount > 1 && chance(0.5) ? [CLUSTER_NETWORK] : [QUICK_MARK];
     const created = await ask(
       "POST",
       "/jobs",
@@ -112,19 +121,28 @@ export function startFleet({ target, random, ownerToken, width }: Options) {
 
   async function remove(job: AcknowledgedJob): Promise<void> {
     const reply = await ask("DELETE", "/jobs/delete", await ownerToken(), { id: String(job.id) });
-    // 404: an earlier try was not answered, but took effect.
+    // 404: an earlier, unanswered try took effect.
     expect(reply, [200, 400, 404], "delete");
     job.deleted = reply.status !== 400;
   }
 
   async function runAgent(job: AcknowledgedJob): Promise<void> {
     await pause(random() * 200);
-    const task = await join(job, randomUUID());
+    const task = await join(job, {
+      machineUuid: randomUUID(),
+      joinSecret: `${randomUUID()}-chaos`,
+    });
     if (task === null) return;
-    // Of one job in ten, one machine dies without a word; the others go on.
+    // A few machines die silently, and the other nodes of the job go on.
     const dies = job.nodeCount > 1 && chance(0.05);
     for (;;) {
-      const view = await ask("GET", `/jobs/current?task_id=${task.id}`, job.token);
+      const view = await ask(
+        "GET",
+        `/jobs/current?task_id=${task.id}`,
+        job.token,
+        undefined,
+        task.own,
+      );
       expect(view, [200], "poll");
       const { directive, step } = view.body;
       if (directive === "stop") return;
@@ -132,37 +150,43 @@ export function startFleet({ target, random, ownerToken, width }: Options) {
       if (dies && chance(0.3)) return;
       if (directive !== "run") continue;
       if (chance(0.02)) await giveUp(job, task);
-      else if (chance(0.05)) await join(job, task.machineUuid, task);
+      else if (chance(0.05)) await join(job, task, task);
       else await report(job, task, step);
     }
   }
 
   async function join(
     job: AcknowledgedJob,
-    machineUuid: string,
-    known: AcknowledgedTask | null = null,
+    { machineUuid, joinSecret }: Pick<AcknowledgedTask, "machineUuid" | "joinSecret">,
+    earlier: AcknowledgedTask | null = null,
   ): Promise<AcknowledgedTask | null> {
-    const body = { machine_uuid: machineUuid, cluster_address: "10.0.0.1:7117", gpu_count: 1 };
+    const hardware = { gpu_count: 1, inventory: { serial: machineUuid } };
+    const machine = { machine_uuid: machineUuid, join_secret: joinSecret };
+    const body = { ...machine, ...hardware, cluster_address: "10.0.0.1:7117" };
     const reply = await ask("POST", "/jobs/current/tasks", job.token, body);
     expect(reply, [200, 201, 409], "join");
     if (reply.status === 409) {
-      // There is a place for each agent.
+      // Every agent has a place, so the only valid conflict is an ended job.
       if (reply.body.error.code !== "JOB_ENDED") ledger.faults.push(`join: ${reply.text}`);
       return null;
     }
     const id = Number(reply.body.id);
-    if (known !== null) {
-      if (known.id !== id) ledger.faults.push(`machine ${machineUuid}: ${known.id}, then ${id}`);
-      return known;
+    if (earlier !== null) {
+      if (earlier.id !== id)
+        ledger.faults.push(`machine ${machineUuid}: ${earlier.id}, then ${id}`);
+      if (earlier.own["assay-task-token"] !== reply.body.task_token)
+        ledger.faults.push(`machine ${machineUuid} got another token by the same secret`);
+      return earlier;
     }
-    const task = { id, machineUuid, results: [] };
+    const own = { "assay-task-token": String(reply.body.task_token) };
+    const task = { id, machineUuid, joinSecret, own, results: [] };
     job.tasks.push(task);
     return task;
   }
 
   async function giveUp(job: AcknowledgedJob, task: AcknowledgedTask): Promise<void> {
     const body = { state: "failed", failed_message: "out of memory" };
-    const reply = await ask("PATCH", `/jobs/current/tasks/${task.id}`, job.token, body);
+    const reply = await ask("PATCH", `/jobs/current/tasks/${task.id}`, job.token, body, task.own);
     expect(reply, [200, 409], "give up");
   }
 
@@ -174,47 +198,33 @@ export function startFleet({ target, random, ownerToken, width }: Options) {
     const { position } = step;
     const state = chance(0.05) ? "failed" : "completed";
     const results = state === "failed" ? null : figures(job, task, step.benchmark_id);
-    const body = {
-      state,
-      started_at: "2026-01-01T00:00:00Z",
-      ended_at: "2026-01-01T00:05:00Z",
-      results,
-      error_message: state === "failed" ? "no GPU" : null,
-    };
+    const body = stepResult(state, results);
     const path = `/jobs/current/tasks/${task.id}/results/${position}`;
-    const reply = await ask("PUT", path, job.token, body);
-    // 409: the job was aborted, or the node counted as lost, before the result came.
+    const reply = await ask("PUT", path, job.token, body, task.own);
+    // 409: the job was aborted, or the node was lost, before the result arrived.
     expect(reply, [200, 409], "result");
     if (reply.status !== 200) return;
     task.results.push({ position, state, results, body, reply: reply.text });
     if (!chance(0.2)) return;
-    const again = await ask("PUT", path, job.token, body);
+    const again = await ask("PUT", path, job.token, body, task.own);
     if (again.text !== reply.text) ledger.faults.push(`repeat: ${again.text}, not ${reply.text}`);
-    const other = await ask("PUT", path, job.token, { ...body, ended_at: "2026-01-01T00:06:00Z" });
+    const changed = { ...body, ended_at: "2026-01-01T00:06:00Z" };
+    const other = await ask("PUT", path, job.token, changed, task.own);
     expect(other, [422], "another result in the same slot");
   }
 
   function figures(job: AcknowledgedJob, task: AcknowledgedTask, benchmarkId: string): object {
     const figure = Math.ceil(random() * 1_000_000) / 1_000;
-    if (benchmarkId !== CLUSTER) {
-      const measured = { bf16_tflops: figure, memory_bandwidth_gbs: 3_254.5 };
-      return { aggregate_results: measured, ...(chance(0.05) ? { log: LARGE } : {}) };
+    if (benchmarkId === CLUSTER_NETWORK) {
+      return clusterFigures(task.id - job.id - 1, job.nodeCount, figure);
     }
-    const own = task.id - job.id - 1;
-    const others = [...Array(job.nodeCount).keys()].filter((rank) => rank !== own);
-    const measurements = others.map((target_rank) => ({
-      source_rank: own,
-      target_rank,
-      bandwidth_gbps: figure,
-      latency_ms: 0.5,
-    }));
-    return { measurements };
+    return { ...quickMarkFigures(figure), ...(chance(0.05) ? { log: LARGE } : {}) };
   }
 
   const lanes = Array.from({ length: width }, async () => {
     while (!finishing) await runJob();
   });
-  // A broken lane stops the run; it is reported when the fleet finishes.
+  // A failed lane stops the run, and `finish` reports the error.
   const all = Promise.all(lanes).catch((error: Error) => {
     target.stopped ??= error;
     throw error;

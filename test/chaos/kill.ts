@@ -1,8 +1,8 @@
-/** Ends workerd as a failing machine would: SIGKILL, to its process and no other. */
+/** Ends workerd as a failing machine would: by SIGKILL to its process and no other. */
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 
-/** Kills the workerd that this process has started; answers how many there were. */
+/** Kills every workerd that this process started. Returns the number of processes. */
 export function killWorkerd(): number {
   const own = processes().filter(
     ({ parent, name }) => parent === process.pid && name.includes("workerd"),
@@ -11,7 +11,7 @@ export function killWorkerd(): number {
     try {
       process.kill(pid, "SIGKILL");
     } catch {
-      // It has ended by itself in between.
+      // The process ended by itself meanwhile.
     }
   }
   return own.length;
@@ -28,7 +28,7 @@ function processes(): Process[] {
   return readdirSync("/proc").flatMap((entry) => {
     if (!/^\d+$/.test(entry)) return [];
     try {
-      // "pid (name) state parent …", where the name may hold anything.
+      // "pid (name) state parent …", where the name may contain any character.
       const stat = readFileSync(`/proc/${entry}/stat`, "utf8");
       const [, state = "", parent = ""] = stat.slice(stat.lastIndexOf(")")).split(" ");
       if (state === "Z") return [];

@@ -1,24 +1,26 @@
 /**
- * The built Worker in workerd with its state on disk, many agents at work, and SIGKILL at random moments.
- * Afterwards nothing that was acknowledged may be missing, and D1 must have what the objects have.
+ * Runs the built Worker in workerd with its state on disk and many agents, and kills it at random moments.
+ * Afterwards no acknowledged write may be missing, and D1, R2 and the objects must agree.
  */
-import { randomUUID } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, type FSWatcher, mkdtempSync, rmSync, watch } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { buildBundle } from "../../scripts/lib/bundle.ts";
 import { type LocalWorker, startLocalWorker } from "../../scripts/lib/local-worker.ts";
-import { hashPassword } from "../../src/identity/password.ts";
+import { hashPassword } from "../../src/identity/password-hash.ts";
+import { patient } from "../patience.ts";
+import { addPerson } from "../world/people.ts";
+import { createRandom } from "../world/random.ts";
 import { call, type Target } from "./client.ts";
 import { type Ledger, startFleet } from "./fleet.ts";
 import { killWorkerd } from "./kill.ts";
-import { createRandom, pause } from "./random.ts";
 import { type Verdict, verify } from "./verify.ts";
 
 export interface ChaosOptions {
   kills: number;
   seed: number;
-  /** Called after each kill with how many there have been. */
+  /** Called after each kill with the number of kills so far. */
   onKill?: (kills: number) => void;
   signal?: AbortSignal;
 }
@@ -28,20 +30,22 @@ export interface ChaosReport extends Verdict {
   jobs: number;
   results: number;
   calls: number;
-  /** Calls that were made again, because they were not answered. */
+  /** Number of unanswered calls that were retried. */
   repeated: number;
   faults: string[];
 }
 
-/** Limits per caller would end the run; the shortest lease, so that a machine that died does not hold it up. */
+/** Rate limits are lifted, and the lease is the shortest so that a dead machine does not delay the run. */
 const VARS = { RATE_LIMIT_SCALE: "1000000", NODE_TIMEOUT_SECONDS: "10" };
 const JOBS_AT_ONCE = 8;
-/** Between two kills, from the moment the server answers again. */
+/** Time from the server's first answer until the next kill. */
 const LIFE_MS = { from: 20, to: 700 };
-/** From the end of the work: two leases, a failed flush and its retry, on a slow machine. */
-const DRAIN_MS = 180_000;
+/** Longest wait for a write of R2 before a kill. */
+const R2_PATIENCE_MS = 2_000;
+/** Time after the work for two leases, a failed flush and its retry, on a slow machine. */
+const DRAIN_MS = patient(180_000);
 const PERSON = { email: "owner@example.com", password: "a password of the chaos" };
-/** User tokens live for an hour. */
+/** Half of a user token's lifetime. */
 const SIGN_IN_EVERY_MS = 30 * 60_000;
 
 export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
@@ -51,8 +55,9 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
     const worker = await startLocalWorker(await buildBundle(folder), VARS, state);
     let run: { ledger: Ledger; target: Target };
     try {
-      run = await strike(worker, options);
+      run = await strike(worker, state, options);
       await drain(worker);
+      await readBack(run.target, run.ledger);
     } finally {
       await worker.stop();
     }
@@ -72,12 +77,18 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
   }
 }
 
-/** Works and kills, then lets the work end, and asks for every result once more. */
+/** Runs the load and the kills, lets the work end, then sends every acknowledged result once more. */
 async function strike(
   worker: LocalWorker,
+  state: string,
   { kills, seed, onKill, signal }: ChaosOptions,
 ): Promise<{ ledger: Ledger; target: Target }> {
-  await addPerson(worker);
+  await addPerson(worker.db, {
+    email: PERSON.email,
+    role: "user",
+    customer: "chaos",
+    passwordHash: await hashPassword(PERSON.password),
+  });
   let { url } = worker;
   const target: Target = { url: () => url, repeated: 0, stopped: null };
   signal?.addEventListener("abort", () => {
@@ -90,8 +101,11 @@ async function strike(
     ownerToken: createSignIn(target),
     width: JOBS_AT_ONCE,
   });
+  const blobs = join(state, "r2", "assay", "blobs");
   for (let killed = 0; killed < kills; ) {
     await pause(LIFE_MS.from + random() * (LIFE_MS.to - LIFE_MS.from));
+    // Every other kill comes while R2 takes an object, which D1 does not know yet.
+    if (killed % 2 === 1) await Promise.race([nextWrite(blobs), pause(R2_PATIENCE_MS)]);
     if (target.stopped !== null) throw target.stopped;
     if (killWorkerd() === 0) throw new Error("There is no workerd to be killed");
     onKill?.(++killed);
@@ -102,7 +116,7 @@ async function strike(
     for (const task of job.tasks) {
       for (const { position, body, reply } of task.results) {
         const path = `/api/silicon-mark/v1/jobs/current/tasks/${task.id}/results/${position}`;
-        const again = await call(target, "PUT", path, job.token, body);
+        const again = await call(target, "PUT", path, job.token, body, task.own);
         if (again.text !== reply) fleet.ledger.faults.push(`${path}: ${again.text}`);
       }
     }
@@ -110,13 +124,44 @@ async function strike(
   return { ledger: fleet.ledger, target };
 }
 
-/** Waits until workerd has been started again and answers. */
+/** Waits for the next file in a folder that may not be there yet. */
+async function nextWrite(folder: string): Promise<void> {
+  if (!existsSync(folder)) return;
+  let watcher: FSWatcher | undefined;
+  await new Promise<void>((done) => {
+    watcher = watch(folder, () => done());
+  });
+  watcher?.close();
+}
+
+/** Reads every task that is left, as its owner does: each acknowledged result is shown, and shown once. */
+async function readBack(target: Target, { jobs, faults }: Ledger): Promise<void> {
+  const token = await createSignIn(target)();
+  for (const job of jobs.filter(({ deleted }) => !deleted)) {
+    for (const task of job.tasks) {
+      const path = `/api/silicon-mark/v1/tasks/${task.id}/results`;
+      const reply = await call(target, "GET", path, token);
+      const shown = Object.values(reply.body.benchmark_results ?? {}) as { results: unknown }[]; // by the contract
+      const sent = task.results.filter(({ results }) => results !== null);
+      const stored = shown.filter(({ results }) => results !== null);
+      if (reply.status !== 200 || stored.length !== sent.length) {
+        faults.push(
+          `${path} shows ${stored.length} of ${sent.length}: ${reply.text.slice(0, 300)}`,
+        );
+      }
+    }
+  }
+}
+
+/** Waits until the restarted workerd answers. */
 async function answering(worker: LocalWorker, target: Target): Promise<URL> {
   for (;;) {
     if (target.stopped !== null) throw target.stopped;
     try {
       const url = await worker.ready();
-      const reply = await fetch(new URL("/health", url), { signal: AbortSignal.timeout(5_000) });
+      const reply = await fetch(new URL("/health", url), {
+        signal: AbortSignal.timeout(patient(5_000)),
+      });
       if (reply.status === 200) return url;
     } catch {
       // Not yet.
@@ -125,11 +170,12 @@ async function answering(worker: LocalWorker, target: Target): Promise<URL> {
   }
 }
 
-/** Waits, without a call to any object, until D1 has heard of the end of every job. */
+/** Waits, without a call to any object, until D1 has the end of every job, and R2 its results. */
 async function drain(worker: LocalWorker): Promise<void> {
   const db = await worker.database();
   const open = db.prepare(
-    "SELECT count(*) AS jobs FROM jobs WHERE ended_at IS NULL AND (deleted_at IS NULL OR coordinated = 1)",
+    `SELECT count(*) AS jobs FROM jobs WHERE ended_at IS NULL AND (deleted_at IS NULL OR coordinated = 1)
+     OR coordinated = 1 AND body_bytes IS NULL`,
   );
   const deadline = Date.now() + DRAIN_MS;
   while (Date.now() < deadline) {
@@ -137,24 +183,6 @@ async function drain(worker: LocalWorker): Promise<void> {
     if (results[0]?.jobs === 0) return;
     await pause(200);
   }
-}
-
-async function addPerson({ db }: LocalWorker): Promise<void> {
-  const passwordHash = await hashPassword(PERSON.password);
-  await db.batch([
-    db
-      .prepare(
-        `INSERT INTO customers (uuid, name, slug, created_at, modified_at)
-         VALUES (?1, 'Chaos', 'chaos', 0, 0)`,
-      )
-      .bind(randomUUID()),
-    db
-      .prepare(
-        `INSERT INTO users (uuid, customer_id, email, name, slug, role, password_hash, created_at, modified_at)
-         SELECT ?1, id, ?2, 'Owner', 'owner', 'user', ?3, 0, 0 FROM customers WHERE slug = 'chaos'`,
-      )
-      .bind(randomUUID(), PERSON.email, passwordHash),
-  ]);
 }
 
 function createSignIn(target: Target): () => Promise<string> {
@@ -171,19 +199,19 @@ function createSignIn(target: Target): () => Promise<string> {
   };
 }
 
-/** A table of what was done, and what was found. */
+/** A summary of the run and its faults. */
 export function describeChaos(report: ChaosReport): string {
   const { kills, jobs, results, calls, repeated } = report;
-  const found = (["lost", "different", "duplicates", "unsettled", "faults"] as const).map(
+  const counts = (["lost", "different", "duplicates", "unsettled", "faults"] as const).map(
     (kind) => `${report[kind].length} ${kind}`,
   );
   return [
     `${kills} kills; ${jobs} jobs, ${results} results, ${calls} calls answered, ${repeated} made again`,
-    `acknowledged writes, D1 rows and objects: ${found.join(", ")}`,
+    `acknowledged writes, D1 rows, R2 and objects: ${counts.join(", ")}`,
   ].join("\n");
 }
 
-/** Everything that should not be, one line each. */
+/** All faults of the run, one line each. */
 export function failuresOf(report: ChaosReport): string[] {
   return (["lost", "different", "duplicates", "unsettled", "faults"] as const).flatMap((kind) =>
     report[kind].map((line) => `${kind}: ${line}`),

@@ -6,7 +6,7 @@ import { ROOT } from "../../scripts/lib/project.ts";
 /** A command as a user runs it in the project's folder, with everything it starts marked. */
 export interface Run {
   child: ChildProcess;
-  /** What it has printed so far. */
+  /** Its output so far. */
   output(): string;
   exitCode: Promise<number | null>;
   /** Processes alive that it or its children have started, by id and command line. */

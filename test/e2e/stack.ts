@@ -9,7 +9,7 @@ import {
   startServer,
 } from "../../scripts/lib/server.ts";
 
-/** A place for a server of one test: a free port, state and secrets of its own, gone when it finishes. */
+/** A place for a server: a free port, state and secrets of its own. */
 export interface Stack {
   folder: string;
   options: ServerOptions;
@@ -17,10 +17,13 @@ export interface Stack {
   start(): Promise<RunningServer>;
 }
 
-export async function createStack(): Promise<Stack> {
+/** @param whenOver takes the cleaning up: at the end of the test by default, or of several with `afterAll` */
+export async function createStack(
+  whenOver: (cleanUp: () => Promise<void>) => void = onTestFinished,
+): Promise<Stack> {
   const folder = mkdtempSync(join(tmpdir(), "assay-e2e-"));
   const running: RunningServer[] = [];
-  onTestFinished(async () => {
+  whenOver(async () => {
     for (const server of running) await server.stop();
     rmSync(folder, { recursive: true, force: true });
   });

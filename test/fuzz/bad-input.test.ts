@@ -1,4 +1,4 @@
-/** What each kind of bad input is answered, over real connections: the fuzz only asks for any declared status. */
+/** The exact answer to each kind of bad input, over real connections. The fuzz accepts any declared status. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

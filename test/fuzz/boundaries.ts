@@ -1,4 +1,4 @@
-/** Every bound that the document names for an operation, on it and just beyond it. */
+/** Boundary cases: values on and just beyond every bound in the document. */
 import fc from "fast-check";
 import type { Conformance } from "./conformance.ts";
 import { type ApiDocument, isObject, type Operation, type Schema } from "./document.ts";
@@ -6,19 +6,19 @@ import type { Draft } from "./draft.ts";
 import { validValues } from "./valid-values.ts";
 
 export interface BoundaryCase {
-  /** Where and what, such as `body.node_count = 257`. */
+  /** Place and value, such as `body.node_count = 257`. */
   label: string;
-  /** The field as error details name it. */
+  /** The field's name in error details. */
   field: string;
   apply(draft: Draft): Draft;
   /**
-   * `beyond`: the document refuses it, so the server must. `within`: it allows this value, so the server
-   * must not refuse this field. `try`: whatever is declared will do.
+   * `beyond`: the document refuses the value, so the server must. `within`: the document allows the value,
+   * so the server must not refuse this field. `try`: any declared answer is allowed.
    */
   expectation: "beyond" | "within" | "try";
 }
 
-/** Lists longer than this are bounded by the size of a body, not by their count. */
+/** Longer lists exceed the size limit of a body before their own bound. */
 const LONGEST_LIST = 300;
 
 export function boundaryCases(
@@ -39,10 +39,10 @@ export function boundaryCases(
       return { ...draft, [part]: { ...draft[part], [name]: value } };
     };
     for (const value of edgeValues(schema)) {
-      // An empty segment makes another path; null is not a text.
+      // An empty segment changes the path, and null has no text form.
       if (value === null || (place === "path" && value === "")) continue;
       const expectation =
-        // Servers may pass over a header that says nothing to them.
+        // Servers may ignore headers.
         place === "header" ? "try" : accepts(schema, value) ? "within" : "beyond";
       const label = `${place}.${name} = ${show(value)}`;
       cases.push({ label, field: name, expectation, apply: (draft) => set(draft, String(value)) });
@@ -69,7 +69,7 @@ export function boundaryCases(
   function walk(schema: Schema, path: (string | number)[]): void {
     const field = path.join(".");
     const put = (value: unknown, expectation?: "try") => {
-      // In a form null is the text of that name.
+      // In a form, null would be the text "null".
       if (value === null && operation.body?.mediaType !== "application/json") return;
       cases.push({
         label: `body.${field} = ${show(value)}`,
@@ -114,7 +114,7 @@ export function boundaryCases(
       .flatMap((length) => distinct(items, length));
   }
 
-  /** A list of different entries, or none when the schema has too few. */
+  /** One list of different entries, or no list when the schema allows too few values. */
   function distinct(items: Schema, length: number): unknown[][] {
     const lists = fc.uniqueArray(validValues(document, items, accepts), {
       minLength: length,
@@ -156,8 +156,8 @@ function numberEdges(schema: Schema): number[] {
 
 function stringEdges({ type, format, pattern, minLength, maxLength }: Schema): string[] {
   if (![type].flat().includes("string")) return [];
-  const letter = ["a", "1", "A"].find((sign) =>
-    [1, 2, 8, minLength ?? 1].some((n) => new RegExp(pattern ?? "", "u").test(sign.repeat(n))),
+  const letter = ["a", "1", "A"].find((character) =>
+    [1, 2, 8, minLength ?? 1].some((n) => new RegExp(pattern ?? "", "u").test(character.repeat(n))),
   );
   const lengths = [minLength, maxLength].filter((length) => length !== undefined);
   const texts = lengths
@@ -167,7 +167,7 @@ function stringEdges({ type, format, pattern, minLength, maxLength }: Schema): s
   return format === undefined ? texts : [...texts, "not of this format"];
 }
 
-/** A copy with one part replaced; lists and objects on the way are made. Undefined takes it out. */
+/** A copy with one part replaced. Missing lists and objects on the path are created; undefined removes the part. */
 function replaced(node: unknown, path: readonly (string | number)[], value: unknown): unknown {
   const [step, ...rest] = path;
   if (step === undefined) return value;

@@ -1,4 +1,4 @@
-/** What every response must be, by the document alone. */
+/** Checks every response against the API document alone. */
 import { Ajv2020 } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
 import type { ApiDocument, Operation, Schema } from "./document.ts";
@@ -7,20 +7,20 @@ import type { Reply } from "./wire.ts";
 const DOCUMENT_ID = "https://assay.example/openapi.json";
 
 export interface Conformance {
-  /** What is wrong with a reply to this operation; null when nothing is. */
+  /** The fault in a reply to this operation, or null. */
   faultOf(operation: Operation, reply: Reply): string | null;
-  /** What is wrong with a reply to a path or method that the document does not name. */
+  /** The fault in a reply to a path or method outside the document, or null. */
   faultOfUnrouted(reply: Reply): string | null;
-  /** What is wrong with a reply of an operation that is not known. */
+  /** The fault in a reply of an unknown operation, or null. */
   faultOfAny(reply: Reply): string | null;
-  /** Whether the document allows this value. */
+  /** True if the document allows this value. */
   accepts(schema: Schema, value: unknown): boolean;
 }
 
 export function createConformance(document: ApiDocument): Conformance {
   const ajv = new Ajv2020({ strict: false, allErrors: true, validateSchema: false });
   addFormats.default(ajv);
-  // Formats that OpenAPI adds and that say nothing of the value.
+  // OpenAPI adds these formats, which do not restrict the value.
   for (const format of ["password", "double", "float"]) ajv.addFormat(format, true);
   ajv.addSchema({ ...document.json, $id: DOCUMENT_ID });
 
@@ -72,7 +72,7 @@ function commonFault(reply: Reply): string | null {
 function bodyFault(reply: Reply, faultOf: (value: unknown) => string | null): string | null {
   let value: unknown;
   try {
-    // Fatal: a body that is not UTF-8 is not JSON.
+    // Decoding is fatal, because JSON must be UTF-8.
     value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(reply.body));
   } catch (error) {
     return `the body is not JSON: ${String(error)}`;
@@ -94,7 +94,7 @@ function isJson(mediaType: string): boolean {
   return /[/+]json$/.test(mediaType);
 }
 
-/** The schema with its references into the document made absolute, so that it stands alone. */
+/** The schema with absolute references into the document, so that it can be compiled alone. */
 function absolute(schema: Schema): Schema {
   return JSON.parse(JSON.stringify(schema), (key, value: unknown) =>
     key === "$ref" && typeof value === "string" ? DOCUMENT_ID + value : value,

@@ -1,6 +1,6 @@
-/** The served API document, read as the fuzz needs it. References are followed; schemas stay as they are. */
+/** Reads the served API document for the fuzz. References are followed; schemas are unchanged. */
 
-/** A JSON Schema. Keywords that the fuzz does not know are left to ajv. */
+/** A JSON Schema. Ajv handles the keywords that are missing here. */
 export interface Schema {
   $ref?: string;
   type?: string | string[];
@@ -41,21 +41,21 @@ export interface Parameter {
 export interface Operation {
   id: string;
   method: string;
-  /** As in the document, with `{names}`. */
+  /** Path template of the document, with `{names}`. */
   path: string;
   parameters: Parameter[];
   body: { mediaType: string; required: boolean; schema: Schema } | null;
-  /** Status → media type → where its schema is in the document, as a JSON pointer. */
+  /** Status → media type → JSON pointer to the schema. */
   responses: Map<number, Map<string, string>>;
-  /** Names of the security schemes of which one is needed; empty when anyone may call. */
+  /** Names of the accepted security schemes; empty when no token is needed. */
   security: string[];
 }
 
 export interface ApiDocument {
-  /** As it was served. */
+  /** The served document. */
   json: object;
   operations: Operation[];
-  /** The schema that a `$ref` means, through chains of them; any other schema is itself. */
+  /** Follows a chain of `$ref` to its schema; any other schema is returned unchanged. */
   resolve(schema: Schema): Schema;
 }
 
@@ -83,17 +83,17 @@ export function readDocument(text: string): ApiDocument {
       .map((part) => decodeURIComponent(part).replaceAll("~1", "/").replaceAll("~0", "~"))
       .reduce<unknown>(
         (node, part) => (isObject(node) ? node[part] : undefined),
-        // The document is JSON: an object of unknown values.
+        // The document is JSON, an object of unknown values.
         document as unknown,
       );
-  /** The object itself and its pointer, through references. */
+  /** The object after all references, and its pointer. */
   const follow = <T extends object>(
     node: unknown,
     pointer: string,
   ): { node: T; pointer: string } => {
     if (!isObject(node)) throw new Error(`Nothing at ${pointer} of the document`);
     if (typeof node.$ref === "string") return follow(at(node.$ref), node.$ref);
-    return { node: node as T, pointer }; // the caller names what OpenAPI puts at this place
+    return { node: node as T, pointer }; // the caller names the OpenAPI type of this place
   };
 
   const operations = Object.entries(document.paths).flatMap(([path, item]) =>
@@ -124,7 +124,7 @@ export function readDocument(text: string): ApiDocument {
         parameters,
         body: readBody(raw.requestBody, here, follow),
         responses: new Map(responses),
-        // `{}` among the alternatives means that nothing is needed.
+        // `{}` among the alternatives means that no token is needed.
         security: (raw.security ?? document.security ?? []).flatMap((need) => Object.keys(need)),
       };
     }),

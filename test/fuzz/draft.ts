@@ -1,4 +1,4 @@
-/** A request before it is written down: values by name, which providers and faults may change. */
+/** A request before encoding: values by name, which providers and faults may change. */
 import fc from "fast-check";
 import type { Conformance } from "./conformance.ts";
 import type { ApiDocument, Operation, Parameter, Schema } from "./document.ts";
@@ -7,14 +7,14 @@ import type { WireRequest } from "./wire.ts";
 
 export interface Draft {
   path: Record<string, string>;
-  /** In order; a name may come twice. */
+  /** Ordered pairs; a name may be repeated. */
   query: [name: string, value: string][];
   headers: Record<string, string>;
-  /** Undefined: no body at all. */
+  /** Undefined when the request has no body. */
   body: unknown;
 }
 
-/** Numbers for the choices that providers make: part of the draw, so that a seed repeats them. */
+/** A draft and a number for the providers' choices, drawn together so that a seed repeats both. */
 export interface DrawnDraft {
   draft: Draft;
   choice: number;
@@ -54,7 +54,7 @@ export function validDrafts(
   });
 }
 
-/** Parameters of lists are sent comma-separated (`style: form`, `explode: false`). */
+/** The text of a parameter; lists are comma-separated (`style: form`, `explode: false`). */
 function asText(value: unknown): string {
   return Array.isArray(value) ? value.join(",") : String(value);
 }
@@ -65,12 +65,12 @@ export function isForm(operation: Operation): boolean {
   return operation.body?.mediaType === FORM;
 }
 
-/** The text of a body of this operation's media type. */
+/** Encodes a body in the operation's media type. */
 export function bodyText(operation: Operation, body: unknown): string {
   return isForm(operation) ? encodePairs(formFields(body)) : JSON.stringify(body);
 }
 
-/** The fields of a form, of the values of an object. */
+/** The form fields of an object. */
 export function formFields(body: unknown): [string, string][] {
   return Object.entries(body ?? {}).map(([name, value]) => [name, String(value)]);
 }
@@ -79,7 +79,7 @@ export function encodePairs(pairs: readonly (readonly [string, string])[]): stri
   return pairs.map(([name, value]) => `${percentEncode(name)}=${percentEncode(value)}`).join("&");
 }
 
-/** Percent-encoding; a lone surrogate has none and is sent as what encoders make of it. */
+/** Percent-encodes text. A lone surrogate cannot be encoded and becomes U+FFFD, as in other encoders. */
 export function percentEncode(text: string): string {
   return encodeURIComponent(text.toWellFormed());
 }
@@ -100,7 +100,7 @@ export function toWire(operation: Operation, draft: Draft, token: string | null)
       ...(text === null ? {} : { "content-type": operation.body?.mediaType ?? FORM }),
       ...(token === null ? {} : { authorization: `Bearer ${token}` }),
       ...Object.fromEntries(
-        // Node sends header values as Latin-1; what has no such form cannot be sent at all.
+        // Node sends header values as Latin-1, so other values cannot be sent.
         Object.entries(draft.headers).filter(([, value]) =>
           /^[\t\x20-\x7e\x80-\xff]*$/.test(value),
         ),

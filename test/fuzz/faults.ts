@@ -1,4 +1,4 @@
-/** What hostile and careless clients send: each fault spoils a valid request in one way. */
+/** Faults of hostile and careless clients; each spoils a valid request in one way. */
 import fc from "fast-check";
 import type { Operation } from "./document.ts";
 import {
@@ -39,16 +39,57 @@ const withQuery = (operation: Operation, draft: Draft, wire: WireRequest, query:
   target: `${pathOf(operation, draft)}?${query}`,
 });
 
-/** Texts that should be numbers, ids or words. */
+/** Invalid texts for numbers, ids and names. */
 const ODD_TEXTS = [
-  ...["", "0", "-1", "-0", "+1", "1.0", "1e3", "0x10", "007", " 1", "1 ", "١٢", "１２", "NaN"],
-  ...["9007199254740991", "9007199254740992", "9007199254740993", "99999999999999999999", "1e999"],
-  ...["null", "undefined", "TRUE", "true ", "[]", "{}", "%", "%00", "\0", "\n", "\ud800", "💥"],
-  ...["../../token", "..", ".", "a/b", "a\\b", "%2e%2e%2f", "' OR 1=1 --", "__proto__", "current"],
-  ...["00000000-0000-0000-0000-000000000000", "9".repeat(400), "é".repeat(600), "*", "?", "#"],
+  "",
+  "0",
+  "-1",
+  "-0",
+  "+1",
+  "1.0",
+  "1e3",
+  "0x10",
+  "007",
+  " 1",
+  "1 ",
+  "١٢",
+  "１２",
+  "NaN",
+  "9007199254740991",
+  "9007199254740992",
+  "9007199254740993",
+  "99999999999999999999",
+  "1e999",
+  "null",
+  "undefined",
+  "TRUE",
+  "true ",
+  "[]",
+  "{}",
+  "%",
+  "%00",
+  "\0",
+  "\n",
+  "\ud800",
+  "💥",
+  "../../token",
+  "..",
+  ".",
+  "a/b",
+  "a\\b",
+  "%2e%2e%2f",
+  "' OR 1=1 --",
+  "__proto__",
+  "current",
+  "00000000-0000-0000-0000-000000000000",
+  "9".repeat(400),
+  "é".repeat(600),
+  "*",
+  "?",
+  "#",
 ];
 
-/** Percent-encoding that no encoder writes. */
+/** Invalid or unusual percent-encoding. */
 const BROKEN_ENCODING = [
   "%",
   "%z",
@@ -63,29 +104,40 @@ const BROKEN_ENCODING = [
 ];
 
 const CONTENT_TYPES = [
-  ...["text/plain", "application/jsonx", "application/xml", "multipart/form-data", "text/json"],
-  ...["multipart/form-data; boundary=x", "application/json; charset=utf-16", "application/", ";"],
-  ...[
-    "application/x-www-form-urlencoded",
-    "application/json",
-    "APPLICATION/JSON",
-    "",
-    "*/*",
-    "a b",
-  ],
-  ...["application/merge-patch+json", "application/json, text/plain", `a/${"b".repeat(4_000)}`],
+  "text/plain",
+  "application/jsonx",
+  "application/xml",
+  "multipart/form-data",
+  "text/json",
+  "multipart/form-data; boundary=x",
+  "application/json; charset=utf-16",
+  "application/",
+  ";",
+  "application/x-www-form-urlencoded",
+  "application/json",
+  "APPLICATION/JSON",
+  "",
+  "*/*",
+  "a b",
+  "application/merge-patch+json",
+  "application/json, text/plain",
+  `a/${"b".repeat(4_000)}`,
 ];
 
 const AUTHORIZATIONS = [
-  ...["", "Bearer", "Bearer ", "Bearer a b", "Basic YTpi", "Bearer eyJhbGciOiJub25lIn0.e30.", "x"],
-  ...[
-    "Bearer a.b.c",
-    "Bearer é",
-    "bearer .",
-    "Bearer ..",
-    `Bearer ${"a".repeat(8_000)}`,
-    "Token 1",
-  ],
+  "",
+  "Bearer",
+  "Bearer ",
+  "Bearer a b",
+  "Basic YTpi",
+  "Bearer eyJhbGciOiJub25lIn0.e30.",
+  "x",
+  "Bearer a.b.c",
+  "Bearer é",
+  "bearer .",
+  "Bearer ..",
+  `Bearer ${"a".repeat(8_000)}`,
+  "Token 1",
   `Bearer ${"e30.".repeat(3)}`,
 ];
 
@@ -116,7 +168,7 @@ const HEADERS: Record<string, string>[] = [
   { cookie: "a=b; ".repeat(500) },
 ];
 
-/** Faults of any request. */
+/** Faults that apply to the operation. */
 export function faults(operation: Operation): fc.Arbitrary<Fault> {
   const kinds = [
     { weight: 3, arbitrary: headerFaults },
@@ -160,9 +212,12 @@ function queryFaults(operation: Operation): fc.Arbitrary<Fault> {
     .tuple(name, fc.constantFrom(...BROKEN_ENCODING))
     .map(([key, value]) => `${key}=${value}`);
   const repeated = name.map((key) => `${key}=1&${key}=2`);
+  const renamed = fc
+    .tuple(name, fc.constantFrom("[]", "[0]", "[x]", "[][]", "s", "x"))
+    .map(([key, more]) => `${key}${more}=1&${key}=1`);
   const shapes = fc.constantFrom("&&&", "=", "=1", "a[]=1&a[]=2", "%=%", `x=${"y".repeat(6_000)}`);
   const many = fc.constant(Array.from({ length: 500 }, (_unused, n) => `p${n}=${n}`).join("&"));
-  return fc.oneof(odd, odd, broken, repeated, shapes, many).map((query) => ({
+  return fc.oneof(odd, odd, broken, repeated, renamed, shapes, many).map((query) => ({
     label: `query ${query.slice(0, 60)}`,
     apply: (_operation, draft, wire) => withQuery(_operation, draft, wire, query),
   }));

@@ -1,16 +1,60 @@
-/** JSON as no honest encoder writes it: raw text put in place of a value, or around all of it. */
+/** Hostile JSON: raw text in place of one value or of the whole body. */
 
-/** Takes the place of one value. */
+/** Replacements of one value. */
 export const HOSTILE_JSON: readonly string[] = [
-  ...["null", "true", "false", "0", "-0", "-1", "1.5", "2.0", '"2"', "256", "257", "2147483648"],
-  ...["9007199254740991", "9007199254740992", "9007199254740993", "1e999", "-1e999", "1e-999"],
-  ...["123456789012345678901234567890", "1E400", "0.1e1", "1e20", '""', '" "', '"\\u0000"'],
-  ...['"\\ud800"', '"a\\udc00b"', '"\\ud83d\\ude00"', '"\\u202e"', '"\ufeff"', '"\\n"', '"\u2028"'],
-  ...["[]", "[null]", "[[]]", "{}", '{"__proto__":{"polluted":true}}', '{"constructor":null}'],
-  ...['{"toString":1,"valueOf":2,"then":3,"length":-1}', '{"":""}', '{"a":1,"a":"2"}'],
-  ...['"quick_mark"', '"2024-03-15"', '"2024-02-30T00:00:00Z"', '"9999-12-31T23:59:60Z"'],
-  ...['"+275760-09-13T00:00:00Z"', '"0000-01-01T00:00:00Z"', '"1969-12-31T23:59:59Z"'],
-  ...['"256.1.1.1"', '"::ffff:1.2.3.4"', '"[::1]:0"', '"host:99999"', '"00000000000000000000"'],
+  "null",
+  "true",
+  "false",
+  "0",
+  "-0",
+  "-1",
+  "1.5",
+  "2.0",
+  '"2"',
+  "256",
+  "257",
+  "2147483648",
+  "9007199254740991",
+  "9007199254740992",
+  "9007199254740993",
+  "1e999",
+  "-1e999",
+  "1e-999",
+  "123456789012345678901234567890",
+  "1E400",
+  "0.1e1",
+  "1e20",
+  '""',
+  '" "',
+  '"\\u0000"',
+  '"\\ud800"',
+  '"a\\udc00b"',
+  '"\\ud83d\\ude00"',
+  '"\\u202e"',
+  '"\ufeff"',
+  '"\\n"',
+  '"\u2028"',
+  "[]",
+  "[null]",
+  "[[]]",
+  "{}",
+  '{"__proto__":{"polluted":true}}',
+  '{"constructor":null}',
+  '{"toString":1,"valueOf":2,"then":3,"length":-1}',
+  '{"":""}',
+  '{"a":1,"a":"2"}',
+  '"quick_mark"',
+  '"2024-03-15"',
+  '"2024-02-30T00:00:00Z"',
+  '"9999-12-31T23:59:60Z"',
+  '"+275760-09-13T00:00:00Z"',
+  '"0000-01-01T00:00:00Z"',
+  '"1969-12-31T23:59:59Z"',
+  '"256.1.1.1"',
+  '"::ffff:1.2.3.4"',
+  '"[::1]:0"',
+  '"host:99999"',
+  '"00000000000000000000"',
   `"${"x".repeat(10_000)}"`,
   `"${"é".repeat(5_000)}"`,
   `"${"💥".repeat(300)}"`,
@@ -24,12 +68,43 @@ export const HOSTILE_JSON: readonly string[] = [
   `${'{"a":'.repeat(101)}1${"}".repeat(101)}`,
 ];
 
-/** Takes the place of the whole body. */
+/** Replacements of the whole body. */
 export const BROKEN_JSON: readonly string[] = [
-  ...["{", "}", "{}}", "[", '"', '{"a":}', "{a:1}", "{'a':1}", '{"a":1,}', "[1,]", "{}{}", "nul"],
-  ...["NaN", "Infinity", "undefined", "01", "+1", ".5", "1.", "0x1", '{"a":"\t"}', '"\\x41"'],
-  ...["// comment\n{}", "null", "true", "7", '"text"', "[]", "[{}]", "{}", '{"":{}}', "\ufeff{}"],
-  ...['{"__proto__":null}', '{"__proto__":{"name":"x"}}', '{"constructor":{"prototype":{}}}'],
+  "{",
+  "}",
+  "{}}",
+  "[",
+  '"',
+  '{"a":}',
+  "{a:1}",
+  "{'a':1}",
+  '{"a":1,}',
+  "[1,]",
+  "{}{}",
+  "nul",
+  "NaN",
+  "Infinity",
+  "undefined",
+  "01",
+  "+1",
+  ".5",
+  "1.",
+  "0x1",
+  '{"a":"\t"}',
+  '"\\x41"',
+  "// comment\n{}",
+  "null",
+  "true",
+  "7",
+  '"text"',
+  "[]",
+  "[{}]",
+  "{}",
+  '{"":{}}',
+  "\ufeff{}",
+  '{"__proto__":null}',
+  '{"__proto__":{"name":"x"}}',
+  '{"constructor":{"prototype":{}}}',
   nested(5_000),
   `${"[".repeat(100_000)}`,
 ];
@@ -68,13 +143,13 @@ function added(text: string, member: string): string {
   return text === "{}" ? `{${member}}` : text.replace(/\}$/, () => `,${member}}`);
 }
 
-/** Every member once more, first with another value: the last of two counts. */
+/** Repeats every key, first with null, because the last of two equal keys counts. */
 function doubled(text: string): string {
   const members = Object.keys(JSON.parse(text) ?? {}).map((key) => `${JSON.stringify(key)}:null`);
   return members.length === 0 ? text : text.replace(/^\{/, () => `{${members.join()},`);
 }
 
-/** The JSON of a value with raw text in place of one of its parts, counted through, the whole first. */
+/** The JSON of a value with raw text in place of its part number `place`; the whole value is part 0. */
 export function atPlace(value: unknown, place: number, raw: string): string {
   const count = countPlaces(value);
   const chosen = place % count;

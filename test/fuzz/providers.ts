@@ -1,22 +1,22 @@
 /**
- * Makes drawn requests mean something: tokens, ids that exist, and the rules between fields that a
- * schema cannot state. An operation without a provider gets ids of the world by their names.
+ * Providers make drawn requests succeed: they fill in tokens and existing ids, and meet the rules between
+ * fields that a schema cannot state. An operation without a provider gets ids by its parameters' names.
  */
 import { isIP } from "node:net";
 import fc from "fast-check";
 import { isObject, type Operation, type Schema } from "./document.ts";
 import type { Draft, DrawnDraft } from "./draft.ts";
 import { validValues } from "./valid-values.ts";
-import { type Job, type Named, type Node, stepResult, type World } from "./world.ts";
+import { type Job, type Named, type Node, quickMarkResult, type World } from "./world.ts";
 
 export interface Filled {
   draft: Draft;
   token: string | null;
-  /** The job that the request would change. */
+  /** The job that the request would change, or null. */
   job: Job | null;
 }
 
-/** `once`: the request should succeed, and may use up what it is given. `again`: it should be refused. */
+/** `once`: the request should succeed and may use up its objects. `again`: it should be refused. */
 export type Purpose = "once" | "again";
 
 interface Context {
@@ -27,12 +27,12 @@ interface Context {
 }
 type Provider = (context: Context) => Promise<Filled>;
 
-/** Nobody has this UUID. */
+/** A UUID without an owner. */
 const NOBODY = "00000000-0000-4000-8000-00000000dead";
 
 const PROVIDERS: Record<string, Provider> = {
   async createToken({ world, drawn: { draft, choice } }) {
-    // Now and then what was drawn: a stranger's attempt.
+    // One in ten keeps the drawn credentials of a stranger.
     const body = choice % 10 === 0 ? {} : { grant_type: "password", ...world.credentials };
     return { draft: { ...draft, body: { ...fields(draft), ...body } }, token: null, job: null };
   },
@@ -61,7 +61,7 @@ const PROVIDERS: Record<string, Provider> = {
           name,
           benchmarks: spelled,
           node_count: nodes,
-          // Now and then what was drawn: a spec that there is not.
+          // One in ten keeps the drawn spec, which does not exist.
           ...(typeof body.spec === "string" && choice % 10 !== 0
             ? { spec: spellNamed(world.specs.used, choice) }
             : {}),
@@ -73,7 +73,7 @@ const PROVIDERS: Record<string, Provider> = {
   },
 
   async createAnonymousJob({ drawn: { draft }, purpose }) {
-    // What is to be spoiled has to be there.
+    // A fault needs a body to spoil.
     const isLeftOut = draft.body === undefined && purpose === "once";
     const body = isLeftOut ? undefined : fields(draft);
     return { draft: { ...draft, body }, token: null, job: null };
@@ -97,13 +97,18 @@ const PROVIDERS: Record<string, Provider> = {
     return { draft: { ...draft, body: { ...fields(draft), id } }, token: world.ownerToken(), job };
   },
 
+  async deleteJobById({ world, drawn: { draft }, purpose }) {
+    const job = purpose === "again" ? await world.standingJob() : await world.createJob({});
+    return { draft: { ...draft, path: { job_id: job.id } }, token: world.ownerToken(), job };
+  },
+
   async listTasks(context) {
     return withoutCursor(await byName(context));
   },
 
   async listJobs(context) {
     const filled = withoutCursor(await byName(context));
-    // Of the two expansions one needs the other: both are asked for, or none.
+    // One expansion needs the other, so the query has both or neither.
     const kept = filled.draft.query.filter(([name]) => name !== "include");
     const isDrawn = kept.length < filled.draft.query.length;
     const both: [string, string] = ["include", "performance,performance_nodes"];
@@ -112,7 +117,7 @@ const PROVIDERS: Record<string, Provider> = {
   },
 
   async getTaskResults({ world, drawn: { draft, choice } }) {
-    // The first node of a job; now and then of one that nobody has joined.
+    // The task is the first node of a job; one in ten jobs has no node.
     const { untouched, starting, running, cluster, completed, failed } = world.jobs;
     const joined = [starting, running, cluster, completed, failed];
     const job = choice % 10 === 0 ? untouched : (joined[choice % joined.length] ?? running);
@@ -136,7 +141,7 @@ const PROVIDERS: Record<string, Provider> = {
 
   async getReport({ world, drawn: { draft, choice } }) {
     const { hash } = await world.reportOf(world.jobs.completed);
-    // Now and then what was drawn: a hash that never was.
+    // One in ten keeps the drawn hash, which does not exist.
     const path = choice % 10 === 0 ? draft.path : { hash };
     return { draft: { ...draft, path }, token: null, job: null };
   },
@@ -377,7 +382,7 @@ const PROVIDERS: Record<string, Provider> = {
     const kind = purpose === "once" && choice % 2 === 0 ? "busy" : "idle";
     const { runner, job } = await world.heardRunner(kind);
     const path = { runner: spellNamed(runner, choice) };
-    // What is to be spoiled has to be there.
+    // A fault needs a body to spoil.
     const isLeftOut = draft.body === undefined && purpose === "once";
     const body = isLeftOut ? undefined : spelledMachine(fields(draft));
     return { draft: { ...draft, path, body }, token: runner.key, job };
@@ -390,7 +395,8 @@ const PROVIDERS: Record<string, Provider> = {
     }
     const node = await nodeFor(world, purpose);
     const query: Draft["query"] = choice % 3 === 0 ? [] : [["task_id", node.taskId]];
-    return { draft: { ...draft, query }, token: node.job.token, job: node.job };
+    const headers = tokenOf(node, draft, purpose, choice);
+    return { draft: { ...draft, query, headers }, token: node.job.token, job: node.job };
   },
 
   async joinCurrentJob({ world, drawn: { draft } }) {
@@ -399,7 +405,7 @@ const PROVIDERS: Record<string, Provider> = {
     return { draft: { ...draft, body }, token: job.token, job };
   },
 
-  async updateCurrentTask({ world, drawn: { draft }, purpose }) {
+  async updateCurrentTask({ world, drawn: { draft, choice }, purpose }) {
     const { failed_message: why, ...body } = fields(draft);
     const givesUp = body.state === "failed";
     const node = await nodeFor(world, givesUp ? purpose : "again");
@@ -407,6 +413,7 @@ const PROVIDERS: Record<string, Provider> = {
       draft: {
         ...draft,
         path: { task_id: node.taskId },
+        headers: tokenOf(node, draft, purpose, choice),
         body: givesUp && why !== undefined ? { ...body, failed_message: why } : body,
       },
       token: node.job.token,
@@ -414,16 +421,17 @@ const PROVIDERS: Record<string, Provider> = {
     };
   },
 
-  async putStepResult({ world, drawn: { draft }, purpose }) {
+  async putStepResult({ world, drawn: { draft, choice }, purpose }) {
     const node = await nodeFor(world, purpose);
     const body = fields(draft);
-    const good = stepResult(body.state === "failed" ? "failed" : "completed");
-    // Agents may send more than the benchmark knows.
+    const good = quickMarkResult(body.state === "failed" ? "failed" : "completed");
+    // Agents may send more fields than the schema has.
     const sent = isObject(body.results) ? body.results : {};
     return {
       draft: {
         ...draft,
         path: { task_id: node.taskId, position: "0" },
+        headers: tokenOf(node, draft, purpose, choice),
         body: {
           ...good,
           ...body,
@@ -441,7 +449,7 @@ export function fill(context: Context): Promise<Filled> {
   return (PROVIDERS[context.operation.id] ?? byName)(context);
 }
 
-/** Ids by the names of parameters, and the token that the document asks for. */
+/** Fills in ids by the parameters' names, and the token that the operation requires. */
 const byName: Provider = async ({ world, operation, drawn: { draft, choice } }) => {
   const { untouched, starting, running, cluster, completed, failed, aborted } = world.jobs;
   const visible = [untouched, starting, running, cluster, completed, failed, aborted];
@@ -462,6 +470,20 @@ function nodeFor(world: World, purpose: Purpose): Promise<Node> {
   return purpose === "once" ? world.freshNode() : world.standingNode();
 }
 
+/** The node's own token; one in ten requests that should be refused keeps a drawn token, or none. */
+function tokenOf(
+  node: Node,
+  { headers }: Draft,
+  purpose: Purpose,
+  choice: number,
+): Record<string, string> {
+  if (purpose === "again" && choice % 10 === 0) return headers;
+  const others = Object.entries(headers).filter(
+    ([name]) => name.toLowerCase() !== "assay-task-token",
+  );
+  return Object.fromEntries([...others, ["Assay-Task-Token", node.taskToken]]);
+}
+
 function fields({ body }: Pick<Draft, "body">): Record<string, unknown> {
   return isObject(body) ? body : {};
 }
@@ -471,51 +493,54 @@ function nextSerial(): number {
   return serial++;
 }
 
-/** A spec, a customer or a person by slug or by UUID. */
+/** Names a spec, customer or person by slug or UUID. */
 function spellNamed({ uuid, slug }: Named, choice: number): string {
   return choice % 3 === 0 ? slug : spelledUuid(uuid, choice);
 }
 
-/** A machine whose addresses are such. */
+/** Replaces invalid addresses of a drawn machine. */
 function spelledMachine(body: Record<string, unknown>): Record<string, unknown> {
-  const { machine_ip: ip, cluster_address: address } = body;
-  const port = Number(String(address).split(":").at(-1));
+  const { machine_ip: ip, cluster_address: address, cluster_addresses: all } = body;
+  const isBad = (text: unknown): boolean => {
+    const port = Number(String(text).split(":").at(-1));
+    return typeof text === "string" && !(port > 0 && port < 65_536);
+  };
+  const repaired = (text: unknown) => (isBad(text) ? "[fe80::1]:7117" : text);
   return {
     ...body,
     ...(typeof ip === "string" && isIP(ip) === 0 ? { machine_ip: "192.168.1.10" } : {}),
-    ...(typeof address === "string" && !(port > 0 && port < 65_536)
-      ? { cluster_address: "[fe80::1]:7117" }
-      : {}),
+    ...(isBad(address) ? { cluster_address: repaired(address) } : {}),
+    ...(Array.isArray(all) ? { cluster_addresses: all.map(repaired) } : {}),
   };
 }
 
-/** One of the ways to write a UUID. */
+/** Writes a UUID in one of its accepted forms. */
 function spelledUuid(uuid: string, choice: number): string {
   const digits = uuid.replaceAll("-", "");
   const ways = [uuid, uuid.toUpperCase(), digits, `{${uuid}}`, `urn:uuid:${uuid}`];
   return ways[choice % ways.length] ?? uuid;
 }
 
-/** A cursor that was drawn is one that no list has handed out. */
+/** Removes a drawn cursor, because no list has issued it. */
 function withoutCursor(filled: Filled): Filled {
   const query = filled.draft.query.filter(([name]) => name !== "cursor");
   return { ...filled, draft: { ...filled.draft, query } };
 }
 
-/** A version that was drawn is mostly none that there is: any will do, or none is asked for. */
+/** Removes a drawn version, which rarely exists; one in four requests accepts any version instead. */
 function withoutPrecondition({ headers }: Draft, choice: number): Record<string, string> {
   const others = Object.entries(headers).filter(([name]) => name.toLowerCase() !== "if-match");
   const isDrawn = others.length < Object.keys(headers).length;
   return Object.fromEntries(isDrawn && choice % 4 === 0 ? [...others, ["If-Match", "*"]] : others);
 }
 
-/** The same key with another body is refused, and examples are drawn often. */
+/** Replaces a drawn idempotency key: examples repeat, and a repeated key with another body is refused. */
 function uniqueKey({ headers }: Draft): Record<string, string> {
   const name = Object.keys(headers).find((header) => header.toLowerCase() === "idempotency-key");
   return name === undefined ? headers : { ...headers, [name]: `fuzz-${nextSerial()}` };
 }
 
-/** One of the ways to name a benchmark, with a config of its own schema. */
+/** Writes a benchmark in one of its accepted forms, with a config of its own schema. */
 function spell(id: string, configSchema: object, choice: number): unknown[] {
   const resolve = (schema: Schema) => schema;
   const configs = validValues({ resolve }, configSchema, () => true);

@@ -1,4 +1,4 @@
-/** Walks the document and sends valid, boundary and hostile requests of every operation. */
+/** Sends valid, boundary and hostile requests of every operation in the document. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,24 +13,24 @@ import { send } from "./wire.ts";
 import { createWorld } from "./world.ts";
 
 export interface FuzzOptions {
-  /** Valid requests per operation; hostile ones are twice as many. */
+  /** Number of valid requests per operation; hostile requests are twice as many. */
   cases: number;
   seed: number;
-  /** Only this operation. */
+  /** Restricts the run to this operation. */
   only?: string | undefined;
-  /** Where a failure was found, as it was printed: goes there at once. */
+  /** Printed path of an earlier failure, which is repeated at once. */
   path?: string | undefined;
 }
 
 export interface FuzzReport {
   operations: OperationReport[];
-  /** Requests to paths and methods that the document does not name. */
+  /** Number of requests to paths and methods outside the document. */
   unrouted: number;
-  /** Readable, with the request to repeat. */
+  /** Readable reports, each with the request to repeat. */
   failures: string[];
 }
 
-/** Limits per caller would end the run; nodes that nobody polls would be lost in the middle of it. */
+/** Rate limits are lifted, and the lease is long so that idle nodes are not lost during the run. */
 const VARS = { RATE_LIMIT_SCALE: "1000000", NODE_TIMEOUT_SECONDS: "86400" };
 
 export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
@@ -76,7 +76,7 @@ export function successShare(operations: readonly OperationReport[]): number {
   return sum(({ succeeded }) => succeeded) / sum(({ valid }) => valid);
 }
 
-/** A table of what was sent. */
+/** A table of the requests sent. */
 export function describeReport({ operations, unrouted }: FuzzReport): string {
   const row = (cells: (string | number)[]) =>
     cells

@@ -3,7 +3,7 @@ import type { Job, World } from "./world.ts";
 
 const LOG = "fuzz_writes";
 
-/** What a refusal is meant to leave behind; `list_counts` follows what other tables have. */
+/** Tables that a refused request may write to; `list_counts` follows the rows of other tables. */
 const OF_REFUSALS: ReadonlySet<string> = new Set([
   "audit_events",
   "sign_in_failures",
@@ -11,13 +11,13 @@ const OF_REFUSALS: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Notices writes. Triggers on every table of D1 count them, also those that write what was there
- * already; what a job's object knows is watched by what its owner sees. Full-text indexes take no
- * triggers: they are written by those of the table they belong to.
+ * Detects writes of refused requests. Triggers count all writes to D1 tables, even those that change no
+ * value. The owner's view shows changes in a job's object. Full-text indexes allow no triggers, but are
+ * written only by the triggers of their own tables.
  */
 export class StateWatch {
   readonly #world: World;
-  /** Prepared once: Miniflare's proxy blocks this process for every `prepare`. */
+  /** Prepared once, because Miniflare's proxy blocks this process for every `prepare`. */
   readonly #writes: ReturnType<Database["prepare"]>;
   #last: { job: Job | null; state: State } | null = null;
 
@@ -38,7 +38,7 @@ export class StateWatch {
       for (const event of ["INSERT", "UPDATE", "DELETE"]) {
         statements.push(
           `CREATE TRIGGER "${LOG}_${event}_${name}" AFTER ${event} ON "${name}" BEGIN
-             INSERT INTO ${LOG} VALUES ('${event} ${name}', 1)
+             INSERT INTO ${LOG} (what, writes) VALUES ('${event} ${name}', 1)
              ON CONFLICT DO UPDATE SET writes = writes + 1;
            END`,
         );
@@ -48,14 +48,14 @@ export class StateWatch {
     return new StateWatch(db, world);
   }
 
-  /** Call before a request that may be refused. */
+  /** Records the state; call it before a request that may be refused. */
   async look(job: Job | null): Promise<void> {
     if (this.#last !== null && this.#last.job === job) return;
     await this.#world.settle();
     this.#last = { job, state: await this.#read(job) };
   }
 
-  /** What a refused request has changed since `look`, or null. */
+  /** Describes the change that a refused request made since `look`; null without one. */
   async changeSince(): Promise<string | null> {
     if (this.#last === null) throw new Error("Nothing was looked at");
     const { job, state: before } = this.#last;
@@ -69,7 +69,7 @@ export class StateWatch {
     return `a refused request has changed what the owner sees, from\n${before.view}\nto\n${after.view}`;
   }
 
-  /** Something has succeeded: changes from here on are its own. */
+  /** Forgets the recorded state after a request that may change it. */
   expectChange(job: Job | null): void {
     this.#last = null;
     this.#world.changed(job);
@@ -84,6 +84,6 @@ export class StateWatch {
 
 interface State {
   view: string;
-  /** Event and table → how often. */
+  /** Event and table → number of writes. */
   writes: Record<string, number>;
 }

@@ -3,7 +3,7 @@ import { METHODS } from "./document.ts";
 import type { FuzzContext } from "./operation-fuzz.ts";
 import { type Reply, send, toCurl, type WireRequest } from "./wire.ts";
 
-const WORDS = [
+const SEGMENTS = [
   "api",
   "silicon-mark",
   "v1",
@@ -24,7 +24,7 @@ const MORE_METHODS = [
   "QUERY",
 ];
 
-/** Methods that a path does not have, and paths that do not exist. */
+/** Sends methods that a path does not have, and paths that do not exist. */
 export async function fuzzUnrouted({
   worker,
   world,
@@ -43,14 +43,14 @@ export async function fuzzUnrouted({
     const reply = await send(worker.url, world.agent, request);
     const fault = faultOf(reply);
     if (fault === null) return;
-    const shown = reply.body.toString().slice(0, 400);
-    failures.push(`${fault}: ${reply.status} ${shown}\n  ${toCurl(worker.url, request)}`);
+    const excerpt = reply.body.toString().slice(0, 400);
+    failures.push(`${fault}: ${reply.status} ${excerpt}\n  ${toCurl(worker.url, request)}`);
   };
 
   for (const path of new Set(document.operations.map((operation) => operation.path))) {
-    // A word such as `me` may also stand where another path has a parameter.
+    // Of the fixed segments only `me` is a value of the parameter in its place.
     const operations = document.operations.filter(({ path: other }) =>
-      new RegExp(`^${other.replaceAll(/\{\w+\}/g, "[^/]+")}$`).test(path),
+      new RegExp(`^${other.replaceAll(/\{\w+\}/g, "(?:\\{\\w+\\}|me)")}$`).test(path),
     );
     const methods = operations.map(({ method }) => method);
     const get = operations.find(({ method }) => method === "GET");
@@ -60,17 +60,17 @@ export async function fuzzUnrouted({
         if (method === "OPTIONS" && reply.status < 300) return conformance.faultOfUnrouted(reply);
         if (reply.status === 405) {
           const allowed = String(reply.headers.allow ?? "").split(/, */);
-          const missing = methods.filter((known) => !allowed.includes(known));
+          const missing = methods.filter((declared) => !allowed.includes(declared));
           if (missing.length > 0) return `Allow lacks ${missing}`;
         } else if (reply.status !== 404) return `${method} should be refused`;
         return conformance.faultOfUnrouted(reply);
       });
     }
   }
-  const paths = fc.array(fc.constantFrom(...WORDS), { maxLength: 6 });
-  for (const words of fc.sample(paths, { seed: options.seed, numRuns: options.cases * 2 })) {
-    const target = `/nowhere/${words.join("/")}`;
-    // Dot segments may lead to a path that does exist.
+  const paths = fc.array(fc.constantFrom(...SEGMENTS), { maxLength: 6 });
+  for (const segments of fc.sample(paths, { seed: options.seed, numRuns: options.cases * 2 })) {
+    const target = `/nowhere/${segments.join("/")}`;
+    // Dot segments may lead to a path that exists.
     if (!new URL(target, worker.url).pathname.startsWith("/nowhere")) continue;
     await attempt({ method: "GET", target }, (reply) =>
       reply.status < 400 ? "no such path should answer" : conformance.faultOfUnrouted(reply),

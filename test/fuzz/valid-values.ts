@@ -1,8 +1,8 @@
-/** Values that a schema allows, as fast-check arbitraries. */
+/** fast-check arbitraries of the values that a schema allows. */
 import fc from "fast-check";
 import { type ApiDocument, isObject, type Schema } from "./document.ts";
 
-/** Deeper, optional parts are left out: schemas may contain themselves. */
+/** Optional parts below this depth are left out, because schemas may be recursive. */
 const MAX_DEPTH = 6;
 
 export function validValues(
@@ -10,7 +10,7 @@ export function validValues(
   schema: Schema,
   accepts: (schema: Schema, value: unknown) => boolean,
 ): fc.Arbitrary<unknown> {
-  // What the generator does not understand of a schema, ajv does.
+  // Ajv checks the rules of a schema that the generator does not support.
   return build(schema, 0).filter((value) => accepts(schema, value));
 
   function build(reference: Schema, depth: number): fc.Arbitrary<unknown> {
@@ -42,7 +42,7 @@ export function validValues(
     );
   }
 
-  /** Null is one of many values: it is drawn rarely. */
+  /** Draws from one branch; null has a lower weight. */
   function oneOf(branches: Schema[], depth: number): fc.Arbitrary<unknown> {
     const weighted = branches.map((branch) => ({
       arbitrary: branch.anyOf || branch.oneOf ? variants(branch, depth) : plain(branch, depth),
@@ -83,15 +83,15 @@ export function validValues(
 
   function objects(node: Schema, depth: number): fc.Arbitrary<unknown> {
     const { properties = {}, required = [], additionalProperties } = node;
-    const kept = Object.entries(properties).filter(
+    const included = Object.entries(properties).filter(
       ([name]) => depth < MAX_DEPTH || required.includes(name),
     );
-    const known = fc.record(
-      Object.fromEntries(kept.map(([name, property]) => [name, build(property, depth + 1)])),
+    const declared = fc.record(
+      Object.fromEntries(included.map(([name, property]) => [name, build(property, depth + 1)])),
       { requiredKeys: required.filter((name) => name in properties) },
     );
     const open = additionalProperties === true || isObject(additionalProperties);
-    if (!open || (kept.length > 0 && depth >= MAX_DEPTH)) return known;
+    if (!open || (included.length > 0 && depth >= MAX_DEPTH)) return declared;
     const names =
       node.propertyNames === undefined ? plainKey : build(node.propertyNames, depth + 1);
     const extra = fc.dictionary(
@@ -99,13 +99,13 @@ export function validValues(
       isObject(additionalProperties) ? build(additionalProperties, depth + 1) : anyJson,
       { minKeys: node.minProperties ?? 0, maxKeys: Math.min(node.maxProperties ?? 3, 3) },
     );
-    return fc.tuple(extra, known).map(([more, base]) => ({ ...more, ...base }));
+    return fc.tuple(extra, declared).map(([more, base]) => ({ ...more, ...base }));
   }
 
-  /** One schema of a reference and of everything that `allOf` adds. */
+  /** Merges a referenced schema with all its `allOf` parts. */
   function merged(reference: Schema): Schema {
     const { allOf, ...own } = document.resolve(reference);
-    // OpenAPI 3.1 lets a reference have neighbours, such as an example of its own.
+    // OpenAPI 3.1 allows keywords beside a reference, such as an example.
     const { $ref: _followed, ...beside } = reference.$ref === undefined ? {} : reference;
     const base: Schema = { ...own, ...beside };
     const parts = [base, ...(allOf ?? []).map(merged)];
@@ -146,7 +146,7 @@ function integers(node: Schema): fc.Arbitrary<number> {
 
 function numbers(node: Schema): fc.Arbitrary<number> {
   const { min, max } = rangeOf(node);
-  // -0 is 0 once it has been written as JSON.
+  // JSON writes -0 as 0, so adding 0 turns it into 0 here.
   return fc.double({ min, max, noNaN: true, noDefaultInfinity: true }).map((value) => value + 0);
 }
 
@@ -160,26 +160,26 @@ function strings(node: Schema): fc.Arbitrary<string> {
   }
   const bounds = { minLength, maxLength: Math.max(minLength, Math.min(maxLength, 5_000)) };
   return fc.oneof(
-    { arbitrary: fc.string({ unit: words, ...bounds }), weight: 4 },
+    { arbitrary: fc.string({ unit: characters, ...bounds }), weight: 4 },
     { arbitrary: fc.string({ unit: "grapheme-ascii", ...bounds }), weight: 1 },
     { arbitrary: fc.string({ unit: "grapheme", ...bounds }), weight: 1 },
   );
 }
 
-/** Strings of a pattern; null when fast-check cannot read it (it knows no `\p{…}`), and filtering must do. */
+/** Strings that match a pattern; null when fast-check lacks support for it, such as for `\p{…}`. */
 function matches(pattern: string, minLength: number): fc.Arbitrary<string> | null {
   try {
     const strings = fc.stringMatching(new RegExp(pattern, "u"));
     const [sample = ""] = fc.sample(strings, { numRuns: 1, seed: 1 });
-    // `^.*$` with a length beside it: most of what it draws is too short.
+    // A pattern such as `^.*$` with a minimum length draws mostly strings that are too short.
     return minLength > 4 && sample.length < minLength ? null : strings;
   } catch {
     return null;
   }
 }
 
-const words = fc.constantFrom(..."abcdefghijklmnopqrstuvwxyzABCDEFGHIJ0123456789-_.éß中日Ж");
-const plainKey = fc.string({ unit: words, minLength: 1, maxLength: 12 });
+const characters = fc.constantFrom(..."abcdefghijklmnopqrstuvwxyzABCDEFGHIJ0123456789-_.éß中日Ж");
+const plainKey = fc.string({ unit: characters, minLength: 1, maxLength: 12 });
 
 const hex = (length: number) => fc.stringMatching(new RegExp(`^[0-9a-f]{${length}}$`));
 
@@ -190,7 +190,7 @@ const formats: Record<string, fc.Arbitrary<string>> = {
   date: fc
     .date({ min: new Date(0), max: new Date("9999-12-31"), noInvalidDate: true })
     .map((date) => date.toISOString().slice(0, 10)),
-  // Any shape of UUID but the nil one, which identifies nothing.
+  // Every UUID except the nil UUID, which identifies nothing.
   uuid: fc
     .tuple(hex(8), hex(4), hex(4), hex(4), hex(12))
     .map((parts) => parts.join("-"))
@@ -201,7 +201,7 @@ const formats: Record<string, fc.Arbitrary<string>> = {
   uri: fc.webUrl(),
 };
 
-/** JSON that any reader reads alike: no number beyond 2^53, no key that means something to JavaScript. */
+/** JSON that every parser reads alike: no number beyond 2^53, and no key with a meaning in JavaScript. */
 const { value: anyJson } = fc.letrec((tie) => ({
   value: fc.oneof(
     { maxDepth: 3, withCrossShrink: true },
@@ -210,7 +210,7 @@ const { value: anyJson } = fc.letrec((tie) => ({
       fc.boolean(),
       fc.integer({ min: -1_000_000, max: 1_000_000 }),
       fc.double({ min: -1e6, max: 1e6, noNaN: true }).map((value) => value + 0),
-      fc.string({ unit: words, maxLength: 20 }),
+      fc.string({ unit: characters, maxLength: 20 }),
     ),
     fc.array(tie("value"), { maxLength: 4 }),
     fc.dictionary(plainKey, tie("value"), { maxKeys: 4 }),

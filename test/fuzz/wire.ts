@@ -1,13 +1,13 @@
-/** Requests as they go over the wire, byte by byte: `fetch` would mend half of what is tried here. */
+/** Raw HTTP requests, because `fetch` would correct many of the faults under test. */
 import { type Agent, type IncomingHttpHeaders, request } from "node:http";
 
 export interface WireRequest {
   method: string;
-  /** Path and query, encoded as they are sent. */
+  /** Encoded path and query. */
   target: string;
   headers: Record<string, string>;
   body: Uint8Array | null;
-  /** Sent in pieces and without a length. */
+  /** True to send the body in chunks without a length. */
   chunked: boolean;
 }
 
@@ -19,31 +19,43 @@ export interface Reply {
 }
 
 const CHUNK_BYTES = 16 * 1_024;
-/** A longer body may be refused before all of it was read, and the connection closed. */
+/** A longer body gets its own connection: the server may refuse it early and close the connection. */
 const SHARED_CONNECTION_BYTES = 64 * 1_024;
-/** Nothing here takes a second; what takes this long hangs. */
+/** A request takes less than a second, so one that takes this long hangs. */
 const TIMEOUT_MS = 60_000;
+/** Pauses between the pieces of a long body, in ms: one for each attempt. */
+const PAUSES_MS = [0, 1, 5, 20, 50, 100, 200, 400];
+/** Pieces that are followed by a pause; a server that refuses early does it within them. */
+const PACED_PIECES = 80;
 
 /**
- * Sends and answers the reply. A server that refuses a long body may close while we still write, and
- * Node then throws away what had arrived: such a request is made again.
+ * Sends a request and returns the reply. A server that refuses a long body may close the connection during
+ * the write, and Node then discards the reply, even one that has arrived. Such a request is repeated more
+ * slowly, so that the reply is read before the write that would fail.
  */
 export async function send(origin: URL, agent: Agent, wire: WireRequest): Promise<Reply> {
   const long = (wire.body?.length ?? 0) > SHARED_CONNECTION_BYTES;
-  for (let left = long ? 20 : 3; ; left--) {
+  const pauses = long ? PAUSES_MS : [0, 0, 0];
+  for (const [attempt, pauseMs] of pauses.entries()) {
     try {
-      return await exchange(origin, long ? false : agent, wire);
+      return await exchange(origin, long ? false : agent, wire, pauseMs);
     } catch (error) {
-      // A kept connection may have been closed as we began to write: nobody has read the request then.
+      // The server may close a reused connection just before the write, and then has not read the request.
       const mayRepeat = long || error instanceof ClosedConnectionError;
-      if (left <= 1 || !mayRepeat) throw error;
+      if (attempt + 1 === pauses.length || !mayRepeat) throw error;
     }
   }
+  throw new Error("Every attempt either returns or throws");
 }
 
 class ClosedConnectionError extends Error {}
 
-function exchange(origin: URL, agent: Agent | false, wire: WireRequest): Promise<Reply> {
+function exchange(
+  origin: URL,
+  agent: Agent | false,
+  wire: WireRequest,
+  pauseMs: number,
+): Promise<Reply> {
   const { method, target, body, chunked } = wire;
   const length = body !== null && !chunked ? { "content-length": String(body.length) } : {};
   return new Promise((resolve, reject) => {
@@ -60,12 +72,19 @@ function exchange(origin: URL, agent: Agent | false, wire: WireRequest): Promise
       (incoming) => {
         answered = true;
         const pieces: Buffer[] = [];
-        incoming.on("data", (piece: Buffer) => pieces.push(piece));
-        incoming.on("end", () => {
+        const finish = () => {
           const { statusCode: status = 0, headers } = incoming;
           resolve({ method, status, headers, body: Buffer.concat(pieces) });
           if (!outgoing.writableFinished) outgoing.destroy();
+        };
+        incoming.on("data", (piece: Buffer) => {
+          pieces.push(piece);
+          // Such a stream goes on for as long as its job does.
+          if (incoming.headers["content-type"] !== "text/event-stream") return;
+          finish();
+          outgoing.destroy();
         });
+        incoming.on("end", finish);
         incoming.on("error", reject);
       },
     );
@@ -75,20 +94,21 @@ function exchange(origin: URL, agent: Agent | false, wire: WireRequest): Promise
       const message = `no answer: ${error.message}`;
       reject(outgoing.reusedSocket ? new ClosedConnectionError(message) : new Error(message));
     });
-    /** Looks for an answer before each piece: after it there is no point in sending more. */
+    /** Writes piece by piece, and stops as soon as the server has answered. */
     const write = (at: number): void => {
       if (answered) return;
       if (body === null || at >= body.length) outgoing.end();
       else {
         const piece = body.subarray(at, at + CHUNK_BYTES);
-        outgoing.write(piece, () => setImmediate(write, at + CHUNK_BYTES));
+        const pause = at < PACED_PIECES * CHUNK_BYTES ? pauseMs : 0;
+        outgoing.write(piece, () => setTimeout(write, pause, at + CHUNK_BYTES));
       }
     };
     write(0);
   });
 }
 
-/** The request as a command for bash; what is too long to paste is shortened, and says so. */
+/** The request as a curl command for bash; long parts are shortened and marked. */
 export function toCurl(
   origin: URL,
   { method, target, headers, body, chunked }: WireRequest,
@@ -101,19 +121,22 @@ export function toCurl(
   return parts.join(" ");
 }
 
-const SHOWN = 2_000;
+const EXCERPT_LENGTH = 2_000;
 
 function quote(text: string): string {
-  const shown = text.length > SHOWN ? `${text.slice(0, SHOWN)}[… ${text.length} characters]` : text;
-  return `'${shown.replaceAll("'", "'\\''")}'`;
+  const excerpt =
+    text.length > EXCERPT_LENGTH
+      ? `${text.slice(0, EXCERPT_LENGTH)}[… ${text.length} characters]`
+      : text;
+  return `'${excerpt.replaceAll("'", "'\\''")}'`;
 }
 
 function quoteBytes(bytes: Uint8Array): string {
-  const shown = [...bytes.subarray(0, SHOWN)].map((byte) =>
+  const excerpt = [...bytes.subarray(0, EXCERPT_LENGTH)].map((byte) =>
     byte >= 0x20 && byte < 0x7f && byte !== 0x27 && byte !== 0x5c
       ? String.fromCharCode(byte)
       : `\\x${byte.toString(16).padStart(2, "0")}`,
   );
-  const rest = bytes.length > SHOWN ? `[… ${bytes.length} bytes]` : "";
-  return `$'${shown.join("")}${rest}'`;
+  const rest = bytes.length > EXCERPT_LENGTH ? `[… ${bytes.length} bytes]` : "";
+  return `$'${excerpt.join("")}${rest}'`;
 }

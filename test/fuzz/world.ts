@@ -1,31 +1,35 @@
-/** What requests need to mean something: people, tokens, and jobs in every state. */
+/** Test data for fuzzed requests: people, tokens, and jobs in every state. */
 import { randomUUID } from "node:crypto";
 import { Agent } from "node:http";
 import type { LocalWorker } from "../../scripts/lib/local-worker.ts";
-import { hashPassword } from "../../src/identity/password.ts";
+import { hashPassword } from "../../src/identity/password-hash.ts";
+import { patient } from "../patience.ts";
+import { addPerson } from "../world/people.ts";
+import { quickMarkFigures, type StepState, stepResult } from "../world/results.ts";
 import { isObject } from "./document.ts";
 import { type Reply, send } from "./wire.ts";
 
 const API = "/api/silicon-mark/v1";
 const PASSWORD = "a password of the fuzz";
-/** Nodes of a job that hands out running steps: enough to be used for a while, cheap to write. */
+/** Node count of a job that provides running steps: large enough for many requests, and cheap to write. */
 const ARENA_NODES = 32;
-/** A person has at most 100. */
+/** API tokens made per person, below the limit of 100. */
 const API_TOKENS = 90;
 
 export interface Job {
   id: string;
   token: string;
-  /** Made without an account. */
+  /** True for a job without an account. */
   isAnonymous?: true;
 }
 
 export interface Node {
   job: Job;
   taskId: string;
+  taskToken: string;
 }
 
-/** Whoever and whatever goes by a UUID and a slug. */
+/** A person or thing with a UUID and a slug. */
 export interface Named {
   uuid: string;
   slug: string;
@@ -47,33 +51,18 @@ export async function createWorld({ url, db }: Pick<LocalWorker, "url" | "db">) 
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   const passwordHash = await hashPassword(PASSWORD);
   const credentials = { username: "owner@example.com", password: PASSWORD };
-  const owner = await addPerson("owner@example.com", "root_admin", "default");
-  await addPerson("stranger@example.com", "user", "elsewhere");
+  const owner = "owner@example.com";
+  await addPerson(db, { email: owner, role: "root_admin", customer: "default", passwordHash });
+  const stranger = "stranger@example.com";
+  await addPerson(db, { email: stranger, role: "user", customer: "elsewhere", passwordHash });
 
-  async function addPerson(
-    email: string,
-    role: string,
-    customer: string,
-    uuid: string = randomUUID(),
-  ): Promise<string> {
-    await db.batch([
-      db
-        .prepare(
-          `INSERT INTO customers (uuid, name, slug, created_at, modified_at)
-           VALUES (?1, ?2, ?2, 0, 0) ON CONFLICT DO NOTHING`,
-        )
-        .bind(randomUUID(), customer),
-      db
-        .prepare(
-          `INSERT INTO users (uuid, customer_id, email, name, slug, role, password_hash, created_at, modified_at)
-           SELECT ?1, id, ?2, 'Person', 'person-' || ?1, ?3, ?4, 0, 0 FROM customers WHERE slug = ?5`,
-        )
-        .bind(uuid, email, role, passwordHash, customer),
-    ]);
-    return email;
-  }
-
-  async function call(method: string, target: string, token: string | null, body?: unknown) {
+  async function call(
+    method: string,
+    target: string,
+    token: string | null,
+    body?: unknown,
+    taskToken?: string,
+  ) {
     const form = body instanceof URLSearchParams;
     const type = form ? "application/x-www-form-urlencoded" : "application/json";
     const text = body === undefined ? null : form ? body.toString() : JSON.stringify(body);
@@ -83,6 +72,7 @@ export async function createWorld({ url, db }: Pick<LocalWorker, "url" | "db">) 
       headers: {
         ...(token === null ? {} : { authorization: `Bearer ${token}` }),
         ...(text === null ? {} : { "content-type": type }),
+        ...(taskToken === undefined ? {} : { "assay-task-token": taskToken }),
       },
       body: text === null ? null : new TextEncoder().encode(text),
       chunked: false,
@@ -90,8 +80,9 @@ export async function createWorld({ url, db }: Pick<LocalWorker, "url" | "db">) 
     return { reply, json: parse(reply) };
   }
 
-  async function succeed(method: string, target: string, token: string | null, body?: unknown) {
-    const { reply, json } = await call(method, target, token, body);
+  async function succeed(...sent: Parameters<typeof call>) {
+    const [method, target] = sent;
+    const { reply, json } = await call(...sent);
     if (reply.status >= 300) throw new Error(`${method} ${target}: ${reply.status} ${reply.body}`);
     return json;
   }
@@ -102,11 +93,11 @@ export async function createWorld({ url, db }: Pick<LocalWorker, "url" | "db">) 
   }
 
   let ownerToken = await signIn(owner);
-  const strangerToken = await signIn("stranger@example.com");
-  /** Jobs whose object may know more than D1 does. */
+  const strangerToken = await signIn(stranger);
+  /** Jobs whose object may be ahead of D1. */
   const unsettled = new Map<string, Job>();
-  // Prepared once: Miniflare's proxy blocks this process for every `prepare`.
-  // One that has ended, and is not rated yet, is still to be written to.
+  // Prepared once, because Miniflare's proxy blocks this process for every `prepare`. An ended job without
+  // a rating has version -1, because its row is still to be written.
   const versions = db.prepare(
     "SELECT id, CASE WHEN ended_at IS NOT NULL AND rated_at IS NULL AND current_nodes > 0 AND deleted_at IS NULL THEN -1 ELSE version END AS version FROM jobs",
   );
@@ -123,20 +114,24 @@ export async function createWorld({ url, db }: Pick<LocalWorker, "url" | "db">) 
 
   async function join(job: Job): Promise<Node> {
     const machine = { machine_uuid: randomUUID(), gpu_model: "NVIDIA H100 NVL", gpu_count: 1 };
-    const json = await succeed("POST", `${API}/jobs/current/tasks`, job.token, machine);
+    const body = { ...machine, join_secret: `${randomUUID()}-fuzz` };
+    const json = await succeed("POST", `${API}/jobs/current/tasks`, job.token, body);
     unsettled.set(job.id, job);
-    return { job, taskId: String(json.id) };
+    return { job, taskId: String(json.id), taskToken: String(json.task_token) };
   }
 
-  const poll = ({ token }: Job, taskId?: string) =>
-    succeed("GET", `${API}/jobs/current${taskId ? `?task_id=${taskId}` : ""}`, token);
+  const poll = ({ token }: Job, node?: Node) => {
+    const path = `${API}/jobs/current${node === undefined ? "" : `?task_id=${node.taskId}`}`;
+    return succeed("GET", path, token, undefined, node?.taskToken);
+  };
 
   async function finish(node: Node, state: "completed" | "failed"): Promise<void> {
     await succeed(
       "PUT",
       `${API}/jobs/current/tasks/${node.taskId}/results/0`,
       node.job.token,
-      stepResult(state),
+      quickMarkResult(state),
+      node.taskToken,
     );
   }
 
@@ -154,15 +149,15 @@ export async function createWorld({ url, db }: Pick<LocalWorker, "url" | "db">) 
     return { uuid: String(uuid), slug: String(slug) };
   }
 
-  /** Straight into the database: the API would hash a password for each. */
+  /** Inserts a person as a row, because the API would hash a password. */
   async function createPerson(): Promise<Named & { email: string }> {
     const uuid = randomUUID();
     const email = `${uuid}@example.com`;
-    await addPerson(email, "user", "default", uuid);
+    await addPerson(db, { uuid, email, role: "user", customer: "default", passwordHash });
     return { uuid, slug: `person-${uuid}`, email };
   }
 
-  /** Someone who has just signed in. */
+  /** Creates a person who has just signed in. */
   async function createColleague(): Promise<Named & { token: string }> {
     const { email, ...named } = await createPerson();
     return { ...named, token: await signIn(email) };
@@ -172,7 +167,7 @@ export async function createWorld({ url, db }: Pick<LocalWorker, "url" | "db">) 
     return String((await succeed("POST", "/v0/users/me/tokens", ownerToken, { name: "t" })).uuid);
   }
 
-  /** A link's token, for somebody who is not locked. */
+  /** Creates a password link for a new person. Returns the link's token. */
   async function createPasswordLink(): Promise<string> {
     const { uuid } = await createPerson();
     const { url: link } = await succeed("POST", `/v0/users/${uuid}/password-link`, ownerToken);
@@ -180,7 +175,7 @@ export async function createWorld({ url, db }: Pick<LocalWorker, "url" | "db">) 
   }
 
   let pinned = 0;
-  /** A baseline with a pin to take back. */
+  /** Pins a baseline for a later removal. Returns its model and metric. */
   async function pinBaseline(): Promise<[model: string, metric: string]> {
     const key: [string, string] = [`pinned-gpu-${pinned++}`, "memory_bandwidth_gbs"];
     await succeed("PUT", `${API}/baselines/${key.join("/")}`, ownerToken, { value: 1 });
@@ -188,7 +183,7 @@ export async function createWorld({ url, db }: Pick<LocalWorker, "url" | "db">) 
   }
 
   let maker: { token: string; left: number } | null = null;
-  /** Someone with room for another API token. */
+  /** Token of a person below the limit of API tokens. */
   async function tokenMaker(): Promise<string> {
     if (maker === null || maker.left === 0) {
       maker = { token: (await createColleague()).token, left: API_TOKENS };
@@ -209,7 +204,7 @@ export async function createWorld({ url, db }: Pick<LocalWorker, "url" | "db">) 
   const claim = ({ uuid, key }: Runner) => succeed("POST", `/v0/runners/${uuid}/jobs`, key);
 
   let arena: { job: Job; left: number } | null = null;
-  /** A node on which a step runs, of its own. */
+  /** A new node with a running step. */
   async function freshNode(): Promise<Node> {
     if (arena === null || arena.left === 0) {
       arena = { job: await createJob({ node_count: ARENA_NODES }), left: ARENA_NODES };
@@ -228,9 +223,9 @@ export async function createWorld({ url, db }: Pick<LocalWorker, "url" | "db">) 
   const runners = {
     /** May be archived. */
     free: await createRunner(),
-    /** There are jobs for it. */
+    /** Offers a spec that has jobs. */
     busy: await createRunner([claimed]),
-    /** Offers a spec, for which there is no job. */
+    /** Offers a spec that has no job. */
     idle: await createRunner([specs.free]),
   };
   const jobs = {
@@ -259,23 +254,23 @@ export async function createWorld({ url, db }: Pick<LocalWorker, "url" | "db">) 
     url,
     agent,
     credentials,
-    /** Of an administrator. */
+    /** The token of an administrator. */
     ownerToken: () => ownerToken,
-    /** Of someone of another customer, who may see nothing of the owner's. */
+    /** The token of a person at another customer, who may not see the owner's data. */
     strangerToken,
     jobs,
-    /** `used`: a job refers to it for ever, so it cannot be deleted. */
+    /** A job refers to `used`, so it cannot be deleted. */
     specs,
     createSpec,
-    /** `free`: its name and slug may change. */
+    /** The name and slug of `free` may change. */
     customers: { used: await createCustomer(), free: await createCustomer() },
-    /** `free`: may be locked, moved, and whatever else. */
+    /** `free` may be locked, moved and otherwise changed. */
     people: { used: await createPerson(), free: await createPerson() },
-    /** With the password of the world, until they change it. */
+    /** A person with the common password, until a request changes it. */
     colleague: await createColleague(),
     createPerson,
     createColleague,
-    /** Of the owner. */
+    /** UUID of an API token of the owner. */
     apiToken: await createApiToken(),
     createApiToken,
     createPasswordLink,
@@ -285,42 +280,42 @@ export async function createWorld({ url, db }: Pick<LocalWorker, "url" | "db">) 
     createRunner,
 
     /**
-     * A runner that has been heard a moment ago, so that hearing of it again writes nothing; and a job that
-     * it has, or can get, if it is the busy one. The job is a new object each time: it may have changed.
+     * A runner with a recent contact, so that another contact writes nothing, and its job. The busy runner
+     * has a job of its own or can get one. The job is a new object each time, because its state may differ.
      */
     async heardRunner(kind: "busy" | "idle"): Promise<{ runner: Runner; job: Job }> {
       const runner = runners[kind];
-      const held = await claim(runner);
+      const reply = await claim(runner);
       if (kind === "idle") return { runner, job: { ...jobs.untouched } };
       const job =
-        held.job_id === undefined
+        reply.job_id === undefined
           ? await createJob({ spec: claimed.uuid, node_count: ARENA_NODES })
-          : { id: String(held.job_id), token: String(held.token) };
+          : { id: String(reply.job_id), token: String(reply.token) };
       unsettled.set(job.id, job);
       return { runner, job };
     },
-    // The fuzz asserts this reply against its schema like every other.
+    // The cast is safe: the fuzz checks this reply against its schema.
     catalogue: catalogue.benchmarks as CatalogueEntry[],
     createJob,
     join,
     freshNode,
 
-    /** A node on which a step runs, the same as long as it lives: for requests that should be refused. */
+    /** A node with a running step for requests that should be refused, reused while it lives. */
     async standingNode(): Promise<Node> {
       if (standing !== null && !standing.checked) {
         const { node } = standing;
-        const alive = (await poll(node.job, node.taskId)).directive === "run";
+        const alive = (await poll(node.job, node)).directive === "run";
         standing = alive ? { node, checked: true } : null;
       }
       standing ??= { node: await join(await createJob({})), checked: true };
       return standing.node;
     },
 
-    /** A job that can be aborted or deleted, the same as long as it can be. */
+    /** A job that can be aborted or deleted, reused while that is possible. */
     async standingJob(): Promise<Job> {
       if (standingJob !== null && !standingJob.checked) {
         const { job } = standingJob;
-        // It may have been deleted, too.
+        // This call may fail, because the job may be deleted.
         const { json } = await call("GET", `${API}/jobs/${job.id}`, ownerToken);
         standingJob = json.state === "created" ? { job, checked: true } : null;
       }
@@ -328,7 +323,7 @@ export async function createWorld({ url, db }: Pick<LocalWorker, "url" | "db">) 
       return standingJob.job;
     },
 
-    /** A job that another machine can join. */
+    /** A job with room for another machine. */
     async roomyJob(): Promise<Job> {
       if (roomy !== null && !roomy.checked) {
         const { current_nodes: joined, node_count: expected, state } = await poll(roomy.job);
@@ -339,22 +334,24 @@ export async function createWorld({ url, db }: Pick<LocalWorker, "url" | "db">) 
       return roomy.job;
     },
 
-    /** Something was accepted: what is handed out again must be looked at before. */
+    /** Records an accepted request, so that reused jobs and nodes are checked before their next use. */
     changed(job: Job | null): void {
       if (job !== null) unsettled.set(job.id, job);
-      for (const held of [standing, standingJob, roomy]) if (held !== null) held.checked = false;
+      for (const reused of [standing, standingJob, roomy]) {
+        if (reused !== null) reused.checked = false;
+      }
     },
 
-    /** Waits until D1 has what the jobs' objects know. */
+    /** Waits until D1 has the current version of every job. */
     async settle(): Promise<void> {
       for (const job of unsettled.values()) {
         const { version } = await poll(job);
-        const deadline = Date.now() + 30_000;
+        const deadline = Date.now() + patient(30_000);
         while ((await versionsInD1()).get(Number(job.id)) !== version) {
           if (Date.now() > deadline) throw new Error(`Job ${job.id}: D1 never got its version`);
         }
         if (job.isAnonymous) continue;
-        // What follows a job's end changes its view, too; jobs without an account get no report.
+        // The follow-ups of a job's end also change its view. Jobs without an account get no report.
         const hasReport = async () => {
           const { json } = await call("GET", `${API}/jobs/${job.id}`, ownerToken);
           return typeof json.pdf_report_url === "string" || !json.ended_at || !json.current_nodes;
@@ -367,7 +364,7 @@ export async function createWorld({ url, db }: Pick<LocalWorker, "url" | "db">) 
       unsettled.clear();
     },
 
-    /** The report of a job that has ended: the query of its link, and its hash. */
+    /** The report of an ended job: the query of its link, and its hash. */
     async reportOf(job: Job): Promise<{ query: [string, string][]; hash: string }> {
       const made = await succeed("POST", `${API}/jobs/${job.id}/report`, ownerToken);
       const { pathname, search, searchParams } = new URL(String(made.pdf_report_url));
@@ -375,12 +372,12 @@ export async function createWorld({ url, db }: Pick<LocalWorker, "url" | "db">) 
       return { query: [...searchParams], hash: String(reply.headers.etag).replaceAll('"', "") };
     },
 
-    /** The owner's view of a job: what its object knows shows here. */
+    /** The owner's view of a job, which shows the state of its object. */
     async viewOf(job: Job): Promise<string> {
       return (await call("GET", `${API}/jobs/${job.id}`, ownerToken)).reply.body.toString();
     },
 
-    /** User tokens live for an hour, and a long run may take longer. */
+    /** Renews the owner's token, because a long run may exceed its lifetime of an hour. */
     async renew(): Promise<void> {
       ownerToken = await signIn(owner);
     },
@@ -403,14 +400,7 @@ function parse(reply: Reply): Record<string, unknown> {
   }
 }
 
-/** A result of `quick_mark` as an agent sends it. */
-export function stepResult(state: "completed" | "failed") {
-  const figures = { bf16_tflops: 452.2, memory_bandwidth_gbs: 3254.4 };
-  return {
-    state,
-    started_at: "2026-01-01T00:00:00Z",
-    ended_at: "2026-01-01T00:05:00Z",
-    results: state === "failed" ? null : { aggregate_results: figures },
-    error_message: state === "failed" ? "no GPU" : null,
-  };
+/** A QuickMark result. */
+export function quickMarkResult(state: StepState) {
+  return stepResult(state, state === "failed" ? null : quickMarkFigures(452.2));
 }

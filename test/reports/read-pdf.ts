@@ -1,6 +1,7 @@
 /** Reads reports back: their text, page by page, and their metadata. */
 import {
   decodePDFRawStream,
+  PDFArray,
   PDFDict,
   PDFDocument,
   PDFHexString,
@@ -9,13 +10,13 @@ import {
 } from "@cantoo/pdf-lib";
 
 export interface ReadPdf {
-  /** What stands on each page, one piece of text after the other. */
+  /** Text of each page, one text operator per line. */
   pages: string[];
   text: string;
   title: string | undefined;
-  /** Names as they were, where the fonts could not show them. */
+  /** Original spelling of names that the fonts cannot show. */
   originals: string;
-  /** Addresses that links lead to. */
+  /** Target URLs of links. */
   links: string[];
   /** Drawing operators of each page. */
   operators: string[];
@@ -24,9 +25,10 @@ export interface ReadPdf {
 export async function readPdf(bytes: Uint8Array): Promise<ReadPdf> {
   const document = await PDFDocument.load(bytes, { updateMetadata: false });
   const operators = document.getPages().map((page) => {
-    const contents = page.node.context.lookup(page.node.get(PDFName.of("Contents")));
-    if (!(contents instanceof PDFRawStream)) throw new Error("a page has one stream of content");
-    return latin1(decodePDFRawStream(contents).decode());
+    const streams = page.node.lookup(PDFName.of("Contents"), PDFArray);
+    return Array.from({ length: streams.size() }, (_, at) =>
+      latin1(decodePDFRawStream(streams.lookup(at, PDFRawStream)).decode()),
+    ).join("");
   });
   const pages = operators.map((content) =>
     [...content.matchAll(/\(((?:\\.|[^\\)])*)\) Tj/g)]
@@ -51,10 +53,10 @@ export async function readPdf(bytes: Uint8Array): Promise<ReadPdf> {
   };
 }
 
-/** WinAnsi is Latin-1 but for a few signs; those that reports use are read as what they are. */
+/** Decodes WinAnsi: Latin-1, plus the few other characters that reports use. */
 function latin1(bytes: Uint8Array): string {
-  const signs: Record<number, string> = { 133: "…", 150: "–", 151: "—", 128: "€" };
+  const characters: Record<number, string> = { 133: "…", 150: "–", 151: "—", 128: "€" };
   let text = "";
-  for (const byte of bytes) text += signs[byte] ?? String.fromCharCode(byte);
+  for (const byte of bytes) text += characters[byte] ?? String.fromCharCode(byte);
   return text;
 }

@@ -1,11 +1,8 @@
-/** Report data made up for tests and the bench: of any size, and always the same. */
-import type { ReportData, ReportLink, ReportNode } from "../../src/reports/report-data.ts";
-import type {
-  JobVerdict,
-  MetricVerdict,
-  NodeVerdict,
-  Status,
-} from "../../src/scoreboard/verdict.ts";
+/** Repeatable sample report data of any size, for tests and the bench. */
+import type { PerformanceStatus } from "../../src/lib/enums.ts";
+import type { JobVerdict, MetricVerdict, NodeVerdict } from "../../src/lib/stored-json.ts";
+import { type Link, toLinkTable } from "../../src/reports/link-table.ts";
+import type { ReportData, ReportNode } from "../../src/reports/report-data.ts";
 
 const START = Date.UTC(2026, 0, 15, 10, 30);
 const MINUTE = 60_000;
@@ -30,7 +27,7 @@ export const A100: Model = {
   sample: 12,
 };
 
-/** Numbers that look measured: the same for the same seed (mulberry32). */
+/** Repeatable noise for figures: the same seed gives the same numbers (mulberry32). */
 function noise(seed: number): () => number {
   let state = seed;
   return () => {
@@ -45,7 +42,7 @@ export interface SampleOptions {
   nodes: number;
   gpus: number;
   model?: Model;
-  /** Ranks that reach 60 % in BF16, with power readings that cannot be. */
+  /** Ranks that reach 60 % in BF16, with implausible power readings. */
   slow?: readonly number[];
   replayed?: boolean;
   network?: boolean;
@@ -66,7 +63,7 @@ export function sampleReport(options: SampleOptions): ReportData {
   const nodes = Array.from({ length: size }, (_, rank) =>
     node(rank, gpus, model, slow.includes(rank), replayed, random, network),
   );
-  const measured = { state: "completed", errorMessage: null, config: null };
+  const measured = { state: "completed", errorMessage: null, config: null, clockSkewMs: null };
   return {
     subject: { kind: "job", id: "7554621440" },
     release: "0.1.0",
@@ -168,7 +165,7 @@ function node(
     aggregate.fp16_tflops_per_peak_watt = Number(((aggregate.fp16_tflops ?? 0) / watts).toFixed(3));
   }
   const wrong = isSlow ? ["power_consumption_watts"] : [];
-  const done = { state: "completed", errorMessage: null };
+  const done = { state: "completed", errorMessage: null, clockSkewMs: null };
   const uuid = `550e8400-e29b-41d4-a716-${(rank + 1).toString(16).padStart(12, "0")}`;
   return {
     rank,
@@ -176,6 +173,7 @@ function node(
     machineUuid: uuid,
     machineIp: `10.0.${rank >> 8}.${rank & 255}`,
     gpuModel: model.name,
+    gpus: `${gpus} × ${model.name}`,
     gpuCount: gpus,
     agentVersion: "0.1.0",
     state: "completed",
@@ -211,17 +209,27 @@ function node(
       isReplayed,
       measuredAt: "2026-01-15T10:42:00Z",
       aggregate,
-      implausible: isSlow
-        ? ["power_consumption_watts", "bf16_tflops_per_peak_watt", "fp16_tflops_per_peak_watt"]
-        : [],
+      implausible: reasonsOf(
+        isSlow
+          ? ["power_consumption_watts", "bf16_tflops_per_peak_watt", "fp16_tflops_per_peak_watt"]
+          : [],
+      ),
+      faults: (isSlow ? ["power_consumption_watts", ...wrong] : wrong).map((metric) => ({
+        field: `aggregate_results.${metric}`,
+        reason: "it cannot be true",
+      })),
       gpus: each.map((figures, at) => ({
         id: `GPU-00000000-0000-4000-8000-${(rank * 64 + at).toString(16).padStart(12, "0")}`,
         figures,
-        implausible: wrong,
+        implausible: reasonsOf(wrong),
       })),
       pairs: pairsOf(gpus, random),
     },
   };
+}
+
+function reasonsOf(metrics: readonly string[]): Record<string, string> {
+  return Object.fromEntries(metrics.map((metric) => [metric, "it cannot be true"]));
 }
 
 function pairsOf(gpus: number, random: () => number) {
@@ -238,24 +246,20 @@ function pairsOf(gpus: number, random: () => number) {
 }
 
 function networkOf(size: number, random: () => number) {
-  const links: ReportLink[] = [];
+  const links: Link[] = [];
   for (let source = 0; source < size; source++) {
     for (let target = 0; target < size; target++) {
       if (source === target) continue;
-      // Two racks, and one node with a bad cable.
+      // The sample has racks of 32 nodes, and node 5 has a bad cable.
       const far = source >> 5 !== target >> 5;
       const bad = source === 5 || target === 5;
       const gbps =
         Math.round((far ? 38 : 45) * (bad ? 0.4 : 1) * (0.95 + random() * 0.1) * 10) / 10;
-      links.push([
-        source,
-        target,
-        gbps,
-        Math.round((far ? 0.3 : 0.12) * (0.9 + random() * 0.2) * 1e3) / 1e3,
-      ]);
+      const latencyMs = Math.round((far ? 0.3 : 0.12) * (0.9 + random() * 0.2) * 1e3) / 1e3;
+      links.push({ source, target, gbps, latencyMs, error: null });
     }
   }
-  const good = links.map((link) => link[2] as number);
+  const good = links.map(({ gbps }) => gbps ?? 0);
   return {
     key: "cluster_network",
     state: "completed",
@@ -264,7 +268,7 @@ function networkOf(size: number, random: () => number) {
     minimumGbps: Math.min(...good),
     averageLatencyMs: 0.2,
     linksTested: links.length,
-    links,
+    links: toLinkTable(links),
   };
 }
 
@@ -274,11 +278,12 @@ function verdictOf(nodes: readonly ReportNode[], model: Model): JobVerdict {
     const metric = (name: string, baseline: number): MetricVerdict => {
       const value = (quickMark?.aggregate[name] ?? 0) / (gpuCount ?? 1);
       const ratio = value / baseline;
-      const status: Status =
+      const status: PerformanceStatus =
         ratio < 0.9 ? "underperforming" : ratio > 1.1 ? "outperforming" : "expected";
       const source = "shipped" as const;
       return {
         metric: name,
+        gpuModel: null,
         value,
         baseline,
         ratio,
@@ -286,6 +291,7 @@ function verdictOf(nodes: readonly ReportNode[], model: Model): JobVerdict {
         source,
         status,
         reason: null,
+        ownFleetBaseline: null,
         fleetBaseline: null,
         shippedBaseline: baseline,
       };
@@ -300,6 +306,7 @@ function verdictOf(nodes: readonly ReportNode[], model: Model): JobVerdict {
       machineUuid,
       gpuModel,
       gpuCount,
+      gpuModels: null,
       status: isUnder ? "underperforming" : "expected",
       metrics,
       stragglers: [],
@@ -318,7 +325,7 @@ function verdictOf(nodes: readonly ReportNode[], model: Model): JobVerdict {
   };
 }
 
-/** A job that no node completed: one gave up, one was lost, two never came. */
+/** A job that no node completed: one node gave up, one was lost, two never joined. */
 export function failedReport(): ReportData {
   const data = sampleReport({ nodes: 2, gpus: 8, network: false });
   return {

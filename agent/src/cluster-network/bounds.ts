@@ -1,15 +1,16 @@
-/** How long each part of a cluster step may take, in milliseconds. Together they rule out a hang. */
+/** Time limits of each part of a cluster step, in milliseconds. Together they rule out a hang. */
 export interface Bounds {
   /**
-   * From the step's start, how long connecting is repeated. Nodes learn of the step by polling every
-   * few seconds, so "refused" only means "not there" once the slowest poller has had its turn.
+   * From the step's start, how long connecting is repeated: all eight addresses that a node may have, and the best
+   * ones again. Nodes learn of the step by polling every few seconds, so "refused" only means "not there" once the
+   * slowest poller has had its turn.
    */
   connectMs: number;
-  /** One TCP connect: two retransmissions of a lost SYN (after 1 and 3 s) still fit. */
+  /** One address of a peer: the retransmission of a lost SYN after 1 s and the greeting still fit. */
   attemptMs: number;
   /** Pause between two tries to connect. */
   redialMs: number;
-  /** The whole greeting: four small frames, so seconds are generous even across continents. */
+  /** The whole greeting, as the acceptor waits for it: four small frames, so seconds are generous. */
   handshakeMs: number;
   /** Sign of life on connections that wait for their round. */
   keepaliveMs: number;
@@ -24,8 +25,8 @@ export interface Bounds {
 }
 
 export const defaultBounds: Bounds = {
-  connectMs: 20_000,
-  attemptMs: 5_000,
+  connectMs: 30_000,
+  attemptMs: 3_000,
   redialMs: 500,
   handshakeMs: 5_000,
   keepaliveMs: 2_000,
@@ -37,7 +38,7 @@ export const defaultBounds: Bounds = {
 
 /** After this long from the step's start, a peer that is not connected counts as absent. */
 export function meetMs(bounds: Bounds): number {
-  return bounds.connectMs + bounds.attemptMs + bounds.handshakeMs;
+  return bounds.connectMs + bounds.handshakeMs;
 }
 
 /** The most one pair may take. */
@@ -46,9 +47,9 @@ export function pairMs(bounds: Bounds, durationMs: number): number {
 }
 
 /**
- * How long after the step's start a living partner may still be busy with earlier rounds: it started
- * at most `connectMs` later, waited for absent peers, and spent at most `pairMs` on each round before
- * this one. Later than that it will not come.
+ * The longest time after the step's start for which a living partner may be busy with earlier rounds:
+ * it started at most `connectMs` later, waited for absent peers, and spent at most `pairMs` on each
+ * round before this one. Later than that it will not come.
  */
 export function turnMs(bounds: Bounds, durationMs: number, round: number): number {
   return bounds.connectMs + meetMs(bounds) + round * pairMs(bounds, durationMs);

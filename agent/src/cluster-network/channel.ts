@@ -26,6 +26,8 @@ export interface Frame {
 const HEADER_BYTES = 5;
 const MAX_CONTROL_BYTES = 256;
 export const DATA_BYTES = 256 * 1024;
+/** All that a peer may send before it has proved itself: a greeting is below 100, what follows it little more. */
+const MAX_UNPROVED_BYTES = 1_024;
 /** The protocol is call and response; a peer with more unread frames is not following it. */
 const MAX_UNREAD_FRAMES = 8;
 
@@ -62,6 +64,7 @@ export function encodeFrame(type: FrameType, payload: Uint8Array): Buffer {
 /** Frames over one TCP connection. It owns the socket. */
 export function createChannel(socket: Socket): Channel {
   let trusted = false;
+  let unprovedBytes = 0;
   let closed: LinkError | null = null;
   let heardAt = performance.now();
   const unread: Frame[] = [];
@@ -138,6 +141,10 @@ export function createChannel(socket: Socket): Channel {
   socket.setNoDelay(true);
   socket.on("data", (chunk: Buffer) => {
     heardAt = performance.now();
+    if (!trusted) {
+      unprovedBytes += chunk.length;
+      if (unprovedBytes > MAX_UNPROVED_BYTES) return shut("a greeting that does not end");
+    }
     const dataBytes = parse(chunk);
     if (dataBytes > 0) channel.onData(dataBytes, heardAt);
   });

@@ -1,7 +1,7 @@
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import { type Channel, FRAME, LinkError } from "./channel.ts";
 
-/** What both sides of a greeting must agree on. */
+/** The facts that both sides of a greeting must agree on. */
 export interface Identity {
   jobId: string;
   /** Of the step in the job's sequence. */

@@ -122,7 +122,7 @@ async function serveAsTarget(channel: Channel, options: MeasureOptions): Promise
   const counted = countData(channel, durationMs, bounds);
   channel.send(FRAME.pong);
   channel.send(FRAME.report, encodeReport(await counted));
-  // What was already under way must be gone before the other direction is measured.
+  // Data already under way must be gone before the other direction is measured.
   const end = await nextWhileAlive(channel, bounds.stallMs, Number.POSITIVE_INFINITY);
   if (end === null) throw timedOut("the stream did not end", bounds.stallMs);
   requireType(end, FRAME.end);

@@ -1,4 +1,3 @@
-import type { HostPort } from "../host-port.ts";
 import type { Log } from "../log.ts";
 import type { Step, StepOutcome } from "../protocol.ts";
 import type { StepContext } from "../step-context.ts";
@@ -7,6 +6,7 @@ import { type Channel, FRAME, LinkError } from "./channel.ts";
 import type { Identity } from "./handshake.ts";
 import { type LinkFigures, measurePair, nextWhileAlive } from "./measure.ts";
 import { type Meeting, openMeeting } from "./meeting.ts";
+import type { PeerRules } from "./peer-address.ts";
 import { schedule } from "./schedule.ts";
 
 /** The config's `duration_seconds`: least streaming time of each directed link. */
@@ -27,7 +27,7 @@ interface Turn {
 export function runClusterNetwork(
   step: Step,
   context: StepContext,
-  tools: { listenAt: HostPort; bounds: Bounds; log: Log },
+  tools: { rules: PeerRules; bounds: Bounds; log: Log },
 ): Promise<StepOutcome> {
   const seconds = step.config.duration_seconds ?? DURATION_SECONDS.default;
   const { min, max } = DURATION_SECONDS;
@@ -41,10 +41,10 @@ export function runClusterNetwork(
 export async function measureLinks(
   step: Pick<Step, "position" | "peerKey">,
   context: StepContext,
-  tools: { listenAt: HostPort; bounds: Bounds; log: Log; durationMs: number },
+  tools: { rules: PeerRules; bounds: Bounds; log: Log; durationMs: number },
 ): Promise<StepOutcome> {
   const { nodes, signal, report } = context;
-  const { bounds, log, durationMs, listenAt } = tools;
+  const { bounds, log, durationMs, rules } = tools;
   const self = nodes.find((node) => node.taskId === context.taskId);
   if (self === undefined) return failed("the server's list of nodes does not name this node");
   if (nodes.length < 2) return failed("a network measurement needs at least two nodes");
@@ -59,9 +59,9 @@ export async function measureLinks(
   };
   const peers = nodes
     .filter((node) => node !== self)
-    .map((node) => ({ rank: node.rank, address: node.clusterAddress }));
+    .map((node) => ({ rank: node.rank, addresses: node.clusterAddresses }));
   const startedAt = performance.now();
-  const opened = await openMeeting({ self: identity, peers, listenAt, bounds, log });
+  const opened = await openMeeting({ self: identity, peers, rules, bounds, log });
   if (!opened.ok) return failed(opened.message);
   const { meeting } = opened;
   const abort = (): void => void meeting.close();

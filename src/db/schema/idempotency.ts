@@ -1,9 +1,8 @@
-/** Repeated requests. */
 import { integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
 
 /**
- * Requests that must not take effect twice, written in the batch of what they created. `facts` is JSON
- * from which the first reply is built again.
+ * Requests that must not take effect twice. A row is written in the batch that creates the resource; `facts` is
+ * the JSON from which a repeat's reply is built.
  */
 export const idempotencyKeys = sqliteTable(
   "idempotency_keys",

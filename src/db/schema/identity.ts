@@ -1,8 +1,16 @@
-/** Who people are, what they have to show for it, and what they did. */
+/** Customers, people, their credentials, and the audit trail. */
 import { sql } from "drizzle-orm";
-import { index, integer, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
+import {
+  index,
+  integer,
+  primaryKey,
+  sqliteTable,
+  text,
+  uniqueIndex,
+} from "drizzle-orm/sqlite-core";
+import { ACTOR_KINDS, AUDIT_ACTIONS, ROLES, SUBJECT_KINDS, TOKEN_SCOPES } from "../../lib/enums.ts";
 
-/** The tenant. */
+/** Tenants. */
 export const customers = sqliteTable(
   "customers",
   {
@@ -12,7 +20,7 @@ export const customers = sqliteTable(
     slug: text("slug").notNull().unique(),
     createdAt: integer("created_at").notNull(),
     modifiedAt: integer("modified_at").notNull(),
-    /** Moves with every change: validators are made of it. */
+    /** Increases with every change; part of the entity tag. */
     version: integer("version").notNull().default(1),
   },
   (table) => [
@@ -21,7 +29,7 @@ export const customers = sqliteTable(
   ],
 );
 
-/** People. One who is deleted stays as a row without personal data, since jobs refer to it. */
+/** People. The row of a deleted person stays, without personal data, since jobs refer to it. */
 export const users = sqliteTable(
   "users",
   {
@@ -30,25 +38,28 @@ export const users = sqliteTable(
     customerId: integer("customer_id")
       .notNull()
       .references(() => customers.id),
+    /** As it was sent. */
     email: text("email").notNull(),
+    /** `foldedAddress` of it, by which addresses are compared; empty for a deleted person. */
+    emailFolded: text("email_folded").notNull(),
     name: text("name").notNull(),
     slug: text("slug").notNull().unique(),
-    role: text("role").notNull(),
+    role: text("role", { enum: ROLES }).notNull(),
     passwordHash: text("password_hash").notNull(),
     locked: integer("locked", { mode: "boolean" }).notNull().default(false),
     createdAt: integer("created_at").notNull(),
     modifiedAt: integer("modified_at").notNull(),
-    /** Moves with every change: validators are made of it. */
+    /** Increases with every change; part of the entity tag. */
     version: integer("version").notNull().default(1),
     /**
-     * A link to set a new password works only for the time it was made for: moves with every password, and
-     * a little with a lock, another role and another customer.
+     * A link to set a password works only while this time is unchanged. A new password sets it; a lock, another
+     * role or another customer adds 1 ms.
      */
     passwordChangedAt: integer("password_changed_at").notNull().default(0),
     deletedAt: integer("deleted_at"),
   },
   (table) => [
-    uniqueIndex("users_email").on(sql`lower(${table.email})`).where(sql`deleted_at is null`),
+    uniqueIndex("users_email").on(table.emailFolded).where(sql`deleted_at is null`),
     index("users_by_name")
       .on(table.name, table.createdAt, table.uuid)
       .where(sql`deleted_at is null`),
@@ -59,7 +70,7 @@ export const users = sqliteTable(
     index("users_by_customer_time")
       .on(table.customerId, table.createdAt, table.uuid)
       .where(sql`deleted_at is null`),
-    // There must always be one: whoever is not to be the last is looked for here.
+    // Finds another root administrator, since the last one must stay.
     index("users_root_admins")
       .on(table.id)
       .where(sql`role = 'root_admin' and locked = 0 and deleted_at is null`),
@@ -67,8 +78,8 @@ export const users = sqliteTable(
 );
 
 /**
- * One row per sign-in: what refresh tokens and the access tokens made with them stand for. Gone once it
- * has ended, and with it every token of it.
+ * Sessions, one per sign-in. Refresh tokens and access tokens refer to their session; deleting the row ends all
+ * of them.
  */
 export const sessions = sqliteTable(
   "sessions",
@@ -85,7 +96,7 @@ export const sessions = sqliteTable(
   },
   (table) => [
     index("sessions_by_user").on(table.userId, table.expiresAt),
-    // Cron clears what has expired.
+    // For cron, which deletes expired sessions.
     index("sessions_by_time").on(table.expiresAt),
   ],
 );
@@ -100,10 +111,11 @@ export const apiTokens = sqliteTable(
       .notNull()
       .references(() => users.id),
     name: text("name").notNull(),
-    /** Which token secret signs it: that secret has to stay until the token has expired. */
+    scope: text("scope", { enum: TOKEN_SCOPES }).notNull().default("write"),
+    /** Id of the token secret that signs it; the secret has to stay until the token has expired. */
     keyId: text("key_id").notNull(),
     createdAt: integer("created_at").notNull(),
-    /** Null for one that never expires. */
+    /** Null for a token that never expires. */
     expiresAt: integer("expires_at"),
     /** Written at most once a minute. */
     lastUsedAt: integer("last_used_at"),
@@ -119,37 +131,61 @@ export const apiTokens = sqliteTable(
   ],
 );
 
-/** Failed sign-ins in a row, by account, whether there is one or not: each one makes the next wait longer. */
+/**
+ * Tries of passwords, by account and network; each failure in a row makes the network's next wait longer. The row of
+ * the empty network spaces the tries of all networks. Unknown accounts have rows, too.
+ */
 export const signInFailures = sqliteTable(
   "sign_in_failures",
   {
-    /** Hash of the e-mail address in lower case. */
-    account: text("account").primaryKey(),
+    /** UUID of the person; for an unknown account a hash of its e-mail address. */
+    account: text("account").notNull(),
+    /** `networkOf` the caller, or the address itself where the person has signed in lately. */
+    network: text("network").notNull(),
     failures: integer("failures").notNull(),
-    /** No password is looked at before. */
+    /** No password is checked before this time. */
     retryAt: integer("retry_at").notNull(),
   },
-  (table) => [index("sign_in_failures_by_time").on(table.retryAt)],
+  (table) => [
+    primaryKey({ columns: [table.account, table.network] }),
+    index("sign_in_failures_by_time").on(table.retryAt),
+  ],
 );
 
-/** Who did what to whom: rows are added and, by triggers, never changed or removed. */
+/** The addresses from which a person has signed in lately, the newest few: others' failures do not hold them up. */
+export const knownAddresses = sqliteTable(
+  "known_addresses",
+  {
+    userId: integer("user_id")
+      .notNull()
+      .references(() => users.id),
+    /** As `addressOf` gives it. */
+    address: text("address").notNull(),
+    signedInAt: integer("signed_in_at").notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.userId, table.address] })],
+);
+
+/** The audit trail. Triggers refuse to change or remove rows. */
 export const auditEvents = sqliteTable(
   "audit_events",
   {
     id: integer("id").primaryKey({ autoIncrement: true }),
     at: integer("at").notNull(),
-    action: text("action").notNull(),
-    /** `user`, `token`, `node` or `anonymous`; who it was, as far as is known. */
-    actorKind: text("actor_kind").notNull(),
+    action: text("action", { enum: AUDIT_ACTIONS }).notNull(),
+    actorKind: text("actor_kind", { enum: ACTOR_KINDS }).notNull(),
+    /** UUID of the person or runner, or id of the job; null for an unknown caller. */
     actor: text("actor"),
-    subjectKind: text("subject_kind"),
+    subjectKind: text("subject_kind", { enum: SUBJECT_KINDS }),
     subject: text("subject"),
-    /** Whose administrators may read it, besides root administrators. */
+    /** The customer whose administrators may read the entry, besides root administrators. */
     customerId: integer("customer_id"),
     requestId: text("request_id").notNull(),
     address: text("address"),
-    /** JSON object. */
-    details: text("details").notNull().default("{}"),
+    details: text("details", { mode: "json" })
+      .$type<Record<string, unknown>>()
+      .notNull()
+      .default({}),
   },
   (table) => [
     index("audit_events_by_customer").on(table.customerId, table.id),
@@ -161,8 +197,8 @@ export const auditEvents = sqliteTable(
 );
 
 /**
- * How many items lists without a filter have, kept by triggers. `customers`; `users`, those not deleted,
- * and `users:<customer's id>`; `audit_events:<customer's id>`. All audit events together need no counter:
+ * Totals of lists without a filter, maintained by triggers: `customers`, `users` and `users:<customer's id>`
+ * (without deleted people), and `audit_events:<customer's id>`. All audit events together need no counter, since
  * their ids have no gaps.
  */
 export const listCounts = sqliteTable("list_counts", {

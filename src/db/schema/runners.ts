@@ -1,11 +1,10 @@
-/** Standing machines. */
 import { sql } from "drizzle-orm";
 import { index, integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
 import { specs } from "./specs.ts";
 
 /**
- * Standing machines that offer specs and claim the jobs made for them. Beside them, kept by triggers as
- * for specs: counter rows, and `runners_search`. A trigger on `tasks` fills `task_id`.
+ * Standing machines that offer specs and claim the jobs created for them. Triggers maintain their counter rows
+ * and `runners_search`, as for specs, and fill `task_id` from `tasks`.
  */
 export const runners = sqliteTable(
   "runners",
@@ -14,23 +13,28 @@ export const runners = sqliteTable(
     uuid: text("uuid").notNull().unique(),
     name: text("name").notNull(),
     slug: text("slug").notNull().unique(),
-    /** SHA-256 of the key that works now. */
+    /** SHA-256 of the present key. */
     keyHash: text("key_hash").notNull(),
     createdAt: integer("created_at").notNull(),
     modifiedAt: integer("modified_at").notNull(),
     archivedAt: integer("archived_at"),
-    /** Moves with every change by people: validators are made of it. */
+    /** Increases with every change by people; part of the entity tag. */
     version: integer("version").notNull().default(1),
-    /** When it last asked for a job; written at most once a minute. */
+    /** Time of its last request for a job; written at most once a minute. */
     lastHeartbeatAt: integer("last_heartbeat_at"),
     /**
-     * The job that it has reserved or joined, until that is known to be over for it: a runner holds one
-     * at most. No foreign key: what is over may be gone.
+     * The job that the runner has reserved or joined, at most one, until the job is known to be over for it. No
+     * foreign key, since a job that is over may be removed.
      */
     jobId: integer("job_id"),
-    /** Its task of that job, once D1 has heard of it. */
+    /** Its task of that job, once the task's row is in D1. */
     taskId: integer("task_id"),
     claimedAt: integer("claimed_at"),
+    /**
+     * For a runner whose job was reserved for a gang: time of its latest claim since, ms; 0 before the first.
+     * Otherwise null.
+     */
+    askedAt: integer("asked_at"),
   },
   (table) => [
     index("runners_by_name").on(table.name, table.createdAt, table.uuid),
@@ -39,10 +43,12 @@ export const runners = sqliteTable(
       .on(table.name, table.createdAt, table.uuid)
       .where(sql`archived_at is null`),
     index("runners_live_by_time").on(table.createdAt, table.uuid).where(sql`archived_at is null`),
+    // The members of a gang.
+    index("runners_of_gang").on(table.jobId).where(sql`asked_at is not null`),
   ],
 );
 
-/** Which specs a runner offers. The reference keeps a spec from being deleted. */
+/** The specs that a runner offers. The reference keeps a spec from being deleted. */
 export const runnerSpecs = sqliteTable(
   "runner_specs",
   {
@@ -55,12 +61,12 @@ export const runnerSpecs = sqliteTable(
   },
   (table) => [
     primaryKey({ columns: [table.runnerId, table.specUuid] }),
-    // Deleting a spec looks here, and so does the catalogue for who is online.
+    // For the deletion of a spec, and for the number of its online runners.
     index("runner_specs_by_spec").on(table.specUuid, table.runnerId),
   ],
 );
 
-/** As `specCounts`, of runners. */
+/** As `specCounts`, for runners. */
 export const runnerCounts = sqliteTable("runner_counts", {
   name: text("name").primaryKey(),
   live: integer("live").notNull(),

@@ -1,44 +1,60 @@
-/** What machines have measured, what they are compared with, and which jobs came out how. */
+/** Figures of machines, baselines to compare them with, and the progress of rating. */
 import { sql } from "drizzle-orm";
 import { index, integer, primaryKey, real, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import { RATED_METRICS } from "../../lib/enums.ts";
+import { packedText } from "../forms.ts";
+import { fleets, parts } from "../packed.ts";
 
 /**
- * One row per completed QuickMark result of a settled job: what rating needs of it, kept so that a changed
- * baseline can rate it again. Triggers drop it with its task, and when its job is deleted.
+ * One row per completed QuickMark result of a settled job: its rated figures, and what they are compared with, stored to
+ * rate it again when a value is pinned or the rules change. Triggers remove the row with its task, and when its job is deleted.
  */
 export const taskFigures = sqliteTable(
   "task_figures",
   {
     taskId: integer("task_id").primaryKey(),
-    /** The job's owner: a machine is compared with its own past within what one person sees. */
+    /** The job's owner: a machine is compared with its past within one person's jobs of one customer. */
     userId: integer("user_id").notNull(),
+    /** The job's customer, whatever customer its owner belongs to later. */
+    customerId: integer("customer_id").notNull(),
     machineUuid: text("machine_uuid").notNull(),
-    /** Normalised; empty for an unnamed one. */
+    /** Normalised; empty for an unnamed model; of a node with several models all of them, separated by bars. */
     model: text("model").notNull(),
-    /** When the job ended. */
+    /** The end of the job. */
     at: integer("at").notNull(),
-    /** Per GPU; null where it cannot be true. */
+    /** Per GPU; null where it is implausible. */
     bf16Tflops: real("bf16_tflops"),
-    /** Per GPU; null where it cannot be true. */
+    /** Per GPU; null where it is implausible. */
     memoryBandwidthGbs: real("memory_bandwidth_gbs"),
-    /** JSON: `NodeFigures`. */
-    figures: text("figures").notNull(),
-    /** Which baselines it was last rated by. */
+    /** As known when the job was first rated: later figures of others never change its verdict. */
+    fleets: packedText("fleets", fleets).notNull(),
+    /** The figures of each model in place of the ones above, where they count in no fleet: of several models, of slices. */
+    parts: packedText("parts", parts),
+    /** Version of the baselines that it was last rated by. */
     ratedVersion: integer("rated_version").notNull(),
   },
   (table) => [
     index("task_figures_by_machine").on(
-      ...[table.userId, table.machineUuid, table.model, table.at, table.taskId],
+      table.userId,
+      table.customerId,
+      table.machineUuid,
+      table.model,
+      table.at,
+      table.taskId,
     ),
     index("task_figures_by_version").on(table.model, table.ratedVersion),
   ],
 );
 
-/** The latest figures of each machine and model, per GPU: what a fleet's median is made of. */
+/**
+ * The latest figures of each customer's machines, per GPU: the input of a fleet's median. A machine counts once for
+ * each customer, since its UUID is only what an agent reports.
+ */
 export const machineFigures = sqliteTable(
   "machine_figures",
   {
     model: text("model").notNull(),
+    customerId: integer("customer_id").notNull(),
     machineUuid: text("machine_uuid").notNull(),
     at: integer("at").notNull(),
     taskId: integer("task_id").notNull(),
@@ -46,46 +62,66 @@ export const machineFigures = sqliteTable(
     memoryBandwidthGbs: real("memory_bandwidth_gbs"),
   },
   (table) => [
-    primaryKey({ columns: [table.model, table.machineUuid] }),
+    primaryKey({ columns: [table.model, table.customerId, table.machineUuid] }),
     index("machine_figures_by_time").on(
-      ...[table.model, table.at, table.machineUuid, table.bf16Tflops, table.memoryBandwidthGbs],
+      table.model,
+      table.customerId,
+      table.at,
+      table.bf16Tflops,
+      table.memoryBandwidthGbs,
     ),
   ],
 );
 
-/** GPU models that were measured, kept by triggers: which fleets have news, and which jobs to rate again. */
+/** A customer's machines of a model, and their medians. Triggers count machines and changes; cron computes the rest. */
+export const customerFleets = sqliteTable(
+  "customer_fleets",
+  {
+    model: text("model").notNull(),
+    customerId: integer("customer_id").notNull(),
+    machines: integer("machines").notNull().default(0),
+    /** Increases with every figure of a machine. */
+    changes: integer("changes").notNull().default(0),
+    /** `changes` when the medians were last computed. */
+    computedChanges: integer("computed_changes").notNull().default(0),
+    computedAt: integer("computed_at").notNull().default(0),
+    bf16Median: real("bf16_median"),
+    /** Machines with a plausible figure, as for memory. */
+    bf16Machines: integer("bf16_machines").notNull().default(0),
+    memoryMedian: real("memory_median"),
+    memoryMachines: integer("memory_machines").notNull().default(0),
+  },
+  (table) => [
+    primaryKey({ columns: [table.model, table.customerId] }),
+    index("customer_fleets_with_news")
+      .on(table.computedAt)
+      .where(sql`changes <> computed_changes and machines >= 3`),
+  ],
+);
+
+/** Measured or pinned GPU models: finds the jobs to rate again. */
 export const gpuModels = sqliteTable(
   "gpu_models",
   {
     model: text("model").primaryKey(),
-    machines: integer("machines").notNull().default(0),
-    /** Moves with every figure of a machine. */
-    changes: integer("changes").notNull().default(0),
-    /** `changes` when the fleet's median was last computed. */
-    computedChanges: integer("computed_changes").notNull().default(0),
-    computedAt: integer("computed_at").notNull().default(0),
-    /** Jobs rated by older baselines than these are to be rated again. */
+    /** Jobs rated by an older version of baselines have to be rated again. */
     version: integer("version").notNull().default(0),
-    /** Whether there may be such jobs. */
+    /** True while there may be such jobs. */
     isStale: integer("is_stale", { mode: "boolean" }).notNull().default(false),
   },
-  (table) => [
-    index("gpu_models_with_news").on(table.machines).where(sql`changes <> computed_changes`),
-    index("gpu_models_stale").on(table.model).where(sql`is_stale = 1`),
-  ],
+  (table) => [index("gpu_models_stale").on(table.model).where(sql`is_stale = 1`)],
 );
 
-/** What a model's metric is compared with, besides what the project ships. */
+/** Baselines of a model's metric, besides those that the project ships. */
 export const baselines = sqliteTable(
   "baselines",
   {
     model: text("model").notNull(),
-    metric: text("metric").notNull(),
-    /** Moves with every change of the row; unique over all baselines. */
+    metric: text("metric", { enum: RATED_METRICS }).notNull(),
+    /** Increases with every change of the row; unique over all baselines. */
     version: integer("version").notNull(),
+    /** The median of customers' medians; null for fewer than 3 customers with 5 machines each. */
     fleetMedian: real("fleet_median"),
-    fleetLowerQuartile: real("fleet_lower_quartile"),
-    fleetUpperQuartile: real("fleet_upper_quartile"),
     fleetMachines: integer("fleet_machines"),
     fleetAt: integer("fleet_at"),
     pinnedValue: real("pinned_value"),
@@ -96,7 +132,7 @@ export const baselines = sqliteTable(
   (table) => [primaryKey({ columns: [table.model, table.metric] })],
 );
 
-/** One row: the newest version of baselines, and the rules (thresholds, shipped figures) that hold. */
+/** A single row: the newest version of baselines, and the present rules (thresholds, shipped figures). */
 export const scoreboard = sqliteTable("scoreboard", {
   id: integer("id").primaryKey(),
   version: integer("version").notNull(),

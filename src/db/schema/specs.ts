@@ -1,11 +1,11 @@
-/** Hardware specs. */
 import { sql } from "drizzle-orm";
 import { index, integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import { ARCHITECTURES, OPERATING_SYSTEMS } from "../../lib/enums.ts";
 
 /**
- * Hardware specs: shapes of machines. Beside them, kept by triggers: counter rows (below) and
- * `specs_search`, a full-text index of trigrams that drizzle cannot express. Its row ids are the ids
- * here; its columns `live` and `archived` hold the text of a spec, whichever it is, and the other null.
+ * Hardware specs: shapes of machines. Triggers maintain their counter rows (below) and `specs_search`, a
+ * full-text index of trigrams, which drizzle cannot express. The index has the row ids of the specs; the text of
+ * a spec is in its column `live` or `archived`, and the other column is null.
  */
 export const specs = sqliteTable(
   "specs",
@@ -14,8 +14,8 @@ export const specs = sqliteTable(
     uuid: text("uuid").notNull().unique(),
     name: text("name").notNull(),
     slug: text("slug").notNull().unique(),
-    os: text("os").notNull(),
-    architecture: text("architecture").notNull(),
+    os: text("os", { enum: OPERATING_SYSTEMS }).notNull(),
+    architecture: text("architecture", { enum: ARCHITECTURES }).notNull(),
     cpu: integer("cpu").notNull(),
     /** bytes */
     memory: integer("memory").notNull(),
@@ -25,12 +25,12 @@ export const specs = sqliteTable(
     createdAt: integer("created_at").notNull(),
     modifiedAt: integer("modified_at").notNull(),
     archivedAt: integer("archived_at"),
-    /** Moves with every change: validators are made of it. */
+    /** Increases with every change; part of the entity tag. */
     version: integer("version").notNull().default(1),
   },
   (table) => [
-    // The last tie-break is the UUID and not the id: SQLite compares no row id within
-    // `(created_at, …) > (?, ?)`, so a cursor would read all specs of one time.
+    // The UUID breaks ties, not the id: SQLite uses no row id of an index in `(created_at, …) > (?, ?)`, so a
+    // cursor would read all specs of one time.
     index("specs_by_name").on(table.name, table.createdAt, table.uuid),
     index("specs_by_time").on(table.createdAt, table.uuid),
     index("specs_live_by_name")
@@ -41,8 +41,8 @@ export const specs = sqliteTable(
 );
 
 /**
- * How many specs there are, in all (name `''`, which no spec has) and of each name, kept by triggers on
- * `specs`: a total costs one row at any size.
+ * Numbers of specs by name, and of all specs under the name `''`, which no spec has. Triggers on `specs` maintain
+ * them: a total costs one row at any size.
  */
 export const specCounts = sqliteTable("spec_counts", {
   name: text("name").primaryKey(),

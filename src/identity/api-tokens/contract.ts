@@ -1,7 +1,6 @@
 import { z } from "@hono/zod-openapi";
-import { namedListQuery } from "../../http/list-query.ts";
-import { operation } from "../../http/operation.ts";
-import { json, jsonBody } from "../../http/responses.ts";
+import { namedListQuery } from "../../api/lists.ts";
+import { json, jsonBody, operation } from "../../api/operation.ts";
 import { userParameter } from "../people/contract.ts";
 import {
   type ApiTokenWire,
@@ -20,6 +19,7 @@ const shared = {
   uuid: "550e8400-e29b-41d4-a716-446655440000",
   user: "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
   name: "nightly benchmarks",
+  scope: "write" as const,
 };
 const times = { creation: "2024-03-15T10:30:00.000Z", expiration: "2024-04-14T10:30:00.000Z" };
 const tokenExample: ApiTokenWire = { ...shared, ...times, last_used: null };
@@ -38,7 +38,7 @@ export const listApiTokensRoute = operation({
   operationId: "listApiTokens",
   tags: TAGS,
   summary: "List API tokens",
-  description: `A person's API tokens that are not revoked, by name, a page at a time; expired ones, too. Filters combine. A page beyond the last one is empty.
+  description: `Lists a person's API tokens by name, a page at a time. Expired tokens are included, revoked tokens are not. Filters combine. A page beyond the last page is empty.
 
 For the person, and for administrators who see the person.`,
   access: "user",
@@ -59,10 +59,12 @@ export const createApiTokenRoute = operation({
   operationId: "createApiToken",
   tags: TAGS,
   summary: "Create an API token",
-  description: `Creates a token for scripts, which works wherever that of a sign-in does: as the person, with the role that the person has at the time. It works until it expires or is revoked, or the person is locked or deleted.
+  description: `Creates a token for scripts. It works with the person's current role until it expires or is revoked, or the person is locked or deleted. It changes no people, customers, passwords or tokens, whatever its scope.
 
-For the person alone, signed in: an API token makes no others. At most 100 that are not revoked. Unknown keys are ignored. Send an \`Idempotency-Key\` to be able to repeat the request; the repeat shows the same token.`,
+Only for yourself, with a session. A person can have at most 100 tokens that are not revoked. Unknown keys are ignored. Send an \`Idempotency-Key\` to repeat the request safely; the repeat returns the same token.`,
   access: "user",
+  session: "any",
+  secret: true,
   creates: true,
   request: {
     params: ofUser,
@@ -73,12 +75,11 @@ For the person alone, signed in: an API token makes no others. At most 100 that 
   },
   responses: {
     201: json(newApiToken, {
-      description: "Created. The token itself is shown only here.",
+      description: "Created. The token is shown only in this reply.",
       example: newTokenExample,
       headers: ["Cache-Control"],
     }),
   },
-  errors: ["PERMISSION_DENIED"],
 });
 
 export const getApiTokenRoute = operation({
@@ -88,7 +89,7 @@ export const getApiTokenRoute = operation({
   tags: TAGS,
   summary: "View an API token",
   description:
-    "One API token, without what only its creation shows.\n\nFor the person, and for administrators who see the person.",
+    "Returns one API token, without the token itself.\n\nFor the person, and for administrators who see the person.",
   access: "user",
   single: true,
   request: { params },
@@ -102,12 +103,13 @@ export const revokeApiTokenRoute = operation({
   operationId: "revokeApiToken",
   tags: TAGS,
   summary: "Revoke an API token",
-  description: `Ends an API token: at once where this is answered, within 30 s everywhere.
+  description: `Revokes an API token. This takes effect immediately in the region that served the request, and everywhere within 30 seconds.
 
-For the person, and for administrators who manage the person. There is no request body.`,
+For the person, and for administrators who manage the person, with a session. There is no request body.`,
   access: "user",
+  session: "any",
   conditional: true,
   request: { params },
-  responses: { 204: { description: "Revoked; there is no body." } },
-  errors: ["PERMISSION_DENIED", "RESOURCE_NOT_FOUND"],
+  responses: { 204: { description: "Revoked. The reply has no body." } },
+  errors: ["RESOURCE_NOT_FOUND"],
 });

@@ -1,38 +1,46 @@
-/** What an API token looks like on the wire. */
+/** The wire form of API tokens. */
 import { z } from "@hono/zod-openapi";
-import { nameText } from "../../http/names.ts";
-import { integer, jwt, orNull, timestamp, uuid } from "../../http/schemas.ts";
+import { nameText } from "../../api/names.ts";
+import { integer, jwt, orNull, timestamp, uuid } from "../../api/schemas.ts";
+import { TOKEN_SCOPES } from "../../lib/enums.ts";
 import { parseUuid, UUID_PATTERN } from "../../lib/uuids.ts";
 
 const name = nameText({
   description:
-    "What it is for: 1 to 64 bytes of UTF-8, without white space at the ends. Several may have the same.",
+    "The token's purpose: 1 to 64 bytes of UTF-8, without white space at the ends. Tokens may have equal names.",
   example: "nightly benchmarks",
 });
 
 const MAX_TTL_SECONDS = 2 ** 31 - 1;
 
+const scope = z.enum(TOKEN_SCOPES).openapi({
+  description: "`read` for GET and HEAD alone, `write` for every method.",
+  example: "read",
+});
+
 export const createApiTokenBody = z
   .object({
     name,
+    scope: scope.default("write"),
     ttl: integer({
       min: 60,
       max: MAX_TTL_SECONDS,
-      description: "Seconds until it expires; never when left out or null.",
+      description: "Seconds until the token expires. By default, or if null, it never expires.",
       example: 2_592_000,
     }).nullish(),
   })
   .openapi("CreateApiToken", { description: "An API token to create." });
 
 const shared = {
-  uuid: uuid.openapi({ description: "Names the token, for ever. It is no secret." }),
-  user: uuid.openapi({ description: "Whose it is." }),
+  uuid: uuid.openapi({ description: "Identifies the token permanently. It is not a secret." }),
+  user: uuid.openapi({ description: "UUID of the token's owner." }),
   name,
+  scope,
 };
 const times = {
-  creation: timestamp.openapi({ description: "When it was created." }),
+  creation: timestamp.openapi({ description: "Time of creation." }),
   expiration: orNull(timestamp).openapi({
-    description: "When it stops to work; null for one that never expires.",
+    description: "Time of expiry; null if the token never expires.",
   }),
 };
 
@@ -41,25 +49,27 @@ export const apiToken = z
     ...shared,
     ...times,
     last_used: orNull(timestamp).openapi({
-      description: "When it was last used, give or take a minute; null when never.",
+      description: "Time of the last use, to the minute; null if the token was never used.",
     }),
   })
-  .openapi("ApiToken", { description: "An API token, without what only its creation shows." });
+  .openapi("ApiToken", { description: "An API token, without the token itself." });
 
 export const newApiToken = z
   .strictObject({
     ...shared,
-    token: jwt("Send it as `Authorization: Bearer <token>`. It is shown only here."),
+    token: jwt(
+      "The token. Send it as `Authorization: Bearer <token>`. It is shown only in this reply.",
+    ),
     ...times,
   })
-  .openapi("NewApiToken", { description: "An API token that was just created." });
+  .openapi("NewApiToken", { description: "A new API token." });
 
 export const apiTokenList = z
   .array(apiToken)
   .max(255)
-  .openapi("ApiTokenList", { description: "The API tokens of this page." });
+  .openapi("ApiTokenList", { description: "The API tokens on this page." });
 
-/** A token in a path: its UUID in any usual spelling. */
+/** A token in a path, by its UUID in any usual spelling. */
 export const tokenParameter = z
   .string()
   .check((context) => {

@@ -1,19 +1,21 @@
 import { and, eq, isNull, type SQL, sql } from "drizzle-orm";
 import type { Database } from "../../db/client.ts";
+import type { IdempotencyKey } from "../../db/idempotency.ts";
+import { insertFrom } from "../../db/insert-from.ts";
+import type { PageWindow } from "../../db/keyset.ts";
+import { countRows, inWindow, type NameFilter, nameFilter } from "../../db/named-rows.ts";
 import { apiTokens, users } from "../../db/schema.ts";
-import { batchOnce, claimFrom, type IdempotencyClaim } from "../../http/idempotency.ts";
-import type { PageWindow } from "../../http/keyset-page.ts";
-import type { NamedListQuery } from "../../http/list-query.ts";
-import { type Act, auditOfRows } from "../audit.ts";
-import { filtered } from "../named-rows.ts";
-import { allHold, type Rule, verdictOf } from "../rules.ts";
+import type { AuditAction, TokenScope } from "../../lib/enums.ts";
+import type { AuditEvent } from "../../resources/audit.ts";
+import { type Change, changeIf } from "../../resources/change.ts";
 
-/** What a token is derived from. */
+/** The facts from which a token is derived. */
 export interface NewApiToken {
   uuid: string;
   /** The owner's UUID. */
   user: string;
   name: string;
+  scope: TokenScope;
   keyId: string;
   createdAt: number;
   expiresAt: number | null;
@@ -23,142 +25,98 @@ export interface ApiTokenRow extends Omit<NewApiToken, "keyId"> {
   lastUsedAt: number | null;
 }
 
-const shown = {
+const tokenColumns = {
   uuid: apiTokens.uuid,
   user: sql<string>`(select u.uuid from users u where u.id = user_id)`.as("user"),
   name: apiTokens.name,
+  scope: apiTokens.scope,
   createdAt: apiTokens.createdAt,
   expiresAt: apiTokens.expiresAt,
   lastUsedAt: apiTokens.lastUsedAt,
 };
 
-/** Of one owner: with an equality, the index is read in its own order. */
-function isLiveOf(owner: SQL | undefined): SQL | undefined {
-  const id = sql`(select ${users.id} from ${users} where ${owner})`;
-  return and(sql`${apiTokens.userId} = ${id}`, isNull(apiTokens.revokedAt));
+/** Matches the live tokens of an owner, by an equality, so that the index is read in its order. */
+function liveTokensOf(owner: SQL | undefined): SQL | undefined {
+  const ownerId = sql`(select ${users.id} from ${users} where ${owner})`;
+  return and(sql`${apiTokens.userId} = ${ownerId}`, isNull(apiTokens.revokedAt));
 }
 
-const ownerOf = (db: Database, owner: SQL | undefined) =>
-  db.select({ uuid: users.uuid }).from(users).where(owner);
+/** Matches a row of `users` that owns a live token of this UUID. */
+export function ownsToken(uuid: string): SQL {
+  return sql`exists (select 1 from ${apiTokens} where ${apiTokens.uuid} = ${uuid} and ${apiTokens.userId} = ${users.id} and ${apiTokens.revokedAt} is null)`;
+}
 
-/** A page of an owner's tokens; null when nobody is meant. One batch, one round trip. */
+/** An action on a token, for the audit trail. The statement has to read the owner's row of `users`. */
+export function tokenEvent(action: AuditAction, uuid: string): AuditEvent {
+  return {
+    action,
+    subject: { kind: "api_token", id: uuid },
+    customerId: sql`${users.customerId}`,
+  };
+}
+
+/** A page of an owner's tokens; null when no owner matches. One batch, one round trip. */
 export async function listApiTokens(
   db: Database,
   owner: SQL | undefined,
-  filter: Pick<NamedListQuery, "name" | "search">,
-  { where, orderBy, limit, offset }: PageWindow,
+  filter: NameFilter,
+  window: PageWindow,
 ): Promise<{ rows: ApiTokenRow[]; total: number } | null> {
   const { name, uuid } = apiTokens;
-  const listed = and(isLiveOf(owner), filtered(filter, { name, searched: [name, uuid] }));
+  const listed = and(liveTokensOf(owner), nameFilter(filter, { name, searched: [name, uuid] }));
   const [owners, rows, totals] = await db.batch([
-    ownerOf(db, owner),
-    db
-      .select(shown)
-      .from(apiTokens)
-      .where(and(listed, where))
-      .orderBy(...orderBy)
-      .limit(limit)
-      .offset(offset),
-    // A person has few enough to count.
-    db.select({ total: sql<number>`count(*)` }).from(apiTokens).where(listed),
+    db.select({ uuid: users.uuid }).from(users).where(owner),
+    inWindow(db.select(tokenColumns).from(apiTokens).$dynamic(), listed, window),
+    // A person has at most a hundred: counting is cheap.
+    countRows(db, apiTokens, listed),
   ]);
   return owners.length === 0 ? null : { rows, total: totals[0]?.total ?? 0 };
 }
 
-/** Whether somebody is meant, and the token if there is one. One batch, one round trip. */
+/** A token and its owner, as far as they exist. One batch, one round trip. */
 export async function findApiToken(
   db: Database,
   owner: SQL | undefined,
   uuid: string,
 ): Promise<{ hasOwner: boolean; token: ApiTokenRow | null }> {
   const [owners, tokens] = await db.batch([
-    ownerOf(db, owner),
+    db.select({ uuid: users.uuid }).from(users).where(owner),
     db
-      .select(shown)
+      .select(tokenColumns)
       .from(apiTokens)
-      .where(and(eq(apiTokens.uuid, uuid), isLiveOf(owner))),
+      .where(and(eq(apiTokens.uuid, uuid), liveTokensOf(owner))),
   ]);
   return { hasOwner: owners.length > 0, token: tokens[0] ?? null };
 }
 
 /**
- * Stores a token of the owner that is meant, if all rules hold; answers which did, null when nobody is
- * meant. One batch, one round trip. Fails on a key used before: see `uniqueViolation`.
+ * Stores a token of the owner whom a change matches. One batch, one round trip. Fails on a key used
+ * before: see `uniqueViolation`.
  */
 export async function insertApiToken(
   db: Database,
-  owner: SQL | undefined,
-  rules: readonly Rule[],
-  row: NewApiToken,
-  claim: IdempotencyClaim | null,
-  { origin, now, details }: Act,
-): Promise<string | null> {
-  const { uuid, name, keyId, createdAt, expiresAt } = row;
-  const from = sql`from ${users} where ${and(owner, allHold(rules))}`;
-  const facts = sql<string>`${JSON.stringify(row)}`;
-  const event = {
-    action: "api_token_created" as const,
-    subject: { kind: "api_token" as const, id: uuid },
-    customerId: sql`${users.customerId}`,
-    details,
-  };
-  // The token is added last: until then all statements count the same ones.
-  const [before] = await batchOnce(
-    db,
-    claim === null ? null : claimFrom(db, claim, facts, now, from),
-    [
-      db
-        .select({ verdict: verdictOf(rules) })
-        .from(users)
-        .where(owner),
-      auditOfRows(db, origin, event, now, from),
-      db
-        .insert(apiTokens)
-        .select(
-          sql`select null, ${uuid}, ${users.id}, ${name}, ${keyId}, ${createdAt}, ${expiresAt}, null, null ${from}`,
-        ),
-    ],
-  );
-  return before[0]?.verdict ?? null;
-}
-
-/** What a revocation met: which rules on owner and token held; null for one that is not there. */
-export interface Revoked {
-  owner: { verdict: string; uuid: string } | null;
-  token: { verdict: string } | null;
-}
-
-/** Revokes a token, if all rules on it and on its owner hold. One batch, one round trip. */
-export async function revokeApiToken(
-  db: Database,
-  owner: SQL | undefined,
-  uuid: string,
-  rules: { owner: readonly Rule[]; token: readonly Rule[] },
-  { origin, now, details }: Act,
-): Promise<Revoked> {
-  const own = and(eq(apiTokens.uuid, uuid), isLiveOf(owner));
-  const allowed = and(
-    eq(apiTokens.uuid, uuid),
-    isLiveOf(and(owner, allHold(rules.owner))),
-    allHold(rules.token),
-  );
-  const event = {
-    action: "api_token_revoked" as const,
-    subject: { kind: "api_token" as const, id: uuid },
-    customerId: sql`(select u.customer_id from users u where u.id = ${apiTokens.userId})`,
-    details,
-  };
-  const [owners, tokens] = await db.batch([
-    db
-      .select({ verdict: verdictOf(rules.owner), uuid: users.uuid })
-      .from(users)
-      .where(owner),
-    db
-      .select({ verdict: verdictOf(rules.token) })
-      .from(apiTokens)
-      .where(own),
-    auditOfRows(db, origin, event, now, sql`from ${apiTokens} where ${allowed}`),
-    db.update(apiTokens).set({ revokedAt: now }).where(allowed),
+  change: Change,
+  key: IdempotencyKey | null,
+  token: NewApiToken,
+): Promise<void> {
+  const { user: _owner, ...columns } = token;
+  const row = { ...columns, userId: users.id };
+  const facts = sql<string>`${JSON.stringify(token)}`;
+  await changeIf(db, { ...change, once: { key, facts } }, (_allowed, from) => [
+    insertFrom(db, apiTokens, row, from),
   ]);
-  return { owner: owners[0] ?? null, token: tokens[0] ?? null };
+}
+
+/** Revokes a token of the owner whom a change matches; answers the owner's UUID. One batch, one round trip. */
+export async function revokeApiToken(db: Database, change: Change, uuid: string): Promise<string> {
+  const [owners] = await changeIf(db, change, (allowed) => [
+    db.select({ uuid: users.uuid }).from(users).where(allowed),
+    db
+      .update(apiTokens)
+      .set({ revokedAt: change.audit.now })
+      .where(and(eq(apiTokens.uuid, uuid), liveTokensOf(allowed))),
+  ]);
+  const [owner] = owners;
+  if (owner === undefined) throw new Error("A token was revoked without an owner");
+  return owner.uuid;
 }

@@ -8,6 +8,7 @@ export function toApiToken(row: ApiTokenRow): ApiTokenWire {
     uuid: row.uuid,
     user: row.user,
     name: row.name,
+    scope: row.scope,
     creation: toTimestamp(row.createdAt),
     expiration: toTimestamp(row.expiresAt),
     last_used: toTimestamp(row.lastUsedAt),
@@ -19,16 +20,16 @@ export function toNewApiToken(row: NewApiToken, token: string): NewApiTokenWire 
     uuid: row.uuid,
     user: row.user,
     name: row.name,
+    scope: row.scope,
     token,
     creation: toTimestamp(row.createdAt),
     expiration: toTimestamp(row.expiresAt),
   };
 }
 
-/** Nothing about a token changes but when it was last used. */
+/** The version of every token: only the time of its last use changes, which `apiTokenTag` adds. */
+export const API_TOKEN_VERSION = 1;
+
 export function apiTokenTag({ uuid, lastUsedAt }: ApiTokenRow): string {
   return versionTag({ uuid, version: API_TOKEN_VERSION }, lastUsedAt ?? 0);
 }
-
-/** See `apiTokenTag`. */
-export const API_TOKEN_VERSION = 1;

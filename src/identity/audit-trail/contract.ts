@@ -1,9 +1,8 @@
 import { z } from "@hono/zod-openapi";
-import { pageParameters } from "../../http/list-query.ts";
-import { operation } from "../../http/operation.ts";
-import { queryText } from "../../http/query-schemas.ts";
-import { json } from "../../http/responses.ts";
-import { AUDIT_ACTIONS } from "../audit.ts";
+import { pageParameters } from "../../api/lists.ts";
+import { json, operation } from "../../api/operation.ts";
+import { queryText } from "../../api/query-parameters.ts";
+import { AUDIT_ACTIONS } from "../../lib/enums.ts";
 import { type AuditEventWire, auditTrail, MAX_SUBJECT } from "./schemas.ts";
 
 const example: AuditEventWire = {
@@ -23,15 +22,15 @@ const query = z.object({
   action: z
     .enum(AUDIT_ACTIONS, "must be an action of the audit trail, given once")
     .optional()
-    .openapi({ description: "Only what was done, or refused, like this." }),
+    .openapi({ description: "Only entries with this action." }),
   actor: queryText({
     max: 128,
-    description: "Only what this caller did: exactly its `id`. An empty one is as absent.",
+    description: "Only actions of this caller: the exact `id`. An empty value is ignored.",
     example: "550e8400-e29b-41d4-a716-446655440000",
   }),
   subject: queryText({
     max: MAX_SUBJECT,
-    description: "Only what was done to this: exactly its `id`. An empty one is as absent.",
+    description: "Only actions on this subject: the exact `id`. An empty value is ignored.",
     example: "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
   }),
 });
@@ -44,13 +43,13 @@ export const listAuditEventsRoute = operation({
   operationId: "listAuditEvents",
   tags: ["Audit trail"],
   summary: "Read the audit trail",
-  description: `Who did what to whom, newest first, a page at a time: changes of customers, people, API tokens and specs, sign-ins, and what was refused, the last at most once a minute for a caller and kind. Nothing in it is ever changed or removed. Filters combine. A page beyond the last one is empty. Without filters a page costs the same however long the trail is, along the links of \`Link\`; with filters, all that fit are counted.
+  description: `Lists the entries of the append-only audit trail, newest first, a page at a time: changes of customers, people, API tokens, specs, runners and baselines, deletions of jobs, sign-ins, and refusals. A refusal is recorded at most once a minute for each caller and action. Filters combine. A page beyond the last page is empty. Without filters, each page along the links of \`Link\` costs the same at any length of the trail; with filters, all matching entries are counted.
 
-For administrators: root administrators read everything, others what concerns their own customer.`,
+For administrators: root administrators read all entries, others those of their own customer.`,
   access: "manager",
   list: true,
   request: { query },
   responses: {
-    200: json(auditTrail, { description: "A page of the trail.", example: [example] }),
+    200: json(auditTrail, { description: "A page of the audit trail.", example: [example] }),
   },
 });

@@ -1,55 +1,60 @@
-/** What an entry of the audit trail looks like on the wire. */
+/** The wire form of audit trail entries. */
 import { z } from "@hono/zod-openapi";
-import { jsonObject, orNull, timestamp, uuid, word } from "../../http/schemas.ts";
-import { ACTOR_KINDS, AUDIT_ACTIONS, SUBJECT_KINDS } from "../audit.ts";
+import { jsonObject, orNull, patternText, timestamp, uuid } from "../../api/schemas.ts";
+import { ACTOR_KINDS, AUDIT_ACTIONS, SUBJECT_KINDS } from "../../lib/enums.ts";
 
 export const MAX_SUBJECT = 256;
 export const MAX_ADDRESS = 256;
 
-const action = z.enum(AUDIT_ACTIONS).openapi({ description: "What was done, or refused." });
+const action = z.enum(AUDIT_ACTIONS).openapi({ description: "The action, or the refusal." });
 
 const anyText = (max: number, description: string) =>
   z.string().openapi({ maxLength: max, pattern: "^[\\s\\S]*$", description });
 
 const event = z
   .strictObject({
-    id: word({
+    id: patternText({
       pattern: /^[0-9]{1,16}$/,
       max: 16,
-      description: "Its place in the trail: later ones have larger numbers.",
+      description: "The entry's number: later entries have larger numbers.",
       example: "42",
     }),
-    at: timestamp.openapi({ description: "When it was." }),
+    at: timestamp.openapi({ description: "Time of the action." }),
     action,
     actor: z
       .strictObject({
-        kind: z.enum(ACTOR_KINDS).openapi({ description: "What kind of caller it was." }),
+        kind: z.enum(ACTOR_KINDS).openapi({ description: "Kind of caller." }),
         id: orNull(
-          anyText(128, "A person's UUID, a job's id, or what an account goes by."),
-        ).openapi({ description: "Who it was; null for nobody known." }),
+          anyText(
+            128,
+            "UUID of a person or runner, id of a job, or another name for an unknown caller.",
+          ),
+        ).openapi({ description: "Id of the caller; null if unknown." }),
       })
-      .openapi({ description: "Who did it." }),
+      .openapi({ description: "The caller." }),
     subject: z
       .strictObject({
-        kind: z.enum(SUBJECT_KINDS).openapi({ description: "What kind of thing it is." }),
-        id: anyText(MAX_SUBJECT, "Which one: a UUID, or what it goes by."),
+        kind: z.enum(SUBJECT_KINDS).openapi({ description: "Kind of subject." }),
+        id: anyText(MAX_SUBJECT, "Id of the subject: a UUID, a job's id, or another name."),
       })
       .nullable()
-      .openapi({ description: "To whom or what; null for nothing in particular." }),
+      .openapi({ description: "The subject of the action; null if there is none." }),
     customer: orNull(uuid).openapi({
-      description: "Whose administrators see it; null for root administrators alone.",
+      description:
+        "UUID of the customer whose administrators see the entry; null if only root administrators do.",
     }),
-    request_id: word({
+    request_id: patternText({
       pattern: /^[A-Za-z0-9_.:-]+$/,
       max: 128,
       description: "The `x-request-id` of the request.",
     }),
-    address: orNull(anyText(MAX_ADDRESS, "An address, of IPv6 the /64.")).openapi({
-      description: "Where the request came from; null when unknown.",
+    address: orNull(anyText(MAX_ADDRESS, "An IP address; for IPv6 its /64 network.")).openapi({
+      description: "IP address of the caller; null if unknown.",
     }),
     details: jsonObject({
       maxBytes: 4_096,
-      description: "What else there is to say, such as which fields were set. Never a secret.",
+      description:
+        "More about the action, such as the names of changed fields. Never contains a secret.",
     }),
   })
   .openapi("AuditEvent", { description: "One entry of the audit trail." });
@@ -57,6 +62,6 @@ const event = z
 export const auditTrail = z
   .array(event)
   .max(255)
-  .openapi("AuditTrail", { description: "The entries of this page, newest first." });
+  .openapi("AuditTrail", { description: "The entries on this page, newest first." });
 
 export type AuditEventWire = z.infer<typeof event>;

@@ -1,9 +1,9 @@
-import { and, eq, getTableColumns, type SQL, sql } from "drizzle-orm";
+import { and, eq, getTableColumns, sql } from "drizzle-orm";
 import type { Database } from "../../db/client.ts";
+import type { KeysetOrder, PageWindow } from "../../db/keyset.ts";
+import { countRows, inWindow, selectTotal } from "../../db/named-rows.ts";
 import { auditEvents } from "../../db/schema.ts";
-import type { KeysetOrder, PageWindow } from "../../http/keyset-page.ts";
-import type { AuditAction } from "../audit.ts";
-import { selectTotal } from "../named-rows.ts";
+import type { AuditAction } from "../../lib/enums.ts";
 
 const { customerId, ...columns } = getTableColumns(auditEvents);
 
@@ -24,39 +24,44 @@ export interface AuditFilter {
   subject?: string | undefined;
 }
 
-/** @param seen the only customer whose entries are visible; null for all. One batch, one round trip. */
+/**
+ * A page of the entries that match, and the total. One batch, one round trip.
+ *
+ * @param onlyCustomer the only customer whose entries are visible; null for all
+ */
 export async function listAuditEvents(
   db: Database,
-  seen: number | null,
+  onlyCustomer: number | null,
   { action, actor, subject }: AuditFilter,
-  { where, orderBy, limit, offset }: PageWindow,
+  window: PageWindow,
 ): Promise<{ rows: AuditEventRow[]; total: number }> {
-  const ofCustomer: SQL | undefined = seen === null ? undefined : eq(customerId, seen);
-  const asked = and(
+  const visible = onlyCustomer === null ? sql`true` : eq(customerId, onlyCustomer);
+  const filtered = and(
     action === undefined ? undefined : eq(columns.action, action),
     actor === undefined ? undefined : eq(columns.actor, actor),
     subject === undefined ? undefined : eq(columns.subject, subject),
   );
-  const listed = and(ofCustomer, asked);
+  const listed = and(visible, filtered);
   const customer = sql<string | null>`(select c.uuid from customers c where c.id = customer_id)`.as(
     "customer",
   );
-  const page = db
-    .select({ ...columns, customer })
-    .from(auditEvents)
-    .where(and(listed, where))
-    .orderBy(...orderBy)
-    .limit(limit)
-    .offset(offset);
-  const [rows, totals] = await db.batch([page, total()]);
+  const [rows, totals] = await db.batch([
+    inWindow(
+      db
+        .select({ ...columns, customer })
+        .from(auditEvents)
+        .$dynamic(),
+      listed,
+      window,
+    ),
+    total(),
+  ]);
   return { rows, total: totals[0]?.total ?? 0 };
 
   function total() {
-    if (asked !== undefined) {
-      return db.select({ total: sql<number>`count(*)` }).from(auditEvents).where(listed);
-    }
-    if (seen !== null) return selectTotal(db, `audit_events:${seen}`);
-    // Nothing is ever removed, and numbers are drawn in the transaction that adds: there are no gaps.
+    if (filtered !== undefined) return countRows(db, auditEvents, listed);
+    if (onlyCustomer !== null) return selectTotal(db, `audit_events:${onlyCustomer}`);
+    // Ids have no gaps: entries are never removed, and get their ids in the transaction that adds them.
     return db.select({ total: sql<number>`coalesce(max(${auditEvents.id}), 0)` }).from(auditEvents);
   }
 }

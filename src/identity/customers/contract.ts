@@ -1,8 +1,7 @@
 import { z } from "@hono/zod-openapi";
-import { namedListQuery } from "../../http/list-query.ts";
-import { operation } from "../../http/operation.ts";
-import { referenceParameter } from "../../http/reference.ts";
-import { json, jsonBody } from "../../http/responses.ts";
+import { namedListQuery } from "../../api/lists.ts";
+import { referenceParameter } from "../../api/names.ts";
+import { json, jsonBody, operation } from "../../api/operation.ts";
 import {
   type CustomerWire,
   createCustomerBody,
@@ -35,7 +34,7 @@ export const listCustomersRoute = operation({
   operationId: "listCustomers",
   tags: TAGS,
   summary: "List customers",
-  description: `The customers, by name, a page at a time. Filters combine. A page beyond the last one is empty. Without filters a page costs the same however many there are, along the links of \`Link\`.
+  description: `Lists customers by name, a page at a time. Filters combine. A page beyond the last page is empty. Without filters, each page along the links of \`Link\` costs the same at any number of customers.
 
 For administrators: root administrators see all, others their own customer.`,
   access: "manager",
@@ -52,10 +51,11 @@ export const createCustomerRoute = operation({
   operationId: "createCustomer",
   tags: TAGS,
   summary: "Create a customer",
-  description: `Creates a customer, without people. Names may repeat, slugs do not: a slug that is taken, asked for or made from the name, gets a hyphen and 8 random signs at its end.
+  description: `Creates a customer without people. Names may repeat, slugs may not: a slug that is taken gets a hyphen and a random suffix of 8 characters.
 
-For root administrators. Unknown keys are ignored. Send an \`Idempotency-Key\` to be able to repeat the request without making a second customer.`,
+For root administrators, with a session. Unknown keys are ignored. Send an \`Idempotency-Key\` to repeat the request safely, without a second customer.`,
   access: "admin",
+  session: "any",
   creates: true,
   request: {
     body: jsonBody(createCustomerBody, {
@@ -75,7 +75,7 @@ export const getCustomerRoute = operation({
   tags: TAGS,
   summary: "View a customer",
   description:
-    "One customer.\n\nFor administrators: root administrators see all, others their own customer.",
+    "Returns one customer.\n\nFor administrators: root administrators see all, others their own customer.",
   access: "manager",
   single: true,
   request: { params },
@@ -89,21 +89,22 @@ export const updateCustomerRoute = operation({
   operationId: "updateCustomer",
   tags: TAGS,
   summary: "Update a customer",
-  description: `Changes a customer's name or slug. What is left out or null stays; an empty object moves \`modified\` alone. A new name leaves the slug as it is.
+  description: `Changes a customer's name or slug. Omitted and null fields stay unchanged; an empty object updates only \`modified\`. A new name does not change the slug.
 
-For root administrators. Unknown keys are ignored. Send the \`ETag\` of what you have read as \`If-Match\`, and nobody else's change is overwritten.`,
+For root administrators, with a session. Unknown keys are ignored. Send the \`ETag\` that you have read as \`If-Match\` to avoid overwriting someone else's change.`,
   access: "admin",
+  session: "any",
   conditional: true,
   request: {
     params,
     body: jsonBody(updateCustomerBody, {
-      description: "What to change.",
+      description: "The changes.",
       example: { name: "Example Laboratories" },
     }),
   },
   responses: {
     200: json(customer, {
-      description: "The customer as it is now.",
+      description: "The changed customer.",
       example: customerExample,
       headers: ["ETag"],
     }),

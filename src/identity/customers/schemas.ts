@@ -1,15 +1,15 @@
-/** What a customer looks like on the wire. */
+/** The wire form of customers. */
 import { z } from "@hono/zod-openapi";
-import { nameText, slug } from "../../http/names.ts";
-import { timestamp, uuid } from "../../http/schemas.ts";
+import { nameText, slug } from "../../api/names.ts";
+import { timestamp, uuid } from "../../api/schemas.ts";
 
 const name = nameText({
   description:
-    "1 to 64 bytes of UTF-8, without white space at the ends. Several customers may have the same.",
+    "1 to 64 bytes of UTF-8, without white space at the ends. Customers may have equal names.",
   example: "Example Labs",
 });
 const customerSlug = slug({
-  description: "Names the customer in paths; unique.",
+  description: "Identifies the customer in paths; unique.",
   example: "example-labs",
 });
 
@@ -18,7 +18,7 @@ export const createCustomerBody = z
     name,
     slug: customerSlug.nullish().openapi({
       description:
-        "The slug to take; made from the name when left out or null. When it is taken, 8 random signs are appended.",
+        "The slug; by default made from the name. If it is taken, it gets a random suffix of 8 characters.",
     }),
   })
   .openapi("CreateCustomer", { description: "A customer to create." });
@@ -26,31 +26,31 @@ export const createCustomerBody = z
 export const updateCustomerBody = z
   .object({
     name: name.nullish(),
-    slug: customerSlug.nullish().openapi({ description: "Another slug; it must be free." }),
+    slug: customerSlug.nullish().openapi({ description: "The new slug; it must be free." }),
   })
   .openapi("UpdateCustomer", {
-    description: "What to change. What is left out or null stays as it is.",
+    description: "Changes of a customer. Omitted and null fields stay unchanged.",
   });
 
 export const customer = z
   .strictObject({
-    uuid: uuid.openapi({ description: "Names the customer, for ever." }),
+    uuid: uuid.openapi({ description: "Identifies the customer permanently." }),
     name,
     slug: customerSlug,
-    created: timestamp.openapi({ description: "When it was created." }),
-    modified: timestamp.openapi({ description: "When it was last changed." }),
+    created: timestamp.openapi({ description: "Time of creation." }),
+    modified: timestamp.openapi({ description: "Time of the last change." }),
   })
-  .openapi("Customer", { description: "A customer: people and jobs belong to one." });
+  .openapi("Customer", { description: "A customer: the owner of people and jobs." });
 
 export const customerList = z
   .array(customer)
   .max(255)
-  .openapi("CustomerList", { description: "The customers of this page." });
+  .openapi("CustomerList", { description: "The customers on this page." });
 
-/** A customer as other things show it. */
+/** A customer as other resources show it. */
 export const customerName = z
   .strictObject({ uuid: customer.shape.uuid, name, slug: customerSlug })
-  .openapi("CustomerName", { description: "The customer that it belongs to." });
+  .openapi("CustomerName", { description: "The customer that owns the resource." });
 
 export type CreateCustomerInput = z.infer<typeof createCustomerBody>;
 export type UpdateCustomerInput = z.infer<typeof updateCustomerBody>;

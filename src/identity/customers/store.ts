@@ -1,133 +1,125 @@
 import { and, eq, getTableColumns, type SQL, sql } from "drizzle-orm";
 import type { Database } from "../../db/client.ts";
+import { batchAfter, type IdempotencyKey, reserveKey } from "../../db/idempotency.ts";
+import type { PageWindow } from "../../db/keyset.ts";
+import {
+  byReference,
+  countRows,
+  freeSlug,
+  inWindow,
+  type NameFilter,
+  nameFilter,
+  nextVersion,
+  selectTotal,
+} from "../../db/named-rows.ts";
 import { customers } from "../../db/schema.ts";
-import { batchOnce, claimStatements, type IdempotencyClaim } from "../../http/idempotency.ts";
-import type { PageWindow } from "../../http/keyset-page.ts";
-import type { NamedListQuery } from "../../http/list-query.ts";
-import type { Reference } from "../../http/reference.ts";
+import type { Precondition } from "../../db/versions.ts";
+import { notFound } from "../../http/errors.ts";
+import type { AuditAction } from "../../lib/enums.ts";
+import { nameOf, type Reference } from "../../lib/references.ts";
 import type { SlugChoice } from "../../lib/slugs.ts";
-import { type Act, auditOfRows } from "../audit.ts";
-import { filtered, isReferred, selectTotal } from "../named-rows.ts";
-import { allHold, type Rule, verdictOf } from "../rules.ts";
+import { type AuditContext, type AuditEvent, auditOfRows } from "../../resources/audit.ts";
+import { changeIf, storedRow } from "../../resources/change.ts";
+import { versionRule } from "../../resources/rules.ts";
+import type { Actor } from "../actor.ts";
+import { notAnonymous } from "../anonymous-rules.ts";
 
-/** A customer as the database has it, without its internal id. */
+/** The row of a customer without its internal id. */
 export type CustomerRow = Omit<typeof customers.$inferSelect, "id">;
 
-const { id, ...shown } = getTableColumns(customers);
+const { id, ...customerColumns } = getTableColumns(customers);
+
+const eventOf = (action: AuditAction): AuditEvent => ({
+  action,
+  subject: { kind: "customer", id: sql`${customers.uuid}` },
+  customerId: sql`${id}`,
+});
 
 /**
- * Stores a customer with the preferred slug, or the other one where that is taken; answers it as stored.
- * One batch, one round trip. Fails on a key used before, or when both slugs are taken: see
- * `uniqueViolation`.
+ * Stores a customer with the preferred slug, or the other where that is taken; answers the stored row. One batch,
+ * one round trip. Fails on a key used before, or when both slugs are taken: see `uniqueViolation`.
  */
 export async function insertCustomer(
   db: Database,
   row: Omit<CustomerRow, "slug">,
-  { preferred, otherwise }: SlugChoice,
-  claim: IdempotencyClaim | null,
-  { origin, now, details }: Act,
+  choice: SlugChoice,
+  key: IdempotencyKey | null,
+  audit: AuditContext,
 ): Promise<CustomerRow> {
-  const slug = sql<string>`(case when exists (select 1 from ${customers} where ${customers.slug} = ${preferred}) then ${otherwise} else ${preferred} end)`;
+  const slug = freeSlug(customers, choice);
   const facts = sql<string>`json_set(${JSON.stringify(row)}, '$.slug', ${slug})`;
-  const event = {
-    action: "customer_created" as const,
-    subject: { kind: "customer" as const, id: row.uuid },
-    customerId: sql`${id}`,
-    details,
-  };
-  const [stored] = await batchOnce(
-    db,
-    claim === null ? null : claimStatements(db, claim, facts, now),
-    [
-      db
-        .insert(customers)
-        .values({ ...row, slug })
-        .returning(shown),
-      auditOfRows(
-        db,
-        origin,
-        event,
-        now,
-        sql`from ${customers} where ${customers.uuid} = ${row.uuid}`,
-      ),
-    ],
-  );
-  const [created] = stored;
-  if (created === undefined) throw new Error("An insert answered no row");
-  return created;
+  const inserted = sql`from ${customers} where ${customers.uuid} = ${row.uuid}`;
+  const [stored] = await batchAfter(db, reserveKey(db, key, facts, audit.now), [
+    db
+      .insert(customers)
+      .values({ ...row, slug })
+      .returning(customerColumns),
+    auditOfRows(db, eventOf("customer_created"), audit, inserted),
+  ]);
+  return storedRow(stored);
 }
 
-/** @param seen the only customer that is visible; null for all. One round trip. */
+/** One round trip. */
 export async function findCustomer(
   db: Database,
+  actor: Actor,
   reference: Reference,
-  seen: number | null,
 ): Promise<CustomerRow | null> {
   const [row] = await db
-    .select(shown)
+    .select(customerColumns)
     .from(customers)
-    .where(and(isReferred(customers, reference), isSeen(seen)));
+    .where(and(byReference(customers, reference), visibleTo(actor)));
   return row ?? null;
 }
 
-/** A page, and the total; `seen` as above. One batch, one round trip. */
+/** A page of the customers that the actor sees, and the total. One batch, one round trip. */
 export async function listCustomers(
   db: Database,
-  seen: number | null,
-  filter: Pick<NamedListQuery, "name" | "search">,
-  { where, orderBy, limit, offset }: PageWindow,
+  actor: Actor,
+  filter: NameFilter,
+  window: PageWindow,
 ): Promise<{ rows: CustomerRow[]; total: number }> {
-  const { name, slug, uuid } = shown;
-  const listed = and(isSeen(seen), filtered(filter, { name, searched: [name, slug, uuid] }));
-  const page = db
-    .select(shown)
-    .from(customers)
-    .where(and(listed, where))
-    .orderBy(...orderBy)
-    .limit(limit)
-    .offset(offset);
-  const total =
-    listed === undefined
-      ? selectTotal(db, "customers")
-      : db.select({ total: sql<number>`count(*)` }).from(customers).where(listed);
-  const [rows, totals] = await db.batch([page, total]);
+  const { name, slug, uuid } = customers;
+  const filtered = nameFilter(filter, { name, searched: [name, slug, uuid] });
+  const listed = and(visibleTo(actor), filtered);
+  const isCounted = filtered === undefined && actor.role === "root_admin";
+  const [rows, totals] = await db.batch([
+    inWindow(db.select(customerColumns).from(customers).$dynamic(), listed, window),
+    isCounted ? selectTotal(db, "customers") : countRows(db, customers, listed),
+  ]);
   return { rows, total: totals[0]?.total ?? 0 };
 }
 
 /**
- * Changes a customer, if all rules hold. Fails on a taken slug: see `uniqueViolation`. One batch, one
- * round trip.
+ * Changes a customer, if it is in a version that the precondition names. Fails on a taken slug: see
+ * `uniqueViolation`. One batch, one round trip.
  */
 export async function updateCustomer(
   db: Database,
   reference: Reference,
-  rules: readonly Rule[],
+  precondition: Precondition | null,
   changes: { name?: string | undefined; slug?: string | undefined },
-  { origin, now, details }: Act,
-) {
-  const meant = isReferred(customers, reference);
-  const allowed = and(meant, allHold(rules));
-  const event = {
-    action: "customer_updated" as const,
-    subject: { kind: "customer" as const, id: sql`${customers.uuid}` },
-    customerId: sql`${id}`,
-    details,
+  audit: AuditContext,
+): Promise<CustomerRow> {
+  const change = {
+    table: customers,
+    target: byReference(customers, reference),
+    missing: () => notFound("Customer", nameOf(reference)),
+    rules: [notAnonymous(customers), versionRule("customer", customers, precondition)],
+    event: eventOf("customer_updated"),
+    audit,
   };
-  const [before, , after] = await db.batch([
-    db
-      .select({ verdict: verdictOf(rules) })
-      .from(customers)
-      .where(meant),
-    auditOfRows(db, origin, event, now, sql`from ${customers} where ${allowed}`),
+  const [updated] = await changeIf(db, change, (allowed) => [
     db
       .update(customers)
-      .set({ ...changes, modifiedAt: now, version: sql`${customers.version} + 1` })
+      .set({ ...changes, ...nextVersion(customers, audit.now) })
       .where(allowed)
-      .returning(shown),
+      .returning(customerColumns),
   ]);
-  return { verdict: before[0]?.verdict ?? null, customer: after[0] ?? null };
+  return storedRow(updated);
 }
 
-function isSeen(seen: number | null): SQL | undefined {
-  return seen === null ? undefined : eq(id, seen);
+/** Root administrators see all customers, everyone else their own. */
+function visibleTo({ role, customerId }: Actor): SQL {
+  return role === "root_admin" ? sql`true` : eq(id, customerId);
 }

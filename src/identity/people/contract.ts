@@ -1,8 +1,8 @@
 import { z } from "@hono/zod-openapi";
-import { namedListQuery } from "../../http/list-query.ts";
-import { operation } from "../../http/operation.ts";
-import { referenceParameter } from "../../http/reference.ts";
-import { json, jsonBody } from "../../http/responses.ts";
+import { namedListQuery } from "../../api/lists.ts";
+import { referenceParameter } from "../../api/names.ts";
+import { json, jsonBody, operation } from "../../api/operation.ts";
+import { KIB } from "../../lib/bytes.ts";
 import {
   changePasswordBody,
   createUserBody,
@@ -16,6 +16,9 @@ import {
 
 const BASE = "/v0/users";
 const TAGS: [string] = ["People"];
+
+/** The same as for a sign-in, which is as open. */
+const PASSWORD_BODY_LIMIT = 16 * KIB;
 
 const userExample: UserWire = {
   uuid: "550e8400-e29b-41d4-a716-446655440000",
@@ -33,7 +36,7 @@ const userExample: UserWire = {
   modified: "2024-03-15T10:30:00.000Z",
 };
 
-/** A person in a path; `me` is a word that no slug can be. */
+/** A person in a path; `me` is a reserved slug. */
 export const userParameter = referenceParameter("user", {
   description: "The person's UUID, in any usual spelling, or slug; `me` for the caller.",
   example: "ada",
@@ -41,9 +44,11 @@ export const userParameter = referenceParameter("user", {
 
 const params = z.object({ user: userParameter });
 
-/** Who manages whom, in the words of every operation that is about it. */
+/** The managers of people, for descriptions. */
 const MANAGERS =
-  "For administrators: root administrators manage everyone, others the people of their own customer whose role is not above theirs.";
+  "For administrators: root administrators manage everyone, others the people of their own customer whose role is not higher than theirs.";
+
+const RECENT = "With a session signed in within 15 minutes; refreshing does not count.";
 
 export const listUsersRoute = operation({
   method: "get",
@@ -51,7 +56,7 @@ export const listUsersRoute = operation({
   operationId: "listUsers",
   tags: TAGS,
   summary: "List people",
-  description: `People, by name, a page at a time. Filters combine. A page beyond the last one is empty. Without filters a page costs the same however many there are, along the links of \`Link\`.
+  description: `Lists people by name, a page at a time. Filters combine. A page beyond the last page is empty. Without filters, each page along the links of \`Link\` costs the same at any number of people.
 
 For administrators: root administrators see everyone, others the people of their own customer.`,
   access: "manager",
@@ -68,10 +73,11 @@ export const createUserRoute = operation({
   operationId: "createUser",
   tags: TAGS,
   summary: "Create a person",
-  description: `Creates a person, who can sign in at once. A slug that is taken, asked for or made from the name, gets a hyphen and 8 random signs at its end.
+  description: `Creates a person, who can sign in immediately. A slug that is taken gets a hyphen and a random suffix of 8 characters.
 
-${MANAGERS} Nobody gives a role above their own. Unknown keys are ignored. Send an \`Idempotency-Key\` to be able to repeat the request; the password is no part of what a repeat is compared by.`,
+${MANAGERS} ${RECENT} You cannot grant a role higher than your own. Unknown keys are ignored. Send an \`Idempotency-Key\` to repeat the request safely; a repeat with another password counts as the same request.`,
   access: "manager",
+  session: "recent",
   creates: true,
   request: {
     body: jsonBody(createUserBody, {
@@ -97,7 +103,7 @@ export const getOwnUserRoute = operation({
   operationId: "getOwnUser",
   tags: TAGS,
   summary: "View yourself",
-  description: "The person whose token it is.\n\nFor every signed-in user.",
+  description: "Returns the person that the token belongs to.\n\nFor every signed-in user.",
   access: "user",
   single: true,
   responses: { 200: json(user, { description: "The person.", example: userExample }) },
@@ -109,10 +115,14 @@ export const changeOwnPasswordRoute = operation({
   operationId: "changeOwnPassword",
   tags: TAGS,
   summary: "Change your password",
-  description: `Sets a new password, for who knows the old one. All other sessions of the person end; the one that asks stays.
+  description: `Replaces the old password by a new one. All other sessions of the person end; the current session continues.
 
-For every signed-in user; not with an API token. Attempts are limited like those to sign in. Unknown keys are ignored.`,
+For every signed-in user, with a session. Attempts are limited as for sign-ins, and count with them. Unknown keys are ignored.`,
   access: "user",
+  session: "any",
+  // Counted before the hashes, so that the holder of a stolen token cannot guess passwords.
+  limit: "sign-in-account",
+  bodyLimit: PASSWORD_BODY_LIMIT,
   request: {
     body: jsonBody(changePasswordBody, {
       description: "The old password and the new one.",
@@ -122,8 +132,7 @@ For every signed-in user; not with an API token. Attempts are limited like those
       },
     }),
   },
-  responses: { 204: { description: "Changed; there is no body." } },
-  errors: ["PERMISSION_DENIED"],
+  responses: { 204: { description: "Changed. The reply has no body." } },
 });
 
 export const getUserRoute = operation({
@@ -133,7 +142,7 @@ export const getUserRoute = operation({
   tags: TAGS,
   summary: "View a person",
   description:
-    "One person.\n\nFor administrators: root administrators see everyone, others the people of their own customer.",
+    "Returns one person.\n\nFor administrators: root administrators see everyone, others the people of their own customer.",
   access: "manager",
   single: true,
   request: { params },
@@ -147,21 +156,22 @@ export const updateUserRoute = operation({
   operationId: "updateUser",
   tags: TAGS,
   summary: "Update a person",
-  description: `Changes a person. What is left out or null stays; an empty object moves \`modified\` alone. E-mail address and slug never change. Locking and setting a password end all sessions of the person; API tokens of one who is locked do not work meanwhile. Everything holds at once where it is answered, within 30 s everywhere.
+  description: `Changes a person. Omitted and null fields stay unchanged; an empty object updates only \`modified\`. E-mail address and slug never change. A lock or a new password ends all sessions of the person; API tokens do not work while the person is locked. Changes take effect immediately in the region that served the request, and everywhere within 30 seconds.
 
-${MANAGERS} Nobody gives a role above their own, and only root administrators move people between customers. Nobody changes their own role, customer or password here, or locks themselves. The last root administrator who is not locked stays one. Unknown keys are ignored. Send the \`ETag\` of what you have read as \`If-Match\`, and nobody else's change is overwritten.`,
+${MANAGERS} With a session; for \`role\` and \`password\`, one signed in within 15 minutes. You cannot grant a role higher than your own, change your own role, customer or password here, or lock yourself. Only root administrators can move people between customers. The last root administrator who is not locked cannot be demoted or locked. Unknown keys are ignored. Send the \`ETag\` that you have read as \`If-Match\` to avoid overwriting someone else's change.`,
   access: "manager",
+  session: "any",
   conditional: true,
   request: {
     params,
     body: jsonBody(updateUserBody, {
-      description: "What to change.",
+      description: "The changes.",
       example: { name: "Ada King", locked: false },
     }),
   },
   responses: {
     200: json(user, {
-      description: "The person as it is now.",
+      description: "The changed person.",
       example: userExample,
       headers: ["ETag"],
     }),
@@ -175,13 +185,14 @@ export const deleteUserRoute = operation({
   operationId: "deleteUser",
   tags: TAGS,
   summary: "Delete a person",
-  description: `Deletes a person: e-mail address, name, slug and password are wiped, and all sessions and API tokens end. Jobs stay with the customer, and the e-mail address is free again.
+  description: `Deletes a person: removes e-mail address, name, slug and password, and ends all sessions and API tokens. Jobs stay with the customer, and the e-mail address can be reused.
 
-${MANAGERS} Nobody deletes themselves, or the last root administrator who is not locked. There is no request body.`,
+${MANAGERS} With a session. You cannot delete yourself, or the last root administrator who is not locked. There is no request body.`,
   access: "manager",
+  session: "any",
   conditional: true,
   request: { params },
-  responses: { 204: { description: "Deleted; there is no body." } },
+  responses: { 204: { description: "Deleted. The reply has no body." } },
   errors: ["RESOURCE_NOT_FOUND"],
 });
 
@@ -190,11 +201,13 @@ export const createPasswordLinkRoute = operation({
   path: `${BASE}/{user}/password-link`,
   operationId: "createPasswordLink",
   tags: TAGS,
-  summary: "Make a link to set a password",
-  description: `A link to a page where the person sets a new password, without the old one. It works once within 24 hours, and no more after any other change of the password, a lock, or another role or customer. Nothing changes until it is used.
+  summary: "Create a link to set a password",
+  description: `Creates a link to a page where the person sets a new password without the old one. The link works once, within 24 hours, and stops working after another change of the password, a lock, or a change of role or customer. The old password works until the link is used.
 
-${MANAGERS} Nobody makes one for themselves. There is no request body. Send an \`Idempotency-Key\` to get the same link again.`,
+${MANAGERS} ${RECENT} You cannot create a link for yourself. There is no request body. Send an \`Idempotency-Key\` to repeat the request safely; the repeat returns the same link.`,
   access: "manager",
+  session: "recent",
+  secret: true,
   creates: true,
   request: { params },
   responses: {
@@ -215,11 +228,13 @@ export const setPasswordRoute = operation({
   path: "/password",
   operationId: "setPassword",
   tags: TAGS,
-  summary: "Set a password by a link",
-  description: `Sets a new password with the token of a link that an administrator has made. The link works once; all sessions of the person end.
+  summary: "Set a password with a link",
+  description: `Sets a new password with the token of a link that an administrator created. The link works once; all sessions of the person end.
 
-Open to whoever has the link; what an administrator gives out is the page that asks for it. A body has at most 16 KiB. Attempts are limited per address. Unknown keys are ignored.`,
+Open to everyone with the link, which leads to a page that calls this operation. Bodies are limited to 16 KiB, attempts per IP address. Unknown keys are ignored.`,
   access: "open",
+  limit: "sign-in-address",
+  bodyLimit: PASSWORD_BODY_LIMIT,
   request: {
     body: jsonBody(setPasswordBody, {
       description: "The link's token and the new password.",
@@ -229,5 +244,9 @@ Open to whoever has the link; what an administrator gives out is the page that a
       },
     }),
   },
-  responses: { 204: { description: "Set: the person can sign in with it. There is no body." } },
+  responses: {
+    204: {
+      description: "Set: the person can sign in with the new password. The reply has no body.",
+    },
+  },
 });

@@ -1,19 +1,18 @@
-/** What a person looks like on the wire. */
+/** The wire form of people. */
 import { z } from "@hono/zod-openapi";
-import { nameText, slug } from "../../http/names.ts";
-import { reference } from "../../http/reference.ts";
-import { text, timestamp, uuid } from "../../http/schemas.ts";
-import { ROLES } from "../actor.ts";
+import { nameText, reference, slug } from "../../api/names.ts";
+import { text, timestamp, uuid } from "../../api/schemas.ts";
+import { ROLES } from "../../lib/enums.ts";
 import { customerName } from "../customers/schemas.ts";
 
 const name = nameText({
   description: "1 to 64 bytes of UTF-8, without white space at the ends.",
   example: "Ada Lovelace",
 });
-const userSlug = slug({ description: "Names the person in paths; unique.", example: "ada" });
+const userSlug = slug({ description: "Identifies the person in paths; unique.", example: "ada" });
 
 const MAX_EMAIL = 320;
-/** Control characters are refused with those of all texts. */
+/** `text` refuses control characters. */
 const EMAIL = /^[^\s@]+@[^\s@]+$/;
 const emailText = {
   maxLength: MAX_EMAIL,
@@ -22,9 +21,12 @@ const emailText = {
 };
 const email = text({ min: 3, max: MAX_EMAIL, description: "" })
   .regex(EMAIL, "must be an e-mail address")
-  .openapi({ ...emailText, description: "To sign in with; unique without regard to case." });
+  .openapi({
+    ...emailText,
+    description: "The e-mail address to sign in with; unique without regard to case.",
+  });
 
-/** A password that is to be set. */
+/** A password to set. */
 const password = text({ min: 12, max: 128, description: "12 to 128 characters." }).openapi({
   format: "password",
   example: "correct horse battery staple",
@@ -32,12 +34,12 @@ const password = text({ min: 12, max: 128, description: "12 to 128 characters." 
 
 const role = z.enum(ROLES).openapi({
   description:
-    "`user` sees own jobs, `customer_admin` those of the customer, whose people it manages; `staff` sees all jobs; `root_admin` sees and manages everything.",
+    "`user` sees their own jobs; `customer_admin` sees the jobs of the customer and manages its people; `staff` sees all jobs; `root_admin` sees and manages everything.",
   example: "user",
 });
 
 const customerReference = reference({
-  description: "The customer to belong to, by UUID or slug.",
+  description: "UUID or slug of the person's customer.",
   example: "example-labs",
 });
 
@@ -50,7 +52,7 @@ export const createUserBody = z
     customer: customerReference,
     slug: userSlug.nullish().openapi({
       description:
-        "The slug to take; made from the name when left out or null. When it is taken, 8 random signs are appended.",
+        "The slug; by default made from the name. If it is taken, it gets a random suffix of 8 characters.",
     }),
   })
   .openapi("CreateUser", { description: "A person to create." });
@@ -59,50 +61,50 @@ export const updateUserBody = z
   .object({
     name: name.nullish(),
     role: role.nullish(),
-    customer: customerReference
-      .nullish()
-      .openapi({ description: "Another customer, by UUID or slug. Jobs stay with the old one." }),
+    customer: customerReference.nullish().openapi({
+      description: "UUID or slug of the new customer. Jobs stay with the old customer.",
+    }),
     locked: z.boolean().nullish().openapi({
-      description: "`true` keeps the person out and ends all sessions; `false` lets them in again.",
+      description: "`true` locks the person out and ends all sessions; `false` unlocks the person.",
     }),
     password: password.nullish().openapi({
-      description: "Another password: 12 to 128 characters. All sessions end.",
+      description: "The new password: 12 to 128 characters. All sessions end.",
     }),
   })
   .openapi("UpdateUser", {
-    description: "What to change. What is left out or null stays as it is.",
+    description: "Changes of a person. Omitted and null fields stay unchanged.",
   });
 
 export const user = z
   .strictObject({
-    uuid: uuid.openapi({ description: "Names the person, for ever." }),
-    email: z.string().openapi({ ...emailText, description: "To sign in with." }),
+    uuid: uuid.openapi({ description: "Identifies the person permanently." }),
+    email: z.string().openapi({ ...emailText, description: "The e-mail address to sign in with." }),
     name,
     slug: userSlug,
     role,
     customer: customerName,
-    locked: z.boolean().openapi({ description: "Whether the person is kept out." }),
-    created: timestamp.openapi({ description: "When it was created." }),
-    modified: timestamp.openapi({ description: "When it was last changed." }),
+    locked: z.boolean().openapi({ description: "True if the person is locked out." }),
+    created: timestamp.openapi({ description: "Time of creation." }),
+    modified: timestamp.openapi({ description: "Time of the last change." }),
   })
   .openapi("User", { description: "A person." });
 
 export const userList = z
   .array(user)
   .max(255)
-  .openapi("UserList", { description: "The people of this page." });
+  .openapi("UserList", { description: "The people on this page." });
 
-/** A password that is tested, whatever rules it once had to fit. */
+/** A password to check; older passwords may follow other rules. */
 const oldPassword = z.string().min(1).max(1_024).openapi({
   format: "password",
-  description: "The password as it is now.",
+  description: "The current password.",
   example: "correct horse battery staple",
 });
 
 export const changePasswordBody = z
   .object({
     old_password: oldPassword,
-    password: password.openapi({ description: "The new one: 12 to 128 characters." }),
+    password: password.openapi({ description: "The new password: 12 to 128 characters." }),
   })
   .openapi("ChangePassword", { description: "The old password and the new one." });
 
@@ -110,23 +112,24 @@ export const setPasswordBody = z
   .object({
     token: z.string().min(1).max(4_096).openapi({
       pattern: "^[\\s\\S]+$",
-      description: "What follows `#` in the link.",
+      description: "The link's token: the part after `#`.",
       example: "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3NTU0NjIxNDQwIn0.c2lnbmF0dXJl",
     }),
-    password: password.openapi({ description: "The new one: 12 to 128 characters." }),
+    password: password.openapi({ description: "The new password: 12 to 128 characters." }),
   })
   .openapi("SetPassword", { description: "A link's token and the new password." });
 
 export const passwordLink = z
   .strictObject({
     url: z.string().openapi({
-      format: "uri",
+      format: "uri-reference",
       maxLength: 8_192,
-      description: "The page where the person sets a new password. Give it to nobody else.",
+      description:
+        "The page where the person sets a new password. Give it only to this person. A path where the server does not know its public address.",
       example:
         "https://assay.example/set-password#eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
     }),
-    expiration: timestamp.openapi({ description: "The link works until then, once." }),
+    expiration: timestamp.openapi({ description: "Time of expiry." }),
   })
   .openapi("PasswordLink", { description: "A link to set a new password." });
 

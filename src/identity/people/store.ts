@@ -1,25 +1,44 @@
-import { and, eq, isNull, ne, not, or, type SQL, sql } from "drizzle-orm";
+import { and, eq, isNull, ne, or, type SQL, sql } from "drizzle-orm";
 import type { Database } from "../../db/client.ts";
-import { apiTokens, customers, sessions, users } from "../../db/schema.ts";
-import { batchOnce, claimFrom, type IdempotencyClaim } from "../../http/idempotency.ts";
-import type { PageWindow } from "../../http/keyset-page.ts";
-import type { NamedListQuery } from "../../http/list-query.ts";
-import type { Reference } from "../../http/reference.ts";
+import type { IdempotencyKey } from "../../db/idempotency.ts";
+import { insertFrom } from "../../db/insert-from.ts";
+import { fromJson } from "../../db/json.ts";
+import type { PageWindow } from "../../db/keyset.ts";
+import {
+  byReference,
+  containsText,
+  countRows,
+  freeSlug,
+  inWindow,
+  type NameFilter,
+  nameFilter,
+  nextVersion,
+  selectTotal,
+} from "../../db/named-rows.ts";
+import { apiTokens, customers, knownAddresses, users } from "../../db/schema.ts";
+import { notFound } from "../../http/errors.ts";
+import type { AuditAction, Role } from "../../lib/enums.ts";
+import { nameOf, type Reference } from "../../lib/references.ts";
 import type { SlugChoice } from "../../lib/slugs.ts";
-import type { Role } from "../actor.ts";
-import { type Act, auditOfRows } from "../audit.ts";
-import { customerIdOf, filtered, isReferred, selectTotal } from "../named-rows.ts";
-import { allHold, type Rule, takesPeople, verdictOf } from "../rules.ts";
+import { foldedAddress } from "../../lib/text.ts";
+import type { AuditContext } from "../../resources/audit.ts";
+import { type Change, changeIf, storedRow } from "../../resources/change.ts";
+import type { Rule } from "../../resources/rules.ts";
+import type { Actor } from "../actor.ts";
+import { takesPeople } from "../anonymous-rules.ts";
+import { customerIdOf } from "../customers/reference.ts";
+import { belongsTo, endSessions, newPassword } from "./password-store.ts";
+import { visiblePerson, visibleTo } from "./permissions.ts";
 
-/** A person as others see them; `customer` is JSON: `{uuid, name, slug, version}`. */
+/** A person as others see them. */
 export type PersonRow = Omit<
   typeof users.$inferSelect,
-  "id" | "customerId" | "passwordHash" | "passwordChangedAt" | "deletedAt"
-> & { customer: string };
+  "id" | "customerId" | "emailFolded" | "passwordHash" | "passwordChangedAt" | "deletedAt"
+> & { customer: { uuid: string; name: string; slug: string; version: number } };
 
-const customerFacts = sql<string>`json_object('uuid', c.uuid, 'name', c.name, 'slug', c.slug, 'version', c.version)`;
+const customerJson = sql`json_object('uuid', c.uuid, 'name', c.name, 'slug', c.slug, 'version', c.version)`;
 
-const shown = {
+const personColumns = {
   uuid: users.uuid,
   email: users.email,
   name: users.name,
@@ -29,17 +48,11 @@ const shown = {
   createdAt: users.createdAt,
   modifiedAt: users.modifiedAt,
   version: users.version,
-  // `customer_id` is the person's: customers have no such column. RETURNING knows no joins.
-  customer: sql<string>`(select ${customerFacts} from customers c where c.id = customer_id)`.as(
-    "customer",
-  ),
+  // A subquery, since RETURNING allows no joins. `customer_id` is the person's: customers have no such column.
+  customer: fromJson<PersonRow["customer"]>(
+    sql`(select ${customerJson} from customers c where c.id = customer_id)`,
+  ).as("customer"),
 };
-
-const ofCustomer = sql`${users.customerId}`;
-const subject = { kind: "user" as const, id: sql`${users.uuid}` };
-
-/** What holds for the customer that a new person belongs to. */
-export const joinedCustomerRules: readonly Rule[] = [takesPeople(customers.id)];
 
 export interface NewPerson {
   uuid: string;
@@ -50,107 +63,79 @@ export interface NewPerson {
 }
 
 /**
- * Stores a person of a customer, with the preferred slug or the other one where that is taken; null when
- * there is no such customer, or it takes no people. One batch, one round trip. Fails on a key used before, a taken e-mail address,
- * or when both slugs are taken: see `uniqueViolation`.
+ * Stores a person of a customer, with the preferred slug or the other where that is taken. One batch, one
+ * round trip. Fails on a key used before, a taken e-mail address, or when both slugs are taken: see
+ * `uniqueViolation`.
  *
- * @param onlyCustomer the only customer that may be meant; null for any
+ * @param onlyCustomer the only customer that the reference may name; null for any
  */
 export async function insertPerson(
   db: Database,
   { uuid, email, name, role, passwordHash }: NewPerson,
-  customer: { reference: Reference; onlyCustomer: number | null },
-  { preferred, otherwise }: SlugChoice,
-  claim: IdempotencyClaim | null,
-  { origin, now, details }: Act,
-): Promise<PersonRow | null> {
-  const { reference, onlyCustomer } = customer;
-  const meant = and(
-    isReferred(customers, reference),
-    onlyCustomer === null ? undefined : eq(customers.id, onlyCustomer),
-    allHold(joinedCustomerRules),
-  );
-  const slug = sql<string>`(case when exists (select 1 from ${users} where ${users.slug} = ${preferred}) then ${otherwise} else ${preferred} end)`;
-  // Without e-mail address and name: whoever repeats the request says them again, and a deleted person's
-  // are to be gone.
-  const row = {
-    uuid,
-    role,
-    locked: false,
-    createdAt: now,
-    modifiedAt: now,
-    version: 1,
+  { reference, onlyCustomer }: { reference: Reference; onlyCustomer: number | null },
+  choice: SlugChoice,
+  key: IdempotencyKey | null,
+  audit: AuditContext,
+): Promise<PersonRow> {
+  const { now } = audit;
+  const slug = freeSlug(users, choice);
+  // The facts lack e-mail address and name: a repeat brings them, and a deleted person's must not stay stored.
+  const row = { uuid, role, locked: false, createdAt: now, modifiedAt: now, version: 1 };
+  const facts = sql<string>`(select json_set(${JSON.stringify(row)}, '$.slug', ${slug}, '$.customer', ${customerJson}) from customers c where c.id = ${customers.id})`;
+  const change: Change = {
+    table: customers,
+    target: and(
+      byReference(customers, reference),
+      onlyCustomer === null ? undefined : eq(customers.id, onlyCustomer),
+    ),
+    missing: () => notFound("Customer", nameOf(reference)),
+    rules: [takesPeople(customers.id)],
+    event: {
+      action: "user_created",
+      subject: { kind: "user", id: uuid },
+      customerId: sql`${customers.id}`,
+    },
+    audit,
+    once: { key, facts },
   };
-  // The statements of a batch see the same rows: the slug in the facts is the one that is stored.
-  const facts = sql<string>`(select json_set(${JSON.stringify(row)}, '$.slug', ${slug}, '$.customer', ${customerFacts} || '') from customers c where c.id = ${customers.id})`;
-  const from = sql`from ${customers} where ${meant}`;
-  const [stored] = await batchOnce(
-    db,
-    claim === null ? null : claimFrom(db, claim, facts, now, from),
-    [
-      db
-        .insert(users)
-        .select(
-          sql`select null, ${uuid}, ${customers.id}, ${email}, ${name}, ${slug}, ${role}, ${passwordHash}, 0, ${now}, ${now}, 1, ${now}, null ${from}`,
-        )
-        .returning(shown),
-      auditOfRows(
-        db,
-        origin,
-        {
-          action: "user_created",
-          subject: { kind: "user", id: uuid },
-          customerId: sql`${customers.id}`,
-          details,
-        },
-        now,
-        from,
-      ),
-    ],
-  );
-  return stored[0] ?? null;
-}
-
-/** Which rules hold for a customer; null where there is none. One round trip. */
-export async function judgeCustomer(
-  db: Database,
-  reference: Reference,
-  rules: readonly Rule[],
-): Promise<string | null> {
-  const [found] = await db
-    .select({ verdict: verdictOf(rules) })
-    .from(customers)
-    .where(isReferred(customers, reference));
-  return found?.verdict ?? null;
+  const emailFolded = foldedAddress(email);
+  const columns = { ...row, email, emailFolded, name, slug, passwordHash, passwordChangedAt: now };
+  const [stored] = await changeIf(db, change, (_allowed, from) => [
+    insertFrom(db, users, { ...columns, customerId: customers.id }, from).returning(personColumns),
+  ]);
+  return storedRow(stored);
 }
 
 /** One round trip. */
-export async function findPerson(db: Database, meant: SQL | undefined): Promise<PersonRow | null> {
-  const [row] = await db.select(shown).from(users).where(meant);
+export async function findPerson(db: Database, target: SQL | undefined): Promise<PersonRow | null> {
+  const [row] = await db.select(personColumns).from(users).where(target);
   return row ?? null;
 }
 
-/** A page, and the total. One batch, one round trip. */
+/** A page of the people that the actor sees, and the total. One batch, one round trip. */
 export async function listPeople(
   db: Database,
-  seen: { where: SQL | undefined; count: string },
-  filter: Pick<NamedListQuery, "name" | "search">,
-  { where, orderBy, limit, offset }: PageWindow,
+  actor: Actor,
+  filter: NameFilter,
+  window: PageWindow,
 ): Promise<{ rows: PersonRow[]; total: number }> {
-  const { name, slug, uuid, email } = users;
-  const asked = filtered(filter, { name, searched: [name, slug, uuid, email] });
-  const page = db
-    .select(shown)
-    .from(users)
-    .where(and(seen.where, asked, where))
-    .orderBy(...orderBy)
-    .limit(limit)
-    .offset(offset);
-  const total =
-    asked === undefined
-      ? selectTotal(db, seen.count)
-      : db.select({ total: sql<number>`count(*)` }).from(users).where(and(seen.where, asked));
-  const [rows, totals] = await db.batch([page, total]);
+  const { name, slug, uuid, emailFolded } = users;
+  const { search, ...others } = filter;
+  const filtered = and(
+    nameFilter(others, { name, searched: [] }),
+    search === undefined
+      ? undefined
+      : or(
+          containsText([name, slug, uuid], search),
+          sql`instr(${emailFolded}, ${foldedAddress(search)}) > 0`,
+        ),
+  );
+  const listed = and(visibleTo(actor), filtered);
+  const counter = actor.role === "root_admin" ? "users" : `users:${actor.customerId}`;
+  const [rows, totals] = await db.batch([
+    inWindow(db.select(personColumns).from(users).$dynamic(), listed, window),
+    filtered === undefined ? selectTotal(db, counter) : countRows(db, users, listed),
+  ]);
   return { rows, total: totals[0]?.total ?? 0 };
 }
 
@@ -162,33 +147,22 @@ export interface PersonChanges {
   passwordHash?: string | undefined;
 }
 
-/** What a change met: which rules held (null: nobody is meant), and the person as it was left. */
-export interface Changed {
-  verdict: string | null;
-  person: PersonRow | null;
-}
-
 /**
- * Changes the person that is meant, if all rules hold; ends their sessions where they are locked or get
- * another password, and links to set one where they become somebody else. One batch, one round trip.
+ * Changes a person, if all rules hold. A lock or a new password ends their sessions; a lock or another role or
+ * customer ends their links to set a password. One batch, one round trip.
  */
 export async function updatePerson(
   db: Database,
-  meant: SQL | undefined,
+  actor: Actor,
+  reference: Reference,
   rules: readonly Rule[],
   { customer, passwordHash, ...changes }: PersonChanges,
-  { origin, now, details }: Act,
-): Promise<Changed> {
-  const allowed = and(meant, allHold(rules));
+  audit: AuditContext,
+): Promise<PersonRow> {
   const endsSessions = changes.locked === true || passwordHash !== undefined;
-  const event = { action: "user_updated" as const, subject, customerId: ofCustomer, details };
-  // The row is changed last: until then all statements test the same one.
-  const [before, , , after] = await db.batch([
-    db
-      .select({ verdict: verdictOf(rules) })
-      .from(users)
-      .where(meant),
-    auditOfRows(db, origin, event, now, sql`from ${users} where ${allowed}`),
+  const endedLinks = sql`${users.passwordChangedAt} + (${endsLinks(changes, customer)})`;
+  const change = changeOf("user_updated", actor, reference, rules, audit);
+  const [, updated] = await changeIf(db, change, (allowed) => [
     endSessions(db, endsSessions ? allowed : sql`false`),
     db
       .update(users)
@@ -196,169 +170,78 @@ export async function updatePerson(
         ...changes,
         ...(customer === undefined ? {} : { customerId: sql`${customerIdOf(customer)}` }),
         ...(passwordHash === undefined
-          ? {
-              passwordChangedAt: sql`${users.passwordChangedAt} + (${endsLinks(changes, customer)})`,
-            }
-          : newPassword(passwordHash, now)),
-        ...moved(now),
+          ? { passwordChangedAt: endedLinks }
+          : newPassword(passwordHash, audit.now)),
+        ...nextVersion(users, audit.now),
       })
       .where(allowed)
-      .returning(shown),
+      .returning(personColumns),
   ]);
-  return { verdict: before[0]?.verdict ?? null, person: after[0] ?? null };
+  return storedRow(updated);
 }
 
 /**
- * Deletes the person that is meant, if all rules hold: ends sessions, revokes API tokens and wipes what is
- * personal. The row stays, for the jobs that refer to it. One batch, one round trip.
+ * Deletes a person, if all rules hold: ends sessions, revokes API tokens and wipes personal data; answers
+ * the UUID. The row stays, for the jobs that refer to it. One batch, one round trip.
  */
 export async function deletePerson(
   db: Database,
-  meant: SQL | undefined,
+  actor: Actor,
+  reference: Reference,
   rules: readonly Rule[],
-  { origin, now, details }: Act,
-): Promise<{ verdict: string | null; uuid: string | null }> {
-  const allowed = and(meant, allHold(rules));
-  const event = { action: "user_deleted" as const, subject, customerId: ofCustomer, details };
-  const [before, , , , after] = await db.batch([
-    db
-      .select({ verdict: verdictOf(rules) })
-      .from(users)
-      .where(meant),
-    auditOfRows(db, origin, event, now, sql`from ${users} where ${allowed}`),
+  audit: AuditContext,
+): Promise<string> {
+  const change = changeOf("user_deleted", actor, reference, rules, audit);
+  const [, , , deleted] = await changeIf(db, change, (allowed) => [
     endSessions(db, allowed),
+    db.delete(knownAddresses).where(belongsTo(knownAddresses.userId, allowed)),
     db
       .update(apiTokens)
-      .set({ revokedAt: now })
+      .set({ revokedAt: audit.now })
       .where(and(isNull(apiTokens.revokedAt), belongsTo(apiTokens.userId, allowed))),
     db
       .update(users)
       .set({
         email: "",
+        emailFolded: "",
         name: "Deleted person",
         slug: sql`replace(${users.uuid}, '-', '')`,
         passwordHash: "",
         locked: true,
-        deletedAt: now,
-        ...moved(now),
+        deletedAt: audit.now,
+        ...nextVersion(users, audit.now),
       })
       .where(allowed)
       .returning({ uuid: users.uuid }),
   ]);
-  return { verdict: before[0]?.verdict ?? null, uuid: after[0]?.uuid ?? null };
+  return storedRow(deleted).uuid;
 }
 
-/** What a link to set a password is made from. */
-export interface LinkFacts {
-  uuid: string;
-  /** Which password it replaces. */
-  passwordChangedAt: number;
-  /** Of the link. */
-  jti: string;
-  keyId: string;
-  createdAt: number;
-}
-
-/**
- * Notes that a link is made for the person that is meant, if all rules hold. One batch, one round trip.
- * Fails on a key used before: see `uniqueViolation`.
- */
-export async function noteLink(
-  db: Database,
-  meant: SQL | undefined,
+/** A change of the person that a reference names for the actor. */
+export function changeOf(
+  action: AuditAction,
+  actor: Actor,
+  reference: Reference,
   rules: readonly Rule[],
-  { jti, keyId }: Pick<LinkFacts, "jti" | "keyId">,
-  claim: IdempotencyClaim | null,
-  { origin, now, details }: Act,
-): Promise<{ verdict: string | null; link: LinkFacts | null }> {
-  const allowed = and(meant, allHold(rules));
-  const from = sql`from ${users} where ${allowed}`;
-  const facts = sql<string>`json_object('uuid', ${users.uuid}, 'passwordChangedAt', ${users.passwordChangedAt}, 'jti', ${jti}, 'keyId', ${keyId}, 'createdAt', ${now})`;
-  const event = {
-    action: "password_link_created" as const,
-    subject,
-    customerId: ofCustomer,
-    details,
+  audit: AuditContext,
+): Change {
+  return {
+    table: users,
+    target: visiblePerson(actor, reference),
+    missing: () => notFound("User", nameOf(reference)),
+    rules,
+    event: {
+      action,
+      subject: { kind: "user", id: sql`${users.uuid}` },
+      customerId: sql`${users.customerId}`,
+    },
+    audit,
   };
-  const [before] = await batchOnce(
-    db,
-    claim === null ? null : claimFrom(db, claim, facts, now, from),
-    [
-      db
-        .select({
-          verdict: verdictOf(rules),
-          uuid: users.uuid,
-          passwordChangedAt: users.passwordChangedAt,
-        })
-        .from(users)
-        .where(meant),
-      auditOfRows(db, origin, event, now, from),
-    ],
-  );
-  const [row] = before;
-  if (row === undefined) return { verdict: null, link: null };
-  const { verdict, uuid, passwordChangedAt } = row;
-  return { verdict, link: { uuid, passwordChangedAt, jti, keyId, createdAt: now } };
-}
-
-/** The hash of a person's password, while they may use it. One round trip. */
-export async function findPasswordHash(db: Database, userId: number): Promise<string | null> {
-  const [row] = await db
-    .select({ passwordHash: users.passwordHash })
-    .from(users)
-    .where(and(eq(users.id, userId), isLive));
-  return row?.passwordHash ?? null;
-}
-
-/** Which password is replaced: the one with this hash, or the one that was set at this time. */
-export type ReplacedPassword =
-  | { userId: number; passwordHash: string; keptSession: string }
-  | { uuid: string; passwordChangedAt: number };
-
-/**
- * Sets a person's password, if it still is the one that is to be replaced, and ends all sessions but the
- * one that is kept; answers whether it was. One batch, one round trip.
- */
-export async function replacePassword(
-  db: Database,
-  replaced: ReplacedPassword,
-  passwordHash: string,
-  { origin, now, details }: Act,
-): Promise<boolean> {
-  const isOwn = "userId" in replaced;
-  const allowed = and(
-    isLive,
-    isOwn
-      ? and(eq(users.id, replaced.userId), eq(users.passwordHash, replaced.passwordHash))
-      : and(eq(users.uuid, replaced.uuid), eq(users.passwordChangedAt, replaced.passwordChangedAt)),
-  );
-  const event = { action: "password_changed" as const, subject, customerId: ofCustomer, details };
-  const [, , changed] = await db.batch([
-    auditOfRows(db, origin, event, now, sql`from ${users} where ${allowed}`),
-    endSessions(db, allowed, isOwn ? replaced.keptSession : null),
-    db
-      .update(users)
-      .set({ ...newPassword(passwordHash, now), ...moved(now) })
-      .where(allowed)
-      .returning({ uuid: users.uuid }),
-  ]);
-  return changed.length === 1;
-}
-
-const isLive = and(isNull(users.deletedAt), not(users.locked));
-
-function endSessions(db: Database, ofUsers: SQL | undefined, kept: string | null = null) {
-  const others = kept === null ? undefined : sql`${sessions.uuid} <> ${kept}`;
-  return db.delete(sessions).where(and(belongsTo(sessions.userId, ofUsers), others));
-}
-
-function belongsTo(column: typeof sessions.userId | typeof apiTokens.userId, ofUsers?: SQL): SQL {
-  return sql`${column} in (select ${users.id} from ${users} where ${ofUsers})`;
 }
 
 /**
- * Whether a change ends links to set a password: who may still hold one must not get into an account
- * that has been locked meanwhile, or has another role or customer.
+ * The condition that a change ends links to set a password: an old link must not open an account that is locked,
+ * or has another role or customer.
  */
 function endsLinks({ role, locked }: PersonChanges, customer: Reference | undefined): SQL {
   const ends = or(
@@ -367,13 +250,4 @@ function endsLinks({ role, locked }: PersonChanges, customer: Reference | undefi
     customer === undefined ? undefined : ne(users.customerId, customerIdOf(customer)),
   );
   return ends ?? sql`false`;
-}
-
-/** Every password has a time of its own: links stand for it. */
-function newPassword(passwordHash: string, now: number) {
-  return { passwordHash, passwordChangedAt: sql`max(${now}, ${users.passwordChangedAt} + 1)` };
-}
-
-function moved(now: number) {
-  return { modifiedAt: now, version: sql`${users.version} + 1` };
 }

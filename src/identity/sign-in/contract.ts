@@ -1,7 +1,10 @@
 import { z } from "@hono/zod-openapi";
-import { operation } from "../../http/operation.ts";
-import { json, jsonBody } from "../../http/responses.ts";
-import { CLOSED, integer, jwt, message } from "../../http/schemas.ts";
+import { json, jsonBody, operation } from "../../api/operation.ts";
+import { CLOSED, integer, jwt, message } from "../../api/schemas.ts";
+import { KIB } from "../../lib/bytes.ts";
+
+/** Far above every valid form. */
+const SIGN_IN_BODY_LIMIT = 16 * KIB;
 
 /** RFC 6749 §3.2: a parameter sent without a value counts as omitted. */
 const parameter = (max: number) =>
@@ -35,40 +38,40 @@ const tokenForm = z
       description: "The latest refresh token, for `refresh_token`.",
     }),
   })
-  // Repeated parameters arrive as lists; also unknown ones must not repeat.
+  // Repeated parameters arrive as lists. Unknown parameters must not repeat either.
   .catchall(z.string())
   .openapi("TokenRequest", {
     ...CLOSED,
-    // What is missing is answered in OAuth's words, not by validation.
+    // Required in the document alone: a missing parameter gets an OAuth error, not the error of validation.
     required: ["grant_type"],
     description: "The form of the OAuth 2 password and refresh token grants.",
   });
 
 const tokenReply = z
   .strictObject({
-    access_token: jwt("Send it as `Authorization: Bearer <token>`."),
-    token_type: z.literal("bearer").openapi({ description: "How to send it." }),
+    access_token: jwt("The token. Send it as `Authorization: Bearer <token>`."),
+    token_type: z.literal("bearer").openapi({ description: "The scheme to send the token with." }),
     expires_in: integer({
       min: 1,
       max: 31_536_000,
-      description: "Seconds until it expires.",
+      description: "Seconds until the token expires.",
       example: 3_600,
     }),
     refresh_token: jwt(
-      "Changes once for the next tokens, within 30 days; used again, it ends the session.",
+      "Can be exchanged once for new tokens, within 30 days. A second use ends the session.",
     ),
   })
-  .openapi("Token", { description: "A token that stands for a person." });
+  .openapi("Token", { description: "A person's token." });
 
 /** The errors of RFC 6749 §5.2 that this endpoint answers. */
 export const OAUTH_ERRORS = ["invalid_request", "invalid_grant", "unsupported_grant_type"] as const;
 
 const oauthError = z
   .strictObject({
-    error: z.enum(OAUTH_ERRORS).openapi({ description: "For programs: what kind of error it is." }),
-    error_description: message(1_024, "For people: what is wrong."),
+    error: z.enum(OAUTH_ERRORS).openapi({ description: "The kind of error, for programs." }),
+    error_description: message(1_024, "The fault, for people."),
   })
-  .openapi("OAuthError", { description: "An error as RFC 6749 §5.2 says it." });
+  .openapi("OAuthError", { description: "An error in the form of RFC 6749 §5.2." });
 
 const TOKEN_EXAMPLE =
   "eyJhbGciOiJIUzI1NiIsInR5cCI6InVzZXIrand0In0.eyJpc3MiOiJhc3NheSJ9.mJm1s0h0lq7XrT3QeVbN8cKd2Uu5pZyWgA4fRkLxBqM";
@@ -79,10 +82,13 @@ export const tokenRoute = operation({
   operationId: "createToken",
   tags: ["Sign-in"],
   summary: "Sign in, or stay signed in",
-  description: `The OAuth 2 password grant (RFC 6749 §4.3): a form with \`grant_type=password\`, the e-mail address as \`username\`, and the password. Answers a token to send as \`Authorization: Bearer <token>\`, and a refresh token: \`grant_type=refresh_token\` with it answers the next two (§6). A refresh token works once. One that is seen again may have been stolen, and ends the session.
+  description: `The OAuth 2 password grant (RFC 6749 §4.3): a form with \`grant_type=password\`, the e-mail address as \`username\`, and the password. Returns an access token to send as \`Authorization: Bearer <token>\`, and a refresh token. \`grant_type=refresh_token\` exchanges the refresh token for new tokens (§6). A refresh token works once: a second use is taken for theft and ends the session.
 
-Open to anyone with an account. A form has at most 16 KiB; parameters must not repeat. Attempts are limited per address and per account, and after some failures in a row each one makes the account wait longer: 429 says how long. A wrong password and an unknown or locked account get the same answer in the same time.`,
+Open to everyone with an account. Forms are limited to 16 KiB; parameters must not repeat. Attempts are limited per IP address and per account. After 4 failures in a row from one network, each further failure doubles its wait, up to 15 minutes; from all networks together, an account takes one attempt in 5 s. Addresses that signed in within 30 days wait for their own failures alone. 429 has the wait in \`Retry-After\`. A wrong password, an unknown account and a locked account get the same reply in the same time.`,
   access: "open",
+  limit: "sign-in-address",
+  bodyLimit: SIGN_IN_BODY_LIMIT,
+  secret: true,
   request: {
     body: {
       description: "The form.",
@@ -101,7 +107,7 @@ Open to anyone with an account. A form has at most 16 KiB; parameters must not r
   },
   responses: {
     200: json(tokenReply, {
-      description: "A token.",
+      description: "The tokens.",
       example: {
         access_token: TOKEN_EXAMPLE,
         token_type: "bearer",
@@ -111,7 +117,7 @@ Open to anyone with an account. A form has at most 16 KiB; parameters must not r
       headers: ["Cache-Control"],
     }),
     400: json(oauthError, {
-      description: "What is wrong, as RFC 6749 §5.2 says it.",
+      description: "The fault, in the form of RFC 6749 §5.2.",
       example: {
         error: "invalid_grant",
         error_description: "Wrong e-mail address or password",
@@ -141,10 +147,13 @@ export const revokeRoute = operation({
   operationId: "revokeToken",
   tags: ["Sign-in"],
   summary: "Sign out",
-  description: `Ends the session that a refresh token belongs to (RFC 7009), and with it all of its tokens: at once where this is answered, within 30 s everywhere. Always 200, also for a token that says nothing.
+  description: `Ends the session of a refresh token (RFC 7009), and with it all tokens of the session. This takes effect immediately in the region that served the request, and everywhere within 30 seconds. The reply is 200 for invalid tokens, too.
 
-Open: whoever holds the token may end it. A form has at most 16 KiB; parameters must not repeat.`,
+Open to every holder of the token. Forms are limited to 16 KiB; parameters must not repeat.`,
   access: "open",
+  limit: "sign-in-address",
+  bodyLimit: SIGN_IN_BODY_LIMIT,
+  secret: true,
   request: {
     body: {
       description: "The form.",
@@ -158,9 +167,9 @@ Open: whoever holds the token may end it. A form has at most 16 KiB; parameters 
     },
   },
   responses: {
-    200: { description: "The session has ended; there is no body." },
+    200: { description: "The session has ended. The reply has no body." },
     400: json(oauthError, {
-      description: "What is wrong with the form, as RFC 6749 §5.2 says it.",
+      description: "The fault of the form, as in RFC 6749 §5.2.",
       example: { error: "invalid_request", error_description: "A field is too long or sent twice" },
       headers: ["Cache-Control"],
     }),
@@ -180,24 +189,26 @@ const loginBody = z
       example: "correct horse battery staple",
     }),
   })
-  .openapi("Login", { ...CLOSED, description: "Who signs in." });
+  .openapi("Login", { ...CLOSED, description: "The credentials." });
 
 const loginReply = z
   .strictObject({
     data: z
       .strictObject({
-        id_token: jwt("Send it as `Authorization: Bearer <token>`."),
-        token_type: z.literal("bearer").openapi({ description: "How to send it." }),
+        id_token: jwt("The token. Send it as `Authorization: Bearer <token>`."),
+        token_type: z
+          .literal("bearer")
+          .openapi({ description: "The scheme to send the token with." }),
         expires_in: integer({
           min: 1,
           max: 31_536_000,
-          description: "Seconds until it expires.",
+          description: "Seconds until the token expires.",
           example: 3_600,
         }),
       })
       .openapi({ description: "The token." }),
   })
-  .openapi("LoginReply", { description: "A token that stands for a person." });
+  .openapi("LoginReply", { description: "A person's token." });
 
 export const loginRoute = operation({
   method: "post",
@@ -205,19 +216,22 @@ export const loginRoute = operation({
   operationId: "login",
   tags: ["Sign-in"],
   summary: "Sign in with JSON",
-  description: `As \`POST /token\` with the password grant, for scripts that send JSON and read \`data.id_token\`. The same token, the same limits, the same time.
+  description: `Signs in like \`POST /token\` with the password grant, for scripts that send JSON and read \`data.id_token\`. Tokens and limits are the same, but there is no refresh token.
 
-Open to anyone with an account. A body has at most 16 KiB.`,
+Open to everyone with an account. Bodies are limited to 16 KiB.`,
   access: "open",
+  limit: "sign-in-address",
+  bodyLimit: SIGN_IN_BODY_LIMIT,
+  secret: true,
   request: {
     body: jsonBody(loginBody, {
-      description: "Who signs in.",
+      description: "The credentials.",
       example: { email: "admin@example.com", password: "correct horse battery staple" },
     }),
   },
   responses: {
     200: json(loginReply, {
-      description: "A token.",
+      description: "The tokens.",
       example: { data: { id_token: TOKEN_EXAMPLE, token_type: "bearer", expires_in: 3_600 } },
       headers: ["Cache-Control"],
     }),

@@ -1,90 +1,27 @@
-import { and, eq, gt, inArray, isNull, lte, not, type SQL, sql } from "drizzle-orm";
+import { and, eq, gt, isNull, lte, not, type SQL, sql } from "drizzle-orm";
 import type { Database } from "../../db/client.ts";
-import { sessions, signInFailures, users } from "../../db/schema.ts";
+import { insertFrom } from "../../db/insert-from.ts";
+import { sessions, users } from "../../db/schema.ts";
+import type { AuditAction } from "../../lib/enums.ts";
 import {
-  type AuditAction,
+  type AuditContext,
   type AuditEvent,
   auditOfChange,
   auditOfRefusal,
   auditOfRows,
-  type Origin,
-} from "../audit.ts";
-import { SIGN_IN_FAILURES_KEPT_MS } from "../lifetimes.ts";
+  type RefusalEvent,
+} from "../../resources/audit.ts";
+import { clearExpiredFailures, clearFailures, rememberAddress } from "./attempts.ts";
 
-/** Each failure clears away at most so many forgotten ones: more than it adds, and never all at once. */
-const CLEARED_AT_ONCE = 100;
+const live = and(isNull(users.deletedAt), not(users.locked));
 
-const isLive = and(isNull(users.deletedAt), not(users.locked));
-
-/** How failures in a row make an account wait. */
-export interface Waiting {
-  freeFailures: number;
-  firstWaitMs: number;
-  longestWaitMs: number;
-  /** How many failures count as one. */
-  scale: number;
-}
-
-/**
- * The person with this e-mail address, compared without case, and until when sign-in to the account has
- * to wait, whether there is such a person or not; null when it need not. The attempt counts as a failure
- * until it turns out to be none: of many at the same time, each one meets the wait of those before it.
- * One batch, one round trip.
- */
-export async function beginAttempt(
-  db: Database,
-  email: string,
-  account: string,
-  { freeFailures, firstWaitMs, longestWaitMs, scale }: Waiting,
-  now: number,
-) {
-  const { failures, retryAt } = signInFailures;
-  const isForgotten = sql`${retryAt} <= ${now - SIGN_IN_FAILURES_KEPT_MS}`;
-  const counted = sql`case when ${isForgotten} then 1 else ${failures} + 1 end`;
-  const doublings = sql`((${counted}) / ${scale} - ${freeFailures} - 1)`;
-  const wait = sql`case when ${doublings} < 0 then 0 else min(${longestWaitMs}, ${firstWaitMs} << min(${doublings}, 20)) end`;
-  const [people, admitted, waiting] = await db.batch([
-    db
-      .select({
-        id: users.id,
-        uuid: users.uuid,
-        customerId: users.customerId,
-        locked: users.locked,
-        passwordHash: users.passwordHash,
-      })
-      .from(users)
-      .where(and(eq(sql`lower(${users.email})`, sql`lower(${email})`), isNull(users.deletedAt))),
-    db
-      .insert(signInFailures)
-      .values({ account, failures: 1, retryAt: now })
-      .onConflictDoUpdate({
-        target: signInFailures.account,
-        set: { failures: counted, retryAt: sql`${now} + ${wait}` },
-        setWhere: lte(retryAt, now),
-      })
-      .returning({ failures }),
-    db.select({ retryAt }).from(signInFailures).where(eq(signInFailures.account, account)),
-  ]);
-  return {
-    person: people[0] ?? null,
-    waitsUntil: admitted.length === 1 ? null : (waiting[0]?.retryAt ?? now),
-  };
-}
-
-/** Notes in the trail that an attempt has failed. One batch, one round trip. */
+/** Records a failed attempt in the audit trail. One batch, one round trip. */
 export async function recordFailure(
   db: Database,
-  { origin, event, now }: { origin: Origin; event: AuditEvent; now: number },
+  event: RefusalEvent,
+  audit: AuditContext,
 ): Promise<void> {
-  const forgotten = db
-    .select({ account: signInFailures.account })
-    .from(signInFailures)
-    .where(lte(signInFailures.retryAt, now - SIGN_IN_FAILURES_KEPT_MS))
-    .limit(CLEARED_AT_ONCE);
-  await db.batch([
-    auditOfRefusal(db, origin, event, now),
-    db.delete(signInFailures).where(inArray(signInFailures.account, forgotten)),
-  ]);
+  await db.batch([auditOfRefusal(db, event, audit), clearExpiredFailures(db, audit.now)]);
 }
 
 export interface NewSession {
@@ -94,32 +31,32 @@ export interface NewSession {
 }
 
 /**
- * Begins a session, if the person is still live and the password still the one that was checked. Ends
- * expired ones, forgets failures, and stores the password's newer hash if there is one. One batch, one
- * round trip.
+ * Begins a session; answers false if the person is not live any more, or has another password than the checked
+ * one. Ends expired sessions, clears failures, makes the address known, and stores the password's newer hash, if any. One batch, one round
+ * trip.
  */
 export async function beginSession(
   db: Database,
   session: NewSession,
-  account: string,
+  personUuid: string,
   password: { checked: string; rehashed: string | null },
-  { origin, event, now }: { origin: Origin; event: AuditEvent; now: number },
+  event: AuditEvent,
+  audit: AuditContext,
 ): Promise<boolean> {
+  const { now, origin } = audit;
   const unchanged = and(
     eq(users.id, session.userId),
     eq(users.passwordHash, password.checked),
-    isLive,
+    live,
   );
-  const begin = db
-    .insert(sessions)
-    .select(
-      sql`select null, ${session.uuid}, ${session.userId}, 1, ${now}, ${session.expiresAt} where exists (select 1 from ${users} where ${unchanged})`,
-    )
-    .returning({ id: sessions.id });
+  const ifUnchanged = sql`where exists (select 1 from ${users} where ${unchanged})`;
   const [begun] = await db.batch([
-    begin,
-    auditOfChange(db, origin, event, now),
-    db.delete(signInFailures).where(eq(signInFailures.account, account)),
+    insertFrom(db, sessions, { ...session, createdAt: now }, ifUnchanged).returning({
+      id: sessions.id,
+    }),
+    auditOfChange(db, event, audit),
+    clearFailures(db, personUuid, origin.address),
+    ...rememberAddress(db, unchanged, origin.address, now),
     db
       .delete(sessions)
       .where(and(eq(sessions.userId, session.userId), lte(sessions.expiresAt, now))),
@@ -131,20 +68,20 @@ export async function beginSession(
 }
 
 /**
- * Moves a session to its next refresh token, if it is at `generation`; one that is further on has been
- * told an old token and ends. Answers the person's UUID, or null. One batch, one round trip.
+ * Moves a session to its next refresh token; answers false if the session is not at `generation`. A later
+ * generation means that an old token was sent again, which ends the session. One batch, one round trip.
  */
 export async function advanceSession(
   db: Database,
   sessionUuid: string,
   generation: number,
   expiresAt: number,
-  { origin, now }: { origin: Origin; now: number },
+  audit: AuditContext,
 ): Promise<boolean> {
   const own = eq(sessions.uuid, sessionUuid);
   const reused = and(own, gt(sessions.generation, generation));
   const [, , advanced] = await db.batch([
-    auditOfSession(db, "refresh_token_reused", reused, { origin, now }),
+    auditOfSession(db, "refresh_token_reused", reused, audit),
     db.delete(sessions).where(reused),
     db
       .update(sessions)
@@ -153,8 +90,8 @@ export async function advanceSession(
         and(
           own,
           eq(sessions.generation, generation),
-          gt(sessions.expiresAt, now),
-          sql`exists (select 1 from ${users} where ${and(eq(users.id, sessions.userId), isLive)})`,
+          gt(sessions.expiresAt, audit.now),
+          sql`exists (select 1 from ${users} where ${and(eq(users.id, sessions.userId), live)})`,
         ),
       )
       .returning({ id: sessions.id }),
@@ -166,21 +103,18 @@ export async function advanceSession(
 export async function endSession(
   db: Database,
   sessionUuid: string,
-  { origin, now }: { origin: Origin; now: number },
+  audit: AuditContext,
 ): Promise<void> {
   const own = eq(sessions.uuid, sessionUuid);
-  await db.batch([
-    auditOfSession(db, "signed_out", own, { origin, now }),
-    db.delete(sessions).where(own),
-  ]);
+  await db.batch([auditOfSession(db, "signed_out", own, audit), db.delete(sessions).where(own)]);
 }
 
-/** Whoever administers the person reads it. Goes before the statement that ends the session. */
+/** Records the end of sessions, for the person's administrators. It goes before the statement that ends them. */
 function auditOfSession(
   db: Database,
   action: AuditAction,
   ended: SQL | undefined,
-  { origin, now }: { origin: Origin; now: number },
+  audit: AuditContext,
 ) {
   const event = {
     action,
@@ -188,5 +122,5 @@ function auditOfSession(
     customerId: sql`${users.customerId}`,
   };
   const from = sql`from ${sessions} join ${users} on ${users.id} = ${sessions.userId} where ${ended}`;
-  return auditOfRows(db, origin, event, now, from);
+  return auditOfRows(db, event, audit, from);
 }

@@ -1,7 +1,7 @@
-import { operation } from "../../http/operation.ts";
-import { json, jsonBody } from "../../http/responses.ts";
+import { json, jsonBody, operation } from "../../api/operation.ts";
 import { createdJobExample } from "../examples.ts";
 import { createdJob } from "../schemas.ts";
+import { joinCommandOf } from "../wire.ts";
 import { createAnonymousJobBody } from "./schemas.ts";
 
 export const createAnonymousJobRoute = operation({
@@ -10,12 +10,13 @@ export const createAnonymousJobRoute = operation({
   operationId: "createAnonymousJob",
   tags: ["Jobs"],
   summary: "Create a job without an account",
-  description: `A job of one node that runs \`quick_mark\`, for whoever wants to measure a machine once. Its name is generated; \`name\` and \`spec\` are refused. The body may be left out.
+  description: `Creates a job of one node that runs \`quick_mark\`, to measure a machine once. Its name is generated; \`name\` and \`spec\` are refused. The body may be omitted.
 
-For everyone, five times a minute and address. The reply's \`token\` is all there is to it, so keep it: an agent joins with it until the job expires, 24 hours after its creation, and for 7 days \`GET /jobs/current\` shows the job's detail to whoever has it. There is no report, and it cannot be lost and found: staff see the job like any other.
+For everyone; limited to five per minute per IP address, and 503 while such jobs are too many or store too much. The \`token\` in the reply is the only credential: agents join with it until the job expires, 24 hours after its creation, and \`GET /jobs/current\` shows the job's detail with it for 7 days. No report is made, and a lost token cannot be recovered. Staff see the job like any other.
 
-\`Idempotency-Key\` has no effect: there is no caller whose keys could be told from another's.`,
+\`Idempotency-Key\` has no effect, since callers without an account cannot be told apart.`,
   access: "open",
+  limit: "anonymous",
   request: {
     body: {
       ...jsonBody(createAnonymousJobBody, {
@@ -35,11 +36,8 @@ For everyone, five times a minute and address. The reply's \`token\` is all ther
         node_count: 1,
         benchmarks: ["quick_mark"],
         tags: ["workstation"],
+        join_command: joinCommandOf("https://assay.example", createdJobExample.token),
       },
     }),
   },
 });
-
-/** What the node protocol shows of such a job. */
-export { jobDetailExample } from "../examples.ts";
-export { jobDetail } from "../schemas.ts";

@@ -1,25 +1,26 @@
-import { toReaderView } from "../../coordinator/node-view.ts";
+import { toReaderView } from "../../coordinator/wire/node-view.ts";
 import type { Database, Meter } from "../../db/client.ts";
-import { entityTagOf } from "../../http/entity-tag.ts";
 import { ApiError } from "../../http/errors.ts";
-import { stringifyWithRaw } from "../../http/raw-json.ts";
+import { type Piece, piecesOf } from "../../http/raw-json.ts";
+import { type HoleSource, hashOf } from "../../http/replies.ts";
 import { ANONYMOUS } from "../../identity/anonymous.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { JobsService } from "../service.ts";
 import { toJobDetail } from "../wire.ts";
 
-/** What whoever holds the token of a job without an account is shown. */
+/** The reply to a reader of a job without an account. */
 export interface Reading {
   etag: string;
   /** JSON of a `NodeView` with the job's `detail`. */
-  text: string;
+  pieces: readonly Piece[];
+  source: HoleSource;
   pollAfterSeconds: number;
 }
 
 /** Jobs without an account get no reports. */
 const NO_LINK = () => null;
 
-/** Null for a job that has been deleted. One D1 round trip, and one hop while the job lives. */
+/** Answers null for a deleted job. One D1 round trip, and one hop while the job lives. */
 export type ReadAnonymousJob = (
   using: { db: Database; meter: Meter },
   jobId: number,
@@ -29,19 +30,20 @@ export function createAnonymousReader(deps: { jobs: JobsService; clock: Clock })
   const { jobs, clock } = deps;
   return async (using, jobId) => {
     try {
-      // Asked for as its owner: the token of any other job finds nothing here.
+      // Read as the owner of anonymous jobs: the token of any other job finds nothing here.
       const { view, token } = await jobs.detail({ actor: ANONYMOUS, ...using }, jobId);
-      const { poll_after_seconds: pollAfterSeconds, ...seen } = toReaderView(
+      const { poll_after_seconds: pollAfterSeconds, ...state } = toReaderView(
         view.row,
         view.job,
         clock.now(),
         Math.random,
       );
-      const shown = { ...seen, detail: toJobDetail(view, token, NO_LINK) };
+      const body = { ...state, detail: toJobDetail(view, token, NO_LINK) };
       return {
-        // Weak: when to ask again is drawn anew each time.
-        etag: `W/${entityTagOf(stringifyWithRaw(shown))}`,
-        text: stringifyWithRaw({ ...shown, poll_after_seconds: pollAfterSeconds }),
+        // Weak: `poll_after_seconds` is drawn anew each time.
+        etag: `W/"${hashOf(piecesOf(body))}"`,
+        pieces: piecesOf({ ...body, poll_after_seconds: pollAfterSeconds }),
+        source: view.bodies.source,
         pollAfterSeconds,
       };
     } catch (error) {

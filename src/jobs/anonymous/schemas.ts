@@ -1,11 +1,11 @@
-/** What creating a job without an account reads. */
+/** Body of the request that creates a job without an account. */
 import { z } from "@hono/zod-openapi";
+import { CLOSED, jsonObject } from "../../api/schemas.ts";
 import { quickMark } from "../../benchmarks/quick-mark.ts";
-import { CONFIG_BYTES } from "../../coordinator/wire-schemas.ts";
-import { CLOSED, jsonObject } from "../../http/schemas.ts";
+import { CONFIG_BYTES } from "../../coordinator/wire/task.ts";
 import { createJobBody } from "../create-schema.ts";
 
-/** What only people with an account choose: a name could tell which names there are. */
+/** Fields that need an account. A free choice of names would reveal the names that are taken. */
 const NEEDS_ACCOUNT = {
   name: "cannot be chosen without an account: it is generated",
   spec: "needs an account: sign in, or leave it out",
@@ -31,7 +31,7 @@ const benchmarkChoice = z
     ],
     `must be ${quickMark.id}: other benchmarks need an account`,
   )
-  .openapi({ description: "`quick_mark`, however it is written." });
+  .openapi({ description: "`quick_mark`, as an id or as an object." });
 
 const { description, tags } = createJobBody.shape;
 
@@ -42,27 +42,28 @@ export const createAnonymousJobBody = z
       .array(benchmarkChoice)
       .max(1)
       .default([])
-      .openapi({ default: [], description: "`quick_mark` alone, said or not." }),
-    node_count: z
-      .literal(1, "must be 1: more nodes need an account")
-      .default(1)
-      .openapi({
-        ...{ type: "integer", format: "int32", minimum: 1, maximum: 1 },
-        ...{ default: 1, description: "One." },
-      }),
+      .openapi({ default: [], description: "Empty, or `quick_mark` alone; both mean the same." }),
+    node_count: z.literal(1, "must be 1: more nodes need an account").default(1).openapi({
+      type: "integer",
+      format: "int32",
+      minimum: 1,
+      maximum: 1,
+      default: 1,
+      description: "Always 1.",
+    }),
     tags,
   })
   .check((context) => {
     for (const [field, message] of Object.entries(NEEDS_ACCOUNT)) {
       const given = context.value[field];
-      // Null is what a client sends for nothing.
+      // Clients send null for an omitted field.
       if (given === undefined || given === null) continue;
       context.issues.push({ code: "custom", input: given, path: [field], message });
     }
   })
   .openapi("CreateAnonymousJob", {
     ...CLOSED,
-    description: "A job without an account; everything may be left out.",
+    description: "A job to create without an account. Every field is optional.",
   });
 
 export type CreateAnonymousJobInput = z.infer<typeof createAnonymousJobBody>;

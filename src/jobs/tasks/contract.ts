@@ -1,10 +1,9 @@
 import { z } from "@hono/zod-openapi";
-import { jobState } from "../../coordinator/wire-schemas.ts";
-import { pageParameters } from "../../http/list-query.ts";
-import { operation } from "../../http/operation.ts";
-import { queryBoolean, queryId, queryWord } from "../../http/query-schemas.ts";
-import { json } from "../../http/responses.ts";
-import { idParameter } from "../../http/schemas.ts";
+import { pageParameters } from "../../api/lists.ts";
+import { json, operation, textStream } from "../../api/operation.ts";
+import { queryBoolean, queryId, queryPatternText } from "../../api/query-parameters.ts";
+import { idParameter } from "../../api/schemas.ts";
+import { jobState } from "../../coordinator/wire/task.ts";
 import { performanceStatus } from "../../scoreboard/verdict-schemas.ts";
 import { jobDetailExample } from "../examples.ts";
 import { taskPage, taskWithResults } from "./schemas.ts";
@@ -14,8 +13,8 @@ const BASE = "/api/silicon-mark/v1";
 const [taskExample] = jobDetailExample.tasks;
 if (taskExample === undefined) throw new Error("The example of a job has a task");
 
-/** Figures of a page of tasks together: as many as one job may have (contract §2, Limits). */
-export const MAX_PAGE_RESULT_BYTES = 16 * 1_024 * 1_024;
+/** Limit of all results of a page together, the same as of one job (docs/contract.md, "HTTP rules"). */
+export const MAX_PAGE_RESULT_BYTES = 8 * 1_024 * 1_024;
 
 const page = json(taskPage, {
   description: "A page of tasks, or an export of all of them.",
@@ -25,17 +24,12 @@ const page = json(taskPage, {
   },
 });
 
-const stream = (example: string) => ({
-  schema: z.string().openapi({ maxLength: 2 ** 31 - 1, pattern: "^[\\s\\S]*$" }),
-  example,
-});
-
 export const CSV = "text/csv";
 export const JSON_LINES = "application/x-ndjson";
 
 const EXPORTS = {
-  [CSV]: stream("job_id,task_id,rank,gpu_model\r\n7554621440,7554621441,0,NVIDIA H100 NVL\r\n"),
-  [JSON_LINES]: stream('{"job_id":"7554621440","task_id":"7554621441","rank":0}\n'),
+  [CSV]: textStream("job_id,task_id,rank,gpu_model\r\n7554621440,7554621441,0,NVIDIA H100 NVL\r\n"),
+  [JSON_LINES]: textStream('{"job_id":"7554621440","task_id":"7554621441","rank":0}\n'),
 };
 
 export const listTasksRoute = operation({
@@ -44,13 +38,13 @@ export const listTasksRoute = operation({
   operationId: "listTasks",
   tags: ["Jobs"],
   summary: "List tasks",
-  description: `The tasks of the jobs you may see, newest first, a page at a time; one task is one node's part of a job. Regular users see those of their own jobs, customer admins those of all jobs of their customer, staff and root admins all. Tasks of deleted jobs are deleted with them. What nodes have done in the last seconds may be missing: the job's detail has it.
+  description: `The tasks of the jobs you may see, newest first, a page at a time; a task is one node's part of a job. Regular users see the tasks of their own jobs, customer admins those of all jobs of their customer, staff and root admins all. Tasks of deleted jobs are left out. Changes on the nodes in the last seconds may be missing; the job's detail has them.
 
-Filters combine. A page costs the same however many tasks there are: the first one and along \`next_cursor\` or the links of \`Link\`, with one filter or none; the total, too, but with \`machine_ip\`, \`machine_uuid\`, \`performance_status\` or several filters, when all that match are counted. With several filters those are looked at that match the first of \`job_id\`, \`machine_uuid\`, \`machine_ip\`, \`performance_status\`. A page beyond the last one is empty.
+Filters combine. With at most one filter, the first page and the pages along \`next_cursor\` or the links of \`Link\` cost the same however many tasks there are. So does the total, except with \`machine_ip\`, \`machine_uuid\`, \`performance_status\` or several filters: then all matches are counted. Several filters read all tasks that match the first of \`job_id\`, \`machine_uuid\`, \`machine_ip\`, \`performance_status\`. A page beyond the last one is empty.
 
-With \`include_results\` a page has at most 16 MiB of figures; 400 asks for fewer tasks a page.
+With \`include_results\` a page has at most 8 MiB of results; a larger page is 400, which says how many tasks would fit.
 
-\`Accept: text/csv\` (RFC 4180, with a header) or \`application/x-ndjson\` (a JSON object a line) exports node results instead: all tasks that match, from \`cursor\` on if it is given, at most 100,000, in one stream; one row a task, with its QuickMark figures and its verdict. Figures that cannot be true are left empty. In CSV a text that a spreadsheet would take for a formula begins with an apostrophe.`,
+\`Accept: text/csv\` (RFC 4180, with a header) or \`application/x-ndjson\` (one JSON object per line) exports node results instead, one row per task, with its QuickMark figures and its verdict. The export is one stream of all matching tasks, at most 100,000, starting at \`cursor\` if it is given. Implausible figures are left empty. In CSV, an apostrophe precedes what a spreadsheet would take for a formula, also within text.`,
   access: "user",
   list: true,
   request: {
@@ -59,22 +53,22 @@ With \`include_results\` a page has at most 16 MiB of figures; 400 asks for fewe
       sort_by: z
         .enum(["created_at"], "must be created_at, given once")
         .default("created_at")
-        .openapi({ description: "What to sort by: when the node joined." }),
+        .openapi({ description: "Field to sort by: the time the node joined." }),
       sort_order: z
         .enum(["asc", "desc"], "must be asc or desc, given once")
         .default("desc")
-        .openapi({ description: "Which way to sort." }),
+        .openapi({ description: "Sort direction." }),
       job_id: queryId("Only tasks of this job."),
       state: z
         .enum(jobState.options, `must be one of ${jobState.options.join(", ")}, given once`)
         .optional()
         .openapi({ description: "Only tasks in this state." }),
-      machine_ip: queryWord({
+      machine_ip: queryPatternText({
         pattern: /^[0-9A-Fa-f:.]+$/,
         max: 45,
         description: "Only tasks of machines that joined with exactly this address.",
       }),
-      machine_uuid: queryWord({
+      machine_uuid: queryPatternText({
         pattern: /^[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$/,
         max: 36,
         description: "Only tasks of this machine.",
@@ -85,10 +79,10 @@ With \`include_results\` a page has at most 16 MiB of figures; 400 asks for fewe
           `must be one of ${performanceStatus.options.join(", ")}, given once`,
         )
         .optional()
-        .openapi({ description: "Only tasks that came out like this." }),
+        .openapi({ description: "Only tasks with this rating." }),
       include_results: queryBoolean({
         default: false,
-        description: "Add what each node has sent.",
+        description: "Add the results that each node has sent.",
       }),
     }),
   },
@@ -101,9 +95,9 @@ export const getTaskResultsRoute = operation({
   operationId: "getTaskResults",
   tags: ["Jobs"],
   summary: "View a task's results",
-  description: `One node's part of a job with all that it has sent, what is in the machine, and what the manufacturer promises of its GPUs. Of a live job it is the newest there is.
+  description: `One node's part of a job: its results, the machine's inventory, and the manufacturer's data sheet of its GPUs. The task of a live job is up to date.
 
-For whoever sees the task's job; to anyone else it does not exist.`,
+For everyone who sees the task's job; for others it is 404.`,
   access: "user",
   single: true,
   request: {
@@ -126,10 +120,12 @@ For whoever sees the task's job; to anyone else it does not exist.`,
             benchmark_name: "QuickMark",
             started_at: "2024-03-15T10:35:30.000Z",
             ended_at: "2024-03-15T10:40:00.000Z",
+            clock_skew_ms: -12,
             config: {},
             results: { aggregate_results: { bf16_tflops: 2121.6, memory_bandwidth_gbs: 13920 } },
             state: "completed",
             error_message: null,
+            implausible: [],
           },
         },
         performance: null,

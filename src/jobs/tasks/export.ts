@@ -1,20 +1,29 @@
-/** Node results as CSV or JSON Lines, one row a task. Loaded when an export is first asked for. */
+/** Exports node results as CSV or JSON Lines, one row per task. */
 import type { Context } from "hono";
-import { perWattFault, powerFault } from "../../benchmarks/plausibility.ts";
-import { QUICK_MARK_METRICS } from "../../benchmarks/quick-mark.ts";
+import { groupsOf } from "../../benchmarks/gpus.ts";
+import { findImplausible, gpusBehind, limitsOfNode } from "../../benchmarks/plausibility.ts";
+import { QUICK_MARK_METRICS } from "../../benchmarks/quick-mark-metrics.ts";
 import type { UserEnv } from "../../identity/guards.ts";
 import { toTimestamp } from "../../lib/clock.ts";
-import { RATED_METRICS } from "../../scoreboard/metrics.ts";
-import type { NodeVerdict } from "../../scoreboard/verdict.ts";
+import { RATED_METRICS } from "../../lib/enums.ts";
+import type { NodeVerdict } from "../../lib/stored-json.ts";
+import { lowestMetric } from "../../scoreboard/facts.ts";
+import { dropMessage } from "../../scoreboard/verdict-wire.ts";
 import { CSV, type JSON_LINES } from "./contract.ts";
 import type { ExportedTaskRow } from "./store.ts";
 
-type Cell = string | number | null;
+type Cell = string | number | null | readonly object[];
 
-/** What RFC 4180 calls a line break. */
-const LINE = "\r\n";
-/** What spreadsheets take for the beginning of a formula, full-width signs too (OWASP, CSV injection). */
-const FORMULA = /^[=+\-@\t\r\n＝＋－＠]/;
+/** The line break of RFC 4180. */
+const LINE_BREAK = "\r\n";
+/**
+ * The first characters of what spreadsheets take for a formula (OWASP, CSV injection), full-width ones too. A cell
+ * can be torn at a comma, semicolon, bar, control character, line break or space, whichever the reader takes for
+ * the separator; quotes, spaces and invisible characters before the formula may get lost on the way. After a space, a
+ * sign counts only before a call or a reference to a program, since `exit code -1` is honest text.
+ */
+const FORMULA =
+  /(?<=(?:^|[,;|\p{Cc}\p{Zl}\p{Zp}])[\s"\p{C}]*)[=+\-@＝＋－＠]|(?<= ["\p{C}]*)(?:[=@＝＠](?!\s)|[+\-＋－](?=\S*[(|!]))/gu;
 
 /** Column names hold the units: TFLOPS, GB/s (`gbs`), µs (`us`), W, °C. Times are RFC 3339, UTC. */
 const COLUMNS: readonly [name: string, of: (row: ReadRow) => Cell][] = [
@@ -32,10 +41,11 @@ const COLUMNS: readonly [name: string, of: (row: ReadRow) => Cell][] = [
   ["ended_at", ({ task }) => toTimestamp(task.endedAt)],
   ["performance_status", ({ task }) => task.performanceStatus],
   ...RATED_METRICS.flatMap((metric): [string, (row: ReadRow) => Cell][] => {
-    const of = ({ verdict }: ReadRow) => verdict?.metrics.find((each) => each.metric === metric);
+    const of = ({ verdict }: ReadRow) => verdict && lowestMetric(verdict.metrics, metric);
     return [
       [`${metric}_per_gpu`, (row) => of(row)?.value ?? null],
       [`${metric}_per_gpu_baseline`, (row) => of(row)?.baseline ?? null],
+      [`${metric}_baseline_source`, (row) => of(row)?.source ?? null],
       [`${metric}_ratio`, (row) => of(row)?.ratio ?? null],
     ];
   }),
@@ -43,12 +53,24 @@ const COLUMNS: readonly [name: string, of: (row: ReadRow) => Cell][] = [
     "straggling_gpus",
     ({ verdict }) => verdict && new Set(verdict.stragglers.map(({ gpu }) => gpu)).size,
   ],
-  // Of the whole node.
+  // Figures of the whole node.
   ...QUICK_MARK_METRICS.map(({ name }): [string, (row: ReadRow) => Cell] => [
     name,
     ({ figures }) => figures[name] ?? null,
   ]),
+  ["gpu_models", ({ task }) => groupsOf(task)],
+  ["drops", ({ verdict }) => verdict && (verdict.drops.map(dropMessage).join("; ") || null)],
+  [
+    "implausible",
+    ({ task }) =>
+      (task.implausible ?? []).map(([position, field, reason]) => ({ position, field, reason })),
+  ],
 ];
+
+/** A list in one cell: each entry's values, with a semicolon between entries. */
+function listText(list: readonly object[]): string {
+  return list.map((entry) => Object.values(entry).join(" ")).join("; ");
+}
 
 interface ReadRow {
   task: ExportedTaskRow;
@@ -56,7 +78,7 @@ interface ReadRow {
   figures: Record<string, number>;
 }
 
-/** The answer: a stream that reads a page when the client has taken the one before. */
+/** Streams the reply: it reads a page once the client has taken the previous page. */
 export function exportOf(
   c: Context<UserEnv>,
   pages: AsyncGenerator<ExportedTaskRow[]>,
@@ -64,10 +86,10 @@ export function exportOf(
 ): Response {
   const isCsv = type === CSV;
   const encoder = new TextEncoder();
-  let head = isCsv ? COLUMNS.map(([name]) => name).join() + LINE : "";
+  let head = isCsv ? COLUMNS.map(([name]) => name).join() + LINE_BREAK : "";
   const body = new ReadableStream<Uint8Array>({
     async pull(controller) {
-      // What fails on the way breaks the stream off: the client sees that it is not whole.
+      // An error breaks the stream off, so the client sees that the export is incomplete.
       const { done, value: rows = [] } = await pages.next();
       const text =
         head +
@@ -90,35 +112,12 @@ export function exportOf(
 }
 
 function read(task: ExportedTaskRow): ReadRow {
-  const sent: Record<string, unknown> = task.aggregate === null ? {} : JSON.parse(task.aggregate);
-  const numbers = QUICK_MARK_METRICS.flatMap(({ name }) => {
-    const figure = sent[name];
-    return typeof figure === "number" ? [[name, figure] as const] : [];
-  });
-  const figures = Object.fromEntries(numbers);
-  const verdict: NodeVerdict | null = task.verdict === null ? null : JSON.parse(task.verdict);
-  const wrong = verdict === null ? implausible(figures, task) : withoutValue(verdict);
-  for (const name of wrong) delete figures[name];
+  const figures = { ...task.figures?.aggregate };
+  const gpus = gpusBehind(task.gpuCount, task.figures?.gpus?.length ?? 0);
+  for (const name of findImplausible(figures, gpus, limitsOfNode(task)).keys())
+    delete figures[name];
+  const { verdict } = task;
   return { task, verdict, figures };
-}
-
-/** Metrics that the verdict has found impossible; of the rated ones its own columns tell. */
-function withoutValue({ metrics }: NodeVerdict): string[] {
-  const rated: readonly string[] = RATED_METRICS;
-  return metrics.flatMap(({ metric, value }) =>
-    value === null && !rated.includes(metric) ? [metric] : [],
-  );
-}
-
-/** The same before there is a verdict. */
-function implausible(figures: Record<string, number>, { gpuCount }: ExportedTaskRow): string[] {
-  const isWrong = powerFault(figures, gpuCount ?? 1) !== null;
-  const perWatt = QUICK_MARK_METRICS.flatMap(({ name, isPerWatt }) => {
-    const figure = figures[name];
-    if (!isPerWatt || figure === undefined) return [];
-    return isWrong || perWattFault(figure) !== null ? [name] : [];
-  });
-  return isWrong ? ["power_consumption_watts", ...perWatt] : perWatt;
 }
 
 function toJsonLine(row: ReadRow): string {
@@ -126,13 +125,14 @@ function toJsonLine(row: ReadRow): string {
 }
 
 function toCsvLine(row: ReadRow): string {
-  return COLUMNS.map(([, of]) => toCsvCell(of(row))).join() + LINE;
+  return COLUMNS.map(([, of]) => toCsvCell(of(row))).join() + LINE_BREAK;
 }
 
-/** One field by RFC 4180, in which no spreadsheet finds a formula. Numbers stay numbers. */
+/** One field by RFC 4180; an apostrophe keeps spreadsheets from reading any part of it as a formula. Numbers stay numbers. */
 export function toCsvCell(value: Cell): string {
   if (value === null) return "";
+  if (typeof value === "object") return toCsvCell(listText(value));
   if (typeof value === "number") return String(value);
-  const harmless = FORMULA.test(value) ? `'${value}` : value;
+  const harmless = value.replace(/^[\t\r\n]/, "'$&").replace(FORMULA, "'$&");
   return /[",\r\n]/.test(harmless) ? `"${harmless.replaceAll('"', '""')}"` : harmless;
 }

@@ -1,10 +1,9 @@
-/** What a task looks like on the wire, in lists. */
+/** Wire form of tasks. */
 import { z } from "@hono/zod-openapi";
-import { INVENTORY_BYTES } from "../../coordinator/machine-schemas.ts";
-import { taskFields } from "../../coordinator/wire-schemas.ts";
-import { nextCursor } from "../../http/pagination.ts";
-import { MAX_PAGE } from "../../http/paging.ts";
-import { figure, integer, jsonObject, orNull, text } from "../../http/schemas.ts";
+import { MAX_PAGE, nextCursor } from "../../api/lists.ts";
+import { figure, integer, jsonObject, orNull, text } from "../../api/schemas.ts";
+import { INVENTORY_BYTES } from "../../coordinator/wire/machine.ts";
+import { taskFields } from "../../coordinator/wire/task.ts";
 import { performanceNode, performanceStatus } from "../../scoreboard/verdict-schemas.ts";
 import { taskResultMap } from "../result-schemas.ts";
 
@@ -14,13 +13,13 @@ const listedTask = z
   .strictObject({
     ...taskFields,
     performance_status: orNull(performanceStatus).openapi({
-      description: "How the node compares; null until its job is rated.",
+      description: "Rating of the node; null until its job is rated.",
     }),
     benchmark_results: orNull(taskResultMap).openapi({
-      description: "What this node has sent; null unless `include_results` asks for it.",
+      description: "Results that this node has sent; null without `include_results`.",
     }),
   })
-  .openapi("ListedTask", { description: "One node's part of a job, as lists show it." });
+  .openapi("ListedTask", { description: "One node's part of a job, in a list." });
 
 const taskPagination = z
   .strictObject({
@@ -30,7 +29,7 @@ const taskPagination = z
     pages: integer({ min: 0, max: MAX_COUNT, description: "Pages in all.", example: 1 }),
     next_cursor: nextCursor,
   })
-  .openapi("TaskPagination", { description: "Where this page stands in the whole list." });
+  .openapi("TaskPagination", { description: "The position of this page in the list." });
 
 export const taskPage = z
   .strictObject({
@@ -43,12 +42,12 @@ const gpuSpec = z
   .strictObject({
     gpu_model: text({ min: 1, max: 128, description: "As the driver names it." }),
     bf16_tflops: figure("BF16 on tensor cores, dense."),
-    tf32_tflops: figure("TF32 on tensor cores, dense; what QuickMark measures as `fp32_tflops`."),
-    fp32_cuda_core_tflops: figure("True FP32."),
-    memory_bandwidth_gbs: figure("GB/s."),
+    tf32_tflops: figure("TF32 on tensor cores, dense; QuickMark measures it as `fp32_tflops`."),
+    fp32_cuda_core_tflops: figure("FP32 on CUDA cores."),
+    memory_bandwidth_gbs: figure("Memory bandwidth, GB/s."),
   })
   .openapi("ManufacturerGpuSpec", {
-    description: "Peak figures of one GPU by its manufacturer's data sheet.",
+    description: "Peak figures of one GPU, from its manufacturer's data sheet.",
   });
 
 export const taskWithResults = z
@@ -56,18 +55,18 @@ export const taskWithResults = z
     ...taskFields,
     benchmark_results: taskResultMap,
     performance: orNull(performanceNode).openapi({
-      description: "How the node compares, and why; null until its job is rated.",
+      description: "Rating of the node, with reasons; null until its job is rated.",
     }),
     inventory: jsonObject({
       maxBytes: INVENTORY_BYTES,
-      description: "What is in the machine, as its agent said; null when it said nothing.",
+      description: "Inventory of the machine, as its agent sent it; null if it sent none.",
     }).nullable(),
     manufacturer_gpu_spec: orNull(gpuSpec).openapi({
       description:
-        "The data sheet of the GPU model; null for an unknown one. For information: healthy machines reach 54–85 % of such figures.",
+        "Data sheet of the GPU model; null for an unknown model. For information only: healthy machines reach 54–85 % of these figures.",
     }),
   })
-  .openapi("TaskWithResults", { description: "One node's part of a job, with all it measured." });
+  .openapi("TaskWithResults", { description: "One node's part of a job, with its results." });
 
 export type TaskWithResultsWire = z.infer<typeof taskWithResults>;
 export type ListedTaskWire = z.infer<typeof listedTask>;

@@ -1,120 +1,124 @@
 import type { CallCoordinator } from "../../coordinator/client.ts";
-import type { ResultRecord } from "../../coordinator/records.ts";
+import { openBucket } from "../../db/bucket.ts";
 import { notFound, unavailable } from "../../http/errors.ts";
-import { readPage } from "../../http/keyset-page.ts";
+import { readPage } from "../../http/paging.ts";
 import { validationErrorOf } from "../../http/validation.ts";
 import { scopeOf } from "../../identity/actor.ts";
-import { jobIdOf } from "../../lib/ids.ts";
-import type { ResultArchive } from "../result-archive.ts";
+import { jobIdOf, rankOf } from "../../lib/ids.ts";
+import type { NodeVerdict, SequenceStep } from "../../lib/stored-json.ts";
+import { taskBodies } from "../bodies.ts";
 import type { Caller } from "../service.ts";
 import { type ReportedTask, toTaskRecord } from "../wire.ts";
-import { type ListTasksQuery, MAX_PAGE_RESULT_BYTES } from "./contract.ts";
+import type { ListTasksQuery } from "./contract.ts";
+import { readPageBodies } from "./page-bodies.ts";
 import {
   type ExportedTaskRow,
   exportTasks,
   findTask,
   listTasks,
   orderOf,
-  type PageResults,
   type TaskFilter,
 } from "./store.ts";
 
-export type TasksService = ReturnType<typeof createTasksService>;
-
 /** A task as its job's owner sees it: in full. */
 export interface TaskView {
-  /** JSON: what the job runs. */
-  sequence: string;
+  /** The benchmarks that the job runs. */
+  sequence: readonly SequenceStep[];
   task: ReportedTask;
-  results: readonly ResultRecord[];
-  /** JSON: the scoreboard's; null before there is one. */
-  verdict: string | null;
+  bodies: ReturnType<typeof taskBodies>;
+  /** Null until the scoreboard has rated the job. */
+  verdict: NodeVerdict | null;
 }
 
-/** An export has at most so many tasks: each page of it is a query, and a request has a thousand. */
+/** Most tasks of one export: each of its pages is a query, and a request may make a thousand. */
 export const MAX_EXPORTED = 100_000;
 const EXPORT_PAGE = 250;
 
 interface TasksDeps {
   callCoordinator: CallCoordinator;
-  resultArchive: ResultArchive;
+  r2: R2Bucket;
 }
 
-export function createTasksService({ callCoordinator, resultArchive }: TasksDeps) {
-  return {
-    /** A page of the tasks that the caller sees, with its total and with cursors to its neighbours. */
-    async list({ actor, db }: Pick<Caller, "actor" | "db">, query: ListTasksQuery) {
-      const { filter, order } = readList(query);
-      const maxBytes = query.include_results ? MAX_PAGE_RESULT_BYTES : null;
-      let figures: PageResults | null = null;
-      const page = await readPage(query, order, async (window) => {
-        const read = await listTasks(db, scopeOf(actor), filter, window, maxBytes);
-        ({ figures } = read);
-        return read;
-      });
-      return { ...page, results: await resultsOf(figures, resultArchive) };
-    },
+export class TasksService {
+  readonly #deps: TasksDeps;
 
-    /**
-     * All tasks of a list, from its cursor on if it has one, page by page as they are asked for, as D1 knows
-     * them; and their total. One round trip a page.
-     */
-    async export({ actor, db }: Pick<Caller, "actor" | "db">, query: ListTasksQuery) {
-      const { filter, order } = readList(query);
-      const scope = scopeOf(actor);
-      const readAt = (cursor: string | undefined, known: number | null) =>
-        readPage<ExportedTaskRow>(
-          { page: 1, per_page: EXPORT_PAGE, cursor },
-          order,
-          async (window) => {
-            const { rows, total } = await exportTasks(db, scope, filter, window, known === null);
-            return { rows, total: total ?? known ?? 0 };
-          },
-        );
-      const first = await readAt(query.cursor, null);
-      const { total } = first;
-      if (total > MAX_EXPORTED) {
-        const message = `must be narrower: ${total} tasks match, and an export has at most ${MAX_EXPORTED}`;
-        throw validationErrorOf([{ field: "job_id", message }]);
-      }
-      async function* pages() {
-        for (let page = first; ; ) {
-          yield page.items;
-          const { next } = page.neighbours;
-          if (next === null) return;
-          page = await readAt(next, total);
-        }
-      }
-      return { total, pages: pages() };
-    },
+  constructor(deps: TasksDeps) {
+    this.#deps = deps;
+  }
 
-    /** The newest there is of a task: D1 alone once its job has settled, else D1 and one hop to its object. */
-    async view({ actor, db, meter }: Caller, taskId: number): Promise<TaskView> {
-      const found = await findTask(db, scopeOf(actor), taskId);
-      if (found === null) throw notFound("Task", taskId);
-      const { job, task, results } = found;
-      const { sequence } = job;
-      if (!job.coordinated || job.endedAt !== null) {
-        if (task === null) throw notFound("Task", taskId);
-        return {
-          sequence,
-          task: toTaskRecord(task),
-          results: await resultArchive.restore(results),
-          verdict: task.verdict,
-        };
-      }
-      const jobId = jobIdOf(taskId);
-      const live = await callCoordinator({ jobId, meter }, (coordinator) =>
-        coordinator.task(jobId, taskId),
+  /** A page of the tasks that the caller sees, with its total and with cursors to its neighbours. */
+  async list({ actor, db, meter }: Caller, query: ListTasksQuery) {
+    const { filter, order } = readList(query);
+    const page = await readPage(query, order, (window) =>
+      listTasks(db, scopeOf(actor), filter, window, query.include_results),
+    );
+    if (!query.include_results) return { ...page, results: null };
+    return { ...page, results: await readPageBodies(page.items, { ...this.#deps, meter }) };
+  }
+
+  /**
+   * All tasks of a list as D1 has them, from the query's cursor on, and their total. Pages are read one by
+   * one while the caller takes them; one round trip each.
+   */
+  async export({ actor, db }: Pick<Caller, "actor" | "db">, query: ListTasksQuery) {
+    const { filter, order } = readList(query);
+    const scope = scopeOf(actor);
+    const readAt = (cursor: string | undefined, firstTotal: number | null) =>
+      readPage<ExportedTaskRow>(
+        { page: 1, per_page: EXPORT_PAGE, cursor },
+        order,
+        async (window) => {
+          const counted = firstTotal === null;
+          const { rows, total } = await exportTasks(db, scope, filter, window, counted);
+          return { rows, total: total ?? firstTotal ?? 0 };
+        },
       );
-      if (live.ok) return { sequence, task: live.task, results: live.results, verdict: null };
-      if (live.reason === "task_unknown") throw notFound("Task", taskId);
-      throw unavailable(2, new Error(`coordinator says ${live.reason}`));
-    },
-  };
+    const first = await readAt(query.cursor, null);
+    const { total } = first;
+    if (total > MAX_EXPORTED) {
+      const message = `must be narrower: ${total} tasks match, and an export has at most ${MAX_EXPORTED}`;
+      throw validationErrorOf([{ field: "job_id", message }]);
+    }
+    async function* pages() {
+      for (let page = first; ; ) {
+        yield page.items;
+        const { next } = page.neighbours;
+        if (next === null) return;
+        page = await readAt(next, total);
+      }
+    }
+    return { total, pages: pages() };
+  }
+
+  /** The newest state of a task: from D1 once its job has settled, else from D1 and its object, in one hop. */
+  async view({ actor, db, meter }: Caller, taskId: number): Promise<TaskView> {
+    const stored = await findTask(db, scopeOf(actor), taskId);
+    if (stored === null) throw notFound("Task", taskId);
+    const { job, task } = stored;
+    const { sequence } = job;
+    const jobId = jobIdOf(taskId);
+    if (!job.coordinated || job.bodyBytes !== null) {
+      if (task === null) throw notFound("Task", taskId);
+      const bucket = openBucket(this.#deps.r2, meter);
+      const place = { offset: task.bodyOffset ?? 0, bucket, jobId };
+      const bodies = taskBodies(task.bodies, place);
+      return { sequence, task: toTaskRecord(task), bodies, verdict: task.verdict };
+    }
+    const live = await this.#deps.callCoordinator({ jobId, meter }, (coordinator) =>
+      coordinator.task(jobId, taskId),
+    );
+    if (live.ok) {
+      const bodies = taskBodies(live.task.bodies, live.bodies);
+      return { sequence, task: live.task, bodies, verdict: null };
+    }
+    // Of a node that D1 knows, the object has forgotten the job (see `JobsService.view`).
+    const isKnown = (rankOf(jobId, taskId) ?? Infinity) < job.currentNodes;
+    if (live.reason === "task_unknown" && !isKnown) throw notFound("Task", taskId);
+    throw unavailable(2, new Error(`coordinator says ${live.reason}`));
+  }
 }
 
-/** What a query chooses, and in which order. */
+/** The filter and the order of a list. */
 function readList(query: ListTasksQuery) {
   const filter: TaskFilter = {
     jobId: query.job_id,
@@ -129,14 +133,4 @@ function readList(query: ListTasksQuery) {
   if (performanceStatus !== undefined) list.push(performanceStatus);
   const order = orderOf(filter, query.sort_order === "desc");
   return { filter, order: { ...order, list: list.join("|") } };
-}
-
-/** By task; null where none were asked for. */
-async function resultsOf(figures: PageResults | null, resultArchive: ResultArchive) {
-  if (figures === null) return null;
-  if (figures.bytes > MAX_PAGE_RESULT_BYTES) {
-    const message = "must be smaller: the results of this page are above 16 MiB";
-    throw validationErrorOf([{ field: "per_page", message }]);
-  }
-  return Map.groupBy(await resultArchive.restore(figures.results), ({ taskId }) => taskId);
 }

@@ -1,5 +1,5 @@
-/** Forms that show figures: ratio bars, distributions, heat maps. All of lines and rectangles. */
-import type { Status } from "../../scoreboard/verdict.ts";
+/** Charts made of lines and rectangles: ratio bars, distributions, heat maps. */
+import type { PerformanceStatus } from "../../lib/enums.ts";
 import type { Canvas, Colour } from "./canvas.ts";
 import {
   ACCENT,
@@ -15,16 +15,16 @@ import {
 } from "./theme.ts";
 import { figure } from "./writing.ts";
 
-/** How far a bar reaches, in baselines. */
+/** The ratio at the right end of a bar. */
 const BAR_REACH = 1.35;
 
-/** A figure as a share of its baseline, which is marked, as is the threshold below it. */
+/** A figure as a share of its baseline; lines mark the baseline and the threshold `under` it, unless that is 0. */
 export function ratioBar(
   canvas: Canvas,
   place: { x: number; y: number; width: number; height: number },
   ratio: number,
   under: number,
-  status: Status,
+  status: PerformanceStatus,
 ): void {
   const { x, y, width, height } = place;
   const at = (value: number) => x + (Math.min(Math.max(value, 0), BAR_REACH) / BAR_REACH) * width;
@@ -36,21 +36,20 @@ export function ratioBar(
     height,
     status === "underperforming" ? STATUS[status].colour : PALE_ACCENT,
   );
-  canvas.line([at(under), y], [at(under), y + height], {
-    colour: SOFT,
-    line: 0.5,
-    dash: [1.2, 1.2],
-  });
+  if (under > 0) {
+    const style = { colour: SOFT, line: 0.5, dash: [1.2, 1.2] };
+    canvas.line([at(under), y], [at(under), y + height], style);
+  }
   canvas.line([at(1), y - 1.6], [at(1), y + height + 1.6], { colour: INK, line: 1 });
 }
 
-/** A sign for each status that says the same without colour. */
-export function statusSign(
+/** A shape for each status, for readers without colour. */
+export function statusShape(
   canvas: Canvas,
   x: number,
   y: number,
   size: number,
-  status: Status,
+  status: PerformanceStatus,
 ): void {
   const { colour } = STATUS[status];
   const half = size / 2;
@@ -84,13 +83,13 @@ export function statusSign(
   }
 }
 
-/** From this many figures on they are counted in bins; fewer are shown one by one. */
+/** This many figures or more are counted in bins; fewer are drawn one by one. */
 const MIN_BINNED = 25;
 const BINS = 48;
 
 /**
- * How figures lie between the smallest and the largest: a line each, or bins; with the median and, where
- * there is one, the baseline.
+ * The distribution of figures, as a line for each or as bins, with marks for the median and, if there is one,
+ * the baseline.
  */
 export function distribution(
   canvas: Canvas,
@@ -102,7 +101,7 @@ export function distribution(
   const all = marks.baseline === null ? values : [...values, marks.baseline];
   const low = all.reduce((least, value) => Math.min(least, value), Number.POSITIVE_INFINITY);
   const high = all.reduce((most, value) => Math.max(most, value), Number.NEGATIVE_INFINITY);
-  // Some air at both ends; figures that are all equal stand in the middle.
+  // There is a margin at both ends; equal figures are drawn in the middle.
   const span = high - low || Math.abs(high) || 1;
   const from = low - span * 0.06;
   const scale = width / (span * 1.12);
@@ -117,7 +116,7 @@ export function distribution(
     }
     const most = Math.max(...bins);
     for (const [bin, number] of bins.entries()) {
-      // One slow node among hundreds must not vanish.
+      // A single slow node among hundreds must stay visible.
       const tall = Math.max(1, (number / most) * (height - 3));
       if (number > 0)
         canvas.rectangle(
@@ -155,7 +154,7 @@ export function distribution(
   }
 }
 
-/** A square of figures by row and column. Undefined: nothing was measured; null: it failed. */
+/** A square of figures by row and column; undefined for a cell without a measurement, null for a failed one. */
 export interface HeatGrid {
   size: number;
   value: (row: number, column: number) => number | null | undefined;
@@ -163,16 +162,18 @@ export interface HeatGrid {
   high: number;
 }
 
-/** Differences smaller than this share of the fastest are no news: they stay light. */
+/** The scale reaches at least this far below the fastest figure, so that small differences stay light. */
 const HEAT_SPAN = 0.3;
 
 /** The ends of the scale for these figures. */
-export function heatRange(values: readonly number[]): Pick<HeatGrid, "low" | "high"> {
-  const high = values.reduce((most, value) => Math.max(most, value), 0);
-  return {
-    low: values.reduce((least, value) => Math.min(least, value), high * (1 - HEAT_SPAN)),
-    high,
-  };
+export function heatRange(values: Iterable<number>): Pick<HeatGrid, "low" | "high"> {
+  let low = Number.POSITIVE_INFINITY;
+  let high = 0;
+  for (const value of values) {
+    low = Math.min(low, value);
+    high = Math.max(high, value);
+  }
+  return { low: Math.min(low, high * (1 - HEAT_SPAN)), high };
 }
 
 /** Level of a figure, 0 for the highest: light is fast. */
@@ -184,7 +185,7 @@ export function heatLevel(value: number, { low, high }: Pick<HeatGrid, "low" | "
 
 const FAILED: Colour = [0.85, 0.33, 0.1];
 
-/** The grid, every cell a rectangle; equal neighbours in a row are one. Failed cells are crossed out. */
+/** The grid as coloured cells; equal neighbours in a row are one rectangle. Failed cells are crossed out. */
 export function heatMap(
   canvas: Canvas,
   place: { x: number; y: number; cell: number },
@@ -224,7 +225,7 @@ export function heatMap(
   canvas.frame(x - 0.5, y - 0.5, size * cell + 1, size * cell + 1, { colour: RULE });
 }
 
-/** What light and dark stand for. */
+/** The colour scale with its ends. */
 export function heatLegend(
   canvas: Canvas,
   place: { x: number; y: number },
@@ -250,7 +251,7 @@ export function heatLegend(
   }
 }
 
-/** Dark cells need light figures. */
+/** The colour of figures on a cell: light on dark cells. */
 export function inkOn(level: number): number {
   return level >= HEAT_LEVELS * 0.5 ? 1 : INK;
 }

@@ -1,6 +1,6 @@
 /**
- * Draws a report. Reached by a dynamic import alone: it brings the PDF library and the tables of all
- * scripts with it, which no request loads that makes no report.
+ * Draws a report. Imported only dynamically, so that no other request loads the PDF library and the tables of
+ * transliteration.
  */
 import {
   PDFDict,
@@ -14,23 +14,26 @@ import {
   StandardFonts,
 } from "@cantoo/pdf-lib";
 import type { ReportData } from "../report-data.ts";
-import { type Canvas, type Metrics, PAGE_HEIGHT, PAGE_WIDTH, Type } from "./canvas.ts";
+import { type Canvas, PAGE_HEIGHT, PAGE_WIDTH } from "./canvas.ts";
 import { Flow, type Mark } from "./flow.ts";
 import { noticesOf } from "./notices.ts";
 import { identity, title, verdictPanel } from "./sections/cover.ts";
 import { gpuPairs } from "./sections/gpu-pairs.ts";
-import { gpuTable, telemetry } from "./sections/gpus.ts";
+import { gpuTable, implausibleReadings, telemetry } from "./sections/gpus.ts";
 import { networks } from "./sections/network.ts";
 import { baselines, distributions, isLong, nodeTable } from "./sections/nodes.ts";
 import { events, machines, method, steps } from "./sections/record.ts";
+import { type Metrics, Type } from "./type.ts";
 
-/** The document's own words for names that its fonts cannot show; a string of the metadata is at most this. */
-const MAX_ORIGINALS_LENGTH = 60_000;
+/** Bounds of the characters in a report's tables. A job of 256 nodes with 8 GPUs each has about 250,000. */
+const MAX_CHARACTERS = { job: 500_000, task: 100_000 };
+/** Bound of the metadata that keeps the originals of transliterated texts. */
+const MAX_ORIGINALS_LENGTH = 10_000;
 
 export interface DrawOptions {
-  /** The content hash that the report shows. */
+  /** The content hash printed in the report. */
   hash: string;
-  /** Called between sections: lets others have the processor. */
+  /** Called between sections, to let other requests run. */
   breathe?: () => Promise<void>;
 }
 
@@ -42,8 +45,8 @@ export async function drawReport(data: ReportData, options: DrawOptions): Promis
     regular: document.embedStandardFont(StandardFonts.Helvetica),
     bold: document.embedStandardFont(StandardFonts.HelveticaBold),
   };
-  const type = new Type(metricsOf(fonts));
   const { job, subject } = data;
+  const type = new Type(metricsOf(fonts), MAX_CHARACTERS[subject.kind]);
   const what = subject.kind === "job" ? `Job ${subject.id}` : `Job ${job.id}, node ${subject.rank}`;
   const flow = new Flow(type, noticesOf(data), `${what}: ${job.name}`);
   const sections = [
@@ -58,6 +61,7 @@ export async function drawReport(data: ReportData, options: DrawOptions): Promis
     () => gpuTable(flow, data),
     () => gpuPairs(flow, data),
     () => telemetry(flow, data),
+    () => implausibleReadings(flow, data),
     () => steps(flow, data),
     () => machines(flow, data),
     () => events(flow, data),
@@ -67,24 +71,32 @@ export async function drawReport(data: ReportData, options: DrawOptions): Promis
     section();
     await breathe();
   }
-  flow.finish(`${what}   Assay ${data.release}`, `Content hash ${hash.slice(0, 32)}…`);
-  const pages = await addPages(document, fonts, flow.pages, breathe);
+  const finished = flow.finish(
+    `${what}   Assay ${data.release}`,
+    `Content hash ${hash.slice(0, 32)}…`,
+  );
+  const pages = await addPages(document, fonts, finished, breathe);
   addOutline(document, pages, flow.marks);
   describe(document, data, hash, type.originals);
-  return document.save({ addDefaultPage: false, updateFieldAppearances: false });
+  return document.save({
+    addDefaultPage: false,
+    updateFieldAppearances: false,
+    // Compressing a stream takes a quarter of a megabyte, whatever its size; those of objects save few bytes.
+    useObjectStreams: false,
+  });
 }
 
 function metricsOf(fonts: Record<"regular" | "bold", PDFFont>): Metrics {
   return {
-    regular: (sign) => fonts.regular.widthOfTextAtSize(sign, 1_000),
-    bold: (sign) => fonts.bold.widthOfTextAtSize(sign, 1_000),
+    regular: (character) => fonts.regular.widthOfTextAtSize(character, 1_000),
+    bold: (character) => fonts.bold.widthOfTextAtSize(character, 1_000),
   };
 }
 
 async function addPages(
   document: PDFDocument,
   fonts: Record<"regular" | "bold", PDFFont>,
-  canvases: readonly Canvas[],
+  canvases: Iterable<Canvas>,
   breathe: () => Promise<void>,
 ): Promise<PDFPage[]> {
   const { context } = document;
@@ -94,7 +106,10 @@ async function addPages(
   const pages: PDFPage[] = [];
   for (const canvas of canvases) {
     const page = document.addPage([PAGE_WIDTH, PAGE_HEIGHT]);
-    page.node.set(PDFName.of("Contents"), context.register(context.flateStream(canvas.content())));
+    const contents = canvas
+      .take()
+      .map((bytes) => context.register(context.stream(bytes, { Filter: "FlateDecode" })));
+    page.node.set(PDFName.of("Contents"), context.obj(contents));
     page.node.set(PDFName.of("Resources"), resources);
     const links = canvas.links.map(({ x, y, width, height, url }) =>
       context.register(
@@ -152,7 +167,7 @@ function addOutline(
   catalog.set(PDFName.of("Outlines"), outline);
 }
 
-/** Metadata; its times are those of the data, so that the same data makes the same bytes. */
+/** Writes the metadata, with the times of the data, so that the same data makes the same bytes. */
 function describe(
   document: PDFDocument,
   { job, subject, release }: ReportData,
@@ -172,10 +187,15 @@ function describe(
   document.setCreationDate(at);
   document.setModificationDate(at);
   if (originals.size === 0) return;
-  const names = [...originals].map(([original, shown]) => `${shown} = ${original}`).join("\n");
+  const names = [...originals].map(([original, text]) => `${text} = ${original}`).join("\n");
   const info = document.context.lookup(document.context.trailerInfo.Info, PDFDict);
   info.set(
     PDFName.of("OriginalNames"),
-    PDFHexString.fromText(names.slice(0, MAX_ORIGINALS_LENGTH)),
+    PDFHexString.of(utf16Hex(names.slice(0, MAX_ORIGINALS_LENGTH))),
   );
+}
+
+/** UTF-16 with its mark (PDF 32000-1, 7.9.2.2). The library's own conversion takes 60 bytes of memory a character. */
+function utf16Hex(text: string): string {
+  return Buffer.from(`\ufeff${text}`, "utf16le").swap16().toString("hex").toUpperCase();
 }

@@ -1,6 +1,7 @@
-/** Pages that follow from what is put on them: a cursor, headings, and what stands on every page. */
-import { Canvas, PAGE_HEIGHT, PAGE_WIDTH, type Type } from "./canvas.ts";
+/** Pages filled from top to bottom: a cursor, headings, paragraphs, and the head and foot of every page. */
+import { Canvas, PAGE_HEIGHT, PAGE_WIDTH } from "./canvas.ts";
 import { INK, PALE_WARNING, RULE, SIZE, SOFT, WARNING } from "./theme.ts";
+import type { Type } from "./type.ts";
 
 export const LEFT = 45;
 export const RIGHT = PAGE_WIDTH - 45;
@@ -8,7 +9,7 @@ export const WIDTH = RIGHT - LEFT;
 const TOP = 40;
 const BOTTOM = PAGE_HEIGHT - 52;
 
-/** A place of the document that its outline leads to. */
+/** A bookmark of the document's outline. */
 export interface Mark {
   title: string;
   page: number;
@@ -19,14 +20,14 @@ export class Flow {
   readonly type: Type;
   readonly pages: Canvas[] = [];
   readonly marks: Mark[] = [];
-  /** Where the next thing begins. */
+  /** The top of the next element. */
   y = 0;
   readonly #notices: readonly string[];
   readonly #running: string;
 
   /**
-   * @param notices stand on top of every page: what a reader of one page alone must know
-   * @param running the running head from the second page on
+   * @param notices printed on top of every page, for readers of a single page
+   * @param running the running head, from the second page on
    */
   constructor(type: Type, notices: readonly string[], running: string) {
     this.type = type;
@@ -42,6 +43,7 @@ export class Flow {
   }
 
   newPage(): void {
+    this.pages.at(-1)?.pack();
     const canvas = new Canvas(this.type);
     this.pages.push(canvas);
     this.y = TOP;
@@ -55,7 +57,7 @@ export class Flow {
     this.#writeNotices(canvas);
   }
 
-  /** A new page unless this much room is left. */
+  /** Begins a new page unless this much room is left. */
   need(height: number): void {
     if (this.y + height > BOTTOM) this.newPage();
   }
@@ -68,7 +70,7 @@ export class Flow {
     this.y += height;
   }
 
-  /** @param needed how much of what follows must stand on the same page */
+  /** @param needed height of the following content that must be on the same page */
   heading(title: string, needed: number, note?: string): void {
     const before = this.y > TOP + 60 ? 16 : 4;
     this.need(before + 24 + needed);
@@ -102,8 +104,8 @@ export class Flow {
     }
   }
 
-  /** The foot of every page; known only when all are there. */
-  finish(left: string, middle: string): void {
+  /** Writes the foot of each page and answers it, once the number of pages is final. */
+  *finish(left: string, middle: string): Generator<Canvas> {
     for (const [index, canvas] of this.pages.entries()) {
       const y = PAGE_HEIGHT - 30;
       const style = { size: SIZE.tiny, colour: SOFT };
@@ -114,6 +116,7 @@ export class Flow {
         ...style,
         align: "right",
       });
+      yield canvas;
     }
   }
 

@@ -1,10 +1,12 @@
-import type { Align, Canvas, Colour, Face } from "./canvas.ts";
+import type { Align, Canvas, Colour } from "./canvas.ts";
 import { type Flow, LEFT } from "./flow.ts";
 import { FAINT, INK, RULE, SIZE, SOFT } from "./theme.ts";
+import type { Face } from "./type.ts";
+import { count } from "./writing.ts";
 
 export interface Column {
-  /** Up to two lines; the second is for units. */
   title: string;
+  /** A second line below the title. */
   unit?: string;
   width: number;
   align?: Align;
@@ -13,10 +15,10 @@ export interface Column {
 export type Cell =
   | string
   | { text: string; face?: Face; colour?: Colour }
-  /** Drawn by itself, within the cell. */
+  /** Draws the cell's content itself. */
   | { draw: (canvas: Canvas, x: number, y: number, width: number, height: number) => void };
 
-/** A row across all columns that says what the next ones are about. */
+/** A heading across all columns, for the rows that follow. */
 export interface GroupRow {
   group: string;
 }
@@ -24,22 +26,27 @@ export interface GroupRow {
 export type Row = readonly Cell[] | GroupRow;
 
 export interface TableStyle {
-  /** For thousands of rows. */
+  /** Small type for many rows. */
   dense?: boolean;
-  /** Where the table begins, from the left margin. */
+  /** Distance from the left margin. */
   indent?: number;
+  /** Bound of the characters shown. */
+  maxCharacters?: number;
 }
 
 const GAP = 4;
-/** What is taller than this, in points, does not wait for a page of its own. */
+/** A row taller than this, in points, is broken across pages. */
 const MAX_UNBROKEN = 600;
 
-/** A table that goes over as many pages as it takes; each begins with the headings. */
+/**
+ * A table across as many pages as needed, with the headings on each. It takes at most half of the characters that
+ * the report has left, so that later tables have room; the number of its other rows is shown below it.
+ */
 export function table(
   flow: Flow,
   columns: readonly Column[],
   rows: Iterable<Row>,
-  { dense = false, indent = 0 }: TableStyle = {},
+  { dense = false, indent = 0, maxCharacters = Number.POSITIVE_INFINITY }: TableStyle = {},
 ): void {
   const size = dense ? SIZE.dense : SIZE.small;
   const leading = dense ? 9.2 : 10.6;
@@ -49,6 +56,8 @@ export function table(
   const headings = () => writeHeadings(flow, columns, left, width);
   let pendingGroup: GroupRow | null = null;
   let isFirst = true;
+  let omitted = 0;
+  let characters = Math.min(maxCharacters, flow.type.charactersLeft / 2);
 
   const begin = (height: number) => {
     if (isFirst) {
@@ -66,7 +75,14 @@ export function table(
       pendingGroup = row;
       continue;
     }
+    if (characters <= 0) {
+      omitted++;
+      continue;
+    }
     const cells = row.map((cell, at) => linesOf(flow, cell, columns[at], size));
+    const shown = cells.reduce((sum, lines) => sum + lengthOf(lines), 0);
+    characters -= shown;
+    flow.type.charactersLeft -= shown;
     const lines = cells.reduce((most, cell) => Math.max(most, cell?.length ?? 1), 1);
     const height = lines * leading + padding;
     if (pendingGroup !== null) {
@@ -76,12 +92,20 @@ export function table(
       flow.y += 13.5;
       pendingGroup = null;
     }
-    // A row of more lines than a page has goes on: its lines are written as they fit.
+    // The lines of a row taller than a page continue on the next page.
     if (height <= MAX_UNBROKEN) begin(height);
     else begin(leading * 3);
     writeRow(flow, columns, row, cells, { left, width, size, leading, padding, headings });
   }
+  if (omitted > 0) {
+    const style = { size: SIZE.small, colour: SOFT };
+    flow.paragraph(`and ${count(omitted, "more row")}, not shown`, style);
+  }
   flow.y += 4;
+}
+
+function lengthOf(lines: readonly string[] | null): number {
+  return lines === null ? 0 : lines.reduce((sum, line) => sum + line.length, 0);
 }
 
 function writeHeadings(flow: Flow, columns: readonly Column[], left: number, width: number): void {
@@ -131,23 +155,18 @@ function writeRow(
     }
     const { canvas } = flow;
     let x = left;
-    for (const [at, column] of columns.entries()) {
+    for (let at = 0; at < columns.length; at++) {
+      const { width: columnWidth = 0, align = "left" } = columns[at] ?? {};
       const cell = row[at];
       const text = cells[at]?.[line];
       if (line === 0 && typeof cell === "object" && "draw" in cell) {
-        cell.draw(canvas, x, flow.y + 1, column.width - GAP, leading);
+        cell.draw(canvas, x, flow.y + 1, columnWidth - GAP, leading);
       } else if (text !== undefined && text !== "") {
-        const { align = "left" } = column;
-        const own: { face?: Face; colour?: Colour } =
-          typeof cell === "object" && "text" in cell ? cell : {};
-        canvas.text(text, edge(x, column.width, align), flow.y + size + padding / 2 + 0.6, {
-          size,
-          align,
-          face: own.face ?? "regular",
-          colour: own.colour ?? INK,
-        });
+        const { face = "regular", colour = INK } = styleOf(cell);
+        const y = flow.y + size + padding / 2 + 0.6;
+        canvas.text(text, edge(x, columnWidth, align), y, { size, align, face, colour });
       }
-      x += column.width;
+      x += columnWidth;
     }
     flow.y += leading;
   }
@@ -155,11 +174,17 @@ function writeRow(
   flow.canvas.line([left, flow.y], [left + width, flow.y], { colour: FAINT, line: 0.4 });
 }
 
+const PLAIN: { face?: Face; colour?: Colour } = {};
+
+function styleOf(cell: Cell | undefined): { face?: Face; colour?: Colour } {
+  return typeof cell === "object" && "text" in cell ? cell : PLAIN;
+}
+
 function edge(x: number, width: number, align: Align): number {
   return align === "left" ? x : align === "right" ? x + width - GAP : x + (width - GAP) / 2;
 }
 
-/** Labels and values side by side, row by row; values that a page does not hold go on on the next. */
+/** Labels with values in columns, row by row; long values continue on the next page. */
 export function facts(
   flow: Flow,
   list: readonly (readonly [label: string, value: string])[],

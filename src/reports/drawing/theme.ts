@@ -1,5 +1,5 @@
-/** One look for all reports. Everything that a colour says is also said by a word or a form: print may be grey. */
-import type { Status } from "../../scoreboard/verdict.ts";
+/** Colours and sizes of all reports. A word or a shape stands beside every colour, since prints may be grey. */
+import type { PerformanceStatus } from "../../lib/enums.ts";
 import type { Colour } from "./canvas.ts";
 
 export const INK = 0.1;
@@ -12,7 +12,7 @@ export const PALE_ACCENT: Colour = [0.66, 0.74, 0.84];
 export const WARNING: Colour = [0.72, 0.2, 0.07];
 export const PALE_WARNING: Colour = [0.985, 0.93, 0.9];
 
-export const STATUS: Record<Status, { word: string; colour: Colour }> = {
+export const STATUS: Record<PerformanceStatus, { word: string; colour: Colour }> = {
   underperforming: { word: "Underperforming", colour: WARNING },
   expected: { word: "As expected", colour: [0.1, 0.4, 0.27] },
   outperforming: { word: "Outperforming", colour: ACCENT },
@@ -29,7 +29,7 @@ export const SIZE = {
   tiny: 6,
 };
 
-/** From light (fast) to dark (slow): what deserves a look is dark, in print too. */
+/** Levels from light (fast) to dark (slow), so that slow links stand out in grey prints, too. */
 export const HEAT_LEVELS = 12;
 export function heat(level: number): Colour {
   const share = level / (HEAT_LEVELS - 1);

@@ -1,47 +1,58 @@
-/** How figures, times and names are written in reports. */
+/** Formats of figures, times and names in reports. */
 import anyAscii from "any-ascii";
 
-/** Characters of WinAnsi above ASCII that are not at their Unicode place (PDF 32000-1, D.2). */
-const WIN_ANSI: ReadonlyMap<string, number> = new Map(
-  [..."€\u0000‚ƒ„…†‡ˆ‰Š‹Œ\u0000Ž\u0000\u0000‘’“”•–—˜™š›œ\u0000žŸ"].flatMap((sign, at) =>
-    sign === "\u0000" ? [] : [[sign, 0x80 + at] as [string, number]],
+/** Characters whose WinAnsi code is not their Unicode code point (PDF 32000-1, D.2). */
+const WIN_ANSI: ReadonlyMap<number, number> = new Map(
+  [..."€\u0000‚ƒ„…†‡ˆ‰Š‹Œ\u0000Ž\u0000\u0000‘’“”•–—˜™š›œ\u0000žŸ"].flatMap((character, at) =>
+    character === "\u0000" ? [] : [[character.charCodeAt(0), 0x80 + at] as [number, number]],
   ),
 );
 
-/** The code of a character in the standard fonts' encoding; null for one that they do not have. */
-export function winAnsiCode(sign: string): number | null {
-  const code = sign.codePointAt(0) ?? 0;
-  if ((code >= 0x20 && code <= 0x7e) || (code >= 0xa1 && code <= 0xff && code !== 0xad))
-    return code;
-  return WIN_ANSI.get(sign) ?? null;
+/** The code of a character in the encoding of the standard fonts; null for a missing character. */
+export function winAnsiCode(codePoint: number): number | null {
+  if (codePoint >= 0x20 && codePoint <= 0x7e) return codePoint;
+  if (codePoint >= 0xa1 && codePoint <= 0xff && codePoint !== 0xad) return codePoint;
+  return WIN_ANSI.get(codePoint) ?? null;
 }
 
 const NEEDS_CARE = /[^ -~]/;
 
+/** Transliterations by character: texts in other scripts repeat theirs, and looking one up is slow. */
+const plainForms = new Map<number, string>();
+const MAX_PLAIN_FORMS = 20_000;
+
 /**
- * Text as the standard fonts can show it. Composed first, so that accents stay where the fonts have them;
- * what they do not have is transliterated, and what has no transliteration becomes its code point, so that
- * two different names never look alike.
+ * Text in characters of the standard fonts. Missing characters are transliterated, or replaced by their code
+ * points, so that two different names never look alike. The text is composed first, which saves accents.
  */
-export function showable(text: string): string {
+export function toPrintable(text: string): string {
   if (!NEEDS_CARE.test(text)) return text;
-  let shown = "";
-  for (const sign of text.normalize("NFC")) {
-    if (winAnsiCode(sign) !== null) shown += sign;
-    else if (/[\s\u00a0]/u.test(sign)) shown += " ";
-    else {
-      const plain = anyAscii(sign);
-      shown += /^[ -~]+$/.test(plain) ? plain : `<U+${hex(sign)}>`;
+  const composed = text.normalize("NFC");
+  let printable = "";
+  for (let at = 0; at < composed.length; at++) {
+    const codePoint = composed.codePointAt(at) ?? 0;
+    if (codePoint > 0xffff) at++;
+    let plain = plainForms.get(codePoint);
+    if (plain === undefined) {
+      plain = plainForm(codePoint);
+      if (plainForms.size >= MAX_PLAIN_FORMS) plainForms.clear();
+      plainForms.set(codePoint, plain);
     }
+    printable += plain;
   }
-  return shown;
+  return printable;
 }
 
-function hex(sign: string): string {
-  return (sign.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0");
+function plainForm(codePoint: number): string {
+  const character = String.fromCodePoint(codePoint);
+  if (winAnsiCode(codePoint) !== null) return character;
+  if (/[\s\u00a0]/u.test(character)) return " ";
+  const plain = anyAscii(character);
+  const hex = codePoint.toString(16).toUpperCase().padStart(4, "0");
+  return /^[ -~]+$/.test(plain) ? plain : `<U+${hex}>`;
 }
 
-/** A measured figure: thousands grouped, as many digits as say something. */
+/** A measured figure, with grouped thousands and significant digits only. */
 export function figure(value: number): string {
   const size = Math.abs(value);
   if (size !== 0 && (size < 0.001 || size >= 1e9)) return value.toExponential(2);
@@ -54,7 +65,7 @@ export function percent(ratio: number): string {
   return `${(ratio * 100).toFixed(1)}%`;
 }
 
-/** A threshold as people say it, such as "90%". */
+/** A threshold, such as "90%". */
 export function threshold(ratio: number): string {
   return percent(ratio).replace(".0", "");
 }
@@ -69,12 +80,12 @@ function grouped(digits: string): string {
   return fraction === undefined ? parts : `${parts}.${fraction}`;
 }
 
-/** A time of UTC in seconds, such as "2024-03-15 10:30:05 UTC". */
+/** A UTC time in seconds, such as "2024-03-15 10:30:05 UTC". */
 export function time(ms: number): string {
   return `${new Date(ms).toISOString().slice(0, 19).replace("T", " ")} UTC`;
 }
 
-/** How long, such as "1 h 05 min" or "8.2 s". */
+/** A duration, such as "1 h 05 min" or "8.2 s". */
 export function duration(ms: number): string {
   const seconds = Math.max(0, ms) / 1_000;
   if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
@@ -84,7 +95,7 @@ export function duration(ms: number): string {
   return `${Math.floor(minutes / 60)} h ${two(minutes % 60)} min`;
 }
 
-/** Ranks as ranges: `[0, 1, 2, 5]` is "0–2, 5"; after so many ranges the rest is counted. */
+/** Ranks as ranges: `[0, 1, 2, 5]` is "0–2, 5". Ranks beyond `maxRanges` are only counted. */
 export function ranks(list: readonly number[], maxRanges = 12): string {
   const ranges: [number, number][] = [];
   for (const rank of list) {
@@ -92,14 +103,23 @@ export function ranks(list: readonly number[], maxRanges = 12): string {
     if (last !== undefined && last[1] === rank - 1) last[1] = rank;
     else ranges.push([rank, rank]);
   }
-  const shown = ranges.slice(0, maxRanges).map(([a, b]) => (a === b ? `${a}` : `${a}–${b}`));
+  const texts = ranges.slice(0, maxRanges).map(([a, b]) => (a === b ? `${a}` : `${a}–${b}`));
   const rest = ranges.slice(maxRanges).reduce((sum, [a, b]) => sum + b - a + 1, 0);
-  return rest === 0 ? shown.join(", ") : `${shown.join(", ")} and ${rest} more`;
+  return rest === 0 ? texts.join(", ") : `${texts.join(", ")} and ${rest} more`;
 }
 
 /** A state or kind of the API, such as `completed_with_warnings`, as words. */
 export function words(name: string): string {
   return name.replaceAll("_", " ");
+}
+
+/** "node 1" for one rank, "nodes 1–3" for several. */
+export function nodesOf(list: readonly { rank: number }[], maxRanges = 12): string {
+  const noun = list.length === 1 ? "node" : "nodes";
+  return `${noun} ${ranks(
+    list.map(({ rank }) => rank),
+    maxRanges,
+  )}`;
 }
 
 export function capital(text: string): string {

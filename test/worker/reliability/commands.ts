@@ -1,4 +1,4 @@
-/** What can happen to a job, as commands of fast-check: calls, time, and everything that breaks. */
+/** fast-check commands for everything that can happen to a job: calls, passing time, and failures. */
 import {
   abortAllDurableObjects,
   evictDurableObject,
@@ -11,17 +11,17 @@ import type { MachineChoice, ResultChoice } from "./machines.ts";
 import type { Observer } from "./observer.ts";
 import type { Call } from "./reference.ts";
 
-/** What commands act on: one job, the clock, and the faults of its surroundings. */
+/** The target of the commands: one job, the clock, and the faults of D1. */
 export interface Stage {
   observer: Observer;
   faults: Faults;
   now: number;
 }
 
-/** Nothing of the model's own: the observer holds the reference. */
-type Nothing = Record<string, never>;
+/** The fast-check model is empty, because the observer holds the reference model. */
+type EmptyModel = Record<string, never>;
 
-class Step implements fc.AsyncCommand<Nothing, Stage> {
+class Step implements fc.AsyncCommand<EmptyModel, Stage> {
   readonly #name: string;
   readonly #play: (stage: Stage) => Promise<void>;
 
@@ -34,7 +34,7 @@ class Step implements fc.AsyncCommand<Nothing, Stage> {
     return true;
   }
 
-  run(_model: Nothing, stage: Stage): Promise<void> {
+  run(_model: EmptyModel, stage: Stage): Promise<void> {
     return this.#play(stage);
   }
 
@@ -43,7 +43,7 @@ class Step implements fc.AsyncCommand<Nothing, Stage> {
   }
 }
 
-/** More ranks and positions than there are: unknown tasks and steps are asked for, too. */
+/** Ranks and positions exceed those of the job, so that calls also name unknown tasks and steps. */
 const rank = fc.nat(3);
 const position = fc.nat(2);
 const choice = fc.oneof(
@@ -58,41 +58,47 @@ const machine: fc.Arbitrary<MachineChoice> = fc.record({
   ),
 });
 
+/** One call in ten has not the token of the task that it names. */
+const stranger = fc.nat(9).map((n) => n === 0);
+const ofRank = fc.record({ rank, stranger });
+
 const join = machine.map((machine): Call => ({ kind: "join", machine }));
 const result = fc
-  .record({ rank, position, choice })
+  .record({ rank, position, choice, stranger })
   .map((slot): Call => ({ kind: "result", ...slot }));
 const ofNode = fc.oneof(
-  { weight: 3, arbitrary: rank.map((rank): Call => ({ kind: "poll", rank })) },
+  { weight: 3, arbitrary: ofRank.map((of): Call => ({ kind: "poll", ...of })) },
   { weight: 1, arbitrary: fc.constant<Call>({ kind: "poll", rank: null }) },
-  { weight: 2, arbitrary: rank.map((rank): Call => ({ kind: "heartbeat", rank })) },
-  { weight: 1, arbitrary: rank.map((rank): Call => ({ kind: "give_up", rank })) },
+  { weight: 2, arbitrary: ofRank.map((of): Call => ({ kind: "heartbeat", ...of })) },
+  { weight: 1, arbitrary: ofRank.map((of): Call => ({ kind: "give_up", ...of })) },
 );
 const abort = fc.constant<Call>({ kind: "abort" });
 const remove = fc.constant<Call>({ kind: "delete" });
 
-const show = ({ kind, ...rest }: Call) => [kind, ...Object.values(rest)].map(shown).join(" ");
-const shown = (value: unknown) => (typeof value === "object" ? JSON.stringify(value) : value);
+const labelOf = ({ kind, ...rest }: Call) => [kind, ...Object.values(rest)].map(asText).join(" ");
+const asText = (value: unknown) => (typeof value === "object" ? JSON.stringify(value) : value);
 
 const asCall = (call: fc.Arbitrary<Call>) =>
-  call.map((asked) => new Step(show(asked), ({ observer, now }) => observer.call(asked, now)));
+  call.map(
+    (request) => new Step(labelOf(request), ({ observer, now }) => observer.call(request, now)),
+  );
 
-/** Every object is lost while the call is on its way, after so many turns of the event loop. */
+/** Crashes every object during a call, after the drawn number of event-loop turns. */
 const callIntoCrash = fc.tuple(fc.oneof(join, result, result, ofNode, abort), fc.nat(4)).map(
-  ([asked, turns]) =>
-    new Step(`crash after ${turns} turns of ${show(asked)}`, ({ observer, faults, now }) =>
-      observer.callIntoCrash(asked, now, async () => {
+  ([request, turns]) =>
+    new Step(`crash after ${turns} turns of ${labelOf(request)}`, ({ observer, faults, now }) =>
+      observer.callIntoCrash(request, now, async () => {
         await faults.turns(turns);
         await abortAllDurableObjects();
       }),
     ),
 );
 
-/** On both sides of every bound: the granularity of contact, the lease, and the job's end. */
+/** Durations lie on both sides of every bound: the contact granularity, the lease, and the job's expiry. */
 const time = fc
   .oneof(
-    { weight: 6, arbitrary: fc.constantFrom(1, 20_000, 59_999, 60_000, 100_000) },
-    { weight: 4, arbitrary: fc.constantFrom(149_999, 150_000, 210_000) },
+    { weight: 6, arbitrary: fc.constantFrom(1, 20_000, 74_999, 75_000, 100_000) },
+    { weight: 4, arbitrary: fc.constantFrom(149_999, 150_000, 225_000) },
     { weight: 1, arbitrary: fc.constantFrom(3_600_000, 86_400_000) },
   )
   .map(
@@ -145,30 +151,30 @@ const drain = fc.constant(
   }),
 );
 
-/** The object is evicted, and wakes up again. */
+/** Evicts the object and wakes it up again. */
 export async function startAnew({ observer, now }: Stage): Promise<void> {
-  // It is there to be evicted from here on.
+  // Only a running object can be evicted; this read starts it.
   await observer.scene.stored();
   await evictDurableObject(observer.scene.stub);
   observer.lostMemory(now);
   await observer.look(now);
 }
 
-/** Runs the alarm if one is set; whether there was one. */
+/** Runs the alarm if one is set. Returns true if it ran. */
 export async function runAlarm({ observer, now }: Stage): Promise<boolean> {
   const { stub } = observer.scene;
   const ran = await runDurableObjectAlarm(stub);
   if (!ran) return false;
   await observer.look(now, { alarmRan: true });
   if (await observer.isDone()) {
-    // The one that stood behind the last flush.
+    // The last flush leaves its safety alarm behind.
     await runDurableObjectAlarm(stub);
     await observer.expectNoAlarm();
   }
   return true;
 }
 
-/** Sequences of up to so many commands. */
+/** Sequences of at most `maxCommands` commands. */
 export function sequences(maxCommands: number) {
   const weighted = <T>(weight: number, arbitrary: fc.Arbitrary<T>) => Array(weight).fill(arbitrary);
   return fc.commands(

@@ -1,38 +1,39 @@
 /**
- * A D1 that fails the way the platform's does, for the objects of this isolate, and time that tests move.
- * Only `DB.batch` is broken: it is what a job's object uses, and owners' requests do not.
+ * Simulates D1 failures for the objects of this isolate, and a clock that tests move. Only `DB.batch` is
+ * broken, because a job's object uses it and owners' requests do not.
  */
 import { env } from "cloudflare:workers";
 import { vi } from "vitest";
 import { systemClock } from "../../../src/lib/clock.ts";
 
 /**
- * - `before`: the request never arrives; `after`: it takes effect, but the answer is lost;
- * - `hang`: neither an answer nor an effect, until it arrives late (`arrive`).
+ * - `before`: the request never arrives.
+ * - `after`: the request takes effect, but the answer is lost.
+ * - `hang`: the request has no answer, and no effect until it arrives late (`arrive`).
  */
 export type D1Mode = "ok" | "before" | "after" | "hang";
 
 export interface Faults {
   setD1(mode: D1Mode): void;
-  /** What becomes of the next requests, one after the other, before `setD1` holds again. */
+  /** Applies one mode to each of the next requests, in order; the mode of `setD1` applies after them. */
   breakNext(modes: readonly D1Mode[]): void;
-  /** How many batches have been broken so far. */
-  readonly struck: number;
-  /** Requests that have hung arrive after all, the first or the last of them first. */
+  /** Number of batches broken so far. */
+  readonly brokenBatches: number;
+  /** Delivers the hung requests, oldest or newest first. */
   arrive(order: "first" | "last"): Promise<void>;
-  /** Nothing is waited for any more: whoever was waiting for it is gone. What has hung may still arrive. */
+  /** Stops waiting for pending requests, whose objects are gone. Hung requests may still arrive. */
   objectsLost(): void;
   forgetHung(): void;
-  /** Waits until nothing is on its way to D1 any more. */
+  /** Waits until no request to D1 is pending. */
   quiet(): Promise<void>;
-  /** Lets so many turns of the event loop pass. */
+  /** Lets `count` turns of the event loop pass. */
   turns(count: number): Promise<void>;
-  /** Moves the clock of the Worker and its objects; ms since the epoch. */
+  /** Sets the clock of the Worker and its objects, in ms since the epoch. */
   setNow(ms: number): void;
   restore(): void;
 }
 
-/** Breaks what is asked of it until `restore`. One at a time per isolate. */
+/** Installs the fault simulation until `restore`. Only one may be installed per isolate. */
 export function installFaults(): Faults {
   const batch = env.DB.batch.bind(env.DB);
   const setTimer = globalThis.setTimeout.bind(globalThis);
@@ -41,8 +42,8 @@ export function installFaults(): Faults {
   let hung: (() => Promise<unknown>)[] = [];
   let lasting: D1Mode = "ok";
   let next: D1Mode[] = [];
-  let struck = 0;
-  /** The wait that begins next is the time-out of a request that hangs: nobody sits it out here. */
+  let brokenBatches = 0;
+  /** Ends the next timer at once: it is the time-out of a hung request, and tests need not wait for it. */
   let timeOutAtOnce: (() => void) | null = null;
 
   const follow = <T>(call: Promise<T>): Promise<T> => {
@@ -54,7 +55,7 @@ export function installFaults(): Faults {
     vi.spyOn(env.DB, "batch").mockImplementation(async (statements) => {
       const mode = next.shift() ?? lasting;
       if (mode === "ok") return follow(batch(statements));
-      struck++;
+      brokenBatches++;
       if (mode === "before") throw new Error("D1_ERROR: Network connection lost.");
       if (mode === "after") {
         await follow(batch(statements));
@@ -68,7 +69,7 @@ export function installFaults(): Faults {
     }),
     vi
       .spyOn(globalThis, "setTimeout")
-      // The platform's type has overloads that a mock cannot state.
+      // The cast is needed because the platform's type has overloads that a mock cannot declare.
       .mockImplementation(((act: () => void, ms?: number) => {
         const ended = timeOutAtOnce;
         if (ended === null) return setTimer(act, ms);
@@ -78,7 +79,7 @@ export function installFaults(): Faults {
           ended();
         }, 0);
       }) as typeof setTimeout),
-    // Flushes keep a pace, which only costs time here.
+    // Flushes are paced, which only costs time in tests.
     vi.spyOn(scheduler, "wait").mockResolvedValue(undefined),
     vi.spyOn(systemClock, "now"),
     vi.spyOn(console, "log").mockImplementation(() => {}),
@@ -95,8 +96,8 @@ export function installFaults(): Faults {
     breakNext(modes) {
       next = [...modes];
     },
-    get struck() {
-      return struck;
+    get brokenBatches() {
+      return brokenBatches;
     },
     async arrive(order) {
       const late = order === "first" ? hung : hung.toReversed();
@@ -113,7 +114,7 @@ export function installFaults(): Faults {
     async quiet() {
       do {
         await Promise.all(onTheirWay);
-        // What follows from an answer is begun in the object's own turn.
+        // The object acts on an answer in a later turn of its own.
         await pause(0);
         await pause(0);
       } while (onTheirWay.size > 0);

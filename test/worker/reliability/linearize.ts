@@ -1,44 +1,44 @@
 /**
- * Decides whether a history of concurrent calls can be explained by playing them one at a time, each at
- * some moment between its request and its reply. Search as by Wing & Gong ("Testing and verifying concurrent
- * objects", 1993), with the memo of Lowe ("Testing for linearizability", 2017).
+ * Linearizability check: searches for a sequential order of concurrent calls, each placed between its request
+ * and its reply, that explains every reply. The algorithm is by Wing & Gong ("Testing and verifying concurrent
+ * objects", 1993), with the memoization of Lowe ("Testing for linearizability", 2017).
  */
 import { canonicalJson } from "../../../src/lib/json.ts";
-import { type Call, isTold, respond, type Told, type World } from "./reference.ts";
+import { type Answer, type Call, type JobModel, matchesAnswer, respond } from "./reference.ts";
 
 export interface Operation {
   readonly call: Call;
-  /** Places in one order of all requests and replies. */
-  readonly askedAt: number;
-  /** Infinite for a call without a reply: it may take effect at any time, or never. */
+  /** Index in the common order of all requests and replies, as is `answeredAt`. */
+  readonly requestedAt: number;
+  /** Infinite for a call without a reply, which may take effect at any later time or never. */
   readonly answeredAt: number;
-  readonly told: Told | null;
+  readonly answer: Answer | null;
 }
 
-/** A deletion is two steps, between which others may see the job: it has ended, but is still there. */
+/** One step of a call. A deletion has two, and other calls may see the ended job between them. */
 interface Part extends Operation {
-  /** Index of the part that comes before this one. */
+  /** Index of the part that must come first; null when there is none. */
   readonly after: number | null;
 }
 
-/** Whether some order explains it; else how far the best attempt came. */
+/** Returns `ok` if some order explains the history, otherwise the longest explained prefix. */
 export function linearize(
-  start: World,
+  start: JobModel,
   history: readonly Operation[],
   now: number,
 ): { ok: true } | { ok: false; explained: number; stuckAt: Operation[] } {
   const parts = partsOf(history);
-  const seen = new Set<string>();
+  const visited = new Set<string>();
   let best: { explained: number; stuckAt: Operation[] } = { explained: -1, stuckAt: [] };
 
-  const search = (from: World, done: ReadonlySet<number>): boolean => {
+  const search = (from: JobModel, done: ReadonlySet<number>): boolean => {
     const { world, played } = playReads(from, done);
-    // A call without a reply need not have taken effect.
-    if (parts.every(({ told }, index) => told === null || played.has(index))) return true;
+    // A call without a reply may have had no effect.
+    if (parts.every(({ answer }, index) => answer === null || played.has(index))) return true;
     const open = minimal(parts, played);
     const key = `${[...played].sort((a, b) => a - b).join()}|${canonicalJson(world)}`;
-    if (seen.has(key)) return false;
-    seen.add(key);
+    if (visited.has(key)) return false;
+    visited.add(key);
     if (played.size > best.explained) {
       best = { explained: played.size, stuckAt: open.flatMap((index) => parts[index] ?? []) };
     }
@@ -48,20 +48,20 @@ export function linearize(
     });
   };
 
-  /** The world after a part, or null when its reply cannot be explained here. */
-  const play = (world: World, index: number): World | null => {
+  /** The world after a part, or null when the part's reply does not fit this world. */
+  const play = (world: JobModel, index: number): JobModel | null => {
     const part = parts[index];
     if (part === undefined) return null;
-    const { world: after, told } = respond(world, part.call, now);
-    return part.told === null || isTold(told, part.told) ? after : null;
+    const { world: after, answer } = respond(world, part.call, now);
+    return part.answer === null || matchesAnswer(answer, part.answer) ? after : null;
   };
 
-  /** What changes nothing and is explained now need not wait: later it could only be harder to explain. */
-  const playReads = (world: World, done: ReadonlySet<number>) => {
+  /** Plays all reads that fit this world: a read changes nothing, so playing it first loses no order. */
+  const playReads = (world: JobModel, done: ReadonlySet<number>) => {
     const played = new Set(done);
     for (;;) {
       const reads = minimal(parts, played).filter(
-        (index) => parts[index]?.told !== null && play(world, index) === world,
+        (index) => parts[index]?.answer !== null && play(world, index) === world,
       );
       if (reads.length === 0) return { world, played };
       for (const index of reads) played.add(index);
@@ -71,7 +71,7 @@ export function linearize(
   return search(start, new Set()) ? { ok: true } : { ok: false, ...best };
 }
 
-/** Parts that may come next: nothing that is still to be played was answered before they were asked. */
+/** Parts that may come next: no unplayed part was answered before they were requested. */
 function minimal(parts: readonly Part[], played: ReadonlySet<number>): number[] {
   let firstAnswer = Number.POSITIVE_INFINITY;
   for (const [index, part] of parts.entries()) {
@@ -80,7 +80,7 @@ function minimal(parts: readonly Part[], played: ReadonlySet<number>): number[] 
   return [...parts.keys()]
     .filter((index) => {
       const part = parts[index];
-      if (part === undefined || played.has(index) || part.askedAt > firstAnswer) return false;
+      if (part === undefined || played.has(index) || part.requestedAt > firstAnswer) return false;
       return part.after === null || played.has(part.after);
     })
     .sort((a, b) => (parts[a]?.answeredAt ?? 0) - (parts[b]?.answeredAt ?? 0));
@@ -89,17 +89,18 @@ function minimal(parts: readonly Part[], played: ReadonlySet<number>): number[] 
 function partsOf(history: readonly Operation[]): Part[] {
   const parts: Part[] = [];
   for (const operation of history) {
-    const { call, told } = operation;
+    const { call, answer } = operation;
     if (call.kind !== "delete") {
       parts.push({ ...operation, after: null });
       continue;
     }
-    const refused = told?.status === 400;
-    const prepared = told === null ? null : refused ? told : { status: 200, code: null, facts: {} };
+    const refused = answer?.status === 400;
+    const prepared =
+      answer === null ? null : refused ? answer : { status: 200, code: null, facts: {} };
     parts.push({
       ...operation,
       call: { kind: "prepare_deletion" },
-      told: prepared,
+      answer: prepared,
       after: null,
     });
     if (refused) continue;

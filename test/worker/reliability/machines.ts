@@ -1,17 +1,26 @@
-/** Machines and results that differ in a few known ways, as they are sent and as the lifecycle sees them. */
-import type { Event } from "../../../src/coordinator/lifecycle.ts";
-import type { Machine } from "../../../src/coordinator/model.ts";
+/** Sample machines and results, both as request bodies and as lifecycle events. */
+import { createHash } from "node:crypto";
+import type { Event } from "../../../src/coordinator/life/lifecycle.ts";
+import type { Machine } from "../../../src/coordinator/life/model.ts";
+import {
+  CLUSTER_NETWORK,
+  clusterFigures,
+  ENDED_AT,
+  QUICK_MARK,
+  quickMarkFigures,
+  STARTED_AT,
+  stepResult,
+} from "../../world/results.ts";
 
-export const QUICK_MARK = "quick_mark";
-export const CLUSTER_NETWORK = "cluster_network";
+export { CLUSTER_NETWORK, QUICK_MARK };
 
 export interface Plan {
   nodeCount: number;
-  /** `quick_mark` first; the cluster benchmark needs two nodes. */
+  /** `quick_mark` comes first, and the cluster benchmark needs two nodes. */
   benchmarks: readonly string[];
 }
 
-/** `moved`: the same machine, with another address. */
+/** `moved` gives the same machine another address. */
 export interface MachineChoice {
   index: number;
   moved: boolean;
@@ -24,7 +33,15 @@ export function machineBody({ index, moved }: MachineChoice) {
     cluster_address: `10.0.0.1:${7_000 + index}`,
     gpu_model: "NVIDIA H100 NVL",
     gpu_count: 1,
+    join_secret: `secret-of-the-machine-${index}`,
   };
+}
+
+/** The joining of a machine, which has one secret for ever. */
+export function joinEvent(choice: MachineChoice): Event {
+  const { join_secret: secret } = machineBody(choice);
+  const secretHash = createHash("sha256").update(secret).digest("base64url");
+  return { type: "join", machine: machineOf(choice), by: { secretHash } };
 }
 
 export function machineOf(choice: MachineChoice): Machine {
@@ -32,47 +49,30 @@ export function machineOf(choice: MachineChoice): Machine {
   return {
     machineUuid: body.machine_uuid,
     machineIp: body.machine_ip,
-    clusterAddress: body.cluster_address,
+    clusterAddresses: [body.cluster_address],
     gpuModel: body.gpu_model,
     gpuCount: body.gpu_count,
-    inventory: null,
+    gpuModels: null,
+    inventoryHash: null,
+    bootId: null,
   };
 }
 
-/** `one` and `other` differ in their figures; `failed` has none; `invalid` lacks what the schema wants. */
+/** `one` and `other` differ in their figures; `failed` has none; `invalid` breaks the schema. */
 export type ResultChoice = "one" | "other" | "failed" | "invalid";
 
-const STARTED_AT = "2026-01-01T00:00:00.000Z";
-const ENDED_AT = "2026-01-01T00:05:00.000Z";
-
-/** What is measured; null where nothing is. */
+/** The figures of a result; null for a failed step. */
 export function figuresOf(plan: Plan, rank: number, position: number, choice: ResultChoice) {
   if (choice === "failed") return null;
   if (choice === "invalid") return { unexpected: true };
   const figure = choice === "one" ? 452.5 : 300.25;
-  if (plan.benchmarks[position] !== CLUSTER_NETWORK) {
-    return { aggregate_results: { bf16_tflops: figure, memory_bandwidth_gbs: 3_254.5 } };
-  }
-  const others = Array.from({ length: plan.nodeCount }, (_, other) => other).filter(
-    (other) => other !== rank,
-  );
-  const measurements = others.map((target_rank) => ({
-    source_rank: rank,
-    target_rank,
-    bandwidth_gbps: figure,
-    latency_ms: 0.5,
-  }));
-  return { measurements };
+  if (plan.benchmarks[position] !== CLUSTER_NETWORK) return quickMarkFigures(figure);
+  return clusterFigures(rank, plan.nodeCount, figure);
 }
 
 export function resultBody(plan: Plan, rank: number, position: number, choice: ResultChoice) {
-  return {
-    state: choice === "failed" ? "failed" : "completed",
-    started_at: STARTED_AT,
-    ended_at: ENDED_AT,
-    results: figuresOf(plan, rank, position, choice),
-    error_message: choice === "failed" ? "no GPU" : null,
-  };
+  const state = choice === "failed" ? "failed" : "completed";
+  return stepResult(state, figuresOf(plan, rank, position, choice));
 }
 
 export function resultEvent(rank: number, position: number, choice: ResultChoice): Event {

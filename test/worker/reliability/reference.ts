@@ -1,19 +1,20 @@
 /**
- * What must hold of one job for whoever calls: the pure lifecycle, and the reply that follows from it.
- * It says nothing of objects, storage, alarms or D1, so that these can be held against it.
+ * Reference model of one job, as callers see it: the pure lifecycle, and the reply that follows from it.
+ * It ignores objects, storage, alarms and D1, so that they can be tested against it.
  */
-import { decide, type Event, type Outcome } from "../../../src/coordinator/lifecycle.ts";
+import { decide, type Event, type Outcome } from "../../../src/coordinator/life/lifecycle.ts";
 import {
   isActive,
   isSettled,
   type Job,
   type Node,
   newJob,
-} from "../../../src/coordinator/model.ts";
+} from "../../../src/coordinator/life/model.ts";
 import { toTimestamp } from "../../../src/lib/clock.ts";
 import { canonicalJson } from "../../../src/lib/json.ts";
 import {
   CLUSTER_NETWORK,
+  joinEvent,
   type MachineChoice,
   machineOf,
   type Plan,
@@ -21,43 +22,49 @@ import {
   resultEvent,
 } from "./machines.ts";
 
-export interface World {
+export interface JobModel {
   readonly plan: Plan;
   readonly job: Job;
-  /** What was accepted for each slot, by `rank:position`. */
+  /** The accepted result of each slot, by `rank:position`. */
   readonly results: { readonly [slot: string]: ResultChoice };
   readonly deleted: boolean;
 }
 
 export type Call =
   | { readonly kind: "join"; readonly machine: MachineChoice }
-  | { readonly kind: "poll"; readonly rank: number | null }
-  | { readonly kind: "heartbeat" | "give_up"; readonly rank: number }
+  | { readonly kind: "poll"; readonly rank: number | null; readonly stranger?: boolean }
+  | {
+      readonly kind: "heartbeat" | "give_up";
+      readonly rank: number;
+      readonly stranger?: boolean;
+    }
   | {
       readonly kind: "result";
+      /** Without the token of the task. */
+      readonly stranger?: boolean;
       readonly rank: number;
       readonly position: number;
       readonly choice: ResultChoice;
     }
   | { readonly kind: "abort" | "delete" | "detail" }
-  /** The two steps of a deletion: nothing happens in the job any more; it vanishes. */
+  /** The two steps of a deletion: the job is closed, then removed. */
   | { readonly kind: "prepare_deletion" | "vanish" };
 
-/** A reply, as far as it is determined; `facts` are what a client acts on. */
-export interface Told {
+/** The determined part of a reply; `facts` are the fields that clients act on. */
+export interface Answer {
   readonly status: number;
   readonly code: string | null;
   readonly facts: { readonly [fact: string]: unknown };
 }
 
 export interface Turn {
-  readonly world: World;
-  readonly told: Told;
+  readonly world: JobModel;
+  readonly answer: Answer;
 }
 
 export const GIVE_UP_MESSAGE = "out of memory";
 
-export function newWorld(plan: Plan, expiresAt: number): World {
+export function newJobModel(plan: Plan, expiresAt: number): JobModel {
   const steps = plan.benchmarks.map((id) => ({ key: id, cluster: id === CLUSTER_NETWORK }));
   const job = newJob({ nodeCount: plan.nodeCount, plan: steps, expiresAt });
   return { plan, job, results: {}, deleted: false };
@@ -65,40 +72,41 @@ export function newWorld(plan: Plan, expiresAt: number): World {
 
 export const slotOf = (rank: number, position: number) => `${rank}:${position}`;
 
-/** Whether a call is made with the job's token, by its nodes. */
+/** True for calls that nodes make with the job's token. */
 export function isNodeCall({ kind }: Call): boolean {
   return ["join", "poll", "heartbeat", "give_up", "result"].includes(kind);
 }
 
-/** The nodes that a call is a sign of life of: one at most. */
-export function heardIn(call: Call, { job }: World): Node | undefined {
+/** The node that a call proves to be alive, if any. */
+export function contactIn(call: Call, { job }: JobModel): Node | undefined {
   if (call.kind === "join") {
     const { machineUuid } = machineOf(call.machine);
     return job.nodes.find(({ machine }) => machine.machineUuid === machineUuid);
   }
-  return "rank" in call && call.rank !== null ? job.nodes[call.rank] : undefined;
+  if (!("rank" in call) || call.rank === null || call.stranger) return undefined;
+  return job.nodes[call.rank];
 }
 
-/** Plays one call on its own: what comes of it, and what its caller is told. */
-export function respond(world: World, call: Call, now: number): Turn {
+/** Plays one call: the world after it, and the caller's reply. */
+export function respond(world: JobModel, call: Call, now: number): Turn {
   if (isNodeCall(call) && now >= world.job.expiresAt) {
-    return { world, told: refusal(401, "CLIENT_TOKEN_INVALID") };
+    return { world, answer: refusal(401, "CLIENT_TOKEN_INVALID") };
   }
   switch (call.kind) {
     case "join":
       return join(world, call.machine, now);
     case "poll":
-      return poll(world, call.rank, now);
+      return poll(world, call, now);
     case "heartbeat":
     case "give_up":
-      return report(world, call.kind, call.rank, now);
+      return report(world, call, now);
     case "result":
       return takeResult(world, call, now);
     case "abort":
       return abort(world, now);
     case "delete": {
       const prepared = prepareDeletion(world, now);
-      return prepared.told.code === null ? vanish(prepared.world) : prepared;
+      return prepared.answer.code === null ? vanish(prepared.world) : prepared;
     }
     case "prepare_deletion":
       return prepareDeletion(world, now);
@@ -109,59 +117,70 @@ export function respond(world: World, call: Call, now: number): Turn {
   }
 }
 
-/** Time passes, and of the nodes that may count as lost it is these. */
+/** Lets time pass, after which exactly the nodes in `lost` count as out of contact. */
 export function passTime(
-  world: World,
+  world: JobModel,
   lost: ReadonlySet<number>,
   leaseMs: number,
   now: number,
-): World {
+): JobModel {
   const lastContacts = world.job.nodes.map(({ rank }) => (lost.has(rank) ? now - leaseMs : now));
   return play(world, { type: "tick", lastContacts, leaseMs }, now).world;
 }
 
-function play(world: World, event: Event, now: number): { world: World; outcome: Outcome } {
+function play(world: JobModel, event: Event, now: number): { world: JobModel; outcome: Outcome } {
   const { job, outcome } = decide(world.job, event, now);
   return { world: job === world.job ? world : { ...world, job }, outcome };
 }
 
-/** Any call of a node is a sign of life, whatever else comes of it, unless it cannot be read (400). */
-function hear(world: World, rank: number, now: number): World {
+/** Records contact: every call of a node counts, unless the call cannot be read (400). */
+function hear(world: JobModel, rank: number, now: number): JobModel {
   return play(world, { type: "contact", rank }, now).world;
 }
 
-const refusal = (status: number, code: string): Told => ({ status, code, facts: {} });
-const accepted = (facts: Told["facts"] = {}, status = 200): Told => ({ status, code: null, facts });
+const refusal = (status: number, code: string): Answer => ({ status, code, facts: {} });
+const accepted = (facts: Answer["facts"] = {}, status = 200): Answer => ({
+  status,
+  code: null,
+  facts,
+});
 const ENDED = refusal(409, "JOB_ENDED");
 const UNKNOWN = refusal(404, "RESOURCE_NOT_FOUND");
+const STRANGER = refusal(403, "PERMISSION_DENIED");
 
-function join(world: World, machine: MachineChoice, now: number): Turn {
-  const { world: after, outcome } = play(world, { type: "join", machine: machineOf(machine) }, now);
+function join(world: JobModel, machine: MachineChoice, now: number): Turn {
+  const { world: after, outcome } = play(world, joinEvent(machine), now);
   if (!outcome.ok) {
     const full = refusal(409, "NODE_LIMIT_REACHED");
-    return { world: after, told: outcome.reason === "full" ? full : ENDED };
+    return { world: after, answer: outcome.reason === "full" ? full : ENDED };
   }
   const isNew = after.job.nodes.length > world.job.nodes.length;
-  return { world: after, told: accepted({ rank: outcome.rank }, isNew ? 201 : 200) };
+  return { world: after, answer: accepted({ rank: outcome.rank }, isNew ? 201 : 200) };
 }
 
-function poll(world: World, rank: number | null, now: number): Turn {
-  const known = rank === null ? null : world.job.nodes[rank];
-  if (known === undefined && !isSettled(world.job)) return { world, told: UNKNOWN };
-  const after = known ? hear(world, known.rank, now) : world;
+function poll(
+  world: JobModel,
+  { rank, stranger = false }: Extract<Call, { kind: "poll" }>,
+  now: number,
+): Turn {
+  const named = rank === null ? null : world.job.nodes[rank];
+  if (named === undefined && !isSettled(world.job)) return { world, answer: UNKNOWN };
+  if (named && stranger && !isSettled(world.job)) return { world, answer: STRANGER };
+  const caller = stranger ? null : named;
+  const after = caller ? hear(world, caller.rank, now) : world;
   const { job } = after;
-  const node = known ? job.nodes[known.rank] : undefined;
+  const node = caller ? job.nodes[caller.rank] : undefined;
   const facts = {
     state: job.state,
     current_nodes: job.nodes.length,
-    ...whatToDo(job, node),
-    // What a deleted job's version is, nobody needs to know.
+    ...directiveFor(job, node),
+    // The version of a deleted job is not part of the contract.
     ...(after.deleted ? {} : { version: job.version }),
   };
-  return { world: after, told: accepted(facts) };
+  return { world: after, answer: accepted(facts) };
 }
 
-function whatToDo(job: Job, node: Node | undefined) {
+function directiveFor(job: Job, node: Node | undefined) {
   if (isSettled(job)) return { directive: "stop", position: null };
   if (node === undefined) return { directive: "join", position: null };
   const open = node.steps.findIndex(
@@ -172,75 +191,81 @@ function whatToDo(job: Job, node: Node | undefined) {
   return { directive: runs ? "run" : "wait", position: runs ? open : null };
 }
 
-function report(world: World, kind: "heartbeat" | "give_up", rank: number, now: number): Turn {
-  if (isSettled(world.job)) return { world, told: ENDED };
-  if (world.job.nodes[rank] === undefined) return { world, told: UNKNOWN };
-  if (kind === "heartbeat") return { world: hear(world, rank, now), told: accepted() };
+function report(
+  world: JobModel,
+  { kind, rank, stranger }: Extract<Call, { kind: "heartbeat" | "give_up" }>,
+  now: number,
+): Turn {
+  if (isSettled(world.job)) return { world, answer: ENDED };
+  if (world.job.nodes[rank] === undefined) return { world, answer: UNKNOWN };
+  if (stranger) return { world, answer: STRANGER };
+  if (kind === "heartbeat") return { world: hear(world, rank, now), answer: accepted() };
   const event: Event = { type: "give_up", rank, message: GIVE_UP_MESSAGE };
-  return { world: play(world, event, now).world, told: accepted() };
+  return { world: play(world, event, now).world, answer: accepted() };
 }
 
-function takeResult(world: World, call: Extract<Call, { kind: "result" }>, now: number): Turn {
-  const { rank, position, choice } = call;
+function takeResult(world: JobModel, call: Extract<Call, { kind: "result" }>, now: number): Turn {
+  const { rank, position, choice, stranger } = call;
   const settled = isSettled(world.job);
   const node = world.job.nodes[rank];
-  if (node === undefined) return { world, told: settled ? ENDED : UNKNOWN };
+  if (node === undefined) return { world, answer: settled ? ENDED : UNKNOWN };
+  if (stranger) return { world, answer: settled ? ENDED : STRANGER };
   const invalid = refusal(400, "PARAMETER_INCORRECT_VALUE");
-  if (position >= world.plan.benchmarks.length) return { world, told: invalid };
-  const heard = hear(world, rank, now);
+  if (position >= world.plan.benchmarks.length) return { world, answer: invalid };
+  const afterContact = hear(world, rank, now);
   const slot = slotOf(rank, position);
   const stored = world.results[slot];
   if (stored !== undefined) {
-    const told = stored === choice ? accepted() : refusal(422, "IDEMPOTENCY_KEY_REUSED");
-    return { world: heard, told };
+    const answer = stored === choice ? accepted() : refusal(422, "IDEMPOTENCY_KEY_REUSED");
+    return { world: afterContact, answer };
   }
-  if (settled) return { world, told: ENDED };
+  if (settled) return { world, answer: ENDED };
   if (node.steps[position]?.state !== "running") {
-    return { world: heard, told: refusal(409, "STEP_NOT_READY") };
+    return { world: afterContact, answer: refusal(409, "STEP_NOT_READY") };
   }
-  if (choice === "invalid") return { world, told: invalid };
+  if (choice === "invalid") return { world, answer: invalid };
   const { world: after } = play(world, resultEvent(rank, position, choice), now);
-  return { world: { ...after, results: { ...after.results, [slot]: choice } }, told: accepted() };
+  return { world: { ...after, results: { ...after.results, [slot]: choice } }, answer: accepted() };
 }
 
-function abort(world: World, now: number): Turn {
-  if (world.deleted) return { world, told: UNKNOWN };
+function abort(world: JobModel, now: number): Turn {
+  if (world.deleted) return { world, answer: UNKNOWN };
   const { world: after, outcome } = play(world, { type: "abort" }, now);
-  if (!outcome.ok) return { world: after, told: refusal(400, "JOB_STATE_INVALID") };
-  return { world: after, told: accepted({ ended_at: toTimestamp(after.job.endedAt) }) };
+  if (!outcome.ok) return { world: after, answer: refusal(400, "JOB_STATE_INVALID") };
+  return { world: after, answer: accepted({ ended_at: toTimestamp(after.job.endedAt) }) };
 }
 
-function prepareDeletion(world: World, now: number): Turn {
-  if (world.deleted) return { world, told: accepted() };
+function prepareDeletion(world: JobModel, now: number): Turn {
+  if (world.deleted) return { world, answer: accepted() };
   const { world: after, outcome } = play(world, { type: "delete" }, now);
-  return { world: after, told: outcome.ok ? accepted() : refusal(400, "JOB_STATE_INVALID") };
+  return { world: after, answer: outcome.ok ? accepted() : refusal(400, "JOB_STATE_INVALID") };
 }
 
-function vanish(world: World): Turn {
-  if (world.deleted) return { world, told: UNKNOWN };
-  return { world: { ...world, deleted: true }, told: accepted() };
+function vanish(world: JobModel): Turn {
+  if (world.deleted) return { world, answer: UNKNOWN };
+  return { world: { ...world, deleted: true }, answer: accepted() };
 }
 
-function detail(world: World, now: number): Turn {
-  if (world.deleted) return { world, told: UNKNOWN };
-  // A job whose time is over has ended for whoever looks at it, also before anything has settled it.
+function detail(world: JobModel, now: number): Turn {
+  if (world.deleted) return { world, answer: UNKNOWN };
+  // An expired job reads as ended, even before the object has settled it.
   const after = now >= world.job.expiresAt ? passTime(world, new Set(), 0, now) : world;
-  return { world: after, told: accepted(seenOf(after.job)) };
+  return { world: after, answer: accepted(ownerView(after.job)) };
 }
 
-/** Whether a reply says what it must; it may say more. */
-export function isTold(must: Told, told: Told): boolean {
+/** True if a reply contains every expected field; it may have more. */
+export function matchesAnswer(must: Answer, answer: Answer): boolean {
   return (
-    must.status === told.status &&
-    must.code === told.code &&
+    must.status === answer.status &&
+    must.code === answer.code &&
     Object.entries(must.facts).every(
-      ([fact, value]) => canonicalJson(told.facts[fact] ?? null) === canonicalJson(value ?? null),
+      ([fact, value]) => canonicalJson(answer.facts[fact] ?? null) === canonicalJson(value ?? null),
     )
   );
 }
 
-/** What the owner sees of a job. */
-export function seenOf(job: Job) {
+/** The owner's view of a job. */
+export function ownerView(job: Job) {
   return {
     state: job.state,
     current_nodes: job.nodes.length,
@@ -260,9 +285,9 @@ export function seenOf(job: Job) {
   };
 }
 
-/** Every set of nodes that may count as lost by now: those out of contact for a whole lease. */
+/** Every set of nodes that may count as lost by now: any subset of those silent for a whole lease. */
 export function losable(
-  { job }: World,
+  { job }: JobModel,
   heardAt: readonly number[],
   leaseMs: number,
   now: number,

@@ -1,42 +1,42 @@
-/** One job in the running Worker: calls over HTTP, and what its object and D1 have stored. */
+/** One job in the running Worker: its calls over HTTP, and the stored state of its object and of D1. */
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import type { Job } from "../../../src/coordinator/model.ts";
-import { CoordinatorStorage } from "../../../src/coordinator/storage.ts";
+import { decodeJwt, decodeProtectedHeader } from "jose";
+import type { Job } from "../../../src/coordinator/life/model.ts";
+import { CoordinatorStorage } from "../../../src/coordinator/storage/storage.ts";
+import { taskTokenOf } from "../../../src/identity/job-token.ts";
 import { MINUTE_MS } from "../../../src/lib/clock.ts";
 import { rankOf, taskIdOf } from "../../../src/lib/ids.ts";
+import { call, type Reply, tokens } from "../harness/client.ts";
 import {
-  call,
-  coordinatorOf,
   createJob,
   createPerson,
   type Person,
-  type Reply,
   signedIn,
   type TestJob,
-} from "../harness.ts";
+} from "../harness/factories.ts";
+import { coordinatorOf } from "../harness/instruments.ts";
 import { machineBody, type Plan, resultBody } from "./machines.ts";
-import { type Call, GIVE_UP_MESSAGE, type Told } from "./reference.ts";
+import { type Answer, type Call, GIVE_UP_MESSAGE } from "./reference.ts";
 
-// biome-ignore lint/suspicious/noExplicitAny: replies of every shape, compared with what the reference says
+// biome-ignore lint/suspicious/noExplicitAny: replies of every shape, compared with the reference
 type Json = any;
 
-/** What the object has on disk. */
+/** The object's state on disk. */
 export interface Stored {
   /** Null while D1 still owns the job. */
   job: Job | null;
   flushedVersion: number;
-  /** When its alarm is set for, ms. */
+  /** Due time of the alarm, ms since the epoch. */
   alarm: number | null;
-  /** `rank:position` of every result, in order. */
+  /** `rank:position` of every result, sorted. */
   slots: string[];
 }
 
-/** What D1 has. */
+/** The job's rows in D1. */
 export interface Projection {
   job: { version: number; state: string; ended_at: number | null; coordinated: number } & Row;
   tasks: Row[];
-  results: { task_id: number; position: number; results: string }[];
 }
 
 type Row = Record<string, unknown>;
@@ -44,7 +44,7 @@ type Row = Record<string, unknown>;
 export class Scene {
   readonly plan: Plan;
   readonly job: TestJob;
-  /** User tokens live for an hour. */
+  /** The token is renewed after half of its lifetime of an hour. */
   #ownerToken: { token: string; until: number };
 
   private constructor(plan: Plan, job: TestJob, now: number) {
@@ -53,7 +53,7 @@ export class Scene {
     this.#ownerToken = { token: job.owner.token, until: now + 30 * MINUTE_MS };
   }
 
-  /** A job that nobody has joined; of a person of its own unless one is given. */
+  /** Creates a job that no node has joined, owned by a new person unless one is given. */
   static async create(plan: Plan, now: number, owner?: Person): Promise<Scene> {
     const body = { node_count: plan.nodeCount, benchmarks: plan.benchmarks };
     return new Scene(plan, await createJob(body, owner ?? (await createPerson())), now);
@@ -67,34 +67,36 @@ export class Scene {
     return coordinatorOf(this.job);
   }
 
-  /** Makes a call; the reply in full, and what a client acts on. */
-  async call(asked: Call, now: number): Promise<{ reply: Reply<Json>; told: Told }> {
-    const reply = await this.#send(asked, now);
+  /** Makes a call. Returns the full reply, and the part that clients act on. */
+  async call(request: Call, now: number): Promise<{ reply: Reply<Json>; answer: Answer }> {
+    const reply = await this.#send(request, now);
     const code = reply.status < 300 ? null : String(reply.body?.error?.code);
-    return { reply, told: { status: reply.status, code, facts: this.#factsOf(asked, reply) } };
+    return { reply, answer: { status: reply.status, code, facts: this.#factsOf(request, reply) } };
   }
 
-  async #send(asked: Call, now: number): Promise<Reply<Json>> {
+  async #send(request: Call, now: number): Promise<Reply<Json>> {
     const task = (rank: number) => String(taskIdOf(this.id, rank));
     const { token } = this.job;
     const tasks = "/jobs/current/tasks";
-    switch (asked.kind) {
+    switch (request.kind) {
       case "join":
-        return call("POST", tasks, { token, body: machineBody(asked.machine) });
+        return call("POST", tasks, { token, body: machineBody(request.machine) });
       case "poll": {
-        const query = asked.rank === null ? "" : `?task_id=${task(asked.rank)}`;
-        return call("GET", `/jobs/current${query}`, { token });
+        const query = request.rank === null ? "" : `?task_id=${task(request.rank)}`;
+        return call("GET", `/jobs/current${query}`, { token, headers: await this.#own(request) });
       }
       case "heartbeat":
-        return call("PATCH", `${tasks}/${task(asked.rank)}`, { token, body: { progress: 0.5 } });
       case "give_up": {
-        const body = { state: "failed", failed_message: GIVE_UP_MESSAGE };
-        return call("PATCH", `${tasks}/${task(asked.rank)}`, { token, body });
+        const leaving = { state: "failed", failed_message: GIVE_UP_MESSAGE };
+        const body = request.kind === "give_up" ? leaving : { progress: 0.5 };
+        const headers = await this.#own(request);
+        return call("PATCH", `${tasks}/${task(request.rank)}`, { token, body, headers });
       }
       case "result": {
-        const { rank, position, choice } = asked;
+        const { rank, position, choice } = request;
         const body = resultBody(this.plan, rank, position, choice);
-        return call("PUT", `${tasks}/${task(rank)}/results/${position}`, { token, body });
+        const headers = await this.#own(request);
+        return call("PUT", `${tasks}/${task(rank)}/results/${position}`, { token, body, headers });
       }
       case "abort":
         return call("POST", `/jobs/${this.job.id}/abort`, { token: await this.#owner(now) });
@@ -106,8 +108,18 @@ export class Scene {
         return call("GET", `/jobs/${this.job.id}`, { token: await this.#owner(now) });
       case "prepare_deletion":
       case "vanish":
-        throw new TypeError("Steps of a deletion, which nobody can ask for alone");
+        throw new TypeError("Steps of a deletion, which no client can call alone");
     }
+  }
+
+  /** The header of the node itself, derived, since the reply that brought it may have been lost. */
+  async #own({ rank, stranger }: { rank: number | null; stranger?: boolean }) {
+    if (rank === null || stranger) return {};
+    const { iat = 0, exp = 0 } = decodeJwt(this.job.token);
+    const { kid = "" } = decodeProtectedHeader(this.job.token);
+    const facts = { keyId: kid, from: iat * 1_000, until: exp * 1_000 };
+    const task = { taskId: taskIdOf(this.id, rank), epoch: 0 };
+    return { "assay-task-token": await taskTokenOf(await tokens(), facts, task) };
   }
 
   async #owner(now: number): Promise<string> {
@@ -118,9 +130,9 @@ export class Scene {
     return this.#ownerToken.token;
   }
 
-  #factsOf(asked: Call, { status, body }: Reply<Json>): Told["facts"] {
+  #factsOf(request: Call, { status, body }: Reply<Json>): Answer["facts"] {
     if (status >= 300) return {};
-    switch (asked.kind) {
+    switch (request.kind) {
       case "join":
         return { rank: rankOf(this.id, Number(body.id)) };
       case "poll": {
@@ -130,7 +142,7 @@ export class Scene {
       case "abort":
         return { ended_at: body.ended_at };
       case "detail":
-        return seenIn(body);
+        return ownerViewIn(body);
       default:
         return {};
     }
@@ -153,28 +165,25 @@ export class Scene {
     });
   }
 
-  /** By a session of its own: `DB.batch` may be broken. */
+  /** Reads through a session, because `DB.batch` may be broken. */
   async projection(): Promise<Projection> {
     const session = env.DB.withSession("first-primary");
     const range = "BETWEEN ?1 + 1 AND ?1 + 511";
-    const [jobs, tasks, results] = await session.batch<Row>(
-      [
-        "SELECT * FROM jobs WHERE id = ?1",
-        `SELECT * FROM tasks WHERE id ${range} ORDER BY id`,
-        `SELECT task_id, position, results FROM task_results WHERE task_id ${range} ORDER BY task_id, position`,
-      ].map((query) => session.prepare(query).bind(this.id)),
+    const [jobs, tasks] = await session.batch<Row>(
+      ["SELECT * FROM jobs WHERE id = ?1", `SELECT * FROM tasks WHERE id ${range} ORDER BY id`].map(
+        (query) => session.prepare(query).bind(this.id),
+      ),
     );
-    // Rows of these tables, as the schema declares them.
+    // The cast names the rows of these tables, as the schema declares them.
     return {
       job: jobs?.results[0],
       tasks: tasks?.results,
-      results: results?.results,
     } as unknown as Projection;
   }
 }
 
-/** What the reference says of a detail, out of one. */
-function seenIn(detail: Json): Told["facts"] {
+/** The part of a job's detail that the reference predicts. */
+function ownerViewIn(detail: Json): Answer["facts"] {
   const { state, current_nodes, started_at, ended_at, events } = detail;
   const tasks = detail.tasks.map((task: Json) => ({
     rank: task.rank,

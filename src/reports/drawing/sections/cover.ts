@@ -1,14 +1,11 @@
-/** The top of the first page: what it is about, the verdict with its reasons, the identity. */
+/** The top of the first page: title, verdict with its reasons, identity. */
 
-import { RATED_METRICS } from "../../../scoreboard/metrics.ts";
-import type {
-  JobVerdict,
-  MetricVerdict,
-  NodeVerdict,
-  Status,
-} from "../../../scoreboard/verdict.ts";
+import { groupsOf } from "../../../benchmarks/gpus.ts";
+import { type PerformanceStatus, RATED_METRICS } from "../../../lib/enums.ts";
+import type { JobVerdict, MetricVerdict, NodeVerdict } from "../../../lib/stored-json.ts";
+import { GPU_COUNT } from "../../../scoreboard/facts.ts";
 import type { ReportData, ReportNode } from "../../report-data.ts";
-import { statusSign } from "../charts.ts";
+import { statusShape } from "../charts.ts";
 import { type Flow, LEFT, RIGHT, WIDTH } from "../flow.ts";
 import { facts } from "../table.ts";
 import { INK, SIZE, SOFT, STATUS, WASH } from "../theme.ts";
@@ -17,17 +14,17 @@ import {
   count,
   duration,
   figure,
+  nodesOf,
   percent,
-  ranks,
   threshold,
   time,
   words,
 } from "../writing.ts";
 import { metricName, metricUnit } from "./metrics.ts";
 
-/** More reasons than this stand in the tables. */
+/** Bound of the reasons on the cover; the tables have all of them. */
 const MAX_REASONS = 8;
-/** What is longer is cut here: agents send whole paragraphs, which stand further down. */
+/** Longer reasons are cut on the cover, since agents send whole paragraphs; the tables have all of the text. */
 const MAX_REASON_LINES = 4;
 
 export function title(flow: Flow, data: ReportData): void {
@@ -57,13 +54,13 @@ function subtitle({ job, subject, nodes }: ReportData): string {
     subject.kind === "job"
       ? `Job ${subject.id}: ${count(job.currentNodes, "node")}, ${count(gpus, "GPU")}`
       : `Task ${subject.id} of job ${job.id}: ${count(gpus, "GPU")}`;
-  const models = [...new Set(nodes.flatMap(({ gpuModel }) => gpuModel ?? []))].sort();
-  const shown =
+  const models = [...new Set(nodes.flatMap(({ gpuModel, gpus }) => gpuModel ?? gpus ?? []))].sort();
+  const names =
     models.length > 3 ? `${models.slice(0, 3).join(", ")} and others` : models.join(", ");
-  return shown === "" ? `${what}.` : `${what}, ${shown}.`;
+  return names === "" ? `${what}.` : `${what}, ${names}.`;
 }
 
-/** The verdict before everything else. */
+/** The verdict and its reasons, before everything else. */
 export function verdictPanel(flow: Flow, data: ReportData): void {
   const status = data.verdict?.status ?? "unrated";
   const { colour, word } = STATUS[status];
@@ -75,16 +72,16 @@ export function verdictPanel(flow: Flow, data: ReportData): void {
     const kept = lines.slice(0, MAX_REASON_LINES);
     return [...kept.slice(0, -1), `${kept.at(-1)} …`];
   });
-  const shown = reasons.slice(0, MAX_REASONS);
-  const lines = shown.reduce((sum, reason) => sum + reason.length, 0);
-  const rest = reasons.length - shown.length;
+  const listed = reasons.slice(0, MAX_REASONS);
+  const lines = listed.reduce((sum, reason) => sum + reason.length, 0);
+  const rest = reasons.length - listed.length;
   const height = 42 + (lead.length + lines + (rest > 0 ? 1 : 0)) * 11.8 + (lines > 0 ? 8 : 2);
   flow.need(height);
   const { canvas } = flow;
   const top = flow.y;
   canvas.rectangle(LEFT, top, WIDTH, height, WASH);
   canvas.rectangle(LEFT, top, 4, height, colour);
-  statusSign(canvas, LEFT + 18, top + 13, 13, status);
+  statusShape(canvas, LEFT + 18, top + 13, 13, status);
   canvas.text(word, LEFT + 39, top + 26, { size: SIZE.verdict, face: "bold", colour });
   let y = top + 46;
   for (const line of lead) {
@@ -92,7 +89,7 @@ export function verdictPanel(flow: Flow, data: ReportData): void {
     y += 11.8;
   }
   if (lines > 0) y += 4;
-  for (const reason of shown) {
+  for (const reason of listed) {
     canvas.rectangle(LEFT + 19, y - 4.4, 2.6, 2.6, colour);
     for (const line of reason) {
       canvas.text(line, LEFT + 28, y, { size: SIZE.text });
@@ -108,12 +105,15 @@ export function verdictPanel(flow: Flow, data: ReportData): void {
   flow.skip(height + 12);
 }
 
-function leadOf({ verdict, subject, nodes, job, thresholds }: ReportData, status: Status): string {
+function leadOf(
+  { verdict, subject, nodes, job, thresholds }: ReportData,
+  status: PerformanceStatus,
+): string {
   if (verdict === null || verdict.ratedNodes === 0) {
     const measured = nodes.some(({ quickMark }) => quickMark !== null);
-    if (job.currentNodes === 0) return "No machine ever joined: nothing was measured.";
+    if (job.currentNodes === 0) return "No machine joined: nothing was measured.";
     return measured
-      ? "The figures below were measured, but there is no baseline to compare them with."
+      ? "No measured figure could be rated."
       : "No QuickMark result was received: there is nothing to compare.";
   }
   const line = threshold(thresholds.underperformingBelow);
@@ -132,7 +132,7 @@ function leadOf({ verdict, subject, nodes, job, thresholds }: ReportData, status
   }
 }
 
-/** Why, the worst first; then what is missing. */
+/** The reasons of the verdict, the worst first, then missing parts. */
 function reasonsOf({ verdict, nodes, job, subject }: ReportData): string[] {
   const below = (verdict?.nodes ?? [])
     .filter(({ status }) => status === "underperforming")
@@ -149,10 +149,7 @@ function reasonsOf({ verdict, nodes, job, subject }: ReportData): string[] {
       ].join("; "),
   );
   const notRated = [...unrated].map(([reason, list]) => {
-    const which =
-      subject.kind === "task"
-        ? "Not rated"
-        : `Node ${ranks(list.map(({ rank }) => rank))} not rated`;
+    const which = subject.kind === "task" ? "Not rated" : `${capital(nodesOf(list))} not rated`;
     return reason === "" ? `${which}.` : `${which}: ${reason}.`;
   });
   const failed = Map.groupBy(
@@ -160,14 +157,12 @@ function reasonsOf({ verdict, nodes, job, subject }: ReportData): string[] {
     (node) => node.failedMessage ?? "it failed",
   );
   const failures = [...failed].map(([reason, list]) =>
-    subject.kind === "task"
-      ? capital(`${reason}.`)
-      : `Node ${ranks(list.map(({ rank }) => rank))}: ${reason}.`,
+    subject.kind === "task" ? capital(`${reason}.`) : `${capital(nodesOf(list))}: ${reason}.`,
   );
   const absent = job.nodeCount - job.currentNodes;
   const missing =
     subject.kind === "job" && absent > 0 ? [`${count(absent, "expected node")} never joined.`] : [];
-  const ending = job.state === "aborted" ? ["The job was aborted before it was done."] : [];
+  const ending = job.state === "aborted" ? ["The job was aborted before it was complete."] : [];
   return [...below, ...lagging(verdict), ...notRated, ...missing, ...failures, ...ending];
 }
 
@@ -175,17 +170,25 @@ function isRated(metric: string): boolean {
   return RATED_METRICS.some((rated) => rated === metric);
 }
 
-/** GPUs behind the others of their node, and machines behind what they measured before. */
+/** GPUs that lag behind the others of their node, and metrics that have fallen since the last job. */
 function lagging(verdict: JobVerdict | null): string[] {
   return (verdict?.nodes ?? []).flatMap(({ rank, stragglers, drops }) => [
     ...stragglers.map(({ gpu, metric, value, median, ratio }) => {
-      const share = ratio === null ? "which cannot be true" : `${percent(ratio)} of their median`;
-      return `Node ${rank}: GPU ${gpu} lags the others, ${metricName(metric)} ${figure(value)} ${metricUnit(metric)}, ${share} ${figure(median)}.`;
+      const share =
+        ratio === null
+          ? "an implausible figure"
+          : `${percent(ratio)} of their median ${figure(median)}`;
+      return `Node ${rank}: GPU ${gpu} lags behind the others: ${metricName(metric)} ${figure(value)} ${metricUnit(metric)}, ${share}.`;
     }),
-    ...drops.map(
-      ({ metric, value, previousValue, ratio, previousAt }) =>
-        `Node ${rank}: ${metricName(metric)} has fallen to ${percent(ratio)}, from ${figure(previousValue)} to ${figure(value)} ${metricUnit(metric)} per GPU, since this machine was measured on ${time(previousAt)}.`,
-    ),
+    ...drops.map(({ metric, gpuModel, value, previousValue, ratio, previousAt }) => {
+      const since = previousAt === null ? "its runner's" : "this machine's";
+      const of = gpuModel === null ? "" : ` of ${gpuModel}`;
+      const job = previousAt === null ? "previous job" : `previous job of ${time(previousAt)}`;
+      if (metric === GPU_COUNT) {
+        return `Node ${rank}: ${count(previousValue, "GPU")} before, ${value} now: since ${since} ${job}.`;
+      }
+      return `Node ${rank}: ${metricName(metric)}${of} fell to ${percent(ratio)}, from ${figure(previousValue)} to ${figure(value)} ${metricUnit(metric)} per GPU, since ${since} ${job}.`;
+    }),
   ]);
 }
 
@@ -199,8 +202,11 @@ function lowest(node: NodeVerdict): number {
 function belowReason(node: NodeVerdict): string {
   const figures = node.metrics
     .filter(({ status }) => status === "underperforming")
-    .map((metric) => metricSentence(metric));
-  const model = node.gpuModel === null ? "" : ` (${node.gpuCount ?? 1} × ${node.gpuModel})`;
+    .map(
+      (metric) => (node.gpuModels === null ? "" : `${metric.gpuModel}: `) + metricSentence(metric),
+    );
+  const groups = groupsOf(node).map(({ model, count }) => `${count ?? 1} × ${model}`);
+  const model = groups.length === 0 ? "" : ` (${groups.join(", ")})`;
   return `Node ${node.rank}${model}: ${figures.join("; ")}.`;
 }
 
@@ -211,7 +217,7 @@ function metricSentence({ metric, value, baseline, ratio }: MetricVerdict): stri
   return `${name} ${figure(value)} ${unit} per GPU, ${percent(ratio)} of the baseline ${figure(baseline)}`;
 }
 
-/** Which job, whose, when, with which software. */
+/** The job's identity: owner, times, software. */
 export function identity(flow: Flow, data: ReportData): void {
   const { job, nodes, subject, release } = data;
   const agents = [...new Set(nodes.map(({ agentVersion }) => agentVersion ?? "not stated"))].sort();
@@ -242,7 +248,7 @@ export function identity(flow: Flow, data: ReportData): void {
   );
   const long: [string, string | null][] = [
     ["Description", job.description],
-    // The job's own report has it beside the machine.
+    // In the job's report, the table of machines has it.
     ["Node's failure", subject.kind === "task" ? (node?.failedMessage ?? null) : null],
   ];
   for (const [label, text] of long) {

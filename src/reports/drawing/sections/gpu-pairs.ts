@@ -1,4 +1,4 @@
-/** Bandwidth between the GPUs of each node. */
+/** Bandwidth between the GPUs of each node, and of their collectives. */
 import type { ReportData, ReportNode } from "../../report-data.ts";
 import { type HeatGrid, heatLegend, heatLevel, heatMap, heatRange, inkOn } from "../charts.ts";
 import { type Flow, LEFT, WIDTH } from "../flow.ts";
@@ -7,14 +7,13 @@ import { SIZE, SOFT } from "../theme.ts";
 import { figureCell } from "./gpus.ts";
 import { metricName, metricUnit } from "./metrics.ts";
 
-/** From this many nodes on the matrices are small and without figures. */
+/** Up to this many nodes have matrices with figures; more nodes have small ones without. */
 const MAX_NUMBERED = 8;
-/** No machine has more; a matrix grows with the square of the names that a node has sent. */
+/** No machine has more GPUs; a matrix grows with the square of the number of names sent. */
 const MAX_GPUS = 64;
-/** Names stand no closer than this, points. */
+/** Least distance between names, points. */
 const NAME_HEIGHT = 7;
 
-/** Bandwidth between the GPUs of a node, and what collectives reach over them. */
 export function gpuPairs(flow: Flow, { nodes }: ReportData): void {
   const matrices = nodes.flatMap((node) => matrixOf(node) ?? []);
   if (matrices.length === 0) return;
@@ -23,7 +22,7 @@ export function gpuPairs(flow: Flow, { nodes }: ReportData): void {
   flow.heading(
     "Bandwidth between GPUs",
     150,
-    "GB/s in both directions at once where that was measured, else in one. Row: from; column: to. Dark is slow.",
+    "GB/s in both directions at once if measured, else in one direction. Row: source GPU. Column: target GPU. Dark is slow.",
   );
   heatLegend(flow.canvas, { x: LEFT, y: flow.y }, range, "GB/s", false);
   flow.skip(24);
@@ -45,12 +44,16 @@ export function gpuPairs(flow: Flow, { nodes }: ReportData): void {
 
 const COLLECTIVES = ["allreduce_bandwidth_gbs", "broadcast_bandwidth_gbs"] as const;
 
-/** What all GPUs of a node reach together. */
 function collectives(flow: Flow, nodes: readonly ReportNode[]): void {
   const rows = nodes.flatMap(({ rank, quickMark }) => {
     const figures = quickMark?.aggregate ?? {};
     if (COLLECTIVES.every((metric) => figures[metric] === undefined)) return [];
-    return [[String(rank), ...COLLECTIVES.map((metric) => figureCell(metric, figures, []))]];
+    return [
+      [
+        String(rank),
+        ...COLLECTIVES.map((metric) => figureCell(metric, figures, quickMark?.implausible ?? {})),
+      ],
+    ];
   });
   if (rows.length === 0) return;
   flow.subheading("Collectives, all GPUs of the node", 40);
@@ -73,7 +76,7 @@ function collectives(flow: Flow, nodes: readonly ReportNode[]): void {
 interface Matrix {
   rank: number;
   gpus: string[];
-  /** Names beyond the most that are shown. */
+  /** Number of GPUs that are left out. */
   omitted: number;
   /** By `<row>,<column>`. */
   values: Map<string, number>;
@@ -98,7 +101,7 @@ function matrixOf({ rank, quickMark }: ReportNode): Matrix | null {
         duplex ?? simplex ?? 0,
       ]),
   );
-  // One direction stands for both where the other was not sent.
+  // A figure sent for one direction only is drawn for both.
   for (const [key, value] of [...values]) {
     const [from, to] = key.split(",");
     if (!values.has(`${to},${from}`)) values.set(`${to},${from}`, value);
@@ -121,7 +124,8 @@ function drawMatrix(
   const some = omitted > 0 ? `, ${gpus.length} of ${gpus.length + omitted} GPUs` : "";
   const kind = numbered && types.length > 0 ? `, ${types.slice(0, 2).join(", ")}` : "";
   canvas.text(`Node ${rank}${some}${kind}`, x, y + 6, {
-    ...{ size: SIZE.small, face: "bold" as const },
+    size: SIZE.small,
+    face: "bold" as const,
     maxWidth: WIDTH / (numbered ? 2 : 6) - 6,
   });
   const grid: HeatGrid = {

@@ -1,6 +1,6 @@
-/** What each GPU measured, and what its sensors said. */
+/** Figures and sensor readings of each GPU. */
 import { summarizeValues } from "../../../benchmarks/statistics.ts";
-import type { Figures, ReportData, ReportNode } from "../../report-data.ts";
+import type { Faults, Figures, ReportData, ReportNode } from "../../report-data.ts";
 import { distribution } from "../charts.ts";
 import { type Flow, LEFT, WIDTH } from "../flow.ts";
 import { type Cell, type Row, table } from "../table.ts";
@@ -9,7 +9,7 @@ import { count, figure } from "../writing.ts";
 import { GPU_COLUMNS, metricUnit, PER_WATT_COLUMNS } from "./metrics.ts";
 
 const MARK = "!";
-/** More of them are marked where the figures are. */
+/** Bound of the table of implausible readings; the others are only marked beside their figures. */
 const MAX_IMPLAUSIBLE = 40;
 
 export function gpuTable(flow: Flow, { nodes }: ReportData): void {
@@ -18,7 +18,7 @@ export function gpuTable(flow: Flow, { nodes }: ReportData): void {
   flow.heading(
     "Figures by GPU",
     60,
-    `Each GPU measured alone, and all GPUs of the node at once: a pass of its own, which shows what they share. ${MARK} marks readings that no healthy sensor gives; a dash is a figure that was not sent.`,
+    `Each GPU measured alone, and all GPUs of the node at once, in a separate pass that shows contention. ${MARK} marks implausible readings; a dash marks figures that were not sent.`,
   );
   const width = (WIDTH - 58) / GPU_COLUMNS.length;
   table(
@@ -38,10 +38,10 @@ export function gpuTable(flow: Flow, { nodes }: ReportData): void {
 }
 
 function* gpuRows(nodes: readonly ReportNode[]): Generator<Row> {
-  for (const { rank, gpuCount, gpuModel, quickMark } of nodes) {
+  for (const { rank, gpus, quickMark } of nodes) {
     if (quickMark === null) continue;
     const replayed = quickMark.isReplayed ? ", replayed" : "";
-    yield { group: `Node ${rank}: ${gpuCount ?? "?"} × ${gpuModel ?? "GPU"}${replayed}` };
+    yield { group: `Node ${rank}: ${gpus ?? "? × GPU"}${replayed}` };
     yield figureRow(
       { text: "all at once", face: "bold" },
       quickMark.aggregate,
@@ -53,56 +53,72 @@ function* gpuRows(nodes: readonly ReportNode[]): Generator<Row> {
   }
 }
 
-function figureRow(name: Cell, figures: Figures, implausible: readonly string[]): Cell[] {
+function figureRow(name: Cell, figures: Figures, implausible: Faults): Cell[] {
   return [name, ...GPU_COLUMNS.map(([metric]) => figureCell(metric, figures, implausible))];
 }
 
-export function figureCell(metric: string, figures: Figures, implausible: readonly string[]): Cell {
+export function figureCell(metric: string, figures: Figures, implausible: Faults): Cell {
   const value = figures[metric];
   if (value === undefined) return { text: "–", colour: SOFT };
-  return implausible.includes(metric)
+  return metric in implausible
     ? { text: `${MARK} ${figure(value)}`, face: "bold", colour: WARNING }
     : figure(value);
 }
 
-/** Power and temperature: how they lie over the GPUs, what cannot be, and what follows per watt. */
+const SENSORS = ["power_consumption_watts", "temperature_centigrade"] as const;
+
+/** The figures of one GPU, or of all GPUs of a node at once. */
+interface Reading {
+  rank: number;
+  name: string;
+  isNode: boolean;
+  figures: Figures;
+  implausible: Faults;
+}
+
+/** Power and temperature: their distributions, implausible readings, and throughput per watt. */
 export function telemetry(flow: Flow, { nodes }: ReportData): void {
-  const readings = nodes.flatMap(({ quickMark, rank }) => {
-    if (quickMark === null) return [];
-    const one = {
-      rank,
-      name: "all GPUs",
-      figures: quickMark.aggregate,
-      implausible: quickMark.implausible,
-    };
-    const each = quickMark.gpus.map(({ figures, implausible }, at) => ({
-      rank,
-      name: `GPU ${at}`,
-      figures,
-      implausible,
-    }));
-    return [{ ...one, isNode: true }, ...each.map((gpu) => ({ ...gpu, isNode: false }))];
-  });
-  const SENSORS = ["power_consumption_watts", "temperature_centigrade"] as const;
+  const readings = nodes.flatMap(readingsOf);
   if (!readings.some(({ figures }) => SENSORS.some((metric) => figures[metric] !== undefined)))
     return;
   flow.heading(
     "Telemetry",
     80,
-    "Power and temperature as the GPUs' own sensors gave them under load.",
+    "Power and temperature under load, as reported by the GPUs' own sensors.",
   );
+  sensorCharts(flow, readings);
+  perWatt(flow, nodes);
+}
+
+function readingsOf({ quickMark, rank }: ReportNode): Reading[] {
+  if (quickMark === null) return [];
+  const { aggregate, implausible, gpus } = quickMark;
+  return [
+    { rank, name: "all GPUs", isNode: true, figures: aggregate, implausible },
+    ...gpus.map((gpu, at) => ({
+      rank,
+      name: `GPU ${at}`,
+      isNode: false,
+      figures: gpu.figures,
+      implausible: gpu.implausible,
+    })),
+  ];
+}
+
+/** The distribution of each sensor over the GPUs; over the nodes if none sent figures by GPU. */
+function sensorCharts(flow: Flow, readings: readonly Reading[]): void {
   const width = (WIDTH - 30) / 2;
   const perGpu = readings.some(({ isNode }) => !isNode)
     ? readings.filter(({ isNode }) => !isNode)
     : readings;
   for (const [side, metric] of SENSORS.entries()) {
     const values = perGpu.flatMap(({ figures, implausible }) =>
-      implausible.includes(metric) ? [] : (figures[metric] ?? []),
+      metric in implausible ? [] : (figures[metric] ?? []),
     );
     const summary = summarizeValues(values, false);
     const x = LEFT + side * (width + 30);
     const name = side === 0 ? "Power, W" : "Temperature, °C";
-    const title = `${name}, ${count(values.length, "believable reading")}`;
+    const title = `${name}, ${count(values.length, "valid reading")}`;
     flow.canvas.text(title, x, flow.y + 6, { size: SIZE.tiny, colour: SOFT });
     if (summary === null) continue;
     const place = { x, y: flow.y + 12, width, height: 26 };
@@ -111,45 +127,37 @@ export function telemetry(flow: Flow, { nodes }: ReportData): void {
     flow.canvas.text(text, x, flow.y + 53, { size: SIZE.tiny });
   }
   flow.skip(64);
-  const wrong = readings.flatMap(({ rank, name, figures, implausible }) =>
-    SENSORS.flatMap((metric) =>
-      implausible.includes(metric) ? [{ rank, name, metric, value: figures[metric] ?? 0 }] : [],
-    ),
+}
+
+/** The fields of QuickMark results that cannot be true, with the reasons. */
+export function implausibleReadings(flow: Flow, { nodes }: ReportData): void {
+  const wrong = nodes.flatMap(({ rank, quickMark }) =>
+    (quickMark?.faults ?? []).map((fault) => ({ rank, ...fault })),
   );
-  if (wrong.length > 0) {
-    flow.subheading("Implausible readings", 40);
-    table(
-      flow,
-      [
-        { title: "Node", width: 40 },
-        { title: "Of", width: 70 },
-        { title: "Reading", width: 90, align: "right" },
-        { title: "", width: 12 },
-        { title: "What it means", width: 293 },
-      ],
-      wrong.slice(0, MAX_IMPLAUSIBLE).map(({ rank, name, metric, value }) => [
-        String(rank),
-        name,
-        {
-          text: `${MARK} ${figure(value)} ${metricUnit(metric)}`,
-          face: "bold" as const,
-          colour: WARNING,
-        },
-        "",
-        metric === "power_consumption_watts"
-          ? "No GPU under load draws so little: figures per watt from it are left out."
-          : "No GPU at work has this temperature.",
-      ]),
-    );
-  }
+  if (wrong.length === 0) return;
+  flow.heading(
+    "Implausible readings",
+    60,
+    "They count in no figure of this report, and in no verdict.",
+  );
+  table(
+    flow,
+    [
+      { title: "Node", width: 30 },
+      { title: "Field", width: 185 },
+      { title: "Meaning", width: 290 },
+    ],
+    wrong
+      .slice(0, MAX_IMPLAUSIBLE)
+      .map(({ rank, field, reason }) => [String(rank), { text: field, colour: WARNING }, reason]),
+  );
   if (wrong.length > MAX_IMPLAUSIBLE) {
     const rest = count(wrong.length - MAX_IMPLAUSIBLE, "more reading");
-    flow.paragraph(`and ${rest}, marked ${MARK} in the figures by GPU`, {
+    flow.paragraph(`and ${rest}, marked ${MARK} in "Figures by GPU"`, {
       size: SIZE.small,
       colour: SOFT,
     });
   }
-  perWatt(flow, nodes);
 }
 
 function perWatt(flow: Flow, nodes: readonly ReportNode[]): void {
@@ -160,7 +168,7 @@ function perWatt(flow: Flow, nodes: readonly ReportNode[]): void {
     const cells = PER_WATT_COLUMNS.map(([metric]): Cell => {
       const value = aggregate[metric];
       if (value === undefined) return { text: "–", colour: SOFT };
-      return implausible.includes(metric) ? { text: "left out", colour: WARNING } : figure(value);
+      return metric in implausible ? { text: "left out", colour: WARNING } : figure(value);
     });
     return [[String(rank), ...cells]];
   });

@@ -8,7 +8,7 @@ export function metricUnit(metric: string): string {
   return quickMark.fields[metric]?.unit ?? "";
 }
 
-/** Columns of per-GPU tables: the metric, and a heading that fits. */
+/** Columns of the tables by GPU: metrics with short titles. */
 export const GPU_COLUMNS: readonly (readonly [metric: string, title: string])[] = [
   ["bf16_tflops", "BF16"],
   ["fp16_tflops", "FP16"],

@@ -1,5 +1,6 @@
-/** Cluster network: every directed link, as a heat map and by its extremes. */
-import type { ReportData, ReportLink, ReportNetwork } from "../../report-data.ts";
+/** Cluster network: all directed links as a heat map, the slowest and the failed links as tables. */
+import { eachLink, type Link, linkCount } from "../../link-table.ts";
+import type { ReportData, ReportNetwork } from "../../report-data.ts";
 import {
   type HeatGrid,
   heatLegend,
@@ -14,37 +15,31 @@ import { facts, table } from "../table.ts";
 import { SIZE, SOFT } from "../theme.ts";
 import { figure, words } from "../writing.ts";
 
-/** Up to this many nodes every cell holds its figure. */
+/** Bound of the nodes for which every cell shows its figure. */
 const MAX_NUMBERED = 12;
 const SLOWEST = 10;
 const MAX_FAILED = 20;
 
 export function networks(flow: Flow, { networks: steps, subject }: ReportData): void {
   for (const step of steps) {
-    const good = step.links.filter(isGood);
+    const total = linkCount(step.links);
+    const failed = step.links.errors.length;
     const name = step.key.includes(":") ? `Cluster network (${step.key})` : "Cluster network";
     flow.heading(
       name,
-      100 + (subject.kind === "job" && good.length > 0 ? sideOf(step.nodeCount) : 0),
-      "Bandwidth and round-trip latency over TCP, measured between the agents of every two nodes, in both directions.",
+      100 + (subject.kind === "job" && total > failed ? sideOf(step.nodeCount) : 0),
+      "Bandwidth and round-trip latency over TCP, measured between the agents of every pair of nodes, in both directions.",
     );
-    const failed = step.links.length - good.length;
     summary(flow, step, subject.kind === "job" ? ` (${failed} failed)` : "");
-    if (step.links.length === 0) {
-      flow.paragraph("No node has sent measurements of this step.", { colour: SOFT });
+    if (total === 0) {
+      flow.paragraph("No node sent measurements of this step.", { colour: SOFT });
     } else if (subject.kind === "job") {
-      map(flow, step, good);
-      extremes(flow, step, good);
+      map(flow, step);
+      extremes(flow, step);
     } else {
       peers(flow, step, subject.rank);
     }
   }
-}
-
-type GoodLink = Extract<ReportLink, { 3: number }>;
-
-function isGood(link: ReportLink): link is GoodLink {
-  return typeof link[2] === "number";
 }
 
 function summary(flow: Flow, step: ReportNetwork, failed: string): void {
@@ -62,29 +57,35 @@ function summary(flow: Flow, step: ReportNetwork, failed: string): void {
   );
 }
 
-/** How large the heat map of so many nodes is, points. */
+/** Side of the heat map, points. */
 function sideOf(size: number): number {
   return size <= MAX_NUMBERED
     ? Math.min(380, size * 46)
     : Math.min(WIDTH - 40, Math.max(300, size * 9));
 }
 
-function map(flow: Flow, step: ReportNetwork, good: readonly GoodLink[]): void {
+function map(flow: Flow, step: ReportNetwork): void {
   const { nodeCount: size } = step;
-  const values = new Map<number, number | null>();
-  for (const link of step.links)
-    values.set(link[0] * size + link[1], isGood(link) ? link[2] : null);
+  /** NaN for a link without a measurement, negative for a failed one: plain numbers, since there may be 65,000. */
+  const values = new Float64Array(size * size).fill(Number.NaN);
+  for (const { source, target, gbps } of eachLink(step.links)) {
+    values[source * size + target] = gbps ?? -1;
+  }
   const grid: HeatGrid = {
     size,
-    value: (row, column) => values.get(row * size + column),
-    ...heatRange(good.map((link) => link[2])),
+    value: (row, column) => {
+      const value = values[row * size + column];
+      if (value === undefined || Number.isNaN(value)) return undefined;
+      return value < 0 ? null : value;
+    },
+    ...heatRange(values.filter((value) => value >= 0)),
   };
   const numbered = size <= MAX_NUMBERED;
-  const side = numbered ? Math.min(380, size * 46) : Math.min(WIDTH - 40, Math.max(300, size * 9));
+  const side = sideOf(size);
   const cell = side / size;
   flow.need(side + 62);
   const { canvas } = flow;
-  const failed = good.length < step.links.length;
+  const failed = step.links.errors.length > 0;
   heatLegend(canvas, { x: LEFT, y: flow.y + 2 }, grid, "Gbit/s", failed);
   canvas.text("Row: source node. Column: target node. Dark is slow.", LEFT + 230, flow.y + 8, {
     size: SIZE.tiny,
@@ -101,7 +102,8 @@ function map(flow: Flow, step: ReportNetwork, good: readonly GoodLink[]): void {
     canvas.text(String(rank), x - 4, y + middle + 2, { ...style, align: "right" });
   }
   if (numbered) {
-    for (const [source, target, gbps] of good) {
+    for (const { source, target, gbps } of eachLink(step.links)) {
+      if (gbps === null) continue;
       canvas.text(figure(gbps), x + (target + 0.5) * cell, y + (source + 0.5) * cell + 2.5, {
         size: SIZE.dense,
         align: "centre",
@@ -112,10 +114,10 @@ function map(flow: Flow, step: ReportNetwork, good: readonly GoodLink[]): void {
   flow.skip(side + 50);
 }
 
-function extremes(flow: Flow, step: ReportNetwork, good: readonly GoodLink[]): void {
+function extremes(flow: Flow, step: ReportNetwork): void {
   const right = "right" as const;
-  if (good.length > SLOWEST * 2) {
-    const slow = [...good].sort((a, b) => a[2] - b[2] || a[0] - b[0] || a[1] - b[1]);
+  const { links } = step;
+  if (linkCount(links) - links.errors.length > SLOWEST * 2) {
     flow.subheading(`The ${SLOWEST} slowest links`, 40);
     table(
       flow,
@@ -126,53 +128,76 @@ function extremes(flow: Flow, step: ReportNetwork, good: readonly GoodLink[]): v
         { title: "of average", width: 70, align: right },
         { title: "Latency", unit: "ms", width: 80, align: right },
       ],
-      slow
-        .slice(0, SLOWEST)
-        .map(([source, target, gbps, latency]) => [
-          `node ${source}`,
-          `node ${target}`,
-          figure(gbps),
-          step.averageGbps === null ? "–" : `${((gbps / step.averageGbps) * 100).toFixed(0)}%`,
-          figure(latency),
-        ]),
+      slowest(step).map(({ source, target, gbps, latencyMs }) => [
+        `node ${source}`,
+        `node ${target}`,
+        figure(gbps),
+        step.averageGbps === null ? "–" : `${((gbps / step.averageGbps) * 100).toFixed(0)}%`,
+        figure(latencyMs),
+      ]),
     );
   }
-  const failed = step.links.filter((link) => !isGood(link));
-  if (failed.length === 0) return;
+  const failed = links.errors.length;
+  if (failed === 0) return;
   flow.subheading("Failed links", 40);
   table(
     flow,
     [
       { title: "Source", width: 60 },
       { title: "Target", width: 60 },
-      { title: "Why", width: 380 },
+      { title: "Reason", width: 380 },
     ],
-    failed
-      .slice(0, MAX_FAILED)
-      .map(([source, target, error]) => [`node ${source}`, `node ${target}`, String(error)]),
+    failedRows(links),
   );
-  const rest = failed.length - MAX_FAILED;
+  const rest = failed - MAX_FAILED;
   if (rest > 0)
-    flow.paragraph(`and ${rest} more, which the heat map shows`, {
+    flow.paragraph(`and ${rest} more, shown in the heat map`, {
       colour: SOFT,
       size: SIZE.small,
     });
 }
 
-/** One node's links, by the node at their other end. */
+function* failedRows(links: ReportNetwork["links"]): Generator<string[]> {
+  let shown = 0;
+  for (const { source, target, gbps, error } of eachLink(links)) {
+    if (gbps !== null) continue;
+    if (++shown > MAX_FAILED) return;
+    yield [`node ${source}`, `node ${target}`, error ?? ""];
+  }
+}
+
+interface GoodLink extends Link {
+  gbps: number;
+}
+
+/** The slowest first; only they are kept while all are looked at. */
+function slowest({ links }: ReportNetwork): GoodLink[] {
+  const kept: GoodLink[] = [];
+  for (const link of eachLink(links)) {
+    const { gbps } = link;
+    if (gbps === null || (kept.length === SLOWEST && gbps >= (kept.at(-1)?.gbps ?? 0))) continue;
+    // Behind those as slow, so that equal ones stay in the order of their ranks.
+    const at = kept.findIndex((each) => each.gbps > gbps);
+    kept.splice(at === -1 ? kept.length : at, 0, { ...link, gbps });
+    kept.splice(SLOWEST);
+  }
+  return kept;
+}
+
+/** The links of one node, by the other node. */
 function peers(flow: Flow, step: ReportNetwork, rank: number): void {
-  const out = new Map(
-    step.links.filter(([source]) => source === rank).map((link) => [link[1], link]),
-  );
-  const back = new Map(
-    step.links.filter(([, target]) => target === rank).map((link) => [link[0], link]),
-  );
+  const out = new Map<number, Link>();
+  const back = new Map<number, Link>();
+  for (const link of eachLink(step.links)) {
+    if (link.source === rank) out.set(link.target, link);
+    else back.set(link.source, link);
+  }
   const others = [...new Set([...out.keys(), ...back.keys()])].sort((a, b) => a - b);
   const { averageGbps } = step;
-  const cells = (link: ReportLink | undefined) => {
+  const cells = (link: Link | undefined) => {
     if (link === undefined) return ["–", "", "–"];
-    if (!isGood(link)) return ["failed", "", { text: String(link[2]), colour: SOFT }];
-    const [, , gbps, latency] = link;
+    const { gbps, latencyMs, error } = link;
+    if (gbps === null) return ["failed", "", { text: error ?? "", colour: SOFT }];
     const ratio = averageGbps === null ? 1 : gbps / averageGbps;
     return [
       figure(gbps),
@@ -192,7 +217,7 @@ function peers(flow: Flow, step: ReportNetwork, rank: number): void {
             "expected",
           ),
       },
-      figure(latency),
+      figure(latencyMs),
     ];
   };
   flow.paragraph("The line in each bar is the average over all links of the job.", {
@@ -208,7 +233,7 @@ function peers(flow: Flow, step: ReportNetwork, rank: number): void {
   ];
   table(
     flow,
-    [{ title: "Other node", width: 80 }, ...direction("To it"), ...direction("From it")],
+    [{ title: "Other node", width: 80 }, ...direction("Outgoing"), ...direction("Incoming")],
     others.map((other) => [`node ${other}`, ...cells(out.get(other)), ...cells(back.get(other))]),
     { dense: others.length > 40 },
   );

@@ -1,21 +1,22 @@
-/** The nodes beside their baselines: a table, the baselines themselves, distributions. */
+/** The nodes compared with their baselines: tables of nodes and baselines, and distributions. */
 
 import { dataSheetOf } from "../../../benchmarks/data-sheets.ts";
 import { summarizeValues } from "../../../benchmarks/statistics.ts";
-import { RATED_METRICS } from "../../../scoreboard/metrics.ts";
-import type { MetricVerdict, NodeVerdict } from "../../../scoreboard/verdict.ts";
+import { RATED_METRICS } from "../../../lib/enums.ts";
+import type { MetricVerdict, NodeVerdict } from "../../../lib/stored-json.ts";
+import { lowestMetric } from "../../../scoreboard/facts.ts";
 import type { ReportData, ReportNode } from "../../report-data.ts";
-import { distribution, ratioBar, statusSign } from "../charts.ts";
+import { distribution, ratioBar, statusShape } from "../charts.ts";
 import { type Flow, LEFT, WIDTH } from "../flow.ts";
 import { type Cell, table } from "../table.ts";
 import { SIZE, SOFT, STATUS } from "../theme.ts";
 import { count, figure, percent, threshold, words } from "../writing.ts";
 import { metricName, metricUnit } from "./metrics.ts";
 
-/** More rows than this are set closer. */
+/** A table with more rows is dense. */
 const MAX_ROOMY_ROWS = 40;
 
-/** Whether the table is so long that what sums it up comes first. */
+/** True when the table is so long that its summary comes first. */
 export function isLong({ nodes }: ReportData): boolean {
   return nodes.length > MAX_ROOMY_ROWS;
 }
@@ -27,7 +28,7 @@ export function nodeTable(flow: Flow, data: ReportData): void {
   flow.heading(
     data.subject.kind === "job" ? "Nodes" : "Node",
     60,
-    `Figures of one GPU: those of all GPUs of the node at once, divided by their number. The upright line is the baseline, the dashed one ${under} of it.`,
+    `Figures per GPU: those of all GPUs of the node at once, divided by the number of GPUs. The solid line marks the baseline, the dashed line ${under} of it.`,
   );
   const verdicts = new Map(verdict?.nodes.map((node) => [node.rank, node]));
   const dense = isLong(data);
@@ -59,25 +60,24 @@ function nodeRow(node: ReportNode, verdict: NodeVerdict | undefined, under: numb
   const status = verdict?.status ?? "unrated";
   return [
     {
-      draw: (canvas, x, y, _width, height) => statusSign(canvas, x, y + height / 2 - 3, 6, status),
+      draw: (canvas, x, y, _width, height) => statusShape(canvas, x, y + height / 2 - 3, 6, status),
     },
     { text: String(node.rank), face: "bold" },
     node.machineIp ?? node.machineUuid.slice(0, 13),
-    node.gpuModel === null && node.gpuCount === null
-      ? "not stated"
-      : `${node.gpuCount ?? "?"} × ${node.gpuModel ?? "GPU"}`,
+    node.gpus ?? "not stated",
     words(node.state),
     ...RATED_METRICS.flatMap((name) => {
-      const metric = verdict?.metrics.find((each) => each.metric === name);
+      const metric = verdict && lowestMetric(verdict.metrics, name);
       return metricCells(metric, perGpu(node, name), under);
     }),
   ];
 }
 
-/** A node's figure divided by its GPUs, where it has one. */
+/** A node's figure divided by its number of GPUs; null for a figure that was not sent. */
 function perGpu(node: ReportNode, metric: string): number | null {
   const total = node.quickMark?.aggregate[metric];
-  return total === undefined ? null : total / (node.gpuCount ?? 1);
+  const isMixed = node.gpuModel === null && node.gpus !== null;
+  return total === undefined || isMixed ? null : total / (node.gpuCount ?? 1);
 }
 
 function metricCells(metric: MetricVerdict | undefined, own: number | null, under: number): Cell[] {
@@ -96,17 +96,21 @@ function metricCells(metric: MetricVerdict | undefined, own: number | null, unde
         ratioBar(canvas, place, ratio, under, status);
       },
     },
-    isLow ? { text: percent(ratio), face: "bold", colour: STATUS[status].colour } : percent(ratio),
+    status === "unrated"
+      ? { text: percent(ratio), colour: SOFT }
+      : isLow
+        ? { text: percent(ratio), face: "bold", colour: STATUS[status].colour }
+        : percent(ratio),
   ];
 }
 
-/** What the figures were compared with: by model and metric, with its source and sample. */
+/** Baselines by model and metric, with source and sample size. */
 export function baselines(flow: Flow, { verdict, nodes }: ReportData): void {
   if (nodes.every(({ quickMark }) => quickMark === null)) return;
   const seen = new Map<string, { model: string; metric: MetricVerdict }>();
   for (const node of verdict?.nodes ?? []) {
     for (const metric of node.metrics) {
-      const model = node.gpuModel ?? "unknown model";
+      const model = metric.gpuModel ?? node.gpuModel ?? "unknown model";
       const key = `${model}|${metric.metric}`;
       if (metric.baseline !== null && !seen.has(key)) seen.set(key, { model, metric });
     }
@@ -114,14 +118,14 @@ export function baselines(flow: Flow, { verdict, nodes }: ReportData): void {
   const rows = [...seen.values()].sort((a, b) =>
     a.model < b.model ? -1 : a.model > b.model ? 1 : 0,
   );
-  const version = verdict === null ? "" : `Baselines of version ${verdict.baselineVersion}. `;
+  const version = verdict === null ? "" : `Baseline set ${verdict.baselineVersion}. `;
   flow.heading(
     "Baselines",
     50,
-    `${version}Figures of one GPU. The data sheet is for information: healthy machines reach 54–85% of it, so it is never a baseline.`,
+    `${version}Figures per GPU. Data sheets are for information only: healthy machines reach 54–85% of them.`,
   );
   if (rows.length === 0) {
-    flow.paragraph("There is no baseline for what was measured here.", { colour: SOFT });
+    flow.paragraph("No figure of this report has a baseline.", { colour: SOFT });
     return;
   }
   const right = "right" as const;
@@ -155,29 +159,32 @@ export function baselines(flow: Flow, { verdict, nodes }: ReportData): void {
 }
 
 const SOURCES = {
-  fleet: "this fleet's median",
+  pinned: "set by administrator",
+  own_fleet: "own fleet's median",
+  fleet: "fleet median",
   shipped: "shipped median",
-  pinned: "set by hand",
 } as const;
 
-/** How the nodes of each model lie, by rated metric. */
+/** The distribution of each rated metric over the nodes of a model. */
 export function distributions(flow: Flow, { nodes, verdict }: ReportData): void {
   const byModel = Map.groupBy(
     nodes.filter(({ quickMark }) => quickMark !== null),
-    (node) => node.gpuModel ?? "unknown model",
+    (node) => node.gpuModel ?? node.gpus ?? "unknown model",
   );
   const several = [...byModel].filter(([, list]) => list.length > 1);
   if (several.length === 0) return;
   flow.heading(
     "Distribution over nodes",
     80,
-    "Figures of one GPU, a line for each node, or counted in bins where there are many. The triangle marks the median.",
+    "Figures per GPU: a line for each node, or a histogram of many nodes. The triangle marks the median.",
   );
   const width = (WIDTH - 30) / 2;
   for (const [model, list] of several.sort(([a], [b]) => (a < b ? -1 : 1))) {
     flow.subheading(`${model}, ${count(list.length, "node")}`, 62);
     for (const [side, metric] of RATED_METRICS.entries()) {
-      const values = list.flatMap((node) => perGpu(node, metric) ?? []);
+      const values = list.flatMap((node) =>
+        node.quickMark && metric in node.quickMark.implausible ? [] : (perGpu(node, metric) ?? []),
+      );
       const summary = summarizeValues(values, false);
       if (summary === null) continue;
       const x = LEFT + side * (width + 30);

@@ -1,11 +1,17 @@
-/** What ran when on which machine, how it was judged, and how to check the report. */
-import type { ReportData } from "../../report-data.ts";
+/** The record of the job: steps, machines, events, method, and a guide to checking the report. */
+import { MAX_INVENTORIES, type ReportData, type ReportNode } from "../../report-data.ts";
 import { type Flow, LEFT, WIDTH } from "../flow.ts";
 import { table } from "../table.ts";
 import { SIZE, SOFT } from "../theme.ts";
 import { capital, duration, ranks, threshold, time, words } from "../writing.ts";
 
-/** Steps as the job, or the one node, went through them. */
+/** Printed characters of one inventory: about two pages. */
+const MAX_INVENTORY_CHARACTERS = 8_000;
+
+/** Nodes with a wrong clock that are named. */
+const MAX_CLOCKS = 8;
+
+/** The steps of the job, or of the one node. */
 export function steps(flow: Flow, { job, nodes, subject }: ReportData): void {
   flow.heading("Steps", 50);
   const rows = job.steps.map((step, position) => {
@@ -29,14 +35,28 @@ export function steps(flow: Flow, { job, nodes, subject }: ReportData): void {
       { title: "Benchmark", width: 110 },
       { title: "State", width: 105 },
       { title: "Started", width: 96 },
-      { title: "Took", width: 58 },
+      { title: "Duration", width: 58 },
       { title: "Remark", width: 120 },
     ],
     rows,
   );
+  const corrected = clocks(nodes);
+  if (corrected !== null) flow.paragraph(corrected, { size: SIZE.small, colour: SOFT });
 }
 
-/** From the first start to the last end: a step of single nodes has no time of its own in the job. */
+/** Nodes whose clocks were off, for their steps are not shown with the times that they sent; null without one. */
+function clocks(nodes: readonly ReportNode[]): string | null {
+  const off = nodes.flatMap(({ rank, steps: own }) => {
+    const skew = own.findLast(({ clockSkewMs }) => clockSkewMs !== null)?.clockSkewMs ?? null;
+    if (skew === null) return [];
+    return `node ${rank} (${duration(Math.abs(skew))} ${skew > 0 ? "ahead" : "behind"})`;
+  });
+  if (off.length === 0) return null;
+  const more = off.length > MAX_CLOCKS ? ` and ${off.length - MAX_CLOCKS} more` : "";
+  return `Times are by the server's clock. The clocks of these nodes differed by more than 5 s, which was subtracted: ${off.slice(0, MAX_CLOCKS).join(", ")}${more}.`;
+}
+
+/** First start and last end over the nodes, as a single-node step has no times in the job. */
 function spanOf(steps: readonly { startedAt: number | null; endedAt: number | null }[]) {
   const starts = steps.flatMap(({ startedAt }) => startedAt ?? []);
   const ends = steps.flatMap(({ endedAt }) => endedAt ?? []);
@@ -71,22 +91,22 @@ export function machines(flow: Flow, { nodes, subject }: ReportData): void {
       { dense: nodes.length > 40 },
     );
   }
-  inventory(flow, nodes);
+  if (nodes.length <= MAX_INVENTORIES) inventory(flow, nodes);
+  else {
+    const style = { size: SIZE.small, colour: SOFT };
+    flow.paragraph("The inventory of each node is in the node's own report.", style);
+  }
   if (subject.kind === "task") gpuIdentifiers(flow, nodes);
 }
 
-/** Machines that said the same of themselves stand together. */
+/** Machines with the same inventory share a table. */
 function inventory(flow: Flow, nodes: ReportData["nodes"]): void {
   const alike = Map.groupBy(
     nodes.filter((node) => node.inventory.length > 0),
     (node) => JSON.stringify([node.inventory, node.omittedInventory]),
   );
   if (alike.size === 0) return;
-  flow.heading(
-    "Inventory",
-    60,
-    "What the machines said of themselves when they joined; taken as it came.",
-  );
+  flow.heading("Inventory", 60, "As reported by the machines when they joined, unverified.");
   for (const list of alike.values()) {
     const [first] = list;
     if (first === undefined) continue;
@@ -108,10 +128,10 @@ function inventory(flow: Flow, nodes: ReportData["nodes"]): void {
         { title: half < first.inventory.length ? "Value" : "", width: 140 },
       ],
       rows,
-      { dense: true },
+      { dense: true, maxCharacters: MAX_INVENTORY_CHARACTERS },
     );
     if (first.omittedInventory > 0) {
-      flow.paragraph(`${first.omittedInventory} more values are left out here.`, {
+      flow.paragraph(`${first.omittedInventory} more values are not shown.`, {
         size: SIZE.small,
         colour: SOFT,
       });
@@ -124,7 +144,7 @@ function gpuIdentifiers(flow: Flow, nodes: ReportData["nodes"]): void {
     (quickMark?.gpus ?? []).map(({ id }, at) => [`GPU ${at}`, id]),
   );
   if (rows.length === 0) return;
-  flow.subheading("GPU identifiers, as the driver gives them", 40);
+  flow.subheading("GPU identifiers, as reported by the agent", 40);
   table(
     flow,
     [
@@ -145,7 +165,7 @@ export function events(flow: Flow, { events: list }: ReportData): void {
       { title: "Time", width: 100 },
       { title: "Node", width: 34 },
       { title: "Event", width: 66 },
-      { title: "In words", width: 304 },
+      { title: "Description", width: 304 },
     ],
     list.map(({ at, rank, kind, message }) => [
       time(at),
@@ -157,7 +177,7 @@ export function events(flow: Flow, { events: list }: ReportData): void {
   );
 }
 
-/** How figures came about and were judged, for a reader who has never heard of any of it. */
+/** Explains the measurement, the rating and the check of the report. */
 export function method(
   flow: Flow,
   { thresholds, networks, origin, subject }: ReportData,
@@ -167,14 +187,14 @@ export function method(
   const over = threshold(thresholds.outperformingAbove);
   flow.heading("Method", 120);
   const paragraphs = [
-    "An agent on each machine ran the benchmarks and sent its results to the server, which checked their form and stored each of them once. Results cannot be changed afterwards. Times within a node's benchmarks are by that machine's own clock, all others by the server's.",
+    "An agent on each machine ran the benchmarks and sent the results to the server, which validated their form and stored each result once. Stored results cannot be changed. The times of a node's benchmarks are by that machine's own clock, all other times by the server's clock.",
     "QuickMark loads the GPUs of a node with matrix products in several precisions and measures memory and host bandwidth, first on each GPU alone, then on all at once. A node is rated by two figures of the pass with all GPUs, each divided by the number of GPUs: BF16 throughput and memory bandwidth.",
-    `Each of them is compared with the baseline of the GPU model: the median of this deployment's own completed results once there are at least ${thresholds.fleetMinMachines} machines of the model, or the median measured before this version was released; with both, the higher one. A figure below ${under} of its baseline is underperforming. A node is underperforming when one of its figures is, outperforming when all are above ${over}, and as expected otherwise. A job is underperforming when any of its nodes is.`,
-    "A node without a baseline, or without the figures to compare, is not rated; that says nothing good or bad of it. Sensor readings that cannot be true are marked, and what is computed from them is left out.",
+    `Each figure is compared with the baseline of the GPU model: a value set by an administrator, else the highest of three medians: of the customer's own machines of the model (own fleet), of the medians of at least three customers (fleet), both of at least ${thresholds.fleetMinMachines} machines, and of the runs recorded before this version was released (shipped). It is the baseline that was known when the job was first rated; the figure of a single machine gives no verdict. A figure below ${under} of its baseline is underperforming. A node is underperforming when one of its figures is, outperforming when all are above ${over}, and as expected otherwise. A job is underperforming when any of its nodes is.`,
+    "A node without a baseline, or without the figures to compare, is not rated, which says nothing about its performance. Implausible figures are marked and never rated, and figures computed from them are left out.",
     ...(networks.length === 0
       ? []
       : [
-          "Cluster network measures every directed pair of nodes over TCP, in rounds in which no node takes part twice. A link with an error counts as tested, and not in the averages.",
+          "Cluster network measures every directed pair of nodes over TCP, in rounds in which no node takes part twice. A failed link counts as tested but is left out of the averages.",
         ]),
   ];
   for (const text of paragraphs) {
@@ -184,7 +204,7 @@ export function method(
   flow.heading("How to check this report", 70);
   const part = subject.kind === "job" ? "job" : "node";
   flow.paragraph(
-    `The hash below stands for everything that is reported here. Anyone can ask the server for it, without an account: it answers which ${part} the report is about, when it ran, the verdict, the SHA-256 of this file, and whether there is a newer report.`,
+    `The hash below covers everything in this report. Anyone can look it up on the server, without an account. The server answers which ${part} the report is about, when the job ran, the verdict, the SHA-256 of this file, and whether there is a newer report.`,
   );
   flow.skip(5);
   flow.canvas.text("Content hash", LEFT, flow.y + 7, { size: SIZE.tiny, colour: SOFT });

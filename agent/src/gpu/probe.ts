@@ -1,0 +1,113 @@
+/** The measuring process, `agent.mjs --probe`: the real driver and libraries, and messages as lines on standard output. */
+import { writeFileSync, writeSync } from "node:fs";
+import { loadAddon } from "./addon.ts";
+import { openCublasLt } from "./cublaslt.ts";
+import { openCudaDriver } from "./cuda-driver.ts";
+import { CudaError, type Driver } from "./driver.ts";
+import { ptxEngine } from "./engine.ts";
+import { type Ffi, koffiFfi } from "./ffi.ts";
+import { findCublasLt } from "./find-libraries.ts";
+import type { RunWorld } from "./measure-step.ts";
+import type { ProbeMessage, ProbeOptions } from "./messages.ts";
+import { openNvml } from "./nvml.ts";
+import { SIZES } from "./plan.ts";
+import { type Refusal, startRefusal } from "./refusals.ts";
+import { runMeasurement } from "./run.ts";
+import type { Telemetry } from "./telemetry.ts";
+
+/** Never throws: what goes wrong is a message. */
+export function runProbe(
+  { engine, cublas, busyOk }: ProbeOptions,
+  env: Record<string, string | undefined>,
+): void {
+  dieFirst();
+  const emit = (message: ProbeMessage): void => {
+    // Synchronously, since calls of the driver block: an event loop would write only at the end.
+    writeSync(1, `${JSON.stringify(message)}\n`);
+  };
+  try {
+    const opened = open(env);
+    if ("code" in opened) {
+      emit({ type: "failure", ...opened });
+      return;
+    }
+    const { ffi, driver } = opened;
+    runMeasurement({
+      driver,
+      telemetry: openTelemetry(ffi, emit),
+      engines: enginesOf(ffi, env, engine, cublas, emit),
+      ffi: ffi.name,
+      busyOk,
+      sizes: SIZES,
+      now: () => performance.now(),
+      timestamp: () => new Date().toISOString(),
+      emit,
+    });
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    const code = error instanceof CudaError ? "gpu_failed" : "probe_failed";
+    emit({ type: "failure", code, message, hint: null });
+  }
+}
+
+/** If memory runs out, the kernel must end this process and not the agent. */
+function dieFirst(): void {
+  try {
+    writeFileSync("/proc/self/oom_score_adj", "1000");
+  } catch {
+    // Another system, or one that does not allow it.
+  }
+}
+
+function open(env: Record<string, string | undefined>): { ffi: Ffi; driver: Driver } | Refusal {
+  let ffi: Ffi;
+  try {
+    ffi = koffiFfi(loadAddon(env));
+  } catch (error) {
+    return { code: "no_ffi", message: text(error), hint: null };
+  }
+  try {
+    return { ffi, driver: openCudaDriver(ffi) };
+  } catch (error) {
+    if (error instanceof CudaError) return startRefusal(error.code, error.message);
+    return {
+      code: "no_driver",
+      message: `no NVIDIA driver: libcuda.so.1 cannot be opened (${text(error)})`,
+      hint: "install the driver; in a container: start it with --gpus all",
+    };
+  }
+}
+
+function openTelemetry(ffi: Ffi, emit: (message: ProbeMessage) => void): Telemetry | null {
+  try {
+    return openNvml(ffi);
+  } catch (error) {
+    emit({ type: "note", message: `no power, temperature and throttle readings: ${text(error)}` });
+    return null;
+  }
+}
+
+function enginesOf(
+  ffi: Ffi,
+  env: Record<string, string | undefined>,
+  forced: ProbeOptions["engine"],
+  folder: string | null,
+  emit: (message: ProbeMessage) => void,
+): RunWorld["engines"] {
+  const own = { name: "this agent's own kernel", open: ptxEngine };
+  if (forced === "ptx") return [own];
+  const files = findCublasLt(env, folder);
+  const libraries = files.map((file) => ({ name: file, open: () => openCublasLt(ffi, file) }));
+  if (files.length === 0) {
+    const place = folder === null ? "this machine" : folder;
+    emit({
+      type: "note",
+      message: `no cuBLASLt on ${place}${forced === null ? "; figures of this agent's own kernel are of another class" : ""}`,
+    });
+  }
+  return forced === "cublaslt" ? libraries : [...libraries, own];
+}
+
+function text(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,140 @@
+/**
+ * From times of batches to a rate that can be repeated: warm up by device time, then batches until the last ones agree or
+ * the time is up. Pure: it says how many calls the next batch has, and is told how long they took.
+ */
+
+export interface RatePlan {
+  /** Device time before anything counts, since clocks fall once a GPU is warm. */
+  warmMs: number;
+  /** Device time of a batch: long enough for the events' resolution, short enough for many. */
+  batchMs: number;
+  /** So many of the last batches must agree, and are the figure. */
+  window: number;
+  /** Largest less smallest of them, over their median. */
+  tolerance: number;
+  /** Device time of the whole, warm-up included. It is passed by one batch at most. */
+  maxMs: number;
+}
+
+export const RATE: RatePlan = {
+  warmMs: 500,
+  batchMs: 80,
+  window: 12,
+  tolerance: 0.02,
+  maxMs: 3_000,
+};
+
+/** A launch costs the host some microseconds: more in a batch would take longer to queue than to wait for. */
+const MAX_CALLS = 4_096;
+const MAX_GROWTH = 16;
+/** Against a device whose clock stands still. */
+const MAX_BATCHES = 400;
+/** Events tell half a microsecond. */
+const LEAST_MS = 0.0005;
+
+export interface Rate {
+  /** Device time of one call: the median of the last batches. */
+  msPerCall: number;
+  settled: boolean;
+  /** 90th less 10th percentile of all batches, over their median. */
+  spread: number;
+  /** The last batches' median over that of the first, less 1: above 0 means that it became slower. */
+  drift: number;
+  /** Batches after the warm-up. */
+  samples: number;
+  callsPerSample: number;
+}
+
+export interface RateMeter {
+  /** Calls of the next batch for each lane; null when the figure is there. */
+  next(): readonly number[] | null;
+  /** Device time of that batch for each lane, in ms. */
+  add(times: readonly number[]): void;
+  /** Of each lane. */
+  rates(): Rate[];
+}
+
+interface Lane {
+  calls: number;
+  /** Time per call of each batch after the warm-up. */
+  series: number[];
+}
+
+/** @param count lanes (GPUs) that work at once; they go on until all have settled */
+export function createRateMeter(count: number, plan: RatePlan = RATE): RateMeter {
+  const lanes: Lane[] = Array.from({ length: count }, () => ({ calls: 1, series: [] }));
+  let elapsedMs = 0;
+  let batches = 0;
+
+  /** The slowest lane's time is that of the batch. */
+  function isDone(): boolean {
+    const measured = lanes[0]?.series.length ?? 0;
+    return (
+      measured > 0 &&
+      (elapsedMs >= plan.maxMs ||
+        batches >= MAX_BATCHES ||
+        lanes.every(({ series }) => agree(series)))
+    );
+  }
+
+  function agree(series: readonly number[]): boolean {
+    const last = series.slice(-plan.window);
+    return (
+      last.length === plan.window &&
+      (Math.max(...last) - Math.min(...last)) / median(last) <= plan.tolerance
+    );
+  }
+
+  return {
+    next: () => (isDone() ? null : lanes.map(({ calls }) => calls)),
+
+    add(times) {
+      if (times.length !== count) throw new RangeError(`times of ${count} lanes are needed`);
+      // The first calls load code and raise clocks: they only tell how many make a batch.
+      const isWarm = (elapsedMs >= plan.warmMs && batches >= 2) || batches >= MAX_BATCHES / 2;
+      for (const [i, lane] of lanes.entries()) {
+        const perCall = readTime(times[i]) / lane.calls;
+        if (isWarm) lane.series.push(perCall);
+        else {
+          // By steps, so that one reading that is far too short makes no batch of minutes.
+          const most = Math.min(MAX_CALLS, lane.calls * MAX_GROWTH);
+          lane.calls = Math.max(1, Math.min(most, Math.round(plan.batchMs / perCall)));
+        }
+      }
+      elapsedMs += Math.max(...times.map(readTime));
+      batches += 1;
+    },
+
+    rates: () =>
+      lanes.map(({ calls, series }) => {
+        const msPerCall = median(series.slice(-plan.window));
+        return {
+          msPerCall,
+          settled: agree(series),
+          spread: (quantile(series, 0.9) - quantile(series, 0.1)) / median(series),
+          drift: msPerCall / median(series.slice(0, plan.window)) - 1,
+          samples: series.length,
+          callsPerSample: calls,
+        };
+      }),
+  };
+}
+
+/** A time that no device can have needed would make a rate of infinity. */
+function readTime(ms: number | undefined): number {
+  if (ms === undefined || !Number.isFinite(ms)) throw new RangeError(`${ms} is no time of a batch`);
+  return Math.max(ms, LEAST_MS);
+}
+
+/** NaN of nothing. */
+export function median(values: readonly number[]): number {
+  return quantile(values, 0.5);
+}
+
+function quantile(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const place = (sorted.length - 1) * share;
+  const low = sorted[Math.floor(place)] ?? Number.NaN;
+  const high = sorted[Math.ceil(place)] ?? Number.NaN;
+  return low + (high - low) * (place - Math.floor(place));
+}

@@ -1,0 +1,283 @@
+/**
+ * Peak memory of reads, writes and reports at the documented limits. An isolate has 128 MB for everything that it
+ * does at once; nothing enforces this locally.
+ */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Bundle } from "../scripts/lib/bundle.ts";
+import { ROOT } from "../scripts/lib/project.ts";
+import { stepResult } from "../test/world/results.ts";
+import { workerdProcesses } from "./cpu.ts";
+import { type Peak, peakOf } from "./heap.ts";
+import { openSession, SilentInspector } from "./inspector.ts";
+import { createMachineRoom, type MachineRoom } from "./machine-room.ts";
+import { openStage } from "./stage.ts";
+
+const ONE = { heapMib: 32 };
+const THREE = { heapMib: 64 };
+const REPORT = { heapMib: 64, cpuMs: 10_000 };
+/** Attempts at a row whose inspector falls silent. */
+const MAX_ATTEMPTS = 3;
+/** A peak seen in fewer readings is no figure. */
+const MIN_SAMPLES = 2;
+const CHEAP_PATH = "/v0/server/version";
+/** A report that is not there by then is missed. */
+const REPORT_PATIENCE_MS = 180_000;
+
+interface Row {
+  name: string;
+  limits: { heapMib: number; cpuMs?: number };
+  /** Builds the scene; answers the work that is measured. */
+  prepare(room: MachineRoom): Promise<() => Promise<unknown>>;
+}
+
+export interface MemoryCost extends Row {
+  /** Null if the inspector did not answer. */
+  peak: Peak | null;
+  /** Why the work failed, or could not be measured; null if it succeeded. */
+  failure: string | null;
+  isWithin: boolean;
+}
+
+/** @param only part of the names of the rows to run */
+export async function measureMemory(
+  folder: string,
+  bundle: Bundle,
+  show: (cost: MemoryCost) => void,
+  only = "",
+): Promise<boolean> {
+  let all = true;
+  for (const row of ROWS.filter(({ name }) => name.includes(only))) {
+    const cost = await measureAgain(folder, bundle, row);
+    show(cost);
+    all &&= cost.isWithin;
+  }
+  return all;
+}
+
+/** Measures in another workerd if the inspector of the last one did not answer. */
+async function measureAgain(folder: string, bundle: Bundle, row: Row): Promise<MemoryCost> {
+  let failure = "";
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    try {
+      return await measureRow(folder, bundle, row);
+    } catch (error) {
+      if (!(error instanceof SilentInspector)) throw error;
+      failure = error.message;
+    }
+  }
+  return { ...row, peak: null, failure, isWithin: false };
+}
+
+/** In a workerd of its own, so that no row leaves garbage or unfinished work to the next. */
+async function measureRow(folder: string, bundle: Bundle, row: Row): Promise<MemoryCost> {
+  const before = new Set(workerdProcesses());
+  const stage = await openStage(folder, bundle, [], { inspect: true });
+  try {
+    const [pid] = workerdProcesses().filter((each) => !before.has(each));
+    const nudge = async () => (await fetch(new URL(CHEAP_PATH, stage.url))).arrayBuffer();
+    const session = await openSession(await stage.inspectorUrl(), nudge);
+    const room = await createMachineRoom(stage);
+    const work = await row.prepare(room);
+    let failure: string | null = null;
+    const peak = await peakOf(session, pid, () =>
+      work().catch((error: Error) => {
+        failure = error.message;
+      }),
+    );
+    session.close();
+    const { heapMib, cpuMs = Number.POSITIVE_INFINITY } = row.limits;
+    if (peak.samples < MIN_SAMPLES) failure ??= `the heap was read ${peak.samples} times`;
+    const isWithin = failure === null && peak.heapMib <= heapMib && (peak.cpuMs ?? 0) <= cpuMs;
+    return { ...row, peak, failure, isWithin };
+  } finally {
+    await stage.stop();
+  }
+}
+
+const KIB = 1_024;
+/** A result as large as the body's limit allows, with the envelope around it. */
+const LARGE = 1_023 * KIB;
+
+const replay = () => {
+  const path = join(ROOT, "agent/replays/h100-80gb-hbm3-x8.json");
+  return JSON.parse(readFileSync(path, "utf8")).results as Record<string, unknown>; // a recording
+};
+
+/** The recording of a healthy node, filled up to a length in bytes. */
+function padded(bytes: number, text = ""): object {
+  const figures = { ...replay(), note: text };
+  const missing = bytes - Buffer.byteLength(JSON.stringify(figures));
+  return { ...figures, note: `${text}${"x".repeat(Math.max(0, missing))}` };
+}
+
+/** A settled job of 16 nodes, whose results together are as large as a job's may be. */
+async function largeJob(room: MachineRoom, text = ""): Promise<string> {
+  const { id, nodes } = await room.startJob({ nodes: 16 });
+  for (const node of nodes) await room.put(node, 0, stepResult("completed", padded(LARGE, text)));
+  await room.reported(id, 1 + nodes.length, REPORT_PATIENCE_MS);
+  return id;
+}
+
+const details = (times: number, text = ""): Row["prepare"] => {
+  return async (room) => {
+    const id = await largeJob(room, text);
+    return () => Promise.all(Array.from({ length: times }, () => room.read(`/jobs/${id}`)));
+  };
+};
+
+const CHINESE = Array.from({ length: 20_000 }, (_, at) => String.fromCodePoint(0x4e00 + at));
+
+/** Text of this many characters, another one for each seed. */
+function chinese(seed: number, length: number): string {
+  let text = "";
+  for (let at = 0; at < length; at++) text += CHINESE[(seed * 7_919 + at * 31) % CHINESE.length];
+  return text;
+}
+
+const plain = (rank: number, length: number) => `${rank} ${"inventory ".repeat(length / 10)}`;
+
+/** An inventory of so many values of so many characters each. */
+function inventory(count: number, value: (at: number) => string): Record<string, string> {
+  return Object.fromEntries(Array.from({ length: count }, (_, at) => [`part_${at}`, value(at)]));
+}
+
+interface Scene {
+  size: number;
+  /** Steps after QuickMark, in which every two nodes measure their links. */
+  networks: number;
+  inventoryOf: (rank: number) => Record<string, unknown>;
+}
+
+/** A job that lacks only its last result. */
+async function almostEnded(room: MachineRoom, { size, networks, inventoryOf }: Scene) {
+  const benchmarks = Array.from({ length: networks }, (_, at) => ({
+    benchmark_id: "cluster_network",
+    config: { duration_seconds: 1 + at },
+  }));
+  const { id, nodes } = await room.startJob({ nodes: size, benchmarks, inventoryOf });
+  const calls = Array.from({ length: networks + 1 }, (_, position) =>
+    nodes.map((node, rank) => async () => {
+      const figures = position === 0 ? replay() : links(rank, size, position);
+      await room.put(node, position, stepResult("completed", figures));
+    }),
+  ).flat();
+  const last = calls.pop();
+  for (const call of calls) await call();
+  return {
+    id,
+    end: async () => {
+      await last?.();
+      await room.reported(id, 1 + size, REPORT_PATIENCE_MS);
+    },
+  };
+}
+
+/** The reports of a job, from its last result on: rated, drawn and stored. */
+const reports = (scene: Scene): Row["prepare"] => {
+  return async (room) => (await almostEnded(room, scene)).end;
+};
+
+/** The detail of such a job, once it has ended. */
+const detailOf = (scene: Scene): Row["prepare"] => {
+  return async (room) => {
+    const { id, end } = await almostEnded(room, scene);
+    await end();
+    return () => room.read(`/jobs/${id}`);
+  };
+};
+
+function links(rank: number, size: number, position: number): object {
+  const others = Array.from({ length: size }, (_, other) => other).filter((at) => at !== rank);
+  const measurements = others.map((target) => ({
+    source_rank: rank,
+    target_rank: target,
+    bandwidth_gbps: 40 + ((rank * 31 + target * 17 + position) % 97) / 10,
+    latency_ms: 0.125,
+  }));
+  return { measurements };
+}
+
+const machine = (rank: number) => ({
+  cpu: { arch: "x86_64", count: 64, os: "ubuntu 22.04", model: "AMD EPYC 7513 32-Core Processor" },
+  gpu: { driver_version: "570.195.03", cuda_version: "12.8" },
+  serial: `S${rank}`,
+});
+
+/** A live job of 16 nodes with all results but the last node's, and with large inventories. */
+async function liveDetail(room: MachineRoom): Promise<() => Promise<unknown>> {
+  const inventoryOf = (rank: number) => inventory(60, () => plain(rank, 1_000));
+  const { id, nodes } = await room.startJob({ nodes: 17, inventoryOf });
+  const body = stepResult("completed", padded(LARGE - 20 * KIB, "Ā"));
+  for (const node of nodes.slice(0, 16)) await room.put(node, 0, body);
+  return () => room.read(`/jobs/${id}`);
+}
+
+const writes = (times: number, body: () => object): Row["prepare"] => {
+  return async (room) => {
+    const { nodes } = await room.startJob({ nodes: times + 1 });
+    const text = JSON.stringify(body()).replaceAll("10,", "1e1,");
+    return () => Promise.all(nodes.slice(0, times).map((node) => room.putText(node, 0, text)));
+  };
+};
+
+const largeResult = () => stepResult("completed", padded(LARGE, "Ā"));
+const exponents = (count: number) => () =>
+  stepResult("completed", { ...replay(), list: Array<number>(count).fill(10) });
+
+/** A write that is refused for its shape. */
+const refused = (body: () => object): Row["prepare"] => {
+  return async (room) => {
+    const work = await writes(1, body)(room);
+    return () =>
+      work().then(
+        () => Promise.reject(new Error("it was accepted")),
+        (error: Error) => {
+          if (!error.message.includes("JSON values")) throw error;
+        },
+      );
+  };
+};
+
+const FRIENDLY: Scene = { size: 256, networks: 1, inventoryOf: machine };
+const CHINESE_INVENTORIES: Scene = {
+  size: 256,
+  networks: 0,
+  inventoryOf: (rank) => inventory(48, (at) => chinese(rank * 48 + at, 385)),
+};
+const LARGE_INVENTORIES: Scene = {
+  size: 256,
+  networks: 0,
+  inventoryOf: () => inventory(180, (at) => plain(at, 340)),
+};
+const MANY_STEPS: Scene = { size: 100, networks: 15, inventoryOf: machine };
+
+const ROWS: readonly Row[] = [
+  { name: "detail, 16 MiB of results", limits: ONE, prepare: details(1) },
+  { name: "detail, 16 MiB beyond Latin-1", limits: ONE, prepare: details(1, "Ā") },
+  { name: "two such details at once", limits: THREE, prepare: details(2, "Ā") },
+  { name: "three such details at once", limits: THREE, prepare: details(3, "Ā") },
+  { name: "detail of a live job, 16 × 1 MiB", limits: ONE, prepare: liveDetail },
+  { name: "detail, 256 inventories of 64 KiB", limits: ONE, prepare: detailOf(LARGE_INVENTORIES) },
+  { name: "detail, 16 steps of 100 nodes", limits: ONE, prepare: detailOf(MANY_STEPS) },
+  { name: "result of 1 MiB beyond Latin-1", limits: ONE, prepare: writes(1, largeResult) },
+  { name: "three such results at once", limits: THREE, prepare: writes(3, largeResult) },
+  { name: "result of 45,000 values", limits: ONE, prepare: writes(1, exponents(45_000)) },
+  {
+    name: "result of 1 MB, [1e1,1e1,…], refused",
+    limits: ONE,
+    prepare: refused(exponents(250_000)),
+  },
+  { name: "reports, 256 × 8 GPUs", limits: REPORT, prepare: reports(FRIENDLY) },
+  {
+    name: "reports, 256 inventories in Chinese",
+    limits: REPORT,
+    prepare: reports(CHINESE_INVENTORIES),
+  },
+  {
+    name: "reports, 256 inventories of 64 KiB",
+    limits: REPORT,
+    prepare: reports(LARGE_INVENTORIES),
+  },
+  { name: "reports, 16 steps of 100 nodes", limits: REPORT, prepare: reports(MANY_STEPS) },
+];

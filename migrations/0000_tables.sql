@@ -1,0 +1,430 @@
+CREATE TABLE `idempotency_keys` (
+	`scope` text NOT NULL,
+	`key` text NOT NULL,
+	`fingerprint` text NOT NULL,
+	`facts` text NOT NULL,
+	`created_at` integer NOT NULL,
+	PRIMARY KEY(`scope`, `key`)
+);
+
+CREATE TABLE `api_tokens` (
+	`id` integer PRIMARY KEY NOT NULL,
+	`uuid` text NOT NULL,
+	`user_id` integer NOT NULL,
+	`name` text NOT NULL,
+	`scope` text DEFAULT 'write' NOT NULL,
+	`key_id` text NOT NULL,
+	`created_at` integer NOT NULL,
+	`expires_at` integer,
+	`last_used_at` integer,
+	`revoked_at` integer,
+	FOREIGN KEY (`user_id`) REFERENCES `users`(`id`) ON UPDATE no action ON DELETE no action
+);
+
+CREATE UNIQUE INDEX `api_tokens_uuid_unique` ON `api_tokens` (`uuid`);
+CREATE INDEX `api_tokens_by_name` ON `api_tokens` (`user_id`,`name`,`created_at`,`uuid`) WHERE revoked_at is null;
+CREATE INDEX `api_tokens_by_time` ON `api_tokens` (`user_id`,`created_at`,`uuid`) WHERE revoked_at is null;
+CREATE TABLE `audit_events` (
+	`id` integer PRIMARY KEY AUTOINCREMENT NOT NULL,
+	`at` integer NOT NULL,
+	`action` text NOT NULL,
+	`actor_kind` text NOT NULL,
+	`actor` text,
+	`subject_kind` text,
+	`subject` text,
+	`customer_id` integer,
+	`request_id` text NOT NULL,
+	`address` text,
+	`details` text DEFAULT '{}' NOT NULL
+);
+
+CREATE INDEX `audit_events_by_customer` ON `audit_events` (`customer_id`,`id`);
+CREATE INDEX `audit_events_by_actor` ON `audit_events` (`actor`,`action`,`at`);
+CREATE INDEX `audit_events_by_subject` ON `audit_events` (`subject`,`id`);
+CREATE INDEX `audit_events_by_action` ON `audit_events` (`action`,`id`);
+CREATE TABLE `customers` (
+	`id` integer PRIMARY KEY NOT NULL,
+	`uuid` text NOT NULL,
+	`name` text NOT NULL,
+	`slug` text NOT NULL,
+	`created_at` integer NOT NULL,
+	`modified_at` integer NOT NULL,
+	`version` integer DEFAULT 1 NOT NULL
+);
+
+CREATE UNIQUE INDEX `customers_uuid_unique` ON `customers` (`uuid`);
+CREATE UNIQUE INDEX `customers_slug_unique` ON `customers` (`slug`);
+CREATE INDEX `customers_by_name` ON `customers` (`name`,`created_at`,`uuid`);
+CREATE INDEX `customers_by_time` ON `customers` (`created_at`,`uuid`);
+CREATE TABLE `known_addresses` (
+	`user_id` integer NOT NULL,
+	`address` text NOT NULL,
+	`signed_in_at` integer NOT NULL,
+	PRIMARY KEY(`user_id`, `address`),
+	FOREIGN KEY (`user_id`) REFERENCES `users`(`id`) ON UPDATE no action ON DELETE no action
+);
+
+CREATE TABLE `list_counts` (
+	`list` text PRIMARY KEY NOT NULL,
+	`items` integer NOT NULL
+);
+
+CREATE TABLE `sessions` (
+	`id` integer PRIMARY KEY NOT NULL,
+	`uuid` text NOT NULL,
+	`user_id` integer NOT NULL,
+	`generation` integer DEFAULT 1 NOT NULL,
+	`created_at` integer NOT NULL,
+	`expires_at` integer NOT NULL,
+	FOREIGN KEY (`user_id`) REFERENCES `users`(`id`) ON UPDATE no action ON DELETE no action
+);
+
+CREATE UNIQUE INDEX `sessions_uuid_unique` ON `sessions` (`uuid`);
+CREATE INDEX `sessions_by_user` ON `sessions` (`user_id`,`expires_at`);
+CREATE INDEX `sessions_by_time` ON `sessions` (`expires_at`);
+CREATE TABLE `sign_in_failures` (
+	`account` text NOT NULL,
+	`network` text NOT NULL,
+	`failures` integer NOT NULL,
+	`retry_at` integer NOT NULL,
+	PRIMARY KEY(`account`, `network`)
+);
+
+CREATE INDEX `sign_in_failures_by_time` ON `sign_in_failures` (`retry_at`);
+CREATE TABLE `users` (
+	`id` integer PRIMARY KEY NOT NULL,
+	`uuid` text NOT NULL,
+	`customer_id` integer NOT NULL,
+	`email` text NOT NULL,
+	`email_folded` text NOT NULL,
+	`name` text NOT NULL,
+	`slug` text NOT NULL,
+	`role` text NOT NULL,
+	`password_hash` text NOT NULL,
+	`locked` integer DEFAULT false NOT NULL,
+	`created_at` integer NOT NULL,
+	`modified_at` integer NOT NULL,
+	`version` integer DEFAULT 1 NOT NULL,
+	`password_changed_at` integer DEFAULT 0 NOT NULL,
+	`deleted_at` integer,
+	FOREIGN KEY (`customer_id`) REFERENCES `customers`(`id`) ON UPDATE no action ON DELETE no action
+);
+
+CREATE UNIQUE INDEX `users_uuid_unique` ON `users` (`uuid`);
+CREATE UNIQUE INDEX `users_slug_unique` ON `users` (`slug`);
+CREATE UNIQUE INDEX `users_email` ON `users` (`email_folded`) WHERE deleted_at is null;
+CREATE INDEX `users_by_name` ON `users` (`name`,`created_at`,`uuid`) WHERE deleted_at is null;
+CREATE INDEX `users_by_time` ON `users` (`created_at`,`uuid`) WHERE deleted_at is null;
+CREATE INDEX `users_by_customer_name` ON `users` (`customer_id`,`name`,`created_at`,`uuid`) WHERE deleted_at is null;
+CREATE INDEX `users_by_customer_time` ON `users` (`customer_id`,`created_at`,`uuid`) WHERE deleted_at is null;
+CREATE INDEX `users_root_admins` ON `users` (`id`) WHERE role = 'root_admin' and locked = 0 and deleted_at is null;
+CREATE TABLE `customer_usage` (
+	`customer_id` integer PRIMARY KEY NOT NULL,
+	`day` integer DEFAULT 0 NOT NULL,
+	`jobs` integer DEFAULT 0 NOT NULL,
+	`bytes` integer DEFAULT 0 NOT NULL,
+	`is_closed` integer DEFAULT false NOT NULL
+);
+
+CREATE TABLE `job_counts` (
+	`scope` text NOT NULL,
+	`state` text NOT NULL,
+	`jobs` integer NOT NULL,
+	PRIMARY KEY(`scope`, `state`)
+);
+
+CREATE TABLE `job_tags` (
+	`job_id` integer NOT NULL,
+	`tag` text NOT NULL,
+	`customer_id` integer NOT NULL,
+	`user_id` integer NOT NULL,
+	`owner` text GENERATED ALWAYS AS ('user:' || user_id || ':' || customer_id) VIRTUAL,
+	`created_at` integer NOT NULL
+);
+
+CREATE INDEX `job_tags_by_tag` ON `job_tags` (`tag`,`created_at`,`job_id`);
+CREATE INDEX `job_tags_by_customer` ON `job_tags` (`customer_id`,`tag`,`created_at`,`job_id`);
+CREATE INDEX `job_tags_by_owner` ON `job_tags` (`owner`,`tag`,`created_at`,`job_id`);
+CREATE TABLE `jobs` (
+	`id` integer PRIMARY KEY NOT NULL,
+	`customer_id` integer NOT NULL,
+	`user_id` integer NOT NULL,
+	`owner` text GENERATED ALWAYS AS ('user:' || user_id || ':' || customer_id) VIRTUAL,
+	`name` text NOT NULL,
+	`description` text,
+	`node_count` integer NOT NULL,
+	`sequence` text NOT NULL,
+	`tags` text NOT NULL,
+	`token_key_id` text NOT NULL,
+	`created_at` integer NOT NULL,
+	`expires_at` integer NOT NULL,
+	`deleted_at` integer,
+	`coordinated` integer DEFAULT false NOT NULL,
+	`version` integer DEFAULT 0 NOT NULL,
+	`state` text NOT NULL,
+	`current_nodes` integer DEFAULT 0 NOT NULL,
+	`started_at` integer,
+	`ended_at` integer,
+	`started_order` integer GENERATED ALWAYS AS (coalesce(started_at, 0)) VIRTUAL,
+	`ended_order` integer GENERATED ALWAYS AS (coalesce(ended_at, 0)) VIRTUAL,
+	`steps` text DEFAULT '[]' NOT NULL,
+	`events` text DEFAULT '[]' NOT NULL,
+	`flushed_at` integer NOT NULL,
+	`spec_uuid` text,
+	`gang` text,
+	`gang_size` integer GENERATED ALWAYS AS (case gang when 'waiting' then node_count else 0 end) VIRTUAL,
+	`reserved_at` integer,
+	`held_since` integer,
+	`origin` text,
+	`report_hash` blob,
+	`report_attempts` integer DEFAULT 0 NOT NULL,
+	`report_error` text,
+	`check_at` integer DEFAULT 0,
+	`body_bytes` integer,
+	`performance_status` text,
+	`verdict` text,
+	`baseline_version` integer,
+	`rated_at` integer,
+	FOREIGN KEY (`customer_id`) REFERENCES `customers`(`id`) ON UPDATE no action ON DELETE no action,
+	FOREIGN KEY (`user_id`) REFERENCES `users`(`id`) ON UPDATE no action ON DELETE no action,
+	FOREIGN KEY (`spec_uuid`) REFERENCES `specs`(`uuid`) ON UPDATE no action ON DELETE no action
+);
+
+CREATE UNIQUE INDEX `jobs_live_name` ON `jobs` (`customer_id`,`name`) WHERE deleted_at is null;
+CREATE INDEX `jobs_live` ON `jobs` (`id`) WHERE deleted_at is null;
+CREATE INDEX `jobs_by_customer` ON `jobs` (`customer_id`) WHERE deleted_at is null;
+CREATE INDEX `jobs_by_owner` ON `jobs` (`owner`) WHERE deleted_at is null;
+CREATE INDEX `jobs_by_state` ON `jobs` (`state`) WHERE deleted_at is null;
+CREATE INDEX `jobs_by_customer_state` ON `jobs` (`customer_id`,`state`) WHERE deleted_at is null;
+CREATE INDEX `jobs_by_owner_state` ON `jobs` (`owner`,`state`) WHERE deleted_at is null;
+CREATE INDEX `jobs_ordered_by_state` ON `jobs` (`customer_id`,`state`,`created_at`) WHERE deleted_at is null;
+CREATE INDEX `jobs_ordered_by_start` ON `jobs` (`customer_id`,`started_order`,`created_at`) WHERE deleted_at is null;
+CREATE INDEX `jobs_ordered_by_end` ON `jobs` (`customer_id`,`ended_order`,`created_at`) WHERE deleted_at is null;
+CREATE INDEX `jobs_ordered_by_size` ON `jobs` (`customer_id`,`node_count`,`created_at`) WHERE deleted_at is null;
+CREATE INDEX `jobs_ordered_by_nodes` ON `jobs` (`customer_id`,`current_nodes`,`created_at`) WHERE deleted_at is null;
+CREATE INDEX `jobs_by_spec` ON `jobs` (`spec_uuid`) WHERE spec_uuid is not null;
+CREATE INDEX `jobs_to_clear` ON `jobs` (`deleted_at`) WHERE deleted_at is not null and (report_hash is not null or body_bytes > 0);
+CREATE INDEX `jobs_to_report` ON `jobs` (`ended_at`) WHERE ended_at is not null and report_hash is null and report_error is null and user_id <> 0 and deleted_at is null;
+CREATE INDEX `jobs_open_by_spec` ON `jobs` (`spec_uuid`,`customer_id`,`gang_size`,`created_at`,`id`) WHERE spec_uuid is not null and deleted_at is null and state in ('created', 'starting');
+CREATE INDEX `jobs_held` ON `jobs` (`spec_uuid`,`customer_id`,`held_since`) WHERE held_since is not null;
+CREATE INDEX `jobs_reserved` ON `jobs` (`spec_uuid`,`customer_id`,`reserved_at`) WHERE reserved_at is not null and gang = 'waiting';
+CREATE INDEX `jobs_to_check` ON `jobs` (`coordinated`,`check_at`,`id`) WHERE check_at is not null;
+CREATE INDEX `jobs_rated` ON `jobs` (`id`) WHERE deleted_at is null and performance_status is not null;
+CREATE INDEX `jobs_rated_by_customer` ON `jobs` (`customer_id`) WHERE deleted_at is null and performance_status is not null;
+CREATE INDEX `jobs_rated_by_owner` ON `jobs` (`owner`) WHERE deleted_at is null and performance_status is not null;
+CREATE INDEX `jobs_to_rate` ON `jobs` (`ended_at`) WHERE ended_at is not null and rated_at is null and current_nodes > 0 and deleted_at is null;
+CREATE TABLE `performance_counts` (
+	`scope` text NOT NULL,
+	`state` text NOT NULL,
+	`status` text NOT NULL,
+	`jobs` integer NOT NULL,
+	PRIMARY KEY(`scope`, `state`, `status`)
+);
+
+CREATE TABLE `reports` (
+	`hash` blob PRIMARY KEY NOT NULL,
+	`job_id` integer NOT NULL,
+	`rank` integer,
+	`version` integer NOT NULL,
+	`file_sha256` blob NOT NULL,
+	`bytes` integer NOT NULL,
+	`status` text NOT NULL,
+	`made_at` integer NOT NULL
+);
+
+CREATE INDEX `reports_by_job` ON `reports` (`job_id`,`rank`);
+CREATE TABLE `runner_counts` (
+	`name` text PRIMARY KEY NOT NULL,
+	`live` integer NOT NULL,
+	`total` integer NOT NULL
+);
+
+CREATE TABLE `runner_specs` (
+	`runner_id` integer NOT NULL,
+	`spec_uuid` text NOT NULL,
+	PRIMARY KEY(`runner_id`, `spec_uuid`),
+	FOREIGN KEY (`runner_id`) REFERENCES `runners`(`id`) ON UPDATE no action ON DELETE no action,
+	FOREIGN KEY (`spec_uuid`) REFERENCES `specs`(`uuid`) ON UPDATE no action ON DELETE no action
+);
+
+CREATE INDEX `runner_specs_by_spec` ON `runner_specs` (`spec_uuid`,`runner_id`);
+CREATE TABLE `runners` (
+	`id` integer PRIMARY KEY NOT NULL,
+	`uuid` text NOT NULL,
+	`name` text NOT NULL,
+	`slug` text NOT NULL,
+	`key_hash` text NOT NULL,
+	`created_at` integer NOT NULL,
+	`modified_at` integer NOT NULL,
+	`archived_at` integer,
+	`version` integer DEFAULT 1 NOT NULL,
+	`last_heartbeat_at` integer,
+	`job_id` integer,
+	`task_id` integer,
+	`claimed_at` integer,
+	`asked_at` integer
+);
+
+CREATE UNIQUE INDEX `runners_uuid_unique` ON `runners` (`uuid`);
+CREATE UNIQUE INDEX `runners_slug_unique` ON `runners` (`slug`);
+CREATE INDEX `runners_by_name` ON `runners` (`name`,`created_at`,`uuid`);
+CREATE INDEX `runners_by_time` ON `runners` (`created_at`,`uuid`);
+CREATE INDEX `runners_live_by_name` ON `runners` (`name`,`created_at`,`uuid`) WHERE archived_at is null;
+CREATE INDEX `runners_live_by_time` ON `runners` (`created_at`,`uuid`) WHERE archived_at is null;
+CREATE INDEX `runners_of_gang` ON `runners` (`job_id`) WHERE asked_at is not null;
+CREATE TABLE `baselines` (
+	`model` text NOT NULL,
+	`metric` text NOT NULL,
+	`version` integer NOT NULL,
+	`fleet_median` real,
+	`fleet_machines` integer,
+	`fleet_at` integer,
+	`pinned_value` real,
+	`pinned_at` integer,
+	`pinned_by` text,
+	PRIMARY KEY(`model`, `metric`)
+);
+
+CREATE TABLE `customer_fleets` (
+	`model` text NOT NULL,
+	`customer_id` integer NOT NULL,
+	`machines` integer DEFAULT 0 NOT NULL,
+	`changes` integer DEFAULT 0 NOT NULL,
+	`computed_changes` integer DEFAULT 0 NOT NULL,
+	`computed_at` integer DEFAULT 0 NOT NULL,
+	`bf16_median` real,
+	`bf16_machines` integer DEFAULT 0 NOT NULL,
+	`memory_median` real,
+	`memory_machines` integer DEFAULT 0 NOT NULL,
+	PRIMARY KEY(`model`, `customer_id`)
+);
+
+CREATE INDEX `customer_fleets_with_news` ON `customer_fleets` (`computed_at`) WHERE changes <> computed_changes and machines >= 3;
+CREATE TABLE `gpu_models` (
+	`model` text PRIMARY KEY NOT NULL,
+	`version` integer DEFAULT 0 NOT NULL,
+	`is_stale` integer DEFAULT false NOT NULL
+);
+
+CREATE INDEX `gpu_models_stale` ON `gpu_models` (`model`) WHERE is_stale = 1;
+CREATE TABLE `machine_figures` (
+	`model` text NOT NULL,
+	`customer_id` integer NOT NULL,
+	`machine_uuid` text NOT NULL,
+	`at` integer NOT NULL,
+	`task_id` integer NOT NULL,
+	`bf16_tflops` real,
+	`memory_bandwidth_gbs` real,
+	PRIMARY KEY(`model`, `customer_id`, `machine_uuid`)
+);
+
+CREATE INDEX `machine_figures_by_time` ON `machine_figures` (`model`,`customer_id`,`at`,`bf16_tflops`,`memory_bandwidth_gbs`);
+CREATE TABLE `scoreboard` (
+	`id` integer PRIMARY KEY NOT NULL,
+	`version` integer NOT NULL,
+	`rules` text NOT NULL
+);
+
+CREATE TABLE `task_figures` (
+	`task_id` integer PRIMARY KEY NOT NULL,
+	`user_id` integer NOT NULL,
+	`customer_id` integer NOT NULL,
+	`machine_uuid` text NOT NULL,
+	`model` text NOT NULL,
+	`at` integer NOT NULL,
+	`bf16_tflops` real,
+	`memory_bandwidth_gbs` real,
+	`fleets` text NOT NULL,
+	`parts` text,
+	`rated_version` integer NOT NULL
+);
+
+CREATE INDEX `task_figures_by_machine` ON `task_figures` (`user_id`,`customer_id`,`machine_uuid`,`model`,`at`,`task_id`);
+CREATE INDEX `task_figures_by_version` ON `task_figures` (`model`,`rated_version`);
+CREATE TABLE `spec_counts` (
+	`name` text PRIMARY KEY NOT NULL,
+	`live` integer NOT NULL,
+	`total` integer NOT NULL
+);
+
+CREATE TABLE `specs` (
+	`id` integer PRIMARY KEY NOT NULL,
+	`uuid` text NOT NULL,
+	`name` text NOT NULL,
+	`slug` text NOT NULL,
+	`os` text NOT NULL,
+	`architecture` text NOT NULL,
+	`cpu` integer NOT NULL,
+	`memory` integer NOT NULL,
+	`disk` integer NOT NULL,
+	`network` integer NOT NULL,
+	`created_at` integer NOT NULL,
+	`modified_at` integer NOT NULL,
+	`archived_at` integer,
+	`version` integer DEFAULT 1 NOT NULL
+);
+
+CREATE UNIQUE INDEX `specs_uuid_unique` ON `specs` (`uuid`);
+CREATE UNIQUE INDEX `specs_slug_unique` ON `specs` (`slug`);
+CREATE INDEX `specs_by_name` ON `specs` (`name`,`created_at`,`uuid`);
+CREATE INDEX `specs_by_time` ON `specs` (`created_at`,`uuid`);
+CREATE INDEX `specs_live_by_name` ON `specs` (`name`,`created_at`,`uuid`) WHERE archived_at is null;
+CREATE INDEX `specs_live_by_time` ON `specs` (`created_at`,`uuid`) WHERE archived_at is null;
+CREATE TABLE `task_counts` (
+	`scope` text NOT NULL,
+	`state` text NOT NULL,
+	`tasks` integer NOT NULL,
+	PRIMARY KEY(`scope`, `state`)
+);
+
+CREATE TABLE `tasks` (
+	`id` integer PRIMARY KEY NOT NULL,
+	`job_id` integer NOT NULL,
+	`rank` integer NOT NULL,
+	`version` integer NOT NULL,
+	`machine_uuid` text NOT NULL,
+	`machine_ip` text,
+	`cluster_address` text,
+	`gpu_model` text,
+	`gpu_count` integer,
+	`gpu_models` text,
+	`bodies` text DEFAULT '[]' NOT NULL,
+	`body_offset` integer,
+	`figures` text,
+	`implausible` text,
+	`state` text NOT NULL,
+	`failed_message` text,
+	`steps` text NOT NULL,
+	`progress` real DEFAULT 0 NOT NULL,
+	`message` text,
+	`clock_skew_ms` integer,
+	`created_at` integer NOT NULL,
+	`started_at` integer,
+	`ended_at` integer,
+	`customer_id` integer DEFAULT 0 NOT NULL,
+	`user_id` integer DEFAULT 0 NOT NULL,
+	`owner` text GENERATED ALWAYS AS ('user:' || user_id || ':' || customer_id) VIRTUAL,
+	`deleted_at` integer,
+	`report_hash` blob,
+	`report_error` text,
+	`performance_status` text,
+	`verdict` text,
+	FOREIGN KEY (`job_id`) REFERENCES `jobs`(`id`) ON UPDATE no action ON DELETE no action
+);
+
+CREATE INDEX `tasks_by_job` ON `tasks` (`job_id`,`created_at`,`rank`);
+CREATE INDEX `tasks_by_time` ON `tasks` (`created_at`,`job_id`,`rank`) WHERE deleted_at is null;
+CREATE INDEX `tasks_by_customer` ON `tasks` (`customer_id`,`created_at`,`job_id`,`rank`) WHERE deleted_at is null;
+CREATE INDEX `tasks_by_owner` ON `tasks` (`owner`,`created_at`,`job_id`,`rank`) WHERE deleted_at is null;
+CREATE INDEX `tasks_by_state` ON `tasks` (`state`,`created_at`,`job_id`,`rank`) WHERE deleted_at is null;
+CREATE INDEX `tasks_by_customer_state` ON `tasks` (`customer_id`,`state`,`created_at`,`job_id`,`rank`) WHERE deleted_at is null;
+CREATE INDEX `tasks_by_owner_state` ON `tasks` (`owner`,`state`,`created_at`,`job_id`,`rank`) WHERE deleted_at is null;
+CREATE INDEX `tasks_by_machine` ON `tasks` (`machine_uuid`,`created_at`,`job_id`,`rank`) WHERE deleted_at is null;
+CREATE INDEX `tasks_by_customer_machine` ON `tasks` (`customer_id`,`machine_uuid`,`created_at`,`job_id`,`rank`) WHERE deleted_at is null;
+CREATE INDEX `tasks_by_owner_machine` ON `tasks` (`owner`,`machine_uuid`,`created_at`,`job_id`,`rank`) WHERE deleted_at is null;
+CREATE INDEX `tasks_by_ip` ON `tasks` (`machine_ip`,`created_at`,`job_id`,`rank`) WHERE deleted_at is null and machine_ip is not null;
+CREATE INDEX `tasks_by_customer_ip` ON `tasks` (`customer_id`,`machine_ip`,`created_at`,`job_id`,`rank`) WHERE deleted_at is null and machine_ip is not null;
+CREATE INDEX `tasks_by_owner_ip` ON `tasks` (`owner`,`machine_ip`,`created_at`,`job_id`,`rank`) WHERE deleted_at is null and machine_ip is not null;
+CREATE INDEX `tasks_by_performance` ON `tasks` (`performance_status`,`created_at`,`job_id`,`rank`) WHERE deleted_at is null and performance_status is not null;
+CREATE INDEX `tasks_by_customer_performance` ON `tasks` (`customer_id`,`performance_status`,`created_at`,`job_id`,`rank`) WHERE deleted_at is null and performance_status is not null;
+CREATE INDEX `tasks_by_owner_performance` ON `tasks` (`owner`,`performance_status`,`created_at`,`job_id`,`rank`) WHERE deleted_at is null and performance_status is not null;

@@ -1,8 +1,0 @@
-CREATE TABLE `idempotency_keys` (
-	`scope` text NOT NULL,
-	`key` text NOT NULL,
-	`fingerprint` text NOT NULL,
-	`facts` text NOT NULL,
-	`created_at` integer NOT NULL,
-	PRIMARY KEY(`scope`, `key`)
-);

@@ -1,1 +1,0 @@
-CREATE INDEX `jobs_to_clear` ON `jobs` (`deleted_at`) WHERE deleted_at is not null and report_hash is not null;

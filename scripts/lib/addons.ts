@@ -1,0 +1,85 @@
+/**
+ * koffi's addons for the agent's bundle: both platforms, whatever machine builds. scripts/install.mjs has fetched them as
+ * npm's tarballs and checked them against the lockfile.
+ */
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { brotliCompressSync, brotliDecompressSync, constants, gunzipSync } from "node:zlib";
+import type { PackedAddon } from "../../agent/src/gpu/addon.ts";
+import { ROOT } from "./project.ts";
+
+const FOLDER = join(ROOT, ".wrangler", "addons");
+const PLATFORMS = ["linux-x64", "linux-arm64"] as const;
+
+/**
+ * Addons by platform, compressed.
+ *
+ * @param folder of the tarballs
+ * @throws when one is missing or differs from the lockfile
+ */
+export function packAddons(folder = FOLDER): Record<string, PackedAddon> {
+  return Object.fromEntries(PLATFORMS.map((platform) => [platform, packAddon(platform, folder)]));
+}
+
+/** koffi's licence asks to go with every copy. */
+export function addonLicence(): string {
+  return readFileSync(join(ROOT, "node_modules/koffi/LICENSE.txt"), "utf8").trim();
+}
+
+function packAddon(platform: string, folder: string): PackedAddon {
+  const { version, integrity } = lockedAddon(platform);
+  const tarball = join(folder, `koromix-koffi-${platform}-${version}.tgz`);
+  if (!existsSync(tarball)) {
+    throw new Error(`${tarball} is missing: run node scripts/install.mjs, which fetches it`);
+  }
+  const archive = readFileSync(tarball);
+  if (`sha512-${createHash("sha512").update(archive).digest("base64")}` !== integrity) {
+    throw new Error(`${tarball} is not what package-lock.json names: delete it and install again`);
+  }
+  const file = `package/${platform.replace("-", "_")}/koffi.node`;
+  const addon = fileOfTar(gunzipSync(archive), file);
+  if (addon === null) throw new Error(`${tarball} holds no ${file}`);
+  const sha256 = createHash("sha256").update(addon).digest("hex");
+  return { sha256, data: compressed(addon, join(folder, `${sha256}.br`)).toString("base64") };
+}
+
+/** Version and checksum that the lockfile names for a platform's addon. */
+export function lockedAddon(platform: string): { version: string; integrity: string } {
+  const lock: { packages: Record<string, { version?: string; integrity?: string }> } = JSON.parse(
+    readFileSync(join(ROOT, "package-lock.json"), "utf8"),
+  );
+  const { version, integrity } = lock.packages[`node_modules/@koromix/koffi-${platform}`] ?? {};
+  if (version === undefined || integrity === undefined) {
+    throw new Error(`package-lock.json names no @koromix/koffi-${platform}`);
+  }
+  return { version, integrity };
+}
+
+/** Compressing takes seconds, so the result is kept. */
+function compressed(addon: Uint8Array, kept: string): Buffer {
+  try {
+    const known = readFileSync(kept);
+    if (brotliDecompressSync(known).equals(addon)) return known;
+  } catch {
+    // Not there, or damaged.
+  }
+  const packed = brotliCompressSync(addon, {
+    params: { [constants.BROTLI_PARAM_QUALITY]: constants.BROTLI_MAX_QUALITY },
+  });
+  writeFileSync(kept, packed);
+  return packed;
+}
+
+/** A file of a tar archive, by its path; null when it is not there. */
+export function fileOfTar(archive: Buffer, path: string): Buffer | null {
+  const BLOCK = 512;
+  for (let at = 0; at + BLOCK <= archive.length; ) {
+    const name = archive.toString("utf8", at, at + 100).replace(/\0.*$/s, "");
+    const size = Number.parseInt(archive.toString("ascii", at + 124, at + 136), 8) || 0;
+    const start = at + BLOCK;
+    if (name === path) return archive.subarray(start, start + size);
+    at = start + Math.ceil(size / BLOCK) * BLOCK;
+  }
+  return null;
+}

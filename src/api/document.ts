@@ -1,0 +1,182 @@
+/** Builds the API document. The build alone uses it; the Worker serves the result as a static file. */
+import { OpenAPIHono, type RouteConfig } from "@hono/zod-openapi";
+import { RELEASE } from "../lib/release.ts";
+import { HEADERS, PARAMETERS } from "./components.ts";
+import { describeOperation } from "./describe.ts";
+import { ERROR_RESPONSES } from "./error-responses.ts";
+import type { AnyOperation } from "./operation.ts";
+import { errorSchema } from "./schemas.ts";
+
+const DESCRIPTION = `An open control plane for hardware benchmarks. Create a job, start an agent on each machine with the job's token, and read the results.
+
+## Signing in
+People sign in at \`POST /token\` and send the access token as \`Authorization: Bearer <token>\`; the refresh token keeps them signed in. Scripts use API tokens, which people create for them. Agents use the token of their job, which is valid only for the node protocol. Runners use a key, which is valid only for claiming jobs.
+
+## Errors
+All errors have the same body: a \`code\` for programs, a \`message\` for people, \`details\` of each refused field, and the id of the request, which is also in the \`x-request-id\` header of every response. (Only \`/token\` answers errors in the form of RFC 6749.) Unknown parameters and unknown keys are ignored, so that newer clients work.
+
+## Limits
+All operations are rate-limited: \`RateLimit-Policy\` has the limits, and \`Retry-After\` of a 429 has the seconds to wait. JSON bodies are limited to 256 KiB unless an operation states another limit. Integers are below 2^53; lengths count Unicode code points.
+
+## Lists
+Lists are paged by \`page\` and \`per_page\`. \`X-Total-Count\` has the number of items, \`Link\` the links to other pages. Follow \`next\` to read a long list: its \`cursor\`, where a list has cursors, makes all pages cost the same, and never skips or repeats an item that was not changed meanwhile.
+
+## Repeating requests
+Single resources have an \`ETag\`; with \`If-None-Match\` the reply is 304 until the resource changes. With \`If-Match\`, an operation changes only the version that you have read. Operations that create a resource accept an \`Idempotency-Key\`: a repeat with the same key gets the first reply again. A request's \`Assay-Nonce\` (22 base64url characters) comes back on its reply, whatever that is.
+
+## Times
+All times are RFC 3339 in UTC, such as \`2024-03-15T10:30:00.000Z\`.`;
+
+const TAGS = [
+  { name: "Sign-in", description: "Tokens for people, by the OAuth 2 password grant." },
+  {
+    name: "Jobs",
+    description: "Benchmark jobs: create a job, watch its nodes, read its results.",
+  },
+  {
+    name: "Reports",
+    description:
+      "PDF reports of results, made when a job ends. Signed links open them; content hashes verify them.",
+  },
+  {
+    name: "Benchmarks",
+    description: "The benchmarks that a job can run, and the meaning of their metrics.",
+  },
+  {
+    name: "Scoreboard",
+    description:
+      "Baselines that GPUs are compared with. Everyone can read them; root administrators can pin values.",
+  },
+  {
+    name: "Hardware specs",
+    description:
+      "Descriptions of machines. Administrators manage them; every user can read them and create jobs for them.",
+  },
+  {
+    name: "Customers",
+    description: "Owners of people and jobs. Root administrators manage them.",
+  },
+  {
+    name: "People",
+    description: "Accounts and their roles. Administrators manage them and reset passwords.",
+  },
+  {
+    name: "API tokens",
+    description: "People's tokens for scripts. Tokens have names, may expire, and can be revoked.",
+  },
+  {
+    name: "Audit trail",
+    description: "An append-only record of administrative actions, sign-ins and refusals.",
+  },
+  {
+    name: "Runners",
+    description:
+      "Standing machines that offer hardware specs and claim the jobs created for them. Administrators manage them; each runner has a key of its own.",
+  },
+  {
+    name: "Node protocol",
+    description:
+      "The operations of the agent on each machine: join a job, poll for directives, report progress, send results. The agent uses the token of its job.",
+  },
+  { name: "Service", description: "The service itself." },
+];
+
+const SECURITY_SCHEMES = {
+  OAuth2PasswordBearer: {
+    type: "oauth2",
+    description:
+      "A person's access token, from `POST /token`. A JWT that follows RFC8725: algorithm, type and audience are pinned. It expires after an hour and can be refreshed at the same address.",
+    flows: { password: { tokenUrl: "/token", refreshUrl: "/token", scopes: {} } },
+  },
+  JobToken: {
+    type: "http",
+    scheme: "bearer",
+    bearerFormat: "JWT",
+    description:
+      "The token of one job, from its creation or detail; agents use it. A JWT that follows RFC8725: algorithm, type and audience are pinned. It is valid until the job expires; the token of a job without an account can read the job for 7 days. Calls about one node also need `Assay-Task-Token`.",
+  },
+  RunnerKey: {
+    type: "http",
+    scheme: "bearer",
+    description:
+      "The key of one runner, from its creation or a rotation. It is valid only for claiming jobs, until the key is rotated or the runner is archived.",
+  },
+} as const;
+
+type Server = { url: string; description: string; "x-internal": boolean };
+
+/** The committed document names an example server, so that it can be read anywhere. */
+export const RELEASED_SERVERS: readonly Server[] = [
+  {
+    url: "https://assay.example",
+    description: "An example of a production server.",
+    "x-internal": false,
+  },
+];
+
+/** The served document refers to the server that it came from. */
+export const SERVED_SERVERS: readonly Server[] = [
+  { url: "/", description: "This server.", "x-internal": false },
+];
+
+/** The API document (OpenAPI 3.1) of routes, built from their contracts. */
+export function apiDocument(
+  routes: readonly { route: AnyOperation | RouteConfig }[],
+  servers: readonly Server[],
+) {
+  const described = new OpenAPIHono();
+  const registry = described.openAPIRegistry;
+  for (const { route } of routes) {
+    registry.registerPath("serving" in route ? describeOperation(route) : route);
+  }
+  registry.register("Error", errorSchema);
+  for (const [name, scheme] of Object.entries(SECURITY_SCHEMES)) {
+    registry.registerComponent("securitySchemes", name, scheme);
+  }
+  const {
+    components,
+    webhooks: _none,
+    ...document
+  } = described.getOpenAPI31Document({
+    openapi: "3.1.0",
+    info: {
+      title: "Assay",
+      version: RELEASE,
+      description: DESCRIPTION,
+      contact: { name: "The people who run this server" },
+      license: { name: "Apache-2.0", url: "https://www.apache.org/licenses/LICENSE-2.0" },
+    },
+    servers: [...servers],
+    tags: TAGS,
+  });
+  const { parameters: _inline, ...generated } = components ?? {};
+  const paths = inOrderOfTags(document.paths ?? {});
+  return withUsed({ ...document, paths, components: { ...generated } }, SHARED);
+}
+
+/** Paths in the order of the tags, whatever order the routers are mounted in. */
+function inOrderOfTags<Item extends object>(paths: Record<string, Item>): Record<string, Item> {
+  const place = (item: Item) => {
+    const operations: { tags?: string[] }[] = Object.values(item);
+    return TAGS.findIndex(({ name }) => name === operations[0]?.tags?.[0]);
+  };
+  return Object.fromEntries(
+    Object.entries(paths).sort(([, one], [, other]) => place(one) - place(other)),
+  );
+}
+
+const SHARED = { responses: ERROR_RESPONSES, parameters: PARAMETERS, headers: HEADERS };
+
+/** Adds the shared components that the document refers to. */
+function withUsed<Document extends { components: object }>(document: Document, shared: object) {
+  let result = document;
+  // Responses come first, since they refer to headers.
+  for (const [kind, all] of Object.entries<Record<string, unknown>>({ ...shared })) {
+    const text = JSON.stringify(result);
+    const used = Object.entries(all).filter(([name]) =>
+      text.includes(`"#/components/${kind}/${name}"`),
+    );
+    result = { ...result, components: { ...result.components, [kind]: Object.fromEntries(used) } };
+  }
+  return result;
+}

@@ -1,0 +1,49 @@
+import { benchmarkOf } from "../benchmarks/catalogue.ts";
+import { systemClock } from "../lib/clock.ts";
+import type { Live, Node } from "./life/model.ts";
+import { measurerOf } from "./measurer.ts";
+import { refusalOf } from "./replies.ts";
+import type { JobRuntime } from "./runtime.ts";
+import type { Refusal } from "./wire/protocol.ts";
+import { checkResults, type SentResult } from "./wire/results.ts";
+
+/** Bound on all results of a job together. */
+const MAX_RESULT_BYTES = 16 * 1_024 * 1_024;
+
+/** Stores a result and ends its step; answers the refusal, or null. */
+export function acceptResult(
+  runtime: JobRuntime,
+  live: Live,
+  node: Node,
+  position: number,
+  sent: SentResult,
+): Refusal | null {
+  const { storage, leases } = runtime;
+  const { rank } = node;
+  if (node.steps[position]?.state !== "running") {
+    runtime.touch(live, node);
+    return { ok: false, reason: "not_ready" };
+  }
+  const benchmark = benchmarkOf(live.identity.sequence[position]?.benchmark_id ?? "");
+  const { isAnonymous } = live.identity;
+  const context = { rank, nodeCount: live.job.nodeCount, state: sent.end.state, isAnonymous };
+  const measurer = measurerOf(storage, node);
+  const checked = checkResults(benchmark, sent, { ...context, ...measurer });
+  if (!checked.ok) return checked;
+  const { results } = checked;
+  if (results !== null && storage.resultBytes() + results.bytes.length > MAX_RESULT_BYTES) {
+    return { ok: false, reason: "job_too_large" };
+  }
+  const outcome = runtime.apply(
+    live,
+    { type: "result", rank, position, ...sent.end },
+    (version) => {
+      const { bytes = null, implausible = [] } = results ?? {};
+      const of = { rank, position, hash: sent.hash, version, hardware: measurer.hardware };
+      const row = { ...of, implausible, results: bytes };
+      storage.saveResult(row, results?.digest ?? null);
+      leases.begin(rank, systemClock.now(), sent.end);
+    },
+  );
+  return outcome.ok ? null : refusalOf(outcome);
+}

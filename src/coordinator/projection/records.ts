@@ -1,0 +1,60 @@
+import type { JobState } from "../../lib/enums.ts";
+import type {
+  BodySizes,
+  GpuGroup,
+  ImplausibleFields,
+  JobEvent,
+  MeasuredFigures,
+  Step,
+  StepRecord,
+} from "../../lib/stored-json.ts";
+
+/**
+ * A job as other rooms read it: from the projection in D1, or from its object while the job is live.
+ */
+export interface JobRecord {
+  version: number;
+  state: JobState;
+  currentNodes: number;
+  startedAt: number | null;
+  endedAt: number | null;
+  steps: StepRecord[];
+  events: readonly JobEvent[];
+}
+
+export interface TaskRecord {
+  id: number;
+  jobId: number;
+  rank: number;
+  version: number;
+  machineUuid: string;
+  machineIp: string | null;
+  clusterAddress: string | null;
+  gpuModel: string | null;
+  gpuCount: number | null;
+  /** By model where there are several; null otherwise. */
+  gpuModels: readonly GpuGroup[] | null;
+  /** Sizes of the results and the inventory, whose bytes are in the job's object, then in R2. */
+  bodies: BodySizes;
+  /** QuickMark's figures; null while it has none. */
+  figures: MeasuredFigures | null;
+  /** Fields of its results that cannot be true; null for none. */
+  implausible: ImplausibleFields | null;
+  state: JobState;
+  failedMessage: string | null;
+  steps: readonly Step[];
+  /** 0 to 1. */
+  progress: number;
+  message: string | null;
+  /** How far the node's clock was ahead of the server's, ms, as last reported. */
+  clockSkewMs: number | null;
+  createdAt: number;
+  startedAt: number | null;
+  endedAt: number | null;
+}
+
+/** The rows of one job. */
+export interface JobRecords {
+  job: JobRecord;
+  tasks: TaskRecord[];
+}

@@ -1,0 +1,36 @@
+/** Query parameters by the names that clients send for them. */
+import { nearestName } from "../lib/near-names.ts";
+import { validationErrorOf } from "./validation.ts";
+
+/** The parameter that a name means: `tags[]` and `tags[0]` are `tags`. Null for one that the route does not have. */
+export function parameterOf(sent: string, known: readonly string[]): string | null {
+  const name = known.includes(sent) ? sent : /^(.+)\[\d*\]$/.exec(sent)?.[1];
+  return name !== undefined && known.includes(name) ? name : null;
+}
+
+/**
+ * The values of a route's own parameters; others are ignored. In a list an ignored filter shows everything, so there
+ * a name that nearly is a parameter's is refused with 400.
+ */
+export function readQuery(
+  query: Record<string, string | string[]>,
+  { names, refusesNear }: { names: readonly string[]; refusesNear: boolean },
+): Record<string, string | string[]> {
+  const read: Record<string, string | string[]> = {};
+  for (const [sent, value] of Object.entries(query)) {
+    const name = parameterOf(sent, names);
+    if (name !== null) read[name] = read[name] === undefined ? value : [read[name], value].flat();
+    else if (refusesNear) refuseNear(sent, names);
+  }
+  return read;
+}
+
+function refuseNear(sent: string, names: readonly string[]): void {
+  const [base = ""] = sent.split("[", 1);
+  const meant = names.includes(base) ? base : nearestName(base, names);
+  if (meant === null) return;
+  const message = `is not a parameter of this list; did you mean ${meant}?`;
+  throw validationErrorOf([{ field: sent.slice(0, MAX_SHOWN), message }]);
+}
+
+const MAX_SHOWN = 128;

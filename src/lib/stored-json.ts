@@ -1,0 +1,205 @@
+/** Shapes of JSON columns: tables store them; models, wires and reports read them. */
+import type {
+  BaselineSource,
+  JobEventKind,
+  PerformanceStatus,
+  RatedMetric,
+  StepState,
+} from "./enums.ts";
+
+/** One step of a job, as stored and as shown in `benchmark_sequence`. */
+export interface SequenceStep {
+  benchmark_id: string;
+  config: Record<string, unknown> | null;
+}
+
+export interface Step {
+  readonly state: StepState;
+  readonly startedAt: number | null;
+  readonly endedAt: number | null;
+  readonly errorMessage: string | null;
+  /** How far the clock of these times is ahead of the server's, ms; nothing if unknown, and where they are the server's. */
+  readonly clockSkewMs?: number | null;
+}
+
+/** A step of the whole job, with the benchmark's summary over the nodes (JSON); null until it is made. */
+export interface StepRecord extends Omit<Step, "clockSkewMs"> {
+  summary: string | null;
+}
+
+/** Figures over nodes; `total` is null for metrics whose sum has no meaning, such as a temperature. */
+export interface MetricSummary {
+  min: number;
+  median: number;
+  max: number;
+  mean: number;
+  total: number | null;
+}
+
+/** The summary of a benchmark with metrics, which is QuickMark. */
+export interface MetricsSummary {
+  node_count: number;
+  /** Null if the number of one of them is not known. */
+  gpu_count: number | null;
+  metrics: Readonly<Record<string, MetricSummary>>;
+}
+
+export interface JobEvent {
+  readonly at: number;
+  readonly kind: JobEventKind;
+  readonly rank: number | null;
+  readonly message: string;
+}
+
+/**
+ * The bodies that a task has sent, in the order in which they are stored and shown: its results by position, then
+ * its inventory.
+ */
+export type BodySizes = readonly (readonly [position: number, bytes: number])[];
+
+/** The position of a task's inventory among its bodies. */
+export const INVENTORY = -1;
+
+/** GPUs of one model in a node that has several. */
+export interface GpuGroup {
+  model: string;
+  count: number;
+}
+
+/** A field of a result that cannot be true (`benchmarks/plausibility.ts`). */
+export interface Implausible {
+  /** Dotted path in the result. */
+  field: string;
+  reason: string;
+}
+
+/** The implausible fields of a task's results, by position. */
+export type ImplausibleFields = readonly (readonly [
+  position: number,
+  field: string,
+  reason: string,
+])[];
+
+/** A metric of one node, or the lowest among the nodes of a job. */
+export interface MetricVerdict {
+  metric: string;
+  /** In a node with several models the one whose GPUs it is of, as in the job's verdict; null otherwise. */
+  gpuModel: string | null;
+  /** Per GPU; null where no plausible value was measured. */
+  value: number | null;
+  baseline: number | null;
+  /** `value` ÷ `baseline` */
+  ratio: number | null;
+  /** Machines, or recorded runs, behind the baseline; null for a pinned one. */
+  sampleSize: number | null;
+  source: BaselineSource | null;
+  status: PerformanceStatus;
+  /** The reason for any status but `expected`, which has null. */
+  reason: string | null;
+  /** The candidates for the baseline: medians of the customer's machines, of all customers, and of recorded runs. */
+  ownFleetBaseline: number | null;
+  fleetBaseline: number | null;
+  shippedBaseline: number | null;
+}
+
+/** The median of a fleet's machines, per GPU. */
+export interface FleetMedian {
+  median: number;
+  machines: number;
+}
+
+/** The fleets that a node is compared with besides recorded runs, as known when its job was first rated. */
+export interface Fleets {
+  /** The customer's machines. */
+  own: FleetMedian | null;
+  /** The median of customers' medians, with the machines behind it. */
+  all: FleetMedian | null;
+}
+
+/** The figures of one of a node's models, and what they are compared with. */
+export interface FiguresPart {
+  /** Normalised; empty for an unnamed model. */
+  model: string;
+  /** Per GPU; null where there is none, or it is implausible. */
+  values: Readonly<Record<RatedMetric, number | null>>;
+  fleets: Readonly<Record<RatedMetric, Fleets>>;
+}
+
+/** A GPU that lags the others of its node. */
+export interface Straggler {
+  /** Its place in the node's results, from 0. */
+  gpu: number;
+  gpuId: string | null;
+  metric: string;
+  value: number;
+  /** The median of the node's GPUs. */
+  median: number;
+  /** Null for an implausible value. */
+  ratio: number | null;
+}
+
+/** A metric that has fallen since the same machine's previous completed job of the same owner; or its number of GPUs. */
+export interface Drop {
+  /** `gpu_count` for the number of GPUs. */
+  metric: string;
+  value: number;
+  previousValue: number;
+  ratio: number;
+  /** The end of that job, ms; null for a runner's job of another owner. */
+  previousAt: number | null;
+  /** As in `MetricVerdict`. */
+  gpuModel: string | null;
+}
+
+export interface NodeVerdict {
+  rank: number;
+  machineUuid: string;
+  gpuModel: string | null;
+  gpuCount: number | null;
+  gpuModels: readonly GpuGroup[] | null;
+  status: PerformanceStatus;
+  metrics: MetricVerdict[];
+  stragglers: Straggler[];
+  drops: Drop[];
+}
+
+/** The verdict in a task's row, whose own columns have the rest. */
+export type StoredNodeVerdict = Omit<NodeVerdict, "rank" | "machineUuid" | "gpuModel" | "gpuCount">;
+
+export interface JobVerdict {
+  status: PerformanceStatus;
+  benchmarkId: "quick_mark";
+  baselineVersion: number;
+  ratedNodes: number;
+  underperformingNodes: number;
+  metrics: MetricVerdict[];
+  nodes: NodeVerdict[];
+}
+
+/** The verdict in a job's row. The verdicts of its nodes are in the rows of its tasks. */
+export type StoredJobVerdict = Omit<JobVerdict, "nodes">;
+
+/** Figures of one GPU, measured alone; null where it has none. */
+export interface GpuReading {
+  id: string | null;
+  bf16_tflops: number | null;
+  memory_bandwidth_gbs: number | null;
+  /** In a node with several models, if it is known. */
+  model: string | null;
+}
+
+/** The part of a node's result that the scoreboard stores, to rate it again when baselines change. */
+export interface NodeFigures {
+  /** By metric, for the node as a whole. */
+  aggregate: Readonly<Record<string, number>>;
+  /** GPU by GPU, each measured alone; null when the agent sent no list. */
+  gpus: readonly GpuReading[] | null;
+}
+
+/** Figures as a task stores them. */
+export interface MeasuredFigures extends NodeFigures {
+  /** The hardware that measured: that of the task may have changed since. */
+  gpuModel: string | null;
+  gpuCount: number | null;
+  gpuModels: readonly GpuGroup[] | null;
+}

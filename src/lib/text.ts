@@ -1,0 +1,16 @@
+/** Forms of text that people type. */
+
+/** The form in which names are stored, compared and sorted: a composed and a decomposed "é" are one (UAX 15, NFC). */
+export function toNfc(text: string): string {
+  return text.normalize("NFC");
+}
+
+/**
+ * The form in which e-mail addresses are compared: compatibility forms and the case of all scripts are alike. SQLite's
+ * `lower` knows ASCII alone. Upper case joins ß with SS, and ς with σ; it leaves ẞ, which lower case brings to ß
+ * first, and takes some Greek letters apart, which are composed again last.
+ */
+export function foldedAddress(address: string): string {
+  const upper = address.normalize("NFKC").toLowerCase().toUpperCase();
+  return upper.toLowerCase().normalize("NFKC");
+}

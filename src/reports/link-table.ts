@@ -1,0 +1,86 @@
+/** Directed links of a network step as plain numbers: a large job has 150,000, which as objects take twice as much. */
+
+/** Numbers of a link: source rank, target rank, Gbit/s, latency in ms. */
+const NUMBERS = 4;
+/** Bandwidth of a link that failed. */
+const FAILED = -1;
+
+export interface LinkTable {
+  /** `NUMBERS` for each link, one after the other. */
+  numbers: Float64Array;
+  /** Why links failed, by index. */
+  errors: [index: number, reason: string][];
+}
+
+export interface Link {
+  source: number;
+  target: number;
+  /** Null for a link that failed. */
+  gbps: number | null;
+  latencyMs: number;
+  error: string | null;
+}
+
+export function toLinkTable(links: readonly Link[]): LinkTable {
+  const numbers = new Float64Array(links.length * NUMBERS);
+  const errors: LinkTable["errors"] = [];
+  for (const [index, { source, target, gbps, latencyMs, error }] of links.entries()) {
+    numbers.set([source, target, gbps ?? FAILED, latencyMs], index * NUMBERS);
+    if (error !== null) errors.push([index, error]);
+  }
+  return { numbers, errors };
+}
+
+export function joinLinks(tables: readonly LinkTable[]): LinkTable {
+  const numbers = new Float64Array(tables.reduce((sum, table) => sum + table.numbers.length, 0));
+  const errors: LinkTable["errors"] = [];
+  let at = 0;
+  for (const table of tables) {
+    numbers.set(table.numbers, at);
+    for (const [index, reason] of table.errors) errors.push([at / NUMBERS + index, reason]);
+    at += table.numbers.length;
+  }
+  return { numbers, errors };
+}
+
+/** The links from and to a node. */
+export function linksOfNode({ numbers, errors }: LinkTable, rank: number): LinkTable {
+  const own: number[] = [];
+  for (let at = 0; at < numbers.length; at += NUMBERS) {
+    if (numbers[at] === rank || numbers[at + 1] === rank) own.push(at / NUMBERS);
+  }
+  const reasons = new Map(errors);
+  const selected = new Float64Array(own.length * NUMBERS);
+  const failed: LinkTable["errors"] = [];
+  for (const [index, from] of own.entries()) {
+    const link = numbers.subarray(from * NUMBERS, (from + 1) * NUMBERS);
+    selected.set(link, index * NUMBERS);
+    const reason = reasons.get(from);
+    if (reason !== undefined) failed.push([index, reason]);
+  }
+  return { numbers: selected, errors: failed };
+}
+
+export function linkCount({ numbers }: LinkTable): number {
+  return numbers.length / NUMBERS;
+}
+
+/** One after the other, so that few of them are in memory. */
+export function* eachLink({ numbers, errors }: LinkTable): Generator<Link> {
+  const reasons = new Map(errors);
+  for (let at = 0; at < numbers.length; at += NUMBERS) {
+    const [source = 0, target = 0, gbps = FAILED, latencyMs = 0] = [
+      numbers[at],
+      numbers[at + 1],
+      numbers[at + 2],
+      numbers[at + 3],
+    ];
+    yield {
+      source,
+      target,
+      gbps: gbps === FAILED ? null : gbps,
+      latencyMs,
+      error: reasons.get(at / NUMBERS) ?? null,
+    };
+  }
+}

@@ -1,0 +1,46 @@
+import { z } from "@hono/zod-openapi";
+import { json, operation } from "../api/operation.ts";
+import { patternText } from "../api/schemas.ts";
+
+const health = z
+  .strictObject({ status: z.literal("ok").openapi({ description: "The service answers." }) })
+  .openapi("Health", { description: "The state of the service." });
+
+export const healthRoute = operation({
+  method: "get",
+  path: "/health",
+  operationId: "getHealth",
+  tags: ["Service"],
+  summary: "Check the health of the service",
+  description:
+    "Reads the database once: 200 if it answers, 503 if it does not. For load balancers and start scripts. Open to anyone, and limited per IP address.",
+  access: "open",
+  responses: {
+    200: json(health, { description: "The service answers.", example: { status: "ok" } }),
+  },
+});
+
+const version = z
+  .strictObject({
+    version: patternText({
+      pattern: /^[0-9]+\.[0-9]+\.[0-9]+(?:-[0-9A-Za-z.-]+)?$/,
+      max: 64,
+      description: "The version of the server.",
+      example: "0.1.0",
+    }),
+  })
+  .openapi("ServerVersion", { description: "The version of the server." });
+
+export const versionRoute = operation({
+  method: "get",
+  path: "/v0/server/version",
+  operationId: "getServerVersion",
+  tags: ["Service"],
+  summary: "View the server's version",
+  description:
+    "Command-line clients read it before any other request. Open to anyone, and limited per IP address.",
+  access: "open",
+  responses: {
+    200: json(version, { description: "The version.", example: { version: "0.1.0" } }),
+  },
+});

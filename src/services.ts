@@ -1,0 +1,92 @@
+import { createCoordinatorClient, WATCHING } from "./coordinator/client.ts";
+import type { JobCoordinator } from "./coordinator/job-coordinator.ts";
+import { type RateLimitCounters, RateLimits } from "./http/rate-limit.ts";
+import { Authenticator, jobGuards, personGuards } from "./identity/guards.ts";
+import { Refusals } from "./identity/refusals.ts";
+import { Identity } from "./identity/service.ts";
+import { createTokens } from "./identity/tokens.ts";
+import { createAnonymousReader } from "./jobs/anonymous/reading.ts";
+import { JobsService } from "./jobs/service.ts";
+import { TasksService } from "./jobs/tasks/service.ts";
+import type { Clock } from "./lib/clock.ts";
+import type { Config } from "./lib/config.ts";
+import { JobIdSource } from "./lib/ids.ts";
+import { NodesService } from "./nodes/service.ts";
+import { ReportLinks } from "./reports/links.ts";
+import { ReportsService } from "./reports/service.ts";
+import { Candidates } from "./runners/candidates.ts";
+import { Claims } from "./runners/claims.ts";
+import { RunnerAuth } from "./runners/runner-auth.ts";
+import { createRunnerGuard } from "./runners/runner-guard.ts";
+
+export interface ServiceDeps {
+  d1: D1Database;
+  bucket: R2Bucket;
+  coordinators: DurableObjectNamespace<JobCoordinator>;
+  rateLimitCounters: RateLimitCounters;
+  config: Config;
+  clock: Clock;
+}
+
+export type Services = Awaited<ReturnType<typeof createServices>>;
+
+/** Whatever holds dependencies or memory and serves requests, made once per isolate. */
+export async function createServices(deps: ServiceDeps) {
+  const { bucket, coordinators, rateLimitCounters, config, clock } = deps;
+  const { passwordPepper: pepper, nodeTimeoutMs: timeoutMs, quotas } = config;
+  const tokens = await createTokens(config.tokenSecrets, clock);
+  const identity = new Identity({ tokens, clock });
+  const limits = new RateLimits(rateLimitCounters, config.rateLimitScale, clock);
+  const refusals = new Refusals(clock);
+  const authenticator = new Authenticator({ identity, limits, refusals });
+  const callCoordinator = createCoordinatorClient(coordinators);
+
+  const watchCoordinator = createCoordinatorClient(coordinators, WATCHING);
+
+  const runnerAuth = new RunnerAuth({ clock, timeoutMs });
+  const candidates = new Candidates(clock, timeoutMs);
+  const claims = new Claims({ tokens, clock, runnerAuth, candidates, callCoordinator });
+  const runner = createRunnerGuard({ authenticator, limits, runnerAuth, clock });
+
+  const links = new ReportLinks(config.tokenSecrets, clock);
+  const reports = new ReportsService({
+    bucket,
+    links,
+    clock,
+    thresholds: config.rating,
+  });
+  const jobIds = new JobIdSource(clock);
+  const stores = { callCoordinator, r2: bucket };
+  const jobs = new JobsService({ tokens, clock, jobIds, ...stores, reports, quotas });
+  const readAnonymous = createAnonymousReader({ jobs, clock });
+  const tasks = new TasksService(stores);
+  const nodes = new NodesService({ tokens, callCoordinator, reports });
+
+  return {
+    bucket,
+    clock,
+    pepper,
+    failureScale: config.rateLimitScale,
+    tokens,
+    identity,
+    runnerAuth,
+    thresholds: config.rating,
+    timeoutMs,
+    guards: {
+      ...personGuards(authenticator, clock),
+      ...jobGuards(authenticator, limits),
+      runner,
+    },
+    limits,
+    refusals,
+    links,
+    watchCoordinator,
+    callCoordinator,
+    claims,
+    jobs,
+    readAnonymous,
+    tasks,
+    nodes,
+    reports,
+  };
+}

@@ -1,0 +1,72 @@
+import { createHash } from "node:crypto";
+import { expect, test } from "vitest";
+import {
+  copyMethod,
+  FMA_METHOD,
+  gemmMethod,
+  LAUNCH_METHOD,
+} from "../../../agent/src/gpu/methods.ts";
+import { SIZES } from "../../../agent/src/gpu/plan.ts";
+import { basicModule, gemmModule } from "../../../agent/src/gpu/ptx.ts";
+
+/**
+ * The kernels behind each method id, by checksum. A changed kernel makes other figures: raise the number of its method in
+ * methods.ts and add a line here. A line that is here never changes.
+ */
+const KERNELS: Readonly<Record<string, string>> = {
+  "gemm.ptx.4096.nt.normal/1": "1b40eb9f05c88c08",
+  "gemm.cublaslt.4096.nn.normal/1": "38a3d8a71042aac8",
+  "copy.ptx.4gib/1": "db5c09a03af5b1bf",
+  "copy.ptx.1gib/1": "db5c09a03af5b1bf",
+  "copy.ptx.256mib/1": "db5c09a03af5b1bf",
+  "fma.ptx/1": "68602482d83ebc4b",
+  "launch.events/1": "1e840cc803337d87",
+};
+
+/** A kernel alone: the others of its module may change. */
+function kernel(name: string): string {
+  const text = new RegExp(`^\\.visible \\.entry ${name}\\([^]*?^}$`, "m").exec(basicModule())?.[0];
+  if (text === undefined) throw new Error(`no kernel ${name}`);
+  return text;
+}
+
+const current: readonly (readonly [string, string])[] = [
+  [
+    gemmMethod("ptx", SIZES.gemm),
+    [gemmModule("bf16"), gemmModule("f16"), kernel("fill_bf16"), kernel("fill_f16")].join("\n"),
+  ],
+  // Of a library's product the data are ours.
+  [gemmMethod("cublaslt", SIZES.gemm), [kernel("fill_bf16"), kernel("fill_f16")].join("\n")],
+  ...SIZES.copy.map((bytes) => [copyMethod(bytes), kernel("copy")] as const),
+  [FMA_METHOD, kernel("fma_f32")],
+  [LAUNCH_METHOD, kernel("empty")],
+];
+
+test.each(current)("%s is what it was", (method, text) => {
+  expect({ [method]: createHash("sha256").update(text).digest("hex").slice(0, 16) }).toEqual({
+    [method]: KERNELS[method],
+  });
+});
+
+test("method ids name engine, size, layout and data", () => {
+  expect(current.map(([method]) => method)).toEqual([
+    "gemm.ptx.4096.nt.normal/1",
+    "gemm.cublaslt.4096.nn.normal/1",
+    "copy.ptx.4gib/1",
+    "copy.ptx.1gib/1",
+    "copy.ptx.256mib/1",
+    "fma.ptx/1",
+    "launch.events/1",
+  ]);
+});
+
+test("the PTX text, to be read in a review", async () => {
+  await expect(basicModule()).toMatchFileSnapshot("kernels/basic.ptx");
+  await expect(gemmModule("bf16")).toMatchFileSnapshot("kernels/gemm_bf16.ptx");
+  // The other type differs in its name alone.
+  expect(gemmModule("f16")).toBe(gemmModule("bf16").replaceAll("bf16", "f16"));
+});
+
+test("the PTX text is ASCII, which older assemblers demand", () => {
+  for (const [, text] of current) expect(text).toMatch(/^[\n\x20-\x7e]*$/);
+});

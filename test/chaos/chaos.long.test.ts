@@ -1,0 +1,23 @@
+/** A server killed at any moment loses no acknowledged write. */
+import { expect, test } from "vitest";
+import { runCommand } from "../e2e/processes.ts";
+import { patient } from "../patience.ts";
+
+/** `npm run chaos` kills two hundred times. */
+const KILLS = 10;
+
+test("workerd is killed at random moments while agents work", {
+  timeout: patient(600_000),
+}, async () => {
+  // A separate process, so that its only workerd is the one to kill.
+  const command = [process.execPath, "scripts/chaos.ts", "--kills", String(KILLS), "--seed", "1"];
+  const run = runCommand(command);
+  const code = await run.exitCode;
+  const output = run.output();
+  console.log(output);
+  expect(code, output).toBe(0);
+  // Repeated calls prove that kills hit calls under way; the results prove that data was at stake.
+  expect(output).toMatch(/^10 kills; [1-9]\d* jobs, [1-9]\d* results, .*, [1-9]\d* made again$/m);
+  expect(output).toContain("0 lost, 0 different, 0 duplicates, 0 unsettled, 0 faults");
+  expect(run.processes(), "nothing is left running").toEqual([]);
+});

@@ -1,0 +1,144 @@
+/** The real demo: the whole stack, four agents as processes, a completed job, nothing left behind. */
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, onTestFinished, test } from "vitest";
+import { patient } from "../patience.ts";
+import { runCommand } from "./processes.ts";
+
+/** A temporary folder for the demo's own temporary folder, to see whether it is removed. */
+function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "assay-e2e-"));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+function startDemo({ npm = false, fleet = false } = {}) {
+  const folder = temporaryFolder();
+  const command = npm ? ["npm", "run", "demo"] : [process.execPath, "scripts/demo.ts"];
+  if (fleet) command.push(...(npm ? ["--"] : []), "--fleet");
+  const run = runCommand(command, { TMPDIR: folder });
+  onTestFinished(() => {
+    for (const { pid } of run.processes()) process.kill(pid, "SIGKILL");
+  });
+  return { run, folder };
+}
+
+/** Files that the demo has left behind, except Node's own compile cache, which is meant to stay. */
+function leftovers(folder: string): string[] {
+  return readdirSync(folder).filter((name) => name !== "node-compile-cache");
+}
+
+describe("npm run demo", () => {
+  test("completes the job, shows progress and the result table, and exits 0", async ({
+    expect,
+  }) => {
+    const { run, folder } = startDemo();
+    expect(await run.exitCode, run.output()).toBe(0);
+    const output = run.output();
+    for (const line of [
+      /node \d +8 × NVIDIA H100 80GB HBM3 +█+░* +\d+ % {2}quick_mark/,
+      /Node {2}GPU model +GPUs +BF16 TFLOPS +Memory GB\/s +State/,
+      /\d +NVIDIA A100-SXM4-80GB +2 +530\.1 +3475\.5 +completed/,
+      /\d +NVIDIA H100 NVL +1 +452\.2 +3254\.4 +completed/,
+      /\d +NVIDIA H100 80GB HBM3 +8 +5671\.2 +23776\.0 +completed/,
+      /\d +NVIDIA A100-SXM4-40GB +8 +1192\.0 +10968\.0 +completed/,
+      /QuickMark figures are replayed recordings, not measured here/,
+      /Average bandwidth +\d+\.\d Gbit\/s/,
+      /Minimum bandwidth +\d+\.\d Gbit\/s/,
+      /Average latency +\d+\.\d{3} ms/,
+      /Links tested +12\n/,
+      /The job is completed\.\n$/,
+    ]) {
+      expect(output).toMatch(line);
+    }
+    expect(run.processes()).toEqual([]);
+    expect(leftovers(folder)).toEqual([]);
+  });
+
+  test("Ctrl-C in the middle: exit 130, no process and no folder left behind", async ({
+    expect,
+  }) => {
+    const { run, folder } = startDemo();
+    await run.printed("quick_mark");
+    expect(run.processes().length).toBeGreaterThan(5);
+    run.child.kill("SIGINT");
+    expect(await run.exitCode, run.output()).toBe(130);
+    expect(run.output()).toContain("Stopped.");
+    expect(run.processes()).toEqual([]);
+    expect(leftovers(folder)).toEqual([]);
+  });
+
+  test("Ctrl-C while the stack is still starting", async ({ expect }) => {
+    const { run, folder } = startDemo();
+    await run.printed("Starting the whole stack");
+    run.child.kill("SIGINT");
+    expect(await run.exitCode, run.output()).toBe(130);
+    expect(run.processes()).toEqual([]);
+    expect(leftovers(folder)).toEqual([]);
+  });
+
+  test("npm itself killed without warning: everything it started ends too", async ({ expect }) => {
+    const { run } = startDemo({ npm: true });
+    await run.printed("quick_mark");
+    run.child.kill("SIGKILL");
+    await expect.poll(() => run.processes(), { timeout: patient(60_000) }).toEqual([]);
+  });
+
+  test("killed without warning: everything it started ends too", async ({ expect }) => {
+    const { run } = startDemo();
+    await run.printed("quick_mark");
+    run.child.kill("SIGKILL");
+    await run.exitCode;
+    await expect.poll(() => run.processes(), { timeout: patient(60_000) }).toEqual([]);
+  });
+
+  test("an agent dies: a plain reason, exit 1, nothing left behind", async ({ expect }) => {
+    const { run, folder } = startDemo();
+    await run.printed("quick_mark");
+    const agent = run
+      .processes()
+      .find(({ command }) => command.includes("agent.mjs") && !command.includes("supervisor"));
+    if (agent === undefined) throw new Error("no agent is running");
+    process.kill(agent.pid, "SIGKILL");
+    expect(await run.exitCode, run.output()).toBe(1);
+    expect(run.output()).toMatch(/Agent \d ended with exit code 1\. Its last words:/);
+    expect(run.processes()).toEqual([]);
+    expect(leftovers(folder)).toEqual([]);
+  });
+});
+
+describe("npm run demo -- --fleet", () => {
+  test("six runners claim three jobs, all complete, the runners leave cleanly, exit 0", async ({
+    expect,
+  }) => {
+    const { run, folder } = startDemo({ npm: true, fleet: true });
+    expect(await run.exitCode, run.output()).toBe(0);
+    const output = run.output();
+    for (const line of [
+      /Created 2 specs; 6 runners ask for jobs/,
+      /h100-\d +h100-node +busy +H100 (pair|trio) +[█░]{12} +\d+ % {2}/,
+      /H100 pair: completed {3}A100 trio: completed {3}H100 trio: completed/,
+      /Job +Node +Runner +GPUs +BF16 TFLOPS +State/,
+      /All jobs are completed, and all runners have left cleanly\.\n$/,
+    ]) {
+      expect(output).toMatch(line);
+    }
+    const rows = output.match(/^(H100 pair|A100 trio|H100 trio) +\d +[ah]100-\d .* completed$/gm);
+    expect(rows).toHaveLength(8);
+    expect(run.processes()).toEqual([]);
+    expect(leftovers(folder)).toEqual([]);
+  });
+
+  test("Ctrl-C in the middle: exit 130, no process and no folder left behind", async ({
+    expect,
+  }) => {
+    const { run, folder } = startDemo({ fleet: true });
+    await run.printed("quick_mark");
+    expect(run.processes().length).toBeGreaterThan(7);
+    run.child.kill("SIGINT");
+    expect(await run.exitCode, run.output()).toBe(130);
+    expect(run.processes()).toEqual([]);
+    expect(leftovers(folder)).toEqual([]);
+  });
+});

@@ -1,0 +1,68 @@
+/** The commands of the README and of docs/api.md, which continues its session, run as they stand there. */
+import { spawn } from "node:child_process";
+import { cpSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { expect, test } from "vitest";
+import { ROOT } from "../../scripts/lib/project.ts";
+import { createStack } from "./stack.ts";
+
+const README = readFileSync(join(ROOT, "README.md"), "utf8");
+const API = readFileSync(join(ROOT, "docs/api.md"), "utf8");
+
+test("the commands of the README and docs/api.md work as written", async () => {
+  const { folder, start } = await createStack();
+  const server = await start();
+  cpSync(join(ROOT, "agent/replays"), join(folder, "agent/replays"), { recursive: true });
+  const blocks = [README, API].flatMap((page) =>
+    [...page.matchAll(/^```sh\n(.*?)^```$/gms)].map((match) => match[1] ?? ""),
+  );
+  expect(blocks.length).toBeGreaterThan(3);
+  const script = ["set -eu", ...blocks].join("\n").replaceAll("http://localhost:8787", server.url);
+  const { code, output } = await bash(script, folder);
+  expect(code, output).toBe(0);
+  expect(output).toContain('"name":"First job"');
+  expect(output).toMatch(/node 0, task \d+: completed/);
+  expect(output).toMatch(/^completed$/m);
+  expect(output).toContain("{ min: 452.2, median: 452.2, max: 452.2, mean: 452.2, total: 452.2 }");
+  expect(output).toContain("Benchmark 'fast_mark' not found");
+  expect(output).toMatch(/^event: end\ndata: \{"state":"completed"/m);
+  expect(output).toContain('{"message":"Job deleted successfully","requires_agent_stop":false}');
+  expect(output).toMatch(/^completed\n3254\.42$/m);
+  expect(output).toMatch(/^x-total-count: 1\r?$/im);
+  expect(output).toContain('"slug":"h100-node"');
+  expect(output).toContain("RESOURCE_IN_USE");
+  expect(output).toMatch(/"archived":"\d{4}-/);
+  expect(output).toContain('"role":"customer_admin","customer":{"uuid":"');
+  expect(output).toMatch(/"url":"[^"]+\/set-password#[\w.-]+"/);
+  expect(output).toMatch(/root_admin\nInvalid or expired token\ntrue\n/);
+  expect(output).toContain('"details":{"fields":["locked"],"locked":true}');
+  expect(output).toMatch(/"key":"assay_runner_\w{30}"/);
+  expect(output).toMatch(/claimed job \d+ as node 0/);
+  expect(output).toMatch(/"name":"Rack 7".*"state":"online"/);
+  expect(output).toContain("%PDF-1.7");
+  if (process.env.SHOW_README === "1") console.log(output);
+});
+
+test("every npm command that the README and docs name exists", () => {
+  const { scripts } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
+  const pages = readdirSync(join(ROOT, "docs")).filter((name) => name.endsWith(".md"));
+  for (const page of ["README.md", ...pages.map((name) => join("docs", name))]) {
+    const text = readFileSync(join(ROOT, page), "utf8");
+    const named = [...text.matchAll(/(?:^|[`;&$] ?)npm (?:run )?([a-z:-]*[a-z])/gm)].map(
+      (match) => match[1] ?? "",
+    );
+    for (const name of named) expect(scripts, page).toHaveProperty([name]);
+  }
+});
+
+function bash(script: string, cwd: string): Promise<{ code: number | null; output: string }> {
+  const path = `${dirname(process.execPath)}:${process.env.PATH}`;
+  const child = spawn("bash", ["-c", script], { cwd, env: { ...process.env, PATH: path } });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on("data", (chunk: Buffer) => {
+      output += chunk.toString();
+    });
+  }
+  return new Promise((resolve) => child.once("close", (code) => resolve({ code, output })));
+}

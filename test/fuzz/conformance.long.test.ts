@@ -1,0 +1,20 @@
+/** Every reply of the running Worker conforms to the document, whatever the request. */
+import { expect, test } from "vitest";
+import { patient } from "../patience.ts";
+import { describeReport, fuzz, successShare } from "./run.ts";
+
+/** Fixed so that failures repeat everywhere; `npm run fuzz` draws a new seed. */
+const SEED = 20_240_315;
+const CASES = 16;
+
+test("requests drawn from the document: valid, on and beyond each bound, hostile", {
+  timeout: patient(600_000),
+}, async () => {
+  const report = await fuzz({ cases: CASES, seed: SEED });
+  console.log(describeReport(report));
+  expect(report.failures, report.failures.join("\n\n")).toHaveLength(0);
+  expect(successShare(report.operations)).toBeGreaterThanOrEqual(0.6);
+  // An operation that never succeeds is not really fuzzed, and needs a provider.
+  const idle = report.operations.filter(({ succeeded }) => succeeded === 0);
+  expect(idle.map(({ id }) => id)).toEqual([]);
+});

@@ -1,0 +1,95 @@
+/** The secrets of `npm start` and `npm run deploy`: random, never an example, never changed once they are there. */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { createFirstAdmin } from "../../scripts/lib/first-admin.ts";
+import { ROOT, WRANGLER } from "../../scripts/lib/project.ts";
+import { ensureSecrets, readTokenSecrets } from "../../scripts/lib/secrets.ts";
+import { secretFault } from "../../src/lib/config.ts";
+
+/** The value that this project once published. */
+const EXAMPLE = "change-me-to-48-random-characters-or-more-please";
+
+function secretsFile(text?: string): string {
+  const folder = mkdtempSync(join(tmpdir(), "assay-secrets-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, ".dev.vars");
+  if (text !== undefined) writeFileSync(file, text);
+  return file;
+}
+
+describe("a secrets file", () => {
+  test("is made with random values, readable for its owner alone", () => {
+    const [one, two] = [secretsFile(), secretsFile()];
+    const made = ensureSecrets(one);
+    expect(ensureSecrets(one)).toEqual(made);
+    expect(ensureSecrets(two).adminPassword).not.toBe(made.adminPassword);
+    expect(secretFault(readTokenSecrets(one)[0] ?? "")).toBeNull();
+    expect(readTokenSecrets(one)).not.toEqual(readTokenSecrets(two));
+    expect(statSync(one).mode & 0o777).toBe(0o600);
+  });
+
+  test("copied from the example gets what is empty, and keeps the rest", () => {
+    const example = readFileSync(join(ROOT, ".dev.vars.example"), "utf8");
+    expect(example).toMatch(/^TOKEN_SECRET=""$/m);
+    expect(example).toMatch(/^ADMIN_PASSWORD=""$/m);
+    const file = secretsFile(example.replace("admin@example.com", "me@example.com"));
+    const { adminEmail, adminPassword } = ensureSecrets(file);
+    expect(adminEmail).toBe("me@example.com");
+    expect(adminPassword).toMatch(/^[\w-]{24}$/);
+    expect(secretFault(readTokenSecrets(file)[0] ?? "")).toBeNull();
+    expect(readFileSync(file, "utf8")).toContain("# The first administrator.\n");
+  });
+
+  test("lines that are empty without quotes, or missing, are filled in as well", () => {
+    const file = secretsFile("TOKEN_SECRET=\nADMIN_EMAIL=me@example.com\nOTHER=1");
+    const { adminEmail, adminPassword } = ensureSecrets(file);
+    expect([adminEmail, adminPassword.length]).toEqual(["me@example.com", 24]);
+    expect(readTokenSecrets(file)[0]).toHaveLength(48);
+    expect(readFileSync(file, "utf8")).toContain("\nOTHER=1\n");
+  });
+
+  test.for([EXAMPLE, "x".repeat(48), "too-short"])("with TOKEN_SECRET=%s is refused", (secret) => {
+    const text = `TOKEN_SECRET="${secret}"\nADMIN_EMAIL="a@b"\nADMIN_PASSWORD="correct horse battery"\n`;
+    const file = secretsFile(text);
+    expect(() => ensureSecrets(file)).toThrow(/^TOKEN_SECRET in .* must /);
+    expect(readFileSync(file, "utf8")).toBe(text);
+  });
+});
+
+test.for(["change-me-to-a-long-password", "aaaaaaaaaaaaaaaa", "short"])(
+  "no first administrator has the password %s",
+  async (password) => {
+    const place = { remote: false, state: join(tmpdir(), "assay-never-made") } as const;
+    await expect(createFirstAdmin(place, { email: "a@example.com", password })).rejects.toThrow(
+      "The password",
+    );
+  },
+);
+
+describe("npm run deploy", () => {
+  test.for([EXAMPLE, "x".repeat(48)])("refuses TOKEN_SECRET=%s before anything else", (secret) => {
+    const { status, stdout, stderr } = spawnSync(process.execPath, ["scripts/deploy.ts"], {
+      cwd: ROOT,
+      encoding: "utf8",
+      env: { ...process.env, TOKEN_SECRET: secret },
+    });
+    expect([status, stdout, stderr]).toEqual([
+      2,
+      "",
+      expect.stringMatching(/^TOKEN_SECRET must be random/),
+    ]);
+  });
+
+  test("knows wrangler's words for a missing secret", () => {
+    const words = /const SECRET_MISSING = "(.*)";/.exec(
+      readFileSync(join(ROOT, "scripts/deploy.ts"), "utf8"),
+    )?.[1];
+    expect(readFileSync(join(WRANGLER, "../../wrangler-dist/cli.js"), "utf8")).toContain(words);
+    expect(readFileSync(join(ROOT, "wrangler.toml"), "utf8")).toContain(
+      'required = ["TOKEN_SECRET"]',
+    );
+  });
+});

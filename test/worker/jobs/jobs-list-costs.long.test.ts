@@ -1,0 +1,3 @@
+import { testListCosts } from "./jobs-list-costs.ts";
+
+testListCosts([100_000]);
