@@ -16,6 +16,7 @@ const { outputFiles } = await build({
   entryPoints: ["agent/src/main.ts"],
   outfile: "public/agent.mjs",
   bundle: true,
+  minify: true,
   platform: "node",
   format: "esm",
   // Users' machines have Node 20 or newer.
