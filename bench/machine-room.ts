@@ -17,10 +17,11 @@ export interface MachineRoom {
   }): Promise<{ id: string; nodes: RoomNode[] }>;
   put(node: RoomNode, position: number, body: object): Promise<void>;
   putText(node: RoomNode, position: number, body: string): Promise<void>;
+  giveUp(node: RoomNode, message: string): Promise<void>;
   /** Token of the jobs' owner. */
   owner: string;
   /** Reads a page of the owner's to its end; answers its length in bytes. */
-  read(path: string): Promise<number>;
+  read(path: string, accept?: string): Promise<number>;
   /** Waits until so many reports of a job are stored. */
   reported(jobId: string, count: number, patienceMs: number): Promise<void>;
 }
@@ -36,10 +37,17 @@ export async function createMachineRoom({
 }: Pick<Stage, "url" | "db">): Promise<MachineRoom> {
   const passwordHash = await hashPassword(PASSWORD);
   await addPerson(db, { email: EMAIL, role: "user", customer: "default", passwordHash });
-  const send = async (method: string, path: string, token: string | null, body?: string) => {
+  const send = async (
+    method: string,
+    path: string,
+    token: string | null,
+    body?: string,
+    headers: Record<string, string> = {},
+  ) => {
     const response = await fetch(new URL(path, url), {
       method,
       headers: {
+        ...headers,
         ...(token === null ? {} : { authorization: `Bearer ${token}` }),
         ...(body === undefined ? {} : { "content-type": "application/json" }),
       },
@@ -85,8 +93,13 @@ export async function createMachineRoom({
     put: (node, position, body) => putText(node, position, JSON.stringify(body)),
     putText,
     owner,
-    async read(path) {
-      const { body } = await send("GET", `${API}${path}`, owner);
+    async giveUp({ token, taskId }, message) {
+      const path = `${API}/jobs/current/tasks/${taskId}`;
+      const body = JSON.stringify({ state: "failed", failed_message: message });
+      await (await send("PATCH", path, token, body)).arrayBuffer();
+    },
+    async read(path, accept = "application/json") {
+      const { body } = await send("GET", `${API}${path}`, owner, undefined, { accept });
       let bytes = 0;
       for await (const part of body ?? []) bytes += part.length;
       return bytes;

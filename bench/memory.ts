@@ -204,6 +204,58 @@ const machine = (rank: number) => ({
   serial: `S${rank}`,
 });
 
+const WIDE = "測";
+/** QuickMark of 64 GPUs, a half of them slow, with names as long as they may be. */
+function manyGpus(rank: number): object {
+  const gpu = (at: number) => ({
+    gpu_id: `${rank} ${at} `.padEnd(120, WIDE),
+    bf16_tflops: at < 31 ? 400 : 800,
+    memory_bandwidth_gbs: at < 31 ? 1_000 : 3_000,
+    temperature_centigrade: -1,
+  });
+  const gpus = Array.from({ length: 64 }, (_, at) => gpu(at));
+  return { aggregate_results: { ...gpus[63], bf16_tflops: 40_000 }, test_results: gpus };
+}
+
+/**
+ * A job of as many nodes and steps as there may be, in which everything goes wrong that a row of D1 tells of: slow GPUs,
+ * figures that cannot be true, and nodes that give up, each with a long reason beyond Latin-1, which each of its 16 open
+ * steps gets. It lacks only its last node's end.
+ */
+async function brokenJob(room: MachineRoom) {
+  const benchmarks = Array.from({ length: 16 }, (_, at) => ({
+    benchmark_id: "cluster_network",
+    config: { duration_seconds: 1 + at },
+  }));
+  const { id, nodes } = await room.startJob({ nodes: 256, benchmarks });
+  const ends = nodes.map((node, rank) => async () => {
+    await room.put(node, 0, stepResult("completed", manyGpus(rank)));
+    await room.giveUp(node, `${rank} ${WIDE.repeat(990)}`);
+  });
+  const last = ends.pop();
+  for (const end of ends) await end();
+  return {
+    id,
+    end: async () => {
+      await last?.();
+      await room.reported(id, 1 + nodes.length, REPORT_PATIENCE_MS);
+    },
+  };
+}
+
+/** Reads of such a job while it lives, or once it has ended. */
+const brokenReads = (
+  isLive: boolean,
+  pathOf: (id: string) => string,
+  accept?: string,
+): Row["prepare"] => {
+  return async (room) => {
+    const { id, end } = await brokenJob(room);
+    if (!isLive) await end();
+    return () => room.read(pathOf(id), accept);
+  };
+};
+
 /** A live job of 16 nodes with all results but the last node's, and with large inventories. */
 async function liveDetail(room: MachineRoom): Promise<() => Promise<unknown>> {
   const inventoryOf = (rank: number) => inventory(60, () => plain(rank, 1_000));
@@ -260,6 +312,36 @@ const ROWS: readonly Row[] = [
   { name: "detail of a live job, 16 × 1 MiB", limits: ONE, prepare: liveDetail },
   { name: "detail, 256 inventories of 64 KiB", limits: ONE, prepare: detailOf(LARGE_INVENTORIES) },
   { name: "detail, 16 steps of 100 nodes", limits: ONE, prepare: detailOf(MANY_STEPS) },
+  {
+    name: "broken: detail of a live job",
+    limits: ONE,
+    prepare: brokenReads(true, (id) => `/jobs/${id}`),
+  },
+  {
+    name: "broken: detail",
+    limits: ONE,
+    prepare: brokenReads(false, (id) => `/jobs/${id}`),
+  },
+  {
+    name: "broken: page of 300 tasks",
+    limits: ONE,
+    prepare: brokenReads(false, (id) => `/tasks?job_id=${id}&per_page=300`),
+  },
+  {
+    name: "broken: export of tasks",
+    limits: ONE,
+    prepare: brokenReads(false, (id) => `/tasks?job_id=${id}`, "application/x-ndjson"),
+  },
+  {
+    name: "broken: list with all verdicts",
+    limits: ONE,
+    prepare: brokenReads(false, () => "/jobs?include=performance,performance_nodes"),
+  },
+  {
+    name: "broken: reports",
+    limits: REPORT,
+    prepare: async (room) => (await brokenJob(room)).end,
+  },
   { name: "result of 1 MiB beyond Latin-1", limits: ONE, prepare: writes(1, largeResult) },
   { name: "three such results at once", limits: THREE, prepare: writes(3, largeResult) },
   { name: "result of 45,000 values", limits: ONE, prepare: writes(1, exponents(45_000)) },

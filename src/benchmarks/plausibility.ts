@@ -4,6 +4,7 @@
  */
 import { RATED_METRICS } from "../lib/enums.ts";
 import type { Implausible } from "../lib/stored-json.ts";
+import { cutAt } from "../lib/text.ts";
 import { boundFault, memoryFaults } from "./bounds.ts";
 import { type DataSheet, dataSheetOf } from "./data-sheets.ts";
 import { groupsOf, type Hardware, MAX_GPUS_PER_NODE, modelOfTest, wholeOf } from "./gpus.ts";
@@ -206,7 +207,8 @@ export function implausibleFields(
   const faults: Implausible[] = [];
   const add = (place: string, sent: Fields, gpus: number | null, limits: Limits) => {
     for (const [name, reason] of faultsOf(sent, gpus, limits)) {
-      faults.push({ field: `${place}.${name}`.slice(0, MAX_FIELD), reason });
+      const field = cutAt(`${place}.${name}`.toWellFormed(), MAX_FIELD);
+      faults.push({ field, reason: reason.toWellFormed() });
     }
   };
   const gpus = gpusBehind(hardware.gpuCount, tests.length);

@@ -1,8 +1,8 @@
 import { z } from "@hono/zod-openapi";
-import { isObject } from "../lib/json.ts";
+import { isObject, utf8Length } from "../lib/json.ts";
 import type { GpuReading, NodeFigures } from "../lib/stored-json.ts";
 import type { Benchmark, JsonObject } from "./benchmark.ts";
-import { type Hardware, modelOfTest } from "./gpus.ts";
+import { type Hardware, MAX_GPUS_PER_NODE, modelOfTest } from "./gpus.ts";
 import {
   findImplausible,
   gpusBehind,
@@ -30,13 +30,16 @@ const gpuPair = z.looseObject({
 });
 const gpuName = z.union([z.int().min(0).max(1023), z.string().min(1).max(64)]);
 
+/** Each GPU of a node with each. */
+const MAX_PAIRS = MAX_GPUS_PER_NODE ** 2;
+
 /** A map by `gpu0_to_gpu1`; the older form, an array of pairs, is turned into the map. */
 const gpuBandwidthMatrix = z.union(
   [
     z.record(z.string().max(160), gpuPair),
     z
       .array(gpuPair.extend({ source_gpu: gpuName, target_gpu: gpuName }))
-      .max(65_536)
+      .max(MAX_PAIRS)
       .transform((pairs) =>
         Object.fromEntries(
           pairs.map(({ source_gpu, target_gpu, ...pair }) => [
@@ -185,9 +188,14 @@ function rememberLimits(): (hardware: Hardware) => Limits {
   };
 }
 
+/** Bound of an identifier in rows of D1, bytes of JSON; a GPU's UUID has 42. It is left out of them if it is longer. */
+const MAX_ID_BYTES = 130;
+const isShort = (id: string) => utf8Length(JSON.stringify(id)) <= MAX_ID_BYTES;
+
 function readGpu(test: unknown, modelOf: (test: JsonObject) => string | null): GpuReading {
   const sent = isObject(test) ? test : {};
   const { bf16_tflops = null, memory_bandwidth_gbs = null } = readMetrics(sent);
-  const id = typeof sent.gpu_id === "string" ? sent.gpu_id : null;
+  const id =
+    typeof sent.gpu_id === "string" && isShort(sent.gpu_id) ? sent.gpu_id.toWellFormed() : null;
   return { id, bf16_tflops, memory_bandwidth_gbs, model: modelOf(sent) };
 }

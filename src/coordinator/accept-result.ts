@@ -1,4 +1,5 @@
 import { benchmarkOf } from "../benchmarks/catalogue.ts";
+import { MIB } from "../lib/bytes.ts";
 import { systemClock } from "../lib/clock.ts";
 import type { Live, Node } from "./life/model.ts";
 import { measurerOf } from "./measurer.ts";
@@ -8,7 +9,12 @@ import type { Refusal } from "./wire/protocol.ts";
 import { checkResults, type SentResult } from "./wire/results.ts";
 
 /** Bound on all results of a job together. */
-const MAX_RESULT_BYTES = 16 * 1_024 * 1_024;
+const MAX_RESULT_BYTES = 16 * MIB;
+/**
+ * Bound on the implausible fields of all results of a job together, as JSON: they are in the rows of D1 and in every
+ * detail. From then on, only the first of each result is listed.
+ */
+const MAX_IMPLAUSIBLE_BYTES = MIB;
 
 /** Stores a result and ends its step; answers the refusal, or null. */
 export function acceptResult(
@@ -38,7 +44,9 @@ export function acceptResult(
     live,
     { type: "result", rank, position, ...sent.end },
     (version) => {
-      const { bytes = null, implausible = [] } = results ?? {};
+      const { bytes = null, implausible: all = [] } = results ?? {};
+      const isListed = storage.implausibleBytes() < MAX_IMPLAUSIBLE_BYTES;
+      const implausible = isListed ? all : all.slice(0, 1);
       const of = { rank, position, hash: sent.hash, version, hardware: measurer.hardware };
       const row = { ...of, implausible, results: bytes };
       storage.saveResult(row, results?.digest ?? null);

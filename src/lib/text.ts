@@ -5,6 +5,11 @@ export function toNfc(text: string): string {
   return text.normalize("NFC");
 }
 
+/** The beginning of a text, in UTF-16 units; never half of a character. */
+export function cutAt(text: string, length: number): string {
+  return text.slice(0, length).replace(/[\ud800-\udbff]$/, "");
+}
+
 /**
  * The form in which e-mail addresses are compared: compatibility forms and the case of all scripts are alike. SQLite's
  * `lower` knows ASCII alone. Upper case joins ß with SS, and ς with σ; it leaves ẞ, which lower case brings to ß

@@ -14,6 +14,7 @@ import type { JobEvent, Step } from "../../lib/stored-json.ts";
 import { accessOf, type Joiner } from "./access.ts";
 import { advance, expire, settle, settleByRule } from "./advance.ts";
 import {
+  boundReason,
   changeNode,
   changeStep,
   giveUpWaitingAt,
@@ -200,7 +201,7 @@ function takeResult(job: Job, event: Extract<Event, { type: "result" }>, now: nu
     // An ended step has the times of the agent's own clock (docs/contract.md, "Jobs").
     startedAt: event.startedAt,
     endedAt: event.endedAt,
-    errorMessage: event.errorMessage,
+    errorMessage: event.errorMessage && boundReason(job, event.errorMessage, 1),
     ...(event.clockSkewMs == null ? {} : { clockSkewMs: event.clockSkewMs }),
   });
   const message = `node ${rank} ended ${job.plan[position]?.key}: ${event.state}`;
@@ -208,10 +209,11 @@ function takeResult(job: Job, event: Extract<Event, { type: "result" }>, now: nu
   return { job: recorded, outcome: { ok: true, rank } };
 }
 
-function giveUp(job: Job, rank: number, message: string, now: number): Decision {
+function giveUp(job: Job, rank: number, reason: string, now: number): Decision {
   const node = job.nodes[rank];
   const outcome: Outcome = { ok: true, rank };
   if (node === undefined || hasEnded(node)) return { job, outcome };
+  const message = boundReason(job, reason, node.steps.length - positionOf(node));
   const steps = node.steps.map((step): Step => {
     if (step.state === "running") {
       return { ...step, state: "failed", endedAt: now, errorMessage: message };

@@ -1,6 +1,7 @@
 /** A job as its object holds it: plain, immutable data, and functions of that data alone. */
 import type { JobState } from "../../lib/enums.ts";
 import type { GpuGroup, JobEvent, SequenceStep, Step } from "../../lib/stored-json.ts";
+import { cutAt } from "../../lib/text.ts";
 
 export interface Machine {
   readonly machineUuid: string;
@@ -68,6 +69,29 @@ export interface Job {
 
 /** Bound of `events`; the last place is reserved for `settled`. */
 export const MAX_EVENTS = 1_000;
+
+/**
+ * Bound of the reasons of all failures of a job's steps together, UTF-16 units: they are in the rows of D1 and in every
+ * detail. From then on a longer reason is cut.
+ */
+export const MAX_REASONS = 500_000;
+/** Length to which it is cut, which is that of the server's own. */
+export const CUT_REASON = 100;
+
+/**
+ * The reason as the job can store it.
+ *
+ * @param steps that get it
+ */
+export function boundReason(job: Job, reason: string, steps: number): string {
+  if (reason.length <= CUT_REASON) return reason;
+  let used = 0;
+  for (const node of job.nodes) {
+    for (const { errorMessage } of node.steps) used += errorMessage?.length ?? 0;
+  }
+  if (used + steps * reason.length <= MAX_REASONS) return reason;
+  return `${cutAt(reason, CUT_REASON - 1)}…`;
+}
 
 /** A step before its start. */
 export const PENDING: Step = {

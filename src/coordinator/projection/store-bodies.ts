@@ -40,7 +40,9 @@ export const stage = {
         }
       });
     }
-    await acknowledgeBodies(db, jobId, offsets, total);
+    const isNamed = await acknowledgeBodies(db, jobId, offsets, total);
+    // Cron has removed the job: nothing would ever free what no row names.
+    if (!isNamed && total > 0) await bucket.delete([bodiesKey(jobId)]);
   },
 };
 
@@ -59,8 +61,11 @@ async function acknowledgeStored(db: Database, bucket: Bucket, jobId: number): P
   if (row === null) return;
   const { offsets, total } = planOf(row.sizes, row.sequence);
   const size = (await bucket.size(bodiesKey(jobId))) ?? 0;
-  if (size === total) return acknowledgeBodies(db, jobId, offsets, total);
   // The backup had the job while it was live, so its object was aborted: no row says where the bodies are.
-  if (row.currentNodes === 0) return acknowledgeBodies(db, jobId, null, size);
+  const isLost = size !== total && row.currentNodes === 0;
+  if (size === total || isLost) {
+    await acknowledgeBodies(db, jobId, isLost ? null : offsets, size);
+    return;
+  }
   throw new Error(`R2 has ${size} bytes of results, and D1 expects ${total}`);
 }

@@ -97,22 +97,28 @@ export async function findSizes(db: Database, jobId: number) {
  * deleted job gets the record, too, since cron removes what a row names. One batch, one round trip.
  *
  * @param offsets by rank; null if the bodies are lost
+ * @returns false if the job has no row any more
  */
 export async function acknowledgeBodies(
   db: Database,
   jobId: number,
   offsets: readonly number[] | null,
   bytes: number,
-): Promise<void> {
+): Promise<boolean> {
   const places = JSON.stringify(offsets);
   const place = { bodyOffset: sql`json_extract(${places}, '$[' || ${tasks.rank} || ']')` };
-  await db.batch([
+  const [, named] = await db.batch([
     db
       .update(tasks)
       .set(offsets === null ? { bodies: [] } : place)
       .where(between(tasks.id, ...taskIdRange(jobId))),
-    db.update(jobs).set({ bodyBytes: bytes, checkAt: null }).where(eq(jobs.id, jobId)),
+    db
+      .update(jobs)
+      .set({ bodyBytes: bytes, checkAt: null })
+      .where(eq(jobs.id, jobId))
+      .returning({ id: jobs.id }),
   ]);
+  return named.length > 0;
 }
 
 function upsertTask(db: Database, task: TaskRecord) {

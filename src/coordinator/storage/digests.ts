@@ -51,3 +51,9 @@ export function readImplausible(
     .toArray()
     .map(({ implausible, ...place }) => ({ ...place, fields: JSON.parse(implausible) }));
 }
+
+/** Size of the implausible fields of all results together, bytes of JSON. */
+export function implausibleBytes(sql: SqlStorage): number {
+  const query = "SELECT coalesce(sum(octet_length(implausible)), 0) AS bytes FROM digest";
+  return sql.exec<{ bytes: number }>(query).one().bytes;
+}

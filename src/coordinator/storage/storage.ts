@@ -1,7 +1,13 @@
 import type { JsonObject, NodeDigest } from "../../benchmarks/benchmark.ts";
 import { INVENTORY, type JobEvent } from "../../lib/stored-json.ts";
 import type { Contact, Job, Live, Node } from "../life/model.ts";
-import { insertDigest, type Measured, readDigests, readImplausible } from "./digests.ts";
+import {
+  implausibleBytes,
+  insertDigest,
+  type Measured,
+  readDigests,
+  readImplausible,
+} from "./digests.ts";
 
 export interface StoredResult extends Measured {
   /** Hash of the request body in canonical form, which tells a repeat from another result. */
@@ -192,6 +198,11 @@ export class CoordinatorStorage {
 
   digests(position: number): NodeDigest[] {
     return readDigests(this.#sql, position);
+  }
+
+  /** See `implausibleBytes`. */
+  implausibleBytes(): number {
+    return implausibleBytes(this.#sql);
   }
 
   /** See `readImplausible`. */

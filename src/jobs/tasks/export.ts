@@ -3,6 +3,7 @@ import type { Context } from "hono";
 import { groupsOf } from "../../benchmarks/gpus.ts";
 import { findImplausible, gpusBehind, limitsOfNode } from "../../benchmarks/plausibility.ts";
 import { QUICK_MARK_METRICS } from "../../benchmarks/quick-mark-metrics.ts";
+import { fillHoles } from "../../http/filled-stream.ts";
 import type { UserEnv } from "../../identity/guards.ts";
 import { toTimestamp } from "../../lib/clock.ts";
 import { RATED_METRICS } from "../../lib/enums.ts";
@@ -78,34 +79,19 @@ interface ReadRow {
   figures: Record<string, number>;
 }
 
-/** Streams the reply: it reads a page once the client has taken the previous page. */
+/** Streams the reply: it reads a page once the client has taken the previous page; `fillHoles` bounds it. */
 export function exportOf(
   c: Context<UserEnv>,
-  pages: AsyncGenerator<ExportedTaskRow[]>,
+  pages: AsyncIterable<ExportedTaskRow[]>,
   type: typeof CSV | typeof JSON_LINES,
 ): Response {
   const isCsv = type === CSV;
-  const encoder = new TextEncoder();
-  let head = isCsv ? COLUMNS.map(([name]) => name).join() + LINE_BREAK : "";
-  const body = new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      // An error breaks the stream off, so the client sees that the export is incomplete.
-      const { done, value: rows = [] } = await pages.next();
-      const text =
-        head +
-        rows
-          .map(read)
-          .map(isCsv ? toCsvLine : toJsonLine)
-          .join("");
-      head = "";
-      if (text !== "") controller.enqueue(encoder.encode(text));
-      if (done) controller.close();
-    },
-    async cancel() {
-      await pages.return(undefined);
-    },
-  });
-  return c.body(body, 200, {
+  const toLine = isCsv ? toCsvLine : toJsonLine;
+  async function* later() {
+    if (isCsv) yield COLUMNS.map(([name]) => name).join() + LINE_BREAK;
+    for await (const rows of pages) for (const row of rows) yield toLine(read(row));
+  }
+  return c.body(fillHoles([{ later }], null), 200, {
     "Content-Type": isCsv ? `${CSV}; charset=utf-8; header=present` : type,
     "Content-Disposition": `attachment; filename="tasks.${isCsv ? "csv" : "ndjson"}"`,
   });

@@ -42,9 +42,15 @@ interface Span {
 /**
  * The results of a page of tasks, by task and position, in memory: at most `MAX_PAGE_RESULT_BYTES`. One read of R2
  * for each group of neighbours, and one hop for each job that is not in R2 yet.
+ *
+ * @param before see `refuseLargePage`
  */
-export async function readPageBodies(rows: readonly ListedTaskRow[], reading: Reading) {
-  refuseLargePage(rows);
+export async function readPageBodies(
+  rows: readonly ListedTaskRow[],
+  before: number,
+  reading: Reading,
+) {
+  refuseLargePage(rows, before);
   const read = new Map<number, Map<number, Uint8Array>>(rows.map(({ id }) => [id, new Map()]));
   await eachOf(spansOf(rows), CONCURRENCY, async (span) => {
     const bytes = await readSpan(span, reading);
@@ -56,15 +62,27 @@ export async function readPageBodies(rows: readonly ListedTaskRow[], reading: Re
   return read;
 }
 
-/** Says how many tasks would fit. */
-function refuseLargePage(rows: readonly ListedTaskRow[]): void {
+/**
+ * Says how many tasks would fit, and by which number their page begins with the same one.
+ *
+ * @param before tasks on the pages before this one; 0 for a page that a cursor begins
+ */
+function refuseLargePage(rows: readonly ListedTaskRow[], before: number): void {
   let bytes = 0;
   const fitting = rows.findIndex((row) => {
     bytes += resultBytes(row.bodies);
     return bytes > MAX_PAGE_RESULT_BYTES;
   });
   if (fitting === -1) return;
-  const message = `must be at most ${Math.max(1, fitting)}: the results of this page are above 8 MiB`;
+  const [first] = rows;
+  if (fitting === 0 && first !== undefined) {
+    const message = `must be false for this page: task ${first.id} alone has results above 8 MiB, which GET /tasks/${first.id}/results shows`;
+    throw validationErrorOf([{ field: "include_results", message }]);
+  }
+  let perPage = fitting;
+  while (before % perPage !== 0) perPage--;
+  const page = before === 0 ? "" : `; page=${before / perPage + 1} then begins with the same task`;
+  const message = `must be at most ${perPage}: the results of this page are above 8 MiB${page}`;
   throw validationErrorOf([{ field: "per_page", message }]);
 }
 

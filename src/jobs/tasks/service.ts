@@ -53,7 +53,9 @@ export class TasksService {
       listTasks(db, scopeOf(actor), filter, window, query.include_results),
     );
     if (!query.include_results) return { ...page, results: null };
-    return { ...page, results: await readPageBodies(page.items, { ...this.#deps, meter }) };
+    const before = query.cursor === undefined ? (query.page - 1) * query.per_page : 0;
+    const results = await readPageBodies(page.items, before, { ...this.#deps, meter });
+    return { ...page, results };
   }
 
   /**
