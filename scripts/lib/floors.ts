@@ -50,6 +50,7 @@ const NESTED = [
 const PURE = [
   "lib/enums.ts",
   "lib/json.ts",
+  "lib/text.ts",
   "lib/stored-json.ts",
   "benchmarks/",
   "scoreboard/facts.ts",

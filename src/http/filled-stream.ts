@@ -26,12 +26,18 @@ export function fillHoles(
   const chunks = chunksOf(pieces, reader);
   let timer: ReturnType<typeof setTimeout> | undefined;
   let isOver = false;
+  /** Lets go of the source, and of what makes text. */
+  const end = async () => {
+    isOver = true;
+    clearTimeout(timer);
+    await reader?.cancel();
+    void chunks.return().catch(() => {}); // it has failed, or nobody hears of it any more
+  };
   const cut = (controller: ReadableStreamDefaultController, error: Error) => {
     if (isOver) return;
-    isOver = true;
     logEvent("warn", "reply_cut", { cause: error.message, bytes_read: reader?.taken ?? 0 });
     controller.error(error);
-    void reader?.cancel();
+    void end();
   };
   return new ReadableStream<Uint8Array>(
     {
@@ -47,11 +53,7 @@ export function fillHoles(
         }
         timer = setTimeout(cut, stalledMs, controller, new Error("The client stopped reading"));
       },
-      async cancel() {
-        isOver = true;
-        clearTimeout(timer);
-        await reader?.cancel();
-      },
+      cancel: end,
     },
     // Nothing is made ahead of the client.
     { highWaterMark: 0 },
@@ -69,7 +71,10 @@ export function streamFile(
   return readable;
 }
 
-async function* chunksOf(pieces: readonly Piece[], source: SourceReader | null) {
+async function* chunksOf(
+  pieces: readonly Piece[],
+  source: SourceReader | null,
+): AsyncGenerator<Uint8Array, void> {
   const encoder = new TextEncoder();
   let buffer = new Uint8Array(CHUNK_BYTES);
   let used = 0;

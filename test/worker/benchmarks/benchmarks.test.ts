@@ -8,7 +8,7 @@ import h100 from "../../../agent/replays/h100-80gb-hbm3-x8.json";
 import h100Nvl from "../../../agent/replays/h100-nvl-x1.json";
 import { CATALOGUE } from "../../../src/benchmarks/catalogue.ts";
 import { clusterNetwork } from "../../../src/benchmarks/cluster-network.ts";
-import { quickMark } from "../../../src/benchmarks/quick-mark.ts";
+import { figuresOf, quickMark } from "../../../src/benchmarks/quick-mark.ts";
 import { planSequence, resultKeys } from "../../../src/benchmarks/sequence.ts";
 import { summarizeValues } from "../../../src/benchmarks/statistics.ts";
 
@@ -70,6 +70,35 @@ describe("quick_mark results", () => {
       });
       expect(parsed).toEqual({ aggregate_results: { ...MINIMAL, gpu_bandwidth_matrix: matrix } });
     }
+  });
+
+  test("identifiers in rows of D1 are short and well-formed; longer ones are in the result alone", ({
+    expect,
+  }) => {
+    const ids = [
+      "GPU-b2a1c8f0-0000-1111-2222-333344445555",
+      "測".repeat(43),
+      "\u0001".repeat(22),
+      "\ud800",
+    ];
+    const test_results = ids.map((gpu_id) => ({ gpu_id, bf16_tflops: 1 }));
+    const value = quickMark.result.parse({ aggregate_results: MINIMAL, test_results });
+    const hardware = { gpuModel: null, gpuCount: null, gpuModels: null };
+    const { gpus } = figuresOf(quickMark.digest(value, { hardware, models: new Map() }));
+    expect(gpus?.map(({ id }) => id)).toEqual([ids[0], null, null, "\ufffd"]);
+    const longest = [{ gpu_id: "測".repeat(42) }];
+    const fits = quickMark.result.parse({ aggregate_results: MINIMAL, test_results: longest });
+    const read = figuresOf(quickMark.digest(fits, { hardware, models: new Map() }));
+    expect(read.gpus).toMatchObject([{ id: "測".repeat(42) }]);
+  });
+
+  test("the older form of the matrix has at most a pair for each two of 64 GPUs", ({ expect }) => {
+    const pair = { source_gpu: 0, target_gpu: 1, duplex_gbs: 1 };
+    const of = (pairs: number) =>
+      quickMark.result.safeParse({
+        aggregate_results: { ...MINIMAL, gpu_bandwidth_matrix: Array(pairs).fill(pair) },
+      }).success;
+    expect([of(4_096), of(4_097)]).toEqual([true, false]);
   });
 
   test("unknown fields are kept, at every level; null figures are allowed where optional", ({

@@ -12,10 +12,11 @@ import { quickMark } from "../../../src/benchmarks/quick-mark.ts";
 import { QUICK_MARK_METRICS } from "../../../src/benchmarks/quick-mark-metrics.ts";
 import { SHIPPED } from "../../../src/benchmarks/shipped-baselines.ts";
 import { readNodeResults } from "../../../src/reports/node-results.ts";
+import { patient } from "../../patience.ts";
 import { call, detail, join, putResult, resultBody } from "../harness/client.ts";
 import { createJob, createPerson, measureJob } from "../harness/factories.ts";
 import { rated } from "../harness/instruments.ts";
-import { storedTexts } from "../harness/rows.ts";
+import { storedTexts, taskRows } from "../harness/rows.ts";
 
 const MODEL = "NVIDIA A100-SXM4-80GB";
 /** Plausible figures of two GPUs. */
@@ -456,4 +457,43 @@ describe("limits of throughput", () => {
       expect(memoryBandwidthGbs).toBeLessThan(16_000);
     }
   });
+});
+
+test("paths are well-formed where they are cut, whatever names agents choose", ({ expect }) => {
+  const names = [`${"x".repeat(161)}😀`, "\ud83d"];
+  const pairs = names.map((name) => [name, { duplex_gbs: -1 }] as const);
+  const aggregate_results = { ...SOUND, gpu_bandwidth_matrix: Object.fromEntries(pairs) };
+  const hardware = { gpuModel: MODEL, gpuCount: 2, gpuModels: null };
+  const fields = implausibleFields({ aggregate_results }, hardware, new Map()).map(
+    ({ field }) => field,
+  );
+  expect(fields).toEqual([
+    `aggregate_results.gpu_bandwidth_matrix.${"x".repeat(161)}`,
+    "aggregate_results.gpu_bandwidth_matrix.\ufffd.duplex_gbs",
+  ]);
+});
+
+test("of a large job, all together are bounded: later results list the first alone", {
+  timeout: patient(60_000),
+}, async ({ expect }) => {
+  const size = 26;
+  const job = await createJob({ node_count: size });
+  const ids: string[] = [];
+  for (let rank = 0; rank < size; rank++) ids.push(String((await join(job)).body.id));
+  const pairs = Array.from({ length: 64 }, (_, at) => [
+    `${at} `.padEnd(150, "測"),
+    { duplex_gbs: -1 },
+  ]);
+  const aggregate_results = { ...SOUND, gpu_bandwidth_matrix: Object.fromEntries(pairs) };
+  for (const id of ids) {
+    expect((await putResult(job, id, 0, resultBody({ aggregate_results }))).status).toBe(200);
+  }
+  const listed: number[] = (await detail(job)).body.tasks.map(
+    (task: { benchmark_results: { quick_mark: { implausible: object[] } } }) =>
+      task.benchmark_results.quick_mark.implausible.length,
+  );
+  expect(listed.slice(0, 15)).toEqual(Array(15).fill(64));
+  expect(listed.at(-1)).toBe(1);
+  const text = JSON.stringify((await taskRows(job)).map(({ implausible }) => implausible));
+  expect(text.length).toBeLessThan(1_200_000);
 });

@@ -3,10 +3,12 @@ import fc from "fast-check";
 import { describe, test } from "vitest";
 import { type Decision, decide, type Event } from "../../../src/coordinator/life/lifecycle.ts";
 import {
+  CUT_REASON,
   hasEnded,
   isSettled,
   type Job,
   MAX_EVENTS,
+  MAX_REASONS,
   type Machine,
   newJob,
   nextDeadline,
@@ -478,5 +480,45 @@ describe("joining", () => {
   test("when all expected nodes are there, another machine is refused", ({ expect }) => {
     const full = play(job(1), [0, join(0)]);
     expect(decide(full, join(1), 1)).toEqual({ job: full, outcome: { ok: false, reason: "full" } });
+  });
+});
+
+describe("the reasons of failures", () => {
+  const long = "😀".repeat(500);
+  const plan = [NODE, ...Array.from({ length: 16 }, () => CLUSTER)];
+  const everyReason = ({ nodes }: Job) =>
+    nodes.flatMap(({ steps }) => steps.map(({ errorMessage }) => errorMessage ?? ""));
+
+  test("of many nodes together are bounded: later ones are cut, between two characters", ({
+    expect,
+  }) => {
+    const joined = play(
+      job(256, plan),
+      ...Array.from({ length: 256 }, (_, at): [number, Event] => [0, join(at)]),
+    );
+    const events = joined.nodes.map(({ rank }): [number, Event] => [
+      1,
+      { type: "give_up", rank, message: long },
+    ]);
+    const ended = play(joined, ...events);
+    const reasons = everyReason(ended);
+    expect(reasons[0], "the first are whole").toBe(long);
+    expect(ended.nodes[0]?.failedMessage).toBe(long);
+    const last = ended.nodes.at(-1)?.failedMessage ?? "";
+    expect(last).toBe(`${"😀".repeat(49)}…`);
+    expect(last.length).toBeLessThanOrEqual(CUT_REASON);
+    const all = reasons.reduce((sum, reason) => sum + reason.length, 0);
+    expect(all).toBeLessThanOrEqual(MAX_REASONS + reasons.length * CUT_REASON);
+  });
+
+  test("of one node are never cut, whatever fails", ({ expect }) => {
+    const cluster = Array.from({ length: 17 }, () => NODE);
+    const steps = cluster.map((_, position): [number, Event] => [
+      1,
+      { ...result(0, position, "failed"), errorMessage: long } as Event,
+    ]);
+    expect(everyReason(play(job(1, cluster), [0, join(0)], ...steps))).toEqual(
+      cluster.map(() => long),
+    );
   });
 });

@@ -25,7 +25,7 @@ import {
   reported,
   travel,
 } from "../harness/instruments.ts";
-import { jobRow, storedTexts, taskRows } from "../harness/rows.ts";
+import { jobRow, removeJob, storedTexts, taskRows } from "../harness/rows.ts";
 import { eventually, holdTimeouts } from "../harness/time.ts";
 
 const LINK = { source_rank: 0, target_rank: 1, bandwidth_gbps: 10, latency_ms: 0.1 };
@@ -245,6 +245,28 @@ describe("what breaks between object, R2 and D1", () => {
     time.to(start);
     await retriedAt(farAhead() + 4 * DAY_MS, job);
     expect(resultsIn((await detail(job)).body)).toHaveLength(8);
+  });
+
+  test("cron has removed the job before R2 took its results: none stay there", async ({
+    expect,
+  }) => {
+    const job = await played();
+    silent();
+    const put = onPut(job, () => Promise.reject(new Error("put: (10001)")));
+    await job.end();
+    await eventually(() => expect(put).toHaveBeenCalled());
+    await eventually(async () => expect((await jobRow(job)).endedAt).not.toBeNull());
+    await removeJob(job);
+    put.mockRestore();
+    const key = `results/${job.id}`;
+    const written = vi.spyOn(env.BUCKET, "put");
+    const removed = vi.spyOn(env.BUCKET, "delete");
+    const time = travel();
+    time.to(farAhead());
+    await runDurableObjectAlarm(coordinatorOf(job));
+    await eventually(() => expect(removed).toHaveBeenCalledWith([key]));
+    expect(written.mock.calls.map(([name]) => name)).toContain(key);
+    await eventually(async () => expect(await env.BUCKET.head(key)).toBeNull());
   });
 
   test("R2 does not answer a reader, or has lost it: 503 with Retry-After", async ({ expect }) => {

@@ -2,6 +2,7 @@
 import { env } from "cloudflare:workers";
 import { and, gte, isNotNull, lt } from "drizzle-orm";
 import { beforeAll, describe, test } from "vitest";
+import listsPage from "../../../docs/lists.md?raw";
 import { jobs as jobsTable } from "../../../src/db/schema.ts";
 import { MAX_SHORT_NAME_JOBS } from "../../../src/jobs/list-parameters.ts";
 import { DAY_MS, MINUTE_MS } from "../../../src/lib/clock.ts";
@@ -104,6 +105,25 @@ async function readsOf(person: Person, query: string) {
   return read;
 }
 
+/** The rows of the table in docs/lists.md, in their order, as questions of a user. */
+const DOCUMENTED: [row: RegExp, query: string][] = [
+  [/^no filter$/, ""],
+  [/^`state`$/, "state=completed"],
+  [/^`benchmark_id=quick_mark`/, "benchmark_id=quick_mark"],
+  [/^`benchmark_id=cluster_network`/, "benchmark_id=cluster_network"],
+  [/^`tags`: one that half/, "tags=common"],
+  [/^`tags`: one that 1 %/, "tags=rare"],
+  [/^`name`, 3 characters or more/, "name=job-2025"],
+  [/^`created_after` and/, `created_after=${at(10)}&created_before=${at(400)}`],
+];
+
+/** Cells of the table in docs/lists.md: what the row is of, rows of a page, and of the total by the number of jobs. */
+const TABLE = listsPage
+  .split("\n")
+  .filter((line) => /\| [\d,]+ \|$/.test(line))
+  .map((line) => line.split(" | ").map((cell) => cell.replace(/^\| | \|$/g, "")));
+const DOCUMENTED_SIZES = [1_000, 10_000, 100_000];
+
 /** Orders that may sort, or look at all jobs: the document of the list says so. */
 const SORTED = /sort_by=(name|state|started_at|ended_at|node_count|current_nodes)/;
 
@@ -124,6 +144,22 @@ export function testListCosts(sizes: readonly number[]): void {
         }
       });
     }
+
+    test("pages and totals read the rows that docs/lists.md names", async ({ expect }) => {
+      const number = (cell = "") => Number(cell.replaceAll(",", ""));
+      const column = 2 + DOCUMENTED_SIZES.indexOf(jobs);
+      expect(TABLE).toHaveLength(DOCUMENTED.length);
+      const measured: unknown[] = [];
+      const documented: unknown[] = [];
+      for (const [index, [row, query]] of DOCUMENTED.entries()) {
+        const [name = "", ...cells] = TABLE[index] ?? [];
+        expect(name).toMatch(row);
+        const { read } = await rowsReadBy(() => list(owner, query));
+        measured.push([query, ...read]);
+        documented.push([query, number(cells[0]), number(cells[column - 1])]);
+      }
+      expect(measured).toEqual(documented);
+    });
 
     test("other orders are flat for a customer's admin, along the cursors, too", async ({
       expect,

@@ -129,6 +129,55 @@ describe("what is listed", () => {
     expect((await list(owner, "?include_results=true&per_page=1")).status).toBe(200);
     expect((await list(owner)).status).toBe(200);
   });
+
+  test("a page beyond the first: 400 says which page then begins with the same task", async ({
+    expect,
+  }) => {
+    const owner = await createPerson();
+    const job = await joined(
+      owner,
+      times(12, () => ({})),
+    );
+    const text = JSON.stringify({ x: "0".repeat(1_000_000) });
+    await flushed(job);
+    await storeTexts(
+      job,
+      times(12, (rank) => (rank < 6 ? [] : times(2, (position) => ({ position, text })))),
+    );
+    const query = "?include_results=true&sort_order=asc&per_page=6&page=2";
+    const reply = await list(owner, query);
+    expectError(expect, reply, 400, "PARAMETER_INCORRECT_VALUE");
+    // Four would fit, of which no number of pages makes six.
+    const told = /must be at most (\d+): .*; page=(\d+) then begins with the same task/.exec(
+      reply.text,
+    );
+    expect(told?.slice(1)).toEqual(["3", "3"]);
+    const [, perPage, page] = told ?? [];
+    const other = await list(owner, query.replace("=6&page=2", `=${perPage}&page=${page}`));
+    expect(other.status, other.text.slice(0, 200)).toBe(200);
+    expect(idsOf(other)).toEqual(job.tasks.slice(6, 9));
+    const { next_cursor } = (await list(owner, "?sort_order=asc&per_page=6")).body.pagination;
+    const byCursor = `?include_results=true&sort_order=asc&cursor=${next_cursor}`;
+    const refused = await list(owner, `${byCursor}&per_page=6&page=2`);
+    expect(refused.text).toContain('must be at most 4: the results of this page are above 8 MiB"');
+    expect((await list(owner, `${byCursor}&per_page=4`)).status).toBe(200);
+  });
+
+  test("a task whose results alone are above 8 MiB: 400 says where they are shown", async ({
+    expect,
+  }) => {
+    const owner = await createPerson();
+    const job = await joined(owner, [{}]);
+    const text = JSON.stringify({ x: "0".repeat(1_000_000) });
+    await flushed(job);
+    await storeTexts(job, [times(9, (position) => ({ position, text }))]);
+    const reply = await list(owner, "?include_results=true&per_page=1");
+    const [task] = job.tasks;
+    const message = `include_results must be false for this page: task ${task} alone has results above 8 MiB, which GET /tasks/${task}/results shows`;
+    expectError(expect, reply, 400, "PARAMETER_INCORRECT_VALUE", message);
+    const whole = await call("GET", `/tasks/${task}/results`, { token: owner.token });
+    expect(whole.status).toBe(200);
+  });
 });
 
 describe("who sees what", () => {

@@ -1,5 +1,5 @@
 import { test } from "vitest";
-import { foldedAddress } from "../../../src/lib/text.ts";
+import { cutAt, foldedAddress } from "../../../src/lib/text.ts";
 
 test.for([
   ["ömer@example.com", "ÖMER@EXAMPLE.COM"],
@@ -24,4 +24,11 @@ test("every character has one form, whatever its case and composition", ({ expec
     if ([folded, ...alike].some((text) => foldedAddress(text) !== folded)) faults.push(character);
   }
   expect(faults).toEqual([]);
+});
+
+test("a text is cut between two characters", ({ expect }) => {
+  expect(cutAt("abc", 5)).toBe("abc");
+  expect(cutAt("abc", 2)).toBe("ab");
+  expect(cutAt("a😀b", 2)).toBe("a");
+  expect(cutAt("a😀b", 3)).toBe("a😀");
 });

@@ -1,13 +1,14 @@
 /** Verdicts in lists, counts and exports: who sees what, by which filters, and at which cost. */
 import { env } from "cloudflare:workers";
 import { Hono } from "hono";
-import { describe, test } from "vitest";
+import { describe, onTestFinished, test, vi } from "vitest";
 import slowA100 from "../../../agent/replays/a100-sxm4-40gb-x8-slow.json";
 import twoA100 from "../../../agent/replays/a100-sxm4-80gb-x2.json";
 import type { UserEnv } from "../../../src/identity/guards.ts";
 import { getJobStatsRoute, listJobsRoute } from "../../../src/jobs/contract.ts";
 import { listTasksRoute } from "../../../src/jobs/tasks/contract.ts";
 import { exportOf, toCsvCell } from "../../../src/jobs/tasks/export.ts";
+import type { ExportedTaskRow } from "../../../src/jobs/tasks/store.ts";
 import { call, expectContract, expectError, join } from "../harness/client.ts";
 import {
   createCustomer,
@@ -18,6 +19,7 @@ import {
 } from "../harness/factories.ts";
 import { costOf, planOf, rated, rowsReadBy } from "../harness/instruments.ts";
 import { setJob } from "../harness/rows.ts";
+import { eventually, holdTimeouts } from "../harness/time.ts";
 
 const get = (path: string, { token }: Person, headers: Record<string, string> = {}) =>
   call("GET", path, { token, headers });
@@ -357,11 +359,38 @@ describe("exports", () => {
     const app = new Hono<UserEnv>().get("/", (c) => exportOf(c, pages(), "text/csv"));
     const reply = await app.request("/");
     await expect(reply.text(), "not an end that looks whole").rejects.toThrow("D1 is gone");
-    const { body } = await app.request("/");
-    const reader = body?.getReader();
-    expect(new TextDecoder().decode((await reader?.read())?.value)).toMatch(/^job_id,.*\r\n$/);
-    await reader?.cancel();
-    expect(events).toEqual(["read", "closed", "read", "closed"]);
+    const row = { machineUuid: "x".repeat(65_536), gpuModels: null, implausible: null };
+    const task = { ...row, verdict: null, figures: null } as unknown as ExportedTaskRow;
+    async function* manyPages() {
+      try {
+        for (;;) {
+          events.push("read");
+          yield [task];
+        }
+      } finally {
+        events.push("closed");
+      }
+    }
+    const many = new Hono<UserEnv>().get("/", (c) => exportOf(c, manyPages(), "text/csv"));
+    const timeouts = holdTimeouts();
+    const start = async () => {
+      events.length = 0;
+      const { body } = await many.request("/");
+      const reader = body?.getReader();
+      expect(new TextDecoder().decode((await reader?.read())?.value)).toMatch(/^job_id,/);
+      return reader;
+    };
+    const left = await start();
+    await left?.cancel();
+    expect(events).toEqual(["read", "closed"]);
+    vi.spyOn(console, "warn").mockImplementation(() => {});
+    onTestFinished(() => void vi.restoreAllMocks());
+    const stalled = await start();
+    timeouts.end();
+    await eventually(() =>
+      expect(events, "one that does not move is cut").toEqual(["read", "closed"]),
+    );
+    await expect(stalled?.read()).rejects.toThrow("stopped reading");
   });
 
   test("is for who asks for it: anything else is JSON", async ({ expect }) => {
