@@ -22,6 +22,10 @@ export interface MachineRoom {
   owner: string;
   /** Reads a page of the owner's to its end; answers its length in bytes. */
   read(path: string, accept?: string): Promise<number>;
+  /** Gives a job's reports up before they begin: drawing them would count as the work that is measured. */
+  withoutReports(jobId: string): Promise<void>;
+  /** Waits until a job's results are in R2, and it is rated. */
+  rated(jobId: string, patienceMs: number): Promise<void>;
   /** Waits until so many reports of a job are stored. */
   reported(jobId: string, count: number, patienceMs: number): Promise<void>;
 }
@@ -66,6 +70,21 @@ export async function createMachineRoom({
     await (await send("PUT", path, token, body)).arrayBuffer();
   };
 
+  const counted = async (
+    query: string,
+    { jobId, count, patienceMs }: { jobId: string; count: number; patienceMs: number },
+  ) => {
+    const rows = db.prepare(query).bind(Number(jobId));
+    const until = performance.now() + patienceMs;
+    for (let made = 0; made < count; ) {
+      if (performance.now() > until)
+        throw new Error(`${made} of ${count} after ${patienceMs} ms: ${query}`);
+      await new Promise((done) => setTimeout(done, 200));
+      const { results } = await rows.all<{ made: number }>();
+      made = results[0]?.made ?? 0;
+    }
+  };
+
   return {
     async startJob({ nodes: size, benchmarks = [], inventoryOf = () => ({}) }) {
       const order = JSON.stringify({ node_count: size, benchmarks });
@@ -104,17 +123,21 @@ export async function createMachineRoom({
       for await (const part of body ?? []) bytes += part.length;
       return bytes;
     },
-    async reported(jobId, count, patienceMs) {
-      const rows = db
-        .prepare("SELECT count(*) AS made FROM reports WHERE job_id = ?1")
-        .bind(Number(jobId));
-      const until = performance.now() + patienceMs;
-      for (let made = 0; made < count; ) {
-        if (performance.now() > until) throw new Error(`${made} of ${count} reports were made`);
-        await new Promise((done) => setTimeout(done, 200));
-        const { results } = await rows.all<{ made: number }>();
-        made = results[0]?.made ?? 0;
-      }
+    async withoutReports(jobId) {
+      const giveUp = "UPDATE jobs SET report_attempts = 3 WHERE id = ?1";
+      await db.prepare(giveUp).bind(Number(jobId)).all();
     },
+    rated: (jobId, patienceMs) =>
+      counted("SELECT count(*) AS made FROM jobs WHERE id = ?1 AND rated_at > 0", {
+        jobId,
+        count: 1,
+        patienceMs,
+      }),
+    reported: (jobId, count, patienceMs) =>
+      counted("SELECT count(*) AS made FROM reports WHERE job_id = ?1", {
+        jobId,
+        count,
+        patienceMs,
+      }),
   };
 }

@@ -235,13 +235,7 @@ async function brokenJob(room: MachineRoom) {
   });
   const last = ends.pop();
   for (const end of ends) await end();
-  return {
-    id,
-    end: async () => {
-      await last?.();
-      await room.reported(id, 1 + nodes.length, REPORT_PATIENCE_MS);
-    },
-  };
+  return { id, size: nodes.length, end: async () => last?.() };
 }
 
 /** Reads of such a job while it lives, or once it has ended. */
@@ -252,7 +246,11 @@ const brokenReads = (
 ): Row["prepare"] => {
   return async (room) => {
     const { id, end } = await brokenJob(room);
-    if (!isLive) await end();
+    if (!isLive) {
+      await room.withoutReports(id);
+      await end();
+      await room.rated(id, REPORT_PATIENCE_MS);
+    }
     return () => room.read(pathOf(id), accept);
   };
 };
@@ -341,7 +339,13 @@ const ROWS: readonly Row[] = [
   {
     name: "broken: reports",
     limits: REPORT,
-    prepare: async (room) => (await brokenJob(room)).end,
+    prepare: async (room) => {
+      const { id, size, end } = await brokenJob(room);
+      return async () => {
+        await end();
+        await room.reported(id, 1 + size, REPORT_PATIENCE_MS);
+      };
+    },
   },
   { name: "result of 1 MiB beyond Latin-1", limits: ONE, prepare: writes(1, largeResult) },
   { name: "three such results at once", limits: THREE, prepare: writes(3, largeResult) },

@@ -60,7 +60,7 @@ export const isStored = sql`(coordinated = 0 or body_bytes is not null)`;
 
 /**
  * Reads a job with its tasks; null when the scope does not see it. Tasks come only with a job whose bodies are in R2,
- * since those of another one are in its object. One round trip.
+ * since those of another one are in its object, and without figures. One round trip.
  */
 export async function findJob(db: Database, scope: Scope, jobId: number) {
   const target = and(eq(jobs.id, jobId), visibleTo(scope));
@@ -68,7 +68,11 @@ export async function findJob(db: Database, scope: Scope, jobId: number) {
   const [rows, taskRows] = await db.batch([
     db.select().from(jobs).where(target),
     db
-      .select({ ...getTableColumns(tasks), verdict: nodeVerdict })
+      .select({
+        ...getTableColumns(tasks),
+        figures: sql<null>`null`.as("none"),
+        verdict: nodeVerdict,
+      })
       .from(tasks)
       .where(and(between(tasks.id, ...taskIdRange(jobId)), stored))
       .orderBy(tasks.id),

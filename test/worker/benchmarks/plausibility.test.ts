@@ -476,7 +476,7 @@ test("paths are well-formed where they are cut, whatever names agents choose", (
 test("of a large job, all together are bounded: later results list the first alone", {
   timeout: patient(60_000),
 }, async ({ expect }) => {
-  const size = 26;
+  const size = 32;
   const job = await createJob({ node_count: size });
   const ids: string[] = [];
   for (let rank = 0; rank < size; rank++) ids.push(String((await join(job)).body.id));

@@ -53,7 +53,10 @@ function seen(job: TestJob, machine: Agent["machine"], { body }: Reply<Json>): A
   return { job, machine, own: { token: job.token, taskToken: body.task_token }, id: body.id };
 }
 
-async function joined(job: TestJob, change: { join_secret?: string } = {}): Promise<Agent> {
+async function joined(
+  job: TestJob,
+  change: { join_secret?: string; inventory?: object } = {},
+): Promise<Agent> {
   const machine = { machine_uuid: machineUuid(), join_secret: joinSecret(), ...change };
   const reply = await join(job, machine);
   if (reply.status !== 201) throw new Error(`joining answered ${reply.status}: ${reply.text}`);
@@ -396,12 +399,16 @@ describe("joining again", () => {
   test("a node that has ended keeps its hardware, whoever takes it over", async ({ expect }) => {
     const time = travel();
     const job = await createJob({ node_count: 2 });
-    const agent = await joined(job);
+    const inventory = { cpu: "its own" };
+    const agent = await joined(job, { inventory });
     await putResult(agent.own, agent.id, 0);
     time.to(Date.now() + LEASE_MS + 1_000);
     const clone = { ...agent.machine, join_secret: joinSecret(), gpu_model: "NVIDIA L4" };
-    const taken = await join(job, clone);
+    const taken = await join(job, { ...clone, inventory: { cpu: "another's" } });
     expect(taken.body).toMatchObject({ state: "completed", gpu_model: "NVIDIA H100 NVL" });
+    const path = `/tasks/${agent.id}/results`;
+    const seenByOwner = await call("GET", path, { token: job.owner.token });
+    expect(seenByOwner.body.inventory).toEqual(inventory);
     expect(await returned(job)).toHaveLength(1);
     expectError(expect, await heartbeat(agent.own, agent.id), 403, "PERMISSION_DENIED", WRONG);
   });

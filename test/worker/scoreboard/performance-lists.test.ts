@@ -359,8 +359,18 @@ describe("exports", () => {
     const app = new Hono<UserEnv>().get("/", (c) => exportOf(c, pages(), "text/csv"));
     const reply = await app.request("/");
     await expect(reply.text(), "not an end that looks whole").rejects.toThrow("D1 is gone");
-    const row = { machineUuid: "x".repeat(65_536), gpuModels: null, implausible: null };
-    const task = { ...row, verdict: null, figures: null } as unknown as ExportedTaskRow;
+    const row = {
+      machineUuid: "x".repeat(65_536),
+      gpuModel: null,
+      gpuCount: null,
+      gpuModels: null,
+    };
+    const task = {
+      ...row,
+      implausible: null,
+      verdict: null,
+      figures: null,
+    } as unknown as ExportedTaskRow;
     async function* manyPages() {
       try {
         for (;;) {
