@@ -1,3 +1,4 @@
+import { free } from "../lib/bytes.ts";
 import { SECOND_MS } from "../lib/clock.ts";
 import { logEvent } from "../lib/log.ts";
 import { withTimeout } from "../lib/retry.ts";
@@ -141,8 +142,10 @@ class SourceReader {
   readonly #stalledMs: number;
   /** Bytes that have arrived, used or not. */
   taken = 0;
+  /** The latest of them, as they came. */
+  #chunk = new Uint8Array(0);
   /** Those that are not used yet. */
-  #rest = new Uint8Array(0);
+  #rest = this.#chunk;
 
   constructor(source: ReadableStream<Uint8Array>, options: { from: number; stalledMs: number }) {
     this.#reader = source.getReader();
@@ -150,7 +153,7 @@ class SourceReader {
     this.#stalledMs = options.stalledMs;
   }
 
-  /** The bytes of a hole as they arrive; those before it are passed over. */
+  /** The bytes of a hole as they arrive, each to be copied before the next; those before it are passed over. */
   async *read({ at, bytes }: Hole): AsyncGenerator<Uint8Array> {
     if (at < this.#at) throw new Error("Holes are filled in rising order");
     const end = at + bytes;
@@ -159,7 +162,9 @@ class SourceReader {
         const read = this.#reader.read();
         const { done, value } = await withTimeout(read, this.#stalledMs, "the next stored bytes");
         if (done) throw new Error(`The source ended ${end - this.#at} bytes too early`);
-        this.#rest = value as Uint8Array<ArrayBuffer>; // never shared memory
+        if (this.#chunk.length === this.#chunk.buffer.byteLength) free(this.#chunk);
+        this.#chunk = value as Uint8Array<ArrayBuffer>; // never shared memory
+        this.#rest = this.#chunk;
         this.taken += value.length;
       }
       const wanted = this.#at < at ? at - this.#at : end - this.#at;

@@ -1,3 +1,5 @@
+import { utf8Bytes } from "../lib/json.ts";
+
 /** A part of stored bytes: JSON text that is copied into a reply without being held or parsed. */
 export interface Hole {
   /** Offset in the source, bytes. Holes are filled in rising order. */
@@ -55,4 +57,21 @@ export function piecesOf(value: unknown): Piece[] {
     head,
     ...rest.flatMap((text, index) => [...(parts[index] ?? []), text.slice(text.indexOf('"') + 1)]),
   ];
+}
+
+/** Shorter texts stay texts. */
+const PACKED_LENGTH = 8_192;
+
+/**
+ * A list whose items are written one by one: the text of all of them would take twice its length while it grows. Beyond
+ * Latin-1 it has two bytes a character, most of which take one in UTF-8.
+ */
+export function rawList<Item extends object>(items: readonly Item[]): Item[] {
+  const pack = (piece: Piece) =>
+    typeof piece === "string" && piece.length > PACKED_LENGTH ? utf8Bytes(piece) : piece;
+  const pieces = items.flatMap((item, at) => {
+    const own = piecesOf(item).map(pack);
+    return at === 0 ? own : [",", ...own];
+  });
+  return rawJson<Item[]>("[", ...pieces, "]");
 }

@@ -3,7 +3,7 @@ import { resultKeys } from "../benchmarks/sequence.ts";
 import type { JobRecord, TaskRecord } from "../coordinator/projection/records.ts";
 import { toTaskWire } from "../coordinator/wire/task.ts";
 import type { Extent } from "../db/bodies.ts";
-import { type Later, type Piece, rawJson } from "../http/raw-json.ts";
+import { type Later, type Piece, rawJson, rawList } from "../http/raw-json.ts";
 import { toTimestamp } from "../lib/clock.ts";
 import type { NodeVerdict, SequenceStep, Step, StepRecord } from "../lib/stored-json.ts";
 import {
@@ -108,14 +108,17 @@ export function toJobDetail(view: JobView, token: string, linkOf: LinkOf): JobDe
   const sequence = row.sequence;
   const keys = resultKeys(sequence);
   const summary = job.steps[0]?.summary ?? null;
+  const scoreboard = toScoreboardSummary(row.verdict, view.verdicts);
   return {
     ...jobFields(row, job, token),
     benchmarks: benchmarkIds(sequence),
     spec: row.specUuid,
-    tasks: tasks.map((task) => ({
-      ...toReportedTask(task, linkOf),
-      benchmark_results: taskResults(task, sequence, keys, bodies.extents[task.rank]),
-    })),
+    tasks: rawList(
+      tasks.map((task) => ({
+        ...toReportedTask(task, linkOf),
+        benchmark_results: taskResults(task, sequence, keys, bodies.extents[task.rank]),
+      })),
+    ),
     benchmark_results: clusterResults(view, (step, position) => {
       const { detailFields } = benchmarkOf(sequence[position]?.benchmark_id ?? "");
       return pick(parseSummary(step), detailFields);
@@ -124,7 +127,7 @@ export function toJobDetail(view: JobView, token: string, linkOf: LinkOf): JobDe
     quickmark_aggregate_results: summary === null ? null : JSON.parse(summary),
     pdf_report_url: linkOf(row.id, row.reportHash),
     report_error: row.reportError,
-    scoreboard_summary: toScoreboardSummary(row.verdict, view.verdicts),
+    scoreboard_summary: scoreboard && { ...scoreboard, nodes: rawList(scoreboard.nodes) },
     events: job.events.map((event) => ({ ...event, at: toTimestamp(event.at) })),
   };
 }

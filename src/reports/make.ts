@@ -7,6 +7,7 @@ import { bodiesKey, bytesOf, type Extent, extentsOf } from "../db/bodies.ts";
 import type { Bucket } from "../db/bucket.ts";
 import type { Database } from "../db/client.ts";
 import { unavailable } from "../http/errors.ts";
+import { free } from "../lib/bytes.ts";
 import type { RatingThresholds } from "../lib/config.ts";
 import { RELEASE } from "../lib/release.ts";
 import { assemble, jobDataOf, taskDataOf } from "./assemble.ts";
@@ -109,11 +110,6 @@ export async function makeReports(deps: MakeDeps, jobId: number): Promise<number
   if (!(await record(true))) return makeReports(deps, jobId);
   await bucket.delete([...stored].filter((key) => !current.has(key)));
   return drawn;
-}
-
-/** Gives bytes back at once: what waits for the garbage collector takes as much of the isolate as what is in use. */
-function free({ buffer }: Uint8Array): void {
-  if (buffer instanceof ArrayBuffer) buffer.transfer(0);
 }
 
 /** The content hash, which covers everything that the report says and the layout; part by part, to save memory. */

@@ -1,7 +1,7 @@
 /** Replies with holes that are filled from a stream: whatever the stream or the client does. */
 import { describe, onTestFinished, test, vi } from "vitest";
 import { fillHoles, readAll } from "../../../src/http/filled-stream.ts";
-import type { Piece } from "../../../src/http/raw-json.ts";
+import { type Piece, piecesOf, rawJson, rawList } from "../../../src/http/raw-json.ts";
 
 const MIB = 1_024 * 1_024;
 const utf8 = (text: string) => new TextEncoder().encode(text);
@@ -204,4 +204,17 @@ test("text that is made later and fails cuts the reply, so that a list never loo
   const reply = fillHoles(['{"items":', { later }, "}"], null);
   await expect(textOf(reply)).rejects.toThrow("D1 is away");
   expect(causes()).toEqual(["D1 is away"]);
+});
+
+test("a list whose items are written one by one is the same JSON, with holes and long texts in them", async ({
+  expect,
+}) => {
+  const long = `${"測😀\ud800".repeat(8_000)}"`;
+  const body = at("[1,2]");
+  const items = [{ long }, { short: "é", body: rawJson(body) }, {}];
+  const pieces = piecesOf({ none: rawList([]), items: rawList<object>(items), z: 1 });
+  const value = { none: [], items: [{ long }, { short: "é", body: [1, 2] }, {}], z: 1 };
+  expect(await textOf(fillHoles(pieces, sourceOf([STORED]).stream))).toBe(JSON.stringify(value));
+  const inMemory = pieces.filter((piece) => piece instanceof Uint8Array);
+  expect(inMemory, "a long text is bytes").toHaveLength(1);
 });
