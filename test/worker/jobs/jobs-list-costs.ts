@@ -120,7 +120,7 @@ const DOCUMENTED: [row: RegExp, query: string][] = [
 /** Cells of the table in docs/lists.md: what the row is of, rows of a page, and of the total by the number of jobs. */
 const TABLE = listsPage
   .split("\n")
-  .filter((line) => /\| [\d,]+ \|$/.test(line))
+  .filter((line) => /(?: \| [\d,]+){4} \|$/.test(line))
   .map((line) => line.split(" | ").map((cell) => cell.replace(/^\| | \|$/g, "")));
 const DOCUMENTED_SIZES = [1_000, 10_000, 100_000];
 

@@ -359,18 +359,13 @@ describe("exports", () => {
     const app = new Hono<UserEnv>().get("/", (c) => exportOf(c, pages(), "text/csv"));
     const reply = await app.request("/");
     await expect(reply.text(), "not an end that looks whole").rejects.toThrow("D1 is gone");
-    const row = {
-      machineUuid: "x".repeat(65_536),
-      gpuModel: null,
-      gpuCount: null,
-      gpuModels: null,
-    };
+    const unset = ["machineIp", "gpuModel", "gpuCount", "gpuModels", "failedMessage", "startedAt"];
+    const more = ["endedAt", "performanceStatus", "implausible", "verdict", "figures"];
     const task = {
-      ...row,
-      implausible: null,
-      verdict: null,
-      figures: null,
-    } as unknown as ExportedTaskRow;
+      ...Object.fromEntries([...unset, ...more].map((name) => [name, null])),
+      ...{ jobId: 1, id: 2, rank: 0, state: "completed", createdAt: 0 },
+      machineUuid: "x".repeat(65_536),
+    } as unknown as ExportedTaskRow; // the columns that an export reads
     async function* manyPages() {
       try {
         for (;;) {
