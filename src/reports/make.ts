@@ -12,7 +12,7 @@ import type { RatingThresholds } from "../lib/config.ts";
 import { RELEASE } from "../lib/release.ts";
 import { assemble, jobDataOf, taskDataOf } from "./assemble.ts";
 import { fileKey, filePrefix } from "./files.ts";
-import { type NodeResults, readNodeResults } from "./node-results.ts";
+import { type NodeResults, readNodeResults, shareTexts } from "./node-results.ts";
 import type { ReportData } from "./report-data.ts";
 import {
   findFacts,
@@ -130,6 +130,7 @@ async function readResults(
 ): Promise<Map<number, NodeResults>> {
   const { sequence } = job;
   const read = new Map<number, NodeResults>();
+  const share = shareTexts();
   for (const part of partsOf(tasks)) {
     const bytes = await readPart(bucket, job.id, part);
     const from = part[0]?.bodyOffset ?? 0;
@@ -138,7 +139,7 @@ async function readResults(
     for (const task of part) {
       const extents = [...extentsOf({ sizes: task.bodies, offset: task.bodyOffset ?? 0 })];
       const bodies = extents.map(([position, extent]) => ({ position, text: textOf(extent) }));
-      read.set(task.id, readNodeResults(sequence, task, bodies));
+      read.set(task.id, readNodeResults(sequence, task, bodies, share));
     }
     free(bytes);
     await scheduler.wait(0);

@@ -11,6 +11,7 @@ import {
 } from "../benchmarks/plausibility.ts";
 import { readMetrics } from "../benchmarks/quick-mark-metrics.ts";
 import { INVENTORY, type SequenceStep } from "../lib/stored-json.ts";
+import { cutAt } from "../lib/text.ts";
 import { readInventory } from "./inventory.ts";
 import { type LinkTable, toLinkTable } from "./link-table.ts";
 import type { QuickMarkFigures } from "./report-data.ts";
@@ -25,11 +26,29 @@ export interface NodeResults {
   links: Map<number, LinkTable>;
 }
 
-/** Reduces the results of one node, so that all results of a large job are never in memory together. */
+/** An identifier is cut to this many characters: a GPU's UUID has 40, a slice's 50. */
+const MAX_ID = 64;
+
+/** Equal texts as one: the nodes of a job have many paths and reasons in common. */
+export function shareTexts(): (text: string) => string {
+  const known = new Map<string, string>();
+  return (text) => {
+    const first = known.get(text);
+    if (first === undefined) known.set(text, text);
+    return first ?? text;
+  };
+}
+
+/**
+ * Reduces the results of one node, so that all results of a large job are never in memory together.
+ *
+ * @param share that of the whole job
+ */
 export function readNodeResults(
   sequence: readonly SequenceStep[],
   task: Hardware,
   bodies: readonly { position: number; text: string }[],
+  share = shareTexts(),
 ): NodeResults {
   const inventory = bodies.find(({ position }) => position === INVENTORY)?.text ?? null;
   const read: NodeResults = {
@@ -44,7 +63,7 @@ export function readNodeResults(
     const id = sequence[position]?.benchmark_id;
     if (id === "quick_mark") {
       const models = modelsByUuid(inventory === null ? null : JSON.parse(inventory));
-      read.quickMark = readQuickMark(value, task, models);
+      read.quickMark = readQuickMark(value, task, models, share);
     }
     if (id === "cluster_network") read.links.set(position, readLinks(value));
   }
@@ -74,6 +93,7 @@ function readQuickMark(
   value: JsonObject,
   hardware: Hardware,
   models: ReadonlyMap<string, string>,
+  share: (text: string) => string,
 ): QuickMarkFigures {
   const sent = objectOf(value.aggregate_results);
   const tests: unknown[] = Array.isArray(value.test_results) ? value.test_results : [];
@@ -89,13 +109,17 @@ function readQuickMark(
         limitsOfNode(hardware),
       ),
     ),
-    faults: implausibleFields(value, hardware, models),
+    faults: implausibleFields(value, hardware, models).map(({ field, reason }) => ({
+      field: share(field),
+      reason: share(reason),
+    })),
     gpus: tests.map((test) => {
       const gpu = objectOf(test);
       const figures = readMetrics(gpu);
-      const id = typeof gpu.gpu_id === "string" ? gpu.gpu_id : "not stated";
+      const id = typeof gpu.gpu_id === "string" ? cutAt(gpu.gpu_id, MAX_ID) : "not stated";
       const limits = limitsOf(modelOfTest(gpu, models) ?? hardware.gpuModel);
-      const implausible = Object.fromEntries(findImplausible(figures, 1, limits));
+      const faults = [...findImplausible(figures, 1, limits)];
+      const implausible = Object.fromEntries(faults.map(([name, why]) => [name, share(why)]));
       return { id, figures, implausible };
     }),
     pairs: Object.entries(objectOf(sent.gpu_bandwidth_matrix)).flatMap(([name, pair]) => {

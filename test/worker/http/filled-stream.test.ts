@@ -25,7 +25,7 @@ function sourceOf(chunks: Iterable<Uint8Array>, end: "close" | "fail" | "hang" =
           const { done, value } = iterator.next();
           if (!done) {
             source.taken += value.length;
-            return controller.enqueue(value);
+            return controller.enqueue(value.slice()); // the reader may give it back
           }
           if (end === "close") return controller.close();
           if (end === "fail") return controller.error(new Error("R2 is gone"));

@@ -387,7 +387,7 @@ describe("exports", () => {
     };
     const left = await start();
     await left?.cancel();
-    expect(events).toEqual(["read", "closed"]);
+    await eventually(() => expect(events).toEqual(["read", "closed"]));
     vi.spyOn(console, "warn").mockImplementation(() => {});
     onTestFinished(() => void vi.restoreAllMocks());
     const stalled = await start();
