@@ -1,6 +1,8 @@
 /** The list of tasks: who sees what, filters, walking it, and what it costs at 10,000 tasks. */
 import { env } from "cloudflare:workers";
+import { eq } from "drizzle-orm";
 import { beforeAll, describe, test } from "vitest";
+import listsPage from "../../../docs/lists.md?raw";
 import { tasks } from "../../../src/db/schema.ts";
 import { listTasksRoute } from "../../../src/jobs/tasks/contract.ts";
 import { patient } from "../../patience.ts";
@@ -14,7 +16,7 @@ import {
 } from "../harness/client.ts";
 import { createCustomer, createJob, createPerson, type Person } from "../harness/factories.ts";
 import { costOf, flushed, rowsReadBy } from "../harness/instruments.ts";
-import { insertJobRow, insertRows, storeTexts, taskValues, times } from "../harness/rows.ts";
+import { db, insertJobRow, insertRows, storeTexts, taskValues, times } from "../harness/rows.ts";
 
 interface TaskList {
   data: { id: string; job_id: string; benchmark_results: Record<string, unknown> | null }[];
@@ -232,6 +234,24 @@ test.for([
   const reply = await call("GET", `/tasks?${query}`, { token: (await createPerson()).token });
   expectError(expect, reply, 400, "PARAMETER_INCORRECT_VALUE");
   expect(reply.body.error.details[0].field).toBe(field);
+});
+
+test("a node that joins, and one whose state changes, write the rows that docs/lists.md names", async ({
+  expect,
+}) => {
+  const { id: userId, customerId } = await createPerson();
+  const jobId = 512 * 900;
+  await insertJobRow({ id: userId, customerId }, { id: jobId, state: "running" });
+  const own = { state: "running", machineIp: "10.0.0.1", customerId, userId } as const;
+  const joining = taskValues({ id: jobId + 1, jobId, rank: 0, ...own });
+  const isNode = eq(tasks.id, joining.id);
+  const joined = await db.insert(tasks).values(joining).run();
+  const ended = await db.update(tasks).set({ state: "completed" }).where(isNode).run();
+  const written = [joined, ended].map(({ meta }) => meta.rows_written);
+  const told = /joins writes (\d+) rows to D1[^.]*state (\d+)\./.exec(
+    listsPage.replaceAll("\n", " "),
+  );
+  expect(written).toEqual(told?.slice(1).map(Number));
 });
 
 describe("at 10,000 tasks", () => {
