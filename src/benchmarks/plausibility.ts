@@ -61,6 +61,16 @@ export function limitsOf(gpuModel: string | null): Limits {
   return limitsBy(dataSheetOf(whole), SHIPPED.get(normalizeModel(whole) ?? "") ?? null);
 }
 
+/** As `limitsOf`, computed once for each model: most GPUs of a node have the same. */
+export function limitsByModel(): typeof limitsOf {
+  const known = new Map<string | null, Limits>();
+  return (gpuModel) => {
+    const limits = known.get(gpuModel) ?? limitsOf(gpuModel);
+    known.set(gpuModel, limits);
+    return limits;
+  };
+}
+
 /** The limits of a node's GPUs: for several models the mean over its GPUs. */
 export function limitsOfNode(hardware: Hardware): Limits {
   if (hardware.gpuModels === null) return limitsOf(hardware.gpuModel);
@@ -212,10 +222,12 @@ export function implausibleFields(
     }
   };
   const gpus = gpusBehind(hardware.gpuCount, tests.length);
+  const limitsOfModel = limitsByModel();
   add("aggregate_results", aggregate, gpus, limitsOfNode(hardware));
   for (const [at, test] of tests.entries()) {
     const sent = objectOf(test);
-    add(`test_results.${at}`, sent, 1, limitsOf(modelOfTest(sent, models) ?? hardware.gpuModel));
+    const model = modelOfTest(sent, models) ?? hardware.gpuModel;
+    add(`test_results.${at}`, sent, 1, limitsOfModel(model));
   }
   const pairs = Object.entries(objectOf(aggregate.gpu_bandwidth_matrix));
   for (const [pair, sent] of pairs.sort(([a], [b]) => (a < b ? -1 : 1))) {

@@ -81,6 +81,8 @@ export async function makeReports(deps: MakeDeps, jobId: number): Promise<number
   };
   for (const rank of [null, ...facts.tasks.map((task) => task.rank)]) {
     const own = rank === null ? jobDataOf(data) : taskDataOf(data, rank);
+    // A node's figures are in the job's report, which comes first, and in its own.
+    if (rank !== null) data.nodes = data.nodes.filter((node) => node.rank !== rank);
     const hash = hashOf(own);
     const key = fileKey(jobId, hash);
     current.add(key);
