@@ -23,7 +23,11 @@ async function fakeNode(
   const server = keep(
     createServer((socket) => {
       const channel = createChannel(socket);
-      greetAsAcceptor(channel, identity(rank), () => true, patient(5_000)).then(
+      greetAsAcceptor(channel, identity(rank), {
+        isExpected: () => true,
+        admit: () => true,
+        withinMs: patient(5_000),
+      }).then(
         () => then(channel, socket),
         () => channel.close("greeting failed"),
       );
