@@ -1,5 +1,6 @@
 import { constants } from "node:os";
 import { runCli } from "./cli.ts";
+import { endLine, interruption, wantsJson } from "./ending.ts";
 import { parseProbeOptions } from "./gpu/messages.ts";
 import { createOutput } from "./output.ts";
 
@@ -13,27 +14,31 @@ if (process.argv[2] === "--probe") {
   process.exit();
 }
 
+const terminal = { stdout: createOutput(process.stdout), stderr: createOutput(process.stderr) };
+const argv = process.argv.slice(2);
 const stop = new AbortController();
 let interrupted: number = 0;
+let isOver = false;
 for (const name of ["SIGINT", "SIGTERM"] as const) {
   process.on(name, () => {
     interrupted = 128 + constants.signals[name];
-    // A second signal ends the process, whatever still holds it.
-    if (stop.signal.aborted) process.exit(interrupted);
+    if (stop.signal.aborted) {
+      // A second signal ends the process, whatever still holds it.
+      const ending = { ...interruption(stop.signal), exitCode: interrupted };
+      if (!isOver && wantsJson(argv)) terminal.stdout(endLine(ending));
+      process.exit(interrupted);
+    }
     stop.abort(name);
   });
 }
 
 try {
-  process.exitCode = await runCli(
-    process.argv.slice(2),
-    process.env,
-    { stdout: createOutput(process.stdout), stderr: createOutput(process.stderr) },
-    stop.signal,
-  );
+  process.exitCode = await runCli(argv, process.env, terminal, stop.signal);
 } catch (error) {
   if (!stop.signal.aborted) throw error;
   process.exitCode = interrupted;
+} finally {
+  isOver = true;
 }
 // The reader of the output may have stopped reading without closing it.
 setTimeout(() => process.exit(), LAST_WRITES_MS).unref();
