@@ -1,11 +1,21 @@
 import { constants } from "node:os";
 import { runCli } from "./cli.ts";
-import { endLine, interruption, wantsJson } from "./ending.ts";
+import { EXIT, endLine, interruption, wantsJson } from "./ending.ts";
 import { parseProbeOptions } from "./gpu/messages.ts";
 import { createOutput } from "./output.ts";
 
 /** For a reader to take what was written; and for a name to be resolved that nobody waits for any more. */
 const LAST_WRITES_MS = 3_000;
+
+/** What the agent is built for. An older one may fail anywhere; the oldest do not read this file at all. */
+const OLDEST_NODE = 20;
+if (Number.parseInt(process.versions.node, 10) < OLDEST_NODE) {
+  const how = "curl -fsSL HOST/agent | sh -s -- … finds or fetches one";
+  process.stderr.write(
+    `assay agent: this is Node ${process.versions.node}, and Node ${OLDEST_NODE} or newer is needed: ${how}\n`,
+  );
+  process.exit(EXIT.usage);
+}
 
 // The measuring process is this program, too, since the agent is one file. Signals end it at once.
 if (process.argv[2] === "--probe") {

@@ -17,7 +17,8 @@ export interface AgentProgram {
   folder: string;
   /** The agent's file. */
   file: string;
-  start(args: string[], env?: Record<string, string>): Run;
+  /** By this process's own Node, unless another is given. */
+  start(args: string[], env?: Record<string, string>, node?: string): Run;
   /** A recording whose replay takes `seconds`. */
   recording(seconds: number): string;
   /** Ends what is left of all runs. */
@@ -41,8 +42,8 @@ export async function buildAgent(): Promise<AgentProgram> {
   return {
     folder,
     file,
-    start(args, env = {}) {
-      const child = spawn(process.execPath, [file, ...args], {
+    start(args, env = {}, node = process.execPath) {
+      const child = spawn(node, [file, ...args], {
         env: { PATH: process.env.PATH, XDG_STATE_HOME: folder, ...env },
         stdio: ["ignore", "pipe", "pipe"],
       });

@@ -3,7 +3,7 @@
  * read-only but for a /tmp of its own. Network and users are those of this machine.
  */
 import { spawn, spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 
 const UNSHARE = ["--map-root-user", "--mount", "--pid", "--fork", "--kill-child"];
 
@@ -24,7 +24,8 @@ const PREPARE = `
   done
   shift
   mount -o remount,ro "$root"
-  cd / && exec chroot "$root" "$@"`;
+  chroot=$(PATH=$PATH:/usr/sbin:/sbin; command -v chroot)
+  cd / && exec "$chroot" "$root" "$@"`;
 
 const PROBE = ["touch /tmp/a && ! touch /b 2>/dev/null && test $$ = 1"];
 
@@ -70,11 +71,25 @@ export function startContainer(options: {
     output,
     exit,
     signal(name) {
-      const { pid = 0 } = child;
-      const [first] = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ");
-      if (!first) throw new Error("the container has no process");
-      process.kill(Number(first), name);
+      const first = childOf(child.pid);
+      if (first === undefined) throw new Error(`the container has no process: ${output.stderr}`);
+      process.kill(first, name);
     },
     kill: () => void child.kill("SIGKILL"),
   };
+}
+
+/** Not every kernel has /proc/PID/task/PID/children. */
+function childOf(parent: number | undefined): number | undefined {
+  const isChild = (pid: string): boolean => {
+    try {
+      // The name, in parentheses, may hold anything.
+      const [, after = ""] = /.*\) (.*)/s.exec(readFileSync(`/proc/${pid}/stat`, "utf8")) ?? [];
+      return Number(after.split(" ")[1]) === parent;
+    } catch {
+      return false;
+    }
+  };
+  const found = readdirSync("/proc").find((name) => /^\d+$/.test(name) && isChild(name));
+  return found === undefined ? undefined : Number(found);
 }
