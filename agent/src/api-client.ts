@@ -108,11 +108,13 @@ export function createApiClient(options: {
       }
       const moved = transport.hasMetServer() ? null : redirectOf(reply, url);
       if (moved !== null) return moved;
+      // By the clock of whoever has answered: dates in the reply are meant by it, and this machine's own may be hours off.
+      const now = dateOf(reply) ?? clock.now();
       const outcome = reply.isServers
-        ? classify(reply, request, clock.now())
-        : outage(reply, transport.hasMetServer(), clock.now());
+        ? classify(reply, request, now)
+        : outage(reply, transport.hasMetServer(), now);
       if (outcome.kind === "ended" && reply.status === 401 && basePath === JOB_PATH) {
-        return { ...outcome, message: `${outcome.message}; ${explainRefusal(token, clock.now())}` };
+        return { ...outcome, message: `${outcome.message}; ${explainRefusal(token, now)}` };
       }
       if (outcome.kind !== "unavailable") return outcome;
       return { ...outcome, message: `${host}: ${outcome.message}` };
