@@ -38,8 +38,7 @@ find_node() {
     "${HOME:-/}"/.nvm/versions/node/*/bin/node /opt/nvm/versions/node/*/bin/node /opt/*/bin/node /usr/local/bin/node; do
     usable "$node" && return 0
   done
-  node='' && return 1
-}
+  node='' && return 1; }
 fetch_node() {
   url=${ASSAY_NODE_URL:-$registry/node-linux-$arch/-/node-linux-$arch-$version.tgz}
   from=${ASSAY_NODE_URL:+ASSAY_NODE_URL} && from=${from:-$url}
@@ -53,12 +52,12 @@ fetch_node() {
   [ "$found" = "$sum" ] || die "what came from $from is not Node $version (other SHA-256): nothing was run"
   tar -xzf "$work/node.tgz" -C "$work" package/bin/node || die 'Node cannot be unpacked: install tar and gzip, or make room'
   usable "$work/package/bin/node" || die "the fetched Node does not start in $cache (mounted noexec? glibc older than 2.28?): install Node 20 or newer"
-  mv -f "$work/package/bin/node" "$kept" || die "$kept cannot be written"
+  # What is there stays: machines that share the folder may run it by now.
+  ln "$work/package/bin/node" "$kept" 2>/dev/null || usable "$kept" || mv -f "$work/package/bin/node" "$kept" || die "$kept cannot be written"
   node=$kept
 }
 for argument do
-  case $argument in --host=*) host=${argument#--host=} ;; *) [ "$previous" != --host ] || host=$argument ;; esac
-  previous=$argument
+  case $argument in --host=*) host=${argument#--host=} ;; *) [ "$previous" != --host ] || host=$argument ;; esac; previous=$argument
 done
 case $host in http://* | https://*) host=${host%/} ;; *) say 'give the control plane with --host, such as https://assay.example'; exit 2 ;; esac
 case $(uname -m) in
@@ -74,7 +73,8 @@ kept=$cache/node-$version-$arch agent=$cache/agent-$(printf %s "$host" | tr -c '
 find_node || fetch_node
 download "$host/agent.mjs" "$work/agent.mjs" || die "the agent cannot be fetched from $host/agent.mjs"
 [ "$(tail -n 1 "$work/agent.mjs")" = '// The end of agent.mjs.' ] || die "what came from $host/agent.mjs is not the whole agent: nothing was run"
-mv -f "$work/agent.mjs" "$agent" || die "$agent cannot be written"
+ln "$work/agent.mjs" "$agent" 2>/dev/null || [ "$(tail -n +1 "$agent" 2>/dev/null)" = "$(tail -n +1 "$work/agent.mjs")" ] ||
+  mv -f "$work/agent.mjs" "$agent" || die "$agent cannot be written"
 rm -rf "$work"
 exec "$node" "$agent" "$@"
 }

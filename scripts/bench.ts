@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { MAX_DIFFERENCE_MS, timeAgentStart } from "../bench/agent-start.ts";
 import { contendersOf, createScene, MATCHES, type Match } from "../bench/contenders.ts";
 import { countCosts } from "../bench/counts.ts";
 import { TOLERANCE, timeRefusals } from "../bench/denied.ts";
@@ -63,6 +64,8 @@ try {
   if ("reports".includes(values.only ?? "") && !(await reportsAreCheap())) process.exitCode = 1;
 
   if ("memory".includes(values.only ?? "") && !(await memorySuffices(bundle))) process.exitCode = 1;
+
+  if ("agent".includes(values.only ?? "") && !(await agentStartsFast())) process.exitCode = 1;
 
   const { assets: _assets, ...product } = await projectWorkerOptions(bundle, {});
   const { compatibilityDate, compatibilityFlags } = product;
@@ -149,6 +152,25 @@ async function reportsAreCheap(): Promise<boolean> {
     );
   }
   return costs.every(({ isWithin }) => isWithin);
+}
+
+/** Prints how long the agent takes to its first request; whether that is within its bound. */
+async function agentStartsFast(): Promise<boolean> {
+  const { bareMs, agentMs, differenceMs, cpuDifferenceMs, isWithin, load } = await timeAgentStart(
+    folder,
+    rounds,
+  );
+  console.log(`\nfrom start to first request, medians of ${rounds} interleaved starts each`);
+  const cells = [
+    `bare Node ${bareMs.toFixed(0)} ms`,
+    `agent ${agentMs.toFixed(0)} ms`,
+    `difference ${differenceMs.toFixed(0)} ms`,
+    `bound ${MAX_DIFFERENCE_MS} ms${isWithin ? "" : "  MISSED"}`,
+    `difference of CPU time ${cpuDifferenceMs?.toFixed(0) ?? "not known"} ms`,
+    `load ${load.map((each) => each.toFixed(1)).join(" to ")}`,
+  ];
+  console.log(cells.join("  "));
+  return isWithin;
 }
 
 /** Prints the peak memory of work at the documented limits; whether all of it is within its bounds. */

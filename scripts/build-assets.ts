@@ -1,7 +1,7 @@
 /** Builds what the Worker serves as static files: the agent in one file, the script that starts it, the docs page's assets. */
 import { readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { basename, dirname, join } from "node:path";
+import { dirname, join, relative, sep } from "node:path";
 import { build } from "esbuild";
 import { addonLicence, packAddons } from "./lib/addons.ts";
 import { AGENT_END, npmRegistry, renderBootstrap } from "./lib/bootstrap.ts";
@@ -35,19 +35,22 @@ for (const { contents } of outputFiles) {
 }
 publish("public/agent", Buffer.from(renderBootstrap(npmRegistry())));
 
-/** The pages beside the README lie in one folder when they are served; their links follow. */
-function publishPage(path: string, links: Readonly<Record<string, string>>): void {
+/** The README lies among the pages of docs/ when they are served; their links follow. */
+function publishPage(path: string, target: string, links: Readonly<Record<string, string>>): void {
   const text = Object.entries(links).reduce(
     (page, [from, to]) => page.replaceAll(`](${from}`, `](${to}`),
     readFileSync(join(ROOT, path), "utf8"),
   );
-  publish(join("public/docs", basename(path).toLowerCase()), Buffer.from(text));
+  publish(join("public", target), Buffer.from(text));
 }
 
-publishPage("README.md", { "docs/": "", "openapi.json": "/openapi.json" });
-for (const file of readdirSync(join(ROOT, "docs"))) {
-  if (file.endsWith(".md")) publishPage(join("docs", file), { "../README.md": "readme.md" });
-  else publish(join("public/docs", file), readFileSync(join(ROOT, "docs", file)));
+publishPage("README.md", "docs/readme.md", { "docs/": "", "openapi.json": "/openapi.json" });
+const docs = readdirSync(join(ROOT, "docs"), { recursive: true, withFileTypes: true });
+for (const { name, parentPath } of docs.filter((entry) => entry.isFile())) {
+  const path = relative(ROOT, join(parentPath, name));
+  const up = "../".repeat(path.split(sep).length - 2);
+  if (name.endsWith(".md")) publishPage(path, path, { [`${up}../README.md`]: `${up}readme.md` });
+  else publish(join("public", path), readFileSync(join(ROOT, path)));
 }
 
 const swagger = dirname(createRequire(import.meta.url).resolve("swagger-ui-dist/package.json"));

@@ -25,6 +25,8 @@ export interface ApiRequest {
   etag?: string | null;
   /** The token of the task that the call is about. */
   taskToken?: string | null;
+  /** Whether a 2xx body is what was asked for; anything is by default. */
+  isWanted?: (body: unknown) => boolean;
 }
 
 export type Accepted = {
@@ -106,11 +108,13 @@ export function createApiClient(options: {
       }
       const moved = transport.hasMetServer() ? null : redirectOf(reply, url);
       if (moved !== null) return moved;
+      // By the clock of whoever has answered: dates in the reply are meant by it, and this machine's own may be hours off.
+      const now = dateOf(reply) ?? clock.now();
       const outcome = reply.isServers
-        ? classify(reply, clock.now())
-        : outage(reply, transport.hasMetServer(), clock.now());
+        ? classify(reply, request, now)
+        : outage(reply, transport.hasMetServer(), now);
       if (outcome.kind === "ended" && reply.status === 401 && basePath === JOB_PATH) {
-        return { ...outcome, message: `${outcome.message}; ${explainRefusal(token, clock.now())}` };
+        return { ...outcome, message: `${outcome.message}; ${explainRefusal(token, now)}` };
       }
       if (outcome.kind !== "unavailable") return outcome;
       return { ...outcome, message: `${host}: ${outcome.message}` };
@@ -158,12 +162,17 @@ function dateOf({ header }: HttpReply): number | null {
   return Number.isNaN(date) ? null : date;
 }
 
-function classify(reply: HttpReply, now: number): Accepted | Ended | Refused | Unavailable {
+function classify(
+  reply: HttpReply,
+  { etag, isWanted = () => true }: ApiRequest,
+  now: number,
+): Accepted | Ended | Refused | Unavailable {
   const { status, header } = reply;
   const body = parseJson(reply.text);
   const isOk = status >= 200 && status < 300;
   const retryAfterMs = parseRetryAfter(header("retry-after"), now);
-  if (status === 304 || (isOk && body !== undefined)) {
+  const isWhole = isOk && body !== undefined && isWanted(body);
+  if (isWhole || (status === 304 && etag)) {
     return {
       kind: "accepted",
       status,
@@ -178,11 +187,13 @@ function classify(reply: HttpReply, now: number): Accepted | Ended | Refused | U
   if (status === 401 || (status === 409 && code === "JOB_ENDED")) {
     return { kind: "ended", message };
   }
-  // The server says no in its own form: a body that lacks it was changed or cut on the way.
+  // The server answers in its own form: a body that lacks it was changed or cut on the way.
   const isChanged = isOk || code === "";
   if (status === 408 || status === 429 || status >= 500 || isChanged) {
     const words = firstWords(reply.text);
-    const why = isChanged ? `${status}, but not the JSON of the server: ${words}` : message;
+    const why = isChanged
+      ? `${status}, but not the JSON of the server: ${words || "no text"}`
+      : message;
     return { kind: "unavailable", message: why, retryAfterMs };
   }
   const uncut = parseRetryAfter(header("retry-after"), now, Number.POSITIVE_INFINITY);

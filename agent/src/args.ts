@@ -71,8 +71,8 @@ and shows its figures, without a server.
   --give-up-after DURATION  end when the server has not answered for so long, such as 90s, 30m, 12h or 2d
                             (default: 10m for the first answer; after it a node tries until its job
                             expires, a runner for ever)
-  --json                    print the final task of each job, or the figures of --probe-only, as one JSON
-                            line on standard output
+  --json                    print each ending as one JSON line on standard output: the final task with figures
+                            and reasons, or the figures of --probe-only
   --help, --version
 
 HTTPS_PROXY, HTTP_PROXY and NO_PROXY name a proxy as for curl, https_proxy and so on before them.

@@ -5,10 +5,21 @@ import { systemClock as clock } from "./clock.ts";
 import { defaultBounds } from "./cluster-network/bounds.ts";
 import { type Location, locate } from "./cluster-network/own-addresses.ts";
 import { type PeerRules, systemLookup } from "./cluster-network/peer-address.ts";
+import {
+  createReport,
+  type Ending,
+  EXIT,
+  endingOf,
+  endOfTask,
+  exitCodeOf,
+  printTask,
+  type Report,
+  recordSteps,
+  UsageError,
+  wantsJson,
+} from "./ending.ts";
 import { stateFolderOf } from "./files.ts";
 import { runProbeOnly } from "./gpu/probe-only.ts";
-import { surveyLine } from "./gpus/facts.ts";
-import { surveyGpus } from "./gpus/survey.ts";
 import type { HostPort } from "./host-port.ts";
 import { proxyFor } from "./http/proxy.ts";
 import { createTransport, type Transport } from "./http/transport.ts";
@@ -16,13 +27,13 @@ import { readCertificates, rootsWith } from "./http/trust.ts";
 import { type Identity, readIdentity } from "./identity.ts";
 import { openJobState } from "./job-state.ts";
 import { createLog, type Log } from "./log.ts";
-import { describeMachine, type MachineFacts, readBootId } from "./machine.ts";
+import { type MachineFacts, readBootId, readFacts } from "./machine.ts";
 import type { Measuring } from "./quick-mark.ts";
 import { loadReplay, type Replay } from "./replay.ts";
 import { runAgent } from "./run-loop.ts";
 import { serveRunner } from "./runner-loop.ts";
 import { createServerTime } from "./server-time.ts";
-import type { AgentEnd, NodeFacts } from "./session.ts";
+import type { NodeFacts } from "./session.ts";
 import type { RunStep } from "./step-context.ts";
 import { createStepRunner } from "./steps.ts";
 import { AGENT_VERSION } from "./version.ts";
@@ -30,15 +41,13 @@ import { AGENT_VERSION } from "./version.ts";
 /** A runner's key, and the tokens of its latest jobs and tasks. */
 const MASKED_SECRETS = 16;
 
-export const EXIT = { completed: 0, notCompleted: 1, usage: 2 } as const;
-
 export interface Terminal {
   stdout: (text: string) => void;
   stderr: (text: string) => void;
 }
 
 /**
- * The whole program: arguments in, exit code out.
+ * The whole program: arguments in, exit code out. With `--json` every ending is one line of standard output.
  *
  * @param signal aborts on the first signal, its name being the reason. A runner then finishes what it does
  * @throws when `signal` aborts, unless it is a runner
@@ -49,9 +58,27 @@ export async function runCli(
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<number> {
-  const usage = (message: string): number => usageError(terminal, message);
+  const report = createReport(wantsJson(argv), terminal.stdout);
+  try {
+    return await run(argv, env, terminal, signal, report);
+  } catch (error) {
+    report.end(endingOf(error, signal));
+    if (!(error instanceof UsageError)) throw error;
+    terminal.stderr(`assay agent: ${error.message}\nRun with --help for the options.\n`);
+    return EXIT.usage;
+  }
+}
+
+/** @throws UsageError, and when `signal` aborts */
+async function run(
+  argv: readonly string[],
+  env: Record<string, string | undefined>,
+  terminal: Terminal,
+  signal: AbortSignal,
+  report: Report,
+): Promise<number> {
   const command = parseCommand(argv, env);
-  if (command.kind === "usage-error") return usage(command.message);
+  if (command.kind === "usage-error") throw new UsageError(command.message);
   if (command.kind === "probe-only") {
     const { probe, json } = command;
     return runProbeOnly(ownCommand(), probe, json, terminal, signal, clock);
@@ -62,29 +89,27 @@ export async function runCli(
   }
   const { options } = command;
   const loaded = options.replayFile === null ? null : loadReplay(options.replayFile);
-  if (loaded !== null && !loaded.ok) return usage(loaded.message);
+  if (loaded !== null && !loaded.ok) throw new UsageError(loaded.message);
   const replay = loaded?.replay ?? null;
-  const reached = await reach(options, env);
-  if (!reached.ok) return usage(reached.message);
-  const { transport } = reached;
+  const transport = await reach(options, env);
   const { credential } = options;
   return credential.kind === "runner"
-    ? runService(options, credential, replay, transport, terminal, signal)
-    : runNode(options, credential.token, replay, transport, env, terminal, signal);
+    ? runService(options, credential, replay, transport, terminal, signal, report)
+    : runNode(options, credential.token, replay, transport, env, terminal, signal, report);
 }
 
 /** The way to the server: by which proxy, and trusting whom. */
 async function reach(
   { host, caFile }: AgentOptions,
   env: Record<string, string | undefined>,
-): Promise<{ ok: true; transport: Transport } | { ok: false; message: string }> {
+): Promise<Transport> {
   const server = new URL(host);
   const found = proxyFor(server, env);
-  if (!found.ok) return found;
+  if (!found.ok) throw new UsageError(found.message);
   const more = caFile === null ? null : readCertificates(caFile);
-  if (more !== null && !more.ok) return more;
+  if (more !== null && !more.ok) throw new UsageError(more.message);
   const roots = more === null ? null : await rootsWith(more.certificates, env);
-  return { ok: true, transport: createTransport(server, { proxy: found.proxy, roots }) };
+  return createTransport(server, { proxy: found.proxy, roots });
 }
 
 /** A node of one job. */
@@ -96,20 +121,17 @@ async function runNode(
   env: Record<string, string | undefined>,
   terminal: Terminal,
   signal: AbortSignal,
+  report: Report,
 ): Promise<number> {
-  let identity: Identity | { uuid: string; source: "given" };
-  try {
-    identity = options.machineUuid
-      ? { uuid: options.machineUuid, source: "given" }
-      : readIdentity(env);
-  } catch (error) {
-    return usageError(terminal, error instanceof Error ? error.message : String(error));
-  }
+  const identity = identify(options, env);
   const machineUuid = identity.uuid;
   const secrets = [token];
   const log = createLog(terminal.stderr, clock.now, secrets);
   signal.addEventListener("abort", () => log(`${signal.reason}: stopping; the task stays open`));
-  const { facts, runStep } = await prepare(options, replay, transport, log, signal);
+  const { facts, runStep: runAny } = await prepare(options, replay, transport, log, signal);
+  const { runStep, take } = recordSteps(runAny);
+  const { gpu } = facts.facts.inventory;
+  report.know(() => ({ machineUuid, gpu, steps: take() }));
   log(`assay agent ${AGENT_VERSION}, machine ${machineUuid}, server ${options.host}`);
   if (identity.source === "random") {
     log(
@@ -139,9 +161,21 @@ async function runNode(
   if (end.kind === "stopped") state.remove();
   log(end.message);
   printTask(end, options, terminal);
-  return end.kind === "stopped" && end.task?.state === "completed"
-    ? EXIT.completed
-    : EXIT.notCompleted;
+  report.end(endOfTask(end));
+  return exitCodeOf(end);
+}
+
+/** @throws UsageError */
+function identify(
+  { machineUuid }: AgentOptions,
+  env: Record<string, string | undefined>,
+): Identity | { uuid: string; source: "given" } {
+  if (machineUuid !== null) return { uuid: machineUuid, source: "given" };
+  try {
+    return readIdentity(env);
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
 }
 
 /** A runner, until it is told to stop. */
@@ -152,6 +186,7 @@ async function runService(
   transport: Transport,
   terminal: Terminal,
   stop: AbortSignal,
+  report: Report,
 ): Promise<number> {
   // Tokens of jobs come and go; the last few are masked.
   const secrets = [key];
@@ -166,9 +201,16 @@ async function runService(
     if (!stop.aborted) throw error;
     return null;
   });
-  // Nothing was claimed yet.
-  if (prepared === null) return EXIT.completed;
-  const { facts, runStep, readAgain } = prepared;
+  const leaving: Ending = { verdict: "stopped", exitCode: EXIT.completed, reason: "stopped" };
+  if (prepared === null) {
+    // Nothing was claimed yet.
+    report.end(leaving);
+    return EXIT.completed;
+  }
+  const { facts, runStep: runAny, readAgain } = prepared;
+  const { runStep, take } = recordSteps(runAny);
+  let { gpu } = facts.facts.inventory;
+  report.know(() => ({ gpu, steps: take() }));
   // A second signal ends the process, so nothing here is ever cut off.
   const { signal } = new AbortController();
   const { host } = options;
@@ -183,8 +225,16 @@ async function runService(
     },
     conceal,
     node: facts,
-    readFacts: readAgain,
-    onEnd: (end) => printTask(end, options, terminal),
+    readFacts: async (signal) => {
+      const read = await readAgain(signal);
+      gpu = read.inventory.gpu;
+      return read;
+    },
+    onEnd(end) {
+      printTask(end, options, terminal);
+      const uuid = end.task?.wire.machine_uuid;
+      report.end({ ...endOfTask(end), machineUuid: typeof uuid === "string" ? uuid : null });
+    },
     drain: { signal: stop, drainMs: DRAIN_SECONDS * 1_000 },
     runStep,
     clock,
@@ -193,7 +243,10 @@ async function runService(
     giveUpAfterMs: options.giveUpAfterMs,
   });
   log(message);
-  return kind === "stopped" ? EXIT.completed : EXIT.notCompleted;
+  const failure = { verdict: "error", exitCode: EXIT.notCompleted, reason: message } as const;
+  const ending = kind === "stopped" ? leaving : failure;
+  report.end(ending);
+  return ending.exitCode;
 }
 
 /** The parts that every node needs, whether it acts for a job or a runner. */
@@ -242,39 +295,4 @@ async function prepare(
 /** Starts this program once more. */
 function ownCommand(): string[] {
   return [process.execPath, process.argv[1] ?? "agent.mjs"];
-}
-
-function usageError(terminal: Terminal, message: string): number {
-  terminal.stderr(`assay agent: ${message}\nRun with --help for the options.\n`);
-  return EXIT.usage;
-}
-
-async function readFacts(
-  replay: Replay | null,
-  log: Log,
-  signal: AbortSignal,
-): Promise<MachineFacts> {
-  if (replay !== null) {
-    const { gpuModel, gpuCount } = replay;
-    const gpuModels = [{ model: gpuModel, count: gpuCount }];
-    return { gpuModel, gpuCount, gpuModels, inventory: { ...replay.inventory, replayed: true } };
-  }
-  const survey = await surveyGpus(signal);
-  log(surveyLine(survey));
-  return describeMachine(survey);
-}
-
-function printTask(end: AgentEnd, options: AgentOptions, terminal: Terminal): void {
-  const { task } = end;
-  if (options.json) {
-    if (task !== null) terminal.stdout(`${JSON.stringify(task.wire)}\n`);
-    return;
-  }
-  const failure = task?.wire.failed_message;
-  const why = typeof failure === "string" ? ` (${failure})` : "";
-  terminal.stdout(
-    task === null
-      ? `no task: ${end.message}\n`
-      : `node ${task.rank}, task ${task.id}: ${task.state}${why}\n`,
-  );
 }

@@ -1,7 +1,9 @@
 import { arch, cpus, machine, platform, release, totalmem } from "node:os";
 import { readText } from "./files.ts";
-import { factsOf, type GpuFacts } from "./gpus/facts.ts";
-import type { GpuSurvey } from "./gpus/survey.ts";
+import { factsOf, type GpuFacts, surveyLine } from "./gpus/facts.ts";
+import { type GpuSurvey, surveyGpus } from "./gpus/survey.ts";
+import type { Log } from "./log.ts";
+import type { Replay } from "./replay.ts";
 import { readSystem } from "./system.ts";
 
 /** The facts about a node that it sends when it joins. */
@@ -13,6 +15,22 @@ export interface MachineFacts extends Omit<GpuFacts, "inventory"> {
 export function readBootId(file = "/proc/sys/kernel/random/boot_id"): string | null {
   const id = readText(file)?.trim().toLowerCase() ?? "";
   return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id) ? id : null;
+}
+
+/** Those of the recording if there is one, else of this machine as it is now. Rejects only when `signal` aborts. */
+export async function readFacts(
+  replay: Replay | null,
+  log: Log,
+  signal: AbortSignal,
+): Promise<MachineFacts> {
+  if (replay !== null) {
+    const { gpuModel, gpuCount } = replay;
+    const gpuModels = [{ model: gpuModel, count: gpuCount }];
+    return { gpuModel, gpuCount, gpuModels, inventory: { ...replay.inventory, replayed: true } };
+  }
+  const survey = await surveyGpus(signal);
+  log(surveyLine(survey));
+  return describeMachine(survey);
 }
 
 /** Facts of this machine, in the shape of the inventories that existing agents send. */

@@ -1,10 +1,21 @@
 import { constants } from "node:os";
 import { runCli } from "./cli.ts";
+import { EXIT, endLine, interruption, wantsJson } from "./ending.ts";
 import { parseProbeOptions } from "./gpu/messages.ts";
 import { createOutput } from "./output.ts";
 
 /** For a reader to take what was written; and for a name to be resolved that nobody waits for any more. */
 const LAST_WRITES_MS = 3_000;
+
+/** What the agent is built for. An older one may fail anywhere; the oldest do not read this file at all. */
+const OLDEST_NODE = 20;
+if (Number.parseInt(process.versions.node, 10) < OLDEST_NODE) {
+  const how = "curl -fsSL HOST/agent | sh -s -- … finds or fetches one";
+  process.stderr.write(
+    `assay agent: this is Node ${process.versions.node}, and Node ${OLDEST_NODE} or newer is needed: ${how}\n`,
+  );
+  process.exit(EXIT.usage);
+}
 
 // The measuring process is this program, too, since the agent is one file. Signals end it at once.
 if (process.argv[2] === "--probe") {
@@ -13,27 +24,31 @@ if (process.argv[2] === "--probe") {
   process.exit();
 }
 
+const terminal = { stdout: createOutput(process.stdout), stderr: createOutput(process.stderr) };
+const argv = process.argv.slice(2);
 const stop = new AbortController();
 let interrupted: number = 0;
+let isOver = false;
 for (const name of ["SIGINT", "SIGTERM"] as const) {
   process.on(name, () => {
     interrupted = 128 + constants.signals[name];
-    // A second signal ends the process, whatever still holds it.
-    if (stop.signal.aborted) process.exit(interrupted);
+    if (stop.signal.aborted) {
+      // A second signal ends the process, whatever still holds it.
+      const ending = { ...interruption(stop.signal), exitCode: interrupted };
+      if (!isOver && wantsJson(argv)) terminal.stdout(endLine(ending));
+      process.exit(interrupted);
+    }
     stop.abort(name);
   });
 }
 
 try {
-  process.exitCode = await runCli(
-    process.argv.slice(2),
-    process.env,
-    { stdout: createOutput(process.stdout), stderr: createOutput(process.stderr) },
-    stop.signal,
-  );
+  process.exitCode = await runCli(argv, process.env, terminal, stop.signal);
 } catch (error) {
   if (!stop.signal.aborted) throw error;
   process.exitCode = interrupted;
+} finally {
+  isOver = true;
 }
 // The reader of the output may have stopped reading without closing it.
 setTimeout(() => process.exit(), LAST_WRITES_MS).unref();

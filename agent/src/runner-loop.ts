@@ -86,7 +86,9 @@ async function claimAndRun(runner: Runner): Promise<End> {
     }
     const body = JSON.stringify(await describeNode(node));
     // Not cut off by the wish to leave: a claim under way may have taken a place, which is then given up.
-    const reply = await client.attempt({ method: "POST", path: "/jobs", body }, signal);
+    const isWanted = (reply: unknown) => reply === null || parseClaim(reply) !== null;
+    const request = { method: "POST", path: "/jobs", body, isWanted } as const;
+    const reply = await client.attempt(request, signal);
     if (reply.kind !== "unavailable") {
       // A standing machine outlasts every outage of a server that it has met.
       patience = runner.giveUpAfterMs ?? Infinity;

@@ -117,7 +117,8 @@ export function createSession(options: {
     // A tag belongs to one view: the one before joining is another.
     const etag = last?.path === path ? last.etag : null;
     const request = { method: "GET", path, etag, taskToken: own?.token ?? null } as const;
-    const reply = await client.request(request, giveUpAt(), signal);
+    const isWanted = (body: unknown) => parseJobView(body) !== null;
+    const reply = await client.request({ ...request, isWanted }, giveUpAt(), signal);
     if (reply.kind === "refused" && own !== null && !hasJoined) {
       // The task that the earlier process left is no longer valid: this process begins anew.
       own = null;
@@ -129,6 +130,7 @@ export function createSession(options: {
       return { ok: true, value: { view: last.view, pollMs: clampPoll(pollMs) } };
     }
     const view = parseJobView(reply.body);
+    // Never: the client would have asked again.
     if (view === null) return stop("error", "the server's reply is not a job");
     last = { path, etag: reply.etag, view };
     task = view.task ?? task;
@@ -145,7 +147,8 @@ export function createSession(options: {
     const { machineUuid: machine_uuid } = node;
     const join_secret = state?.kept.joinSecret;
     const body = JSON.stringify({ machine_uuid, join_secret, ...(await describeNode(node)) });
-    const reply = await knock({ method: "POST", path: "/tasks", body });
+    const isWanted = (reply: unknown) => parseTask(reply) !== null;
+    const reply = await knock({ method: "POST", path: "/tasks", body, isWanted });
     if (reply === "in use") {
       const hint = `give this one an identity of its own with --machine-uuid (now ${machine_uuid})`;
       return stop("error", `another agent is this machine's node in the job: ${hint}`);
@@ -158,6 +161,7 @@ export function createSession(options: {
     }
     if (reply.kind !== "accepted") return settle(reply);
     task = parseTask(reply.body);
+    // Never, as above.
     if (task === null) return stop("error", "the reply to joining holds no task");
     own = { id: task.id, token: task.token };
     hasJoined = true;

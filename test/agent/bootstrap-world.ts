@@ -3,13 +3,13 @@
  * its own, without a network but loopback. Argument: a folder, with a `world.json` in it.
  */
 import { spawn } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 
 /** What the server answers in place of a file, by path. */
-export type Fault = "404" | "cut" | "page" | "corrupt" | "hang";
+export type Fault = "404" | "cut" | "page" | "corrupt" | "hang" | "newer" | "empty";
 
 export interface Case {
   name: string;
@@ -19,7 +19,7 @@ export interface Case {
   env: Record<string, string>;
   faults: Record<string, Fault>;
   /** Sent to the shell once its standard error or output has this text. */
-  signal?: { name: "SIGTERM" | "SIGINT"; after: string };
+  signal?: { name: "SIGTERM" | "SIGINT" | "SIGHUP"; after: string };
   /** Bytes of the script that arrive; all by default. */
   cut?: number;
 }
@@ -41,6 +41,8 @@ export interface Outcome {
   fetched: string[];
   /** Names in the folder `$XDG_CACHE_HOME/assay`, if there is one. */
   kept: string[];
+  /** Which files these are, in the same order: a file that was replaced is another one. */
+  inodes: number[];
 }
 
 const PAGE = "<!doctype html><title>Sign in to the network</title>\n";
@@ -57,7 +59,9 @@ async function main(folder: string): Promise<void> {
     if (fault === "hang") return;
     if (file === undefined || fault === "404") return void response.writeHead(404).end("no\n");
     if (fault === "page") return void response.end(PAGE);
+    if (fault === "empty") return void response.end();
     const body = Buffer.from(file, "base64");
+    if (fault === "newer") return void response.end(Buffer.concat([Buffer.from("\n"), body]));
     if (fault === "corrupt") return void response.end(Buffer.concat([body, Buffer.from("x")]));
     if (fault !== "cut") return void response.end(body);
     response.writeHead(200, { "content-length": body.length });
@@ -98,7 +102,8 @@ async function main(folder: string): Promise<void> {
     try {
       kept = readdirSync(cache).sort();
     } catch {}
-    outcomes.push({ name: each.name, code, stdout, stderr, fetched, kept });
+    const inodes = kept.map((name) => statSync(join(cache, name)).ino);
+    outcomes.push({ name: each.name, code, stdout, stderr, fetched, kept, inodes });
   }
   server.close();
   server.closeAllConnections();

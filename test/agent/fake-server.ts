@@ -74,10 +74,12 @@ export async function startFakeServer(
     pollAfterSeconds?: number;
     /** The job's expiry, from each reply on. */
     expiresInMs?: number;
+    /** Where it listens. */
+    address?: string;
   } = {},
 ): Promise<FakeServer> {
   const { sequence = [{ benchmark_id: "quick_mark" }], nodeCount = 1 } = options;
-  const { pollAfterSeconds = 0.2, expiresInMs = 86_400_000 } = options;
+  const { pollAfterSeconds = 0.2, expiresInMs = 86_400_000, address = "127.0.0.1" } = options;
   let aborted = false;
   const tasks: FakeTask[] = [];
 
@@ -231,10 +233,10 @@ export async function startFakeServer(
       send(res, server.intercept(request) ?? rules(request), request);
     });
   });
-  const port = await listen(http, 0);
+  const port = await listen(http, 0, address);
 
   const server: FakeServer = {
-    url: `http://127.0.0.1:${port}`,
+    url: `http://${address.includes(":") ? `[${address}]` : address}:${port}`,
     port,
     requests: [],
     tasks,
@@ -265,17 +267,17 @@ export async function startFakeServer(
         http.close(() => resolve());
       }),
     comeBack: async () => {
-      await listen(http, port);
+      await listen(http, port, address);
     },
   };
   return server;
 }
 
-function listen(http: Server, port: number): Promise<number> {
+function listen(http: Server, port: number, address: string): Promise<number> {
   return new Promise((resolve, reject) => {
     http.once("error", reject);
     // `as`: a TCP server that listens has an AddressInfo.
-    http.listen(port, "127.0.0.1", () => resolve((http.address() as AddressInfo).port));
+    http.listen(port, address, () => resolve((http.address() as AddressInfo).port));
   });
 }
 

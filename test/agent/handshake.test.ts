@@ -23,6 +23,12 @@ async function pair() {
   return made;
 }
 
+const anyone = (withinMs: number) => ({
+  isExpected: () => true,
+  admit: () => true,
+  withinMs,
+});
+
 /** Both sides greet; like the listener, a side that objects closes the connection. */
 async function greet(
   connector: { self: Identity; wants: number },
@@ -37,12 +43,11 @@ async function greet(
     greetAsConnector(channels.connector, connector.self, connector.wants, BOUND_MS).catch(
       closing(channels.connector),
     ),
-    greetAsAcceptor(
-      channels.acceptor,
-      acceptor.self,
-      (rank) => rank === acceptor.expects,
-      BOUND_MS,
-    ).catch(closing(channels.acceptor)),
+    greetAsAcceptor(channels.acceptor, acceptor.self, {
+      isExpected: (rank) => rank === acceptor.expects,
+      admit: () => true,
+      withinMs: BOUND_MS,
+    }).catch(closing(channels.acceptor)),
   ]);
   return { connector: one, acceptor: other };
 }
@@ -86,11 +91,11 @@ describe("greeting", () => {
     first.sockets[1].on("data", (chunk: Buffer) => recorded.push(chunk));
     await Promise.all([
       greetAsConnector(first.connector, identity(0), 1, BOUND_MS),
-      greetAsAcceptor(first.acceptor, identity(1), () => true, BOUND_MS),
+      greetAsAcceptor(first.acceptor, identity(1), anyone(BOUND_MS)),
     ]);
 
     const second = await pair();
-    const greeting = greetAsAcceptor(second.acceptor, identity(1), () => true, BOUND_MS);
+    const greeting = greetAsAcceptor(second.acceptor, identity(1), anyone(BOUND_MS));
     second.sockets[0].write(Buffer.concat(recorded));
     await expect(greeting).rejects.toThrow(/without the key/);
   });
@@ -98,7 +103,7 @@ describe("greeting", () => {
   test("a greeting meant for another node does not even get a challenge", async () => {
     const { connector, acceptor } = await pair();
     const greeting = greetAsConnector(connector, identity(0), 2, BOUND_MS);
-    const refusal = greetAsAcceptor(acceptor, identity(1), () => true, BOUND_MS);
+    const refusal = greetAsAcceptor(acceptor, identity(1), anyone(BOUND_MS));
     await expect(refusal).rejects.toThrow(/not for this node/);
     acceptor.close("refused");
     await expect(greeting).rejects.toThrow(/closed the connection/);
@@ -109,7 +114,7 @@ describe("greeting", () => {
     await expect(greetAsConnector(connector, identity(0), 1, 20)).rejects.toThrow(
       /nobody answered/,
     );
-    await expect(greetAsAcceptor(acceptor, identity(1), () => true, 20)).rejects.toThrow(LinkError);
+    await expect(greetAsAcceptor(acceptor, identity(1), anyone(20))).rejects.toThrow(LinkError);
   });
 
   test.each([
@@ -119,7 +124,7 @@ describe("greeting", () => {
     ["signs of life without end", Buffer.alloc(1_025).fill(Buffer.from([0, 0, 0, 0, FRAME.here]))],
   ])("%s before the greeting is refused at once", async (_, bytes) => {
     const { acceptor, sockets } = await pair();
-    const greeting = greetAsAcceptor(acceptor, identity(1), () => true, 60_000);
+    const greeting = greetAsAcceptor(acceptor, identity(1), anyone(60_000));
     sockets[0].write(bytes);
     await expect(greeting).rejects.toThrow(LinkError);
   });

@@ -69,6 +69,7 @@ export const sampleReplay: Replay = {
 export const shortBounds: Bounds = {
   ...defaultBounds,
   connectMs: patient(450),
+  headStartMs: patient(150),
   attemptMs: patient(150),
   redialMs: 20,
   handshakeMs: patient(500),

@@ -65,7 +65,10 @@ describe("an agent whose clock is off", () => {
         return Date.now() + this.off;
       },
       elapsed: () => performance.now(),
-      sleep: (_ms, signal) => delay(1, undefined, { signal }),
+      sleep(ms, signal) {
+        this.slept.push(ms);
+        return delay(1, undefined, { signal });
+      },
       random: () => 0.5,
     };
   }
@@ -107,6 +110,33 @@ describe("an agent whose clock is off", () => {
     expect(await agent.end).toMatchObject({ kind: "stopped" });
     expect(strangers).toBeGreaterThan(3);
     for (const skew of sentSkews()) expect(Math.abs(skew)).toBeLessThan(HOUR_MS);
+  });
+
+  test.each([26 * HOUR_MS, -26 * HOUR_MS])(
+    "by %i ms: a Retry-After date is the server's",
+    async (offMs) => {
+      let asked = 0;
+      server.intercept = () => {
+        const at = new Date(Date.now() + 20_000).toUTCString();
+        return ++asked === 1 ? server.error(503, "UNAVAILABLE", { "retry-after": at }) : undefined;
+      };
+      const clock = setClock(offMs);
+      await startAgent(server.url, { clock }).end;
+      const [first = 0] = clock.slept;
+      expect(first).toBeGreaterThan(15_000);
+      expect(first).toBeLessThan(25_000);
+    },
+  );
+
+  test.each([
+    ["valid for an hour more, by a clock that is a day ahead", 1, 26, /has ended or was deleted/],
+    ["expired an hour ago, by a clock that is a day behind", -1, -26, /the token is valid until/],
+  ])("a token %s", async (_name, validForHours, offHours, reason) => {
+    const part = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
+    const exp = Math.round(Date.now() / 1000) + validForHours * 3_600;
+    const token = `${part({ typ: "job+jwt" })}.${part({ exp })}.x`;
+    const agent = startAgent(server.url, { clock: setClock(offHours * HOUR_MS), token });
+    expect((await agent.end).message).toMatch(reason);
   });
 
   test("set while a step runs: the step's length stays right", async () => {

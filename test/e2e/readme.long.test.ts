@@ -45,7 +45,8 @@ test("the commands of the README and docs/api.md work as written", async () => {
 
 test("every npm command that the README and docs name exists", () => {
   const { scripts } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
-  const pages = readdirSync(join(ROOT, "docs")).filter((name) => name.endsWith(".md"));
+  const files = readdirSync(join(ROOT, "docs"), { recursive: true, encoding: "utf8" });
+  const pages = files.filter((name) => name.endsWith(".md"));
   for (const page of ["README.md", ...pages.map((name) => join("docs", name))]) {
     const text = readFileSync(join(ROOT, page), "utf8");
     const named = [...text.matchAll(/(?:^|[`;&$] ?)npm (?:run )?([a-z:-]*[a-z])/gm)].map(

@@ -6,6 +6,11 @@ export interface Bounds {
    * slowest poller has had its turn.
    */
   connectMs: number;
+  /**
+   * The time after which a higher rank dials a lower one that has not reached it: two addresses of its own were tried,
+   * and all eight of the other's can be before `connectMs`.
+   */
+  headStartMs: number;
   /** One address of a peer: the retransmission of a lost SYN after 1 s and the greeting still fit. */
   attemptMs: number;
   /** Pause between two tries to connect. */
@@ -26,6 +31,7 @@ export interface Bounds {
 
 export const defaultBounds: Bounds = {
   connectMs: 30_000,
+  headStartMs: 6_000,
   attemptMs: 3_000,
   redialMs: 500,
   handshakeMs: 5_000,

@@ -5,6 +5,7 @@ import type { Log } from "../log.ts";
 import type { Bounds } from "./bounds.ts";
 import { type Channel, createChannel, LinkError } from "./channel.ts";
 import { greetAsConnector, type Identity } from "./handshake.ts";
+import type { Links } from "./links.ts";
 import { type Checked, checkAddress, type PeerRules } from "./peer-address.ts";
 
 export interface Peer {
@@ -17,8 +18,10 @@ export interface DialOptions {
   self: Identity;
   rules: PeerRules;
   bounds: Bounds;
+  /** Nothing is dialled before. */
+  afterMs: number;
   signal: AbortSignal;
-  arrive: (rank: number, channel: Channel) => void;
+  links: Pick<Links, "isMet" | "commit" | "release" | "arrive">;
   /** This machine's own; nothing of what is found here may reach the server. */
   log: Log;
 }
@@ -29,40 +32,44 @@ interface Candidate {
   found: Checked[] | null;
 }
 
-type Tried = { ok: true; channel: Channel } | { ok: false; why: string };
+type Reached = { ok: true; channel: Channel } | { ok: false; why: string };
 
 /** Of a peer, and of a name. */
 const MAX_ADDRESSES = 8;
 
 /**
- * Connects to a peer and greets it: its addresses in order, `attemptMs` each, again and again until `connectMs` have
- * passed. The addresses come from somebody who may not be a node at all. So each has its time to the end, whatever
- * stands there and whether it may be dialled: a node that lists its own address behind a foreign one would else learn
- * from the moment of its turn what the foreign one answered. Reasons go to the log alone, for the same purpose.
+ * Connects to a peer and greets it: its addresses in order, `attemptMs` each, again and again until there is a connection,
+ * by either side, or `connectMs` have passed. The addresses come from somebody who may not be a node at all. So each has
+ * its time to the end, whatever stands there and whether it may be dialled: a node that lists its own address behind a
+ * foreign one would else learn from the moment of its turn what the foreign one answered. Reasons go to the log alone, for
+ * the same purpose.
  */
 export async function dial(peer: Peer, options: DialOptions): Promise<void> {
-  const { bounds, signal, arrive, log } = options;
-  const startedAt = performance.now();
+  const { bounds, afterMs, signal, links, log } = options;
+  const startedAt = performance.now() + afterMs;
+  const windowMs = bounds.connectMs - afterMs;
+  const isOver = (): boolean => signal.aborted || links.isMet(peer.rank);
   const candidates = [...new Set(peer.addresses)].flatMap((text): Candidate[] => {
     const target = parseHostPort(text);
     return target === null ? [] : [{ target, found: null }];
   });
   candidates.splice(MAX_ADDRESSES);
   const whys = new Map<string, string>();
-  for (let turn = 0; turn * bounds.attemptMs < bounds.connectMs && !signal.aborted; turn++) {
+  if (afterMs > 0) await pause(afterMs, signal);
+  for (let turn = 0; turn * bounds.attemptMs < windowMs && !isOver(); turn++) {
     const candidate = candidates[turn % candidates.length];
     if (candidate === undefined) break;
-    const endsAt = startedAt + Math.min((turn + 1) * bounds.attemptMs, bounds.connectMs);
+    const endsAt = startedAt + Math.min((turn + 1) * bounds.attemptMs, windowMs);
     const pass = Math.floor(turn / candidates.length);
-    while (performance.now() < endsAt && !signal.aborted) {
-      const tried = await tryOnce(peer, candidate, pass, endsAt, options);
-      if (tried.ok) return arrive(peer.rank, tried.channel);
-      whys.set(formatHostPort(candidate.target), tried.why);
+    while (performance.now() < endsAt && !isOver()) {
+      const why = await tryOnce(peer, candidate, pass, endsAt, options);
+      if (why === null) return;
+      whys.set(formatHostPort(candidate.target), why);
       const left = endsAt - performance.now();
       await pause(Math.min(bounds.redialMs, left), signal);
     }
   }
-  if (signal.aborted) return;
+  if (isOver()) return;
   if (whys.size === 0) log(`node ${peer.rank}: gave no usable cluster address`);
   for (const [address, why] of whys) log(`node ${peer.rank}: ${address}: ${why}`);
 }
@@ -71,31 +78,43 @@ async function pause(ms: number, signal: AbortSignal): Promise<void> {
   await delay(Math.max(0, ms), undefined, { signal }).catch(() => {});
 }
 
-/** One connection to one address of a candidate, greeted; of a name another address in each pass. */
+/**
+ * One connection to one address of a candidate, greeted; of a name another address in each pass.
+ *
+ * @returns null if there is a connection now, else the reason why there is none
+ */
 async function tryOnce(
-  peer: Peer,
+  { rank }: Peer,
   candidate: Candidate,
   pass: number,
   endsAt: number,
   options: DialOptions,
-): Promise<Tried> {
-  const { self, signal } = options;
+): Promise<string | null> {
+  const { self, signal, links } = options;
   const { target } = candidate;
   const found = await find(candidate, endsAt, options);
-  if (typeof found === "string") return { ok: false, why: found };
+  if (typeof found === "string") return found;
   const checked = found[pass % found.length];
-  if (!checked?.ok) return { ok: false, why: checked?.why ?? "the name has no address" };
+  if (!checked?.ok) return checked?.why ?? "the name has no address";
   const where = { host: checked.address, port: target.port };
   const reached = await connectTo(where, Math.max(0, endsAt - performance.now()), signal);
-  if (!reached.ok) return reached;
+  if (!reached.ok) return reached.why;
   const { channel } = reached;
+  let isCommitted = false;
   try {
-    await greetAsConnector(channel, self, peer.rank, endsAt - performance.now());
-    return reached;
+    await greetAsConnector(channel, self, rank, endsAt - performance.now(), () => {
+      isCommitted = links.commit(rank);
+      return isCommitted;
+    });
+    links.arrive(rank, channel);
+    return null;
   } catch (error) {
     const why = error instanceof LinkError ? error.message : `unexpected error: ${String(error)}`;
     channel.close(why);
-    return { ok: false, why };
+    return why;
+  } finally {
+    // Only now: until it has arrived, the peer may take this connection for the one that counts.
+    if (isCommitted) links.release(rank);
   }
 }
 
@@ -143,7 +162,7 @@ async function resolveName(
   }
 }
 
-function connectTo(address: HostPort, withinMs: number, signal: AbortSignal): Promise<Tried> {
+function connectTo(address: HostPort, withinMs: number, signal: AbortSignal): Promise<Reached> {
   return new Promise((resolve) => {
     const socket = connect(address);
     const tidy = (): void => {

@@ -15,6 +15,7 @@ export interface Identity {
 const VERSION = 1;
 const NONCE_BYTES = 32;
 const HELLO_BYTES = 5 + NONCE_BYTES;
+const SUPERSEDED = "another connection of the two nodes counts";
 
 interface Transcript {
   connector: number;
@@ -42,6 +43,8 @@ export async function greetAsConnector(
   self: Identity,
   acceptor: number,
   withinMs: number,
+  /** Asked before this node proves itself: another connection may have come meanwhile. */
+  mayProve: () => boolean = () => true,
 ): Promise<void> {
   const deadline = performance.now() + withinMs;
   const connectorNonce = randomBytes(NONCE_BYTES);
@@ -54,6 +57,7 @@ export async function greetAsConnector(
 
   const acceptorNonce = await expectFrame(channel, FRAME.challenge, NONCE_BYTES, deadline);
   const transcript = { connector: self.rank, acceptor, connectorNonce, acceptorNonce };
+  if (!mayProve()) throw new LinkError(SUPERSEDED);
   channel.send(FRAME.proof, prove(self, "connector", transcript));
   const proof = await expectFrame(channel, FRAME.proof, 32, deadline);
   if (!timingSafeEqual(proof, prove(self, "acceptor", transcript))) {
@@ -65,16 +69,21 @@ export async function greetAsConnector(
 /**
  * The other side of `greetAsConnector`.
  *
- * @param isExpected whether a node of this rank has reason to connect here
  * @returns the connector's rank
  * @throws LinkError
  */
 export async function greetAsAcceptor(
   channel: Channel,
   self: Identity,
-  isExpected: (rank: number) => boolean,
-  withinMs: number,
+  options: {
+    /** Whether a node of this rank has reason to connect here. */
+    isExpected: (rank: number) => boolean;
+    /** Called once that node has proved itself; false if the connection does not count. */
+    admit: (rank: number) => boolean;
+    withinMs: number;
+  },
 ): Promise<number> {
+  const { isExpected, admit, withinMs } = options;
   const deadline = performance.now() + withinMs;
   const hello = await expectFrame(channel, FRAME.hello, HELLO_BYTES, deadline);
   const connector = hello.readUInt16BE(1);
@@ -89,6 +98,7 @@ export async function greetAsAcceptor(
   if (!timingSafeEqual(proof, prove(self, "connector", transcript))) {
     throw new LinkError(`someone claimed to be node ${connector} without the key`);
   }
+  if (!admit(connector)) throw new LinkError(SUPERSEDED);
   channel.send(FRAME.proof, prove(self, "acceptor", transcript));
   channel.trust();
   return connector;

@@ -5,14 +5,13 @@ import { type Bounds, meetMs } from "./bounds.ts";
 import { type Channel, createChannel, FRAME, LinkError } from "./channel.ts";
 import { dial, type Peer } from "./dial.ts";
 import { greetAsAcceptor, type Identity } from "./handshake.ts";
+import { createLinks, type Links } from "./links.ts";
 import { CLUSTER_PORT } from "./own-addresses.ts";
 import type { PeerRules } from "./peer-address.ts";
 
-export type Link = { ok: true; channel: Channel } | { ok: false; message: string };
-
 export interface Meeting {
-  /** The authenticated connection to a peer, as soon as it is there. Never rejects. */
-  linkTo(rank: number): Promise<Link>;
+  /** See `Links.linkTo`. */
+  linkTo: Links["linkTo"];
   /** Ends everything and resolves once nothing listens any more. */
   close(): Promise<void>;
 }
@@ -21,9 +20,9 @@ export interface Meeting {
 const SPARE_STRANGERS = 16;
 
 /**
- * Opens this node's port and connects all pairs at once, each lower rank to each higher. So absent
- * peers cost their waiting time once and together instead of round by round, and connections wait,
- * with signs of life, until their round comes.
+ * Opens this node's port and connects all pairs at once: each lower rank dials each higher, and where that has not
+ * succeeded after `headStartMs`, as behind NAT, the higher one dials, too. So absent peers cost their waiting time once
+ * and together instead of round by round, and connections wait, with signs of life, until their round comes.
  */
 export async function openMeeting(options: {
   self: Identity;
@@ -35,27 +34,10 @@ export async function openMeeting(options: {
 }): Promise<{ ok: true; meeting: Meeting } | { ok: false; message: string }> {
   const { self, peers, rules, bounds, log } = options;
   const ranks = new Set(peers.map((peer) => peer.rank));
-  const links = new Map<number, Channel>();
-  const waiting = new Map<number, (link: Link) => void>();
+  const links = createLinks(self.rank);
   /** Connections that have not proved themselves yet, oldest first, and the addresses they come from. */
   const strangers = new Map<Channel, string>();
   const stop = new AbortController();
-
-  const arrive = (rank: number, channel: Channel): void => {
-    if (stop.signal.aborted) {
-      channel.close("the step is over");
-      return;
-    }
-    // The peer itself has given up the older one, for instance because it was restarted.
-    links.get(rank)?.close("replaced by a newer connection");
-    links.set(rank, channel);
-    waiting.get(rank)?.({ ok: true, channel });
-    waiting.delete(rank);
-  };
-  const fail = (rank: number, message: string): void => {
-    waiting.get(rank)?.({ ok: false, message });
-    waiting.delete(rank);
-  };
 
   const server = createServer((socket) => {
     const channel = createChannel(socket);
@@ -65,13 +47,11 @@ export async function openMeeting(options: {
       if (crowding !== undefined) strangers.delete(crowding);
       crowding?.close("too many connections that do not greet");
     }
-    greetAsAcceptor(
-      channel,
-      self,
-      (rank) => rank < self.rank && ranks.has(rank),
-      bounds.handshakeMs,
-    )
-      .then((rank) => arrive(rank, channel))
+    greetAsAcceptor(channel, self, {
+      isExpected: (rank) => ranks.has(rank),
+      admit: (rank) => links.admit(rank, channel),
+      withinMs: bounds.handshakeMs,
+    })
       .catch((error: unknown) => channel.close(messageOf(error)))
       .finally(() => strangers.delete(channel));
   });
@@ -79,39 +59,30 @@ export async function openMeeting(options: {
   if (listening !== null) return { ok: false, message: listening };
   server.on("error", (error) => log(`cluster port: ${error.message}`));
 
-  const dials = peers
-    .filter((peer) => peer.rank > self.rank)
-    .map((peer) => dial(peer, { self, rules, bounds, signal: stop.signal, arrive, log }));
-  const keepalive = setInterval(() => {
-    for (const channel of links.values()) if (channel.isOpen()) channel.send(FRAME.here);
-  }, bounds.keepaliveMs);
+  const dials = peers.map((peer) => {
+    const afterMs = peer.rank > self.rank ? 0 : bounds.headStartMs;
+    return dial(peer, { self, rules, bounds, afterMs, signal: stop.signal, links, log });
+  });
+  const keepalive = setInterval(
+    () => links.each((channel) => channel.send(FRAME.here)),
+    bounds.keepaliveMs,
+  );
   // One sentence and one moment for every peer that has not proved itself, whatever stands in its place:
   // a closed port, a silent one, another service, an address that is not dialled, or no such name.
-  const absence = (rank: number): string =>
-    links.has(rank)
+  const absence = (rank: number, hadLink: boolean): string =>
+    hadLink
       ? `node ${rank} closed the connection before its turn`
       : `no connection with node ${rank} within ${meetMs(bounds) / 1000} s`;
-  let over: ((rank: number) => string) | null = null;
-  const deadline = setTimeout(() => {
-    over = absence;
-    for (const rank of [...waiting.keys()]) fail(rank, absence(rank));
-  }, meetMs(bounds));
+  const deadline = setTimeout(() => links.giveUp(absence), meetMs(bounds));
 
   const meeting: Meeting = {
-    linkTo: (rank) => {
-      const channel = links.get(rank);
-      if (channel?.isOpen()) return Promise.resolve({ ok: true, channel });
-      if (over !== null) return Promise.resolve({ ok: false, message: over(rank) });
-      return new Promise((resolve) => waiting.set(rank, resolve));
-    },
+    linkTo: links.linkTo,
     close: async () => {
       stop.abort();
       clearInterval(keepalive);
       clearTimeout(deadline);
-      for (const channel of [...links.values(), ...strangers.keys()])
-        channel.close("the step is over");
-      over = () => "the step is over";
-      for (const rank of [...waiting.keys()]) fail(rank, "the step is over");
+      links.close();
+      for (const channel of strangers.keys()) channel.close("the step is over");
       await Promise.all([...dials, new Promise((resolve) => server.close(resolve))]);
     },
   };
