@@ -68,6 +68,7 @@ export async function createServices(deps: ServiceDeps) {
     bucket,
     clock,
     pepper,
+    setupToken: config.setupToken,
     failureScale: config.rateLimitScale,
     tokens,
     identity,

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Page } from "playwright-core";
 import { expect, onTestFinished, test } from "vitest";
 import { ROOT } from "../../scripts/lib/project.ts";
+import { patient } from "../patience.ts";
 import { browserPath, openBrowser, signIn } from "./browser.ts";
 import { createStack } from "./stack.ts";
 
@@ -18,6 +19,7 @@ const EXPECTED: Readonly<Record<string, number>> = {
   createUser: 400,
   changeOwnPassword: 400,
   setPassword: 400,
+  setUp: 400,
   createJob: 201,
   listJobs: 200,
   createAnonymousJob: 201,
@@ -59,37 +61,45 @@ if (executable === null) {
   console.warn("The console of the docs page is not tested: there is no Chromium here.");
 }
 
-test.skipIf(executable === null)("each operation of the console works as it opens", async () => {
-  const operations = readOperations();
-  expect(
-    operations
-      .filter(({ path }) => !path.includes("{"))
-      .map(({ id }) => id)
-      .sort(),
-  ).toEqual(Object.keys(EXPECTED).sort());
-  const server = await (await createStack()).start();
-  const browser = await openBrowser(executable ?? "");
-  onTestFinished(() => browser.close());
-  const strangers: string[] = [];
-  for (const round of ["first", "second"]) {
-    const page = await browser.newPage();
-    page.on("request", (request) => {
-      if (!/^(?:data|blob):/.test(request.url()) && !request.url().startsWith(server.url)) {
-        strangers.push(request.url());
+test.skipIf(executable === null)(
+  "each operation of the console works as it opens",
+  {
+    timeout: patient(600_000),
+  },
+  async () => {
+    const operations = readOperations();
+    expect(
+      operations
+        .filter(({ path }) => !path.includes("{"))
+        .map(({ id }) => id)
+        .sort(),
+    ).toEqual(Object.keys(EXPECTED).sort());
+    const server = await (await createStack()).start();
+    const browser = await openBrowser(executable ?? "");
+    onTestFinished(() => browser.close());
+    const strangers: string[] = [];
+    for (const round of ["first", "second"]) {
+      const page = await browser.newPage();
+      page.on("request", (request) => {
+        if (!/^(?:data|blob):/.test(request.url()) && !request.url().startsWith(server.url)) {
+          strangers.push(request.url());
+        }
+      });
+      await page.goto(`${server.url}/docs`);
+      await signIn(page, server);
+      await page.getByText("Requests are sent as").waitFor();
+      // What asks for a value sends nothing: a second time shows nothing new.
+      const sent = operations.filter(({ path }) => round === "first" || !path.includes("{"));
+      for (const operation of sent) {
+        const outcome = await send(page, server.url, operation);
+        const expected = operation.path.includes("{") ? "asks" : EXPECTED[operation.id];
+        expect(outcome, `${operation.id}, ${round} time`).toBe(expected);
       }
-    });
-    await page.goto(`${server.url}/docs`);
-    await signIn(page, server);
-    await page.getByText("Requests are sent as").waitFor();
-    for (const operation of operations) {
-      const outcome = await send(page, server.url, operation);
-      const expected = operation.path.includes("{") ? "asks" : EXPECTED[operation.id];
-      expect(outcome, `${operation.id}, ${round} time`).toBe(expected);
+      await page.close();
     }
-    await page.close();
-  }
-  expect(strangers, "no other origin is asked").toEqual([]);
-});
+    expect(strangers, "no other origin is asked").toEqual([]);
+  },
+);
 
 function readOperations(): Operation[] {
   type Item = Record<string, { operationId: string; tags: string[] }>;
