@@ -102,6 +102,10 @@ publishPage("set-password.html", "set-password.html", {
   ...common,
   "set-password.js": await publishScript("set-password.ts", {}),
 });
+publishPage("set-up.html", "set-up.html", {
+  ...common,
+  "set-up.js": await publishScript("set-up.ts", {}),
+});
 publishPage("home.html", "home.html", common);
 publishPage("404.html", "404.html", common);
 publish("public/favicon.svg", readFileSync(join(ROOT, "pages/favicon.svg")));
