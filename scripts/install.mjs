@@ -1,6 +1,6 @@
 /**
- * Installs what the lockfile names, if it is not there, and fetches the addons that the agent carries. Runs on the machine's own Node (20 or newer),
- * before anything is installed: no dependencies, no TypeScript.
+ * Installs what the lockfile names, if it is not there, and fetches the packages of which only a built file is used. Runs on
+ * the machine's own Node (20 or newer), before anything is installed: no dependencies, no TypeScript.
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -60,19 +60,27 @@ function runNpm(args, options) {
   return spawnSync(command, [...rest, "--loglevel=error"], { cwd: root, ...options });
 }
 
-/**
- * The agent carries koffi's addon for both platforms, but npm installs only that of the machine itself. They are fetched
- * as tarballs and must have the checksums of the lockfile.
- */
-const ADDONS = join(root, ".wrangler", "addons");
+const TARBALLS = join(root, ".wrangler", "tarballs");
 
-function lockedAddons() {
-  const locked = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8")).packages;
-  return ["linux-x64", "linux-arm64"].map((platform) => {
-    const { version, integrity } = locked[`node_modules/@koromix/koffi-${platform}`];
-    const file = join(ADDONS, `koromix-koffi-${platform}-${version}.tgz`);
-    return { spec: `@koromix/koffi-${platform}@${version}`, integrity, file };
+/**
+ * Packages that are fetched and not installed. The agent carries koffi's addon for both platforms, but npm installs only
+ * that of the machine itself: the lockfile names their checksums. The docs page needs one built file of a package with
+ * 150 dependencies: scripts/vendored.json names its checksum.
+ */
+function neededTarballs() {
+  const read = (path) => JSON.parse(readFileSync(join(root, path), "utf8"));
+  const locked = read("package-lock.json").packages;
+  const addons = ["linux-x64", "linux-arm64"].map((platform) => {
+    const name = `@koromix/koffi-${platform}`;
+    return { name, ...locked[`node_modules/${name}`] };
   });
+  const vendored = Object.entries(read("scripts/vendored.json"));
+  return [...addons, ...vendored.map(([name, pin]) => ({ name, ...pin }))].map(
+    ({ name, version, integrity }) => {
+      const file = `${name.slice(1).replace("/", "-")}-${version}.tgz`;
+      return { spec: `${name}@${version}`, integrity, file: join(TARBALLS, file) };
+    },
+  );
 }
 
 function isFetched({ file, integrity }) {
@@ -82,21 +90,21 @@ function isFetched({ file, integrity }) {
 }
 
 /** Answers a message when it fails. */
-function fetchAddon(addon) {
-  mkdirSync(ADDONS, { recursive: true });
-  const draft = mkdtempSync(join(ADDONS, "fetch-"));
+function fetchTarball(tarball) {
+  mkdirSync(TARBALLS, { recursive: true });
+  const draft = mkdtempSync(join(TARBALLS, "fetch-"));
   try {
-    const args = ["pack", addon.spec, "--prefer-offline", "--pack-destination", draft];
+    const args = ["pack", tarball.spec, "--prefer-offline", "--pack-destination", draft];
     const { status } = runNpm(args, { stdio: ["ignore", "ignore", 2] });
     const [name] = readdirSync(draft);
-    if (status !== 0 || name === undefined) return `npm pack ${addon.spec} failed; see above.`;
-    renameSync(join(draft, name), addon.file);
+    if (status !== 0 || name === undefined) return `npm pack ${tarball.spec} failed; see above.`;
+    renameSync(join(draft, name), tarball.file);
   } finally {
     rmSync(draft, { recursive: true, force: true });
   }
-  if (isFetched(addon)) return null;
-  rmSync(addon.file, { force: true });
-  return `${addon.spec} is not what package-lock.json names.`;
+  if (isFetched(tarball)) return null;
+  rmSync(tarball.file, { force: true });
+  return `${tarball.spec} has not the checksum that this project names.`;
 }
 
 if (!isInstalled()) {
@@ -115,8 +123,8 @@ if (!isInstalled()) {
   }
 }
 
-for (const addon of lockedAddons()) {
-  const fault = isFetched(addon) ? null : fetchAddon(addon);
+for (const tarball of neededTarballs()) {
+  const fault = isFetched(tarball) ? null : fetchTarball(tarball);
   if (fault !== null) {
     console.error(fault);
     process.exitCode = 1;

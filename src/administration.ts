@@ -13,6 +13,7 @@ import { CustomersService } from "./identity/customers/service.ts";
 import { PasswordsService } from "./identity/people/passwords.ts";
 import { peopleRoutes } from "./identity/people/router.ts";
 import { PeopleService } from "./identity/people/service.ts";
+import { SetupService } from "./identity/people/setup.ts";
 import { loginRoutes, oauthRoutes, onOAuthError } from "./identity/sign-in/router.ts";
 import { SignInService } from "./identity/sign-in/service.ts";
 import { runnersRoutes } from "./runners/router.ts";
@@ -39,10 +40,21 @@ export function administrationRoutes(services: Services): Served[] {
 
 /** `oauth`: the routes whose errors have a form of their own. */
 function routesOf(services: Services): { oauth: Served[]; others: Served[] } {
-  const { identity, tokens, clock, limits, pepper, failureScale, runnerAuth, timeoutMs } = services;
+  const {
+    identity,
+    tokens,
+    clock,
+    limits,
+    pepper,
+    failureScale,
+    setupToken,
+    runnerAuth,
+    timeoutMs,
+  } = services;
   const signIns = new SignInService({ identity, tokens, clock, pepper, failureScale });
   const people = new PeopleService({ identity, clock, pepper });
   const passwords = new PasswordsService({ identity, tokens, clock, pepper, failureScale });
+  const setup = new SetupService({ setupToken, clock, pepper });
   const apiTokens = new ApiTokensService({ identity, tokens, clock });
   const customers = new CustomersService({ clock });
   const specs = new SpecsService({ clock, timeoutMs });
@@ -51,7 +63,7 @@ function routesOf(services: Services): { oauth: Served[]; others: Served[] } {
     ...loginRoutes({ signIns, limits }),
     ...specsRoutes({ specs }),
     ...customersRoutes({ customers }),
-    ...peopleRoutes({ people, passwords }),
+    ...peopleRoutes({ people, passwords, setup }),
     ...apiTokensRoutes({ apiTokens }),
     ...auditRoutes(),
     ...runnersRoutes({ runners, clock, timeoutMs }),

@@ -3,6 +3,7 @@ import { getPath } from "hono/utils/url";
 import type { App, RequestEnv } from "./http/context.ts";
 import { ApiError, onError } from "./http/errors.ts";
 import { unknownRoute } from "./http/methods.ts";
+import type { Pages } from "./http/pages.ts";
 import { pipeline } from "./http/pipeline.ts";
 import { limitAddress, mount, type Served } from "./http/serve.ts";
 import { anonymousJobsRoutes } from "./jobs/anonymous/router.ts";
@@ -17,7 +18,7 @@ import { createServices, type ServiceDeps, type Services } from "./services.ts";
 
 /** Paths of the administration, which loads with the first request to one of them. */
 const ADMINISTRATION =
-  /^\/(?:v0\/(?!server\/|runners\/[^/]+\/jobs$)|password$|token$|token\/|api\/(?:user\/|silicon-mark\/v1\/(?:specs$|baselines)))/;
+  /^\/(?:v0\/(?!server\/|runners\/[^/]+\/jobs$)|password$|setup$|token$|token\/|api\/(?:user\/|silicon-mark\/v1\/(?:specs$|baselines)))/;
 
 /** The whole API. Make it once per isolate: its services share caches of callers. */
 export async function createApp(deps: ServiceDeps): Promise<App> {
@@ -30,7 +31,7 @@ export async function createApp(deps: ServiceDeps): Promise<App> {
   return assemble(
     deps,
     services,
-    (app) => mountAll(app, services),
+    (app) => mountAll(app, services, deps.pages),
     async (c, next) => {
       if (!ADMINISTRATION.test(c.req.path)) return next();
       administration ??= load();
@@ -53,7 +54,7 @@ function assemble(
     }
     return onError(error, c);
   });
-  app.notFound(unknownRoute(app));
+  app.notFound(unknownRoute(app, deps.pages));
   const { d1, clock, config } = deps;
   const { site, isDevelopment: serverTiming, routineLogOneIn } = config;
   if (first !== undefined) app.use(first);
@@ -62,9 +63,9 @@ function assemble(
   return app;
 }
 
-function mountAll(app: App, services: Services): void {
+function mountAll(app: App, services: Services, pages: Pages): void {
   mount(app, services, [...channelRoutes(services), ...routesOf(services)]);
-  app.get("/", limitAddress(services.limits, "address"), indexPage);
+  app.get("/", limitAddress(services.limits, "address"), indexPage(pages));
 }
 
 /** Every operation, for the build of the API document. */

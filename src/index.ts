@@ -12,6 +12,7 @@ function appOf(env: Env): ReturnType<typeof createApp> {
     d1: env.DB,
     bucket: env.BUCKET,
     coordinators: env.COORDINATOR,
+    pages: env.ASSETS,
     rateLimitCounters: {
       user: env.LIMIT_USER,
       "node-2": env.LIMIT_NODE_2,

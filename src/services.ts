@@ -1,5 +1,6 @@
 import { createCoordinatorClient, WATCHING } from "./coordinator/client.ts";
 import type { JobCoordinator } from "./coordinator/job-coordinator.ts";
+import type { Pages } from "./http/pages.ts";
 import { type RateLimitCounters, RateLimits } from "./http/rate-limit.ts";
 import { Authenticator, jobGuards, personGuards } from "./identity/guards.ts";
 import { Refusals } from "./identity/refusals.ts";
@@ -23,6 +24,7 @@ export interface ServiceDeps {
   d1: D1Database;
   bucket: R2Bucket;
   coordinators: DurableObjectNamespace<JobCoordinator>;
+  pages: Pages;
   rateLimitCounters: RateLimitCounters;
   config: Config;
   clock: Clock;
@@ -66,6 +68,7 @@ export async function createServices(deps: ServiceDeps) {
     bucket,
     clock,
     pepper,
+    setupToken: config.setupToken,
     failureScale: config.rateLimitScale,
     tokens,
     identity,

@@ -3,13 +3,13 @@
  * npm's tarballs and checked them against the lockfile.
  */
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { brotliCompressSync, brotliDecompressSync, constants, gunzipSync } from "node:zlib";
+import { brotliCompressSync, brotliDecompressSync, constants } from "node:zlib";
 import type { PackedAddon } from "../../agent/src/gpu/addon.ts";
 import { ROOT } from "./project.ts";
+import { openTarball, TARBALLS } from "./tarballs.ts";
 
-const FOLDER = join(ROOT, ".wrangler", "addons");
 const PLATFORMS = ["linux-x64", "linux-arm64"] as const;
 
 /**
@@ -18,7 +18,7 @@ const PLATFORMS = ["linux-x64", "linux-arm64"] as const;
  * @param folder of the tarballs
  * @throws when one is missing or differs from the lockfile
  */
-export function packAddons(folder = FOLDER): Record<string, PackedAddon> {
+export function packAddons(folder = TARBALLS): Record<string, PackedAddon> {
   return Object.fromEntries(PLATFORMS.map((platform) => [platform, packAddon(platform, folder)]));
 }
 
@@ -29,17 +29,10 @@ export function addonLicence(): string {
 
 function packAddon(platform: string, folder: string): PackedAddon {
   const { version, integrity } = lockedAddon(platform);
-  const tarball = join(folder, `koromix-koffi-${platform}-${version}.tgz`);
-  if (!existsSync(tarball)) {
-    throw new Error(`${tarball} is missing: run node scripts/install.mjs, which fetches it`);
-  }
-  const archive = readFileSync(tarball);
-  if (`sha512-${createHash("sha512").update(archive).digest("base64")}` !== integrity) {
-    throw new Error(`${tarball} is not what package-lock.json names: delete it and install again`);
-  }
+  const files = openTarball(`@koromix/koffi-${platform}`, { version, integrity }, folder);
   const file = `package/${platform.replace("-", "_")}/koffi.node`;
-  const addon = fileOfTar(gunzipSync(archive), file);
-  if (addon === null) throw new Error(`${tarball} holds no ${file}`);
+  const addon = files.get(file);
+  if (addon === undefined) throw new Error(`koffi's package for ${platform} holds no ${file}`);
   const sha256 = createHash("sha256").update(addon).digest("hex");
   return { sha256, data: compressed(addon, join(folder, `${sha256}.br`)).toString("base64") };
 }
@@ -69,17 +62,4 @@ function compressed(addon: Uint8Array, kept: string): Buffer {
   });
   writeFileSync(kept, packed);
   return packed;
-}
-
-/** A file of a tar archive, by its path; null when it is not there. */
-export function fileOfTar(archive: Buffer, path: string): Buffer | null {
-  const BLOCK = 512;
-  for (let at = 0; at + BLOCK <= archive.length; ) {
-    const name = archive.toString("utf8", at, at + 100).replace(/\0.*$/s, "");
-    const size = Number.parseInt(archive.toString("ascii", at + 124, at + 136), 8) || 0;
-    const start = at + BLOCK;
-    if (name === path) return archive.subarray(start, start + size);
-    at = start + Math.ceil(size / BLOCK) * BLOCK;
-  }
-  return null;
 }

@@ -118,7 +118,8 @@ export function readHouse(src: string): House {
   });
   return {
     files,
-    otherFiles: paths.filter((path) => !isTypeScript(path)),
+    // SQL imports nothing.
+    otherFiles: paths.filter((path) => !isTypeScript(path) && !path.endsWith(".sql")),
     imports: texts.flatMap(({ file, source }) => importsOf(src, file, source)),
     lengths: new Map(texts.map(({ file, text }) => [file, text.trimEnd().split("\n").length])),
     functions: new Map(texts.map(({ file, source }) => [file, functionLengths(source)])),

@@ -150,19 +150,62 @@ export function apiDocument(
     tags: TAGS,
   });
   const { parameters: _inline, ...generated } = components ?? {};
-  const paths = inOrderOfTags(document.paths ?? {});
-  return withUsed({ ...document, paths, components: { ...generated } }, SHARED);
+  const paths = inOrder(document.paths ?? {});
+  return withoutSamples(withUsed({ ...document, paths, components: { ...generated } }, SHARED));
 }
 
-/** Paths in the order of the tags, whatever order the routers are mounted in. */
-function inOrderOfTags<Item extends object>(paths: Record<string, Item>): Record<string, Item> {
-  const place = (item: Item) => {
+interface Parameter {
+  in: string;
+  description?: string;
+  example?: unknown;
+  schema?: { example?: unknown };
+}
+
+/**
+ * Moves examples of parameters into their descriptions: consoles would fill them in and send them, and a sample of
+ * `If-Match` or of a filter makes a first attempt fail or find nothing.
+ */
+function withoutSamples<Document extends object>(document: Document): Document {
+  return JSON.parse(JSON.stringify(document), (_key, value: Parameter | null) => {
+    if (typeof value?.in !== "string" || value.schema === undefined) return value;
+    const { example = value.schema.example, ...parameter } = value;
+    const { example: _sample, ...schema } = value.schema;
+    if (example === undefined) return value;
+    const description = `${parameter.description ?? ""} For example \`${example}\`.`.trim();
+    return { ...parameter, description, schema };
+  });
+}
+
+const METHODS = ["post", "get", "put", "patch", "delete"];
+
+/**
+ * Paths in the order of the tags, whatever order the routers are mounted in. Within a tag: to create and list, to read,
+ * change and delete one, then the rest.
+ */
+function inOrder<Item extends object>(paths: Record<string, Item>): Record<string, Item> {
+  const isCollection = (path: string) => {
+    const item = paths[path];
+    return item !== undefined && "post" in item && "get" in item;
+  };
+  const place = ([path, item]: [string, Item]) => {
     const operations: { tags?: string[] }[] = Object.values(item);
-    return TAGS.findIndex(({ name }) => name === operations[0]?.tags?.[0]);
+    const tag = TAGS.findIndex(({ name }) => name === operations[0]?.tags?.[0]);
+    const [, parent = ""] = /^(.*)\/\{\w+\}$/.exec(path) ?? [];
+    return tag * 3 + (isCollection(path) ? 0 : isCollection(parent) ? 1 : 2);
   };
   return Object.fromEntries(
-    Object.entries(paths).sort(([, one], [, other]) => place(one) - place(other)),
+    Object.entries(paths)
+      .sort((one, other) => place(one) - place(other))
+      .map(([path, item]) => [path, withOrderedMethods(item)]),
   );
+}
+
+function withOrderedMethods<Item extends object>(item: Item): Item {
+  const sorted = Object.entries(item).sort(
+    ([one], [other]) => METHODS.indexOf(one) - METHODS.indexOf(other),
+  );
+  // The same entries in another order.
+  return Object.fromEntries(sorted) as Item;
 }
 
 const SHARED = { responses: ERROR_RESPONSES, parameters: PARAMETERS, headers: HEADERS };

@@ -3,7 +3,7 @@
  * are read; JSON that can be large (results, inventories) is passed on as text.
  *
  * `migrations/0000_tables.sql` is generated from here. Triggers and full-text tables, which drizzle cannot
- * express, are written by hand in `migrations/0001_triggers.sql`. Tables of the scoreboard and of reports load
+ * express, are written by hand in `schema/triggers.sql`. Tables of the scoreboard and of reports load
  * with their code, from `schema/scoreboard.ts` and `schema/reports.ts`.
  */
 export * from "./schema/idempotency.ts";

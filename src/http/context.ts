@@ -16,6 +16,8 @@ export interface RequestVariables {
   isRoutine?: true;
   /** `RateLimit-Policy` of the reply, once a limit was checked. */
   rateLimitPolicy?: string;
+  /** `Content-Security-Policy` of a reply that is a page, and no data. */
+  pagePolicy?: string;
   /** Names of the route's query parameters, for the links to a list's pages. */
   parameters?: readonly string[];
 }

@@ -2,6 +2,7 @@ import type { Context, Handler, Hono } from "hono";
 import { isReservedSlug } from "../lib/slugs.ts";
 import type { RequestEnv } from "./context.ts";
 import { ApiError, errorBody } from "./errors.ts";
+import { type Pages, prefersPage, sendPage } from "./pages.ts";
 
 const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"] as const;
 
@@ -51,11 +52,13 @@ function matches(wider: string, path: string): boolean {
   );
 }
 
-/** 405 with `Allow` for a path that other methods serve, else 404. */
-export function unknownRoute(app: Hono<RequestEnv>) {
-  return (c: Context<RequestEnv>): Response => {
+/** 405 with `Allow` for a path that other methods serve, else 404: for browsers a page. */
+export function unknownRoute(app: Hono<RequestEnv>, pages: Pages) {
+  return (c: Context<RequestEnv>): Response | Promise<Response> => {
     const { method, path } = c.req;
     const allowed = allowedMethods(app, path);
+    const isRead = method === "GET" || method === "HEAD";
+    if (allowed.length === 0 && isRead && prefersPage(c)) return sendPage(c, pages, "404", 404);
     const error =
       allowed.length === 0
         ? new ApiError("RESOURCE_NOT_FOUND", `No route for ${method} ${path}`)

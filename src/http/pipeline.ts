@@ -113,6 +113,8 @@ function setCommonHeaders(c: RequestContext, headers: Headers): void {
   if (c.req.header("Origin") !== undefined)
     headers.set("Access-Control-Expose-Headers", EXPOSED_HEADERS);
   const rateLimitPolicy = c.get("rateLimitPolicy");
+  const pagePolicy = c.get("pagePolicy");
+  if (pagePolicy !== undefined) headers.set("Content-Security-Policy", pagePolicy);
   if (rateLimitPolicy !== undefined) headers.set("RateLimit-Policy", rateLimitPolicy);
   // Replies belong to one caller and change; a cache may only revalidate them by their ETag.
   if (!headers.has("Cache-Control")) headers.set("Cache-Control", "private, no-cache");

@@ -11,7 +11,6 @@ export const createJobExample = {
   benchmarks: ["quick_mark", { benchmark_id: "cluster_network", config: {} }],
   node_count: 4,
   tags: ["production", "gpu"],
-  spec: "h100-node",
 };
 
 const jobFields = {
@@ -26,7 +25,10 @@ const jobFields = {
   expires_at: "2024-03-16T10:30:00.000Z",
 };
 
-export const createdJobExample: CreatedJobWire = { ...jobFields, join_command: null };
+export const createdJobExample: CreatedJobWire = {
+  ...jobFields,
+  join_command: `curl -fsSL https://assay.example/agent | sh -s -- --host https://assay.example --token ${token}`,
+};
 
 const jobExample = {
   ...jobFields,

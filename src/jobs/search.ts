@@ -1,4 +1,4 @@
-/** Search in the full-text indexes of jobs, which migrations/0001_triggers.sql describes. */
+/** Search in the full-text indexes of jobs, which db/schema/triggers.sql describes. */
 import { type SQL, sql } from "drizzle-orm";
 import { codePoints } from "../api/schemas.ts";
 import { INDEXED_SEARCH_LENGTH } from "../db/named-search.ts";

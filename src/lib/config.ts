@@ -7,6 +7,8 @@ export interface Config {
   tokenSecrets: readonly string[];
   /** Part of every password's hash; null for none. */
   passwordPepper: string | null;
+  /** Lets its holder create the first administrator; null for nobody. */
+  setupToken: string | null;
   /** A node out of contact for longer is lost. */
   nodeTimeoutMs: number;
   /** Number of requests that rate limits count as one. */
@@ -126,6 +128,7 @@ const settings = z.object({
   ENVIRONMENT: z.string().optional(),
   ROUTINE_LOG_ONE_IN: z.preprocess((value) => value || 100, wholeNumber(1)),
   PASSWORD_PEPPER: z.preprocess((value) => value || null, secret.nullable()),
+  SETUP_TOKEN: z.preprocess((value) => value || null, secret.nullable()),
   PUBLIC_ORIGIN: z
     .string()
     .default("")
@@ -160,6 +163,7 @@ export function readConfig(env: object): Config {
   return {
     tokenSecrets: data.TOKEN_SECRET,
     passwordPepper: data.PASSWORD_PEPPER,
+    setupToken: data.SETUP_TOKEN,
     nodeTimeoutMs: data.NODE_TIMEOUT_SECONDS * SECOND_MS,
     rateLimitScale: data.RATE_LIMIT_SCALE,
     databaseWarningBytes: data.DATABASE_WARNING_GB * 1e9,

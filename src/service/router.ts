@@ -1,7 +1,7 @@
 import { ping } from "../db/client.ts";
-import { preferredType } from "../http/accept.ts";
 import type { RequestContext } from "../http/context.ts";
 import { unavailable } from "../http/errors.ts";
+import { type Pages, prefersPage, sendPage } from "../http/pages.ts";
 import { serve } from "../http/serve.ts";
 import { PRODUCT, RELEASE } from "../lib/release.ts";
 import { healthRoute, versionRoute } from "./contract.ts";
@@ -21,7 +21,7 @@ export const serviceRoutes = () => [
   }),
 ];
 
-/** Links of the index page. */
+/** Addresses that the index names. */
 const PLACES = {
   docs: "/docs",
   api_document: "/openapi.json",
@@ -32,15 +32,10 @@ const PLACES = {
 
 const ABOUT = { name: "Assay", version: RELEASE, description: PRODUCT };
 
-const LINKS = Object.entries(PLACES)
-  .map(([name, path]) => `<li><a href="${path}">${name.replace("_", " ")}</a></li>`)
-  .join("");
-
-const PAGE = `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${ABOUT.name}</title></head><body><h1>${ABOUT.name} ${ABOUT.version}</h1><p>${ABOUT.description}</p><ul>${LINKS}</ul></body></html>`;
-
-/** A small index: HTML for browsers, JSON for other clients. */
-export function indexPage(c: RequestContext): Response {
-  c.header("Vary", "Accept", { append: true });
-  const type = preferredType(c.req.header("Accept"), ["application/json", "text/html"]);
-  return type === "text/html" ? c.html(PAGE) : c.json({ ...ABOUT, ...PLACES });
+/** The start page for browsers, an index of addresses for programs. */
+export function indexPage(pages: Pages) {
+  return (c: RequestContext): Response | Promise<Response> => {
+    c.header("Vary", "Accept", { append: true });
+    return prefersPage(c) ? sendPage(c, pages, "home", 200) : c.json({ ...ABOUT, ...PLACES });
+  };
 }

@@ -1,7 +1,7 @@
 /** A browser for tests of pages. Debian and others call it `chromium`; without one these tests are skipped, and say so. */
 import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
-import { type Browser, chromium } from "playwright-core";
+import { type Browser, chromium, type Page } from "playwright-core";
 
 const NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
@@ -19,4 +19,14 @@ export function openBrowser(executablePath: string): Promise<Browser> {
     executablePath,
     args: ["--no-sandbox", "--disable-background-networking", "--disable-component-update"],
   });
+}
+
+/** Signs in by the bar of the docs page. */
+export async function signIn(
+  page: Page,
+  { secrets }: { secrets: { adminEmail: string; adminPassword: string } },
+): Promise<void> {
+  await page.getByLabel("E-mail").fill(secrets.adminEmail);
+  await page.getByLabel("Password", { exact: true }).fill(secrets.adminPassword);
+  await page.getByRole("button", { name: "Sign in", exact: true }).click();
 }

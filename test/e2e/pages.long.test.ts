@@ -2,7 +2,7 @@
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import type { RunningServer } from "../../scripts/lib/server.ts";
-import { browserPath, openBrowser } from "./browser.ts";
+import { browserPath, openBrowser, signIn } from "./browser.ts";
 import { createStack } from "./stack.ts";
 
 const executable = browserPath();
@@ -28,7 +28,7 @@ describe.skipIf(executable === null)("pages", () => {
         ? route.continue()
         : route.abort(),
     );
-    await page.goto(server.url + path);
+    await page.goto(path === "about:blank" ? path : server.url + path);
     return page;
   }
 
@@ -43,28 +43,73 @@ describe.skipIf(executable === null)("pages", () => {
   test("the docs page signs in, and keeps neither password nor token", async () => {
     const { adminEmail, adminPassword } = server.secrets;
     const page = await open("/docs");
-    await page.getByRole("button", { name: "Authorize", exact: true }).first().click();
-    const dialog = page.locator(".modal-ux");
-    await dialog.locator("#oauth_username").fill(adminEmail);
-    await dialog.locator("#oauth_password").fill(adminPassword);
     const reply = page.waitForResponse((response) => response.url() === `${server.url}/token`);
-    await dialog.locator(".auth-btn-wrapper button.authorize").first().click();
+    await signIn(page, server);
     const { access_token, refresh_token } = (await (await reply).json()) as Record<string, string>;
     expect(access_token).toMatch(/^[\w-]+\.[\w-]+\.[\w-]+$/);
-    await dialog.locator("button", { hasText: "Logout" }).first().waitFor();
-    const signedIn = await kept(page);
+    await page.getByRole("heading", { name: "Signing in" }).waitFor();
+    expect(await kept(page)).toBe(NOTHING);
+    expect(await page.content()).not.toContain(adminPassword);
     await page.reload();
-    await page.getByRole("button", { name: "Authorize", exact: true }).first().waitFor();
-    for (const text of [signedIn, await kept(page)]) {
-      for (const secret of [adminPassword, access_token, refresh_token, adminEmail]) {
-        expect(text).not.toContain(secret);
-      }
+    expect(await page.getByLabel("Password", { exact: true }).inputValue()).toBe("");
+    await page.getByRole("heading", { name: "Signing in" }).waitFor();
+    for (const secret of [adminPassword, access_token, refresh_token, adminEmail]) {
+      expect(await page.content(), "signed out by the reload").not.toContain(secret);
     }
-    await page.getByRole("button", { name: "Authorize", exact: true }).first().click();
-    await dialog.locator("#oauth_username").waitFor();
-    expect(await dialog.locator("#oauth_password").inputValue(), "signed out by the reload").toBe(
-      "",
-    );
+  });
+
+  test("a wrong password is said in the server's words, and signing out ends the session", async () => {
+    const page = await open("/docs");
+    const { adminEmail } = server.secrets;
+    await signIn(page, { secrets: { adminEmail, adminPassword: "not the password" } });
+    await page.getByText("Wrong e-mail address or password").waitFor();
+    await signIn(page, server);
+    await page.getByText(`Requests are sent as ${adminEmail}.`).waitFor();
+    const revoked = page.waitForResponse((reply) => reply.url() === `${server.url}/token/revoke`);
+    await page.getByRole("button", { name: "Sign out" }).click();
+    expect((await revoked).status()).toBe(200);
+    await page.getByLabel("E-mail").waitFor();
+  });
+
+  test.each(["/", "/docs", "/docs/readme", "/docs/agent", "/nowhere", "/set-password"])(
+    "%s has no horizontal scrolling at 390 px, and breaks no rule of its policy",
+    async (path) => {
+      const page = await open("about:blank");
+      const faults: string[] = [];
+      page.on("console", (message) => {
+        // The reply for a missing page is a 404, and said so.
+        if (message.type() === "error" && path !== "/nowhere") faults.push(message.text());
+      });
+      page.on("pageerror", (error) => faults.push(String(error)));
+      await page.setViewportSize({ width: 390, height: 800 });
+      await page.goto(server.url + path);
+      await page.getByRole("heading").first().waitFor();
+      expect(await page.evaluate<number>("document.documentElement.scrollWidth")).toBe(390);
+      expect(faults).toEqual([]);
+    },
+  );
+
+  test("a missing page is a page for browsers, and JSON for programs", async () => {
+    const page = await open("/nowhere");
+    await page.getByRole("heading", { name: "There is no page at this address" }).waitFor();
+    const reply = await fetch(`${server.url}/nowhere`);
+    expect(reply.status).toBe(404);
+    expect(await reply.json()).toMatchObject({ error: { code: "RESOURCE_NOT_FOUND" } });
+  });
+
+  test("every guide is there as a page and as Markdown, and its links lead somewhere", async () => {
+    const index = await (await fetch(`${server.url}/llms.txt`)).text();
+    const guides = [...index.matchAll(/\]\((\/[^)]+)\)/g)].map(([, path = ""]) => path);
+    expect(guides).toContain("/docs/agent.md");
+    const links = new Set(guides);
+    for (const guide of guides.filter((path) => path.endsWith(".md"))) {
+      const html = await (await fetch(server.url + guide.slice(0, -3))).text();
+      for (const [, path = ""] of html.matchAll(/(?:href|src)="(\/[^"#]*)/g)) links.add(path);
+    }
+    for (const link of links) {
+      const { status } = await fetch(server.url + link, { method: "HEAD" });
+      expect(status, link).toBe(200);
+    }
   });
 
   test("the page that sets a password keeps nothing, neither in the address nor in the history", async () => {

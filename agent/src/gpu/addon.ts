@@ -16,7 +16,7 @@ export interface PackedAddon {
   data: string;
 }
 
-/** By platform, such as `linux-x64`; put in by scripts/build-assets.ts. */
+/** By platform, such as `linux-x64`; put in by scripts/build-agent.ts. */
 declare const ASSAY_ADDONS: Readonly<Record<string, PackedAddon>> | undefined;
 
 /** @throws with a message for people when no addon fits this machine, or no folder can hold it */

@@ -8,9 +8,10 @@ import {
   createUserBody,
   passwordLink,
   setPasswordBody,
-  type UserWire,
+  setUpBody,
   updateUserBody,
   user,
+  userExample,
   userList,
 } from "./schemas.ts";
 
@@ -19,22 +20,6 @@ const TAGS: [string] = ["People"];
 
 /** The same as for a sign-in, which is as open. */
 const PASSWORD_BODY_LIMIT = 16 * KIB;
-
-const userExample: UserWire = {
-  uuid: "550e8400-e29b-41d4-a716-446655440000",
-  email: "ada@example.com",
-  name: "Ada Lovelace",
-  slug: "ada",
-  role: "user",
-  customer: {
-    uuid: "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
-    name: "Example Labs",
-    slug: "example-labs",
-  },
-  locked: false,
-  created: "2024-03-15T10:30:00.000Z",
-  modified: "2024-03-15T10:30:00.000Z",
-};
 
 /** A person in a path; `me` is a reserved slug. */
 export const userParameter = referenceParameter("user", {
@@ -249,4 +234,36 @@ Open to everyone with the link, which leads to a page that calls this operation.
       description: "Set: the person can sign in with the new password. The reply has no body.",
     },
   },
+});
+
+export const setUpRoute = operation({
+  method: "post",
+  path: "/setup",
+  operationId: "setUp",
+  tags: TAGS,
+  summary: "Create the first administrator",
+  description: `Creates the first root administrator of a new deployment. It exists only while the secret \`SETUP_TOKEN\` is set and there is no root administrator; otherwise the reply is 404. Remove the secret afterwards.
+
+Open to everyone with the token; the page at \`/setup-admin\` calls it. Bodies are limited to 16 KiB, attempts per IP address. Unknown keys are ignored.`,
+  access: "open",
+  limit: "sign-in-address",
+  bodyLimit: PASSWORD_BODY_LIMIT,
+  request: {
+    body: jsonBody(setUpBody, {
+      description: "The token, and the person.",
+      example: {
+        token: "Vt0mYw3rXq8nKc5zLh2bJf7sPd9gRa4e",
+        email: "ada@example.com",
+        name: "Ada Lovelace",
+        password: "correct horse battery staple",
+      },
+    }),
+  },
+  responses: {
+    201: json(user, {
+      description: "The administrator, who can sign in now.",
+      example: { ...userExample, role: "root_admin" },
+    }),
+  },
+  errors: ["RESOURCE_NOT_FOUND", "PERMISSION_DENIED", "RESOURCE_ALREADY_EXISTS"],
 });

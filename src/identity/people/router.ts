@@ -15,18 +15,21 @@ import {
   getUserRoute,
   listUsersRoute,
   setPasswordRoute,
+  setUpRoute,
   updateUserRoute,
 } from "./contract.ts";
 import type { PasswordsService } from "./passwords.ts";
 import type { PeopleService } from "./service.ts";
+import type { SetupService } from "./setup.ts";
 import { toUser, userTag } from "./wire.ts";
 
 interface RouterDeps {
   people: PeopleService;
   passwords: PasswordsService;
+  setup: SetupService;
 }
 
-export const peopleRoutes = ({ people, passwords }: RouterDeps) => [
+export const peopleRoutes = ({ people, passwords, setup }: RouterDeps) => [
   serve(listUsersRoute, async (c) => {
     const { session } = c.get("databases");
     const page = await people.list(session, c.get("actor"), c.req.valid("query"));
@@ -82,6 +85,12 @@ export const peopleRoutes = ({ people, passwords }: RouterDeps) => [
     const link = await passwords.createPasswordLink(session, actorContextOf(c), user, key);
     const url = `${siteOf(c) ?? ""}/set-password#${link.token}`;
     return created(c, { url, expiration: toTimestamp(link.expiresAt) }, link);
+  }),
+
+  serve(setUpRoute, async (c) => {
+    const { primary } = c.get("databases");
+    const person = await setup.createFirstAdmin(primary, originOf(c), c.req.valid("json"));
+    return c.json(toUser(person), 201);
   }),
 
   serve(setPasswordRoute, async (c) => {

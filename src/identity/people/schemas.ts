@@ -5,7 +5,7 @@ import { text, timestamp, uuid } from "../../api/schemas.ts";
 import { ROLES } from "../../lib/enums.ts";
 import { customerName } from "../customers/schemas.ts";
 
-const name = nameText({
+const personName = nameText({
   description: "1 to 64 bytes of UTF-8, without white space at the ends.",
   example: "Ada Lovelace",
 });
@@ -19,7 +19,7 @@ const emailText = {
   pattern: "^[^\\s@\\u0000-\\u001F\\u007F-\\u009F]+@[^\\s@\\u0000-\\u001F\\u007F-\\u009F]+$",
   example: "ada@example.com",
 };
-const email = text({ min: 3, max: MAX_EMAIL, description: "" })
+const emailAddress = text({ min: 3, max: MAX_EMAIL, description: "" })
   .regex(EMAIL, "must be an e-mail address")
   .openapi({
     ...emailText,
@@ -27,7 +27,11 @@ const email = text({ min: 3, max: MAX_EMAIL, description: "" })
   });
 
 /** A password to set. */
-const password = text({ min: 12, max: 128, description: "12 to 128 characters." }).openapi({
+const newPassword = text({
+  min: 12,
+  max: 128,
+  description: "12 to 128 characters.",
+}).openapi({
   format: "password",
   example: "correct horse battery staple",
 });
@@ -45,9 +49,9 @@ const customerReference = reference({
 
 export const createUserBody = z
   .object({
-    email,
-    name,
-    password,
+    email: emailAddress,
+    name: personName,
+    password: newPassword,
     role: role.default("user"),
     customer: customerReference,
     slug: userSlug.nullish().openapi({
@@ -59,7 +63,7 @@ export const createUserBody = z
 
 export const updateUserBody = z
   .object({
-    name: name.nullish(),
+    name: personName.nullish(),
     role: role.nullish(),
     customer: customerReference.nullish().openapi({
       description: "UUID or slug of the new customer. Jobs stay with the old customer.",
@@ -67,7 +71,7 @@ export const updateUserBody = z
     locked: z.boolean().nullish().openapi({
       description: "`true` locks the person out and ends all sessions; `false` unlocks the person.",
     }),
-    password: password.nullish().openapi({
+    password: newPassword.nullish().openapi({
       description: "The new password: 12 to 128 characters. All sessions end.",
     }),
   })
@@ -75,11 +79,20 @@ export const updateUserBody = z
     description: "Changes of a person. Omitted and null fields stay unchanged.",
   });
 
+export const setUpBody = z
+  .object({
+    token: text({ min: 1, max: 512, description: "The secret `SETUP_TOKEN` of the deployment." }),
+    email: emailAddress,
+    name: personName,
+    password: newPassword,
+  })
+  .openapi("SetUp", { description: "The first administrator." });
+
 export const user = z
   .strictObject({
     uuid: uuid.openapi({ description: "Identifies the person permanently." }),
     email: z.string().openapi({ ...emailText, description: "The e-mail address to sign in with." }),
-    name,
+    name: personName,
     slug: userSlug,
     role,
     customer: customerName,
@@ -104,7 +117,7 @@ const oldPassword = z.string().min(1).max(1_024).openapi({
 export const changePasswordBody = z
   .object({
     old_password: oldPassword,
-    password: password.openapi({ description: "The new password: 12 to 128 characters." }),
+    password: newPassword.openapi({ description: "The new password: 12 to 128 characters." }),
   })
   .openapi("ChangePassword", { description: "The old password and the new one." });
 
@@ -115,7 +128,7 @@ export const setPasswordBody = z
       description: "The link's token: the part after `#`.",
       example: "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3NTU0NjIxNDQwIn0.c2lnbmF0dXJl",
     }),
-    password: password.openapi({ description: "The new password: 12 to 128 characters." }),
+    password: newPassword.openapi({ description: "The new password: 12 to 128 characters." }),
   })
   .openapi("SetPassword", { description: "A link's token and the new password." });
 
@@ -133,6 +146,23 @@ export const passwordLink = z
   })
   .openapi("PasswordLink", { description: "A link to set a new password." });
 
+export type SetUpInput = z.output<typeof setUpBody>;
 export type CreateUserInput = z.infer<typeof createUserBody>;
 export type UpdateUserInput = z.infer<typeof updateUserBody>;
 export type UserWire = z.infer<typeof user>;
+
+export const userExample: UserWire = {
+  uuid: "550e8400-e29b-41d4-a716-446655440000",
+  email: "ada@example.com",
+  name: "Ada Lovelace",
+  slug: "ada",
+  role: "user",
+  customer: {
+    uuid: "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+    name: "Example Labs",
+    slug: "example-labs",
+  },
+  locked: false,
+  created: "2024-03-15T10:30:00.000Z",
+  modified: "2024-03-15T10:30:00.000Z",
+};

@@ -38,7 +38,7 @@ export type PersonRow = Omit<
 
 const customerJson = sql`json_object('uuid', c.uuid, 'name', c.name, 'slug', c.slug, 'version', c.version)`;
 
-const personColumns = {
+export const personColumns = {
   uuid: users.uuid,
   email: users.email,
   name: users.name,

@@ -1,4 +1,4 @@
-/** The part of the schema that drizzle cannot express: migrations/0001_triggers.sql. */
+/** The part of the schema that drizzle cannot express: src/db/schema/triggers.sql. */
 import { env } from "cloudflare:workers";
 import { test } from "vitest";
 

@@ -318,6 +318,7 @@ export const EXPECTATIONS: Record<string, Expectation> = {
     people: managersOf(201),
   },
   setPassword: { access: "open", request: () => ({}) },
+  setUp: { access: "open", request: () => ({}) },
   createAnonymousJob: { access: "open", request: () => ({}) },
 
   listApiTokens: {

@@ -1,3 +1,5 @@
+import { element } from "./element.ts";
+
 // The token follows the `#`, which browsers never send. It leaves the address bar at once, so that neither
 // the history nor a screenshot shows it.
 const token = location.hash.slice(1);
@@ -6,30 +8,33 @@ history.replaceState(null, "", location.pathname);
 // A link opened again in the same tab changes only the part after the `#`.
 addEventListener("hashchange", () => location.reload());
 
-const form = document.getElementById("form");
-const button = form.querySelector("button");
-const outcome = document.getElementById("outcome");
+const form = element("form", HTMLFormElement);
+const password = element("password", HTMLInputElement);
+const again = element("again", HTMLInputElement);
+const button = element("set", HTMLButtonElement);
+const outcome = element("outcome", HTMLElement);
 
-function say(kind, text) {
+function say(kind: "busy" | "done" | "error", text: string): void {
   outcome.dataset.kind = kind;
   outcome.textContent = text;
   outcome.focus();
 }
 
 /** Length in code points, as the server counts. */
-function lengthOf(text) {
+function lengthOf(text: string): number {
   return [...text].length;
 }
 
-async function setPassword(password) {
+/** Answers null, or what to tell the person. */
+async function setPassword(password: string): Promise<string | null> {
   const reply = await fetch("/password", {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ token, password }),
   });
   if (reply.ok) return null;
-  const body = await reply.json().catch(() => null);
-  return body?.message ?? "Something went wrong. Try again.";
+  const body: { message?: string } = await reply.json().catch(() => ({}));
+  return body.message ?? "Something went wrong. Try again.";
 }
 
 if (token === "") {
@@ -39,7 +44,6 @@ if (token === "") {
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  const { password, again } = form.elements;
   if (lengthOf(password.value) < 12 || lengthOf(password.value) > 128) {
     say("error", "The password must have 12 to 128 characters.");
     password.focus();

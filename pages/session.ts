@@ -1,0 +1,77 @@
+/** A person's session, or a token that somebody pasted: in memory alone. */
+
+/** Replies of `POST /token`. */
+interface Tokens {
+  access_token: string;
+  refresh_token: string;
+  /** Seconds. */
+  expires_in: number;
+}
+
+/** A token is renewed this long before it expires. */
+const MARGIN_MS = 60_000;
+
+export class Session {
+  #token: string | null = null;
+  #refreshToken: string | null = null;
+  #renewAt = Number.POSITIVE_INFINITY;
+  #renewing: Promise<string | null> | null = null;
+
+  /** The token to send; null before anybody has signed in, and after a session has ended. */
+  async credential(): Promise<string | null> {
+    if (this.#refreshToken === null || performance.now() < this.#renewAt) return this.#token;
+    // A refresh token is valid once: requests at the same time share one renewal.
+    this.#renewing ??= this.#renew(this.#refreshToken).finally(() => {
+      this.#renewing = null;
+    });
+    return this.#renewing;
+  }
+
+  /** Answers null, or what to tell the person. */
+  async signIn(email: string, password: string): Promise<string | null> {
+    return this.#ask({ grant_type: "password", username: email, password });
+  }
+
+  /** Sends this token from now on. */
+  use(token: string): void {
+    this.#token = token;
+    this.#refreshToken = null;
+  }
+
+  async signOut(): Promise<void> {
+    const token = this.#refreshToken;
+    this.#token = null;
+    this.#refreshToken = null;
+    if (token !== null) {
+      await fetch("/token/revoke", { method: "POST", body: new URLSearchParams({ token }) }).catch(
+        // Offline, the token expires by itself.
+        () => undefined,
+      );
+    }
+  }
+
+  async #renew(refreshToken: string): Promise<string | null> {
+    const fault = await this.#ask({ grant_type: "refresh_token", refresh_token: refreshToken });
+    if (fault !== null) await this.signOut();
+    return this.#token;
+  }
+
+  async #ask(form: Record<string, string>): Promise<string | null> {
+    try {
+      const response = await fetch("/token", { method: "POST", body: new URLSearchParams(form) });
+      if (!response.ok) return await faultOf(response);
+      const tokens: Tokens = await response.json();
+      this.#token = tokens.access_token;
+      this.#refreshToken = tokens.refresh_token;
+      this.#renewAt = performance.now() + tokens.expires_in * 1_000 - MARGIN_MS;
+      return null;
+    } catch {
+      return "The server cannot be reached. Check your connection, and try again.";
+    }
+  }
+}
+
+async function faultOf(response: Response): Promise<string> {
+  const text: { error_description?: string } = await response.json().catch(() => ({}));
+  return text.error_description ?? `The server answered ${response.status}. Try again.`;
+}

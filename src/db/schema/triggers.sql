@@ -1,0 +1,437 @@
+-- The parts of the schema that drizzle cannot express: triggers, full-text tables, one view and the seed rows.
+-- Written by hand, one family after the other. The tables are in 0000_tables.sql, which `npm run migrations`
+-- generates.
+
+-- == Totals of lists ==
+
+-- Triggers keep one counter row per list, so that a total costs one row at any size.
+CREATE TRIGGER `customer_counts_insert` AFTER INSERT ON `customers`
+BEGIN
+  INSERT INTO list_counts (list, items) VALUES ('customers', 1)
+  ON CONFLICT (list) DO UPDATE SET items = items + 1;
+END;
+
+CREATE TRIGGER `customer_counts_delete` AFTER DELETE ON `customers`
+BEGIN
+  UPDATE list_counts SET items = items - 1 WHERE list = 'customers';
+END;
+
+CREATE TRIGGER `user_counts_insert` AFTER INSERT ON `users` WHEN new.deleted_at IS NULL
+BEGIN
+  INSERT INTO list_counts (list, items) VALUES ('users', 1), ('users:' || new.customer_id, 1)
+  ON CONFLICT (list) DO UPDATE SET items = items + 1;
+END;
+
+CREATE TRIGGER `user_counts_delete` AFTER DELETE ON `users` WHEN old.deleted_at IS NULL
+BEGIN
+  UPDATE list_counts SET items = items - 1 WHERE list IN ('users', 'users:' || old.customer_id);
+END;
+
+CREATE TRIGGER `user_counts_update` AFTER UPDATE OF customer_id, deleted_at ON `users`
+WHEN new.customer_id <> old.customer_id OR (new.deleted_at IS NULL) <> (old.deleted_at IS NULL)
+BEGIN
+  UPDATE list_counts SET items = items - (old.deleted_at IS NULL)
+  WHERE list IN ('users', 'users:' || old.customer_id);
+  INSERT INTO list_counts (list, items)
+  VALUES ('users', new.deleted_at IS NULL), ('users:' || new.customer_id, new.deleted_at IS NULL)
+  ON CONFLICT (list) DO UPDATE SET items = items + excluded.items;
+END;
+
+CREATE TRIGGER `audit_counts_insert` AFTER INSERT ON `audit_events` WHEN new.customer_id IS NOT NULL
+BEGIN
+  INSERT INTO list_counts (list, items) VALUES ('audit_events:' || new.customer_id, 1)
+  ON CONFLICT (list) DO UPDATE SET items = items + 1;
+END;
+
+-- == The audit log ==
+
+-- Append-only.
+CREATE TRIGGER `audit_events_no_update` BEFORE UPDATE ON `audit_events`
+BEGIN
+  SELECT RAISE(ABORT, 'audit events are never changed');
+END;
+
+CREATE TRIGGER `audit_events_no_delete` BEFORE DELETE ON `audit_events`
+BEGIN
+  SELECT RAISE(ABORT, 'audit events are never removed');
+END;
+
+-- == Specs ==
+
+-- Counter rows: of all specs (name '') and of each name.
+CREATE TRIGGER `spec_counts_insert` AFTER INSERT ON `specs`
+BEGIN
+  INSERT INTO spec_counts (name, live, total)
+  VALUES ('', new.archived_at IS NULL, 1), (new.name, new.archived_at IS NULL, 1)
+  ON CONFLICT (name) DO UPDATE SET live = live + excluded.live, total = total + 1;
+END;
+
+CREATE TRIGGER `spec_counts_delete` AFTER DELETE ON `specs`
+BEGIN
+  UPDATE spec_counts SET live = live - (old.archived_at IS NULL), total = total - 1
+  WHERE name IN ('', old.name);
+  DELETE FROM spec_counts WHERE name = old.name AND total = 0;
+END;
+
+CREATE TRIGGER `spec_counts_update` AFTER UPDATE OF name, archived_at ON `specs`
+WHEN new.name <> old.name OR (new.archived_at IS NULL) <> (old.archived_at IS NULL)
+BEGIN
+  UPDATE spec_counts SET live = live - (old.archived_at IS NULL), total = total - 1
+  WHERE name IN ('', old.name);
+  INSERT INTO spec_counts (name, live, total)
+  VALUES ('', new.archived_at IS NULL, 1), (new.name, new.archived_at IS NULL, 1)
+  ON CONFLICT (name) DO UPDATE SET live = live + excluded.live, total = total + 1;
+  DELETE FROM spec_counts WHERE name = old.name AND total = 0;
+END;
+
+-- The searchable text of specs. It is in the column of the spec's state, so that a search for live specs skips
+-- archived ones. Control characters, which no name contains, separate name, slug and UUID, so that even a short
+-- name can be found as a whole.
+CREATE VIRTUAL TABLE `specs_search` USING fts5(live, archived, tokenize = 'trigram', content = '', contentless_delete = 1);
+
+CREATE TRIGGER `specs_search_insert` AFTER INSERT ON `specs`
+BEGIN
+  INSERT INTO specs_search (rowid, live, archived) VALUES (
+    new.id,
+    iif(new.archived_at IS NULL, char(1) || new.name || char(2) || new.slug || char(3) || new.uuid, NULL),
+    iif(new.archived_at IS NULL, NULL, char(1) || new.name || char(2) || new.slug || char(3) || new.uuid)
+  );
+END;
+
+CREATE TRIGGER `specs_search_delete` AFTER DELETE ON `specs`
+BEGIN
+  DELETE FROM specs_search WHERE rowid = old.id;
+END;
+
+CREATE TRIGGER `specs_search_update` AFTER UPDATE OF name, slug, archived_at ON `specs`
+WHEN new.name <> old.name OR new.slug <> old.slug OR (new.archived_at IS NULL) <> (old.archived_at IS NULL)
+BEGIN
+  DELETE FROM specs_search WHERE rowid = old.id;
+  INSERT INTO specs_search (rowid, live, archived) VALUES (
+    new.id,
+    iif(new.archived_at IS NULL, char(1) || new.name || char(2) || new.slug || char(3) || new.uuid, NULL),
+    iif(new.archived_at IS NULL, NULL, char(1) || new.name || char(2) || new.slug || char(3) || new.uuid)
+  );
+END;
+
+-- Stops the deletion of a spec in use at its first reference; the foreign keys would read all references first.
+CREATE TRIGGER `specs_in_use` BEFORE DELETE ON `specs`
+WHEN EXISTS (SELECT 1 FROM jobs WHERE spec_uuid = old.uuid)
+  OR EXISTS (SELECT 1 FROM runner_specs WHERE spec_uuid = old.uuid)
+BEGIN
+  SELECT RAISE(ABORT, 'FOREIGN KEY constraint failed');
+END;
+
+-- == Runners ==
+
+-- Counter rows and search text, as for specs.
+CREATE TRIGGER `runner_counts_insert` AFTER INSERT ON `runners`
+BEGIN
+  INSERT INTO runner_counts (name, live, total)
+  VALUES ('', new.archived_at IS NULL, 1), (new.name, new.archived_at IS NULL, 1)
+  ON CONFLICT (name) DO UPDATE SET live = live + excluded.live, total = total + 1;
+END;
+
+CREATE TRIGGER `runner_counts_delete` AFTER DELETE ON `runners`
+BEGIN
+  UPDATE runner_counts SET live = live - (old.archived_at IS NULL), total = total - 1
+  WHERE name IN ('', old.name);
+  DELETE FROM runner_counts WHERE name = old.name AND total = 0;
+END;
+
+CREATE TRIGGER `runner_counts_update` AFTER UPDATE OF name, archived_at ON `runners`
+WHEN new.name <> old.name OR (new.archived_at IS NULL) <> (old.archived_at IS NULL)
+BEGIN
+  UPDATE runner_counts SET live = live - (old.archived_at IS NULL), total = total - 1
+  WHERE name IN ('', old.name);
+  INSERT INTO runner_counts (name, live, total)
+  VALUES ('', new.archived_at IS NULL, 1), (new.name, new.archived_at IS NULL, 1)
+  ON CONFLICT (name) DO UPDATE SET live = live + excluded.live, total = total + 1;
+  DELETE FROM runner_counts WHERE name = old.name AND total = 0;
+END;
+
+CREATE VIRTUAL TABLE `runners_search` USING fts5(live, archived, tokenize = 'trigram', content = '', contentless_delete = 1);
+
+CREATE TRIGGER `runners_search_insert` AFTER INSERT ON `runners`
+BEGIN
+  INSERT INTO runners_search (rowid, live, archived) VALUES (
+    new.id,
+    iif(new.archived_at IS NULL, char(1) || new.name || char(2) || new.slug || char(3) || new.uuid, NULL),
+    iif(new.archived_at IS NULL, NULL, char(1) || new.name || char(2) || new.slug || char(3) || new.uuid)
+  );
+END;
+
+CREATE TRIGGER `runners_search_delete` AFTER DELETE ON `runners`
+BEGIN
+  DELETE FROM runners_search WHERE rowid = old.id;
+END;
+
+CREATE TRIGGER `runners_search_update` AFTER UPDATE OF name, slug, archived_at ON `runners`
+WHEN new.name <> old.name OR new.slug <> old.slug OR (new.archived_at IS NULL) <> (old.archived_at IS NULL)
+BEGIN
+  DELETE FROM runners_search WHERE rowid = old.id;
+  INSERT INTO runners_search (rowid, live, archived) VALUES (
+    new.id,
+    iif(new.archived_at IS NULL, char(1) || new.name || char(2) || new.slug || char(3) || new.uuid, NULL),
+    iif(new.archived_at IS NULL, NULL, char(1) || new.name || char(2) || new.slug || char(3) || new.uuid)
+  );
+END;
+
+-- Links a runner to its task. Only the job's object knows when a runner has joined, and it tells D1 by the row
+-- of the task.
+CREATE TRIGGER `runners_task` AFTER INSERT ON `tasks`
+BEGIN
+  UPDATE runners SET task_id = new.id WHERE uuid = new.machine_uuid AND job_id = new.job_id;
+END;
+
+-- == Jobs ==
+
+-- Counter rows of jobs not deleted, per scope and state.
+CREATE TRIGGER `job_counts_insert` AFTER INSERT ON `jobs` WHEN new.deleted_at IS NULL
+BEGIN
+  INSERT INTO job_counts (scope, state, jobs)
+  VALUES ('all', new.state, 1), ('customer:' || new.customer_id, new.state, 1), (new.owner, new.state, 1)
+  ON CONFLICT (scope, state) DO UPDATE SET jobs = jobs + 1;
+END;
+
+CREATE TRIGGER `job_counts_leave` AFTER UPDATE OF state, deleted_at ON `jobs`
+WHEN old.deleted_at IS NULL AND (new.deleted_at IS NOT NULL OR new.state <> old.state)
+BEGIN
+  UPDATE job_counts SET jobs = jobs - 1
+  WHERE state = old.state AND scope IN ('all', 'customer:' || old.customer_id, old.owner);
+END;
+
+CREATE TRIGGER `job_counts_enter` AFTER UPDATE OF state, deleted_at ON `jobs`
+WHEN new.deleted_at IS NULL AND (old.deleted_at IS NOT NULL OR new.state <> old.state)
+BEGIN
+  INSERT INTO job_counts (scope, state, jobs)
+  VALUES ('all', new.state, 1), ('customer:' || new.customer_id, new.state, 1), (new.owner, new.state, 1)
+  ON CONFLICT (scope, state) DO UPDATE SET jobs = jobs + 1;
+END;
+
+CREATE TRIGGER `job_counts_delete` AFTER DELETE ON `jobs` WHEN old.deleted_at IS NULL
+BEGIN
+  UPDATE job_counts SET jobs = jobs - 1
+  WHERE state = old.state AND scope IN ('all', 'customer:' || old.customer_id, old.owner);
+END;
+
+-- What the jobs of each customer take. Rows of other days than the latest are not counted.
+CREATE TRIGGER `customer_usage_insert` AFTER INSERT ON `jobs`
+BEGIN
+  INSERT INTO customer_usage (customer_id, day, jobs, bytes)
+  VALUES (new.customer_id, new.created_at / 86400000, 1, coalesce(new.body_bytes, 0))
+  ON CONFLICT (customer_id) DO UPDATE SET
+    jobs = iif(excluded.day > day, 1, jobs + (excluded.day = day)), day = max(day, excluded.day), bytes = bytes + excluded.bytes;
+END;
+
+CREATE TRIGGER `customer_usage_bodies` AFTER UPDATE OF body_bytes ON `jobs`
+WHEN coalesce(new.body_bytes, 0) <> coalesce(old.body_bytes, 0)
+BEGIN
+  UPDATE customer_usage SET bytes = bytes + coalesce(new.body_bytes, 0) - coalesce(old.body_bytes, 0)
+  WHERE customer_id = new.customer_id;
+END;
+
+CREATE TRIGGER `customer_usage_delete` AFTER DELETE ON `jobs` WHEN old.body_bytes > 0
+BEGIN
+  UPDATE customer_usage SET bytes = bytes - old.body_bytes WHERE customer_id = old.customer_id;
+END;
+
+-- One row per tag of each job not deleted.
+CREATE TRIGGER `job_tags_insert` AFTER INSERT ON `jobs` WHEN new.deleted_at IS NULL AND new.tags <> '[]'
+BEGIN
+  INSERT INTO job_tags (job_id, tag, customer_id, user_id, created_at)
+  SELECT new.id, value, new.customer_id, new.user_id, new.created_at FROM json_each(new.tags);
+END;
+
+CREATE TRIGGER `job_tags_leave` AFTER UPDATE OF deleted_at ON `jobs`
+WHEN old.deleted_at IS NULL AND new.deleted_at IS NOT NULL AND old.tags <> '[]'
+BEGIN
+  DELETE FROM job_tags WHERE owner = old.owner AND tag IN (SELECT value FROM json_each(old.tags))
+  AND created_at = old.created_at AND job_id = old.id;
+END;
+
+CREATE TRIGGER `job_tags_enter` AFTER UPDATE OF deleted_at ON `jobs`
+WHEN old.deleted_at IS NOT NULL AND new.deleted_at IS NULL AND new.tags <> '[]'
+BEGIN
+  INSERT INTO job_tags (job_id, tag, customer_id, user_id, created_at)
+  SELECT new.id, value, new.customer_id, new.user_id, new.created_at FROM json_each(new.tags);
+END;
+
+CREATE TRIGGER `job_tags_delete` AFTER DELETE ON `jobs` WHEN old.deleted_at IS NULL AND old.tags <> '[]'
+BEGIN
+  DELETE FROM job_tags WHERE owner = old.owner AND tag IN (SELECT value FROM json_each(old.tags))
+  AND created_at = old.created_at AND job_id = old.id;
+END;
+
+-- Search of jobs that are not deleted, by name, tag and benchmark. The full-text tables hold only the terms and
+-- read the job from this view, so that a page costs one row for each of its jobs.
+--
+-- `scope` has one trigram for the user and one for the customer: a control character, which no name contains,
+-- and the id as two of the 20,000 characters from U+4E00 on. `title` is the name with ASCII letters in lower case.
+-- `labels` has a term per scope for each tag and each benchmark except quick_mark, which every job runs: `a` (all),
+-- `u`, user id, `c` and customer id, or `c` and customer id; then `t` (tag) or `b` (benchmark); then the text in hexadecimal.
+CREATE VIEW `jobs_indexed` (id, scope, title, labels, job) AS SELECT
+  id,
+  char(1, 19968 + user_id / 20000, 19968 + user_id % 20000, 2, 19968 + customer_id / 20000, 19968 + customer_id % 20000),
+  lower(name),
+  (SELECT coalesce(group_concat(who || kind || hex(label), ' '), '') FROM
+    (SELECT 'a' AS who UNION ALL SELECT 'u' || user_id || 'c' || customer_id UNION ALL SELECT 'c' || customer_id),
+    (SELECT 't' AS kind, value AS label FROM json_each(tags) UNION SELECT 'b', value ->> 'benchmark_id' FROM json_each(sequence))
+    WHERE kind || label <> 'bquick_mark'),
+  json_object('id', id, 'userId', user_id, 'name', name, 'description', description, 'state', state, 'nodeCount', node_count,
+    'currentNodes', current_nodes, 'sequence', json(sequence), 'tags', json(tags), 'tokenKeyId', token_key_id,
+    'createdAt', created_at, 'startedAt', started_at, 'expiresAt', expires_at, 'endedAt', ended_at)
+FROM jobs;
+
+CREATE VIRTUAL TABLE `jobs_search` USING fts5(scope, title, job UNINDEXED, content = 'jobs_indexed', content_rowid = 'id', columnsize = 0, tokenize = 'trigram case_sensitive 1');
+
+CREATE VIRTUAL TABLE `jobs_labels` USING fts5(labels, job UNINDEXED, content = 'jobs_indexed', content_rowid = 'id', columnsize = 0, detail = none, tokenize = 'ascii');
+
+-- Indexed values never change, so only creation, deletion and restoration of a job need triggers.
+CREATE TRIGGER `job_search_insert` AFTER INSERT ON `jobs` WHEN new.deleted_at IS NULL
+BEGIN
+  INSERT INTO jobs_search (rowid, scope, title) SELECT id, scope, title FROM jobs_indexed WHERE id = new.id;
+  INSERT INTO jobs_labels (rowid, labels) SELECT id, labels FROM jobs_indexed WHERE id = new.id AND labels <> '';
+END;
+
+CREATE TRIGGER `job_search_leave` AFTER UPDATE OF deleted_at ON `jobs` WHEN old.deleted_at IS NULL AND new.deleted_at IS NOT NULL
+BEGIN
+  INSERT INTO jobs_search (jobs_search, rowid, scope, title) SELECT 'delete', id, scope, title FROM jobs_indexed WHERE id = old.id;
+  INSERT INTO jobs_labels (jobs_labels, rowid, labels) SELECT 'delete', id, labels FROM jobs_indexed WHERE id = old.id AND labels <> '';
+END;
+
+CREATE TRIGGER `job_search_enter` AFTER UPDATE OF deleted_at ON `jobs` WHEN old.deleted_at IS NOT NULL AND new.deleted_at IS NULL
+BEGIN
+  INSERT INTO jobs_search (rowid, scope, title) SELECT id, scope, title FROM jobs_indexed WHERE id = new.id;
+  INSERT INTO jobs_labels (rowid, labels) SELECT id, labels FROM jobs_indexed WHERE id = new.id AND labels <> '';
+END;
+
+-- Runs before the row is removed, while the view still has the terms to delete.
+CREATE TRIGGER `job_search_delete` BEFORE DELETE ON `jobs` WHEN old.deleted_at IS NULL
+BEGIN
+  INSERT INTO jobs_search (jobs_search, rowid, scope, title) SELECT 'delete', id, scope, title FROM jobs_indexed WHERE id = old.id;
+  INSERT INTO jobs_labels (jobs_labels, rowid, labels) SELECT 'delete', id, labels FROM jobs_indexed WHERE id = old.id AND labels <> '';
+END;
+
+-- == Tasks ==
+
+-- Deletes and restores the tasks of a job with it; their ids are the 511 after its own.
+CREATE TRIGGER `tasks_deleted` AFTER UPDATE OF deleted_at ON `jobs`
+WHEN (new.deleted_at IS NULL) <> (old.deleted_at IS NULL)
+BEGIN
+  UPDATE tasks SET deleted_at = new.deleted_at WHERE id BETWEEN new.id + 1 AND new.id + 511 AND job_id = new.id;
+END;
+
+-- Counter rows, as for jobs.
+CREATE TRIGGER `task_counts_insert` AFTER INSERT ON `tasks` WHEN new.deleted_at IS NULL
+BEGIN
+  INSERT INTO task_counts (scope, state, tasks)
+  VALUES ('all', new.state, 1), ('customer:' || new.customer_id, new.state, 1), (new.owner, new.state, 1)
+  ON CONFLICT (scope, state) DO UPDATE SET tasks = tasks + 1;
+END;
+
+CREATE TRIGGER `task_counts_leave` AFTER UPDATE OF state, deleted_at ON `tasks`
+WHEN old.deleted_at IS NULL AND (new.deleted_at IS NOT NULL OR new.state <> old.state)
+BEGIN
+  UPDATE task_counts SET tasks = tasks - 1
+  WHERE state = old.state AND scope IN ('all', 'customer:' || old.customer_id, old.owner);
+END;
+
+CREATE TRIGGER `task_counts_enter` AFTER UPDATE OF state, deleted_at ON `tasks`
+WHEN new.deleted_at IS NULL AND (old.deleted_at IS NOT NULL OR new.state <> old.state)
+BEGIN
+  INSERT INTO task_counts (scope, state, tasks)
+  VALUES ('all', new.state, 1), ('customer:' || new.customer_id, new.state, 1), (new.owner, new.state, 1)
+  ON CONFLICT (scope, state) DO UPDATE SET tasks = tasks + 1;
+END;
+
+CREATE TRIGGER `task_counts_delete` AFTER DELETE ON `tasks` WHEN old.deleted_at IS NULL
+BEGIN
+  UPDATE task_counts SET tasks = tasks - 1
+  WHERE state = old.state AND scope IN ('all', 'customer:' || old.customer_id, old.owner);
+END;
+
+-- == The scoreboard ==
+
+-- Counter rows of rated jobs not deleted, per scope, state and outcome.
+CREATE TRIGGER `performance_counts_insert` AFTER INSERT ON `jobs`
+WHEN new.deleted_at IS NULL AND new.performance_status IS NOT NULL
+BEGIN
+  INSERT INTO performance_counts (scope, state, status, jobs)
+  VALUES ('all', new.state, new.performance_status, 1),
+    ('customer:' || new.customer_id, new.state, new.performance_status, 1),
+    (new.owner, new.state, new.performance_status, 1)
+  ON CONFLICT (scope, state, status) DO UPDATE SET jobs = jobs + 1;
+END;
+
+CREATE TRIGGER `performance_counts_leave` AFTER UPDATE OF state, deleted_at, performance_status ON `jobs`
+WHEN old.deleted_at IS NULL AND old.performance_status IS NOT NULL AND (new.deleted_at IS NOT NULL
+  OR new.state <> old.state OR new.performance_status IS NOT old.performance_status)
+BEGIN
+  UPDATE performance_counts SET jobs = jobs - 1
+  WHERE scope IN ('all', 'customer:' || old.customer_id, old.owner)
+  AND state = old.state AND status = old.performance_status;
+END;
+
+CREATE TRIGGER `performance_counts_enter` AFTER UPDATE OF state, deleted_at, performance_status ON `jobs`
+WHEN new.deleted_at IS NULL AND new.performance_status IS NOT NULL AND (old.deleted_at IS NOT NULL
+  OR new.state <> old.state OR new.performance_status IS NOT old.performance_status)
+BEGIN
+  INSERT INTO performance_counts (scope, state, status, jobs)
+  VALUES ('all', new.state, new.performance_status, 1),
+    ('customer:' || new.customer_id, new.state, new.performance_status, 1),
+    (new.owner, new.state, new.performance_status, 1)
+  ON CONFLICT (scope, state, status) DO UPDATE SET jobs = jobs + 1;
+END;
+
+CREATE TRIGGER `performance_counts_delete` AFTER DELETE ON `jobs`
+WHEN old.deleted_at IS NULL AND old.performance_status IS NOT NULL
+BEGIN
+  UPDATE performance_counts SET jobs = jobs - 1
+  WHERE scope IN ('all', 'customer:' || old.customer_id, old.owner)
+  AND state = old.state AND status = old.performance_status;
+END;
+
+-- Removes the figures of a job when it is deleted or permanently removed.
+CREATE TRIGGER `task_figures_deleted` AFTER UPDATE OF deleted_at ON `jobs` WHEN new.deleted_at IS NOT NULL
+BEGIN
+  DELETE FROM task_figures WHERE task_id BETWEEN new.id + 1 AND new.id + 511;
+END;
+
+CREATE TRIGGER `task_figures_gone` AFTER DELETE ON `tasks`
+BEGIN
+  DELETE FROM task_figures WHERE task_id = old.id;
+END;
+
+-- Lists the measured GPU models.
+CREATE TRIGGER `gpu_models_seen` AFTER INSERT ON `task_figures` WHEN new.model <> ''
+BEGIN
+  INSERT INTO gpu_models (model) VALUES (new.model) ON CONFLICT (model) DO NOTHING;
+END;
+
+-- Counts the machines of each customer and model, and the changes since their medians were computed.
+CREATE TRIGGER `customer_fleets_machine` AFTER INSERT ON `machine_figures`
+BEGIN
+  INSERT INTO customer_fleets (model, customer_id, machines, changes) VALUES (new.model, new.customer_id, 1, 1)
+  ON CONFLICT (model, customer_id) DO UPDATE SET machines = machines + 1, changes = changes + 1;
+END;
+
+CREATE TRIGGER `customer_fleets_news` AFTER UPDATE ON `machine_figures`
+BEGIN
+  UPDATE customer_fleets SET changes = changes + 1 WHERE model = new.model AND customer_id = new.customer_id;
+END;
+
+-- == Seed rows ==
+
+-- Owner of jobs created without an account (src/identity/anonymous.ts): a customer, and a locked person whose
+-- hash no password matches.
+INSERT INTO customers (id, uuid, name, slug, created_at, modified_at)
+VALUES (0, 'a9d0b1e5-0000-4000-8000-000000000000', 'Anonymous', 'anonymous', unixepoch() * 1000, unixepoch() * 1000);
+
+INSERT INTO users (id, uuid, customer_id, email, email_folded, name, slug, role, password_hash, locked, created_at, modified_at)
+VALUES (0, 'a9d0b1e5-0000-4000-8000-000000000001', 0, 'anonymous@assay.invalid', 'anonymous@assay.invalid', 'Anonymous', 'anonymous', 'user',
+  '$scrypt$ln=14,r=8,p=5$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA', 1,
+  unixepoch() * 1000, unixepoch() * 1000);
+
+-- No baselines yet, and no rules.
+INSERT INTO scoreboard (id, version, rules) VALUES (1, 0, '');

@@ -1,0 +1,63 @@
+import { and, eq, isNull, sql } from "drizzle-orm";
+import type { Database } from "../../db/client.ts";
+import { customers, users } from "../../db/schema.ts";
+import type { SlugChoice } from "../../lib/slugs.ts";
+import { foldedAddress } from "../../lib/text.ts";
+import { type AuditContext, auditOfRows } from "../../resources/audit.ts";
+import { type PersonRow, personColumns } from "./store.ts";
+
+/** The customer that every deployment begins with. */
+const DEFAULT_CUSTOMER = "default";
+
+export interface FirstAdmin {
+  uuid: string;
+  email: string;
+  name: string;
+  slug: SlugChoice;
+  passwordHash: string;
+}
+
+const hasRootAdmin = sql<number>`exists (select 1 from ${users} where ${and(eq(users.role, "root_admin"), isNull(users.deletedAt))})`;
+
+/** True once there is a root administrator. One round trip. */
+export async function findsRootAdmin(db: Database): Promise<boolean> {
+  const [row] = await db.all<{ found: number }>(sql`select ${hasRootAdmin} as found`);
+  return row?.found === 1;
+}
+
+/**
+ * Inserts the first root administrator, of the customer `default`, and their entry of the audit trail. The insert itself
+ * tests that there is none. One batch, one round trip.
+ */
+export async function insertFirstAdmin(
+  db: Database,
+  admin: FirstAdmin,
+  audit: AuditContext,
+): Promise<PersonRow | "exists" | "e-mail taken"> {
+  const { uuid, email, name, slug, passwordHash } = admin;
+  const { now } = audit;
+  const isTaken = sql`exists (select 1 from ${users} where ${users.slug} = ${slug.preferred})`;
+  const freeSlug = sql`iif(${isTaken}, ${slug.otherwise}, ${slug.preferred})`;
+  const isNew = sql`from ${users} where ${users.uuid} = ${uuid}`;
+  const [, , , inserted, roots] = await db.batch([
+    db.run(sql`insert into ${customers} (uuid, name, slug, created_at, modified_at)
+      values (${crypto.randomUUID()}, 'Default', ${DEFAULT_CUSTOMER}, ${now}, ${now}) on conflict do nothing`),
+    db.run(sql`insert into ${users} (uuid, customer_id, email, email_folded, name, slug, role, password_hash, created_at, modified_at)
+      select ${uuid}, id, ${email}, ${foldedAddress(email)}, ${name}, ${freeSlug}, 'root_admin', ${passwordHash}, ${now}, ${now}
+      from ${customers} where slug = ${DEFAULT_CUSTOMER} and not ${hasRootAdmin} on conflict do nothing`),
+    auditOfRows(
+      db,
+      {
+        action: "user_created",
+        subject: { kind: "user", id: sql`${users.uuid}` },
+        customerId: sql`${users.customerId}`,
+      },
+      audit,
+      isNew,
+    ),
+    db.select(personColumns).from(users).where(eq(users.uuid, uuid)),
+    db.all<{ found: number }>(sql`select ${hasRootAdmin} as found`),
+  ]);
+  const otherwise = roots[0]?.found === 1 ? "exists" : "e-mail taken";
+  return inserted[0] ?? otherwise;
+}
