@@ -122,7 +122,8 @@ export async function acknowledgeBodies(
 }
 
 function upsertTask(db: Database, task: TaskRecord) {
-  const { id: _id, jobId: _jobId, rank: _rank, ...rest } = task;
+  // What a node never changes stays out of an update, which rewrites the index entries of each column that it names.
+  const { id: _id, jobId: _job, rank: _rank, machineUuid: _uuid, createdAt: _at, ...rest } = task;
   const ofJob = (column: SQLWrapper) =>
     sql<number>`(select ${column} from ${jobs} where ${jobs.id} = ${task.jobId})`;
   return db

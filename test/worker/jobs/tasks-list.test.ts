@@ -1,8 +1,10 @@
 /** The list of tasks: who sees what, filters, walking it, and what it costs at 10,000 tasks. */
 import { env } from "cloudflare:workers";
-import { eq } from "drizzle-orm";
+import { drizzle } from "drizzle-orm/d1";
 import { beforeAll, describe, test } from "vitest";
 import listsPage from "../../../docs/lists.md?raw";
+import type { TaskRecord } from "../../../src/coordinator/projection/records.ts";
+import { writeProjection } from "../../../src/coordinator/projection/store.ts";
 import { tasks } from "../../../src/db/schema.ts";
 import { listTasksRoute } from "../../../src/jobs/tasks/contract.ts";
 import { patient } from "../../patience.ts";
@@ -16,7 +18,7 @@ import {
 } from "../harness/client.ts";
 import { createCustomer, createJob, createPerson, type Person } from "../harness/factories.ts";
 import { costOf, flushed, rowsReadBy } from "../harness/instruments.ts";
-import { db, insertJobRow, insertRows, storeTexts, taskValues, times } from "../harness/rows.ts";
+import { insertJobRow, insertRows, storeTexts, taskValues, times } from "../harness/rows.ts";
 
 interface TaskList {
   data: { id: string; job_id: string; benchmark_results: Record<string, unknown> | null }[];
@@ -236,22 +238,47 @@ test.for([
   expect(reply.body.error.details[0].field).toBe(field);
 });
 
-test("a node that joins, and one whose state changes, write the rows that docs/lists.md names", async ({
+test("a node that joins, changes its state or anything else writes the rows that docs/lists.md names", async ({
   expect,
 }) => {
   const { id: userId, customerId } = await createPerson();
   const jobId = 512 * 900;
   await insertJobRow({ id: userId, customerId }, { id: jobId, state: "running" });
-  const own = { state: "running", machineIp: "10.0.0.1", customerId, userId } as const;
-  const joining = taskValues({ id: jobId + 1, jobId, rank: 0, ...own });
-  const isNode = eq(tasks.id, joining.id);
-  const joined = await db.insert(tasks).values(joining).run();
-  const ended = await db.update(tasks).set({ state: "completed" }).where(isNode).run();
-  const written = [joined, ended].map(({ meta }) => meta.rows_written);
-  const told = /joins writes (\d+) rows to D1[^.]*state (\d+)\./.exec(
-    listsPage.replaceAll("\n", " "),
-  );
-  expect(written).toEqual(told?.slice(1).map(Number));
+  let written: number[] = [];
+  const d1 = {
+    prepare: (query: string) => env.DB.prepare(query),
+    async batch(statements: D1PreparedStatement[]) {
+      const results = await env.DB.batch(statements);
+      written = results.map(({ meta }) => meta.rows_written);
+      return results;
+    },
+  };
+  // drizzle calls nothing else.
+  const counted = drizzle(d1 as unknown as D1Database);
+  let version = 1;
+  const write = async (rank: number, change: Partial<TaskRecord>) => {
+    version++;
+    const id = jobId + 1 + rank;
+    const { steps, ...row } = taskValues({ id, jobId, rank, version, machineIp: "10.0.0.1" });
+    const none = { failedMessage: null, message: null, clockSkewMs: null, implausible: null };
+    const hardware = { gpuModel: null, gpuCount: null, gpuModels: null, clusterAddress: null };
+    const more = { ...none, ...hardware, figures: null, bodies: [], progress: 0 };
+    const times = { startedAt: null, endedAt: null };
+    const task: TaskRecord = { ...row, ...more, ...times, machineIp: "10.0.0.1", steps, ...change };
+    const job = { version, state: "running" as const, currentNodes: 1, ...times };
+    const changes = { jobId, job: { ...job, steps: [], events: [] }, tasks: [task] };
+    await writeProjection(counted, changes, 1);
+    return written[0];
+  };
+  const live = async (rank: number) => [
+    await write(rank, { state: "running" }),
+    await write(rank, { state: "completed" }),
+    await write(rank, { state: "completed", message: "done" }),
+  ];
+  // The first node makes the counters.
+  await live(0);
+  const told = /joins writes (\d+) rows.* of its state (\d+).* change (\d+)/s.exec(listsPage);
+  expect(await live(1)).toEqual(told?.slice(1).map(Number));
 });
 
 describe("at 10,000 tasks", () => {
