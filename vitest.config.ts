@@ -66,7 +66,12 @@ export default defineConfig({
       {
         // Many clients at once: whether they are held up by limits is no part of these tests.
         plugins: [workerd({ RATE_LIMIT_SCALE: "1000" }), watchRunners()],
-        test: { ...inWorker, name: "worker-long", include: [`test/worker/${LONG}`] },
+        test: {
+          ...inWorker,
+          name: "worker-long",
+          include: [`test/worker/${LONG}`],
+          testTimeout: patient(600_000),
+        },
       },
       {
         test: {

@@ -32,7 +32,7 @@ const figures = (number: number, gpus: number) => ({
 test.for(CASES)(
   "a rated and reported job of one node takes at most $maxBytes bytes of D1 (GPUs: $gpus)",
   {
-    timeout: patient(120_000),
+    timeout: patient(600_000),
   },
   async ({ gpus, maxBytes }, { expect }) => {
     const owner = await createPerson();

@@ -4,6 +4,7 @@ import { env } from "cloudflare:workers";
 import { onTestFinished, vi } from "vitest";
 import { DAY_MS, systemClock } from "../../../src/lib/clock.ts";
 import { detail, type Json, poll, type Reply } from "./client.ts";
+import "./loaded.ts";
 import { jobRow } from "./rows.ts";
 import { eventually } from "./time.ts";
 
