@@ -1,6 +1,6 @@
 /** cuBLASLt as PyTorch calls it: its first heuristic, FP32 accumulation, 32 MiB of workspace. Values are those of cublasLt.h. */
 import type { Gpu } from "./driver.ts";
-import type { Engine, Product } from "./engine.ts";
+import type { LaunchedEngine, Product } from "./engine.ts";
 import type { CFunction, CValue, Ffi, Signature } from "./ffi.ts";
 import type { Element } from "./ptx.ts";
 
@@ -35,7 +35,7 @@ interface Handles {
 }
 
 /** @throws when the file is no cuBLASLt that can be called */
-export function openCublasLt(ffi: Ffi, file: string): Engine {
+export function openCublasLt(ffi: Ffi, file: string): LaunchedEngine {
   const library: Record<Name, CFunction | null> = ffi.open(file, SIGNATURES);
   const out = Buffer.alloc(8);
   const call = (name: Name, ...args: CValue[]): void => {

@@ -3,20 +3,19 @@ import { CudaError, type Driver } from "./driver.ts";
 import type { Engine } from "./engine.ts";
 import {
   type FigureTools,
-  measureAgain,
   measureFp32,
   measureHostCopy,
   measureLaunch,
   measureMemory,
-  measureProduct,
-  type ProductFigure,
 } from "./figures.ts";
 import type { Lane } from "./lanes.ts";
 import type { ProbeMessage } from "./messages.ts";
 import { GEMM_METRIC } from "./methods.ts";
 import { measurePairs, type PairFigure } from "./pairs.ts";
 import type { Figure, Sizes, Step } from "./plan.ts";
+import { measureAgain, measureProduct, type ProductFigure } from "./products.ts";
 import type { Element } from "./ptx.ts";
+import { clockFault } from "./rate.ts";
 import type { Checks, Fault, MeasuredFigure } from "./results.ts";
 import type { Telemetry } from "./telemetry.ts";
 
@@ -66,7 +65,8 @@ export function measureStep(
   gathered: Gathered,
   onBatch: (share: number) => void,
 ): void {
-  const tools: FigureTools = { lanes, sizes: world.sizes, rate, onBatch };
+  const { sizes, now } = world;
+  const tools: FigureTools = { lanes, sizes, rate, now, onBatch };
   switch (figure) {
     case "bf16":
       product(world, "bf16", tools, gathered);
@@ -75,25 +75,34 @@ export function measureStep(
       product(world, "f16", tools, gathered);
       return;
     case "memory":
-      gathered.figures.push(measureMemory(tools));
+      gather(gathered, measureMemory(tools));
       return;
     case "fp32":
-      gathered.figures.push(measureFp32(tools));
+      gather(gathered, measureFp32(tools));
       return;
     case "host_to_device":
-      gathered.figures.push(measureHostCopy("h2d", tools));
+      gather(gathered, measureHostCopy("h2d", tools));
       return;
     case "device_to_host":
-      gathered.figures.push(measureHostCopy("d2h", tools));
+      gather(gathered, measureHostCopy("d2h", tools));
       return;
     case "launch":
-      gathered.figures.push(measureLaunch(tools));
+      gather(gathered, measureLaunch(tools));
       return;
     case "pairs":
       pairs(world, tools, gathered);
       return;
     case "bf16_again":
       again(tools, gathered);
+  }
+}
+
+function gather({ figures, faults }: Gathered, figure: MeasuredFigure): void {
+  figures.push(figure);
+  for (const [gpu, rate] of figure.rates.entries()) {
+    const message = clockFault(rate);
+    if (message === null) continue;
+    faults.push({ metric: figure.metric, gpu, code: "clock_disagrees", message });
   }
 }
 
@@ -105,7 +114,7 @@ function product(world: RunWorld, type: Element, tools: FigureTools, gathered: G
       ? firstProduct(world, type, tools, gathered)
       : measureProduct(chosen, type, tools);
   const { checks } = gathered;
-  gathered.figures.push(measured.figure);
+  gather(gathered, measured.figure);
   gathered.faults.push(...measured.faults);
   gathered.checks = {
     gemmRepeatable: measured.isRepeatable && (checks.gemmRepeatable ?? true),
@@ -122,6 +131,8 @@ function firstProduct(
   let last: unknown = new Error("no cuBLASLt that works here was found");
   for (const { name, open } of world.engines) {
     try {
+      // A library that crashes or hangs takes this process with it: the last word names it.
+      world.emit({ type: "progress", progress: 0, message: `opening ${name}` });
       const engine = open();
       const measured = measureProduct(engine, type, tools);
       gathered.engine = engine;

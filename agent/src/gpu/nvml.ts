@@ -1,4 +1,5 @@
 /** NVML, `libnvidia-ml.so.1`. Constants and structures are those of nvml.h. */
+import { cleaned } from "../gpus/rows.ts";
 import type { CFunction, CValue, Ffi, Signature } from "./ffi.ts";
 import type { GpuFacts, GpuProcess, GpuTelemetry, Sample, Telemetry } from "./telemetry.ts";
 
@@ -47,11 +48,14 @@ const VOLATILE = 0;
 const P2P_NVLINK = 2;
 const P2P_OK = 0;
 const PROCESS_BYTES = 24;
-const MAX_PROCESSES = 256;
+/** The second is for a GPU with more processes than the first. */
+const PROCESS_COUNTS = [256, 8_192] as const;
 /** More than any GPU has; the count ends at the first one that the library refuses. */
 const MAX_LINKS = 64;
-/** NVML_VALUE_NOT_AVAILABLE of 64 bits. */
+/** The library's own word for no value, in 32 and 64 bits. */
+const NOT_AVAILABLE_32 = 0xffff_ffff;
 const NOT_AVAILABLE = 0xffff_ffff_ffff_ffffn;
+const INSUFFICIENT_SIZE = 7;
 
 const IDLE = 0x1;
 const THROTTLE_REASONS: readonly (readonly [number, string])[] = [
@@ -99,13 +103,19 @@ function readersOf(library: Library) {
   const ok = (name: Name, ...args: CValue[]): boolean => library[name]?.(...args) === 0;
   return {
     ok,
-    u32: (name: Name, ...args: CValue[]): number | null =>
-      ok(name, ...args, out) ? out.readUInt32LE() : null,
-    u64: (name: Name, ...args: CValue[]): bigint | null =>
-      ok(name, ...args, out) ? out.readBigUInt64LE() : null,
+    u32(name: Name, ...args: CValue[]): number | null {
+      const value = ok(name, ...args, out) ? out.readUInt32LE() : NOT_AVAILABLE_32;
+      return value === NOT_AVAILABLE_32 ? null : value;
+    },
+    u64(name: Name, ...args: CValue[]): bigint | null {
+      const value = ok(name, ...args, out) ? out.readBigUInt64LE() : NOT_AVAILABLE;
+      return value === NOT_AVAILABLE ? null : value;
+    },
     text(name: Name, length: number, ...args: CValue[]): string | null {
-      const bytes = Buffer.alloc(length);
-      return ok(name, ...args, bytes, length) ? bytes.toString("utf8", 0, bytes.indexOf(0)) : null;
+      // One byte more than the library may write, so that there is a zero after it.
+      const bytes = Buffer.alloc(length + 1);
+      if (!ok(name, ...args, bytes, length)) return null;
+      return cleaned(bytes.toString("utf8", 0, bytes.indexOf(0))) || null;
     },
     handle: (busId: string): bigint | null =>
       ok("nvmlDeviceGetHandleByPciBusId_v2", Buffer.from(`${busId}\0`), out)
@@ -126,12 +136,12 @@ function gpuTelemetry(
     sample: (): Sample => {
       const mask = u64("nvmlDeviceGetCurrentClocksThrottleReasons", handle);
       return {
-        watts: thousandth(u32("nvmlDeviceGetPowerUsage", handle)),
-        celsius: u32("nvmlDeviceGetTemperature", handle, 0),
-        smMhz: u32("nvmlDeviceGetClockInfo", handle, CLOCK_SM),
-        memoryMhz: u32("nvmlDeviceGetClockInfo", handle, CLOCK_MEMORY),
-        pcieGeneration: u32("nvmlDeviceGetCurrPcieLinkGeneration", handle),
-        pcieWidth: u32("nvmlDeviceGetCurrPcieLinkWidth", handle),
+        watts: positive(thousandth(u32("nvmlDeviceGetPowerUsage", handle))),
+        celsius: positive(u32("nvmlDeviceGetTemperature", handle, 0)),
+        smMhz: positive(u32("nvmlDeviceGetClockInfo", handle, CLOCK_SM)),
+        memoryMhz: positive(u32("nvmlDeviceGetClockInfo", handle, CLOCK_MEMORY)),
+        pcieGeneration: positive(u32("nvmlDeviceGetCurrPcieLinkGeneration", handle)),
+        pcieWidth: positive(u32("nvmlDeviceGetCurrPcieLinkWidth", handle)),
         throttle: mask === null ? null : throttleReasons(mask),
       };
     },
@@ -166,8 +176,8 @@ function readFacts({ ok, u32, u64, text }: Readers, handle: bigint, busId: strin
     uuid: text("nvmlDeviceGetUUID", 96, handle),
     serial: text("nvmlDeviceGetSerial", 64, handle),
     pci_address: busId,
-    pcie_max_generation: u32("nvmlDeviceGetMaxPcieLinkGeneration", handle),
-    pcie_max_width: u32("nvmlDeviceGetMaxPcieLinkWidth", handle),
+    pcie_max_generation: positive(u32("nvmlDeviceGetMaxPcieLinkGeneration", handle)),
+    pcie_max_width: positive(u32("nvmlDeviceGetMaxPcieLinkWidth", handle)),
     power_limit_watts: thousandth(u32("nvmlDeviceGetEnforcedPowerLimit", handle)),
     default_power_limit_watts: thousandth(u32("nvmlDeviceGetPowerManagementDefaultLimit", handle)),
     ecc: flag("nvmlDeviceGetEccMode"),
@@ -208,21 +218,31 @@ function readProcesses(library: Library, handle: bigint): GpuProcess[] | null {
   const list =
     library.nvmlDeviceGetComputeRunningProcesses_v3 ??
     library.nvmlDeviceGetComputeRunningProcesses_v2;
-  const count = Buffer.alloc(4);
-  count.writeUInt32LE(MAX_PROCESSES);
-  const infos = Buffer.alloc(PROCESS_BYTES * MAX_PROCESSES);
-  if (list?.(handle, count, infos) !== 0) return null;
-  return Array.from({ length: Math.min(count.readUInt32LE(), MAX_PROCESSES) }, (_, i) => {
-    const bytes = infos.readBigUInt64LE(PROCESS_BYTES * i + 8);
-    return {
-      pid: infos.readUInt32LE(PROCESS_BYTES * i),
-      bytes: bytes === NOT_AVAILABLE ? null : Number(bytes),
-    };
-  });
+  for (const most of PROCESS_COUNTS) {
+    const count = Buffer.alloc(4);
+    count.writeUInt32LE(most);
+    const infos = Buffer.alloc(PROCESS_BYTES * most);
+    const code = list?.(handle, count, infos);
+    if (code === INSUFFICIENT_SIZE) continue;
+    if (code !== 0) return null;
+    return Array.from({ length: Math.min(count.readUInt32LE(), most) }, (_, i) => {
+      const bytes = infos.readBigUInt64LE(PROCESS_BYTES * i + 8);
+      return {
+        pid: infos.readUInt32LE(PROCESS_BYTES * i),
+        bytes: bytes === NOT_AVAILABLE ? null : Number(bytes),
+      };
+    });
+  }
+  return null;
 }
 
 function toFlag(value: number | null): boolean | null {
   return value === null ? null : value === 1;
+}
+
+/** No GPU at work has 0 W, 0 degrees or 0 MHz: the sensor does not tell. */
+function positive(value: number | null): number | null {
+  return value === 0 ? null : value;
 }
 
 function thousandth(value: number | null): number | null {

@@ -19,7 +19,7 @@ function run(
   let longestMs = 0;
   for (let calls = meter.next(); calls !== null; calls = meter.next()) {
     const times = devices.map((device, i) => device(elapsedMs) * (calls[i] ?? 0));
-    meter.add(times);
+    meter.add(times, Math.max(...times));
     elapsedMs += Math.max(...times);
     longestMs = Math.max(longestMs, ...times);
     batches += 1;
@@ -43,6 +43,7 @@ describe("a steady device", () => {
       drift: 0,
       samples: 12,
       callsPerSample: 40,
+      clockShare: 1,
     });
     expect(result.elapsedMs).toBeGreaterThan(1_460);
     expect(result.elapsedMs).toBeLessThan(1_700);
@@ -70,8 +71,8 @@ describe("a steady device", () => {
 test("a time that is none is refused", () => {
   const meter = createRateMeter(1);
   meter.next();
-  expect(() => meter.add([Number.NaN])).toThrow(/no time/);
-  expect(() => meter.add([])).toThrow(/1 lane/);
+  expect(() => meter.add([Number.NaN], 1)).toThrow(/no time/);
+  expect(() => meter.add([], 1)).toThrow(/1 lane/);
 });
 
 test("clocks that fall in the first half second do not count", () => {

@@ -22,6 +22,7 @@ export const SMALL: Sizes = {
   peerCopy: 1_000,
   fmaIterations: 1,
   fmaBlocks: 1,
+  holdIterations: 1,
 };
 
 export interface Ran {
