@@ -35,6 +35,7 @@ export interface RunWorld {
   emit: (message: ProbeMessage) => void;
 }
 
+/** What a fault of a step is about. */
 export const METRICS: Readonly<Record<Figure, string>> = {
   bf16: GEMM_METRIC.bf16,
   memory: "memory_bandwidth_gbs",
@@ -44,7 +45,7 @@ export const METRICS: Readonly<Record<Figure, string>> = {
   device_to_host: "device_to_host_bandwidth_gbs",
   launch: "kernel_launch_overhead_us",
   pairs: "gpu_bandwidth_matrix",
-  bf16_again: GEMM_METRIC.bf16,
+  bf16_again: "end_to_start",
 };
 
 /** What a run has gathered so far. */

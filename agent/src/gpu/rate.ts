@@ -32,6 +32,8 @@ export const RATE: RatePlan = {
 };
 
 const MAX_GROWTH = 16;
+/** So many times longer than the GPU a batch may keep the host, as long as it is short. */
+const HOST_OVERHEAD = 4;
 /** Events tell half a microsecond. */
 const LEAST_MS = 0.0005;
 
@@ -115,7 +117,10 @@ export function createRateMeter(count: number, plan: RatePlan = RATE): RateMeter
         } else {
           // By steps, so that one reading that is far too short makes no batch of minutes.
           const most = Math.min(plan.maxCalls, lane.calls * MAX_GROWTH);
-          lane.calls = Math.max(1, Math.min(most, Math.round(plan.batchMs / perCall)));
+          // A clock that stands still must not make one either.
+          const least = (hostMs ?? 0) / lane.calls / HOST_OVERHEAD;
+          const wanted = Math.round(plan.batchMs / Math.max(perCall, least));
+          lane.calls = Math.max(1, Math.min(most, wanted));
         }
       }
       if (hostMs === null) hostTotalMs = null;
