@@ -129,7 +129,7 @@ function firstProduct(
   tools: FigureTools,
   gathered: Gathered,
 ): ProductFigure {
-  let last: unknown = new Error("no cuBLASLt that works here was found");
+  let last: unknown = new Error("nothing that multiplies matrices was found here");
   for (const { name, open } of world.engines) {
     try {
       // A library that crashes or hangs takes this process with it: the last word names it.

@@ -2,6 +2,7 @@
 import { cleaned } from "../gpus/rows.ts";
 import type { CFunction, CValue, Ffi, Signature } from "./ffi.ts";
 import type { GpuFacts, GpuProcess, GpuTelemetry, Sample, Telemetry } from "./telemetry.ts";
+import { throttleReasons } from "./throttle.ts";
 
 const OF_DEVICE: Signature = ["i32", "ptr", "ptr"];
 const OF_INDEX: Signature = ["i32", "ptr", "u32", "ptr"];
@@ -56,25 +57,6 @@ const MAX_LINKS = 64;
 const NOT_AVAILABLE_32 = 0xffff_ffff;
 const NOT_AVAILABLE = 0xffff_ffff_ffff_ffffn;
 const INSUFFICIENT_SIZE = 7;
-
-const IDLE = 0x1;
-const THROTTLE_REASONS: readonly (readonly [number, string])[] = [
-  [0x2, "applications_clocks"],
-  [0x4, "sw_power_cap"],
-  [0x8, "hw_slowdown"],
-  [0x10, "sync_boost"],
-  [0x20, "sw_thermal"],
-  [0x40, "hw_thermal"],
-  [0x80, "hw_power_brake"],
-  [0x100, "display_clocks"],
-];
-
-/** Names of the bits; one that a newer driver adds is shown as its number. */
-export function throttleReasons(mask: bigint): string[] {
-  const known = THROTTLE_REASONS.filter(([bit]) => (mask & BigInt(bit)) !== 0n);
-  const rest = known.reduce((left, [bit]) => left & ~BigInt(bit), mask & ~BigInt(IDLE));
-  return [...known.map(([, name]) => name), ...(rest === 0n ? [] : [`0x${rest.toString(16)}`])];
-}
 
 /** @throws with a reason for people when there is no NVML, or it does not start */
 export function openNvml(ffi: Ffi, file = "libnvidia-ml.so.1"): Telemetry {
