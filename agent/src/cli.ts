@@ -6,10 +6,12 @@ import { defaultBounds } from "./cluster-network/bounds.ts";
 import { type Location, locate } from "./cluster-network/own-addresses.ts";
 import { type PeerRules, systemLookup } from "./cluster-network/peer-address.ts";
 import { stateFolderOf } from "./files.ts";
+import type { ProbeOptions } from "./gpu/messages.ts";
 import { runProbeOnly } from "./gpu/probe-only.ts";
 import { surveyLine } from "./gpus/facts.ts";
 import { surveyGpus } from "./gpus/survey.ts";
 import type { HostPort } from "./host-port.ts";
+import { explainError } from "./http/connection.ts";
 import { proxyFor } from "./http/proxy.ts";
 import { createTransport, type Transport } from "./http/transport.ts";
 import { readCertificates, rootsWith } from "./http/trust.ts";
@@ -53,7 +55,13 @@ export async function runCli(
   const command = parseCommand(argv, env);
   if (command.kind === "usage-error") return usage(command.message);
   if (command.kind === "probe-only") {
-    const { probe, json } = command;
+    const { json, caFile } = command;
+    const say: Log = (message) => terminal.stderr(`${message}\n`);
+    const more = caFile === null ? null : readCertificates(caFile);
+    if (more !== null && !more.ok) return usage(more.message);
+    const roots = more === null ? null : await rootsWith(more.certificates, env);
+    const probe = await withCublas(command, env, roots, say, signal);
+    if (probe === null) return EXIT.notCompleted;
     return runProbeOnly(ownCommand(), probe, json, terminal, signal, clock);
   }
   if (command.kind !== "run") {
@@ -66,25 +74,55 @@ export async function runCli(
   const replay = loaded?.replay ?? null;
   const reached = await reach(options, env);
   if (!reached.ok) return usage(reached.message);
-  const { transport } = reached;
+  const { transport, roots } = reached;
+  const say = createLog(terminal.stderr, clock.now, []);
+  const probe = await withCublas(options, env, roots, say, signal);
+  if (probe === null) return EXIT.notCompleted;
+  const ready = { ...options, probe };
   const { credential } = options;
   return credential.kind === "runner"
-    ? runService(options, credential, replay, transport, terminal, signal)
-    : runNode(options, credential.token, replay, transport, env, terminal, signal);
+    ? runService(ready, credential, replay, transport, terminal, signal)
+    : runNode(ready, credential.token, replay, transport, env, terminal, signal);
+}
+
+/**
+ * Fetches cuBLASLt if that was asked for. Null when it cannot be had: whoever wants that one library wants no figures of
+ * another.
+ *
+ * @throws when `signal` aborts
+ */
+async function withCublas(
+  { probe, fetchCublas: isWanted }: { probe: ProbeOptions; fetchCublas: boolean },
+  env: Record<string, string | undefined>,
+  roots: string[] | null,
+  say: Log,
+  signal: AbortSignal,
+): Promise<ProbeOptions | null> {
+  if (!isWanted) return probe;
+  try {
+    const { fetchCublas } = await import("./gpu/fetch-cublas.ts");
+    return { ...probe, cublas: await fetchCublas({ env, roots, say, signal }), engine: "cublaslt" };
+  } catch (error) {
+    signal.throwIfAborted();
+    say(`cuBLAS cannot be fetched: ${explainError(error)}. Without --fetch-cublas, other engines are used`);
+    return null;
+  }
 }
 
 /** The way to the server: by which proxy, and trusting whom. */
 async function reach(
   { host, caFile }: AgentOptions,
   env: Record<string, string | undefined>,
-): Promise<{ ok: true; transport: Transport } | { ok: false; message: string }> {
+): Promise<
+  { ok: true; transport: Transport; roots: string[] | null } | { ok: false; message: string }
+> {
   const server = new URL(host);
   const found = proxyFor(server, env);
   if (!found.ok) return found;
   const more = caFile === null ? null : readCertificates(caFile);
   if (more !== null && !more.ok) return more;
   const roots = more === null ? null : await rootsWith(more.certificates, env);
-  return { ok: true, transport: createTransport(server, { proxy: found.proxy, roots }) };
+  return { ok: true, transport: createTransport(server, { proxy: found.proxy, roots }), roots };
 }
 
 /** A node of one job. */

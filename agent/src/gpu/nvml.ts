@@ -219,7 +219,7 @@ function readProcesses(library: Library, handle: bigint): GpuProcess[] | null {
 }
 
 function toFlag(value: number | null): boolean | null {
-  return value === null ? null : value === 1;
+  return value === 0 ? false : value === 1 ? true : null;
 }
 
 /** No GPU at work has 0 W, 0 degrees or 0 MHz: the sensor does not tell. */
