@@ -104,7 +104,9 @@ async function withCublas(
     return { ...probe, cublas: await fetchCublas({ env, roots, say, signal }), engine: "cublaslt" };
   } catch (error) {
     signal.throwIfAborted();
-    say(`cuBLAS cannot be fetched: ${explainError(error)}. Without --fetch-cublas, other engines are used`);
+    say(
+      `cuBLAS cannot be fetched: ${explainError(error)}. Without --fetch-cublas, other engines are used`,
+    );
     return null;
   }
 }

@@ -124,7 +124,7 @@ function enginesOf(
     const place = folder === null ? "this machine" : folder;
     emit({
       type: "note",
-      message: `no cuBLASLt on ${place}${forced === null ? "; figures of this agent's own kernel are of another class" : ""}`,
+      message: `no cuBLASLt on ${place}${forced === null ? "; figures of this agent's own kernel are of another class (--fetch-cublas brings it)" : ""}`,
     });
   }
   return forced === "cublaslt" ? libraries : [...libraries, own];

@@ -103,12 +103,19 @@ function measureAll(
   emit({
     type: "failure",
     code: end === null ? "incomplete" : "gpu_failed",
-    message: gathered.faults.map(({ metric, message }) => `${metric}: ${message}`).join("; "),
+    message: failuresOf(gathered, end !== null),
     hint:
       end?.code === 214
         ? "the memory of a GPU has an error that cannot be corrected: see nvidia-smi -q -d ECC,ROW_REMAPPER"
         : null,
   });
+}
+
+/** What it was that ended the run, or kept a figure from being made. */
+function failuresOf({ faults, figures }: Gathered, isLost: boolean): string {
+  const isMade = (name: string): boolean => figures.some(({ metric }) => metric === name);
+  const told = isLost ? faults.slice(-1) : faults.filter(({ metric }) => !isMade(metric));
+  return told.map(({ metric, message }) => `${metric}: ${message}`).join("; ");
 }
 
 /** What a figure costs when it fails is that figure, unless the driver says that the GPU's context is lost. */

@@ -24,7 +24,8 @@ export function findInZip(fd: number, name: string): { start: number; end: numbe
   while (at >= 0 && tail.readUInt32LE(at) !== END) at--;
   if (at < 0) throw new Error("this is no zip archive");
   const [length, offset] = [tail.readUInt32LE(at + 12), tail.readUInt32LE(at + 16)];
-  if (length > MAX_DIRECTORY || offset + length > size) throw new Error("the zip archive is damaged");
+  if (length > MAX_DIRECTORY || offset + length > size)
+    throw new Error("the zip archive is damaged");
   const directory = read(fd, offset, offset + length);
   for (let entry = 0; entry + ENTRY_BYTES <= directory.length; ) {
     if (directory.readUInt32LE(entry) !== ENTRY) break;
@@ -38,7 +39,8 @@ export function findInZip(fd: number, name: string): { start: number; end: numbe
 }
 
 function dataOf(fd: number, entry: Buffer, size: number): { start: number; end: number } {
-  if (entry.readUInt16LE(10) !== DEFLATED) throw new Error("the file in the archive is not deflated");
+  if (entry.readUInt16LE(10) !== DEFLATED)
+    throw new Error("the file in the archive is not deflated");
   const at = entry.readUInt32LE(42);
   const local = read(fd, at, at + LOCAL_BYTES);
   if (local.length < LOCAL_BYTES || local.readUInt32LE(0) !== LOCAL) {

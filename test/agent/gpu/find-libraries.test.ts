@@ -40,11 +40,34 @@ describe("on a whole machine", () => {
 
   test.each([
     ["CUDA 13 packages", "usr/lib/python3/dist-packages/nvidia/cu13/lib/libcublasLt.so.13", {}],
-    ["torch's own folder", "opt/conda/lib/python3.12/site-packages/torch/lib/libcublasLt.so.12", {}],
-    ["an environment of conda", "opt/conda/envs/x/lib/python3.12/site-packages/nvidia/cublas/lib/libcublasLt.so.12", {}],
-    ["a user's packages", join(homedir(), ".local/lib/python3.11/site-packages/nvidia/cublas/lib/libcublasLt.so.12").slice(1), {}],
-    ["an active environment", "srv/env/lib/python3.13/site-packages/nvidia/cublas/lib/libcublasLt.so.12", { VIRTUAL_ENV: "/srv/env" }],
-    ["the loader's folders", "srv/cuda/libcublasLt.so.12.8.4", { LD_LIBRARY_PATH: "relative::/srv/cuda" }],
+    [
+      "torch's own folder",
+      "opt/conda/lib/python3.12/site-packages/torch/lib/libcublasLt.so.12",
+      {},
+    ],
+    [
+      "an environment of conda",
+      "opt/conda/envs/x/lib/python3.12/site-packages/nvidia/cublas/lib/libcublasLt.so.12",
+      {},
+    ],
+    [
+      "a user's packages",
+      join(
+        homedir(),
+        ".local/lib/python3.11/site-packages/nvidia/cublas/lib/libcublasLt.so.12",
+      ).slice(1),
+      {},
+    ],
+    [
+      "an active environment",
+      "srv/env/lib/python3.13/site-packages/nvidia/cublas/lib/libcublasLt.so.12",
+      { VIRTUAL_ENV: "/srv/env" },
+    ],
+    [
+      "the loader's folders",
+      "srv/cuda/libcublasLt.so.12.8.4",
+      { LD_LIBRARY_PATH: "relative::/srv/cuda" },
+    ],
     ["a Debian package", "usr/lib/x86_64-linux-gnu/libcublasLt.so.11", {}],
   ])("%s", (_, path, env) => {
     const file = put(path);

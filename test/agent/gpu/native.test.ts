@@ -53,7 +53,11 @@ describe.skipIf(whyNoNativeFakes !== null)("stand-ins for NVIDIA's libraries", (
   }
 
   const CUBLAS = { engine: "cublaslt", cublas: "" } as const;
-  const withCublas = (): Partial<ProbeOptions> => ({ ...CUBLAS, engine: null, cublas: fakes.cublas });
+  const withCublas = (): Partial<ProbeOptions> => ({
+    ...CUBLAS,
+    engine: null,
+    cublas: fakes.cublas,
+  });
 
   test("two GPUs: every figure, every reading, by calls in an order that the driver accepts", async () => {
     const { outcome, results, measurement, calls } = await probe({ FAKE_GPUS: "2" }, withCublas());
@@ -117,7 +121,12 @@ describe.skipIf(whyNoNativeFakes !== null)("stand-ins for NVIDIA's libraries", (
     ["300 processes", { FAKE_NVML: "crowd" }, "gpu_busy", /--busy-ok/],
   ])("is refused with a hint: %s", async (_, env, code, hint) => {
     const { outcome } = await probe(env);
-    expect(outcome).toMatchObject({ ok: false, code, hint: expect.stringMatching(hint), partial: null });
+    expect(outcome).toMatchObject({
+      ok: false,
+      code,
+      hint: expect.stringMatching(hint),
+      partial: null,
+    });
   });
 
   test("a number of GPUs that cannot be is refused", async () => {
