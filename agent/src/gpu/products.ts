@@ -112,14 +112,15 @@ export function withProducts<Result>(
   type: Element,
   { lanes, sizes, onBatch }: Pick<FigureTools, "lanes" | "sizes" | "onBatch">,
   use: (works: (() => void)[], read: () => Uint8Array[]) => Result,
+  fillWith: Fill = fill,
 ): Result {
   const n = sizes.gemm;
   const bytes = n * n * 2;
   return withBuffers(lanes, [bytes, bytes, bytes], (buffers) => {
     const works = lanes.map((lane, i) => {
       const [a = 0n, b = 0n, c = 0n] = buffers[i] ?? [];
-      fill(lane, type, a, n * n, SEEDS.a);
-      fill(lane, type, b, n * n, SEEDS.b);
+      fillWith(lane, type, a, n * n, SEEDS.a);
+      fillWith(lane, type, b, n * n, SEEDS.b);
       const work = engine.prepare(lane.gpu, { type, n, a, b, c });
       onBatch(0);
       return work;
@@ -128,6 +129,16 @@ export function withProducts<Result>(
   });
 }
 
+/** Writes so many elements of a factor. */
+export type Fill = (
+  lane: Lane,
+  type: Element,
+  address: bigint,
+  elements: number,
+  seed: number,
+) => void;
+
+/** N(0,1), as measured. */
 function fill(lane: Lane, type: Element, address: bigint, elements: number, seed: number): void {
   lane.kernel(`fill_${type}`).bind({
     grid: FILL_BLOCKS * lane.gpu.description.multiprocessors,

@@ -127,7 +127,7 @@ OUT int cuLaunchKernel(Function *f, unsigned gx, unsigned gy, unsigned gz, unsig
   if (!f || f->tag != FUNCTION || f->module->context != current) return INVALID_HANDLE;
   if (!gx || gy != 1 || gz != 1 || !bx || bx > 1024 || by != 1 || bz != 1 || !values || extra) return INVALID_VALUE;
   if (shared > 49152 && shared > f->shared) return INVALID_VALUE;
-  if (!strcmp(f->name, "copy") && *(uint64_t *)values[2] != 4ull << 30) return INVALID_VALUE;
+  if (!strcmp(f->name, "copy") && *(uint64_t *)values[2] % 16384) return INVALID_VALUE;
   static const struct { const char *name; double us; } times[] = { { "gemm", 500 }, { "copy", 5000 }, { "fma", 1000 }, { "empty", 2 } };
   for (int i = 0; i < 4; i++) if (!strncmp(f->name, times[i].name, strlen(times[i].name))) current->us += times[i].us;
   return OK;
