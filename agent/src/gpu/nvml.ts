@@ -146,7 +146,7 @@ function gpuTelemetry(
 function readFacts({ ok, u32, u64, text }: Readers, handle: bigint, busId: string): GpuFacts {
   const [current, pending] = [Buffer.alloc(4), Buffer.alloc(4)];
   const flag = (name: Name): boolean | null =>
-    ok(name, handle, current, pending) ? current.readUInt32LE() === 1 : null;
+    ok(name, handle, current, pending) ? toFlag(current.readUInt32LE()) : null;
   const errors = u64("nvmlDeviceGetTotalEccErrors", handle, UNCORRECTED, VOLATILE);
   const rows = Buffer.alloc(16);
   const hasRows = ok(

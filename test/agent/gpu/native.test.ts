@@ -142,11 +142,10 @@ describe.skipIf(whyNoNativeFakes !== null)("stand-ins for NVIDIA's libraries", (
       expect(outcome.ok).toBe(true);
       const facts = measurement?.conditions.facts[0] ?? {};
       const known = Object.entries(facts).filter(([, value]) => value !== null);
+      const told = FAKE_NVML === "lies" ? ["processes", "throttle"] : [];
+      const own = ["compute_capability", "memory_bytes", "model", "multiprocessors"];
       expect(known.map(([name]) => name).sort()).toEqual(
-        [
-          ...["compute_capability", "memory_bytes", "model", "multiprocessors", "pci_address"],
-          ...["telemetry", "uuid", ...(FAKE_NVML === "lies" ? ["processes", "throttle"] : [])],
-        ].filter((name) => facts[name] !== null),
+        [...own, ...told, "pci_address", "telemetry", "uuid"].sort(),
       );
       expect(results.aggregate_results.power_consumption_watts).toBeNull();
       expect(JSON.stringify(results)).not.toContain("4294967");
@@ -186,7 +185,7 @@ describe.skipIf(whyNoNativeFakes !== null)("stand-ins for NVIDIA's libraries", (
     expect(crash.outcome).toMatchObject({
       ok: false,
       code: "probe_crashed",
-      message: expect.stringMatching(/ended by SIGSEGV during \w+$/),
+      message: expect.stringMatching(/ended by SIGSEGV during .+$/),
     });
     const hang = await probe({ FAKE: "cuEventSynchronize:60:hang" }, {}, 3_000);
     expect(hang.outcome).toMatchObject({ ok: false, code: "probe_hung" });

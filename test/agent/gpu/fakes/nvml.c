@@ -22,7 +22,7 @@ OUT int nvmlDeviceGetHandleByPciBusId_v2(const char *id, Device **device) {
   *device = &devices[bus - 1];
   return OK;
 }
-OUT int nvmlDeviceGetUUID(Device *d, char *text, unsigned size) { BEGIN; if (is("none")) return NOT_SUPPORTED; if (is("lies")) { memset(text, '\x1b', size); return OK; } snprintf(text, size, "GPU-abababab-abab-abab-abab-abababababab%02x", d->index); return OK; }
+OUT int nvmlDeviceGetUUID(Device *d, char *text, unsigned size) { BEGIN; if (is("none")) return NOT_SUPPORTED; if (is("lies")) { memset(text, '\x1b', size); return OK; } snprintf(text, size, "GPU-abababab-abab-abab-abab-ababababab%02x", d->index); return OK; }
 OUT int nvmlDeviceGetSerial(Device *d, char *text, unsigned size) { BEGIN; if (is("none") || is("lies")) return NOT_SUPPORTED; snprintf(text, size, "132000000000%d", d->index); return OK; }
 OUT int nvmlDeviceGetPowerUsage(Device *d, unsigned *out) { READING(391234u + d->index); }
 OUT int nvmlDeviceGetEnforcedPowerLimit(Device *d, unsigned *out) { (void)d; READING(350000u); }
