@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
+  clockFault,
   createRateMeter,
   median,
   RATE,
@@ -73,6 +74,16 @@ test("a time that is none is refused", () => {
   meter.next();
   expect(() => meter.add([Number.NaN], 1)).toThrow(/no time/);
   expect(() => meter.add([], 1)).toThrow(/1 lane/);
+});
+
+test("a GPU whose clock and the host's tell different times is named", () => {
+  const rate = only(run([() => 2]));
+  for (const clockShare of [null, 0.5, 0.97, 1, 1.03]) {
+    expect(clockFault({ ...rate, clockShare })).toBeNull();
+  }
+  for (const clockShare of [-1, 0, 0.49, 1.04, 1e9, Number.POSITIVE_INFINITY, Number.NaN]) {
+    expect(clockFault({ ...rate, clockShare })).toMatch(/not to be trusted/);
+  }
 });
 
 test("clocks that fall in the first half second do not count", () => {
