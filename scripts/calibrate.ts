@@ -79,7 +79,7 @@ if (busy.length > 0) {
   process.exit(1);
 }
 const files = findCublasLt(process.env, values.cublas ?? null).slice(0, 2);
-const [python] = findTorch(process.env);
+const [python] = findTorch(process.env, () => {});
 const known = SHIPPED.get(normalizeModel(description.name) ?? "");
 const rows = calibrateGpu({
   driver,

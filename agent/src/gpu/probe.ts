@@ -111,13 +111,16 @@ function enginesOf(
   const own = { name: "this agent's own kernel", open: ptxEngine };
   if (forced === "ptx") return [own];
   if (forced === "torch") {
-    emit({ type: "progress", progress: 0, message: "looking for PyTorch" });
-    const onTick = () => emit({ type: "progress", progress: 0, message: "waiting for PyTorch" });
-    return findTorch(env).map((python) => ({
+    const tick = (message: string) => () => emit({ type: "progress", progress: 0, message });
+    const pythons = findTorch(env, tick("looking for PyTorch"));
+    if (pythons.length === 0) emit({ type: "note", message: "no python3 here has PyTorch" });
+    const onTick = tick("waiting for PyTorch");
+    return pythons.map((python) => ({
       name: `PyTorch of ${python}`,
       open: () => openTorch(python, onTick),
     }));
   }
+  emit({ type: "progress", progress: 0, message: "looking for cuBLASLt" });
   const files = findCublasLt(env, folder);
   const libraries = files.map((file) => ({ name: file, open: () => openCublasLt(ffi, file) }));
   if (files.length === 0) {

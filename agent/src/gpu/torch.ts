@@ -20,8 +20,12 @@ sys.exit(0 if importlib.util.find_spec("torch") else 1)`;
 
 type Environment = Record<string, string | undefined>;
 
-/** Pythons of this machine that have PyTorch, best first: an active environment, then the path, then usual places. */
-export function findTorch(env: Environment): string[] {
+/**
+ * Pythons of this machine that have PyTorch, best first: an active environment, then the path, then usual places.
+ *
+ * @param onLook called before each is asked
+ */
+export function findTorch(env: Environment, onLook: () => void): string[] {
   const pythons = [env.VIRTUAL_ENV, env.CONDA_PREFIX].flatMap((prefix) =>
     prefix ? [join(prefix, "bin/python3")] : [],
   );
@@ -30,6 +34,7 @@ export function findTorch(env: Environment): string[] {
     (python) => !python.startsWith("/") || existsSync(python),
   );
   const found = candidates.filter((python) => {
+    onLook();
     const { status } = spawnSync(python, ["-c", LOOK], {
       timeout: LOOK_MS,
       killSignal: "SIGKILL",

@@ -142,7 +142,7 @@ describe.skipIf(whyNoNativeFakes !== null)("stand-ins for NVIDIA's libraries", (
       expect(outcome.ok).toBe(true);
       const facts = measurement?.conditions.facts[0] ?? {};
       const known = Object.entries(facts).filter(([, value]) => value !== null);
-      const told = FAKE_NVML === "lies" ? ["processes", "throttle"] : [];
+      const told = FAKE_NVML === "lies" ? ["processes"] : [];
       const own = ["compute_capability", "memory_bytes", "model", "multiprocessors"];
       expect(known.map(([name]) => name).sort()).toEqual(
         [...own, ...told, "pci_address", "telemetry", "uuid"].sort(),

@@ -21,7 +21,12 @@ afterEach(() => {
 describe.skipIf(!hasPython)("PyTorch (skipped where there is no python3)", () => {
   test("is found without being imported", () => {
     vi.stubEnv("FAKE_TORCH", "broken");
-    expect(findTorch({})).toContain("python3");
+    let looks = 0;
+    const onLook = () => {
+      looks += 1;
+    };
+    expect(findTorch({}, onLook)).toContain("python3");
+    expect(looks).toBeGreaterThan(0);
   });
 
   test("makes the products of two GPUs, by its own clock and in the rate logic's batches", () => {
