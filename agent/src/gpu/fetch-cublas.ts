@@ -45,7 +45,7 @@ const PINNED: Readonly<Record<string, PinnedLibrary>> = {
     libraryBytes: 751_771_728,
   },
   arm64: {
-    url: `${PYPI}/29/99/9db44d685f0e257ff0e213ade1964fc459b4a690a73293220e98feb3307cf/nvidia_cublas_cu12-${VERSION}-py3-none-manylinux_2_27_aarch64.whl`,
+    url: `${PYPI}/29/99/db44d685f0e257ff0e213ade1964fc459b4a690a73293220e98feb3307cf/nvidia_cublas_cu12-${VERSION}-py3-none-manylinux_2_27_aarch64.whl`,
     sha256: "b86f6dd8935884615a0683b663891d43781b819ac4f2ba2b0c9604676af346d0",
     librarySha256: "f69ee07d8c15af104635736afb7a0cd2200f9c72afdb78b70e17acecb49247f4",
     bytes: 590_537_124,
