@@ -36,7 +36,7 @@ const MEMBER = "nvidia/cublas/lib/libcublasLt.so.12";
 const FILE = "libcublasLt.so.12";
 
 /** By Node's name of the processor. The checksums of packages are those of PyPI's index. */
-const PINNED: Readonly<Record<string, PinnedLibrary>> = {
+export const PINNED: Readonly<Record<string, PinnedLibrary>> = {
   x64: {
     url: `${PYPI}/dc/61/e24b560ab2e2eaeb3c839129175fb330dfcfc29e5203196e5541a4c44682/nvidia_cublas_cu12-${VERSION}-py3-none-manylinux_2_27_x86_64.whl`,
     sha256: "8ac4e771d5a348c551b2a426eda6193c19aa630236b418086020df5ba9667142",

@@ -15,7 +15,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { crc32, deflateRawSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { fetchCublas, type PinnedLibrary } from "../../../agent/src/gpu/fetch-cublas.ts";
+import { fetchCublas, PINNED, type PinnedLibrary } from "../../../agent/src/gpu/fetch-cublas.ts";
 
 const MEMBER = "nvidia/cublas/lib/libcublasLt.so.12";
 const LIBRARY = Buffer.alloc(200_000, "a library of products ");
@@ -113,6 +113,16 @@ test("is fetched once, and checked each time", async () => {
   await fetchIt();
   expect(readFileSync(file).equals(LIBRARY)).toBe(true);
   expect(requests).toHaveLength(2);
+});
+
+test("what is pinned is named whole: PyPI's address has a checksum of its own", () => {
+  expect(Object.keys(PINNED)).toEqual(["x64", "arm64"]);
+  for (const { url, sha256: whole, librarySha256 } of Object.values(PINNED)) {
+    expect(url).toMatch(
+      /^https:\/\/files\.pythonhosted\.org\/packages\/[0-9a-f]{2}\/[0-9a-f]{2}\/[0-9a-f]{60}\/nvidia_cublas_cu12-[\d.]+-py3-none-manylinux_2_27_(x86_64|aarch64)\.whl$/,
+    );
+    for (const checksum of [whole, librarySha256]) expect(checksum).toMatch(/^[0-9a-f]{64}$/);
+  }
 });
 
 test("redirects are followed, three of them", async () => {
