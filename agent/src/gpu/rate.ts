@@ -48,8 +48,15 @@ export interface Rate {
   /** Batches after the warm-up. */
   samples: number;
   callsPerSample: number;
-  /** Device time of the samples over the host's time for them; null where the host's time says nothing about it. */
-  clockShare: number | null;
+  /** Null where the host's time says nothing about the device's. */
+  clockShare: ClockShare | null;
+}
+
+/** Device time of the samples over the host's time for them. */
+export interface ClockShare {
+  own: number;
+  /** Of the lane that was busy the longest: the host waits for that one. */
+  slowest: number;
 }
 
 export interface RateMeter {
@@ -129,8 +136,9 @@ export function createRateMeter(count: number, plan: RatePlan = RATE): RateMeter
       batches += 1;
     },
 
-    rates: () =>
-      lanes.map(({ calls, series, deviceMs }) => {
+    rates() {
+      const longestMs = Math.max(...lanes.map(({ deviceMs }) => deviceMs));
+      return lanes.map(({ calls, series, deviceMs }) => {
         const msPerCall = median(series.slice(-plan.window));
         return {
           msPerCall,
@@ -139,21 +147,26 @@ export function createRateMeter(count: number, plan: RatePlan = RATE): RateMeter
           drift: msPerCall / median(series.slice(0, plan.window)) - 1,
           samples: series.length,
           callsPerSample: calls,
-          clockShare: hostTotalMs === null ? null : deviceMs / hostTotalMs,
+          clockShare:
+            hostTotalMs === null
+              ? null
+              : { own: deviceMs / hostTotalMs, slowest: longestMs / hostTotalMs },
         };
-      }),
+      });
+    },
   };
 }
 
-/** A GPU is at work for all but the queueing of a batch; it cannot be at work for longer than the batch takes. */
+/** Some GPU is at work for all but the queueing of a batch, and none for longer than the batch takes. */
 const CLOCK_SHARES = { least: 0.5, most: 1.03 } as const;
 
 /** What is wrong with a GPU whose events and the host's clock tell different times; null if they agree. */
 export function clockFault({ clockShare }: Rate): string | null {
   if (clockShare === null) return null;
+  const { own, slowest } = clockShare;
   const { least, most } = CLOCK_SHARES;
-  if (clockShare >= least && clockShare <= most) return null;
-  return `the GPU's clock counted ${clockShare.toPrecision(2)} s in a second of the host's: this figure is not to be trusted`;
+  if (own <= most && slowest >= least) return null;
+  return `the GPU's clock counted ${(own <= most ? slowest : own).toPrecision(2)} s in a second of the host's: this figure is not to be trusted`;
 }
 
 /** A time that no device can have needed would make a rate of infinity. */

@@ -120,6 +120,22 @@ describe("loading", () => {
   });
 });
 
+test("nothing is built without both addons as the lockfile names them", () => {
+  expect(() => packAddons(folder)).toThrow(/is missing: run node scripts\/install\.mjs/);
+  const [, name = ""] = /([\w.-]+\.tgz) is missing/.exec(messageOf(() => packAddons(folder))) ?? [];
+  writeFileSync(join(folder, name), "another archive");
+  expect(() => packAddons(folder)).toThrow(/is not what package-lock\.json names/);
+});
+
+function messageOf(act: () => unknown): string {
+  try {
+    act();
+    return "";
+  } catch (error) {
+    return String(error);
+  }
+}
+
 test("the bundle has both platforms and the licence of what it carries", () => {
   expect(Object.keys(packAddons())).toEqual(["linux-x64", "linux-arm64"]);
   expect(addonLicence()).toMatch(/MIT License(.|\n)*Permission is hereby granted/i);

@@ -63,6 +63,14 @@ describe("eight healthy GPUs", () => {
   });
 });
 
+test("one slow GPU beside seven fast ones is no fault of their clocks", () => {
+  const ran = measure({
+    ...HEALTHY,
+    launchMs: (kernel, gpu) => callMs(kernel) * (gpu === 3 ? 200 : 1),
+  });
+  expect(ran.measurement.faults.filter(({ code }) => code === "clock_disagrees")).toEqual([]);
+});
+
 describe("at worst it takes 90 s", () => {
   /** Every batch another time, so that nothing settles. */
   const restless = (kernel: string, _gpu: number, at: number): number =>
