@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { parseNetworks } from "./cluster-network/peer-address.ts";
 import { parseDuration } from "./duration.ts";
-import type { ProbeOptions } from "./gpu/messages.ts";
+import { ENGINES, type ProbeOptions } from "./gpu/messages.ts";
 import { type HostPort, parseHostPort } from "./host-port.ts";
 import { isJobToken, otherKindOf } from "./token-kind.ts";
 
@@ -17,6 +17,8 @@ export interface AgentOptions {
   clusterPeers: BlockList | null;
   replayFile: string | null;
   probe: ProbeOptions;
+  /** Whether to measure with the cuBLASLt that this agent pins. */
+  fetchCublas: boolean;
   /** More certificates to trust, in PEM form. */
   caFile: string | null;
   /** The time to wait for an answer from the server; null for the defaults. */
@@ -32,7 +34,13 @@ export type Credential =
 export type Command =
   | { kind: "run"; options: AgentOptions }
   /** Measures and shows the figures, without a server. */
-  | { kind: "probe-only"; probe: ProbeOptions; json: boolean }
+  | {
+      kind: "probe-only";
+      probe: ProbeOptions;
+      fetchCublas: boolean;
+      caFile: string | null;
+      json: boolean;
+    }
   | { kind: "help" }
   | { kind: "version" }
   | { kind: "usage-error"; message: string };
@@ -62,9 +70,11 @@ and shows its figures, without a server.
                             one separated by commas, or by repeating the option (default: any network,
                             but never loopback, link-local, multicast or metadata addresses)
   --probe-only              measure this machine's GPUs and show the figures
-  --engine NAME             what multiplies matrices: cublaslt or ptx, this agent's own kernel (default:
-                            cublaslt where the machine has it)
+  --engine NAME             what multiplies matrices: cublaslt, ptx (this agent's own kernel) or torch (a
+                            PyTorch that is installed here); default: cublaslt where the machine has it
   --cublas FOLDER           folder with libcublasLt (default: looked for in PyTorch and CUDA toolkits)
+  --fetch-cublas            fetch the cuBLASLt that this agent pins from PyPI (590 MB, kept in ~/.cache) and
+                            measure with it, so that all machines have the same
   --busy-ok                 measure GPUs that others use; such figures are never rated
   --replay FILE             answer quick_mark with a recorded result, marked as replayed
   --ca FILE                 trust the certificates of this PEM file, too, such as a company's own CA
@@ -101,9 +111,14 @@ export function parseCommand(
   if (flags.token !== undefined && flags["api-key"] !== undefined) {
     return usageError("--token and --api-key are the same thing; give only one of them");
   }
-  const probe = readProbe(flags);
-  if ("message" in probe) return usageError(probe.message);
-  if (flags["probe-only"]) return { kind: "probe-only", probe, json: flags.json ?? false };
+  if (flags.ca === "") return usageError("--ca needs the name of a file");
+  const measuring = readProbe(flags);
+  if ("message" in measuring) return usageError(measuring.message);
+  const { probe, fetchCublas } = measuring;
+  const caFile = flags.ca ?? null;
+  if (flags["probe-only"]) {
+    return { kind: "probe-only", probe, fetchCublas, caFile, json: flags.json ?? false };
+  }
   const host = parseHost(flags.host ?? env.ASSAY_HOST);
   if (!host.ok) return usageError(host.message);
   const credential = readCredential(flags, env);
@@ -127,7 +142,6 @@ export function parseCommand(
     return usageError("--cluster-peers must be networks such as 10.20.0.0/16 or fd00:20::/64");
   }
   if (flags.replay === "") return usageError("--replay needs the name of a file");
-  if (flags.ca === "") return usageError("--ca needs the name of a file");
   const duration = flags["give-up-after"];
   const giveUpAfterMs = duration === undefined ? null : parseDuration(duration);
   if (duration !== undefined && giveUpAfterMs === null) {
@@ -143,7 +157,8 @@ export function parseCommand(
       clusterPeers,
       replayFile: flags.replay ?? null,
       probe,
-      caFile: flags.ca ?? null,
+      fetchCublas,
+      caFile,
       giveUpAfterMs,
       json: flags.json ?? false,
     },
@@ -170,6 +185,7 @@ function parseFlags(args: string[]) {
       "probe-only": { type: "boolean" },
       engine: { type: "string" },
       cublas: { type: "string" },
+      "fetch-cublas": { type: "boolean" },
       "busy-ok": { type: "boolean" },
       ca: { type: "string" },
       "give-up-after": { type: "string" },
@@ -204,17 +220,28 @@ function readFlags(
   }
 }
 
-function readProbe(flags: Flags): ProbeOptions | { message: string } {
+function readProbe(
+  flags: Flags,
+): { probe: ProbeOptions; fetchCublas: boolean } | { message: string } {
   const { engine = null, cublas = null } = flags;
-  if (engine !== null && engine !== "cublaslt" && engine !== "ptx") {
-    return { message: "--engine must be cublaslt or ptx" };
+  const known = ENGINES.find((name) => name === engine) ?? null;
+  if (engine !== null && known === null) {
+    return { message: "--engine must be cublaslt, ptx or torch" };
   }
   if (cublas === "") return { message: "--cublas needs the name of a folder" };
-  if (cublas !== null && engine === "ptx") {
-    return { message: "--cublas is for the engine cublaslt; leave one of them out" };
+  const fetchCublas = flags["fetch-cublas"] ?? false;
+  if (cublas !== null && fetchCublas) {
+    return { message: "--cublas and --fetch-cublas name two libraries; give only one of them" };
+  }
+  if ((cublas !== null || fetchCublas) && known !== null && known !== "cublaslt") {
+    const flag = cublas === null ? "--fetch-cublas" : "--cublas";
+    return { message: `${flag} is for the engine cublaslt; leave one of them out` };
   }
   const busyOk = flags["busy-ok"] ?? false;
-  return { engine, cublas: cublas === null ? null : resolve(cublas), busyOk };
+  return {
+    probe: { engine: known, cublas: cublas === null ? null : resolve(cublas), busyOk },
+    fetchCublas,
+  };
 }
 
 /** Flags count before the environment: whoever writes --token means a job. */

@@ -19,8 +19,10 @@ import {
   wantsJson,
 } from "./ending.ts";
 import { stateFolderOf } from "./files.ts";
+import type { ProbeOptions } from "./gpu/messages.ts";
 import { runProbeOnly } from "./gpu/probe-only.ts";
 import type { HostPort } from "./host-port.ts";
+import { explainError } from "./http/connection.ts";
 import { proxyFor } from "./http/proxy.ts";
 import { createTransport, type Transport } from "./http/transport.ts";
 import { readCertificates, rootsWith } from "./http/trust.ts";
@@ -80,7 +82,13 @@ async function run(
   const command = parseCommand(argv, env);
   if (command.kind === "usage-error") throw new UsageError(command.message);
   if (command.kind === "probe-only") {
-    const { probe, json } = command;
+    const { json, caFile } = command;
+    const say: Log = (message) => terminal.stderr(`${message}\n`);
+    const more = caFile === null ? null : readCertificates(caFile);
+    if (more !== null && !more.ok) throw new UsageError(more.message);
+    const roots = more === null ? null : await rootsWith(more.certificates, env);
+    const probe = await withCublas(command, env, roots, say, signal);
+    if (probe === null) return EXIT.notCompleted;
     return runProbeOnly(ownCommand(), probe, json, terminal, signal, clock);
   }
   if (command.kind !== "run") {
@@ -91,25 +99,59 @@ async function run(
   const loaded = options.replayFile === null ? null : loadReplay(options.replayFile);
   if (loaded !== null && !loaded.ok) throw new UsageError(loaded.message);
   const replay = loaded?.replay ?? null;
-  const transport = await reach(options, env);
+  const { transport, roots } = await reach(options, env);
+  const say = createLog(terminal.stderr, clock.now, []);
+  const probe = await withCublas(options, env, roots, say, signal);
+  if (probe === null) {
+    const reason = "cuBLAS cannot be fetched";
+    report.end({ verdict: "error", exitCode: EXIT.notCompleted, reason });
+    return EXIT.notCompleted;
+  }
+  const ready = { ...options, probe };
   const { credential } = options;
   return credential.kind === "runner"
-    ? runService(options, credential, replay, transport, terminal, signal, report)
-    : runNode(options, credential.token, replay, transport, env, terminal, signal, report);
+    ? runService(ready, credential, replay, transport, terminal, signal, report)
+    : runNode(ready, credential.token, replay, transport, env, terminal, signal, report);
+}
+
+/**
+ * Fetches cuBLASLt if that was asked for. Null when it cannot be had: whoever wants that one library wants no figures of
+ * another.
+ *
+ * @throws when `signal` aborts
+ */
+async function withCublas(
+  { probe, fetchCublas: isWanted }: { probe: ProbeOptions; fetchCublas: boolean },
+  env: Record<string, string | undefined>,
+  roots: string[] | null,
+  say: Log,
+  signal: AbortSignal,
+): Promise<ProbeOptions | null> {
+  if (!isWanted) return probe;
+  try {
+    const { fetchCublas } = await import("./gpu/fetch-cublas.ts");
+    return { ...probe, cublas: await fetchCublas({ env, roots, say, signal }), engine: "cublaslt" };
+  } catch (error) {
+    signal.throwIfAborted();
+    say(
+      `cuBLAS cannot be fetched: ${explainError(error)}. Without --fetch-cublas, other engines are used`,
+    );
+    return null;
+  }
 }
 
 /** The way to the server: by which proxy, and trusting whom. */
 async function reach(
   { host, caFile }: AgentOptions,
   env: Record<string, string | undefined>,
-): Promise<Transport> {
+): Promise<{ transport: Transport; roots: string[] | null }> {
   const server = new URL(host);
   const found = proxyFor(server, env);
   if (!found.ok) throw new UsageError(found.message);
   const more = caFile === null ? null : readCertificates(caFile);
   if (more !== null && !more.ok) throw new UsageError(more.message);
   const roots = more === null ? null : await rootsWith(more.certificates, env);
-  return createTransport(server, { proxy: found.proxy, roots });
+  return { transport: createTransport(server, { proxy: found.proxy, roots }), roots };
 }
 
 /** A node of one job. */

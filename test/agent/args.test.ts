@@ -33,6 +33,7 @@ describe("command line", () => {
       clusterPeers: null,
       replayFile: null,
       probe: { engine: null, cublas: null, busyOk: false },
+      fetchCublas: false,
       caFile: null,
       giveUpAfterMs: null,
       json: false,
@@ -65,6 +66,7 @@ describe("command line", () => {
       clusterPeers: null,
       replayFile: "a.json",
       probe: { engine: "cublaslt", cublas: "/opt/cublas", busyOk: true },
+      fetchCublas: false,
       caFile: "roots.pem",
       giveUpAfterMs: 5_400_000,
       json: true,
@@ -75,14 +77,18 @@ describe("command line", () => {
     expect(parseCommand(["--probe-only", "--json", "--engine", "ptx"], {})).toEqual({
       kind: "probe-only",
       probe: { engine: "ptx", cublas: null, busyOk: false },
+      fetchCublas: false,
+      caFile: null,
       json: true,
     });
   });
 
   test("refuses an engine that is none, and a folder that no engine would read", () => {
-    expect(usageError([...needed, "--engine", "cuda"])).toMatch(/must be cublaslt or ptx/);
+    expect(usageError([...needed, "--engine", "cuda"])).toMatch(/must be cublaslt, ptx or torch/);
     expect(usageError([...needed, "--cublas", ""])).toMatch(/name of a folder/);
     expect(usageError([...needed, "--engine", "ptx", "--cublas", "/opt"])).toMatch(/leave one/);
+    expect(usageError([...needed, "--engine", "torch", "--fetch-cublas"])).toMatch(/leave one/);
+    expect(usageError([...needed, "--cublas", "/opt", "--fetch-cublas"])).toMatch(/only one/);
   });
 
   test.each([["-api-key", "k"], ["--api-key", "k"], ["-api-key=k"], ["--api-key=k"]])(

@@ -3,11 +3,12 @@
  * is decompressed by the measuring process only.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { lstatSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { lstatSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { brotliDecompressSync } from "node:zlib";
 import { makeFolder } from "../files.ts";
+import { isRecord } from "../protocol.ts";
 
 export interface PackedAddon {
   /** Of the addon, in hex. */
@@ -19,16 +20,33 @@ export interface PackedAddon {
 /** By platform, such as `linux-x64`; put in by scripts/build-agent.ts. */
 declare const ASSAY_ADDONS: Readonly<Record<string, PackedAddon>> | undefined;
 
-/** @throws with a message for people when no addon fits this machine, or no folder can hold it */
-export function loadAddon(env: Record<string, string | undefined>): unknown {
-  const platform = `${process.platform}-${process.arch}`;
-  if (typeof ASSAY_ADDONS === "undefined") throw new Error("this agent was built without its FFI");
-  const packed = ASSAY_ADDONS[platform];
+/** What an addon must fit. */
+export interface Machine {
+  /** Such as `linux-x64`. */
+  platform: string;
+  isMusl: boolean;
+}
+
+function thisMachine(): Machine {
+  return { platform: `${process.platform}-${process.arch}`, isMusl: isMusl() };
+}
+
+/**
+ * @param addons by platform; those that the build has put in by default
+ * @throws with a message for people when no addon fits this machine, or no folder can hold it
+ */
+export function loadAddon(
+  env: Record<string, string | undefined>,
+  addons = typeof ASSAY_ADDONS === "undefined" ? null : ASSAY_ADDONS,
+  { platform, isMusl } = thisMachine(),
+): unknown {
+  if (addons === null) throw new Error("this agent was built without its FFI");
+  const packed = addons[platform];
   if (packed === undefined) {
-    const known = Object.keys(ASSAY_ADDONS).join(" and ");
+    const known = Object.keys(addons).join(" and ");
     throw new Error(`GPUs are measured on ${known} only, and this is ${platform}`);
   }
-  if (isMusl()) {
+  if (isMusl) {
     throw new Error("GPUs cannot be measured on musl (Alpine): NVIDIA's driver needs glibc");
   }
   const faults: string[] = [];
@@ -49,19 +67,37 @@ export function loadAddon(env: Record<string, string | undefined>): unknown {
  *
  * @throws when the folder belongs to another user or others may write to it
  */
-export function unpack({ sha256, data }: PackedAddon, folder: string): string {
-  makeFolder(folder, 0o700);
-  const { uid, mode } = lstatSync(folder);
-  if (uid !== (process.getuid?.() ?? uid) || (mode & 0o022) !== 0 || (mode & 0o170000) !== 0o040000)
-    throw new Error(`${folder} is not a folder of this user alone`);
+export function unpack({ sha256, data }: PackedAddon, parent: string): string {
+  const folder = ownFolder(parent);
   const file = join(folder, `koffi-${sha256.slice(0, 16)}.node`);
   if (checksum(read(file)) === sha256) return file;
   const addon = brotliDecompressSync(Buffer.from(data, "base64"));
   if (checksum(addon) !== sha256) throw new Error("the FFI addon in this file is damaged");
   const draft = `${file}.${randomBytes(6).toString("hex")}`;
-  writeFileSync(draft, addon, { mode: 0o700, flag: "wx" });
-  renameSync(draft, file);
+  try {
+    writeFileSync(draft, addon, { mode: 0o700, flag: "wx" });
+    renameSync(draft, file);
+  } catch (error) {
+    // Half of it, on a full disk.
+    rmSync(draft, { force: true });
+    throw error;
+  }
   return file;
+}
+
+/**
+ * Makes a folder for what is loaded into a process.
+ *
+ * @throws when it belongs to another user, or others may write to it
+ */
+export function ownFolder(folder: string): string {
+  makeFolder(folder, 0o700);
+  const { uid, mode } = lstatSync(folder);
+  const isOwn = uid === (process.getuid?.() ?? uid) && (mode & 0o022) === 0;
+  if (!isOwn || (mode & 0o170000) !== 0o040000) {
+    throw new Error(`${folder} is not a folder of this user alone`);
+  }
+  return folder;
 }
 
 function open(file: string): unknown {
@@ -83,6 +119,10 @@ function checksum(bytes: Uint8Array | null): string | null {
 }
 
 function isMusl(): boolean {
+  if (process.platform !== "linux") return false;
+  // Without it, a report looks up the names of all connections.
+  Object.assign(process.report, { excludeNetwork: true });
   const report: unknown = process.report.getReport();
-  return !JSON.stringify(report).includes("glibcVersionRuntime");
+  const header = isRecord(report) && isRecord(report.header) ? report.header : {};
+  return header.glibcVersionRuntime === undefined;
 }

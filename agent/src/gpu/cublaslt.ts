@@ -1,6 +1,6 @@
 /** cuBLASLt as PyTorch calls it: its first heuristic, FP32 accumulation, 32 MiB of workspace. Values are those of cublasLt.h. */
 import type { Gpu } from "./driver.ts";
-import type { Engine, Product } from "./engine.ts";
+import type { LaunchedEngine, Product } from "./engine.ts";
 import type { CFunction, CValue, Ffi, Signature } from "./ffi.ts";
 import type { Element } from "./ptx.ts";
 
@@ -9,6 +9,7 @@ const SIGNATURES = {
   cublasLtCreate: ["i32", "ptr"],
   cublasLtGetStatusName: ["ptr", "i32"],
   cublasLtMatmulDescCreate: ["i32", "ptr", "i32", "i32"],
+  cublasLtMatmulDescSetAttribute: ["i32", "ptr", "i32", "ptr", "u64"],
   cublasLtMatrixLayoutCreate: ["i32", "ptr", "i32", "u64", "u64", "u64"],
   cublasLtMatmulPreferenceCreate: ["i32", "ptr"],
   cublasLtMatmulPreferenceSetAttribute: ["i32", "ptr", "i32", "ptr", "u64"],
@@ -23,6 +24,8 @@ type Name = keyof typeof SIGNATURES;
 const DATA_TYPE: Readonly<Record<Element, number>> = { bf16: 14, f16: 2 };
 const COMPUTE_32F = 68;
 const SCALE_32F = 0;
+const TRANSPOSE_FIRST = 3;
+const TRANSPOSE = 1;
 const MAX_WORKSPACE = 1;
 const WORKSPACE_BYTES = 32 * 2 ** 20;
 /** cublasLtMatmulHeuristicResult_t; the algorithm is its first field. */
@@ -34,8 +37,11 @@ interface Handles {
   workspace: bigint;
 }
 
-/** @throws when the file is no cuBLASLt that can be called */
-export function openCublasLt(ffi: Ffi, file: string): Engine {
+/**
+ * @param isTransposed whether B lies by columns, which a calibration compares; figures are made without
+ * @throws when the file is no cuBLASLt that can be called
+ */
+export function openCublasLt(ffi: Ffi, file: string, isTransposed = false): LaunchedEngine {
   const library: Record<Name, CFunction | null> = ffi.open(file, SIGNATURES);
   const out = Buffer.alloc(8);
   const call = (name: Name, ...args: CValue[]): void => {
@@ -60,13 +66,19 @@ export function openCublasLt(ffi: Ffi, file: string): Engine {
   return {
     id: "cublaslt",
     library: versionText(Number(library.cublasLtGetVersion?.() ?? 0)),
-    isTransposed: false,
+    isTransposed,
     prepare(gpu, { type, n, a, b, c }: Product) {
       const stream = gpu.enter();
       const handles = perGpu.get(gpu) ?? open(gpu);
       perGpu.set(gpu, handles);
       const { handle, preference, workspace } = handles;
       const operation = create("cublasLtMatmulDescCreate", COMPUTE_32F, SCALE_32F);
+      if (isTransposed) {
+        // By columns, B is the first factor.
+        const transpose = Buffer.alloc(4);
+        transpose.writeInt32LE(TRANSPOSE);
+        call("cublasLtMatmulDescSetAttribute", operation, TRANSPOSE_FIRST, transpose, 4n);
+      }
       const size = BigInt(n);
       const layout = create("cublasLtMatrixLayoutCreate", DATA_TYPE[type], size, size, size);
       const layouts = [layout, layout, layout, layout];

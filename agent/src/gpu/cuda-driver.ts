@@ -1,5 +1,7 @@
 /** GPUs by the CUDA driver API. */
 
+import { cleaned } from "../gpus/rows.ts";
+import { clip } from "../log.ts";
 import { type CallName, type Calls, checkedCalls, cText } from "./cuda-calls.ts";
 import { compiler } from "./cuda-modules.ts";
 import {
@@ -20,6 +22,8 @@ const MAX_DYNAMIC_SHARED = 8;
 const STREAM_NON_BLOCKING = 1;
 const HOST_PORTABLE = 1;
 const PEER_ACCESS_ENABLED = 704;
+const MAX_GPUS = 64;
+const MAX_NAME = 128;
 /** More shared memory than this must be asked for. */
 const STATIC_SHARED_BYTES = 48 * 1024;
 
@@ -30,6 +34,9 @@ export function openCudaDriver(ffi: Ffi, file = "libcuda.so.1"): Driver {
   const calls = checkedCalls(ffi, file);
   calls.call("cuInit", 0);
   const count = calls.int("cuDeviceGetCount");
+  if (count < 0 || count > MAX_GPUS) {
+    throw new CudaError("cuDeviceGetCount", count, "no possible number of GPUs");
+  }
   const devices = Array.from({ length: count }, (_, i) => calls.int("cuDeviceGet", i));
   const gpus = devices.map((device) => describe(calls, device));
   let current = -1n;
@@ -64,7 +71,7 @@ function describe(calls: Calls, device: number): GpuDescription {
   );
   const hex = uuid.toString("hex");
   return {
-    name: calls.text("cuDeviceGetName", device),
+    name: clip(cleaned(calls.text("cuDeviceGetName", device)), MAX_NAME) || "a GPU without a name",
     uuid: `GPU-${hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-")}`,
     busId: calls.text("cuDeviceGetPCIBusId", device),
     capability: attribute(CAPABILITY_MAJOR) * 10 + attribute(CAPABILITY_MINOR),

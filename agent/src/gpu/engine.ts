@@ -1,5 +1,6 @@
 /** What multiplies matrices: the library that PyTorch uses, where the machine has it, or our own kernel. */
 import type { DeviceAddress, Gpu, Kernel } from "./driver.ts";
+import type { StartBatch } from "./lanes.ts";
 import { type Element, gemmModule } from "./ptx.ts";
 import { GEMM_TILE, gemmSharedBytes, gemmThreads } from "./ptx-gemm.ts";
 
@@ -12,7 +13,17 @@ export interface Product {
   c: DeviceAddress;
 }
 
-export interface Engine {
+export interface ProductCheck {
+  /** The same bits twice. */
+  isRepeatable: boolean;
+  /** The largest error of sampled elements, over the size that they have. */
+  error: number;
+}
+
+export type Engine = LaunchedEngine | RemoteEngine;
+
+/** Its products are launched on the stream of this process. */
+export interface LaunchedEngine {
   id: "cublaslt" | "ptx";
   /** Version of the library; null for our own kernel. */
   library: string | null;
@@ -22,7 +33,22 @@ export interface Engine {
   prepare(gpu: Gpu, product: Product): () => void;
 }
 
-export function ptxEngine(): Engine {
+/** Its products are made by another process. */
+export interface RemoteEngine {
+  id: "torch";
+  library: string | null;
+  /** @throws when it cannot do it on so many GPUs */
+  open(type: Element, n: number, gpus: number): RemoteProducts;
+}
+
+export interface RemoteProducts {
+  start: StartBatch;
+  /** Makes the products once more. Of each GPU. */
+  check(): ProductCheck[];
+  close(): void;
+}
+
+export function ptxEngine(): LaunchedEngine {
   // Compiling takes the driver a second or more.
   const kernels = new WeakMap<Gpu, Map<Element, Kernel>>();
   return {

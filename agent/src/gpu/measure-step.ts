@@ -3,20 +3,19 @@ import { CudaError, type Driver } from "./driver.ts";
 import type { Engine } from "./engine.ts";
 import {
   type FigureTools,
-  measureAgain,
   measureFp32,
   measureHostCopy,
   measureLaunch,
   measureMemory,
-  measureProduct,
-  type ProductFigure,
 } from "./figures.ts";
 import type { Lane } from "./lanes.ts";
 import type { ProbeMessage } from "./messages.ts";
 import { GEMM_METRIC } from "./methods.ts";
 import { measurePairs, type PairFigure } from "./pairs.ts";
 import type { Figure, Sizes, Step } from "./plan.ts";
+import { measureAgain, measureProduct, type ProductFigure } from "./products.ts";
 import type { Element } from "./ptx.ts";
+import { clockFault } from "./rate.ts";
 import type { Checks, Fault, MeasuredFigure } from "./results.ts";
 import type { Telemetry } from "./telemetry.ts";
 
@@ -36,6 +35,7 @@ export interface RunWorld {
   emit: (message: ProbeMessage) => void;
 }
 
+/** What a fault of a step is about. */
 export const METRICS: Readonly<Record<Figure, string>> = {
   bf16: GEMM_METRIC.bf16,
   memory: "memory_bandwidth_gbs",
@@ -45,7 +45,7 @@ export const METRICS: Readonly<Record<Figure, string>> = {
   device_to_host: "device_to_host_bandwidth_gbs",
   launch: "kernel_launch_overhead_us",
   pairs: "gpu_bandwidth_matrix",
-  bf16_again: GEMM_METRIC.bf16,
+  bf16_again: "end_to_start",
 };
 
 /** What a run has gathered so far. */
@@ -66,7 +66,8 @@ export function measureStep(
   gathered: Gathered,
   onBatch: (share: number) => void,
 ): void {
-  const tools: FigureTools = { lanes, sizes: world.sizes, rate, onBatch };
+  const { sizes, now } = world;
+  const tools: FigureTools = { lanes, sizes, rate, now, onBatch };
   switch (figure) {
     case "bf16":
       product(world, "bf16", tools, gathered);
@@ -75,25 +76,34 @@ export function measureStep(
       product(world, "f16", tools, gathered);
       return;
     case "memory":
-      gathered.figures.push(measureMemory(tools));
+      gather(gathered, measureMemory(tools));
       return;
     case "fp32":
-      gathered.figures.push(measureFp32(tools));
+      gather(gathered, measureFp32(tools));
       return;
     case "host_to_device":
-      gathered.figures.push(measureHostCopy("h2d", tools));
+      gather(gathered, measureHostCopy("h2d", tools));
       return;
     case "device_to_host":
-      gathered.figures.push(measureHostCopy("d2h", tools));
+      gather(gathered, measureHostCopy("d2h", tools));
       return;
     case "launch":
-      gathered.figures.push(measureLaunch(tools));
+      gather(gathered, measureLaunch(tools));
       return;
     case "pairs":
       pairs(world, tools, gathered);
       return;
     case "bf16_again":
       again(tools, gathered);
+  }
+}
+
+function gather({ figures, faults }: Gathered, figure: MeasuredFigure): void {
+  figures.push(figure);
+  for (const [gpu, rate] of figure.rates.entries()) {
+    const message = clockFault(rate);
+    if (message === null) continue;
+    faults.push({ metric: figure.metric, gpu, code: "clock_disagrees", message });
   }
 }
 
@@ -105,7 +115,7 @@ function product(world: RunWorld, type: Element, tools: FigureTools, gathered: G
       ? firstProduct(world, type, tools, gathered)
       : measureProduct(chosen, type, tools);
   const { checks } = gathered;
-  gathered.figures.push(measured.figure);
+  gather(gathered, measured.figure);
   gathered.faults.push(...measured.faults);
   gathered.checks = {
     gemmRepeatable: measured.isRepeatable && (checks.gemmRepeatable ?? true),
@@ -119,9 +129,11 @@ function firstProduct(
   tools: FigureTools,
   gathered: Gathered,
 ): ProductFigure {
-  let last: unknown = new Error("no cuBLASLt that works here was found");
+  let last: unknown = new Error("nothing that multiplies matrices was found here");
   for (const { name, open } of world.engines) {
     try {
+      // A library that crashes or hangs takes this process with it: the last word names it.
+      world.emit({ type: "progress", progress: 0, message: `opening ${name}` });
       const engine = open();
       const measured = measureProduct(engine, type, tools);
       gathered.engine = engine;

@@ -1,8 +1,12 @@
 /** What the measuring process writes, one JSON object a line, and how the agent reads it. */
 import { isRecord } from "../protocol.ts";
 
+export const ENGINES = ["cublaslt", "ptx", "torch"] as const;
+export type EngineName = (typeof ENGINES)[number];
+
 export interface ProbeOptions {
-  engine: "cublaslt" | "ptx" | null;
+  /** Null for cuBLASLt, and this agent's own kernel where there is none. */
+  engine: EngineName | null;
   /** Folder with cuBLASLt; null to look for it. */
   cublas: string | null;
   busyOk: boolean;
@@ -54,7 +58,7 @@ export function parseProbeOptions(text: string | undefined): ProbeOptions {
   }
   const { engine, cublas, busyOk } = isRecord(body) ? body : {};
   return {
-    engine: engine === "cublaslt" || engine === "ptx" ? engine : null,
+    engine: ENGINES.find((name) => name === engine) ?? null,
     cublas: typeof cublas === "string" ? cublas : null,
     busyOk: busyOk === true,
   };

@@ -6,7 +6,7 @@
 import type { Element } from "./ptx.ts";
 
 /** A matrix product of n × n × n; `nn` and `nt` say whether B lies by rows or by columns. */
-export function gemmMethod(engine: "cublaslt" | "ptx", n: number): string {
+export function gemmMethod(engine: "cublaslt" | "ptx" | "torch", n: number): string {
   return `gemm.${engine}.${n}.${engine === "ptx" ? "nt" : "nn"}.normal/1`;
 }
 
@@ -21,7 +21,7 @@ export function hostCopyMethod(direction: "h2d" | "d2h", bytes: number): string 
   return `${direction}.pinned.${size(bytes)}/1`;
 }
 
-/** Device time between two events over a full queue of empty kernels: never the host's time per call. */
+/** Device time between two events over empty kernels that were all queued before: never the host's time per call. */
 export const LAUNCH_METHOD = "launch.events/1";
 
 export function peerMethod(bytes: number): string {

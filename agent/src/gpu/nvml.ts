@@ -1,6 +1,8 @@
 /** NVML, `libnvidia-ml.so.1`. Constants and structures are those of nvml.h. */
+import { cleaned } from "../gpus/rows.ts";
 import type { CFunction, CValue, Ffi, Signature } from "./ffi.ts";
 import type { GpuFacts, GpuProcess, GpuTelemetry, Sample, Telemetry } from "./telemetry.ts";
+import { throttleReasons } from "./throttle.ts";
 
 const OF_DEVICE: Signature = ["i32", "ptr", "ptr"];
 const OF_INDEX: Signature = ["i32", "ptr", "u32", "ptr"];
@@ -47,30 +49,14 @@ const VOLATILE = 0;
 const P2P_NVLINK = 2;
 const P2P_OK = 0;
 const PROCESS_BYTES = 24;
-const MAX_PROCESSES = 256;
+/** The second is for a GPU with more processes than the first. */
+const PROCESS_COUNTS = [256, 8_192] as const;
 /** More than any GPU has; the count ends at the first one that the library refuses. */
 const MAX_LINKS = 64;
-/** NVML_VALUE_NOT_AVAILABLE of 64 bits. */
+/** The library's own word for no value, in 32 and 64 bits. */
+const NOT_AVAILABLE_32 = 0xffff_ffff;
 const NOT_AVAILABLE = 0xffff_ffff_ffff_ffffn;
-
-const IDLE = 0x1;
-const THROTTLE_REASONS: readonly (readonly [number, string])[] = [
-  [0x2, "applications_clocks"],
-  [0x4, "sw_power_cap"],
-  [0x8, "hw_slowdown"],
-  [0x10, "sync_boost"],
-  [0x20, "sw_thermal"],
-  [0x40, "hw_thermal"],
-  [0x80, "hw_power_brake"],
-  [0x100, "display_clocks"],
-];
-
-/** Names of the bits; one that a newer driver adds is shown as its number. */
-export function throttleReasons(mask: bigint): string[] {
-  const known = THROTTLE_REASONS.filter(([bit]) => (mask & BigInt(bit)) !== 0n);
-  const rest = known.reduce((left, [bit]) => left & ~BigInt(bit), mask & ~BigInt(IDLE));
-  return [...known.map(([, name]) => name), ...(rest === 0n ? [] : [`0x${rest.toString(16)}`])];
-}
+const INSUFFICIENT_SIZE = 7;
 
 /** @throws with a reason for people when there is no NVML, or it does not start */
 export function openNvml(ffi: Ffi, file = "libnvidia-ml.so.1"): Telemetry {
@@ -99,13 +85,19 @@ function readersOf(library: Library) {
   const ok = (name: Name, ...args: CValue[]): boolean => library[name]?.(...args) === 0;
   return {
     ok,
-    u32: (name: Name, ...args: CValue[]): number | null =>
-      ok(name, ...args, out) ? out.readUInt32LE() : null,
-    u64: (name: Name, ...args: CValue[]): bigint | null =>
-      ok(name, ...args, out) ? out.readBigUInt64LE() : null,
+    u32(name: Name, ...args: CValue[]): number | null {
+      const value = ok(name, ...args, out) ? out.readUInt32LE() : NOT_AVAILABLE_32;
+      return value === NOT_AVAILABLE_32 ? null : value;
+    },
+    u64(name: Name, ...args: CValue[]): bigint | null {
+      const value = ok(name, ...args, out) ? out.readBigUInt64LE() : NOT_AVAILABLE;
+      return value === NOT_AVAILABLE ? null : value;
+    },
     text(name: Name, length: number, ...args: CValue[]): string | null {
-      const bytes = Buffer.alloc(length);
-      return ok(name, ...args, bytes, length) ? bytes.toString("utf8", 0, bytes.indexOf(0)) : null;
+      // One byte more than the library may write, so that there is a zero after it.
+      const bytes = Buffer.alloc(length + 1);
+      if (!ok(name, ...args, bytes, length)) return null;
+      return cleaned(bytes.toString("utf8", 0, bytes.indexOf(0))) || null;
     },
     handle: (busId: string): bigint | null =>
       ok("nvmlDeviceGetHandleByPciBusId_v2", Buffer.from(`${busId}\0`), out)
@@ -126,12 +118,12 @@ function gpuTelemetry(
     sample: (): Sample => {
       const mask = u64("nvmlDeviceGetCurrentClocksThrottleReasons", handle);
       return {
-        watts: thousandth(u32("nvmlDeviceGetPowerUsage", handle)),
-        celsius: u32("nvmlDeviceGetTemperature", handle, 0),
-        smMhz: u32("nvmlDeviceGetClockInfo", handle, CLOCK_SM),
-        memoryMhz: u32("nvmlDeviceGetClockInfo", handle, CLOCK_MEMORY),
-        pcieGeneration: u32("nvmlDeviceGetCurrPcieLinkGeneration", handle),
-        pcieWidth: u32("nvmlDeviceGetCurrPcieLinkWidth", handle),
+        watts: positive(thousandth(u32("nvmlDeviceGetPowerUsage", handle))),
+        celsius: positive(u32("nvmlDeviceGetTemperature", handle, 0)),
+        smMhz: positive(u32("nvmlDeviceGetClockInfo", handle, CLOCK_SM)),
+        memoryMhz: positive(u32("nvmlDeviceGetClockInfo", handle, CLOCK_MEMORY)),
+        pcieGeneration: positive(u32("nvmlDeviceGetCurrPcieLinkGeneration", handle)),
+        pcieWidth: positive(u32("nvmlDeviceGetCurrPcieLinkWidth", handle)),
         throttle: mask === null ? null : throttleReasons(mask),
       };
     },
@@ -154,7 +146,7 @@ function gpuTelemetry(
 function readFacts({ ok, u32, u64, text }: Readers, handle: bigint, busId: string): GpuFacts {
   const [current, pending] = [Buffer.alloc(4), Buffer.alloc(4)];
   const flag = (name: Name): boolean | null =>
-    ok(name, handle, current, pending) ? current.readUInt32LE() === 1 : null;
+    ok(name, handle, current, pending) ? toFlag(current.readUInt32LE()) : null;
   const errors = u64("nvmlDeviceGetTotalEccErrors", handle, UNCORRECTED, VOLATILE);
   const rows = Buffer.alloc(16);
   const hasRows = ok(
@@ -166,8 +158,8 @@ function readFacts({ ok, u32, u64, text }: Readers, handle: bigint, busId: strin
     uuid: text("nvmlDeviceGetUUID", 96, handle),
     serial: text("nvmlDeviceGetSerial", 64, handle),
     pci_address: busId,
-    pcie_max_generation: u32("nvmlDeviceGetMaxPcieLinkGeneration", handle),
-    pcie_max_width: u32("nvmlDeviceGetMaxPcieLinkWidth", handle),
+    pcie_max_generation: positive(u32("nvmlDeviceGetMaxPcieLinkGeneration", handle)),
+    pcie_max_width: positive(u32("nvmlDeviceGetMaxPcieLinkWidth", handle)),
     power_limit_watts: thousandth(u32("nvmlDeviceGetEnforcedPowerLimit", handle)),
     default_power_limit_watts: thousandth(u32("nvmlDeviceGetPowerManagementDefaultLimit", handle)),
     ecc: flag("nvmlDeviceGetEccMode"),
@@ -208,21 +200,31 @@ function readProcesses(library: Library, handle: bigint): GpuProcess[] | null {
   const list =
     library.nvmlDeviceGetComputeRunningProcesses_v3 ??
     library.nvmlDeviceGetComputeRunningProcesses_v2;
-  const count = Buffer.alloc(4);
-  count.writeUInt32LE(MAX_PROCESSES);
-  const infos = Buffer.alloc(PROCESS_BYTES * MAX_PROCESSES);
-  if (list?.(handle, count, infos) !== 0) return null;
-  return Array.from({ length: Math.min(count.readUInt32LE(), MAX_PROCESSES) }, (_, i) => {
-    const bytes = infos.readBigUInt64LE(PROCESS_BYTES * i + 8);
-    return {
-      pid: infos.readUInt32LE(PROCESS_BYTES * i),
-      bytes: bytes === NOT_AVAILABLE ? null : Number(bytes),
-    };
-  });
+  for (const most of PROCESS_COUNTS) {
+    const count = Buffer.alloc(4);
+    count.writeUInt32LE(most);
+    const infos = Buffer.alloc(PROCESS_BYTES * most);
+    const code = list?.(handle, count, infos);
+    if (code === INSUFFICIENT_SIZE) continue;
+    if (code !== 0) return null;
+    return Array.from({ length: Math.min(count.readUInt32LE(), most) }, (_, i) => {
+      const bytes = infos.readBigUInt64LE(PROCESS_BYTES * i + 8);
+      return {
+        pid: infos.readUInt32LE(PROCESS_BYTES * i),
+        bytes: bytes === NOT_AVAILABLE ? null : Number(bytes),
+      };
+    });
+  }
+  return null;
 }
 
 function toFlag(value: number | null): boolean | null {
-  return value === null ? null : value === 1;
+  return value === 0 ? false : value === 1 ? true : null;
+}
+
+/** No GPU at work has 0 W, 0 degrees or 0 MHz: the sensor does not tell. */
+function positive(value: number | null): number | null {
+  return value === 0 ? null : value;
 }
 
 function thousandth(value: number | null): number | null {

@@ -115,7 +115,7 @@ function describePairs(results: Results): string[] {
 
 function unsettledOf(measurement: Results): string[] {
   return Object.entries(record(measurement.quality)).flatMap(([metric, quality]) =>
-    record(quality).settled === false ? [metric] : [],
+    record(quality).settled === false ? [text(metric)] : [],
   );
 }
 
@@ -132,7 +132,7 @@ function list(value: unknown): Results[] {
 }
 
 function strings(value: unknown): string[] {
-  return Array.isArray(value) ? value.filter((one) => typeof one === "string") : [];
+  return Array.isArray(value) ? value.filter((one) => typeof one === "string").map(text) : [];
 }
 
 /** Characters that move the terminal's cursor come from a driver at worst, but they may come. */

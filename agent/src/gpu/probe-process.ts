@@ -2,15 +2,12 @@
  * The measuring process as its parent sees it. It may crash, hang or be killed: that costs its figures, never the agent,
  * whose heartbeats go on meanwhile.
  */
-import { spawn } from "node:child_process";
-import { createInterface } from "node:readline";
+import { type ChildProcess, spawn } from "node:child_process";
 import type { Clock } from "../clock.ts";
-import {
-  type ProbeMessage,
-  type ProbeOptions,
-  parseProbeMessage,
-  type Results,
-} from "./messages.ts";
+import { cleaned } from "../gpus/rows.ts";
+import { clip } from "../log.ts";
+import type { ProbeMessage, ProbeOptions, Results } from "./messages.ts";
+import { createLineReader, MAX_OUTPUT_BYTES } from "./probe-lines.ts";
 
 export interface ProbeBounds {
   /** Without a line for so long the process hangs. */
@@ -38,9 +35,8 @@ export interface ProbeWatcher {
   onNote: (message: string) => void;
 }
 
-/** Results are far smaller. More than this without the end of a line is no message. */
-const MAX_LINE_CHARACTERS = 1 << 20;
 const MAX_ERROR_CHARACTERS = 2_000;
+const MAX_WHY = 300;
 
 /**
  * @param command program and arguments of the agent itself
@@ -58,12 +54,14 @@ export async function runProbeProcess(
   const [program = "", ...args] = command;
   const child = spawn(program, [...args, "--probe", JSON.stringify(options)], {
     stdio: ["ignore", "pipe", "pipe"],
+    // A process group of its own, so that what it starts can be ended with it.
+    detached: true,
   });
   const heard: Heard = { end: null, partial: null, last: "its start", errors: "", killedFor: null };
   const over = new AbortController();
   const kill = (why: string): void => {
     heard.killedFor ??= why;
-    child.kill("SIGKILL");
+    endGroup(child);
     after(clock, bounds.killMs, over.signal, () => {
       // Nothing of it may keep the agent from ending.
       child.stdout.destroy();
@@ -80,17 +78,19 @@ export async function runProbeProcess(
   const listen = watchSilence(clock, bounds.silenceMs, over.signal, () =>
     kill(`said nothing for ${bounds.silenceMs / 1_000} s`),
   );
-  let pending = 0;
+  // Only messages count as life: a driver's own output may go on when nothing else does.
+  const lines = createLineReader((message) => {
+    if (heard.end === null) listen();
+    hear(heard, message, { onProgress, onNote });
+  });
   child.stdout.on("data", (chunk: Buffer) => {
-    pending = chunk.includes(10) ? chunk.length - chunk.lastIndexOf(10) : pending + chunk.length;
-    if (pending > MAX_LINE_CHARACTERS) kill("wrote a line without an end");
+    const why = heard.killedFor === null ? lines.add(chunk) : null;
+    if (why !== null) kill(why);
   });
-  createInterface({ input: child.stdout }).on("line", (line) => {
-    listen();
-    const message = parseProbeMessage(line);
-    if (message !== null) hear(heard, message, { onProgress, onNote });
-  });
+  let errorBytes = 0;
   child.stderr.on("data", (chunk: Buffer) => {
+    errorBytes += chunk.length;
+    if (errorBytes > MAX_OUTPUT_BYTES) kill("wrote errors without an end");
     heard.errors = (heard.errors + chunk.toString()).slice(-MAX_ERROR_CHARACTERS);
   });
   const ended = await new Promise<string>((resolve) => {
@@ -100,9 +100,19 @@ export async function runProbeProcess(
     );
   });
   over.abort();
+  // What it started may have outlived it.
+  endGroup(child);
   signal.removeEventListener("abort", onAbort);
   signal.throwIfAborted();
   return outcomeOf(heard, ended);
+}
+
+function endGroup(child: ChildProcess): void {
+  try {
+    if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
+  } catch {
+    // All of them have ended.
+  }
 }
 
 interface Heard {
@@ -127,7 +137,8 @@ function hear(heard: Heard, message: ProbeMessage, { onProgress, onNote }: Probe
       heard.partial = message.results;
       return;
     default:
-      heard.end = message;
+      // The first word counts: nothing is measured after it.
+      heard.end ??= message;
   }
 }
 
@@ -143,8 +154,7 @@ function outcomeOf({ end, partial, last, errors, killedFor }: Heard, ended: stri
     const hint = "a driver that hangs shows in dmesg as Xid errors; the GPU may need a reset";
     return { ok: false, code: "probe_hung", message, hint, partial };
   }
-  const lines = errors.trim().split("\n");
-  const why = lines.at(-1) ?? "";
+  const why = clip(cleaned(errors.trim().split("\n").at(-1) ?? ""), MAX_WHY);
   const message = `the measuring process ${ended} during ${last}${why === "" ? "" : `: ${why}`}`;
   return { ok: false, code: "probe_crashed", message, hint: null, partial };
 }

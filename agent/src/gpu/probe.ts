@@ -13,7 +13,9 @@ import { openNvml } from "./nvml.ts";
 import { SIZES } from "./plan.ts";
 import { type Refusal, startRefusal } from "./refusals.ts";
 import { runMeasurement } from "./run.ts";
+import { openSmi } from "./smi.ts";
 import type { Telemetry } from "./telemetry.ts";
+import { findTorch, openTorch } from "./torch.ts";
 
 /** Never throws: what goes wrong is a message. */
 export function runProbe(
@@ -78,12 +80,24 @@ function open(env: Record<string, string | undefined>): { ffi: Ffi; driver: Driv
   }
 }
 
+/** NVML; where it is missing its tool, which has its own copy in some containers. */
 function openTelemetry(ffi: Ffi, emit: (message: ProbeMessage) => void): Telemetry | null {
   try {
     return openNvml(ffi);
   } catch (error) {
-    emit({ type: "note", message: `no power, temperature and throttle readings: ${text(error)}` });
-    return null;
+    try {
+      emit({ type: "progress", progress: 0, message: "asking nvidia-smi" });
+      const telemetry = openSmi({ now: () => performance.now() });
+      emit({
+        type: "note",
+        message: `readings by nvidia-smi, since NVML is missing: ${text(error)}`,
+      });
+      return telemetry;
+    } catch (second) {
+      const message = `no power, temperature and throttle readings: ${text(error)}; ${text(second)}`;
+      emit({ type: "note", message });
+      return null;
+    }
   }
 }
 
@@ -96,13 +110,24 @@ function enginesOf(
 ): RunWorld["engines"] {
   const own = { name: "this agent's own kernel", open: ptxEngine };
   if (forced === "ptx") return [own];
+  if (forced === "torch") {
+    const tick = (message: string) => () => emit({ type: "progress", progress: 0, message });
+    const pythons = findTorch(env, tick("looking for PyTorch"));
+    if (pythons.length === 0) emit({ type: "note", message: "no python3 here has PyTorch" });
+    const onTick = tick("waiting for PyTorch");
+    return pythons.map((python) => ({
+      name: `PyTorch of ${python}`,
+      open: () => openTorch(python, onTick),
+    }));
+  }
+  emit({ type: "progress", progress: 0, message: "looking for cuBLASLt" });
   const files = findCublasLt(env, folder);
   const libraries = files.map((file) => ({ name: file, open: () => openCublasLt(ffi, file) }));
   if (files.length === 0) {
     const place = folder === null ? "this machine" : folder;
     emit({
       type: "note",
-      message: `no cuBLASLt on ${place}${forced === null ? "; figures of this agent's own kernel are of another class" : ""}`,
+      message: `no cuBLASLt on ${place}${forced === null ? "; figures of this agent's own kernel are of another class (--fetch-cublas brings it)" : ""}`,
     });
   }
   return forced === "cublaslt" ? libraries : [...libraries, own];

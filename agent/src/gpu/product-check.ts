@@ -60,8 +60,8 @@ export function productError(expected: SampledProduct, product: Uint8Array): num
   return worst;
 }
 
-/** Odd steps meet every tile, warp and lane of a kernel in the end. */
-function spread(count: number, n: number): number[] {
+/** Indices below n, for a sample of so many. Odd steps meet every tile, warp and lane of a kernel in the end. */
+export function spread(count: number, n: number): number[] {
   const step = Math.floor(n / count) | 1;
   return Array.from({ length: Math.min(count, n) }, (_, i) => (i * step + (i % 7)) % n);
 }

@@ -14,6 +14,10 @@ export interface RatePlan {
   tolerance: number;
   /** Device time of the whole, warm-up included. It is passed by one batch at most. */
   maxMs: number;
+  /** A launch costs the host some microseconds: more in a batch would take longer to queue than to wait for. */
+  maxCalls: number;
+  /** Against a device whose clock stands still. */
+  maxBatches: number;
 }
 
 export const RATE: RatePlan = {
@@ -22,13 +26,14 @@ export const RATE: RatePlan = {
   window: 12,
   tolerance: 0.02,
   maxMs: 3_000,
+  // The driver queues about a thousand; the next launch waits for the first to end.
+  maxCalls: 4_096,
+  maxBatches: 400,
 };
 
-/** A launch costs the host some microseconds: more in a batch would take longer to queue than to wait for. */
-const MAX_CALLS = 4_096;
 const MAX_GROWTH = 16;
-/** Against a device whose clock stands still. */
-const MAX_BATCHES = 400;
+/** So many times longer than the GPU a batch may keep the host, as long as it is short. */
+const HOST_OVERHEAD = 4;
 /** Events tell half a microsecond. */
 const LEAST_MS = 0.0005;
 
@@ -43,14 +48,26 @@ export interface Rate {
   /** Batches after the warm-up. */
   samples: number;
   callsPerSample: number;
+  /** Null where the host's time says nothing about the device's. */
+  clockShare: ClockShare | null;
+}
+
+/** Device time of the samples over the host's time for them. */
+export interface ClockShare {
+  own: number;
+  /** Of the lane that was busy the longest: the host waits for that one. */
+  slowest: number;
 }
 
 export interface RateMeter {
   /** Calls of the next batch for each lane; null when the figure is there. */
   next(): readonly number[] | null;
-  /** Device time of that batch for each lane, in ms. */
-  add(times: readonly number[]): void;
-  /** Of each lane. */
+  /**
+   * @param times device time of that batch for each lane, in ms
+   * @param hostMs what the host's clock says of the whole batch; null if that is no measure of it
+   */
+  add(times: readonly number[], hostMs: number | null): void;
+  /** Of each lane. Without a batch after the warm-up its numbers are NaN. */
   rates(): Rate[];
 }
 
@@ -58,11 +75,18 @@ interface Lane {
   calls: number;
   /** Time per call of each batch after the warm-up. */
   series: number[];
+  /** Of those batches together. */
+  deviceMs: number;
 }
 
 /** @param count lanes (GPUs) that work at once; they go on until all have settled */
 export function createRateMeter(count: number, plan: RatePlan = RATE): RateMeter {
-  const lanes: Lane[] = Array.from({ length: count }, () => ({ calls: 1, series: [] }));
+  const lanes: Lane[] = Array.from({ length: count }, () => ({
+    calls: 1,
+    series: [],
+    deviceMs: 0,
+  }));
+  let hostTotalMs: number | null = 0;
   let elapsedMs = 0;
   let batches = 0;
 
@@ -72,7 +96,7 @@ export function createRateMeter(count: number, plan: RatePlan = RATE): RateMeter
     return (
       measured > 0 &&
       (elapsedMs >= plan.maxMs ||
-        batches >= MAX_BATCHES ||
+        batches >= plan.maxBatches ||
         lanes.every(({ series }) => agree(series)))
     );
   }
@@ -88,25 +112,33 @@ export function createRateMeter(count: number, plan: RatePlan = RATE): RateMeter
   return {
     next: () => (isDone() ? null : lanes.map(({ calls }) => calls)),
 
-    add(times) {
+    add(times, hostMs) {
       if (times.length !== count) throw new RangeError(`times of ${count} lanes are needed`);
       // The first calls load code and raise clocks: they only tell how many make a batch.
-      const isWarm = (elapsedMs >= plan.warmMs && batches >= 2) || batches >= MAX_BATCHES / 2;
+      const isWarm = (elapsedMs >= plan.warmMs && batches >= 2) || batches >= plan.maxBatches / 2;
       for (const [i, lane] of lanes.entries()) {
         const perCall = readTime(times[i]) / lane.calls;
-        if (isWarm) lane.series.push(perCall);
-        else {
+        if (isWarm) {
+          lane.series.push(perCall);
+          lane.deviceMs += readTime(times[i]);
+        } else {
           // By steps, so that one reading that is far too short makes no batch of minutes.
-          const most = Math.min(MAX_CALLS, lane.calls * MAX_GROWTH);
-          lane.calls = Math.max(1, Math.min(most, Math.round(plan.batchMs / perCall)));
+          const most = Math.min(plan.maxCalls, lane.calls * MAX_GROWTH);
+          // A clock that stands still must not make one either.
+          const least = (hostMs ?? 0) / lane.calls / HOST_OVERHEAD;
+          const wanted = Math.round(plan.batchMs / Math.max(perCall, least));
+          lane.calls = Math.max(1, Math.min(most, wanted));
         }
       }
+      if (hostMs === null) hostTotalMs = null;
+      else if (isWarm && hostTotalMs !== null) hostTotalMs += hostMs;
       elapsedMs += Math.max(...times.map(readTime));
       batches += 1;
     },
 
-    rates: () =>
-      lanes.map(({ calls, series }) => {
+    rates() {
+      const longestMs = Math.max(...lanes.map(({ deviceMs }) => deviceMs));
+      return lanes.map(({ calls, series, deviceMs }) => {
         const msPerCall = median(series.slice(-plan.window));
         return {
           msPerCall,
@@ -115,9 +147,26 @@ export function createRateMeter(count: number, plan: RatePlan = RATE): RateMeter
           drift: msPerCall / median(series.slice(0, plan.window)) - 1,
           samples: series.length,
           callsPerSample: calls,
+          clockShare:
+            hostTotalMs === null
+              ? null
+              : { own: deviceMs / hostTotalMs, slowest: longestMs / hostTotalMs },
         };
-      }),
+      });
+    },
   };
+}
+
+/** Some GPU is at work for all but the queueing of a batch, and none for longer than the batch takes. */
+const CLOCK_SHARES = { least: 0.5, most: 1.03 } as const;
+
+/** What is wrong with a GPU whose events and the host's clock tell different times; null if they agree. */
+export function clockFault({ clockShare }: Rate): string | null {
+  if (clockShare === null) return null;
+  const { own, slowest } = clockShare;
+  const { least, most } = CLOCK_SHARES;
+  if (own <= most && slowest >= least) return null;
+  return `the GPU's clock counted ${(own <= most ? slowest : own).toPrecision(2)} s in a second of the host's: this figure is not to be trusted`;
 }
 
 /** A time that no device can have needed would make a rate of infinity. */

@@ -3,7 +3,7 @@ import type { GpuDescription } from "./driver.ts";
 import type { Results } from "./messages.ts";
 import type { PairFigure } from "./pairs.ts";
 import type { Rate } from "./rate.ts";
-import type { GpuFacts, Sample } from "./telemetry.ts";
+import { type GpuFacts, type GpuProcess, NO_FACTS, type Sample } from "./telemetry.ts";
 
 export interface MeasuredFigure {
   metric: string;
@@ -33,7 +33,13 @@ export interface RunRecord {
   ffi: string;
   driverVersion: string | null;
   cuda: number;
-  gpus: readonly { description: GpuDescription; facts: GpuFacts | null; samples: Sample[] }[];
+  gpus: readonly {
+    description: GpuDescription;
+    facts: GpuFacts | null;
+    /** Of others, before anything was measured; null where they are not shown. */
+    processes: readonly GpuProcess[] | null;
+    samples: Sample[];
+  }[];
   busy: boolean;
   figures: readonly MeasuredFigure[];
   pairs: readonly PairFigure[];
@@ -42,6 +48,8 @@ export interface RunRecord {
   checks: Checks;
   faults: readonly Fault[];
 }
+
+const MOST_PROCESSES = 16;
 
 /** Without these a result has no verdict. */
 const REQUIRED = ["bf16_tflops", "memory_bandwidth_gbs"];
@@ -144,13 +152,17 @@ function quality(rates: readonly Rate[]): Results {
   };
 }
 
-function factsOf({ description, facts, samples }: RunRecord["gpus"][number]): Results {
+/** A reading that is not there is null, never 0. */
+function factsOf({ description, facts, processes, samples }: RunRecord["gpus"][number]): Results {
   const { name, uuid, busId, capability, multiprocessors, memoryBytes } = description;
   return {
-    // The driver's own knowledge; the management library's goes before, where there is one.
-    uuid,
+    ...(facts ?? NO_FACTS),
+    // The driver knows these itself.
+    uuid: facts?.uuid ?? uuid,
     pci_address: busId,
-    ...Object.fromEntries(Object.entries(facts ?? {}).filter(([, value]) => value !== null)),
+    processes:
+      processes?.slice(0, MOST_PROCESSES).map(({ pid, bytes }) => ({ pid, memory_bytes: bytes })) ??
+      null,
     model: name,
     compute_capability: `${Math.floor(capability / 10)}.${capability % 10}`,
     multiprocessors,
@@ -158,6 +170,10 @@ function factsOf({ description, facts, samples }: RunRecord["gpus"][number]): Re
     telemetry: facts !== null,
     pcie_generation: peak(samples, "pcieGeneration"),
     pcie_width: peak(samples, "pcieWidth"),
+    watts: middle(samples, "watts"),
+    peak_watts: peak(samples, "watts"),
+    celsius: middle(samples, "celsius"),
+    peak_celsius: peak(samples, "celsius"),
     sm_mhz: middle(samples, "smMhz"),
     memory_mhz: middle(samples, "memoryMhz"),
     throttle: throttleOf(samples),

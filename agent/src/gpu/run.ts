@@ -28,6 +28,7 @@ export function runMeasurement(world: RunWorld): void {
     return;
   }
   const report = reporter(world);
+  const began = world.now();
   report(0, "opening the GPUs");
   const lanes = openLanes(driver, telemetry, (index) => report(0, `opened GPU ${index}`));
   // Where the management library is missing, only the driver can tell that memory is in use.
@@ -40,7 +41,7 @@ export function runMeasurement(world: RunWorld): void {
     emit({ type: "failure", ...busy });
     return;
   }
-  measureAll(world, lanes, opened, report);
+  measureAll(world, lanes, opened, began, report);
 }
 
 function usedBytes(lane: Lane | undefined): number | null {
@@ -51,6 +52,7 @@ function measureAll(
   world: RunWorld,
   lanes: readonly Lane[],
   states: readonly GpuState[],
+  began: number,
   report: (progress: number, message: string) => void,
 ): void {
   const { emit, now } = world;
@@ -70,17 +72,17 @@ function measureAll(
     gpus: lanes.map(({ gpu, samples }, i) => ({
       description: gpu.description,
       facts: states[i]?.facts ?? null,
+      processes: states[i]?.processes ?? null,
       samples,
     })),
     busy: busyReasons(states).length > 0,
   });
-  const started = now();
   let done = 0;
   let end: CudaError | null = null;
   for (const step of planSteps(lanes.length)) {
     const metric = METRICS[step.figure];
     report(done, metric);
-    if (now() - started > RUN_BUDGET_MS) {
+    if (now() - began > RUN_BUDGET_MS) {
       const message = `not measured: the run took more than ${RUN_BUDGET_MS / 1_000} s before`;
       gathered.faults.push({ metric, gpu: null, code: "not_measured", message });
       continue;
@@ -101,12 +103,19 @@ function measureAll(
   emit({
     type: "failure",
     code: end === null ? "incomplete" : "gpu_failed",
-    message: gathered.faults.map(({ metric, message }) => `${metric}: ${message}`).join("; "),
+    message: failuresOf(gathered, end !== null),
     hint:
       end?.code === 214
         ? "the memory of a GPU has an error that cannot be corrected: see nvidia-smi -q -d ECC,ROW_REMAPPER"
         : null,
   });
+}
+
+/** What it was that ended the run, or kept a figure from being made. */
+function failuresOf({ faults, figures }: Gathered, isLost: boolean): string {
+  const isMade = (name: string): boolean => figures.some(({ metric }) => metric === name);
+  const told = isLost ? faults.slice(-1) : faults.filter(({ metric }) => !isMade(metric));
+  return told.map(({ metric, message }) => `${metric}: ${message}`).join("; ");
 }
 
 /** What a figure costs when it fails is that figure, unless the driver says that the GPU's context is lost. */

@@ -1,4 +1,4 @@
-/** What the driver's management library knows of the GPUs. A reading that is not there is null, never 0. */
+/** What the driver's management library, or its tool, knows of the GPUs. A reading that is not there is null, never 0. */
 
 export interface Telemetry {
   driverVersion: string | null;
@@ -43,6 +43,25 @@ export interface GpuFacts {
   max_sm_mhz: number | null;
   max_memory_mhz: number | null;
 }
+
+/** Of a GPU that nothing is known of. */
+export const NO_FACTS: Readonly<Omit<GpuFacts, "pci_address">> = {
+  uuid: null,
+  serial: null,
+  pcie_max_generation: null,
+  pcie_max_width: null,
+  power_limit_watts: null,
+  default_power_limit_watts: null,
+  ecc: null,
+  uncorrected_ecc_errors: null,
+  remapped_rows: null,
+  mig: null,
+  persistence: null,
+  nvlink_links: null,
+  nvlink_version: null,
+  max_sm_mhz: null,
+  max_memory_mhz: null,
+};
 
 export interface RemappedRows {
   correctable: number;

@@ -20,8 +20,12 @@ export interface FakeOptions {
   capability?: number;
   /** Device time of one launch of a kernel, in ms; `at` is the device's clock. */
   launchMs?: (kernel: string, gpu: number, at: number) => number;
-  /** Device to device, device to host and so on; GB/s. */
+  /** Between device and host; GB/s. */
   copyGbs?: number;
+  /** Between devices; as `copyGbs` by default. */
+  peerGbs?: number;
+  /** What the device's events count of a millisecond. */
+  clockRate?: number;
   /** Memory that is free before anything is allocated, and in all. */
   freeBytes?: number;
   totalBytes?: number;
@@ -29,9 +33,10 @@ export interface FakeOptions {
   fail?: { call: string; nth: number; code: number };
   /** From this launch of a kernel on (from 1) that GPU flips a bit of what it writes. */
   corrupt?: { gpu: number; kernel: string; launch: number };
-  /** How long the host waits for a context, and for the compilation of a module. */
+  /** How long the host waits for a context, for the compilation of a module (once for all GPUs), and for a product. */
   openMs?: number;
   compileMs?: number;
+  readMs?: number;
   peers?: boolean;
 }
 
@@ -77,6 +82,7 @@ export function fakeDriver(options: FakeOptions = {}): FakeDriver {
     }),
   );
   const memory = new Memory();
+  const compiled = new Set<string>();
   return {
     version: 13000,
     gpus: descriptions,
@@ -88,7 +94,7 @@ export function fakeDriver(options: FakeOptions = {}): FakeDriver {
       host.now += options.openMs ?? 300;
       const description = descriptions[index];
       if (description === undefined) throw new RangeError(`GPU ${index}`);
-      return fakeGpu({ options, index, description, memory, host, call, sizes });
+      return fakeGpu({ options, index, description, memory, compiled, host, call, sizes });
     },
   };
 }
@@ -98,19 +104,22 @@ interface World {
   index: number;
   description: GpuDescription;
   memory: Memory;
+  /** Texts of modules. */
+  compiled: Set<string>;
   host: { now: number };
   call: (method: string) => void;
   sizes: Map<bigint, number>;
 }
 
 function fakeGpu(world: World): Gpu {
-  const { options, index, description, memory, host, call, sizes } = world;
+  const { options, index, description, memory, compiled, host, call, sizes } = world;
   const stream = { at: 0 };
   const events = new Map<bigint, number>();
   const busyFor = (ms: number): void => {
     stream.at = Math.max(stream.at, host.now) + ms;
   };
   const copyMs = (bytes: number) => bytes / 1e6 / (options.copyGbs ?? 25);
+  const peerMs = (bytes: number) => bytes / 1e6 / (options.peerGbs ?? options.copyGbs ?? 25);
   const allocate = (method: string, bytes: number): bigint => {
     call(method);
     const address = BigInt(memory.allocate(bytes));
@@ -139,7 +148,8 @@ function fakeGpu(world: World): Gpu {
     freeHost: (address) => free("freeHost", address),
     load(ptx) {
       call("load");
-      host.now += options.compileMs ?? 1_000;
+      if (!compiled.has(ptx)) host.now += options.compileMs ?? 1_000;
+      compiled.add(ptx);
       const entries = parsePtx(ptx);
       return (name) => {
         const entry = entries.get(name);
@@ -162,12 +172,12 @@ function fakeGpu(world: World): Gpu {
       call("copyToPeer");
       if (peer.description.uuid === description.uuid) throw new Error("a copy to itself");
       memory.bytesAt(Number(to), bytes).set(memory.bytesAt(Number(from), bytes));
-      busyFor(copyMs(bytes));
+      busyFor(peerMs(bytes));
     },
     read(address, bytes) {
       call("read");
       wait();
-      host.now += 10;
+      host.now += options.readMs ?? 10;
       return memory.bytesAt(Number(address), bytes).slice();
     },
     createEvent() {
@@ -182,7 +192,7 @@ function fakeGpu(world: World): Gpu {
       call("waitFor");
       host.now = Math.max(host.now, eventTime(event));
     },
-    elapsedMs: (from, to) => eventTime(to) - eventTime(from),
+    elapsedMs: (from, to) => (eventTime(to) - eventTime(from)) * (options.clockRate ?? 1),
     finish: wait,
     enter: () => BigInt(index),
   };

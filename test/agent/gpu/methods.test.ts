@@ -6,8 +6,11 @@ import {
   gemmMethod,
   LAUNCH_METHOD,
 } from "../../../agent/src/gpu/methods.ts";
-import { SIZES } from "../../../agent/src/gpu/plan.ts";
+import { PAIRS, SIZES } from "../../../agent/src/gpu/plan.ts";
+import { SEEDS } from "../../../agent/src/gpu/product-check.ts";
 import { basicModule, gemmModule } from "../../../agent/src/gpu/ptx.ts";
+import { GEMM_TILE } from "../../../agent/src/gpu/ptx-gemm.ts";
+import { RATE } from "../../../agent/src/gpu/rate.ts";
 
 /**
  * The kernels behind each method id, by checksum. A changed kernel makes other figures: raise the number of its method in
@@ -45,6 +48,34 @@ const current: readonly (readonly [string, string])[] = [
 test.each(current)("%s is what it was", (method, text) => {
   expect({ [method]: createHash("sha256").update(text).digest("hex").slice(0, 16) }).toEqual({
     [method]: KERNELS[method],
+  });
+});
+
+/** As much a part of the figures as the kernels: whoever changes one of these raises the number of its methods. */
+test("launches, samples and data of every method are what they were", () => {
+  expect({ SIZES, GEMM_TILE, SEEDS, RATE, PAIRS }).toEqual({
+    SIZES: {
+      gemm: 4_096,
+      copy: [4 * 2 ** 30, 2 ** 30, 2 ** 28],
+      hostCopy: 2 ** 27,
+      peerCopy: 2 ** 26,
+      fmaIterations: 512,
+      fmaBlocks: 8,
+      copyBlocks: 16,
+      holdIterations: 20_000,
+    },
+    GEMM_TILE: { bm: 128, bn: 256, bk: 32, wm: 64, wn: 64, stages: 4, group: 8 },
+    SEEDS: { a: 0x1000_0000, b: 0x9000_0000 },
+    RATE: {
+      warmMs: 500,
+      batchMs: 80,
+      window: 12,
+      tolerance: 0.02,
+      maxMs: 3_000,
+      maxCalls: 4_096,
+      maxBatches: 400,
+    },
+    PAIRS: { copies: 8, samples: 3, budgetMs: 8_000 },
   });
 });
 

@@ -127,12 +127,68 @@ test("one that speaks for ever is ended, too", async () => {
   });
 });
 
-test("a line without an end fills no memory", async () => {
-  const { outcome } = start(`setInterval(() => process.stdout.write("x".repeat(1 << 18)), 5);`);
+/** Writes on and on, as fast as it is read. */
+const flood = (stream: string, text: string): string =>
+  `copying(); const more = () => process.${stream}.write(${text}, more); more();`;
+
+test.each([
+  ["a line without an end", flood("stdout", `"x".repeat(1 << 16)`), "wrote a line without an end"],
+  [
+    "lines that are no messages",
+    flood("stdout", `"junk\\n".repeat(1e4)`),
+    "wrote more than 20000 lines",
+  ],
+  [
+    "messages",
+    flood("stdout", `'{"type":"note","message":"again"}\\n'.repeat(1e3)`),
+    "wrote more than 20000 lines",
+  ],
+  [
+    "long messages",
+    flood("stdout", `'{"type":"partial","results":{"a":"' + "x".repeat(1e5) + '"}}\\n'`),
+    "wrote more than 64 MiB",
+  ],
+  ["errors", flood("stderr", `"Xid 79\\n".repeat(1e4)`), "wrote errors without an end"],
+])("an endless flow fills neither memory nor log: %s", async (_, script, why) => {
+  const { outcome, notes, progress } = start(script);
+  expect(await outcome).toMatchObject({
+    ok: false,
+    code: "probe_hung",
+    message: `the measuring process ${why} during memory_bandwidth_gbs`,
+  });
+  expect(notes.length).toBeLessThanOrEqual(40);
+  expect(progress).toHaveLength(1);
+});
+
+test("output that is no message is no sign of life", async () => {
+  const { outcome } = start(`copying(); setInterval(() => console.log("NVRM: Xid"), 50);`, {
+    silenceMs: patient(2_000),
+  });
   expect(await outcome).toMatchObject({
     code: "probe_hung",
-    message: "the measuring process wrote a line without an end during its start",
+    message: expect.stringMatching(/said nothing for/),
   });
+});
+
+test("texts of drivers reach no terminal as they are", async () => {
+  const { outcome, notes } =
+    start(`say({ type: "note", message: "\\x1b[2Jred\\r\\n" + "x".repeat(1e5) });
+    console.error("\\x1b]0;title\\x07" + "y".repeat(1e5)); process.exitCode = 1;`);
+  const failed = await outcome;
+  for (const text of [...notes, failed.ok ? "" : failed.message]) {
+    expect(text).not.toMatch(/\p{Cc}/u);
+    expect(text.length).toBeLessThanOrEqual(1_000);
+  }
+  expect(notes[0]).toMatch(/^\[2Jred x+…$/);
+});
+
+test("what it has started ends with it", async () => {
+  const { outcome, notes } = start(`import { spawn } from "node:child_process";
+    const { pid } = spawn("sleep", ["600"], { stdio: "ignore" });
+    say({ type: "note", message: String(pid) });
+    say({ type: "failure", code: "x", message: "y", hint: null }); setTimeout(() => process.exit(), 100);`);
+  expect(await outcome).toMatchObject({ code: "x" });
+  await until(() => !isAlive(Number(notes[0])), "its own child ends");
 });
 
 test("a result counts, even if the process does not end by itself", async () => {

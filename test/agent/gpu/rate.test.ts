@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
+  clockFault,
   createRateMeter,
   median,
   RATE,
@@ -19,7 +20,7 @@ function run(
   let longestMs = 0;
   for (let calls = meter.next(); calls !== null; calls = meter.next()) {
     const times = devices.map((device, i) => device(elapsedMs) * (calls[i] ?? 0));
-    meter.add(times);
+    meter.add(times, Math.max(...times));
     elapsedMs += Math.max(...times);
     longestMs = Math.max(longestMs, ...times);
     batches += 1;
@@ -43,6 +44,7 @@ describe("a steady device", () => {
       drift: 0,
       samples: 12,
       callsPerSample: 40,
+      clockShare: { own: 1, slowest: 1 },
     });
     expect(result.elapsedMs).toBeGreaterThan(1_460);
     expect(result.elapsedMs).toBeLessThan(1_700);
@@ -70,8 +72,22 @@ describe("a steady device", () => {
 test("a time that is none is refused", () => {
   const meter = createRateMeter(1);
   meter.next();
-  expect(() => meter.add([Number.NaN])).toThrow(/no time/);
-  expect(() => meter.add([])).toThrow(/1 lane/);
+  expect(() => meter.add([Number.NaN], 1)).toThrow(/no time/);
+  expect(() => meter.add([], 1)).toThrow(/1 lane/);
+});
+
+test("a GPU whose clock and the host's tell different times is named", () => {
+  const rate = only(run([() => 2]));
+  const faultOf = (own: number, slowest: number) =>
+    clockFault({ ...rate, clockShare: { own, slowest } });
+  expect(clockFault({ ...rate, clockShare: null })).toBeNull();
+  for (const share of [0.5, 0.97, 1, 1.03]) expect(faultOf(share, share)).toBeNull();
+  for (const share of [-1, 0, 0.49, 1.04, 1e9, Number.POSITIVE_INFINITY, Number.NaN]) {
+    expect(faultOf(share, share)).toMatch(/not to be trusted/);
+  }
+  // A fast GPU beside a slow one has little to do.
+  expect(faultOf(0.1, 1)).toBeNull();
+  expect(faultOf(1.2, 1.2)).toMatch(/counted 1\.2 s in a second of the host's/);
 });
 
 test("clocks that fall in the first half second do not count", () => {

@@ -22,6 +22,7 @@ export const SMALL: Sizes = {
   peerCopy: 1_000,
   fmaIterations: 1,
   fmaBlocks: 1,
+  holdIterations: 1,
 };
 
 export interface Ran {
@@ -45,11 +46,13 @@ export interface Measurement {
   faults: { metric: string; gpu: number | null; code: string; message: string }[];
 }
 
-export function measure(options: FakeOptions = {}, world: Partial<RunWorld> = {}): Ran {
+/** A machine with the fake driver. */
+export function fakeWorld(
+  options: FakeOptions,
+  emit: (message: ProbeMessage) => void,
+): RunWorld & { driver: FakeDriver } {
   const driver = fakeDriver({ copyGbs: 0.002, ...options });
-  const messages: ProbeMessage[] = [];
-  const times: number[] = [];
-  runMeasurement({
+  return {
     driver,
     telemetry: null,
     engines: [{ name: "own", open: ptxEngine }],
@@ -58,12 +61,19 @@ export function measure(options: FakeOptions = {}, world: Partial<RunWorld> = {}
     sizes: SMALL,
     now: driver.now,
     timestamp: () => "2026-11-29T00:00:00.000Z",
-    emit(message) {
-      messages.push(message);
-      times.push(driver.now());
-    },
-    ...world,
+    emit,
+  };
+}
+
+export function measure(options: FakeOptions = {}, world: Partial<RunWorld> = {}): Ran {
+  const messages: ProbeMessage[] = [];
+  const times: number[] = [];
+  const machine = fakeWorld(options, (message) => {
+    messages.push(message);
+    times.push(machine.driver.now());
   });
+  const { driver } = machine;
+  runMeasurement({ ...machine, ...world });
   const results = messages.reduce<Results>(
     (last, message) => ("results" in message ? message.results : last),
     {},
