@@ -48,6 +48,8 @@ export interface StepPlan {
   /** The key of result maps, such as `cluster_network:2`. */
   readonly key: string;
   readonly cluster: boolean;
+  /** A node that has completed it has measured something. Of every plan the first step does; absent means no other. */
+  readonly measures?: boolean;
 }
 
 export interface Job {
@@ -169,14 +171,16 @@ export function isActive(node: Node): boolean {
   return node.lostAt === null && !hasEnded(node);
 }
 
-export function stateOfSteps(node: Node): JobState {
+export function stateOfSteps(job: Job, node: Node): JobState {
   if (node.steps.every((step) => step.state === "completed")) return "completed";
-  return hasQuickMark(node) ? "completed_with_warnings" : "failed";
+  return hasMeasured(job, node) ? "completed_with_warnings" : "failed";
 }
 
-/** quick_mark is always the first step (docs/contract.md, "Jobs"). */
-export function hasQuickMark(node: Node): boolean {
-  return node.steps[0]?.state === "completed";
+/** The node has completed QuickMark, always the first step (docs/contract.md, "Jobs"), or another measurement of its own. */
+export function hasMeasured({ plan }: Job, { steps }: Node): boolean {
+  return steps.some(
+    ({ state }, at) => state === "completed" && (at === 0 || plan[at]?.measures === true),
+  );
 }
 
 /** The job with one node's step changed. */

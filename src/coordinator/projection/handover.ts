@@ -1,6 +1,6 @@
 /** The handover of a job from D1 to its object at the first contact (docs/architecture.md, "Who owns which fact"). */
 import { randomBytes } from "node:crypto";
-import { isClusterStep, resultKeys } from "../../benchmarks/sequence.ts";
+import { isClusterStep, isMeasuringStep, resultKeys } from "../../benchmarks/sequence.ts";
 import { createMeter, openDatabase } from "../../db/client.ts";
 import { isAnonymous } from "../../identity/anonymous.ts";
 import { MINUTE_MS } from "../../lib/clock.ts";
@@ -35,7 +35,11 @@ function toLive(row: JobRow, isOwned: boolean, now: number): Live {
   const keys = resultKeys(sequence);
   const fresh = newJob({
     nodeCount: row.nodeCount,
-    plan: sequence.map((step, at) => ({ key: keys[at] ?? "", cluster: isClusterStep(step) })),
+    plan: sequence.map((step, at) => ({
+      key: keys[at] ?? "",
+      cluster: isClusterStep(step),
+      ...(isMeasuringStep(step) ? { measures: true } : {}),
+    })),
     expiresAt: row.expiresAt,
     // A standing machine that waits for ever would be lost to all other jobs of its spec.
     ...(row.specUuid === null ? {} : { barrierLimitMs: BARRIER_LIMIT_MS }),
