@@ -124,7 +124,7 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     if (live.identity.isForRunners && by.isClaim !== true) {
       return { ok: false, reason: "claims_only" };
     }
-    const { machine, inventory } = readMachine(sent);
+    const { machine, inventory } = readMachine(sent, live.identity.expectedSpec);
     const kib = live.identity.isAnonymous ? ANONYMOUS_INVENTORY_KIB : Infinity;
     if ((inventory?.length ?? 0) > kib * KIB)
       return { ok: false, reason: "anonymous_too_large", what: "The inventory", kib };

@@ -1,6 +1,13 @@
 /** A job as its object holds it: plain, immutable data, and functions of that data alone. */
 import type { JobState } from "../../lib/enums.ts";
-import type { GpuGroup, JobEvent, SequenceStep, Step } from "../../lib/stored-json.ts";
+import type {
+  GpuGroup,
+  JobEvent,
+  PromisedHardware,
+  SequenceStep,
+  SpecCheck,
+  Step,
+} from "../../lib/stored-json.ts";
 
 export interface Machine {
   readonly machineUuid: string;
@@ -16,6 +23,8 @@ export interface Machine {
   readonly inventoryHash: string | null;
   /** The kernel's id of this boot: another one after a restart of the machine. */
   readonly bootId: string | null;
+  /** The machine beside the spec of its job; absent for no spec, and without an inventory. */
+  readonly specCheck?: SpecCheck;
 }
 
 /** The agent that a node belongs to. */
@@ -216,6 +225,8 @@ export interface JobIdentity {
   sequence: readonly SequenceStep[];
   /** Made for a hardware spec: only claims of runners join it. */
   isForRunners: boolean;
+  /** The spec that its machines are compared with; absent for none. */
+  expectedSpec?: PromisedHardware;
   /** Created without an account: what its machine sends is bounded more tightly. */
   isAnonymous: boolean;
   /** Key by which the nodes of a cluster step authenticate to each other, hex. */

@@ -4,7 +4,9 @@ import { z } from "@hono/zod-openapi";
 import { sentGpuModels } from "../../api/gpus.ts";
 import { integer, jsonObject, text } from "../../api/schemas.ts";
 import { MAX_GPUS_PER_NODE, toHardware } from "../../benchmarks/gpus.ts";
+import { checkSpec } from "../../benchmarks/spec-check.ts";
 import { utf8Bytes, utf8Length } from "../../lib/json.ts";
+import type { PromisedHardware } from "../../lib/stored-json.ts";
 import type { Machine } from "../life/model.ts";
 import { ipAddress } from "./task.ts";
 
@@ -92,7 +94,7 @@ export const machineFields = {
 const optionalFields = z.object(machineFields);
 
 /** A machine as the Worker sends it to the job's object. */
-export type SentMachine = Omit<Machine, "inventoryHash"> & {
+export type SentMachine = Omit<Machine, "inventoryHash" | "specCheck"> & {
   /** JSON, as the agent sent it. */
   inventory: string | null;
 };
@@ -114,8 +116,13 @@ export function toMachine(machineUuid: string, sent: z.infer<typeof optionalFiel
 /**
  * The machine as the lifecycle stores it, with exactly these fields, and its inventory apart: a Worker of an older
  * version sends fewer fields, of a newer version more.
+ *
+ * @param spec that the machine is compared with
  */
-export function readMachine(sent: Pick<SentMachine, "machineUuid"> & Partial<SentMachine>) {
+export function readMachine(
+  sent: Pick<SentMachine, "machineUuid"> & Partial<SentMachine>,
+  spec?: PromisedHardware,
+) {
   const { machineUuid, machineIp = null, clusterAddresses = [] } = sent;
   const { gpuModel = null, gpuCount = null, gpuModels = null, bootId = null } = sent;
   const inventory = typeof sent.inventory === "string" ? utf8Bytes(sent.inventory) : null;
@@ -130,6 +137,9 @@ export function readMachine(sent: Pick<SentMachine, "machineUuid"> & Partial<Sen
     gpuModels,
     inventoryHash,
     bootId,
+    ...(spec === undefined || typeof sent.inventory !== "string"
+      ? {}
+      : { specCheck: checkSpec(spec, JSON.parse(sent.inventory)) }),
   };
   return { machine, inventory };
 }
