@@ -17,6 +17,8 @@ export interface AgentOptions {
   clusterPeers: BlockList | null;
   replayFile: string | null;
   probe: ProbeOptions;
+  /** Folder of the disk that host_mark measures. */
+  diskPath: string;
   /** More certificates to trust, in PEM form. */
   caFile: string | null;
   /** The time to wait for an answer from the server; null for the defaults. */
@@ -66,6 +68,7 @@ and shows its figures, without a server.
                             cublaslt where the machine has it)
   --cublas FOLDER           folder with libcublasLt (default: looked for in PyTorch and CUDA toolkits)
   --busy-ok                 measure GPUs that others use; such figures are never rated
+  --disk-path FOLDER        folder of the disk that host_mark measures (default: the working directory)
   --replay FILE             answer quick_mark with a recorded result, marked as replayed
   --ca FILE                 trust the certificates of this PEM file, too, such as a company's own CA
   --give-up-after DURATION  end when the server has not answered for so long, such as 90s, 30m, 12h or 2d
@@ -127,6 +130,7 @@ export function parseCommand(
     return usageError("--cluster-peers must be networks such as 10.20.0.0/16 or fd00:20::/64");
   }
   if (flags.replay === "") return usageError("--replay needs the name of a file");
+  if (flags["disk-path"] === "") return usageError("--disk-path needs the name of a folder");
   if (flags.ca === "") return usageError("--ca needs the name of a file");
   const duration = flags["give-up-after"];
   const giveUpAfterMs = duration === undefined ? null : parseDuration(duration);
@@ -143,6 +147,7 @@ export function parseCommand(
       clusterPeers,
       replayFile: flags.replay ?? null,
       probe,
+      diskPath: resolve(flags["disk-path"] ?? "."),
       caFile: flags.ca ?? null,
       giveUpAfterMs,
       json: flags.json ?? false,
@@ -171,6 +176,7 @@ function parseFlags(args: string[]) {
       engine: { type: "string" },
       cublas: { type: "string" },
       "busy-ok": { type: "boolean" },
+      "disk-path": { type: "string" },
       ca: { type: "string" },
       "give-up-after": { type: "string" },
       json: { type: "boolean" },

@@ -9,6 +9,7 @@ import { stateFolderOf } from "./files.ts";
 import { runProbeOnly } from "./gpu/probe-only.ts";
 import { surveyLine } from "./gpus/facts.ts";
 import { surveyGpus } from "./gpus/survey.ts";
+import { readHost, thisHost } from "./host/facts.ts";
 import type { HostPort } from "./host-port.ts";
 import { proxyFor } from "./http/proxy.ts";
 import { createTransport, type Transport } from "./http/transport.ts";
@@ -213,7 +214,8 @@ async function prepare(
     if (line !== said) log(line);
     said = line;
   };
-  const readNow = (signal: AbortSignal) => readFacts(replay, sayNews, signal);
+  const { diskPath } = options;
+  const readNow = (signal: AbortSignal) => readFacts(replay, diskPath, sayNews, signal);
   const facts = await readNow(signal);
   let announced: readonly HostPort[] = [];
   const peers: PeerRules = {
@@ -232,9 +234,10 @@ async function prepare(
     replay === null
       ? { kind: "gpus", command: ownCommand(), options: options.probe }
       : { kind: "replay", replay };
+  const host = { command: ownCommand(), diskPath: options.diskPath };
   return {
     facts: { locate: locateNode, facts, bootId: readBootId() },
-    runStep: createStepRunner({ measuring, peers, clock, log, bounds: defaultBounds }),
+    runStep: createStepRunner({ measuring, host, peers, clock, log, bounds: defaultBounds }),
     readAgain: readNow,
   };
 }
@@ -251,6 +254,7 @@ function usageError(terminal: Terminal, message: string): number {
 
 async function readFacts(
   replay: Replay | null,
+  diskPath: string,
   log: Log,
   signal: AbortSignal,
 ): Promise<MachineFacts> {
@@ -261,7 +265,7 @@ async function readFacts(
   }
   const survey = await surveyGpus(signal);
   log(surveyLine(survey));
-  return describeMachine(survey);
+  return describeMachine(survey, readHost(thisHost(diskPath)));
 }
 
 function printTask(end: AgentEnd, options: AgentOptions, terminal: Terminal): void {

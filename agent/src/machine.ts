@@ -2,6 +2,7 @@ import { arch, cpus, machine, platform, release, totalmem } from "node:os";
 import { readText } from "./files.ts";
 import { factsOf, type GpuFacts } from "./gpus/facts.ts";
 import type { GpuSurvey } from "./gpus/survey.ts";
+import type { HostFacts } from "./host/facts.ts";
 import { readSystem } from "./system.ts";
 
 /** The facts about a node that it sends when it joins. */
@@ -16,7 +17,11 @@ export function readBootId(file = "/proc/sys/kernel/random/boot_id"): string | n
 }
 
 /** Facts of this machine, in the shape of the inventories that existing agents send. */
-export function describeMachine(survey: GpuSurvey, system = readSystem()): MachineFacts {
+export function describeMachine(
+  survey: GpuSurvey,
+  host: HostFacts,
+  system = readSystem(),
+): MachineFacts {
   const processors = cpus();
   const { inventory, ...gpus } = factsOf(survey);
   return {
@@ -27,8 +32,14 @@ export function describeMachine(survey: GpuSurvey, system = readSystem()): Machi
         count: processors.length,
         os: readOs(),
         processor: processors[0]?.model ?? "unknown",
+        ...host.cpu,
       },
-      memory: { total_gb: Math.round(totalmem() / 2 ** 30) },
+      memory: { total_gb: Math.round(totalmem() / 2 ** 30), ...host.memory },
+      disk: host.disk,
+      kernel: host.kernel,
+      host_name: host.host_name,
+      container: host.container,
+      virtual_machine: host.virtual_machine,
       ...inventory,
       ...(Object.keys(system).length === 0 ? {} : { system }),
     },

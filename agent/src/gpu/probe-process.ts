@@ -5,12 +5,7 @@
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import type { Clock } from "../clock.ts";
-import {
-  type ProbeMessage,
-  type ProbeOptions,
-  parseProbeMessage,
-  type Results,
-} from "./messages.ts";
+import { type ProbeMessage, parseProbeMessage, type Results } from "./messages.ts";
 
 export interface ProbeBounds {
   /** Without a line for so long the process hangs. */
@@ -48,7 +43,7 @@ const MAX_ERROR_CHARACTERS = 2_000;
  */
 export async function runProbeProcess(
   command: readonly string[],
-  options: ProbeOptions,
+  options: object,
   { onProgress, onNote }: ProbeWatcher,
   signal: AbortSignal,
   clock: Pick<Clock, "sleep">,

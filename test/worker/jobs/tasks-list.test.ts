@@ -189,7 +189,13 @@ describe("at 10,000 tasks", () => {
   const JOBS = 40;
   const NODES = 250;
   const people: Record<string, Person> = {};
-  const FILTERS = ["", "&state=completed", "&machine_ip=10.0.0.7", `&machine_uuid=${machine(7)}`];
+  const FILTERS = [
+    "",
+    "&state=completed",
+    "&machine_ip=10.0.0.7",
+    `&machine_uuid=${machine(7)}`,
+    "&spec_check=differs",
+  ];
   let jobId = 0;
 
   function machine(index: number) {
@@ -219,6 +225,7 @@ describe("at 10,000 tasks", () => {
           machineUuid: `00000000-0000-4000-8000-${String(rank % 8).padStart(12, "0")}`,
           machineIp: `10.0.0.${rank % 8}`,
           state: rank % 2 === 0 ? "failed" : "completed",
+          specCheck: { status: rank % 4 === 0 ? "matches" : "differs", fields: [] },
           createdAt: Math.floor((id + rank) / 700),
           customerId: owner.customerId,
           userId: owner.id,
@@ -290,7 +297,7 @@ describe("at 10,000 tasks", () => {
           return reply.body.pagination.total;
         }),
       );
-      expect(totals).toEqual([half, half / 2, (JOBS / 2) * 31, (JOBS / 2) * 31]);
+      expect(totals).toEqual([half, half / 2, (JOBS / 2) * 31, (JOBS / 2) * 31, (JOBS / 2) * 187]);
     }
   });
 

@@ -1,0 +1,43 @@
+/** How much of the machine is used for how long. Pure. */
+import { MAX_THREADS } from "./team.ts";
+import { LOOP_BYTES } from "./wasm.ts";
+
+const MIB = 2 ** 20;
+
+/** SHA-256, one thread and all of them in turns. */
+export const CPU = { roundMs: 400, window: 5, tolerance: 0.05, maxMs: 6_500 };
+export const MEMORY = { roundMs: 100, window: 8, tolerance: 0.05, maxMs: 2_500 };
+/** The machine is looked at for so long before anything runs. */
+export const LOOK_MS = 500;
+/** Busier machines give figures of what the others leave. */
+export const BUSY_SHARE = 0.1;
+
+/** STREAM's rule: each array has four times the last-level caches together. */
+const CACHES = 4;
+const LEAST_ARRAY_BYTES = 128 * MIB;
+const UNKNOWN_CACHE_BYTES = 64 * MIB;
+const ARRAYS = 3;
+const MEMORY_SHARE = 0.25;
+/** Less than this for each thread measures the caches next to it. */
+const LEAST_PART_BYTES = MIB;
+
+/** Threads that keep what may be used busy: a part of a CPU needs one, too. */
+export function threadsFor({ cpus, quota }: { cpus: number; quota: number | null }): number {
+  return Math.max(1, Math.min(MAX_THREADS, Math.ceil(Math.min(cpus, quota ?? cpus))));
+}
+
+/**
+ * The bytes of each of a thread's three arrays.
+ *
+ * @param machine `freeBytes`: what may still be used; null if unknown. `cacheBytes`: the last-level caches together
+ */
+export function arraysFor(
+  threads: number,
+  machine: { freeBytes: number | null; cacheBytes: number | null },
+): { bytes: number; isCached: boolean } | null {
+  const wanted = Math.max(LEAST_ARRAY_BYTES, CACHES * (machine.cacheBytes ?? UNKNOWN_CACHE_BYTES));
+  const most = ((machine.freeBytes ?? 0) * MEMORY_SHARE) / ARRAYS;
+  const whole = Math.min(wanted, most);
+  const bytes = Math.floor(whole / threads / LOOP_BYTES) * LOOP_BYTES;
+  return bytes < LEAST_PART_BYTES ? null : { bytes, isCached: whole < wanted };
+}
