@@ -18,6 +18,8 @@ const LEAST_ARRAY_BYTES = 128 * MIB;
 const UNKNOWN_CACHE_BYTES = 64 * MIB;
 const ARRAYS = 3;
 const MEMORY_SHARE = 0.25;
+/** For each thread, beyond the caches that it has for itself. */
+const PART_BYTES = 8 * MIB;
 /** Less than this for each thread measures the caches next to it. */
 const LEAST_PART_BYTES = MIB;
 
@@ -35,7 +37,11 @@ export function arraysFor(
   threads: number,
   machine: { freeBytes: number | null; cacheBytes: number | null },
 ): { bytes: number; isCached: boolean } | null {
-  const wanted = Math.max(LEAST_ARRAY_BYTES, CACHES * (machine.cacheBytes ?? UNKNOWN_CACHE_BYTES));
+  const wanted = Math.max(
+    LEAST_ARRAY_BYTES,
+    threads * PART_BYTES,
+    CACHES * (machine.cacheBytes ?? UNKNOWN_CACHE_BYTES),
+  );
   const most = ((machine.freeBytes ?? 0) * MEMORY_SHARE) / ARRAYS;
   const whole = Math.min(wanted, most);
   const bytes = Math.floor(whole / threads / LOOP_BYTES) * LOOP_BYTES;
