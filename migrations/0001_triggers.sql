@@ -117,6 +117,7 @@ END;
 -- Stops the deletion of a spec in use at its first reference; the foreign keys would read all references first.
 CREATE TRIGGER `specs_in_use` BEFORE DELETE ON `specs`
 WHEN EXISTS (SELECT 1 FROM jobs WHERE spec_uuid = old.uuid)
+  OR EXISTS (SELECT 1 FROM jobs WHERE expected_spec_uuid = old.uuid)
   OR EXISTS (SELECT 1 FROM runner_specs WHERE spec_uuid = old.uuid)
 BEGIN
   SELECT RAISE(ABORT, 'FOREIGN KEY constraint failed');

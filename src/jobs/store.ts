@@ -58,7 +58,11 @@ export async function insertJob(
   // A taken name is refused before a full quota: the insert fails on it.
   const from = sql`where not ${areTwo} and (${exceeded} is null or exists (${sameName}))`;
   const refusal = sql<ExceededQuota | "two_specs" | null>`iif(${areTwo}, 'two_specs', ${exceeded})`;
-  const expectedSpecUuid = specUuid === null ? expectedUuid : null;
+  // The same spec is stored once; an unknown one is left for the foreign key.
+  const expectedSpecUuid =
+    specUuid === null || expectedUuid === null
+      ? expectedUuid
+      : sql<string>`nullif(${expectedUuid}, ${specUuid})`;
   const [quota] = await batchAfter(db, reserveKey(db, key, row, row.createdAt, from), [
     db.select({ refusal: refusal.as("refusal") }).from(sql`(select 1)`),
     insertFrom(db, jobs, { ...row, specUuid, expectedSpecUuid, checkAt: row.expiresAt }, from),
