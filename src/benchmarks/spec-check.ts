@@ -1,5 +1,8 @@
-/** Compares a machine, as its inventory describes it, with the spec that promised it (docs/host-mark.md). Pure. */
-import { SPEC_CHECK_STATUSES, type SpecCheckStatus } from "../lib/enums.ts";
+/**
+ * Compares a machine, as its inventory describes it, with the spec that promised it (docs/host-mark.md). Pure. It loads with
+ * the first machine of a job that expects a spec.
+ */
+import type { SpecCheckStatus } from "../lib/enums.ts";
 import { isObject } from "../lib/json.ts";
 import type { PromisedHardware, SpecCheck, SpecCheckField } from "../lib/stored-json.ts";
 
@@ -41,25 +44,6 @@ export function checkSpec(promised: PromisedHardware, inventory: unknown): SpecC
     networkField(promised.network),
   ];
   return { status: wholeOf(fields), fields };
-}
-
-/** The check with the figure of HostMark, which informs and never decides. */
-export function withEffectiveCores(check: SpecCheck, cores: number): SpecCheck {
-  const reason =
-    "for information: two hardware threads share one SHA unit, so that fewer cores than CPUs are no fault";
-  const found = String(Math.round(cores * 100) / 100);
-  const field = { field: "effective_cores", promised: null, found, status: "unknown", reason };
-  return { ...check, fields: [...check.fields, field as SpecCheckField] };
-}
-
-/**
- * The worst of a job's nodes; null while no node has been checked. A node without a check is unknown: nobody has seen
- * what it is.
- */
-export function worstCheck(checks: readonly (SpecCheck | null)[]): SpecCheckStatus | null {
-  if (checks.every((check) => check === null)) return null;
-  const statuses = checks.map((check) => check?.status ?? "unknown");
-  return SPEC_CHECK_STATUSES.find((status) => statuses.includes(status)) ?? null;
 }
 
 /** A field in which a machine falls short of its spec. */

@@ -2,7 +2,7 @@ import type { NodeDigest } from "../../benchmarks/benchmark.ts";
 import { benchmarkOf } from "../../benchmarks/catalogue.ts";
 import { effectiveCoresOf, hostMark } from "../../benchmarks/host-mark.ts";
 import { figuresOf } from "../../benchmarks/quick-mark.ts";
-import { withEffectiveCores, worstCheck } from "../../benchmarks/spec-check.ts";
+import { withEffectiveCores, worstCheck } from "../../benchmarks/spec-outcome.ts";
 import { taskIdOf } from "../../lib/ids.ts";
 import type { MeasuredFigures } from "../../lib/stored-json.ts";
 import type { Contact, JobIdentity, Live, Node } from "../life/model.ts";

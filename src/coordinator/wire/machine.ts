@@ -4,9 +4,8 @@ import { z } from "@hono/zod-openapi";
 import { sentGpuModels } from "../../api/gpus.ts";
 import { integer, jsonObject, text } from "../../api/schemas.ts";
 import { MAX_GPUS_PER_NODE, toHardware } from "../../benchmarks/gpus.ts";
-import { checkSpec } from "../../benchmarks/spec-check.ts";
 import { utf8Bytes, utf8Length } from "../../lib/json.ts";
-import type { PromisedHardware } from "../../lib/stored-json.ts";
+import type { PromisedHardware, SpecCheck } from "../../lib/stored-json.ts";
 import type { Machine } from "../life/model.ts";
 import { ipAddress } from "./task.ts";
 
@@ -117,11 +116,11 @@ export function toMachine(machineUuid: string, sent: z.infer<typeof optionalFiel
  * The machine as the lifecycle stores it, with exactly these fields, and its inventory apart: a Worker of an older
  * version sends fewer fields, of a newer version more.
  *
- * @param spec that the machine is compared with
+ * @param check compares an inventory with the spec of the job; null for no spec
  */
 export function readMachine(
   sent: Pick<SentMachine, "machineUuid"> & Partial<SentMachine>,
-  spec?: PromisedHardware,
+  check: ((inventory: unknown) => SpecCheck) | null = null,
 ) {
   const { machineUuid, machineIp = null, clusterAddresses = [] } = sent;
   const { gpuModel = null, gpuCount = null, gpuModels = null, bootId = null } = sent;
@@ -137,9 +136,18 @@ export function readMachine(
     gpuModels,
     inventoryHash,
     bootId,
-    ...(spec === undefined || typeof sent.inventory !== "string"
+    ...(check === null || typeof sent.inventory !== "string"
       ? {}
-      : { specCheck: checkSpec(spec, JSON.parse(sent.inventory)) }),
+      : { specCheck: check(JSON.parse(sent.inventory)) }),
   };
   return { machine, inventory };
+}
+
+/** Compares inventories with the spec that the job expects; null for none. */
+export async function specCheckOf(
+  expected: PromisedHardware | undefined,
+): Promise<((inventory: unknown) => SpecCheck) | null> {
+  if (expected === undefined) return null;
+  const { checkSpec } = await import("../../benchmarks/spec-check.ts");
+  return (inventory) => checkSpec(expected, inventory);
 }

@@ -1,12 +1,8 @@
 /** A machine beside its spec: each field's rule, from both sides, and the whole. */
 import fc from "fast-check";
 import { describe, test } from "vitest";
-import {
-  checkSpec,
-  specFindings,
-  withEffectiveCores,
-  worstCheck,
-} from "../../../src/benchmarks/spec-check.ts";
+import { checkSpec, specFindings } from "../../../src/benchmarks/spec-check.ts";
+import { withEffectiveCores, worstCheck } from "../../../src/benchmarks/spec-outcome.ts";
 import type { PromisedHardware, SpecCheck } from "../../../src/lib/stored-json.ts";
 
 const GIB = 2 ** 30;
