@@ -12,20 +12,36 @@ export const LOOK_MS = 500;
 /** Busier machines give figures of what the others leave. */
 export const BUSY_SHARE = 0.1;
 
+/** Of what is free, for threads and for arrays each. */
+const MEMORY_SHARE = 0.125;
+
 /** STREAM's rule: each array has four times the last-level caches together. */
 const CACHES = 4;
 const LEAST_ARRAY_BYTES = 128 * MIB;
 const UNKNOWN_CACHE_BYTES = 64 * MIB;
 const ARRAYS = 3;
-const MEMORY_SHARE = 0.25;
 /** For each thread, beyond the caches that it has for itself. */
 const PART_BYTES = 8 * MIB;
 /** Less than this for each thread measures the caches next to it. */
 const LEAST_PART_BYTES = MIB;
 
-/** Threads that keep what may be used busy: a part of a CPU needs one, too. */
-export function threadsFor({ cpus, quota }: { cpus: number; quota: number | null }): number {
-  return Math.max(1, Math.min(MAX_THREADS, Math.ceil(Math.min(cpus, quota ?? cpus))));
+/** What a thread takes for itself, at most. */
+const THREAD_BYTES = 32 * MIB;
+
+/**
+ * Threads that keep what may be used busy: a part of a CPU needs one, too. `isShort` if memory is short of as many.
+ *
+ * @param machine `freeBytes`: what may still be used; null if unknown
+ */
+export function threadsFor(machine: {
+  cpus: number;
+  quota: number | null;
+  freeBytes: number | null;
+}): { threads: number; isShort: boolean } {
+  const { cpus, quota, freeBytes } = machine;
+  const wanted = Math.max(1, Math.min(MAX_THREADS, Math.ceil(Math.min(cpus, quota ?? cpus))));
+  const most = Math.floor(((freeBytes ?? Infinity) * MEMORY_SHARE) / THREAD_BYTES);
+  return { threads: Math.max(1, Math.min(wanted, most)), isShort: most < wanted };
 }
 
 /**

@@ -69,12 +69,17 @@ async function measure(options: HostOptions, program: string, emit: Emit): Promi
   progress(emit, 0.02, "looking at the machine");
   const host = readHost(thisHost(options.diskPath));
   const available = affinityOf() ?? cpus().length;
-  const threads = threadsFor({ cpus: available, quota: host.cpu.quota });
+  const free = freeBytes();
+  const { threads, isShort } = threadsFor({
+    cpus: available,
+    quota: host.cpu.quota,
+    freeBytes: free,
+  });
   const load = loadBefore();
   const atRest = readTicks();
   await systemClock.sleep(LOOK_MS, new AbortController().signal);
   const atStart = readTicks();
-  const arrays = arraysFor(threads, { freeBytes: freeBytes(), cacheBytes: cacheBytes() });
+  const arrays = arraysFor(threads, { freeBytes: free, cacheBytes: cacheBytes() });
   if (arrays === null) {
     const message = "this machine has too little free memory to measure it";
     return { type: "failure", code: "memory_short", message, hint: "stop what else runs on it" };
@@ -101,7 +106,7 @@ async function measure(options: HostOptions, program: string, emit: Emit): Promi
     },
   });
   const busyBefore = sharesBetween(atRest, atStart)?.busy ?? null;
-  const faults: Fault[] = arrays.isCached ? [cachedFault] : [];
+  const faults = [...(isShort ? [threadsFault] : []), ...(arrays.isCached ? [cachedFault] : [])];
   const results = buildResults({
     cpu: {
       model: clip(cpus()[0]?.model.trim() || "unknown", 128),
@@ -130,6 +135,12 @@ async function measure(options: HostOptions, program: string, emit: Emit): Promi
   });
   return { type: "result", results };
 }
+
+const threadsFault: Fault = {
+  metric: "effective_cores",
+  code: "threads_few",
+  message: "too little memory is free for a thread on each CPU: the figures are of fewer",
+};
 
 const cachedFault: Fault = {
   metric: "memory_triad_gbs",

@@ -25,7 +25,11 @@ export async function createTeam(
   const gate = new Int32Array(new SharedArrayBuffer(4));
   const workers = Array.from(
     { length: threads },
-    () => new Worker(program, { workerData: { ...start, gate } satisfies ThreadStart }),
+    () =>
+      new Worker(program, {
+        workerData: { ...start, gate } satisfies ThreadStart,
+        resourceLimits: { maxOldGenerationSizeMb: 24, maxYoungGenerationSizeMb: 4 },
+      }),
   );
   try {
     await Promise.all(workers.map((worker) => heardFrom(worker, "ready")));
