@@ -4,6 +4,7 @@ import { idempotencyKeys, jobs } from "../../../src/db/schema.ts";
 import { getJobRoute, listJobsRoute } from "../../../src/jobs/contract.ts";
 import { getTaskResultsRoute, listTasksRoute } from "../../../src/jobs/tasks/contract.ts";
 import { getRunnerRoute } from "../../../src/runners/contract.ts";
+import { readPdf } from "../../reports/read-pdf.ts";
 import {
   call,
   claim,
@@ -29,6 +30,7 @@ import {
 import { costOf, flushed, onBatchesOf, rated, reported } from "../harness/instruments.ts";
 import { countOf } from "../harness/rows.ts";
 import { eventually } from "../harness/time.ts";
+import { open } from "../reports/report-files.ts";
 
 const admin = await createPerson({ role: "root_admin" });
 
@@ -263,12 +265,9 @@ test("the report's verdict names what falls short", async ({ expect }) => {
   const job = await createJob({ expected_spec: uuid });
   const { id } = (await join(job, { inventory: SMALL })).body;
   await putResult(job, id, 0);
-  const link = (await reported(job)).body.pdf_report_url;
-  const { body } = await call(
-    "GET",
-    `https://assay.test${link.replace(/^https?:..[^/]+/, "")}/data`,
-  );
-  expect(JSON.stringify(body)).toContain("the spec's memory: 128 GiB found, 256 GiB promised");
+  const { bytes } = await open((await reported(job)).body.pdf_report_url);
+  const { text } = await readPdf(bytes);
+  expect(text).toContain("the spec's memory: 128 GiB found, 256 GiB promised");
 });
 
 describe("runners", () => {
