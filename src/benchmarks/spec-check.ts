@@ -51,6 +51,9 @@ export interface SpecFinding {
   kind: "spec_differs";
   /** The spec's field. */
   metric: string;
+  rank: number;
+  /** It is of the node as a whole. */
+  gpu: null;
   /** Null for a field that is no number. */
   value: number | null;
   expected: number | null;
@@ -60,13 +63,22 @@ export interface SpecFinding {
 }
 
 /** What a check finds fault with, by field. */
-export function specFindings(check: SpecCheck | null): SpecFinding[] {
+export function specFindings(check: SpecCheck | null, rank: number): SpecFinding[] {
   const differing = check?.fields.filter(({ status }) => status === "differs") ?? [];
   return differing.map(({ field, promised, found, reason }) => {
     const [value, expected] = [numberIn(found), numberIn(promised)];
     const ratio = value === null || expected === null ? null : value / expected;
     const message = `the spec's ${field}: ${reason}`;
-    return { kind: "spec_differs", metric: field, value, expected, ratio, message };
+    return {
+      kind: "spec_differs",
+      metric: field,
+      rank,
+      gpu: null,
+      value,
+      expected,
+      ratio,
+      message,
+    };
   });
 }
 

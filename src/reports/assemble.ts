@@ -116,7 +116,7 @@ function toNode(
   const { steps } = task;
   const { quickMark = null } = results ?? {};
   const gpuCount = task.gpuCount ?? (quickMark?.gpus.length || null);
-  const differing = specFindings(task.specCheck).map(({ message }) => message);
+  const differing = specFindings(task.specCheck, task.rank).map(({ message }) => message);
   const { agentVersion = null, values = [], omitted = 0 } = results?.inventory ?? {};
   return {
     rank: task.rank,

@@ -254,10 +254,12 @@ test("findings: what differs, with its figures where they are numbers", ({ expec
     cpu: { arch: "arm64", usable: 13 },
     memory: { total_bytes: 112 * GIB },
   });
-  expect(specFindings(bad)).toEqual([
+  expect(specFindings(bad, 3)).toEqual([
     {
       kind: "spec_differs",
       metric: "architecture",
+      rank: 3,
+      gpu: null,
       value: null,
       expected: null,
       ratio: null,
@@ -266,6 +268,8 @@ test("findings: what differs, with its figures where they are numbers", ({ expec
     {
       kind: "spec_differs",
       metric: "cpu",
+      rank: 3,
+      gpu: null,
       value: 13,
       expected: 26,
       ratio: 0.5,
@@ -274,12 +278,14 @@ test("findings: what differs, with its figures where they are numbers", ({ expec
     {
       kind: "spec_differs",
       metric: "memory",
+      rank: 3,
+      gpu: null,
       value: 112 * GIB,
       expected: 224 * GIB,
       ratio: 0.5,
       message: "the spec's memory: 112 GiB found, 224 GiB promised",
     },
   ]);
-  expect(specFindings(check(INVENTORY))).toEqual([]);
-  expect(specFindings(null)).toEqual([]);
+  expect(specFindings(check(INVENTORY), 0)).toEqual([]);
+  expect(specFindings(null, 0)).toEqual([]);
 });
