@@ -31,34 +31,33 @@ const THREAD_BYTES = 32 * MIB;
 /**
  * Threads that keep what may be used busy: a part of a CPU needs one, too. `isShort` if memory is short of as many.
  *
- * @param machine `freeBytes`: what may still be used; null if unknown
+ * @param machine `freeBytes`: what may still be used
  */
-export function threadsFor(machine: {
-  cpus: number;
-  quota: number | null;
-  freeBytes: number | null;
-}): { threads: number; isShort: boolean } {
+export function threadsFor(machine: { cpus: number; quota: number | null; freeBytes: number }): {
+  threads: number;
+  isShort: boolean;
+} {
   const { cpus, quota, freeBytes } = machine;
   const wanted = Math.max(1, Math.min(MAX_THREADS, Math.ceil(Math.min(cpus, quota ?? cpus))));
-  const most = Math.floor(((freeBytes ?? Infinity) * MEMORY_SHARE) / THREAD_BYTES);
+  const most = Math.floor((freeBytes * MEMORY_SHARE) / THREAD_BYTES);
   return { threads: Math.max(1, Math.min(wanted, most)), isShort: most < wanted };
 }
 
 /**
  * The bytes of each of a thread's three arrays.
  *
- * @param machine `freeBytes`: what may still be used; null if unknown. `cacheBytes`: the last-level caches together
+ * @param machine `freeBytes`: what may still be used. `cacheBytes`: the last-level caches together
  */
 export function arraysFor(
   threads: number,
-  machine: { freeBytes: number | null; cacheBytes: number | null },
+  machine: { freeBytes: number; cacheBytes: number | null },
 ): { bytes: number; isCached: boolean } | null {
   const wanted = Math.max(
     LEAST_ARRAY_BYTES,
     threads * PART_BYTES,
     CACHES * (machine.cacheBytes ?? UNKNOWN_CACHE_BYTES),
   );
-  const most = ((machine.freeBytes ?? 0) * MEMORY_SHARE) / ARRAYS;
+  const most = (machine.freeBytes * MEMORY_SHARE) / ARRAYS;
   const whole = Math.min(wanted, most);
   const bytes = Math.floor(whole / threads / LOOP_BYTES) * LOOP_BYTES;
   return bytes < LEAST_PART_BYTES ? null : { bytes, isCached: whole < wanted };

@@ -1,6 +1,6 @@
 /** The measuring process of HostMark, `agent.mjs --host-mark`: messages as lines on standard output. */
 import { readdirSync, writeFileSync, writeSync } from "node:fs";
-import { cpus } from "node:os";
+import { cpus, freemem } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../clock.ts";
 import { readText } from "../files.ts";
@@ -183,13 +183,10 @@ async function measureMemory(
 }
 
 /** What this process may still use. */
-function freeBytes(): number | null {
+function freeBytes(): number {
   const { memoryBytes, memoryUsed } = readLimits();
-  const left = memoryBytes === null ? null : Math.max(0, memoryBytes - (memoryUsed ?? 0));
-  const known = [memoryOf("MemAvailable") ?? memoryOf("MemFree"), left].filter(
-    (each) => each !== null,
-  );
-  return known.length === 0 ? null : Math.min(...known);
+  const left = memoryBytes === null ? Infinity : Math.max(0, memoryBytes - (memoryUsed ?? 0));
+  return Math.min(memoryOf("MemAvailable") ?? freemem(), left);
 }
 
 /** The last-level caches together; null where the system does not tell. */

@@ -100,14 +100,13 @@ describe("series", () => {
 
 describe("sizes", () => {
   test("a thread for each CPU that may be used; a part of one needs a thread, too", () => {
-    const of = (cpus: number, quota: number | null, freeBytes: number | null = 2 ** 45) =>
+    const of = (cpus: number, quota: number | null, freeBytes = 2 ** 45) =>
       threadsFor({ cpus, quota, freeBytes });
     expect(of(64, null)).toEqual({ threads: 64, isShort: false });
     expect(of(64, 3.5).threads).toBe(4);
     expect(of(2, 8).threads).toBe(2);
     expect(of(2, 0.1).threads).toBe(1);
     expect(of(4_096, null).threads).toBe(512);
-    expect(of(64, null, null)).toEqual({ threads: 64, isShort: false });
     // An eighth of 4 GiB is enough for 16 threads.
     expect(of(64, null, 4 * GIB)).toEqual({ threads: 16, isShort: true });
     expect(of(16, null, 4 * GIB)).toEqual({ threads: 16, isShort: false });
@@ -118,17 +117,17 @@ describe("sizes", () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 512 }),
-        fc.option(fc.maxSafeNat(), { nil: null }),
+        fc.maxSafeNat(),
         fc.option(fc.integer({ min: 1, max: 2 ** 31 }), { nil: null }),
         (threads, freeBytes, cacheBytes) => {
           const arrays = arraysFor(threads, { freeBytes, cacheBytes });
           if (arrays === null) {
             // A MiB for each thread and array would have been too much.
-            expect((freeBytes ?? 0) / 8).toBeLessThan(3 * threads * (MIB + LOOP_BYTES));
+            expect(freeBytes / 8).toBeLessThan(3 * threads * (MIB + LOOP_BYTES));
             return;
           }
           const all = 3 * threads * arrays.bytes;
-          expect(all).toBeLessThanOrEqual((freeBytes ?? 0) / 8);
+          expect(all).toBeLessThanOrEqual(freeBytes / 8);
           expect(arrays.bytes % LOOP_BYTES).toBe(0);
           if (!arrays.isCached) {
             const rest = threads * LOOP_BYTES;
