@@ -171,6 +171,8 @@ CREATE TABLE `jobs` (
 	`events` text DEFAULT '[]' NOT NULL,
 	`flushed_at` integer NOT NULL,
 	`spec_uuid` text,
+	`expected_spec_uuid` text,
+	`spec_check` text,
 	`gang` text,
 	`gang_size` integer GENERATED ALWAYS AS (case gang when 'waiting' then node_count else 0 end) VIRTUAL,
 	`reserved_at` integer,
@@ -187,7 +189,8 @@ CREATE TABLE `jobs` (
 	`rated_at` integer,
 	FOREIGN KEY (`customer_id`) REFERENCES `customers`(`id`) ON UPDATE no action ON DELETE no action,
 	FOREIGN KEY (`user_id`) REFERENCES `users`(`id`) ON UPDATE no action ON DELETE no action,
-	FOREIGN KEY (`spec_uuid`) REFERENCES `specs`(`uuid`) ON UPDATE no action ON DELETE no action
+	FOREIGN KEY (`spec_uuid`) REFERENCES `specs`(`uuid`) ON UPDATE no action ON DELETE no action,
+	FOREIGN KEY (`expected_spec_uuid`) REFERENCES `specs`(`uuid`) ON UPDATE no action ON DELETE no action
 );
 
 CREATE UNIQUE INDEX `jobs_live_name` ON `jobs` (`customer_id`,`name`) WHERE deleted_at is null;
@@ -203,6 +206,7 @@ CREATE INDEX `jobs_ordered_by_end` ON `jobs` (`customer_id`,`ended_order`,`creat
 CREATE INDEX `jobs_ordered_by_size` ON `jobs` (`customer_id`,`node_count`,`created_at`) WHERE deleted_at is null;
 CREATE INDEX `jobs_ordered_by_nodes` ON `jobs` (`customer_id`,`current_nodes`,`created_at`) WHERE deleted_at is null;
 CREATE INDEX `jobs_by_spec` ON `jobs` (`spec_uuid`) WHERE spec_uuid is not null;
+CREATE INDEX `jobs_by_expected_spec` ON `jobs` (`expected_spec_uuid`) WHERE expected_spec_uuid is not null;
 CREATE INDEX `jobs_to_clear` ON `jobs` (`deleted_at`) WHERE deleted_at is not null and (report_hash is not null or body_bytes > 0);
 CREATE INDEX `jobs_to_report` ON `jobs` (`ended_at`) WHERE ended_at is not null and report_hash is null and report_error is null and user_id <> 0 and deleted_at is null;
 CREATE INDEX `jobs_open_by_spec` ON `jobs` (`spec_uuid`,`customer_id`,`gang_size`,`created_at`,`id`) WHERE spec_uuid is not null and deleted_at is null and state in ('created', 'starting');
@@ -212,6 +216,9 @@ CREATE INDEX `jobs_to_check` ON `jobs` (`coordinated`,`check_at`,`id`) WHERE che
 CREATE INDEX `jobs_rated` ON `jobs` (`id`) WHERE deleted_at is null and performance_status is not null;
 CREATE INDEX `jobs_rated_by_customer` ON `jobs` (`customer_id`) WHERE deleted_at is null and performance_status is not null;
 CREATE INDEX `jobs_rated_by_owner` ON `jobs` (`owner`) WHERE deleted_at is null and performance_status is not null;
+CREATE INDEX `jobs_checked` ON `jobs` (`spec_check`) WHERE deleted_at is null and spec_check is not null;
+CREATE INDEX `jobs_checked_by_customer` ON `jobs` (`customer_id`,`spec_check`) WHERE deleted_at is null and spec_check is not null;
+CREATE INDEX `jobs_checked_by_owner` ON `jobs` (`owner`,`spec_check`) WHERE deleted_at is null and spec_check is not null;
 CREATE INDEX `jobs_to_rate` ON `jobs` (`ended_at`) WHERE ended_at is not null and rated_at is null and current_nodes > 0 and deleted_at is null;
 CREATE TABLE `performance_counts` (
 	`scope` text NOT NULL,
@@ -242,6 +249,8 @@ CREATE TABLE `runner_counts` (
 CREATE TABLE `runner_specs` (
 	`runner_id` integer NOT NULL,
 	`spec_uuid` text NOT NULL,
+	`spec_check` text,
+	`checked_task_id` integer,
 	PRIMARY KEY(`runner_id`, `spec_uuid`),
 	FOREIGN KEY (`runner_id`) REFERENCES `runners`(`id`) ON UPDATE no action ON DELETE no action,
 	FOREIGN KEY (`spec_uuid`) REFERENCES `specs`(`uuid`) ON UPDATE no action ON DELETE no action
@@ -392,6 +401,8 @@ CREATE TABLE `tasks` (
 	`body_offset` integer,
 	`figures` text,
 	`implausible` text,
+	`spec_check` text,
+	`spec_status` text GENERATED ALWAYS AS (spec_check ->> '$.status') VIRTUAL,
 	`state` text NOT NULL,
 	`failed_message` text,
 	`steps` text NOT NULL,
@@ -428,3 +439,6 @@ CREATE INDEX `tasks_by_owner_ip` ON `tasks` (`owner`,`machine_ip`,`created_at`,`
 CREATE INDEX `tasks_by_performance` ON `tasks` (`performance_status`,`created_at`,`job_id`,`rank`) WHERE deleted_at is null and performance_status is not null;
 CREATE INDEX `tasks_by_customer_performance` ON `tasks` (`customer_id`,`performance_status`,`created_at`,`job_id`,`rank`) WHERE deleted_at is null and performance_status is not null;
 CREATE INDEX `tasks_by_owner_performance` ON `tasks` (`owner`,`performance_status`,`created_at`,`job_id`,`rank`) WHERE deleted_at is null and performance_status is not null;
+CREATE INDEX `tasks_by_spec_check` ON `tasks` (`spec_status`,`created_at`,`job_id`,`rank`) WHERE deleted_at is null and spec_status is not null;
+CREATE INDEX `tasks_by_customer_spec_check` ON `tasks` (`customer_id`,`spec_status`,`created_at`,`job_id`,`rank`) WHERE deleted_at is null and spec_status is not null;
+CREATE INDEX `tasks_by_owner_spec_check` ON `tasks` (`owner`,`spec_status`,`created_at`,`job_id`,`rank`) WHERE deleted_at is null and spec_status is not null;

@@ -19,6 +19,8 @@ export interface AgentOptions {
   probe: ProbeOptions;
   /** Whether to measure with the cuBLASLt that this agent pins. */
   fetchCublas: boolean;
+  /** Folder of the disk that host_mark measures. */
+  diskPath: string;
   /** More certificates to trust, in PEM form. */
   caFile: string | null;
   /** The time to wait for an answer from the server; null for the defaults. */
@@ -76,6 +78,7 @@ and shows its figures, without a server.
   --fetch-cublas            fetch the cuBLASLt that this agent pins from PyPI (590 MB, kept in ~/.cache) and
                             measure with it, so that all machines have the same
   --busy-ok                 measure GPUs that others use; such figures are never rated
+  --disk-path FOLDER        folder of the disk that host_mark measures (default: the working directory)
   --replay FILE             answer quick_mark with a recorded result, marked as replayed
   --ca FILE                 trust the certificates of this PEM file, too, such as a company's own CA
   --give-up-after DURATION  end when the server has not answered for so long, such as 90s, 30m, 12h or 2d
@@ -142,6 +145,7 @@ export function parseCommand(
     return usageError("--cluster-peers must be networks such as 10.20.0.0/16 or fd00:20::/64");
   }
   if (flags.replay === "") return usageError("--replay needs the name of a file");
+  if (flags["disk-path"] === "") return usageError("--disk-path needs the name of a folder");
   const duration = flags["give-up-after"];
   const giveUpAfterMs = duration === undefined ? null : parseDuration(duration);
   if (duration !== undefined && giveUpAfterMs === null) {
@@ -158,6 +162,7 @@ export function parseCommand(
       replayFile: flags.replay ?? null,
       probe,
       fetchCublas,
+      diskPath: resolve(flags["disk-path"] ?? "."),
       caFile,
       giveUpAfterMs,
       json: flags.json ?? false,
@@ -187,6 +192,7 @@ function parseFlags(args: string[]) {
       cublas: { type: "string" },
       "fetch-cublas": { type: "boolean" },
       "busy-ok": { type: "boolean" },
+      "disk-path": { type: "string" },
       ca: { type: "string" },
       "give-up-after": { type: "string" },
       json: { type: "boolean" },

@@ -308,7 +308,8 @@ async function prepare(
     if (line !== said) log(line);
     said = line;
   };
-  const readNow = (signal: AbortSignal) => readFacts(replay, sayNews, signal);
+  const { diskPath } = options;
+  const readNow = (signal: AbortSignal) => readFacts(replay, diskPath, sayNews, signal);
   const facts = await readNow(signal);
   let announced: readonly HostPort[] = [];
   const peers: PeerRules = {
@@ -327,9 +328,10 @@ async function prepare(
     replay === null
       ? { kind: "gpus", command: ownCommand(), options: options.probe }
       : { kind: "replay", replay };
+  const host = { command: ownCommand(), diskPath: options.diskPath };
   return {
     facts: { locate: locateNode, facts, bootId: readBootId() },
-    runStep: createStepRunner({ measuring, peers, clock, log, bounds: defaultBounds }),
+    runStep: createStepRunner({ measuring, host, peers, clock, log, bounds: defaultBounds }),
     readAgain: readNow,
   };
 }

@@ -2,6 +2,7 @@ import { arch, cpus, machine, platform, release, totalmem } from "node:os";
 import { readText } from "./files.ts";
 import { factsOf, type GpuFacts, surveyLine } from "./gpus/facts.ts";
 import { type GpuSurvey, surveyGpus } from "./gpus/survey.ts";
+import { type HostFacts, readHost, thisHost } from "./host/facts.ts";
 import type { Log } from "./log.ts";
 import type { Replay } from "./replay.ts";
 import { readSystem } from "./system.ts";
@@ -20,6 +21,7 @@ export function readBootId(file = "/proc/sys/kernel/random/boot_id"): string | n
 /** Those of the recording if there is one, else of this machine as it is now. Rejects only when `signal` aborts. */
 export async function readFacts(
   replay: Replay | null,
+  diskPath: string,
   log: Log,
   signal: AbortSignal,
 ): Promise<MachineFacts> {
@@ -30,11 +32,15 @@ export async function readFacts(
   }
   const survey = await surveyGpus(signal);
   log(surveyLine(survey));
-  return describeMachine(survey);
+  return describeMachine(survey, readHost(thisHost(diskPath)));
 }
 
 /** Facts of this machine, in the shape of the inventories that existing agents send. */
-export function describeMachine(survey: GpuSurvey, system = readSystem()): MachineFacts {
+export function describeMachine(
+  survey: GpuSurvey,
+  host: HostFacts,
+  system = readSystem(),
+): MachineFacts {
   const processors = cpus();
   const { inventory, ...gpus } = factsOf(survey);
   return {
@@ -45,8 +51,14 @@ export function describeMachine(survey: GpuSurvey, system = readSystem()): Machi
         count: processors.length,
         os: readOs(),
         processor: processors[0]?.model ?? "unknown",
+        ...host.cpu,
       },
-      memory: { total_gb: Math.round(totalmem() / 2 ** 30) },
+      memory: { total_gb: Math.round(totalmem() / 2 ** 30), ...host.memory },
+      disk: host.disk,
+      kernel: host.kernel,
+      host_name: host.host_name,
+      container: host.container,
+      virtual_machine: host.virtual_machine,
       ...inventory,
       ...(Object.keys(system).length === 0 ? {} : { system }),
     },

@@ -1,4 +1,5 @@
 import { constants } from "node:os";
+import { isMainThread, parentPort, workerData } from "node:worker_threads";
 import { runCli } from "./cli.ts";
 import { EXIT, endLine, interruption, wantsJson } from "./ending.ts";
 import { parseProbeOptions } from "./gpu/messages.ts";
@@ -17,7 +18,17 @@ if (Number.parseInt(process.versions.node, 10) < OLDEST_NODE) {
   process.exit(EXIT.usage);
 }
 
-// The measuring process is this program, too, since the agent is one file. Signals end it at once.
+// The measuring processes and their threads are this program, too, since the agent is one file. Signals end them at once.
+if (!isMainThread && parentPort !== null) {
+  const { runThread } = await import("./host/thread.ts");
+  runThread(workerData, parentPort);
+  await new Promise(() => {});
+}
+if (process.argv[2] === "--host-mark") {
+  const { parseHostOptions, runHostMeasurement } = await import("./host/run.ts");
+  await runHostMeasurement(parseHostOptions(process.argv[4]), process.argv[1] ?? "");
+  process.exit();
+}
 if (process.argv[2] === "--probe") {
   const { runProbe } = await import("./gpu/probe.ts");
   runProbe(parseProbeOptions(process.argv[3]), process.env);

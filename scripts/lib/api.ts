@@ -23,7 +23,10 @@ export interface TaskDetail {
   failed_message: string | null;
   benchmark_results: Record<
     string,
-    { state: string; results: { aggregate_results?: Record<string, number> } | null }
+    {
+      state: string;
+      results: ({ aggregate_results?: Record<string, number> } & Record<string, unknown>) | null;
+    }
   >;
 }
 

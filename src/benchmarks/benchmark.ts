@@ -44,6 +44,8 @@ export interface Benchmark {
   /** `node` runs on each machine alone, as soon as it joins; `cluster` on all together, after a barrier. */
   kind: "node" | "cluster";
   minNodes: number;
+  /** A node that has completed it has measured something: its job no longer fails as a whole. */
+  measuresNode: boolean;
   /** Options on creation of a job. Unknown keys are refused, so that a typo is not silently ignored. */
   config: z.ZodType<JsonObject>;
   /**

@@ -65,6 +65,22 @@ const BOUNDS: readonly Bound[] = [
     perGpu: true,
     why: "no GPU has it in any precision",
   },
+  {
+    field: /_mbs$/,
+    unit: "MB/s",
+    min: 0,
+    above: true,
+    max: 1_000_000,
+    why: "no disk has it",
+  },
+  {
+    field: /^effective_cores$/,
+    unit: "cores",
+    min: 0,
+    above: true,
+    max: 65_536,
+    why: "no machine has them",
+  },
   { field: /_us$/, unit: "µs", min: 0, above: true, max: 100_000, why: "nothing waits so long" },
   {
     field: /_gbps$/,

@@ -1,9 +1,10 @@
 import type { Benchmark } from "./benchmark.ts";
 import { clusterNetwork } from "./cluster-network.ts";
+import { hostMark } from "./host-mark.ts";
 import { quickMark } from "./quick-mark.ts";
 
 /** Every benchmark, in the order of `GET /benchmarks`. */
-export const CATALOGUE: readonly Benchmark[] = [quickMark, clusterNetwork];
+export const CATALOGUE: readonly Benchmark[] = [quickMark, hostMark, clusterNetwork];
 
 const BY_ID = new Map(CATALOGUE.map((benchmark) => [benchmark.id, benchmark]));
 

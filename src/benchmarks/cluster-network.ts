@@ -41,6 +41,7 @@ export const clusterNetwork: Benchmark = {
     "Every directed pair of nodes measures bandwidth and round-trip latency over TCP, in rounds of disjoint pairs.",
   kind: "cluster",
   minNodes: 2,
+  measuresNode: false,
   config,
   result,
   checkResult(value, { rank: own, nodeCount, state }) {

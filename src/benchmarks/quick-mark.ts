@@ -123,6 +123,7 @@ export const quickMark: Benchmark = {
     "Matrix throughput in several precisions, memory, host and inter-GPU bandwidth, power and temperature of each node's GPUs. Always included, always first.",
   kind: "node",
   minNodes: 1,
+  measuresNode: true,
   config: z.strictObject({}),
   result,
   checkResult: () => null,

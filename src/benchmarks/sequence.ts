@@ -71,6 +71,11 @@ export function isClusterStep(step: SequenceStep): boolean {
   return benchmarkOf(step.benchmark_id).kind === "cluster";
 }
 
+/** A node that has completed such a step has measured something. */
+export function isMeasuringStep(step: SequenceStep): boolean {
+  return benchmarkOf(step.benchmark_id).measuresNode;
+}
+
 /** The positions of the cluster steps. */
 export function clusterPositionsOf(sequence: readonly SequenceStep[]): number[] {
   return sequence.flatMap((step, position) => (isClusterStep(step) ? [position] : []));

@@ -22,7 +22,7 @@ import { isSameAgent } from "./same-agent.ts";
 import { resultsOf, streamBodies } from "./storage/body-stream.ts";
 import type { Leases } from "./storage/leases.ts";
 import type { CoordinatorStorage, StoredBody } from "./storage/storage.ts";
-import { readMachine, type SentMachine } from "./wire/machine.ts";
+import { readMachine, type SentMachine, specCheckOf } from "./wire/machine.ts";
 import type { NodeView } from "./wire/node-view.ts";
 import type {
   Coordinator,
@@ -119,12 +119,13 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
   async join(jobId: number, sent: SentMachine, by: Joiner = {}): Promise<TaskReply | Refusal> {
     const live = await this.#runtime.open(jobId);
     if ("ok" in live) return live;
+    const check = await specCheckOf(live.identity.expectedSpec);
     const wait = this.#joins.take();
     if (wait !== null) return { ok: false, reason: "too_many_joins", retryAfterSeconds: wait };
     if (live.identity.isForRunners && by.isClaim !== true) {
       return { ok: false, reason: "claims_only" };
     }
-    const { machine, inventory } = readMachine(sent);
+    const { machine, inventory } = readMachine(sent, check);
     const kib = live.identity.isAnonymous ? ANONYMOUS_INVENTORY_KIB : Infinity;
     if ((inventory?.length ?? 0) > kib * KIB)
       return { ok: false, reason: "anonymous_too_large", what: "The inventory", kib };

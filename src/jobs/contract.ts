@@ -60,7 +60,7 @@ export const listJobsRoute = operation({
 
 Filters combine; bounds that exclude each other find nothing. A page beyond the last one is empty.
 
-**Cost.** Newest first, with at most one of \`state\`, \`tags\`, \`benchmark_id\`, a range of creation times, or a \`name\` of 3 or more characters, the first page and the pages along \`next_cursor\` or the links of \`Link\` cost the same however many jobs there are. So does the total without a filter, or with \`state\` alone. Other requests cost as much as they read: the total with other filters reads all matches; several filters read all jobs that match the tags, the benchmark or the name; a jump to a page without its cursor reads all pages before it. Other orders use an index for customer admins without a filter; otherwise all matches are sorted.`,
+**Cost.** Newest first, with at most one of \`state\`, \`spec_check\`, \`tags\`, \`benchmark_id\`, a range of creation times, or a \`name\` of 3 or more characters, the first page and the pages along \`next_cursor\` or the links of \`Link\` cost the same however many jobs there are. So does the total without a filter, or with \`state\` alone. Other requests cost as much as they read: the total with other filters reads all matches; several filters read all jobs that match the tags, the benchmark or the name; a jump to a page without its cursor reads all pages before it. Other orders use an index for customer admins without a filter; otherwise all matches are sorted.`,
   access: "user",
   list: true,
   request: { query: listJobsQuery },

@@ -108,6 +108,11 @@ export const createJobBody = z
         "The hardware spec to run on: UUID or slug of a spec that is not archived. `GET /specs` lists them.",
       example: "h100-node",
     }).nullish(),
+    expected_spec: reference({
+      description:
+        "The hardware spec that the machines are compared with: UUID or slug of a spec that is not archived. It restricts no machine from joining. `spec` implies it; two different specs are refused.",
+      example: "h100-node",
+    }).nullish(),
   })
   .openapi("CreateJob", { ...CLOSED, description: "A job to create." });
 

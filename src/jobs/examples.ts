@@ -40,6 +40,7 @@ const jobExample = {
   ],
   started_at: "2024-03-15T10:35:00.000Z",
   ended_at: "2024-03-15T11:45:00.000Z",
+  spec_check: "differs" as const,
 };
 
 const listedJobExample: ListedJobWire = {
@@ -84,8 +85,21 @@ export const jobResultsExample = {
 export const jobDetailExample: JobDetailWire = {
   ...jobExample,
   spec: "550e8400-e29b-41d4-a716-446655440000",
+  expected_spec: "550e8400-e29b-41d4-a716-446655440000",
   tasks: [
     {
+      spec_check: {
+        status: "differs",
+        fields: [
+          {
+            field: "memory",
+            promised: "2199023255552",
+            found: "1082331758592",
+            status: "differs",
+            reason: "1008 GiB found, 2 TiB promised",
+          },
+        ],
+      },
       id: "7554621441",
       job_id: "7554621440",
       rank: 0,

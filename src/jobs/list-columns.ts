@@ -38,6 +38,7 @@ export const LISTED = {
   startedAt: columnOf(jobs.startedAt),
   expiresAt: columnOf(jobs.expiresAt),
   endedAt: columnOf(jobs.endedAt),
+  specCheck: columnOf(jobs.specCheck),
 };
 
 export type ListedRow = Pick<JobRow, keyof typeof LISTED> & Partial<ExpandedColumns>;

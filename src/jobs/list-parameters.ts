@@ -12,6 +12,7 @@ import {
 } from "../api/query-parameters.ts";
 import { jobState, MAX_NODES } from "../coordinator/wire/task.ts";
 import { INDEXED_SEARCH_LENGTH } from "../db/named-search.ts";
+import { SPEC_CHECK_STATUSES } from "../lib/enums.ts";
 import { jobName, MAX_TAGS, tag, tagDocumentation } from "./create-schema.ts";
 
 /** A name of one or two characters is searched in this many of the newest jobs. */
@@ -58,6 +59,12 @@ export const commonParameters = {
 
 export const stateParameter = queryChoice(jobState.options, "Only jobs in this state.");
 
+export const specCheckParameter = (what: string) =>
+  queryChoice(
+    SPEC_CHECK_STATUSES,
+    `Only ${what} whose comparison with the expected spec has this outcome.`,
+  ).optional();
+
 const EXPANSIONS = ["performance", "performance_nodes"] as const;
 
 const expansions = queryList(z.string())
@@ -83,6 +90,7 @@ export const listJobsQuery = z
     ...pageParameters({ max: 300, default: 20 }),
     ...commonParameters,
     state: stateParameter.optional(),
+    spec_check: specCheckParameter("jobs"),
     benchmark_id: queryPatternText({
       pattern: /^[A-Za-z0-9_.:-]+$/,
       max: 64,

@@ -4,7 +4,7 @@ import { fromJson } from "../db/json.ts";
 import { unindexed } from "../db/named-rows.ts";
 import { jobCounts, jobs, performanceCounts } from "../db/schema.ts";
 import { counterKey, type Scope } from "../identity/actor.ts";
-import type { JobState } from "../lib/enums.ts";
+import type { JobState, SpecCheckStatus } from "../lib/enums.ts";
 import { firstJobIdAt } from "../lib/ids.ts";
 import { type expandedColumns, LISTED, type ListedRow } from "./list-columns.ts";
 import { type ListJobsQuery, MAX_SHORT_NAME_JOBS } from "./list-parameters.ts";
@@ -25,6 +25,7 @@ export interface JobFilter {
   nodeCountMax?: number | undefined;
   /** Outcome of the rating; `rated` matches every outcome. */
   performance?: "rated" | "underperforming" | undefined;
+  specCheck?: SpecCheckStatus | undefined;
 }
 
 /** The table and conditions that a list of jobs is read by. */
@@ -44,13 +45,14 @@ export interface Source {
  */
 export function sourceOf(scope: Scope, filter: JobFilter, isById: boolean): Source {
   const match = matchOf(scope, filter);
-  const { state, name, nodeCountMin, nodeCountMax, performance } = filter;
+  const { state, name, nodeCountMin, nodeCountMax, performance, specCheck } = filter;
   const size = unindexed(jobs.nodeCount);
   const others = and(
     state === undefined ? undefined : eq(jobs.state, state),
     name === undefined || match?.coversName ? undefined : nameContains(scope, name),
     nodeCountMin === undefined ? undefined : gte(size, nodeCountMin),
     nodeCountMax === undefined ? undefined : lte(size, nodeCountMax),
+    specCheck === undefined ? undefined : eq(jobs.specCheck, specCheck),
     // In the terms of the partial indexes of rated jobs, so that SQLite can use them.
     performance === undefined
       ? undefined
@@ -61,7 +63,7 @@ export function sourceOf(scope: Scope, filter: JobFilter, isById: boolean): Sour
   if (match === null) {
     const where = and(visibleTo(scope), others);
     // With statistics, SQLite would prefer the table itself and read its deleted jobs.
-    const isEverything = scope.kind === "all" && state === undefined && performance === undefined;
+    const isEverything = scope.kind === "all" && (state ?? performance ?? specCheck) === undefined;
     const from = isEverything ? LIVE_JOBS : sql`${jobs}`;
     return { ...AS_COLUMNS, from, where, id: sql`${jobs.id}` };
   }
@@ -139,5 +141,6 @@ export function filterOf(query: ListJobsQuery): JobFilter {
     nodeCountMin: query.node_count_min,
     nodeCountMax: query.node_count_max,
     performance: query.has_performance_data ? "rated" : undefined,
+    specCheck: query.spec_check,
   };
 }

@@ -1,6 +1,16 @@
 /** Wire form of a job's tasks, results and events. */
 import { z } from "@hono/zod-openapi";
-import { figure, integer, jsonObject, map, message, text, timestamp } from "../api/schemas.ts";
+import {
+  figure,
+  integer,
+  jsonObject,
+  map,
+  message,
+  orNull,
+  patternText,
+  text,
+  timestamp,
+} from "../api/schemas.ts";
 import { MAX_GPUS_PER_NODE } from "../benchmarks/gpus.ts";
 import {
   benchmarkId,
@@ -12,7 +22,7 @@ import {
   MAX_STEPS,
   taskFields,
 } from "../coordinator/wire/task.ts";
-import { JOB_EVENT_KINDS } from "../lib/enums.ts";
+import { JOB_EVENT_KINDS, SPEC_CHECK_STATUSES } from "../lib/enums.ts";
 import { displayField } from "./catalogue-contract.ts";
 
 /** Results of 1 MiB, which a node may send, can grow when their numbers are written out. */
@@ -102,8 +112,44 @@ export const resultMap = resultMapOf("Cluster benchmarks that have started.");
 
 export const taskResultMap = resultMapOf("Results that this node has sent.");
 
+export const specCheckStatus = z.enum(SPEC_CHECK_STATUSES).openapi("SpecCheckStatus", {
+  description:
+    "A machine beside its spec. `differs`: it falls short of it in a field. `unknown`: its architecture, CPUs or memory could not be read.",
+});
+
+const specCheckField = z
+  .strictObject({
+    field: patternText({
+      pattern: /^[a-z_]+$/,
+      max: 32,
+      description: "Field of the spec; `effective_cores` is HostMark's, and only informs.",
+      example: "memory",
+    }),
+    promised: orNull(message(64, "As text; sizes in bytes. Null for a field that only informs.")),
+    found: orNull(message(64, "As text; sizes in bytes. Null if it could not be read.")),
+    status: specCheckStatus,
+    reason: orNull(message(512, "The reason in words; null where both are the same.")),
+  })
+  .openapi("SpecCheckField", { description: "A field of a spec beside what the machine has." });
+
+const specCheck = z
+  .strictObject({
+    status: specCheckStatus,
+    fields: z.array(specCheckField).max(16).openapi({ description: "The fields of the spec." }),
+  })
+  .openapi("SpecCheck", { description: "The machine beside the spec that its job expects." });
+
+/** Fields of a task that its owner sees. */
+export const ownTaskFields = {
+  ...taskFields,
+  spec_check: orNull(specCheck).openapi({
+    description:
+      "The machine beside the spec that the job expects; null for no spec, and without an inventory.",
+  }),
+};
+
 export const task = z
-  .strictObject({ ...taskFields, benchmark_results: taskResultMap })
+  .strictObject({ ...ownTaskFields, benchmark_results: taskResultMap })
   .openapi("Task", { description: "One node's part of a job." });
 
 export const jobEvent = z

@@ -25,7 +25,14 @@ import {
 } from "../coordinator/wire/task.ts";
 import { performance, performanceNodes, scoreboardSummary } from "../scoreboard/verdict-schemas.ts";
 import { jobDescription, jobName, MAX_TAGS, tag } from "./create-schema.ts";
-import { aggregateResults, endedAt, jobEvent, resultMap, task } from "./result-schemas.ts";
+import {
+  aggregateResults,
+  endedAt,
+  jobEvent,
+  resultMap,
+  specCheckStatus,
+  task,
+} from "./result-schemas.ts";
 
 const token = jwt("The job token, with which agents join. Valid until `expires_at`.");
 const benchmarkIds = z
@@ -99,6 +106,10 @@ const jobFields = {
     .openapi({ description: "When the last expected node joined; null before." }),
   expires_at: expiresAt,
   ended_at: endedAt,
+  spec_check: orNull(specCheckStatus).openapi({
+    description:
+      "The worst of its machines beside the spec that the job expects; null for no spec, and until the first is compared.",
+  }),
 };
 
 const listedJob = z
@@ -157,6 +168,9 @@ export const jobDetail = z
     benchmarks: benchmarkIds,
     spec: orNull(uuid).openapi({
       description: "The UUID of the hardware spec the job was made for; null for none.",
+    }),
+    expected_spec: orNull(uuid).openapi({
+      description: "The UUID of the spec that its machines are compared with; null for none.",
     }),
     tasks: z.array(task).max(MAX_NODES).openapi({ description: "The nodes, by rank." }),
     benchmark_results: resultMap,

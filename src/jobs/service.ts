@@ -7,6 +7,7 @@ import { foreignKeyViolation } from "../db/errors.ts";
 import type { IdempotencyKey } from "../db/idempotency.ts";
 import { ApiError, notFound, unavailable } from "../http/errors.ts";
 import { readPage } from "../http/paging.ts";
+import { validationErrorOf } from "../http/validation.ts";
 import { type Requester, scopeOf } from "../identity/actor.ts";
 import { type JobTokenFacts, jobTokenOf } from "../identity/job-token.ts";
 import { JOB_LIFETIME_MS } from "../identity/lifetimes.ts";
@@ -80,6 +81,7 @@ export class JobsService {
     const planned = planSequence(input.benchmarks, input.node_count);
     if (!planned.ok) throw sequenceError(planned.fault);
     const spec = input.spec ?? null;
+    const expected = input.expected_spec ?? null;
     const create = async () => {
       const id = this.#deps.jobIds.next();
       const now = jobCreatedAt(id);
@@ -102,12 +104,16 @@ export class JobsService {
       };
       try {
         const { quotas } = this.#deps;
-        const exceeded = await insertJob(db, row, spec, key, quotas);
-        if (exceeded !== null) throw quotaError(exceeded, row, quotas);
+        const refusal = await insertJob(db, row, { spec, expected }, key, quotas);
+        if (refusal === "two_specs") throw twoSpecs();
+        if (refusal !== null) throw quotaError(refusal, row, quotas);
         return row;
       } catch (error) {
-        // Customers and users are never deleted, so the spec does not exist.
-        if (spec !== null && foreignKeyViolation(error)) throw notFound("Spec", nameOf(spec));
+        // Customers and users are never deleted, so a spec does not exist.
+        const named = [spec, expected].filter((each) => each !== null).map(nameOf);
+        if (named.length > 0 && foreignKeyViolation(error)) {
+          throw notFound("Spec", named.join(" or "));
+        }
         throw error;
       }
     };
@@ -273,6 +279,14 @@ export class JobsService {
     return jobTokenOf(this.#deps.tokens, row);
   }
 }
+
+const twoSpecs = () =>
+  validationErrorOf([
+    {
+      field: "expected_spec",
+      message: "must be the same spec as spec, or left out: spec implies it",
+    },
+  ]);
 
 function aborted({ state, endedAt }: Pick<JobRow, "state" | "endedAt">): { endedAt: number } {
   if (state !== "aborted" || endedAt === null) throw notAbortable();

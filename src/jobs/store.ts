@@ -14,8 +14,8 @@ import { liveSpecUuid } from "../specs/live-spec.ts";
 import { type ExceededQuota, exceededQuota } from "./quotas.ts";
 
 export type JobRow = typeof jobs.$inferSelect;
-/** A new job. The database resolves the reference to its spec. */
-export type NewJobRow = Omit<typeof jobs.$inferInsert, "specUuid">;
+/** A new job. The database resolves the references to its specs. */
+export type NewJobRow = Omit<typeof jobs.$inferInsert, "specUuid" | "expectedSpecUuid">;
 export type TaskRow = typeof tasks.$inferSelect;
 
 /** Jobs visible to a scope; deleted ones are visible to nobody. */
@@ -32,27 +32,42 @@ export function visibleTo(scope: Scope): SQL {
 }
 
 /**
- * Stores a job together with the idempotency key of its request, or neither if a quota is full, which it answers.
- * One batch, one round trip. Fails on a key used before, a taken id or a taken name (see `uniqueViolation`), and
- * on an unknown or archived spec (see `foreignKeyViolation`).
+ * Stores a job together with the idempotency key of its request, or neither if it is refused, which it answers: a quota
+ * is full, or the two specs are different. One batch, one round trip. Fails on a key used before, a taken id or a taken
+ * name (see `uniqueViolation`), and on an unknown or archived spec (see `foreignKeyViolation`).
+ *
+ * @param specs the spec that its runners offer, and the spec that its machines are compared with, if another is named
  */
 export async function insertJob(
   db: Database,
   row: NewJobRow,
-  spec: Reference | null,
+  specs: { spec: Reference | null; expected: Reference | null },
   key: IdempotencyKey | null,
   quotas: Quotas,
-): Promise<ExceededQuota | null> {
+): Promise<ExceededQuota | "two_specs" | null> {
+  const { spec, expected } = specs;
   const specUuid = spec === null ? null : liveSpecUuid(spec);
+  const expectedUuid = expected === null ? null : liveSpecUuid(expected);
+  // An unknown spec is for the foreign key to refuse.
+  const areTwo =
+    specUuid === null || expectedUuid === null
+      ? sql`false`
+      : sql`('' not in (${specUuid}, ${expectedUuid}) and ${specUuid} <> ${expectedUuid})`;
   const exceeded = exceededQuota(row, quotas);
   const sameName = sql`select 1 from ${jobs} where ${and(eq(jobs.customerId, row.customerId), eq(jobs.name, row.name), isNull(jobs.deletedAt))}`;
   // A taken name is refused before a full quota: the insert fails on it.
-  const from = sql`where ${exceeded} is null or exists (${sameName})`;
+  const from = sql`where not ${areTwo} and (${exceeded} is null or exists (${sameName}))`;
+  const refusal = sql<ExceededQuota | "two_specs" | null>`iif(${areTwo}, 'two_specs', ${exceeded})`;
+  // The same spec is stored once; an unknown one is left for the foreign key.
+  const expectedSpecUuid =
+    specUuid === null || expectedUuid === null
+      ? expectedUuid
+      : sql<string>`nullif(${expectedUuid}, ${specUuid})`;
   const [quota] = await batchAfter(db, reserveKey(db, key, row, row.createdAt, from), [
-    db.select({ exceeded: sql<ExceededQuota | null>`${exceeded}`.as("e") }).from(sql`(select 1)`),
-    insertFrom(db, jobs, { ...row, specUuid, checkAt: row.expiresAt }, from),
+    db.select({ refusal: refusal.as("refusal") }).from(sql`(select 1)`),
+    insertFrom(db, jobs, { ...row, specUuid, expectedSpecUuid, checkAt: row.expiresAt }, from),
   ]);
-  return quota[0]?.exceeded ?? null;
+  return quota[0]?.refusal ?? null;
 }
 
 /** The job's object has nothing to add to its rows: it has none, or its bodies are in R2. */

@@ -47,11 +47,12 @@ export function toJobRecord(row: JobRow): JobRecord {
     endedAt: row.endedAt,
     steps: row.steps,
     events: row.events,
+    specCheck: row.specCheck,
   };
 }
 
 export function toTaskRecord(row: Omit<TaskRow, "verdict">): ReportedTask {
-  const { performanceStatus: _status, bodyOffset: _offset, ...task } = row;
+  const { performanceStatus: _status, specStatus: _check, bodyOffset: _offset, ...task } = row;
   return task;
 }
 
@@ -113,6 +114,7 @@ export function toJobDetail(view: JobView, token: string, linkOf: LinkOf): JobDe
     ...jobFields(row, job, token),
     benchmarks: benchmarkIds(sequence),
     spec: row.specUuid,
+    expected_spec: row.expectedSpecUuid ?? row.specUuid,
     tasks: rawList(
       tasks.map((task) => ({
         ...toReportedTask(task, linkOf),
@@ -169,7 +171,7 @@ function listOf(
   return rawJson<unknown[]>("[", ...extents.map((extent) => ({ ...extent, show })), "]");
 }
 
-type LiveFields = Pick<JobRecord, "state" | "currentNodes" | "startedAt" | "endedAt">;
+type LiveFields = Pick<JobRecord, "state" | "currentNodes" | "startedAt" | "endedAt" | "specCheck">;
 
 function jobFields(
   row: Pick<ListedRow, keyof JobRow & keyof ListedRow>,
@@ -190,6 +192,7 @@ function jobFields(
     started_at: toTimestamp(live.startedAt),
     expires_at: toTimestamp(row.expiresAt),
     ended_at: toTimestamp(live.endedAt),
+    spec_check: live.specCheck,
   };
 }
 
@@ -216,7 +219,8 @@ function clusterResults(
 }
 
 export function toReportedTask(task: ReportedTask, linkOf: LinkOf) {
-  return toTaskWire(task, linkOf(task.id, task.reportHash), task.reportError);
+  const wire = toTaskWire(task, linkOf(task.id, task.reportHash), task.reportError);
+  return { ...wire, spec_check: task.specCheck };
 }
 
 /** A task with the results of its node, by result key. */

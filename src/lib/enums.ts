@@ -121,5 +121,11 @@ export type SubjectKind = (typeof SUBJECT_KINDS)[number];
 export const RUNNER_STATES = ["online", "offline", "busy"] as const;
 export type RunnerState = (typeof RUNNER_STATES)[number];
 
+/** Outcomes of the comparison of a machine with its spec, the worst first. */
+export const SPEC_CHECK_STATUSES = ["differs", "unknown", "matches"] as const;
+export type SpecCheckStatus = (typeof SPEC_CHECK_STATUSES)[number];
+
 export const OPERATING_SYSTEMS = ["linux", "macos", "windows"] as const;
+export type OperatingSystem = (typeof OPERATING_SYSTEMS)[number];
 export const ARCHITECTURES = ["x86_64", "aarch64"] as const;
+export type Architecture = (typeof ARCHITECTURES)[number];

@@ -4,7 +4,7 @@ import { changed, created, empty, list, single } from "../http/replies.ts";
 import { serve } from "../http/serve.ts";
 import { originOf } from "../identity/origin.ts";
 import type { Clock } from "../lib/clock.ts";
-import { RUNNER_STATES } from "../lib/enums.ts";
+import { RUNNER_STATES, SPEC_CHECK_STATUSES } from "../lib/enums.ts";
 import { toSpec } from "../specs/wire.ts";
 import {
   createRunnerRoute,
@@ -96,7 +96,20 @@ export const runnersRoutes = ({ runners, clock, timeoutMs }: RunnersDeps) => {
   ];
 };
 
-/** The tag includes the runner's contact, which does not change its version. */
+/** The tag includes the runner's contact and its checks, which do not change its version. */
 function tagOf(row: RunnerRow, { state }: RunnerWire): string {
-  return versionTag(row, RUNNER_STATES.indexOf(state), row.lastHeartbeatAt ?? 0);
+  const beside = [RUNNER_STATES.indexOf(state), row.lastHeartbeatAt ?? 0];
+  return versionTag(row, ...beside, ...(row.checks.length === 0 ? [] : [markOf(row.checks)]));
+}
+
+/** The largest prime below 2^32. */
+const PRIME = 4_294_967_291;
+
+/** Another number for other checks, all but surely. */
+function markOf(checks: RunnerRow["checks"]): number {
+  return checks.reduce(
+    (mark, [, status, taskId]) =>
+      (mark * 31 + (taskId % PRIME) * 3 + SPEC_CHECK_STATUSES.indexOf(status)) % PRIME,
+    checks.length,
+  );
 }

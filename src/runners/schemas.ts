@@ -1,8 +1,8 @@
 /** The wire form of runners. */
 import { z } from "@hono/zod-openapi";
 import { nameText, reference, slug } from "../api/names.ts";
-import { patternText, timestamp, uuid } from "../api/schemas.ts";
-import { RUNNER_STATES } from "../lib/enums.ts";
+import { idString, patternText, timestamp, uuid } from "../api/schemas.ts";
+import { RUNNER_STATES, SPEC_CHECK_STATUSES } from "../lib/enums.ts";
 import { KEY_LENGTH, KEY_PATTERN } from "./keys.ts";
 
 /** Candidate jobs are read per set of offered specs, so the sets stay small. */
@@ -51,6 +51,17 @@ export const runnerKey = z
   })
   .openapi("RunnerKey", { description: "A runner and its new key." });
 
+const specCheck = z
+  .strictObject({
+    spec: uuid.openapi({ description: "The spec." }),
+    status: z.enum(SPEC_CHECK_STATUSES).openapi({
+      description:
+        "`differs`: the machine falls short of it. `unknown`: its architecture, CPUs or memory could not be read.",
+    }),
+    task_id: idString.openapi({ description: "The task that was checked; it has the fields." }),
+  })
+  .openapi("RunnerSpecCheck", { description: "A runner's machine beside a spec that it offers." });
+
 export const runner = z
   .strictObject({
     uuid: runnerUuid,
@@ -58,6 +69,9 @@ export const runner = z
     slug: runnerSlug,
     specs: z.array(uuid).max(MAX_OFFERED).openapi({
       description: "UUIDs of the specs that it offers, sorted; archived specs are included.",
+    }),
+    spec_checks: z.array(specCheck).max(MAX_OFFERED).openapi({
+      description: "The latest check against each of these specs that a job was claimed for.",
     }),
     state: z.enum(RUNNER_STATES).openapi({
       description:

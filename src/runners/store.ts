@@ -15,7 +15,7 @@ import { type ArchivedFilter, listedBy, totalOf } from "../db/named-search.ts";
 import { runnerCounts, runners } from "../db/schema.ts";
 import type { Precondition } from "../db/versions.ts";
 import { ApiError, notFound } from "../http/errors.ts";
-import type { AuditAction } from "../lib/enums.ts";
+import type { AuditAction, SpecCheckStatus } from "../lib/enums.ts";
 import { nameOf, type Reference } from "../lib/references.ts";
 import { type AuditContext, type AuditEvent, auditOfChange } from "../resources/audit.ts";
 import { type Change, changeIf, storedRow } from "../resources/change.ts";
@@ -36,8 +36,16 @@ const runnerColumns = {
     select spec_uuid from runner_specs where runner_id = runners.id order by spec_uuid))`).as(
     "specs",
   ),
+  /** Its latest check against each of them that it was checked against, in their order. */
+  checks: fromJson<
+    StoredCheck[]
+  >(sql`(select json_group_array(json_array(spec_uuid, spec_check, checked_task_id)) from (
+    select spec_uuid, spec_check, checked_task_id from runner_specs
+    where runner_id = runners.id and spec_check is not null order by spec_uuid))`).as("checks"),
   isAtWork: atWork.as("is_at_work"),
 };
+
+type StoredCheck = [spec: string, status: SpecCheckStatus, taskId: number];
 
 /** A runner, with its specs and state of work. */
 export type RunnerRow = Pick<
@@ -50,7 +58,7 @@ export type RunnerRow = Pick<
   | "archivedAt"
   | "version"
   | "lastHeartbeatAt"
-> & { specs: string[]; isAtWork: boolean };
+> & { specs: string[]; checks: StoredCheck[]; isAtWork: boolean };
 
 const searched = { table: runners, index: "runners_search", counts: runnerCounts };
 

@@ -16,6 +16,11 @@ export function toRunner(row: RunnerRow, state: RunnerState): RunnerWire {
     name: row.name,
     slug: row.slug,
     specs: row.specs,
+    spec_checks: row.checks.map(([spec, status, taskId]) => ({
+      spec,
+      status,
+      task_id: String(taskId),
+    })),
     state,
     last_heartbeat: toTimestamp(row.lastHeartbeatAt),
     created: toTimestamp(row.createdAt),

@@ -158,6 +158,7 @@ export function startAgent(
           replay === null
             ? { kind: "gpus", command: ["false"], options: probeDefaults }
             : { kind: "replay", replay },
+        host: noHost,
         peers: rulesOf(clusterAddress),
         clock,
         log,
@@ -171,6 +172,9 @@ export function startAgent(
   });
   return { end, clock, logs, abort: () => interrupt.abort() };
 }
+
+/** A host that is measured by a process that says nothing and fails. */
+export const noHost = { command: ["false"], diskPath: "." };
 
 export const RUNNER_KEY = `assay_runner_${"k".repeat(30)}`;
 
@@ -215,6 +219,7 @@ export function startRunner(
       runStep ??
       createStepRunner({
         measuring: { kind: "replay", replay: sampleReplay },
+        host: noHost,
         peers,
         clock,
         log,

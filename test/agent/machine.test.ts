@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { describeMachine, readBootId } from "../../agent/src/machine.ts";
+import { MACHINES } from "./host/machines.ts";
 
 let folder: string;
 beforeEach(() => {
@@ -25,7 +26,9 @@ describe("inventory", () => {
   test("has the recorded inventories' shape, and every GPU", () => {
     const gpu = { model: "NVIDIA L4", uuid: "GPU-1", driverVersion: "570.1", memoryMib: 23_034 };
     const survey = { kind: "listed" as const, gpus: [gpu, gpu], displays: [], lost: [], notes: [] };
-    expect(describeMachine(survey, { board: "X13" })).toEqual({
+    const host = MACHINES.Docker?.expected;
+    if (host === undefined) throw new Error("there is no fixture");
+    expect(describeMachine(survey, host, { board: "X13" })).toEqual({
       gpuModel: "NVIDIA L4",
       gpuCount: 2,
       gpuModels: [{ model: "NVIDIA L4", count: 2 }],
@@ -35,8 +38,15 @@ describe("inventory", () => {
           count: expect.any(Number),
           os: expect.any(String),
           processor: expect.any(String),
+          usable: 3,
+          quota: 3.5,
         },
-        memory: { total_gb: expect.any(Number) },
+        memory: { total_gb: expect.any(Number), ...host.memory },
+        disk: host.disk,
+        kernel: host.kernel,
+        host_name: "host-1",
+        container: "docker",
+        virtual_machine: null,
         gpu: {
           count: 2,
           outcome: "listed",

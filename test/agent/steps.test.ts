@@ -3,11 +3,12 @@ import { expect, test } from "vitest";
 import { clip, createLog } from "../../agent/src/log.ts";
 import { createOutput } from "../../agent/src/output.ts";
 import { createStepRunner } from "../../agent/src/steps.ts";
-import { rulesOf, sampleReplay, shortBounds, steppingClock } from "./helpers.ts";
+import { noHost, rulesOf, sampleReplay, shortBounds, steppingClock } from "./helpers.ts";
 
 test("a bug in a step fails that step, not the agent", async () => {
   const runStep = createStepRunner({
     measuring: { kind: "replay", replay: sampleReplay },
+    host: noHost,
     peers: rulesOf({ host: "127.0.0.1", port: 7117 }),
     clock: { ...steppingClock(), sleep: () => Promise.reject(new Error("boom")) },
     log: () => {},

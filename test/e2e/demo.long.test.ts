@@ -48,7 +48,13 @@ describe("npm run demo", () => {
       /Minimum bandwidth +\d+\.\d Gbit\/s/,
       /Average latency +\d+\.\d{3} ms/,
       /Links tested +12\n/,
-      /The job is completed\.\n$/,
+      /The job is completed\.\n/,
+      /node 0 +1 × NVIDIA H100 NVL +█*░* +\d+ % {2}host_mark/,
+      /HostMark, measured on this machine/,
+      /Effective cores +\d+\.\d\n/,
+      /Memory +\d+\.\d GB\/s triad, \d+\.\d GB\/s copy\n/,
+      /Disk +(\d+ MB\/s write, \d+ MB\/s read, \d+ µs random read|not measured: .+)\n/,
+      /This machine is measured\.\n$/,
     ]) {
       expect(output).toMatch(line);
     }

@@ -6,7 +6,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import type { Clock } from "../clock.ts";
 import { cleaned } from "../gpus/rows.ts";
 import { clip } from "../log.ts";
-import type { ProbeMessage, ProbeOptions, Results } from "./messages.ts";
+import type { ProbeMessage, Results } from "./messages.ts";
 import { createLineReader, MAX_OUTPUT_BYTES } from "./probe-lines.ts";
 
 export interface ProbeBounds {
@@ -44,7 +44,7 @@ const MAX_WHY = 300;
  */
 export async function runProbeProcess(
   command: readonly string[],
-  options: ProbeOptions,
+  options: object,
   { onProgress, onNote }: ProbeWatcher,
   signal: AbortSignal,
   clock: Pick<Clock, "sleep">,

@@ -9,7 +9,7 @@ import {
   changeNode,
   changeStep,
   hasEnded,
-  hasQuickMark,
+  hasMeasured,
   isActive,
   type Job,
   type Node,
@@ -115,7 +115,7 @@ function endNode(job: Job, node: Node, now: number): Job {
   const failure = node.steps.find((step) => step.state !== "completed");
   const failedMessage = node.failedMessage ?? failure?.errorMessage ?? null;
   return changeNode(job, node.rank, {
-    state: node.gaveUp ? "failed" : stateOfSteps(node),
+    state: node.gaveUp ? "failed" : stateOfSteps(job, node),
     endedAt: now,
     failedMessage: failure === undefined ? null : failedMessage,
   });
@@ -123,14 +123,14 @@ function endNode(job: Job, node: Node, now: number): Job {
 
 /** Ends a job that has expired. */
 export function expire(job: Job, now: number): Job {
-  const measured = job.nodes.some(hasQuickMark);
-  return settle(job, measured ? "completed_with_warnings" : "aborted", "the job expired", now);
+  const isMeasured = job.nodes.some((node) => hasMeasured(job, node));
+  return settle(job, isMeasured ? "completed_with_warnings" : "aborted", "the job expired", now);
 }
 
 /** The rule for every ending other than abort, deletion and expiry (docs/contract.md, "Jobs"). */
 export function settleByRule(job: Job, now: number): Job {
   const all = job.nodes.every((node) => node.steps.every((step) => step.state === "completed"));
-  const any = job.nodes.some(hasQuickMark);
+  const any = job.nodes.some((node) => hasMeasured(job, node));
   const state = all ? "completed" : any ? "completed_with_warnings" : "failed";
   return settle(job, state, "a node was lost", now);
 }
@@ -147,7 +147,7 @@ export function settle(job: Job, state: JobState, reason: string, now: number): 
   const nodes = job.nodes.map((node): Node => {
     if (node.endedAt !== null) return node;
     const steps = node.steps.map(close);
-    const byState = state === "aborted" ? "aborted" : stateOfSteps({ ...node, steps });
+    const byState = state === "aborted" ? "aborted" : stateOfSteps(job, { ...node, steps });
     return {
       ...node,
       steps,

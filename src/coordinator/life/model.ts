@@ -1,6 +1,13 @@
 /** A job as its object holds it: plain, immutable data, and functions of that data alone. */
 import type { JobState } from "../../lib/enums.ts";
-import type { GpuGroup, JobEvent, SequenceStep, Step } from "../../lib/stored-json.ts";
+import type {
+  GpuGroup,
+  JobEvent,
+  PromisedHardware,
+  SequenceStep,
+  SpecCheck,
+  Step,
+} from "../../lib/stored-json.ts";
 import { cutAt } from "../../lib/text.ts";
 
 export interface Machine {
@@ -17,6 +24,8 @@ export interface Machine {
   readonly inventoryHash: string | null;
   /** The kernel's id of this boot: another one after a restart of the machine. */
   readonly bootId: string | null;
+  /** The machine beside the spec of its job; absent for no spec, and without an inventory. */
+  readonly specCheck?: SpecCheck;
 }
 
 /** The agent that a node belongs to. */
@@ -49,6 +58,8 @@ export interface StepPlan {
   /** The key of result maps, such as `cluster_network:2`. */
   readonly key: string;
   readonly cluster: boolean;
+  /** A node that has completed it has measured something. Of every plan the first step does; absent means no other. */
+  readonly measures?: boolean;
 }
 
 export interface Job {
@@ -193,14 +204,16 @@ export function isActive(node: Node): boolean {
   return node.lostAt === null && !hasEnded(node);
 }
 
-export function stateOfSteps(node: Node): JobState {
+export function stateOfSteps(job: Job, node: Node): JobState {
   if (node.steps.every((step) => step.state === "completed")) return "completed";
-  return hasQuickMark(node) ? "completed_with_warnings" : "failed";
+  return hasMeasured(job, node) ? "completed_with_warnings" : "failed";
 }
 
-/** quick_mark is always the first step (docs/contract.md, "Jobs"). */
-export function hasQuickMark(node: Node): boolean {
-  return node.steps[0]?.state === "completed";
+/** The node has completed QuickMark, always the first step (docs/contract.md, "Jobs"), or another measurement of its own. */
+export function hasMeasured({ plan }: Job, { steps }: Node): boolean {
+  return steps.some(
+    ({ state }, at) => state === "completed" && (at === 0 || plan[at]?.measures === true),
+  );
 }
 
 /** The job with one node's step changed. */
@@ -236,6 +249,8 @@ export interface JobIdentity {
   sequence: readonly SequenceStep[];
   /** Made for a hardware spec: only claims of runners join it. */
   isForRunners: boolean;
+  /** The spec that its machines are compared with; absent for none. */
+  expectedSpec?: PromisedHardware;
   /** Created without an account: what its machine sends is bounded more tightly. */
   isAnonymous: boolean;
   /** Key by which the nodes of a cluster step authenticate to each other, hex. */

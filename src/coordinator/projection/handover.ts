@@ -1,6 +1,6 @@
 /** The handover of a job from D1 to its object at the first contact (docs/architecture.md, "Who owns which fact"). */
 import { randomBytes } from "node:crypto";
-import { isClusterStep, resultKeys } from "../../benchmarks/sequence.ts";
+import { isClusterStep, isMeasuringStep, resultKeys } from "../../benchmarks/sequence.ts";
 import { createMeter, openDatabase } from "../../db/client.ts";
 import { isAnonymous } from "../../identity/anonymous.ts";
 import { MINUTE_MS } from "../../lib/clock.ts";
@@ -14,13 +14,15 @@ export const BARRIER_LIMIT_MS = 10 * MINUTE_MS;
 /** Takes a job over from D1; null if D1 has no such job. One round trip. */
 export async function takeOver(d1: D1Database, jobId: number, now: number): Promise<Live | null> {
   const handover = await handOverRow(openDatabase(d1, createMeter()), jobId, now);
-  return handover === null ? null : toLive(handover.row, handover.isOwned, now);
+  return handover === null ? null : toLive(handover, now);
 }
 
 /** The job's version in D1; null if the job is no longer there. One round trip. */
 export function versionInD1(d1: D1Database, jobId: number): Promise<number | null> {
   return findVersion(openDatabase(d1, createMeter()), jobId);
 }
+
+type Handover = NonNullable<Awaited<ReturnType<typeof handOverRow>>>;
 
 /**
  * A job as the object starts with it.
@@ -30,12 +32,16 @@ export function versionInD1(d1: D1Database, jobId: number): Promise<number | nul
  * - Handed over before, and live by its row: D1 was restored from a backup after this object had deleted its
  *   storage. The job is aborted.
  */
-function toLive(row: JobRow, isOwned: boolean, now: number): Live {
+function toLive({ row, spec, isOwned }: Handover, now: number): Live {
   const { sequence } = row;
   const keys = resultKeys(sequence);
   const fresh = newJob({
     nodeCount: row.nodeCount,
-    plan: sequence.map((step, at) => ({ key: keys[at] ?? "", cluster: isClusterStep(step) })),
+    plan: sequence.map((step, at) => ({
+      key: keys[at] ?? "",
+      cluster: isClusterStep(step),
+      ...(isMeasuringStep(step) ? { measures: true } : {}),
+    })),
     expiresAt: row.expiresAt,
     // A standing machine that waits for ever would be lost to all other jobs of its spec.
     ...(row.specUuid === null ? {} : { barrierLimitMs: BARRIER_LIMIT_MS }),
@@ -47,6 +53,7 @@ function toLive(row: JobRow, isOwned: boolean, now: number): Live {
       name: row.name,
       sequence,
       isForRunners: row.specUuid !== null,
+      ...(spec === null ? {} : { expectedSpec: spec }),
       isAnonymous: isAnonymous(row),
       peerKey: randomBytes(32).toString("hex"),
     },

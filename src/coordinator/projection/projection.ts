@@ -1,6 +1,8 @@
 import type { NodeDigest } from "../../benchmarks/benchmark.ts";
 import { benchmarkOf } from "../../benchmarks/catalogue.ts";
+import { effectiveCoresOf, hostMark } from "../../benchmarks/host-mark.ts";
 import { figuresOf } from "../../benchmarks/quick-mark.ts";
+import { withEffectiveCores, worstCheck } from "../../benchmarks/spec-outcome.ts";
 import { taskIdOf } from "../../lib/ids.ts";
 import type { MeasuredFigures } from "../../lib/stored-json.ts";
 import type { Contact, JobIdentity, Live, Node } from "../life/model.ts";
@@ -43,8 +45,11 @@ export class Projection {
     // quick_mark is always the first step.
     const measured = new Map(this.#storage.digests(0).map((each) => [each.rank, each]));
     const implausible = Map.groupBy(this.#storage.implausible(), ({ rank }) => rank);
+    const cores = this.#effectiveCores(identity);
     return (node, version) => {
       const quickMark = measured.get(node.rank);
+      const ofHost = cores.get(node.rank) ?? null;
+      const check = node.machine.specCheck ?? null;
       return {
         ...toTaskRecord(identity, node, this.#leases.of(node.rank), version),
         bodies: (bodies.get(node.rank) ?? []).map(({ position, bytes }) => [position, bytes]),
@@ -55,8 +60,23 @@ export class Projection {
             ?.flatMap(({ position, fields }) =>
               fields.map(({ field, reason }) => [position, field, reason] as const),
             ) ?? null,
+        specCheck: check !== null && ofHost !== null ? withEffectiveCores(check, ofHost) : check,
       };
     };
+  }
+
+  /** By rank, as HostMark has measured them; empty for a job without a spec, where nothing needs them. */
+  #effectiveCores({ expectedSpec, sequence }: JobIdentity): Map<number, number> {
+    if (expectedSpec === undefined) return new Map();
+    const digests = sequence.flatMap(({ benchmark_id }, position) =>
+      benchmark_id === hostMark.id ? this.#storage.digests(position) : [],
+    );
+    return new Map(
+      digests.flatMap(({ rank, digest }) => {
+        const cores = effectiveCoresOf(digest);
+        return cores === null ? [] : [[rank, cores] as const];
+      }),
+    );
   }
 
   job(live: Live): JobRecord {
@@ -72,6 +92,7 @@ export class Projection {
         summary: this.#summary(live, position),
       })),
       events: job.events,
+      specCheck: worstCheck(job.nodes.map(({ machine }) => machine.specCheck ?? null)),
     };
   }
 
@@ -103,7 +124,7 @@ export function toTaskRecord(
   node: Node,
   contact: Contact | undefined,
   version: number,
-): Omit<TaskRecord, "bodies" | "figures" | "implausible"> {
+): Omit<TaskRecord, "bodies" | "figures" | "implausible" | "specCheck"> {
   const done = node.state === "completed" || node.state === "completed_with_warnings";
   return {
     id: taskIdOf(identity.jobId, node.rank),

@@ -1,10 +1,11 @@
-import type { JobState } from "../../lib/enums.ts";
+import type { JobState, SpecCheckStatus } from "../../lib/enums.ts";
 import type {
   BodySizes,
   GpuGroup,
   ImplausibleFields,
   JobEvent,
   MeasuredFigures,
+  SpecCheck,
   Step,
   StepRecord,
 } from "../../lib/stored-json.ts";
@@ -20,6 +21,8 @@ export interface JobRecord {
   endedAt: number | null;
   steps: StepRecord[];
   events: readonly JobEvent[];
+  /** The worst of its nodes; null for no spec, and until the first is checked. */
+  specCheck: SpecCheckStatus | null;
 }
 
 export interface TaskRecord {
@@ -40,6 +43,8 @@ export interface TaskRecord {
   figures: MeasuredFigures | null;
   /** Fields of its results that cannot be true; null for none. */
   implausible: ImplausibleFields | null;
+  /** Null for no spec, and without an inventory. */
+  specCheck: SpecCheck | null;
   state: JobState;
   failedMessage: string | null;
   steps: readonly Step[];

@@ -1,9 +1,10 @@
 import { and, between, eq, isNull, lt, type SQLWrapper, sql } from "drizzle-orm";
 import type { BatchItem } from "drizzle-orm/batch";
 import type { Database } from "../../db/client.ts";
-import { jobs, tasks } from "../../db/schema.ts";
+import { jobs, specs, tasks } from "../../db/schema.ts";
 import { taskIdRange } from "../../lib/ids.ts";
 import { utf8Length } from "../../lib/json.ts";
+import type { PromisedHardware } from "../../lib/stored-json.ts";
 import { nextCheck } from "./job-check.ts";
 import type { JobRecord, JobRecords, TaskRecord } from "./records.ts";
 
@@ -17,24 +18,31 @@ const MAX_BATCH_STATEMENTS = 100;
  * Hands a job that is still `created` over to its object, by compare-and-set. Safe to repeat: only this object
  * ever sets `coordinated`. One round trip.
  *
- * @returns the row as it is afterwards; `isOwned` when the object owns the job now
+ * @returns the row as it is afterwards, with the spec that its machines are compared with; `isOwned` when the object
+ *   owns the job now
  */
 export async function handOverRow(
   db: Database,
   jobId: number,
   now: number,
-): Promise<{ row: JobRow; isOwned: boolean } | null> {
+): Promise<{ row: JobRow; spec: PromisedHardware | null; isOwned: boolean } | null> {
   const open = and(eq(jobs.id, jobId), eq(jobs.state, "created"), isNull(jobs.deletedAt));
-  const [taken, rows] = await db.batch([
+  const { uuid, os, architecture, cpu, memory, disk, network } = specs;
+  const expected = sql`(select coalesce(${jobs.expectedSpecUuid}, ${jobs.specUuid}) from ${jobs} where ${jobs.id} = ${jobId})`;
+  const [taken, rows, promised] = await db.batch([
     db
       .update(jobs)
       .set({ coordinated: true, flushedAt: now, checkAt: nextCheck(now, null) })
       .where(open)
       .returning({ id: jobs.id }),
     db.select().from(jobs).where(eq(jobs.id, jobId)),
+    db
+      .select({ uuid, os, architecture, cpu, memory, disk, network })
+      .from(specs)
+      .where(eq(uuid, expected)),
   ]);
   const row = rows[0];
-  return row === undefined ? null : { row, isOwned: taken.length === 1 };
+  return row === undefined ? null : { row, spec: promised[0] ?? null, isOwned: taken.length === 1 };
 }
 
 /** The job's version in D1; null if the job is no longer there. One round trip. */
@@ -153,6 +161,7 @@ function updateJob(db: Database, jobId: number, job: JobRecord, now: number) {
       endedAt: job.endedAt,
       steps: job.steps,
       events: job.events,
+      specCheck: job.specCheck,
       flushedAt: now,
       checkAt: nextCheck(now, job.endedAt),
     })

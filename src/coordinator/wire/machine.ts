@@ -5,6 +5,7 @@ import { sentGpuModels } from "../../api/gpus.ts";
 import { integer, jsonObject, text } from "../../api/schemas.ts";
 import { MAX_GPUS_PER_NODE, toHardware } from "../../benchmarks/gpus.ts";
 import { utf8Bytes, utf8Length } from "../../lib/json.ts";
+import type { PromisedHardware, SpecCheck } from "../../lib/stored-json.ts";
 import type { Machine } from "../life/model.ts";
 import { ipAddress } from "./task.ts";
 
@@ -92,7 +93,7 @@ export const machineFields = {
 const optionalFields = z.object(machineFields);
 
 /** A machine as the Worker sends it to the job's object. */
-export type SentMachine = Omit<Machine, "inventoryHash"> & {
+export type SentMachine = Omit<Machine, "inventoryHash" | "specCheck"> & {
   /** JSON, as the agent sent it. */
   inventory: string | null;
 };
@@ -114,8 +115,13 @@ export function toMachine(machineUuid: string, sent: z.infer<typeof optionalFiel
 /**
  * The machine as the lifecycle stores it, with exactly these fields, and its inventory apart: a Worker of an older
  * version sends fewer fields, of a newer version more.
+ *
+ * @param check compares an inventory with the spec of the job; null for no spec
  */
-export function readMachine(sent: Pick<SentMachine, "machineUuid"> & Partial<SentMachine>) {
+export function readMachine(
+  sent: Pick<SentMachine, "machineUuid"> & Partial<SentMachine>,
+  check: ((inventory: unknown) => SpecCheck) | null = null,
+) {
   const { machineUuid, machineIp = null, clusterAddresses = [] } = sent;
   const { gpuModel = null, gpuCount = null, gpuModels = null, bootId = null } = sent;
   const inventory = typeof sent.inventory === "string" ? utf8Bytes(sent.inventory) : null;
@@ -130,6 +136,18 @@ export function readMachine(sent: Pick<SentMachine, "machineUuid"> & Partial<Sen
     gpuModels,
     inventoryHash,
     bootId,
+    ...(check === null || typeof sent.inventory !== "string"
+      ? {}
+      : { specCheck: check(JSON.parse(sent.inventory)) }),
   };
   return { machine, inventory };
+}
+
+/** Compares inventories with the spec that the job expects; null for none. */
+export async function specCheckOf(
+  expected: PromisedHardware | undefined,
+): Promise<((inventory: unknown) => SpecCheck) | null> {
+  if (expected === undefined) return null;
+  const { checkSpec } = await import("../../benchmarks/spec-check.ts");
+  return (inventory) => checkSpec(expected, inventory);
 }

@@ -142,7 +142,7 @@ export type TaskReplyWire = z.infer<typeof taskReply>;
 
 /** @param reportUrl and `reportError` are for the owner alone; null for the node */
 export function toTaskWire(
-  task: Omit<TaskRecord, "bodies" | "figures" | "implausible">,
+  task: Omit<TaskRecord, "bodies" | "figures" | "implausible" | "specCheck">,
   reportUrl: string | null,
   reportError: string | null = null,
 ): TaskWire {

@@ -8,7 +8,13 @@ import {
   text,
   uniqueIndex,
 } from "drizzle-orm/sqlite-core";
-import { GANG_STATES, JOB_STATES, JOINABLE_STATES, PERFORMANCE_STATUSES } from "../../lib/enums.ts";
+import {
+  GANG_STATES,
+  JOB_STATES,
+  JOINABLE_STATES,
+  PERFORMANCE_STATUSES,
+  SPEC_CHECK_STATUSES,
+} from "../../lib/enums.ts";
 import type { SequenceStep } from "../../lib/stored-json.ts";
 import { packedText } from "../forms.ts";
 import { hexBlob } from "../hex.ts";
@@ -26,6 +32,7 @@ export const joinableStates = sql.raw(
 
 const live = sql`deleted_at is null`;
 const rated = sql`deleted_at is null and performance_status is not null`;
+const checked = sql`deleted_at is null and spec_check is not null`;
 
 /**
  * A person in a customer, as `counterKey` names their scope: a person who moves leaves their jobs behind. One column,
@@ -90,6 +97,13 @@ export const jobs = sqliteTable(
      */
     specUuid: text("spec_uuid").references(() => specs.uuid),
     /**
+     * The spec that the job's machines are compared with, if that is not `spec_uuid`: D1's own fact, never changed. It
+     * keeps the spec from being deleted, too.
+     */
+    expectedSpecUuid: text("expected_spec_uuid").references(() => specs.uuid),
+    /** The worst of its machines, compared with their spec; null for no spec, and until the first is compared. */
+    specCheck: text("spec_check", { enum: SPEC_CHECK_STATUSES }),
+    /**
      * For a job of a spec with a cluster step, whose runners begin together: `waiting` until they have met, `met`
      * from then on; null for all other jobs. This and the next two columns are D1's own, written by claims.
      */
@@ -150,6 +164,9 @@ export const jobs = sqliteTable(
       .where(live),
     // Finds the jobs that keep a spec from being deleted.
     index("jobs_by_spec").on(table.specUuid).where(sql`spec_uuid is not null`),
+    index("jobs_by_expected_spec")
+      .on(table.expectedSpecUuid)
+      .where(sql`expected_spec_uuid is not null`),
     // Deleted jobs whose reports and bodies cron has still to remove.
     index("jobs_to_clear")
       .on(table.deletedAt)
@@ -178,6 +195,9 @@ export const jobs = sqliteTable(
     index("jobs_rated").on(table.id).where(rated),
     index("jobs_rated_by_customer").on(table.customerId).where(rated),
     index("jobs_rated_by_owner").on(table.owner).where(rated),
+    index("jobs_checked").on(table.specCheck).where(checked),
+    index("jobs_checked_by_customer").on(table.customerId, table.specCheck).where(checked),
+    index("jobs_checked_by_owner").on(table.owner, table.specCheck).where(checked),
     // Settled jobs without a rating, for cron: their objects may have failed to rate them.
     index("jobs_to_rate")
       .on(table.endedAt)

@@ -1,5 +1,6 @@
 import { sql } from "drizzle-orm";
 import { index, integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import { SPEC_CHECK_STATUSES } from "../../lib/enums.ts";
 import { specs } from "./specs.ts";
 
 /**
@@ -58,6 +59,10 @@ export const runnerSpecs = sqliteTable(
     specUuid: text("spec_uuid")
       .notNull()
       .references(() => specs.uuid),
+    /** Its latest check against the spec, written by a trigger on `tasks`; null before the first. */
+    specCheck: text("spec_check", { enum: SPEC_CHECK_STATUSES }),
+    /** The task that was checked. */
+    checkedTaskId: integer("checked_task_id"),
   },
   (table) => [
     primaryKey({ columns: [table.runnerId, table.specUuid] }),

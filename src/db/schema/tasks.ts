@@ -1,8 +1,8 @@
 /** Tasks, with the figures of their results. */
 import { sql } from "drizzle-orm";
 import { index, integer, primaryKey, real, sqliteTable, text } from "drizzle-orm/sqlite-core";
-import { JOB_STATES, PERFORMANCE_STATUSES } from "../../lib/enums.ts";
-import type { BodySizes, ImplausibleFields } from "../../lib/stored-json.ts";
+import { JOB_STATES, PERFORMANCE_STATUSES, SPEC_CHECK_STATUSES } from "../../lib/enums.ts";
+import type { BodySizes, ImplausibleFields, SpecCheck } from "../../lib/stored-json.ts";
 import { packedText } from "../forms.ts";
 import { hexBlob } from "../hex.ts";
 import { figures, gpuGroups, nodeVerdict, steps } from "../packed.ts";
@@ -10,6 +10,7 @@ import { jobs, owner } from "./jobs.ts";
 
 const live = sql`deleted_at is null`;
 const rated = sql`deleted_at is null and performance_status is not null`;
+const checked = sql`deleted_at is null and spec_status is not null`;
 
 /**
  * One row per node of a job: a projection of the coordinator's facts. A job's tasks have the id range after the
@@ -40,6 +41,12 @@ export const tasks = sqliteTable(
     figures: packedText("figures", figures),
     /** Fields of its results that cannot be true; null for none. */
     implausible: text("implausible", { mode: "json" }).$type<ImplausibleFields>(),
+    /** The machine beside the spec of its job; null for no spec, and without an inventory. */
+    specCheck: text("spec_check", { mode: "json" }).$type<SpecCheck>(),
+    specStatus: text("spec_status", { enum: SPEC_CHECK_STATUSES }).generatedAlwaysAs(
+      sql`spec_check ->> '$.status'`,
+      { mode: "virtual" },
+    ),
     state: text("state", { enum: JOB_STATES }).notNull(),
     failedMessage: text("failed_message"),
     /** One per position of the sequence. */
@@ -118,6 +125,15 @@ export const tasks = sqliteTable(
       index("tasks_by_owner_performance")
         .on(table.owner, table.performanceStatus, ...order)
         .where(rated),
+      index("tasks_by_spec_check")
+        .on(table.specStatus, ...order)
+        .where(checked),
+      index("tasks_by_customer_spec_check")
+        .on(table.customerId, table.specStatus, ...order)
+        .where(checked),
+      index("tasks_by_owner_spec_check")
+        .on(table.owner, table.specStatus, ...order)
+        .where(checked),
     ];
   },
 );

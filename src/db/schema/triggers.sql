@@ -117,6 +117,7 @@ END;
 -- Stops the deletion of a spec in use at its first reference; the foreign keys would read all references first.
 CREATE TRIGGER `specs_in_use` BEFORE DELETE ON `specs`
 WHEN EXISTS (SELECT 1 FROM jobs WHERE spec_uuid = old.uuid)
+  OR EXISTS (SELECT 1 FROM jobs WHERE expected_spec_uuid = old.uuid)
   OR EXISTS (SELECT 1 FROM runner_specs WHERE spec_uuid = old.uuid)
 BEGIN
   SELECT RAISE(ABORT, 'FOREIGN KEY constraint failed');
@@ -182,6 +183,25 @@ END;
 CREATE TRIGGER `runners_task` AFTER INSERT ON `tasks`
 BEGIN
   UPDATE runners SET task_id = new.id WHERE uuid = new.machine_uuid AND job_id = new.job_id;
+END;
+
+-- The latest check of a runner against each spec that it offers. Only runners join a job made for a spec, so nobody
+-- else can speak for their machines. Task ids rise with time.
+CREATE TRIGGER `runner_specs_checked` AFTER INSERT ON `tasks` WHEN new.spec_check IS NOT NULL
+BEGIN
+  UPDATE runner_specs SET spec_check = new.spec_check ->> '$.status', checked_task_id = new.id
+  WHERE runner_id = (SELECT id FROM runners WHERE uuid = new.machine_uuid)
+  AND spec_uuid = (SELECT spec_uuid FROM jobs WHERE id = new.job_id)
+  AND (checked_task_id IS NULL OR checked_task_id <= new.id);
+END;
+
+CREATE TRIGGER `runner_specs_checked_again` AFTER UPDATE OF spec_check ON `tasks`
+WHEN new.spec_check IS NOT NULL AND new.spec_check ->> '$.status' IS NOT old.spec_check ->> '$.status'
+BEGIN
+  UPDATE runner_specs SET spec_check = new.spec_check ->> '$.status', checked_task_id = new.id
+  WHERE runner_id = (SELECT id FROM runners WHERE uuid = new.machine_uuid)
+  AND spec_uuid = (SELECT spec_uuid FROM jobs WHERE id = new.job_id)
+  AND (checked_task_id IS NULL OR checked_task_id <= new.id);
 END;
 
 -- == Jobs ==
@@ -280,7 +300,7 @@ CREATE VIEW `jobs_indexed` (id, scope, title, labels, job) AS SELECT
     WHERE kind || label <> 'bquick_mark'),
   json_object('id', id, 'userId', user_id, 'name', name, 'description', description, 'state', state, 'nodeCount', node_count,
     'currentNodes', current_nodes, 'sequence', json(sequence), 'tags', json(tags), 'tokenKeyId', token_key_id,
-    'createdAt', created_at, 'startedAt', started_at, 'expiresAt', expires_at, 'endedAt', ended_at)
+    'createdAt', created_at, 'startedAt', started_at, 'expiresAt', expires_at, 'endedAt', ended_at, 'specCheck', spec_check)
 FROM jobs;
 
 CREATE VIRTUAL TABLE `jobs_search` USING fts5(scope, title, job UNINDEXED, content = 'jobs_indexed', content_rowid = 'id', columnsize = 0, tokenize = 'trigram case_sensitive 1');

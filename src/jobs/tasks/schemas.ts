@@ -3,15 +3,14 @@ import { z } from "@hono/zod-openapi";
 import { MAX_PAGE, nextCursor } from "../../api/lists.ts";
 import { figure, integer, jsonObject, orNull, text } from "../../api/schemas.ts";
 import { INVENTORY_BYTES } from "../../coordinator/wire/machine.ts";
-import { taskFields } from "../../coordinator/wire/task.ts";
 import { performanceNode, performanceStatus } from "../../scoreboard/verdict-schemas.ts";
-import { taskResultMap } from "../result-schemas.ts";
+import { ownTaskFields, taskResultMap } from "../result-schemas.ts";
 
 const MAX_COUNT = Number.MAX_SAFE_INTEGER;
 
 const listedTask = z
   .strictObject({
-    ...taskFields,
+    ...ownTaskFields,
     performance_status: orNull(performanceStatus).openapi({
       description: "Rating of the node; null until its job is rated.",
     }),
@@ -52,7 +51,7 @@ const gpuSpec = z
 
 export const taskWithResults = z
   .strictObject({
-    ...taskFields,
+    ...ownTaskFields,
     benchmark_results: taskResultMap,
     performance: orNull(performanceNode).openapi({
       description: "Rating of the node, with reasons; null until its job is rated.",

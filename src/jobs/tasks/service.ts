@@ -128,11 +128,13 @@ function readList(query: ListTasksQuery) {
     machineIp: query.machine_ip,
     machineUuid: query.machine_uuid?.toLowerCase(),
     performanceStatus: query.performance_status,
+    specStatus: query.spec_check,
   };
   // Short, and different for every order and filter: a cursor of another list reads elsewhere.
-  const { jobId = "", state = "", machineIp = "", machineUuid = "", performanceStatus } = filter;
+  const { jobId = "", state = "", machineIp = "", machineUuid = "" } = filter;
   const list = [query.sort_order, jobId, state, machineIp, machineUuid];
-  if (performanceStatus !== undefined) list.push(performanceStatus);
+  // Their words are different.
+  list.push(...[filter.performanceStatus, filter.specStatus].filter((each) => each !== undefined));
   const order = orderOf(filter, query.sort_order === "desc");
   return { filter, order: { ...order, list: list.join("|") } };
 }

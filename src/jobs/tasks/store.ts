@@ -7,7 +7,7 @@ import { unindexed } from "../../db/named-rows.ts";
 import { nodeVerdict } from "../../db/node-verdict.ts";
 import { jobs, taskCounts, tasks } from "../../db/schema.ts";
 import { counterKey, type Scope } from "../../identity/actor.ts";
-import type { JobState, PerformanceStatus } from "../../lib/enums.ts";
+import type { JobState, PerformanceStatus, SpecCheckStatus } from "../../lib/enums.ts";
 import { jobIdOf, taskIdRange } from "../../lib/ids.ts";
 import type { NodeVerdict, SequenceStep } from "../../lib/stored-json.ts";
 import { isStored, visibleTo } from "../store.ts";
@@ -18,6 +18,7 @@ export interface TaskFilter {
   machineIp?: string | undefined;
   machineUuid?: string | undefined;
   performanceStatus?: PerformanceStatus | undefined;
+  specStatus?: SpecCheckStatus | undefined;
 }
 
 /** A task in a list: without the verdict, which can be large. */
@@ -29,7 +30,14 @@ export type ListedTaskRow = Omit<typeof tasks.$inferSelect, "verdict"> & {
 const { verdict: _verdict, ...listedColumns } = getTableColumns(tasks);
 
 /** Filters in the order of their selectivity: the first one given chooses the range of an index. */
-const LEADING = ["jobId", "machineUuid", "machineIp", "performanceStatus", "state"] as const;
+const LEADING = [
+  "jobId",
+  "machineUuid",
+  "machineIp",
+  "performanceStatus",
+  "specStatus",
+  "state",
+] as const;
 
 /**
  * Matches the tasks of a list. One filter leads, together with the scope, and uses its index; the others only

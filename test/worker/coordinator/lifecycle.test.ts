@@ -18,6 +18,7 @@ import {
 const LEASE_MS = 150_000;
 const EXPIRES_AT = 24 * 3_600_000;
 const NODE: StepPlan = { key: "quick_mark", cluster: false };
+const HOST: StepPlan = { key: "host_mark", cluster: false, measures: true };
 const CLUSTER: StepPlan = { key: "cluster_network", cluster: true };
 
 function machine(index: number): Machine {
@@ -84,7 +85,9 @@ describe("over any sequence of events", () => {
   );
   const runs = fc.record({
     nodeCount: fc.integer({ min: 1, max: 4 }),
-    plan: fc.array(fc.constantFrom(NODE, CLUSTER), { maxLength: 3 }).map((rest) => [NODE, ...rest]),
+    plan: fc
+      .array(fc.constantFrom(NODE, HOST, CLUSTER), { maxLength: 3 })
+      .map((rest) => [NODE, ...rest]),
     steps: fc.array(fc.tuple(fc.nat(300_000), events), { maxLength: 60 }),
   });
 
@@ -114,6 +117,21 @@ describe("over any sequence of events", () => {
       expect(new Set(after.nodes.map((node) => node.machine.machineUuid)).size).toBe(
         after.nodes.length,
       );
+    });
+  });
+
+  test("the state follows from the steps of all nodes, however they came about", ({ expect }) => {
+    forEachDecision((_before, { job: after }) => {
+      if (!isSettled(after) || after.state === "aborted") return;
+      const ends = after.nodes.flatMap(({ steps }) =>
+        steps.map(({ state }, at) => ({ isCompleted: state === "completed", at })),
+      );
+      const isMeasured = ends.some(
+        ({ isCompleted, at }) => isCompleted && after.plan[at]?.cluster === false,
+      );
+      const isWhole = ends.every(({ isCompleted }) => isCompleted);
+      const rule = isWhole ? "completed" : isMeasured ? "completed_with_warnings" : "failed";
+      expect(after.state).toBe(rule);
     });
   });
 
@@ -249,6 +267,63 @@ describe("how a job ends", () => {
     );
     expect(ended.state).toBe("completed_with_warnings");
     expect(ended.nodes.map((node) => node.state)).toEqual(["completed", "failed"]);
+  });
+
+  test("HostMark completed and QuickMark failed, on one node or several: completed_with_warnings", ({
+    expect,
+  }) => {
+    const hosts = [NODE, HOST];
+    const one = play(job(1, hosts), [0, join(0)], [1, result(0, 0, "failed")], [2, result(0, 1)]);
+    expect(one.state).toBe("completed_with_warnings");
+    expect(one.nodes[0]).toMatchObject({
+      state: "completed_with_warnings",
+      failedMessage: "it broke",
+    });
+    const two = play(
+      job(2, hosts),
+      ...[0, 1].map((index): [number, Event] => [0, join(index)]),
+      [1, result(0, 0, "failed")],
+      [2, result(0, 1)],
+      [3, result(1, 0, "failed")],
+      [4, result(1, 1, "failed")],
+    );
+    expect(two.state).toBe("completed_with_warnings");
+    expect(two.nodes.map(({ state }) => state)).toEqual(["completed_with_warnings", "failed"]);
+  });
+
+  test("neither completed: failed; so does a cluster step alone, whatever came of it", ({
+    expect,
+  }) => {
+    const both = play(
+      job(1, [NODE, HOST]),
+      [0, join(0)],
+      [1, result(0, 0, "failed")],
+      [2, result(0, 1, "failed")],
+    );
+    expect(both.state).toBe("failed");
+    const links = play(
+      job(2, [NODE, CLUSTER]),
+      ...[0, 1].map((index): [number, Event] => [0, join(index)]),
+      ...[0, 1].map((rank): [number, Event] => [1, result(rank, 0, "failed")]),
+      ...[0, 1].map((rank): [number, Event] => [2, result(rank, 1)]),
+    );
+    expect(links.steps[1]?.state).toBe("completed");
+    expect(links.state).toBe("failed");
+  });
+
+  test("expired or lost after HostMark alone: completed_with_warnings", ({ expect }) => {
+    const hosts = [NODE, HOST, { key: "other", cluster: false }];
+    const measured = play(
+      job(1, hosts),
+      [0, join(0)],
+      [1, result(0, 0, "failed")],
+      [2, result(0, 1)],
+    );
+    expect(measured.state).toBe("running");
+    const expired = play(measured, [EXPIRES_AT, tick(EXPIRES_AT)]);
+    expect(expired.state).toBe("completed_with_warnings");
+    const lost = play(measured, [LEASE_MS, tick(0)], [2 * LEASE_MS, tick(0)]);
+    expect(lost.state).toBe("completed_with_warnings");
   });
 
   test("expired before any node completed QuickMark: aborted", ({ expect }) => {

@@ -49,6 +49,8 @@ test("the triggers behind counter rows and search are there", async ({ expect })
     "specs specs_search_insert",
     "specs specs_search_update",
     "task_figures gpu_models_seen",
+    "tasks runner_specs_checked",
+    "tasks runner_specs_checked_again",
     "tasks runners_task",
     "tasks task_counts_delete",
     "tasks task_counts_enter",

@@ -53,6 +53,7 @@ function seededJob(number: number) {
     expiresAt: createdAt + DAY_MS,
     state: (["failed", "running"] as const)[number % 10] ?? "completed",
     currentNodes: number % 4,
+    specCheck: ([null, "differs", "matches", "unknown"] as const)[number % 7] ?? null,
     startedAt: START + number,
     endedAt: START + number,
   });
@@ -66,6 +67,8 @@ const FLAT: [query: string, counted: boolean][] = [
   ["state=completed", true],
   ["state=failed", true],
   ["sort_by=expires_at", true],
+  ["spec_check=differs", false],
+  ["spec_check=matches", false],
   ["tags=common", false],
   ["tags=rare", false],
   ["benchmark_id=quick_mark", true],
@@ -249,6 +252,7 @@ export function testListCosts(sizes: readonly number[]): void {
         "node_count_min=3",
         "page=30",
       ],
+      "spec_check=differs&state=failed",
       ...[`state=failed&created_after=${at(5)}`, `tags=rare&created_before=${at(500)}`],
       "sort_by=name&tags=rare",
     ];

@@ -205,7 +205,9 @@ describe("GET /jobs/{job_id}", () => {
           ..."created_at started_at expires_at ended_at benchmarks tasks benchmark_results".split(
             " ",
           ),
-          ..."pdf_report_url report_error scoreboard_summary spec".split(" "),
+          ..."pdf_report_url report_error scoreboard_summary spec expected_spec spec_check".split(
+            " ",
+          ),
           ..."quickmark_aggregate_results events".split(" "),
         ].sort(),
       );
@@ -372,7 +374,10 @@ describe("GET /jobs/{job_id}/results", () => {
 test("GET /benchmarks: ids, options and fields with units", async ({ expect }) => {
   const reply = await call("GET", "/benchmarks", { token: (await createPerson()).token });
   expectContract(expect, reply, listBenchmarksRoute, 200);
-  const [quickMark, network] = reply.body.benchmarks;
+  const [quickMark, host, network] = reply.body.benchmarks;
+  expect(host).toMatchObject({ id: "host_mark", type: "node", min_nodes: 1 });
+  expect(host.fields.disk_random_read_p99_us.unit).toBe("µs");
+  expect(host.config_schema.properties.disk_mib).toMatchObject({ minimum: 64, maximum: 8_192 });
   expect(quickMark).toMatchObject({ id: "quick_mark", type: "node", min_nodes: 1 });
   expect(quickMark.fields.memory_bandwidth_gbs).toEqual({
     display_name: "Memory bandwidth",

@@ -262,11 +262,12 @@ test("a node that joins, changes its state or anything else writes the rows that
     const { steps, ...row } = taskValues({ id, jobId, rank, version, machineIp: "10.0.0.1" });
     const none = { failedMessage: null, message: null, clockSkewMs: null, implausible: null };
     const hardware = { gpuModel: null, gpuCount: null, gpuModels: null, clusterAddress: null };
-    const more = { ...none, ...hardware, figures: null, bodies: [], progress: 0 };
+    const more = { ...none, ...hardware, figures: null, bodies: [], progress: 0, specCheck: null };
     const times = { startedAt: null, endedAt: null };
     const task: TaskRecord = { ...row, ...more, ...times, machineIp: "10.0.0.1", steps, ...change };
     const job = { version, state: "running" as const, currentNodes: 1, ...times };
-    const changes = { jobId, job: { ...job, steps: [], events: [] }, tasks: [task] };
+    const settled = { ...job, steps: [], events: [], specCheck: null };
+    const changes = { jobId, job: settled, tasks: [task] };
     await writeProjection(counted, changes, 1);
     return written[0];
   };
@@ -285,7 +286,13 @@ describe("at 10,000 tasks", () => {
   const JOBS = 40;
   const NODES = 250;
   const people: Record<string, Person> = {};
-  const FILTERS = ["", "&state=completed", "&machine_ip=10.0.0.7", `&machine_uuid=${machine(7)}`];
+  const FILTERS = [
+    "",
+    "&state=completed",
+    "&machine_ip=10.0.0.7",
+    `&machine_uuid=${machine(7)}`,
+    "&spec_check=differs",
+  ];
   let jobId = 0;
 
   function machine(index: number) {
@@ -315,6 +322,7 @@ describe("at 10,000 tasks", () => {
           machineUuid: `00000000-0000-4000-8000-${String(rank % 8).padStart(12, "0")}`,
           machineIp: `10.0.0.${rank % 8}`,
           state: rank % 2 === 0 ? "failed" : "completed",
+          specCheck: { status: rank % 4 === 0 ? "matches" : "differs", fields: [] },
           createdAt: Math.floor((id + rank) / 700),
           customerId: owner.customerId,
           userId: owner.id,
@@ -386,7 +394,7 @@ describe("at 10,000 tasks", () => {
           return reply.body.pagination.total;
         }),
       );
-      expect(totals).toEqual([half, half / 2, (JOBS / 2) * 31, (JOBS / 2) * 31]);
+      expect(totals).toEqual([half, half / 2, (JOBS / 2) * 31, (JOBS / 2) * 31, (JOBS / 2) * 187]);
     }
   });
 

@@ -75,6 +75,7 @@ describe("create", () => {
       name: "Rack 7",
       slug,
       specs: [],
+      spec_checks: [],
       state: "offline",
       last_heartbeat: null,
       created: seen.body.created,
