@@ -11,6 +11,7 @@ import {
   renameSync,
   rmSync,
   statfsSync,
+  type WriteStream,
 } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
@@ -116,7 +117,7 @@ async function fetchFile(
         yield chunk;
       }
     },
-    createWriteStream(path, { flags: "wx", mode: 0o600 }),
+    writeNew(path, 0o600),
     { signal: way.signal },
   );
   const found = hash.digest("hex");
@@ -125,13 +126,17 @@ async function fetchFile(
   }
 }
 
+/** Opened at once: a stream that opens later could make the file after it was removed. */
+function writeNew(path: string, mode: number): WriteStream {
+  return createWriteStream(path, { fd: openSync(path, "wx", mode) });
+}
+
 async function unpack(wheel: string, to: string, signal: AbortSignal): Promise<void> {
   const fd = openSync(wheel, "r");
   try {
     const { start, end } = findInZip(fd, MEMBER);
     const from = createReadStream("", { fd, start, end: end - 1, autoClose: false });
-    const target = createWriteStream(to, { flags: "wx", mode: 0o700 });
-    await pipeline(from, createInflateRaw(), target, { signal });
+    await pipeline(from, createInflateRaw(), writeNew(to, 0o700), { signal });
   } finally {
     closeSync(fd);
   }

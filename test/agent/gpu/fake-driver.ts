@@ -10,6 +10,7 @@ import {
   type GpuDescription,
   type KernelLaunch,
 } from "../../../agent/src/gpu/driver.ts";
+import { emulatedOnce } from "./emulated.ts";
 import { launch } from "./emulator/launch.ts";
 import { Memory } from "./emulator/machine.ts";
 import { type Entry, parsePtx } from "./emulator/parse.ts";
@@ -151,10 +152,13 @@ function fakeGpu(world: World): Gpu {
       if (!compiled.has(ptx)) host.now += options.compileMs ?? 1_000;
       compiled.add(ptx);
       const entries = parsePtx(ptx);
+      const text = createHash("sha1").update(ptx).digest("hex");
       return (name) => {
         const entry = entries.get(name);
         if (entry === undefined) throw new CudaError("cuModuleGetFunction", 500, "NOT_FOUND");
-        return { bind: (bound) => launcher(world, entry, bound, busyFor, () => stream.at) };
+        return {
+          bind: (bound) => launcher(world, { entry, text }, bound, busyFor, () => stream.at),
+        };
       };
     },
     copyToDevice(to, from, bytes) {
@@ -198,12 +202,9 @@ function fakeGpu(world: World): Gpu {
   };
 }
 
-/** What kernels wrote, by kernel, arguments and what their buffers held: each runs once for its data. */
-const ran = new Map<string, Uint8Array[]>();
-
 function launcher(
   { options, index, memory, host, call }: World,
-  entry: Entry,
+  { entry, text }: { entry: Entry; text: string },
   { grid, threads, sharedBytes = 0, args }: KernelLaunch,
   busyFor: (ms: number) => void,
   at: () => number,
@@ -224,19 +225,15 @@ function launcher(
       const scalars = values.map((value) =>
         memory.allocationAt(value) === null ? value : "buffer",
       );
-      const hash = createHash("sha1").update(JSON.stringify([entry.name, grid, threads, scalars]));
+      const hash = createHash("sha1").update(
+        JSON.stringify([text, entry.name, grid, threads, scalars]),
+      );
       for (const buffer of buffers) hash.update(buffer);
-      const key = hash.digest("hex");
-      const known = ran.get(key);
-      if (known === undefined) {
+      const left = emulatedOnce(hash.digest("hex"), () => {
         launch(entry, { grid, threads, sharedBytes, args: values, memory });
-        ran.set(
-          key,
-          buffers.map((buffer) => buffer.slice()),
-        );
-      } else {
-        for (const [i, buffer] of buffers.entries()) buffer.set(known[i] ?? []);
-      }
+        return buffers.map((buffer) => buffer.slice());
+      });
+      for (const [i, buffer] of buffers.entries()) buffer.set(left[i] ?? []);
       done = true;
     }
     if (isCorrupt) {
