@@ -53,6 +53,8 @@ const PURE = [
   "lib/stored-json.ts",
   "benchmarks/",
   "scoreboard/facts.ts",
+  "scoreboard/comparison.ts",
+  "scoreboard/findings.ts",
   "scoreboard/observations.ts",
   "scoreboard/verdict.ts",
   "scoreboard/baselines.ts",

@@ -49,6 +49,20 @@ export function always<T>(value: T): Form<T> {
   return { pack: () => null, unpack: () => value };
 }
 
+/** A value that is null while it is the usual one, so that a record can leave it out. */
+export function unless<T>(usual: T, form: Form<T>): Form<T> {
+  return {
+    pack: (value) => (value === usual ? null : form.pack(value)),
+    unpack: (packed) => (packed === null ? usual : form.unpack(packed)),
+  };
+}
+
+/** True as 1, false as nothing. */
+export const flag: Form<boolean> = {
+  pack: (value) => (value ? 1 : null),
+  unpack: (packed) => packed === 1,
+};
+
 export function listOf<T>(item: Form<T>): Form<T[]> {
   return {
     pack: (values) => values.map(item.pack),

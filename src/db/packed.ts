@@ -5,6 +5,7 @@
  */
 import type {
   BaselineSource,
+  FindingKind,
   JobEventKind,
   PerformanceStatus,
   RatedMetric,
@@ -13,25 +14,31 @@ import type {
 import type {
   Drop,
   FiguresPart,
+  Finding,
   FleetMedian,
   Fleets,
   GpuGroup,
   GpuReading,
+  HealthWarning,
   JobEvent,
   MeasuredFigures,
   MetricSummary,
   MetricsSummary,
   MetricVerdict,
+  Provenance,
+  Reference,
   Step,
   StepRecord,
   StoredJobVerdict,
   StoredNodeVerdict,
   Straggler,
+  Withheld,
 } from "../lib/stored-json.ts";
 import {
   always,
   coded,
   type Form,
+  flag,
   listOf,
   listOrNothing,
   nullable,
@@ -39,6 +46,7 @@ import {
   optional,
   record,
   text,
+  unless,
 } from "./forms.ts";
 import { byMetric, metric } from "./metric-codes.ts";
 
@@ -163,6 +171,26 @@ export const gpuGroups: Form<readonly GpuGroup[]> = listOf(
   record<GpuGroup>({ model: text, count: number }),
 );
 
+export const methods = record<NonNullable<Provenance["methods"]>>({
+  bf16_tflops: text,
+  memory_bandwidth_gbs: text,
+});
+
+const provenance = record<Provenance>({
+  withheld: listOf(coded<Withheld>({ replayed: "r", busy: "b", partial: "p", checks: "c" })),
+  methods: nullable(methods),
+  unsettled: listOrNothing(metric as Form<RatedMetric>), // as `pack` made it
+  health: listOrNothing(
+    record<HealthWarning>({
+      metric,
+      message: text,
+      gpu: nullable(number),
+      value: nullable(number),
+      expected: nullable(number),
+    }),
+  ),
+});
+
 export const figures = record<MeasuredFigures>({
   gpuModel: nullable(text),
   gpuCount: nullable(number),
@@ -178,9 +206,15 @@ export const figures = record<MeasuredFigures>({
     ),
   ),
   gpuModels: nullable(gpuGroups),
+  provenance: nullable(provenance),
 });
-/** Paths of the hardware in `figures`. */
-export const figuresPath = { gpuModel: "$[0]", gpuCount: "$[1]", gpuModels: "$[4]" } as const;
+/** Paths in `figures`: of the hardware, and of the list of reasons to withhold them. */
+export const figuresPath = {
+  gpuModel: "$[0]",
+  gpuCount: "$[1]",
+  gpuModels: "$[4]",
+  withheld: "$[5][0]",
+} as const;
 
 const fleetMedian = nullable(record<FleetMedian>({ median: number, machines: number }));
 const bothFleets = record<Fleets>({ own: fleetMedian, all: fleetMedian });
@@ -223,6 +257,14 @@ const metricFields = record<MetricVerdict>({
   fleetBaseline: nullable(number),
   baseline: nullable(number),
   gpuModel: nullable(text),
+  methodClass: unless("quickmark", text),
+  reference: nullable(
+    record<Reference>({
+      value: number,
+      ratio: number,
+      of: coded<Reference["of"]>({ shipped: "s", data_sheet: "d" }),
+    }),
+  ),
 });
 
 /** The baseline is one of its candidates, unless a person has pinned it. */
@@ -245,6 +287,30 @@ const metricVerdict: Form<MetricVerdict> = {
     const verdict = metricFields.unpack(packed);
     return { ...verdict, baseline: verdict.baseline ?? candidateOf(verdict) };
   },
+};
+
+const finding = record<Finding>({
+  kind: coded<FindingKind>({
+    health: "h",
+    gpu_count: "c",
+    above_data_sheet: "a",
+    gpu_straggler: "g",
+    node_straggler: "n",
+    drop: "d",
+  }),
+  metric,
+  rank: number,
+  message: text,
+  gpu: nullable(number),
+  value: nullable(number),
+  expected: nullable(number),
+  ratio: nullable(number),
+});
+
+const findingsFields = {
+  findings: listOrNothing(finding),
+  moreFindings: unless(0, number),
+  isReplayed: flag,
 };
 
 export const nodeVerdict = record<StoredNodeVerdict>({
@@ -271,7 +337,11 @@ export const nodeVerdict = record<StoredNodeVerdict>({
     }),
   ),
   gpuModels: nullable(gpuGroups),
+  ...findingsFields,
 });
+/** The path of a node's findings in its verdict. */
+export const findingsPath = "$[5]";
+export const findings = listOrNothing(finding);
 
 export const jobVerdict = record<StoredJobVerdict>({
   status: performanceStatus,
@@ -280,4 +350,5 @@ export const jobVerdict = record<StoredJobVerdict>({
   underperformingNodes: number,
   metrics: listOrNothing(metricVerdict),
   benchmarkId: always("quick_mark"),
+  ...findingsFields,
 });

@@ -26,6 +26,7 @@ export const joinableStates = sql.raw(
 
 const live = sql`deleted_at is null`;
 const rated = sql`deleted_at is null and performance_status is not null`;
+const withFindings = sql`deleted_at is null and finding_count > 0`;
 
 /**
  * A person in a customer, as `counterKey` names their scope: a person who moves leaves their jobs behind. One column,
@@ -124,6 +125,8 @@ export const jobs = sqliteTable(
     verdict: packedText("verdict", jobVerdict),
     baselineVersion: integer("baseline_version"),
     ratedAt: integer("rated_at"),
+    /** Findings of its nodes, all of them; null for none. */
+    findingCount: integer("finding_count"),
   },
   (table) => [
     uniqueIndex("jobs_live_name").on(table.customerId, table.name).where(live),
@@ -178,6 +181,9 @@ export const jobs = sqliteTable(
     index("jobs_rated").on(table.id).where(rated),
     index("jobs_rated_by_customer").on(table.customerId).where(rated),
     index("jobs_rated_by_owner").on(table.owner).where(rated),
+    index("jobs_with_findings").on(table.id).where(withFindings),
+    index("jobs_with_findings_by_customer").on(table.customerId).where(withFindings),
+    index("jobs_with_findings_by_owner").on(table.owner).where(withFindings),
     // Settled jobs without a rating, for cron: their objects may have failed to rate them.
     index("jobs_to_rate")
       .on(table.endedAt)
@@ -227,6 +233,18 @@ export const performanceCounts = sqliteTable(
     jobs: integer("jobs").notNull(),
   },
   (table) => [primaryKey({ columns: [table.scope, table.state, table.status] })],
+);
+
+/** As `jobCounts`, for jobs and tasks with findings. */
+export const findingCounts = sqliteTable(
+  "finding_counts",
+  {
+    scope: text("scope").notNull(),
+    state: text("state", { enum: JOB_STATES }).notNull(),
+    jobs: integer("jobs").notNull().default(0),
+    tasks: integer("tasks").notNull().default(0),
+  },
+  (table) => [primaryKey({ columns: [table.scope, table.state] })],
 );
 
 /**

@@ -10,6 +10,7 @@ import { jobs, owner } from "./jobs.ts";
 
 const live = sql`deleted_at is null`;
 const rated = sql`deleted_at is null and performance_status is not null`;
+const withFindings = sql`deleted_at is null and finding_count > 0`;
 
 /**
  * One row per node of a job: a projection of the coordinator's facts. A job's tasks have the id range after the
@@ -65,6 +66,7 @@ export const tasks = sqliteTable(
     /** Columns of the scoreboard, as in `jobs`. */
     performanceStatus: text("performance_status", { enum: PERFORMANCE_STATUSES }),
     verdict: packedText("verdict", nodeVerdict),
+    findingCount: integer("finding_count"),
   },
   (table) => {
     // Job and rank break ties, as the id would: SQLite uses no row id of an index in `(created_at, …) > (?, ?)`.
@@ -118,6 +120,15 @@ export const tasks = sqliteTable(
       index("tasks_by_owner_performance")
         .on(table.owner, table.performanceStatus, ...order)
         .where(rated),
+      index("tasks_with_findings")
+        .on(...order)
+        .where(withFindings),
+      index("tasks_with_findings_by_customer")
+        .on(table.customerId, ...order)
+        .where(withFindings),
+      index("tasks_with_findings_by_owner")
+        .on(table.owner, ...order)
+        .where(withFindings),
     ];
   },
 );
