@@ -241,7 +241,8 @@ CREATE TABLE `reports` (
 	`file_sha256` blob NOT NULL,
 	`bytes` integer NOT NULL,
 	`status` text NOT NULL,
-	`made_at` integer NOT NULL
+	`made_at` integer NOT NULL,
+	`is_replayed` integer DEFAULT false NOT NULL
 );
 
 CREATE INDEX `reports_by_job` ON `reports` (`job_id`,`rank`);

@@ -339,8 +339,8 @@ export const nodeVerdict = record<StoredNodeVerdict>({
   gpuModels: nullable(gpuGroups),
   ...findingsFields,
 });
-/** The path of a node's findings in its verdict. */
-export const findingsPath = "$[5]";
+/** Paths in a node's verdict. */
+export const nodeVerdictPath = { findings: "$[5]", isReplayed: "$[7]" } as const;
 export const findings = listOrNothing(finding);
 
 export const jobVerdict = record<StoredJobVerdict>({

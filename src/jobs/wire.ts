@@ -51,7 +51,7 @@ export function toJobRecord(row: JobRow): JobRecord {
 }
 
 export function toTaskRecord(row: Omit<TaskRow, "verdict">): ReportedTask {
-  const { performanceStatus: _status, bodyOffset: _offset, ...task } = row;
+  const { performanceStatus: _status, findingCount: _findings, bodyOffset: _offset, ...task } = row;
   return task;
 }
 

@@ -47,6 +47,9 @@ const report = z
     }),
     is_latest: z.boolean().openapi({ description: "True if there is no newer report." }),
     status: z.enum(PERFORMANCE_STATUSES).openapi({ description: "The verdict in the report." }),
+    replayed: z.boolean().openapi({
+      description: "True if figures in it are recordings in place of measurements.",
+    }),
     state: patternText({
       pattern: /^[a-z_]+$/,
       max: 32,
@@ -97,6 +100,7 @@ Open to anyone, since only readers of the report have its hash. Reports of delet
         version: 1,
         is_latest: true,
         status: "expected" as const,
+        replayed: false,
         state: "completed",
         created_at: "2024-03-15T10:30:00.000Z",
         started_at: "2024-03-15T10:35:00.000Z",

@@ -22,7 +22,7 @@ import {
 } from "./store.ts";
 
 /** Incremented when the same data is drawn differently, so that a hash stands for one file. */
-const LAYOUT = 6;
+const LAYOUT = 7;
 
 /** Results are read in parts of about this many bytes, since parsed results take many times as much memory. */
 const PART_BYTES = 1_000_000;
@@ -94,6 +94,7 @@ export async function makeReports(deps: MakeDeps, jobId: number): Promise<number
     puts.push(put);
     await puts.at(-MAX_PUTS);
     const status = own.verdict?.status ?? "unrated";
+    const isReplayed = own.nodes.some(({ quickMark }) => quickMark?.isReplayed === true);
     pending.push({
       hash,
       jobId,
@@ -102,6 +103,7 @@ export async function makeReports(deps: MakeDeps, jobId: number): Promise<number
       bytes: length,
       status,
       madeAt: now,
+      isReplayed,
     });
     drawn++;
     if (pending.length >= BATCH && !(await record(false))) return makeReports(deps, jobId);

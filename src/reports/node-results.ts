@@ -2,6 +2,7 @@
 import { boundFault } from "../benchmarks/bounds.ts";
 import { linkFault } from "../benchmarks/cluster-network.ts";
 import { type Hardware, modelOfTest, modelsByUuid } from "../benchmarks/gpus.ts";
+import { isReplayed } from "../benchmarks/measurement.ts";
 import {
   findImplausible,
   gpusBehind,
@@ -79,7 +80,7 @@ function readQuickMark(
   const tests: unknown[] = Array.isArray(value.test_results) ? value.test_results : [];
   const aggregate = readMetrics(sent);
   return {
-    isReplayed: value.replayed === true,
+    isReplayed: isReplayed(value),
     measuredAt: typeof value.timestamp === "string" ? value.timestamp : null,
     aggregate,
     implausible: Object.fromEntries(

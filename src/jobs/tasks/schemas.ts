@@ -4,7 +4,11 @@ import { MAX_PAGE, nextCursor } from "../../api/lists.ts";
 import { figure, integer, jsonObject, orNull, text } from "../../api/schemas.ts";
 import { INVENTORY_BYTES } from "../../coordinator/wire/machine.ts";
 import { taskFields } from "../../coordinator/wire/task.ts";
-import { performanceNode, performanceStatus } from "../../scoreboard/verdict-schemas.ts";
+import {
+  nodeFindings,
+  performanceNode,
+  performanceStatus,
+} from "../../scoreboard/verdict-schemas.ts";
 import { taskResultMap } from "../result-schemas.ts";
 
 const MAX_COUNT = Number.MAX_SAFE_INTEGER;
@@ -12,8 +16,14 @@ const MAX_COUNT = Number.MAX_SAFE_INTEGER;
 const listedTask = z
   .strictObject({
     ...taskFields,
+    findings: orNull(nodeFindings).openapi({
+      description: "What to look at on the node; null until its job is rated.",
+    }),
     performance_status: orNull(performanceStatus).openapi({
       description: "Rating of the node; null until its job is rated.",
+    }),
+    replayed: z.boolean().nullable().openapi({
+      description: "True if its figures are a recording; null until its job is rated.",
     }),
     benchmark_results: orNull(taskResultMap).openapi({
       description: "Results that this node has sent; null without `include_results`.",

@@ -126,11 +126,13 @@ function readList(query: ListTasksQuery) {
     machineIp: query.machine_ip,
     machineUuid: query.machine_uuid?.toLowerCase(),
     performanceStatus: query.performance_status,
+    hasFindings: query.has_findings || undefined,
   };
   // Short, and different for every order and filter: a cursor of another list reads elsewhere.
   const { jobId = "", state = "", machineIp = "", machineUuid = "", performanceStatus } = filter;
   const list = [query.sort_order, jobId, state, machineIp, machineUuid];
   if (performanceStatus !== undefined) list.push(performanceStatus);
+  if (filter.hasFindings) list.push("findings");
   const order = orderOf(filter, query.sort_order === "desc");
   return { filter, order: { ...order, list: list.join("|") } };
 }
