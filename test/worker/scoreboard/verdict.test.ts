@@ -137,11 +137,8 @@ describe("what is missing or cannot be true is never healthy", () => {
   });
 
   test("a step that did not complete", ({ expect }) => {
-    const readings = readingsOf(null, {
-      gpuModel: "NVIDIA H100 NVL",
-      gpuCount: 1,
-      gpuModels: null,
-    });
+    const hardware = { gpuModel: "NVIDIA H100 NVL", gpuCount: 1, gpuModels: null };
+    const readings = readingsOf(null, hardware, THRESHOLDS);
     expect(readings.map(({ fault }) => fault)).toEqual(Array(3).fill("QuickMark did not complete"));
   });
 
