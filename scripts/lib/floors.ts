@@ -48,6 +48,7 @@ const NESTED = [
 
 /** Decisions that follow from their arguments alone: their imports are types, or from files in this list. */
 const PURE = [
+  "lib/bytes.ts",
   "lib/enums.ts",
   "lib/json.ts",
   "lib/stored-json.ts",

@@ -12,7 +12,8 @@ import { GANG_STATES, JOB_STATES, JOINABLE_STATES, PERFORMANCE_STATUSES } from "
 import type { SequenceStep } from "../../lib/stored-json.ts";
 import { packedText } from "../forms.ts";
 import { hexBlob } from "../hex.ts";
-import { events, jobSteps, jobVerdict } from "../packed.ts";
+import { events, jobSteps } from "../packed.ts";
+import { jobVerdict } from "../packed-verdicts.ts";
 import { customers, users } from "./identity.ts";
 import { specs } from "./specs.ts";
 

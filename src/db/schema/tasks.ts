@@ -5,7 +5,8 @@ import { JOB_STATES, PERFORMANCE_STATUSES } from "../../lib/enums.ts";
 import type { BodySizes, ImplausibleFields } from "../../lib/stored-json.ts";
 import { packedText } from "../forms.ts";
 import { hexBlob } from "../hex.ts";
-import { figures, gpuGroups, nodeVerdict, steps } from "../packed.ts";
+import { figures, gpuGroups, steps } from "../packed.ts";
+import { nodeVerdict } from "../packed-verdicts.ts";
 import { jobs, owner } from "./jobs.ts";
 
 const live = sql`deleted_at is null`;

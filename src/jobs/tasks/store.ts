@@ -16,7 +16,7 @@ import type { KeysetOrder, PageWindow } from "../../db/keyset.ts";
 import { measuredHardware } from "../../db/measured-hardware.ts";
 import { unindexed } from "../../db/named-rows.ts";
 import { nodeVerdict } from "../../db/node-verdict.ts";
-import { findings, nodeVerdictPath } from "../../db/packed.ts";
+import { findings, nodeVerdictPath } from "../../db/packed-verdicts.ts";
 import { findingCounts, jobs, taskCounts, tasks } from "../../db/schema.ts";
 import { counterKey, type Scope } from "../../identity/actor.ts";
 import type { JobState, PerformanceStatus } from "../../lib/enums.ts";

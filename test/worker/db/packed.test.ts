@@ -5,6 +5,7 @@ import { QUICK_MARK_METRICS } from "../../../src/benchmarks/quick-mark-metrics.t
 import { summarizeValues } from "../../../src/benchmarks/statistics.ts";
 import type { Form } from "../../../src/db/forms.ts";
 import * as packed from "../../../src/db/packed.ts";
+import * as verdicts from "../../../src/db/packed-verdicts.ts";
 import {
   BASELINE_SOURCES,
   FINDING_KINDS,
@@ -186,7 +187,7 @@ const FORMS = [
   form("fleets", packed.fleets, fc.record({ bf16_tflops: fleets, memory_bandwidth_gbs: fleets })),
   form(
     "the verdict of a node",
-    packed.nodeVerdict,
+    verdicts.nodeVerdict,
     fc.record({
       status,
       gpuModels,
@@ -218,7 +219,7 @@ const FORMS = [
   ),
   form(
     "the verdict of a job",
-    packed.jobVerdict,
+    verdicts.jobVerdict,
     fc.record({
       status,
       benchmarkId: fc.constant("quick_mark"),

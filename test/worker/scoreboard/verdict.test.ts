@@ -440,6 +440,7 @@ test("thresholds are configuration, refused by name when they make no sense", ({
     stragglerBelow: 0.95,
     dropBelow: 0.9,
     fleetMinMachines: 50,
+    rateReplays: false,
   });
   for (const [name, value] of [
     ["UNDERPERFORMING_BELOW", "1.5"],
