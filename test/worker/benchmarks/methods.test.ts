@@ -9,6 +9,7 @@ import {
   peerMethod,
 } from "../../../agent/src/gpu/methods.ts";
 import { SIZES } from "../../../agent/src/gpu/plan.ts";
+import { buildResults } from "../../../agent/src/gpu/results.ts";
 import { provenanceOf } from "../../../src/benchmarks/measurement.ts";
 import {
   CLASSES,
@@ -21,6 +22,7 @@ import {
 import { knownFields, quickMark } from "../../../src/benchmarks/quick-mark.ts";
 import { toDetails } from "../../../src/http/validation.ts";
 import type { Provenance } from "../../../src/lib/stored-json.ts";
+import { FACTS as AGENT_FACTS, SAMPLE } from "../../agent/gpu/runs.ts";
 
 const FIGURES = { bf16_tflops: 250, memory_bandwidth_gbs: 1_700 };
 const METHOD_IDS = {
@@ -194,9 +196,25 @@ describe("the form of a measurement", () => {
     expect(faultOf({ aggregate_results: FIGURES, measurement: sent })).toBe(message);
   });
 
-  test("32 KiB are enough for the facts of 32 GPUs", ({ expect }) => {
-    const facts = Array.from({ length: 32 }, () => ({ ...FACTS, padding: "x".repeat(500) }));
-    expect(faultOf(result({ conditions: { busy: false, facts } }))).toBeNull();
+  test("what the agent sends of 64 GPUs fits into 32 KiB", ({ expect }) => {
+    const gpus = Array.from({ length: 64 }, (_, at) => ({
+      description: {
+        name: "NVIDIA H100 80GB HBM3",
+        uuid: `GPU-00000000-0000-4000-8000-${String(at).padStart(12, "0")}`,
+        busId: `0000:${at}:00.0`,
+        capability: 90,
+        multiprocessors: 132,
+        memoryBytes: 80 * 2 ** 30,
+      },
+      facts: { ...AGENT_FACTS, serial: String(1_320_000_000_000 + at) },
+      samples: [SAMPLE],
+    }));
+    const none = { engine: null, driverVersion: null, endToStart: null, faults: [], pairs: [] };
+    const checks = { gemmRepeatable: true, gemmError: 0.001 };
+    const run = { ...none, gpus, checks, ffi: "koffi", cuda: 13_000, busy: false, figures: [] };
+    const sent = buildResults(run, true, "2026-11-29T00:00:00.000Z");
+    expect(faultOf(sent, "failed")).toBeNull();
+    expect(sent).toMatchObject({ test_results: { length: 64 } });
   });
 });
 

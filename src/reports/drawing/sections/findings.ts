@@ -3,7 +3,8 @@ import type { Finding, JobVerdict } from "../../../lib/stored-json.ts";
 import type { ReportData } from "../../report-data.ts";
 import { type Flow, LEFT, WIDTH } from "../flow.ts";
 import { PALE_WARNING, SIZE, SOFT, WARNING } from "../theme.ts";
-import { capital, count, time } from "../writing.ts";
+import { count, time } from "../writing.ts";
+import { metricName } from "./metrics.ts";
 
 /** Bound of the findings on the first page; the reports of the nodes have the others. */
 const MAX_SHOWN = 12;
@@ -43,7 +44,9 @@ export function findings(flow: Flow, { verdict, subject }: ReportData): void {
 }
 
 function sentence(finding: Finding, verdict: JobVerdict): string {
-  return `Node ${finding.rank}: ${capital(finding.message)}${since(finding, verdict)}.`;
+  const { rank, metric, message } = finding;
+  const text = message.replace(metric, metricName(metric));
+  return `Node ${rank}: ${text}${since(finding, verdict)}.`;
 }
 
 /** The job that a drop is compared with. */
