@@ -1,7 +1,10 @@
 /** What a node is rated by: its figures per GPU, and what they are compared with. Pure. */
 import type { Hardware } from "../benchmarks/gpus.ts";
+import { plural } from "../benchmarks/plausibility.ts";
 import { type BaselineSource, RATED_METRICS, type RatedMetric } from "../lib/enums.ts";
 import type {
+  Drop,
+  Findings,
   MetricVerdict,
   NodeFigures,
   NodeVerdict,
@@ -111,6 +114,25 @@ export function rounded(value: number | null): number | null {
 
 /** The drop that is no metric's. */
 export const GPU_COUNT = "gpu_count";
+
+/** Bounds of the findings that are shown; the rest is counted. */
+export const MAX_NODE_FINDINGS = 64;
+export const MAX_JOB_FINDINGS = 32;
+/** Such as "8 GPUs before, 7 now". */
+export function dropMessage({ metric, value, previousValue }: Drop): string {
+  if (metric === GPU_COUNT) return `${plural(previousValue, "GPU")} before, ${value} now`;
+  return `${metric} per GPU: ${short(previousValue)} before, ${short(value)} now`;
+}
+
+/** A figure within a sentence. */
+export function short(value: number): number {
+  return Math.round(value * 100) / 100;
+}
+
+/** All findings, those that are not shown too. */
+export function countOf({ findings, moreFindings }: Findings): number {
+  return findings.length + moreFindings;
+}
 
 /** A rated metric with the model that it is of, also in a node with one. */
 export function withModel(

@@ -10,13 +10,21 @@ import { medianOf } from "../benchmarks/statistics.ts";
 import type { RatingRules } from "../lib/config.ts";
 import { FINDING_KINDS } from "../lib/enums.ts";
 import type { Drop, Finding, Findings, NodeVerdict, Straggler } from "../lib/stored-json.ts";
-import { EPSILON, GPU_COUNT, isRated, type NodeFacts, type Reading, rounded } from "./facts.ts";
+import {
+  dropMessage,
+  EPSILON,
+  GPU_COUNT,
+  isRated,
+  MAX_JOB_FINDINGS,
+  MAX_NODE_FINDINGS,
+  type NodeFacts,
+  type Reading,
+  rounded,
+  short,
+} from "./facts.ts";
 import { isReplayed } from "./figures.ts";
 import { isForeign } from "./observations.ts";
 
-/** Bounds of the findings that are shown; the rest is counted. */
-export const MAX_NODE_FINDINGS = 64;
-export const MAX_JOB_FINDINGS = 32;
 /** Fewer have no middle. */
 const MIN_NODES = 3;
 
@@ -66,12 +74,6 @@ function ofDrop(rank: number, drop: Drop): Finding {
   const { metric, value, previousValue: expected, ratio } = drop;
   const kind = metric === GPU_COUNT ? "gpu_count" : "drop";
   return { kind, metric, rank, gpu: null, value, expected, ratio, message: dropMessage(drop) };
-}
-
-/** Such as "8 GPUs before, 7 now". */
-export function dropMessage({ metric, value, previousValue }: Drop): string {
-  if (metric === GPU_COUNT) return `${plural(previousValue, "GPU")} before, ${value} now`;
-  return `${metric} per GPU: ${short(previousValue)} before, ${short(value)} now`;
 }
 
 /** GPUs that the machine has and the measurement lacks, or the other way round. */
@@ -215,17 +217,8 @@ export function findingsOfJob(nodes: readonly NodeVerdict[]): Findings {
   return { ...all, moreFindings: more };
 }
 
-/** All findings, those that are not shown too. */
-export function countOf({ findings, moreFindings }: Findings): number {
-  return findings.length + moreFindings;
-}
-
 function ratioOf(value: number | null, expected: number | null): number | null {
   return value === null || expected === null || expected === 0 ? null : rounded(value / expected);
-}
-
-function short(value: number): number {
-  return Math.round(value * 100) / 100;
 }
 
 function percent(ratio: number): string {

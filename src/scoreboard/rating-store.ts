@@ -21,7 +21,7 @@ import { taskIdRange } from "../lib/ids.ts";
 import { utf8Length } from "../lib/json.ts";
 import type { NodeVerdict, StoredJobVerdict } from "../lib/stored-json.ts";
 import { lastCounts } from "./count-store.ts";
-import { countOf } from "./findings.ts";
+import { countOf } from "./facts.ts";
 import { updateMachines } from "./machine-store.ts";
 import { containsModel, modelsOf } from "./models-column.ts";
 

@@ -14,7 +14,7 @@ import {
 } from "../api/schemas.ts";
 import { MAX_GPUS_PER_NODE as MAX_GPUS, MAX_MODELS_PER_NODE } from "../benchmarks/gpus.ts";
 import { BASELINE_SOURCES, FINDING_KINDS, PERFORMANCE_STATUSES } from "../lib/enums.ts";
-import { MAX_JOB_FINDINGS, MAX_NODE_FINDINGS } from "./findings.ts";
+import { MAX_JOB_FINDINGS, MAX_NODE_FINDINGS } from "./facts.ts";
 
 const MAX_NODES = 256;
 const MAX_COUNT = Number.MAX_SAFE_INTEGER;

@@ -1,8 +1,7 @@
 import { groupsOf } from "../benchmarks/gpus.ts";
 import { toTimestamp } from "../lib/clock.ts";
 import type { MetricVerdict, NodeVerdict, StoredJobVerdict } from "../lib/stored-json.ts";
-import { withModel } from "./facts.ts";
-import { countOf, dropMessage } from "./findings.ts";
+import { countOf, dropMessage, withModel } from "./facts.ts";
 import {
   type PerformanceNodeWire,
   type PerformanceWire,

@@ -7,8 +7,7 @@ import type { UserEnv } from "../../identity/guards.ts";
 import { toTimestamp } from "../../lib/clock.ts";
 import { RATED_METRICS } from "../../lib/enums.ts";
 import type { NodeVerdict } from "../../lib/stored-json.ts";
-import { lowestMetric } from "../../scoreboard/facts.ts";
-import { dropMessage } from "../../scoreboard/findings.ts";
+import { dropMessage, lowestMetric } from "../../scoreboard/facts.ts";
 import { CSV, type JSON_LINES } from "./contract.ts";
 import type { ExportedTaskRow } from "./store.ts";
 

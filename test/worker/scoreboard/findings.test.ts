@@ -6,7 +6,8 @@ import { listJobsRoute } from "../../../src/jobs/contract.ts";
 import { listTasksRoute } from "../../../src/jobs/tasks/contract.ts";
 import { readConfig } from "../../../src/lib/config.ts";
 import type { Finding } from "../../../src/lib/stored-json.ts";
-import { bounded, countOf, findingsOfJob } from "../../../src/scoreboard/findings.ts";
+import { countOf } from "../../../src/scoreboard/facts.ts";
+import { bounded, findingsOfJob } from "../../../src/scoreboard/findings.ts";
 import { rateSettledJob } from "../../../src/scoreboard/rating.ts";
 import {
   call,
