@@ -18,9 +18,9 @@ export function packedText<T>(name: string, form: Form<T>) {
   })(name);
 }
 
-/** Reads the text of an expression; null stays null. */
+/** Reads the text of an expression; null stays null, that of JSON too: the operator `->` answers the one or the other. */
 export function fromPacked<T>(form: Form<T>, expression: SQL): SQL<T | null> {
-  return fromJson<T | null>(expression, form.unpack);
+  return fromJson<T | null>(expression, nullable(form).unpack);
 }
 
 /** A value that is stored as it is. */

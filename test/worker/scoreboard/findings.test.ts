@@ -404,12 +404,12 @@ describe("lists", () => {
     await rateSettledJob(db, Number(found.id), Date.now(), { ...rating, stragglerBelow: 0.1 });
     expect((await jobRow(found)).findingCount).toBeNull();
     await rateSettledJob(db, Number(found.id), Date.now(), rating);
-    const each = (scope: string) =>
-      `SELECT ${scope} AS scope, state, 1 AS jobs, 0 AS tasks FROM jobs WHERE deleted_at IS NULL AND finding_count > 0
-       UNION ALL SELECT ${scope}, state, 0, 1 FROM tasks WHERE deleted_at IS NULL AND finding_count > 0`;
-    const counted = `SELECT scope, state, sum(jobs) AS jobs, sum(tasks) AS tasks FROM (
-        ${["'all'", "owner", "'customer:' || customer_id"].map(each).join(" UNION ALL ")}
-      ) GROUP BY scope, state ORDER BY scope, state`;
+    const rowsOf = (table: string, jobs: number, tasks: number) =>
+      `SELECT state, owner, customer_id, ${jobs} AS jobs, ${tasks} AS tasks FROM ${table} WHERE deleted_at IS NULL AND finding_count > 0`;
+    const counted = `SELECT scope.value AS scope, state, sum(jobs) AS jobs, sum(tasks) AS tasks
+      FROM (${rowsOf("jobs", 1, 0)} UNION ALL ${rowsOf("tasks", 0, 1)})
+      CROSS JOIN json_each(json_array('all', owner, 'customer:' || customer_id)) scope
+      GROUP BY 1, 2 ORDER BY 1, 2`;
     const kept = "SELECT * FROM finding_counts WHERE jobs <> 0 OR tasks <> 0 ORDER BY scope, state";
     const [rows, sums] = await env.DB.batch([env.DB.prepare(kept), env.DB.prepare(counted)]);
     expect(rows?.results).toEqual(sums?.results);
