@@ -114,7 +114,7 @@ describe("a report of four nodes", async () => {
   });
 });
 
-test("a node with two models is named by both, and each lost GPU is a reason on the cover", async ({
+test("a node with two models is named by both, and each lost GPU is a finding on the cover", async ({
   expect,
 }) => {
   const data = sampleReport({ nodes: 2, gpus: 8, slow: [] });
@@ -142,11 +142,24 @@ test("a node with two models is named by both, and each lost GPU is a reason on 
   below.metrics = [{ ...bf16, status: "underperforming" }, ...rest];
   below.drops = [{ ...drop, value: 8, previousAt: Date.UTC(2026, 0, 8) }];
   second.drops = [{ ...drop, value: 8, previousAt: null }];
-  if (data.verdict !== null) data.verdict.nodes = [below, second];
+  const lost = (rank: number) => ({
+    kind: "gpu_count" as const,
+    metric: "gpu_count",
+    rank,
+    gpu: null,
+    value: 8,
+    expected: 9,
+    ratio: 0.888889,
+    message: "9 GPUs before, 8 now",
+  });
+  if (data.verdict !== null) {
+    data.verdict.nodes = [below, second];
+    data.verdict.findings = [lost(0), lost(1)];
+  }
   const { text } = await readPdf(await draw(data));
   const words = text.replaceAll("\n", " ");
-  expect(words).toMatch(/Node 0: 9 GPUs before, 8 now: since this machine's previous job of/);
-  expect(words).toMatch(/Node 1: 9 GPUs before, 8 now: since its runner's previous job\./);
+  expect(words).toMatch(/Node 0: 9 GPUs before, 8 now, since this machine's previous job of/);
+  expect(words).toMatch(/Node 1: 9 GPUs before, 8 now, since its runner's previous job\./);
   expect(words).toContain("Node 0 (4 × NVIDIA H100 NVL, 4 × NVIDIA L40S): NVIDIA L40S: BF16");
   expect(words.match(/4 × NVIDIA H100 NVL/g)?.length).toBeGreaterThan(2);
 });
@@ -281,8 +294,8 @@ test("a figure of another method has the other figure beside it", async ({ expec
     })),
   }));
   const { pages } = await read({ ...data, verdict: { ...verdict, status: "unrated", nodes } });
-  expect(pages[0]).toContain(
-    `${reason}; by another method, and not a verdict: BF16 97% of the shipped median`,
+  expect(pages[0]?.replaceAll("\n", " ")).toContain(
+    `${reason}; by another method, and not a verdict: BF16 97.0% of the shipped median`,
   );
 });
 

@@ -417,6 +417,6 @@ describe("costs", () => {
     const job = await fleet(model, [95], owner);
     expect(await metricOf(job)).toMatchObject({ source: "own_fleet", sample_size: 40 });
     const run = () => rateSettledJob(db, Number(job.id), Date.now(), rating);
-    expect(await cost(run)).toEqual({ trips: 3, read: 27, written: 8 });
+    expect(await cost(run)).toEqual({ trips: 3, read: 28, written: 8 });
   });
 });
