@@ -274,6 +274,7 @@ function drawLife(chance: Chance, { id, createdAt, nodeCount, state, tasksPerJob
               packed.figures.pack({
                 aggregate: figures,
                 gpus: null,
+                provenance: null,
                 gpuModel: gpu.model,
                 gpuCount,
                 gpuModels: null,

@@ -126,6 +126,14 @@ CREATE TABLE `customer_usage` (
 	`is_closed` integer DEFAULT false NOT NULL
 );
 
+CREATE TABLE `finding_counts` (
+	`scope` text NOT NULL,
+	`state` text NOT NULL,
+	`jobs` integer DEFAULT 0 NOT NULL,
+	`tasks` integer DEFAULT 0 NOT NULL,
+	PRIMARY KEY(`scope`, `state`)
+);
+
 CREATE TABLE `job_counts` (
 	`scope` text NOT NULL,
 	`state` text NOT NULL,
@@ -187,6 +195,7 @@ CREATE TABLE `jobs` (
 	`verdict` text,
 	`baseline_version` integer,
 	`rated_at` integer,
+	`finding_count` integer,
 	FOREIGN KEY (`customer_id`) REFERENCES `customers`(`id`) ON UPDATE no action ON DELETE no action,
 	FOREIGN KEY (`user_id`) REFERENCES `users`(`id`) ON UPDATE no action ON DELETE no action,
 	FOREIGN KEY (`spec_uuid`) REFERENCES `specs`(`uuid`) ON UPDATE no action ON DELETE no action,
@@ -219,6 +228,9 @@ CREATE INDEX `jobs_rated_by_owner` ON `jobs` (`owner`) WHERE deleted_at is null 
 CREATE INDEX `jobs_checked` ON `jobs` (`spec_check`) WHERE deleted_at is null and spec_check is not null;
 CREATE INDEX `jobs_checked_by_customer` ON `jobs` (`customer_id`,`spec_check`) WHERE deleted_at is null and spec_check is not null;
 CREATE INDEX `jobs_checked_by_owner` ON `jobs` (`owner`,`spec_check`) WHERE deleted_at is null and spec_check is not null;
+CREATE INDEX `jobs_with_findings` ON `jobs` (`id`) WHERE deleted_at is null and finding_count > 0;
+CREATE INDEX `jobs_with_findings_by_customer` ON `jobs` (`customer_id`) WHERE deleted_at is null and finding_count > 0;
+CREATE INDEX `jobs_with_findings_by_owner` ON `jobs` (`owner`) WHERE deleted_at is null and finding_count > 0;
 CREATE INDEX `jobs_to_rate` ON `jobs` (`ended_at`) WHERE ended_at is not null and rated_at is null and current_nodes > 0 and deleted_at is null;
 CREATE TABLE `performance_counts` (
 	`scope` text NOT NULL,
@@ -236,7 +248,8 @@ CREATE TABLE `reports` (
 	`file_sha256` blob NOT NULL,
 	`bytes` integer NOT NULL,
 	`status` text NOT NULL,
-	`made_at` integer NOT NULL
+	`made_at` integer NOT NULL,
+	`is_replayed` integer DEFAULT false NOT NULL
 );
 
 CREATE INDEX `reports_by_job` ON `reports` (`job_id`,`rank`);
@@ -284,6 +297,7 @@ CREATE INDEX `runners_of_gang` ON `runners` (`job_id`) WHERE asked_at is not nul
 CREATE TABLE `baselines` (
 	`model` text NOT NULL,
 	`metric` text NOT NULL,
+	`class` text NOT NULL,
 	`version` integer NOT NULL,
 	`fleet_median` real,
 	`fleet_machines` integer,
@@ -291,12 +305,13 @@ CREATE TABLE `baselines` (
 	`pinned_value` real,
 	`pinned_at` integer,
 	`pinned_by` text,
-	PRIMARY KEY(`model`, `metric`)
+	PRIMARY KEY(`model`, `metric`, `class`)
 );
 
 CREATE TABLE `customer_fleets` (
 	`model` text NOT NULL,
 	`customer_id` integer NOT NULL,
+	`class` text NOT NULL,
 	`machines` integer DEFAULT 0 NOT NULL,
 	`changes` integer DEFAULT 0 NOT NULL,
 	`computed_changes` integer DEFAULT 0 NOT NULL,
@@ -305,7 +320,7 @@ CREATE TABLE `customer_fleets` (
 	`bf16_machines` integer DEFAULT 0 NOT NULL,
 	`memory_median` real,
 	`memory_machines` integer DEFAULT 0 NOT NULL,
-	PRIMARY KEY(`model`, `customer_id`)
+	PRIMARY KEY(`model`, `customer_id`, `class`)
 );
 
 CREATE INDEX `customer_fleets_with_news` ON `customer_fleets` (`computed_at`) WHERE changes <> computed_changes and machines >= 3;
@@ -320,14 +335,15 @@ CREATE TABLE `machine_figures` (
 	`model` text NOT NULL,
 	`customer_id` integer NOT NULL,
 	`machine_uuid` text NOT NULL,
+	`class` text NOT NULL,
 	`at` integer NOT NULL,
 	`task_id` integer NOT NULL,
 	`bf16_tflops` real,
 	`memory_bandwidth_gbs` real,
-	PRIMARY KEY(`model`, `customer_id`, `machine_uuid`)
+	PRIMARY KEY(`model`, `customer_id`, `machine_uuid`, `class`)
 );
 
-CREATE INDEX `machine_figures_by_time` ON `machine_figures` (`model`,`customer_id`,`at`,`bf16_tflops`,`memory_bandwidth_gbs`);
+CREATE INDEX `machine_figures_by_time` ON `machine_figures` (`model`,`customer_id`,`class`,`at`,`bf16_tflops`,`memory_bandwidth_gbs`);
 CREATE TABLE `scoreboard` (
 	`id` integer PRIMARY KEY NOT NULL,
 	`version` integer NOT NULL,
@@ -345,10 +361,13 @@ CREATE TABLE `task_figures` (
 	`memory_bandwidth_gbs` real,
 	`fleets` text NOT NULL,
 	`parts` text,
+	`methods` text,
+	`bf16_class` text,
+	`memory_class` text,
 	`rated_version` integer NOT NULL
 );
 
-CREATE INDEX `task_figures_by_machine` ON `task_figures` (`user_id`,`customer_id`,`machine_uuid`,`model`,`at`,`task_id`);
+CREATE INDEX `task_figures_by_machine` ON `task_figures` (`user_id`,`customer_id`,`machine_uuid`,`model`,`at`,`task_id`) WHERE coalesce(bf16_tflops, memory_bandwidth_gbs, parts) is not null;
 CREATE INDEX `task_figures_by_version` ON `task_figures` (`model`,`rated_version`);
 CREATE TABLE `spec_counts` (
 	`name` text PRIMARY KEY NOT NULL,
@@ -420,6 +439,7 @@ CREATE TABLE `tasks` (
 	`report_error` text,
 	`performance_status` text,
 	`verdict` text,
+	`finding_count` integer,
 	FOREIGN KEY (`job_id`) REFERENCES `jobs`(`id`) ON UPDATE no action ON DELETE no action
 );
 
@@ -442,3 +462,6 @@ CREATE INDEX `tasks_by_owner_performance` ON `tasks` (`owner`,`performance_statu
 CREATE INDEX `tasks_by_spec_check` ON `tasks` (`spec_status`,`created_at`,`job_id`,`rank`) WHERE deleted_at is null and spec_status is not null;
 CREATE INDEX `tasks_by_customer_spec_check` ON `tasks` (`customer_id`,`spec_status`,`created_at`,`job_id`,`rank`) WHERE deleted_at is null and spec_status is not null;
 CREATE INDEX `tasks_by_owner_spec_check` ON `tasks` (`owner`,`spec_status`,`created_at`,`job_id`,`rank`) WHERE deleted_at is null and spec_status is not null;
+CREATE INDEX `tasks_with_findings` ON `tasks` (`created_at`,`job_id`,`rank`) WHERE deleted_at is null and finding_count > 0;
+CREATE INDEX `tasks_with_findings_by_customer` ON `tasks` (`customer_id`,`created_at`,`job_id`,`rank`) WHERE deleted_at is null and finding_count > 0;
+CREATE INDEX `tasks_with_findings_by_owner` ON `tasks` (`owner`,`created_at`,`job_id`,`rank`) WHERE deleted_at is null and finding_count > 0;

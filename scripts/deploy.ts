@@ -3,10 +3,11 @@
  * first deployment, which needs one, and says so when it is missing.
  */
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { secretFault } from "../src/lib/config.ts";
+import { deployFault } from "./lib/deploy-rules.ts";
 import { ROOT, WRANGLER } from "./lib/project.ts";
 import { freshSecret, splitSecrets } from "./lib/secrets.ts";
 
@@ -17,6 +18,11 @@ const secrets = splitSecrets(process.env.TOKEN_SECRET ?? "");
 const fault = secrets.map(secretFault).find((each) => each !== null);
 if (fault !== undefined) {
   console.error(`TOKEN_SECRET ${fault}.`);
+  process.exit(2);
+}
+const settings = deployFault(readFileSync(join(ROOT, "wrangler.toml"), "utf8"), process.env);
+if (settings !== null) {
+  console.error(settings);
   process.exit(2);
 }
 const folder = mkdtempSync(join(tmpdir(), "assay-deploy-"));

@@ -1,10 +1,16 @@
-/** `npm start`: the whole API on this machine. Settings: PORT, HOST, PUBLIC_ORIGIN, ASSAY_STATE. */
+/**
+ * `npm start`: the whole API on this machine. Settings: PORT, HOST, PUBLIC_ORIGIN, ASSAY_STATE. With `-- --rate-replays`
+ * recordings are rated, too, and marked as REPLAYED.
+ */
 import { resolve } from "node:path";
+import { parseArgs } from "node:util";
 import { readOrigin } from "../src/lib/config.ts";
 import { ROOT } from "./lib/project.ts";
 import { startServer } from "./lib/server.ts";
 import { stopSignal } from "./lib/stop-signal.ts";
 
+const USAGE = "The only option is --rate-replays: npm start -- --rate-replays";
+const rateReplays = readOptions();
 const port = Number(process.env.PORT ?? 8787);
 if (!Number.isInteger(port) || port < 1 || port > 65_535) {
   console.error("PORT must be a number between 1 and 65535.");
@@ -19,6 +25,16 @@ const state = resolve(ROOT, process.env.ASSAY_STATE ?? ".wrangler/state");
 const secretsFile = resolve(ROOT, ".dev.vars");
 
 const CRON_MS = 60_000;
+
+function readOptions(): boolean {
+  try {
+    const options = { "rate-replays": { type: "boolean", default: false } } as const;
+    return parseArgs({ options }).values["rate-replays"];
+  } catch {
+    console.error(USAGE);
+    return process.exit(2);
+  }
+}
 
 /** Whether a URL's host is this machine for whoever uses it. */
 function isLoopback(host: string): boolean {
@@ -36,6 +52,7 @@ try {
       publicOrigin,
       state,
       secretsFile,
+      rateReplays,
       onOutput: (text) => process.stdout.write(text),
     },
     stopping.signal,
@@ -48,12 +65,15 @@ try {
   const machines = isForOthers
     ? ""
     : "\n  Machines     this one alone; HOST=0.0.0.0 and PUBLIC_ORIGIN let others join (docs/operations.md)";
+  const replays = rateReplays
+    ? "\n  Recordings   rated, and marked as REPLAYED: for demos and tests alone"
+    : "";
   console.log(`
 Assay is ready.
   API          ${server.url}
   Docs         ${server.url}/docs
   Credentials  ADMIN_EMAIL and ADMIN_PASSWORD in ${secretsFile}
-  State        ${state}${named === url ? "" : links}${machines}
+  State        ${state}${named === url ? "" : links}${machines}${replays}
 Stop it with Ctrl-C.
 `);
   // On an account the platform calls cron; here nobody else does. A tick left out is made up for by the next.

@@ -1,6 +1,6 @@
 /**
- * Signing in, and the administration: people, customers, tokens, the audit log, specs, baselines and the management of
- * runners. Few requests need it, so it loads with the first of them (`app.ts`), and no poll pays for its contracts.
+ * Signing in, and the administration: people, customers, tokens, the audit log, specs, baselines, the management of
+ * runners, and the files of reports. Few requests need it, so it loads with the first of them (`app.ts`), and no poll pays for its contracts.
  */
 import { Hono } from "hono";
 import type { App, RequestEnv } from "./http/context.ts";
@@ -16,6 +16,7 @@ import { PeopleService } from "./identity/people/service.ts";
 import { SetupService } from "./identity/people/setup.ts";
 import { loginRoutes, oauthRoutes, onOAuthError } from "./identity/sign-in/router.ts";
 import { SignInService } from "./identity/sign-in/service.ts";
+import { reportsRoutes } from "./reports/router.ts";
 import { runnersRoutes } from "./runners/router.ts";
 import { RunnersService } from "./runners/service.ts";
 import { baselinesRoutes } from "./scoreboard/router.ts";
@@ -68,6 +69,7 @@ function routesOf(services: Services): { oauth: Served[]; others: Served[] } {
     ...auditRoutes(),
     ...runnersRoutes({ runners, clock, timeoutMs }),
     ...baselinesRoutes(services),
+    ...reportsRoutes(services),
   ];
   return { oauth: oauthRoutes({ signIns, limits }), others };
 }

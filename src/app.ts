@@ -11,14 +11,13 @@ import { jobsRoutes } from "./jobs/router.ts";
 import { tasksRoutes } from "./jobs/tasks/router.ts";
 import { channelRoutes } from "./nodes/channel.ts";
 import { nodesRoutes } from "./nodes/router.ts";
-import { reportsRoutes } from "./reports/router.ts";
 import { claimRoutes } from "./runners/claim-router.ts";
 import { indexPage, serviceRoutes } from "./service/router.ts";
 import { createServices, type ServiceDeps, type Services } from "./services.ts";
 
-/** Paths of the administration, which loads with the first request to one of them. */
+/** Paths of the administration and of reports, which load with the first request to one of them. */
 const ADMINISTRATION =
-  /^\/(?:v0\/(?!server\/|runners\/[^/]+\/jobs$)|password$|setup$|token$|token\/|api\/(?:user\/|silicon-mark\/v1\/(?:specs$|baselines)))/;
+  /^\/(?:v0\/(?!server\/|runners\/[^/]+\/jobs$)|password$|setup$|token$|token\/|api\/(?:user\/|silicon-mark\/v1\/(?:specs$|baselines|reports\/)))/;
 
 /** The whole API. Make it once per isolate: its services share caches of callers. */
 export async function createApp(deps: ServiceDeps): Promise<App> {
@@ -83,7 +82,6 @@ function routesOf(services: Services): Served[] {
     ...anonymousJobsRoutes(services),
     ...jobsRoutes(services),
     ...tasksRoutes(services),
-    ...reportsRoutes(services),
     ...serviceRoutes(),
   ];
 }

@@ -8,6 +8,11 @@ export interface JobDetail {
   ended_at: string | null;
   pdf_report_url: string | null;
   tasks: TaskDetail[];
+  scoreboard_summary: {
+    status: string;
+    replayed: boolean;
+    metrics: { reason: string | null }[];
+  } | null;
   benchmark_results: Record<string, { results: Record<string, number | null> | null }>;
 }
 

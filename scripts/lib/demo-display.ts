@@ -97,7 +97,7 @@ export function resultTable(job: JobDetail): string {
   return [
     ...table,
     "",
-    "QuickMark figures are replayed recordings, not measured here.",
+    "REPLAYED: QuickMark figures are recordings, not measured here.",
     "",
     ...network,
     "",

@@ -31,6 +31,7 @@ export async function onStage(
       ip: "127.0.0.1",
       state: join(folder, "state"),
       secretsFile: join(folder, ".dev.vars"),
+      rateReplays: true,
       onOutput: () => {},
     },
     signal,

@@ -85,6 +85,6 @@ export function fleetTable(
     }),
   );
   const table = columns([["Job", "Node", "Runner", "GPUs", "BF16 TFLOPS", "State"], ...rows]);
-  const note = "QuickMark figures are replayed recordings, not measured here.";
+  const note = "REPLAYED: QuickMark figures are recordings, not measured here.";
   return [...table, "", note, ""].join("\n");
 }

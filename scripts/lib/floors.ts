@@ -48,12 +48,15 @@ const NESTED = [
 
 /** Decisions that follow from their arguments alone: their imports are types, or from files in this list. */
 const PURE = [
+  "lib/bytes.ts",
   "lib/enums.ts",
   "lib/json.ts",
   "lib/text.ts",
   "lib/stored-json.ts",
   "benchmarks/",
   "scoreboard/facts.ts",
+  "scoreboard/comparison.ts",
+  "scoreboard/findings.ts",
   "scoreboard/observations.ts",
   "scoreboard/verdict.ts",
   "scoreboard/baselines.ts",

@@ -22,6 +22,8 @@ export interface ServerOptions {
   state: string;
   /** File with the secrets; made when it is missing. */
   secretsFile: string;
+  /** Rates recordings, and marks them as REPLAYED. */
+  rateReplays?: boolean;
   /** Receives what the server prints, piece by piece. */
   onOutput: (text: string) => void;
 }
@@ -134,12 +136,14 @@ async function serve(
 }
 
 function devArguments(options: ServerOptions, innerPort: number, publicOrigin: string): string[] {
-  const { state, secretsFile } = options;
+  const { state, secretsFile, rateReplays = false } = options;
   return [
     ...["dev", "--local", "--ip", "127.0.0.1", "--port", String(innerPort)],
     ...["--persist-to", state, "--env-file", secretsFile, "--inspector-port", "0"],
     "--show-interactive-dev-session=false",
     ...["--var", "ENVIRONMENT:development", "--var", `PUBLIC_ORIGIN:${publicOrigin}`],
+    // Given either way, so that no file of secrets decides it.
+    ...["--var", `RATE_REPLAYS:${rateReplays}`],
   ];
 }
 

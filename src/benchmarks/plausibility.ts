@@ -114,6 +114,20 @@ function round(max: number): number {
   return Math.round(max * 100) / 100;
 }
 
+/** Figures of one GPU that are above the peak of its model's data sheet, beyond what clocks and rounding explain. */
+export function aboveDataSheet(
+  figures: Readonly<Record<string, number | null>>,
+  gpuModel: string | null,
+): { metric: string; value: number; peak: number }[] {
+  const sheet = dataSheetOf(gpuModel === null ? null : wholeOf(gpuModel));
+  if (sheet === null) return [];
+  return Object.entries(PEAKS).flatMap(([metric, name]) => {
+    const value = figures[metric] ?? 0;
+    const peak = sheet[name];
+    return value > peak * PEAK_TOLERANCE ? [{ metric, value: round(value), peak }] : [];
+  });
+}
+
 /** The figures of a node or of one of its GPUs, the number of GPUs behind them, and the limits of their model. */
 interface Measured {
   figures: Figures;

@@ -1,8 +1,9 @@
 import { z } from "@hono/zod-openapi";
 import { isObject, utf8Length } from "../lib/json.ts";
-import type { GpuReading, NodeFigures } from "../lib/stored-json.ts";
+import type { GpuReading, NodeFigures, Withheld } from "../lib/stored-json.ts";
 import type { Benchmark, JsonObject } from "./benchmark.ts";
 import { type Hardware, MAX_GPUS_PER_NODE, modelOfTest } from "./gpus.ts";
+import { isPartial, measurement, provenanceOf } from "./measurement.ts";
 import {
   findImplausible,
   gpusBehind,
@@ -69,12 +70,28 @@ const aggregateResult = gpuResult.extend({
   gpu_bandwidth_matrix: gpuBandwidthMatrix.nullish(),
 });
 
+const whole = z.looseObject({
+  aggregate_results: aggregateResult,
+  test_results: z.array(gpuResult).max(64).nullish(),
+  timestamp: z.string().max(64).nullish(),
+  measurement: measurement.nullish(),
+});
+/** What was measured before the run broke off: any of the figures. */
+const part = whole.extend({
+  aggregate_results: aggregateResult.extend(optionalMetrics).nullish(),
+});
+
 const result = z.preprocess(
   readOlderForms,
-  z.looseObject({
-    aggregate_results: aggregateResult,
-    test_results: z.array(gpuResult).max(64).nullish(),
-    timestamp: z.string().max(64).nullish(),
+  z.looseObject({}).transform((value, context): JsonObject => {
+    const parsed = (isPartial(value) ? part : whole).safeParse(value);
+    if (parsed.success) return parsed.data;
+    // The same issues, of the value itself.
+    const issues = parsed.error.issues.map(
+      (issue) => ({ ...issue, input: value }) as z.core.$ZodRawIssue,
+    );
+    context.issues.push(...issues);
+    return z.NEVER;
   }),
 );
 
@@ -82,10 +99,12 @@ const result = z.preprocess(
 export const FREE_FIELDS = ["measurement", "replayed", "partial"] as const;
 
 const known = z.object({
-  aggregate_results: z.object({
-    ...aggregateResult.shape,
-    gpu_bandwidth_matrix: z.record(z.string(), z.object(gpuPair.shape)).nullish(),
-  }),
+  aggregate_results: z
+    .object({
+      ...gpuResult.shape,
+      gpu_bandwidth_matrix: z.record(z.string(), z.object(gpuPair.shape)).nullish(),
+    })
+    .nullish(),
   test_results: z.array(z.object(gpuResult.shape)).nullish(),
   ...Object.fromEntries(
     ["timestamp", ...FREE_FIELDS].map((name) => [name, z.unknown().optional()]),
@@ -115,6 +134,8 @@ function readOlderForms(value: unknown): unknown {
   return { ...value, aggregate_results: renamed };
 }
 
+const PARTIAL_RULE = "partial results need state failed: a completed step has all figures";
+
 /** Compute and memory figures of one machine's GPUs; part of every job. */
 export const quickMark: Benchmark = {
   id: "quick_mark",
@@ -126,7 +147,10 @@ export const quickMark: Benchmark = {
   measuresNode: true,
   config: z.strictObject({}),
   result,
-  checkResult: () => null,
+  checkResult: (value, { state }) =>
+    state === "completed" && isPartial(value)
+      ? { field: "measurement.partial", message: PARTIAL_RULE }
+      : null,
   digest(value, { hardware, models }) {
     const { aggregate_results: aggregate, test_results: tests } = value;
     const modelOf = (test: JsonObject) =>
@@ -134,14 +158,16 @@ export const quickMark: Benchmark = {
     const figures: NodeFigures = {
       aggregate: readMetrics(isObject(aggregate) ? aggregate : {}),
       gpus: Array.isArray(tests) ? tests.map((test) => readGpu(test, modelOf)) : null,
+      provenance: provenanceOf(value),
     };
     return { ...figures };
   },
   implausible: (value, { hardware, models }) => implausibleFields(value, hardware, models),
   summarize(nodes) {
-    if (nodes.length === 0) return null;
+    const whole = nodes.filter(({ digest }) => !isWithheld(figuresOf(digest), "partial"));
+    if (whole.length === 0) return null;
     const limitsOf = rememberLimits();
-    const samples = nodes.map((node) => {
+    const samples = whole.map((node) => {
       const { aggregate: figures, gpus: readings } = figuresOf(node.digest);
       const gpus = gpusBehind(node.gpuCount, readings?.length ?? 0);
       return { gpus, figures, implausible: findImplausible(figures, gpus, limitsOf(node)) };
@@ -154,7 +180,7 @@ export const quickMark: Benchmark = {
       return summary === null ? [] : [[name, summary] as const];
     });
     return {
-      node_count: nodes.length,
+      node_count: whole.length,
       gpu_count: samples.reduce<number | null>(
         (sum, { gpus }) => (sum === null || gpus === null ? null : sum + gpus),
         0,
@@ -175,6 +201,10 @@ export const quickMark: Benchmark = {
 /** The digest of a QuickMark result. */
 export function figuresOf(digest: JsonObject): NodeFigures {
   return digest as unknown as NodeFigures; // written by `digest` above
+}
+
+function isWithheld({ provenance }: NodeFigures, reason: Withheld): boolean {
+  return provenance?.withheld.includes(reason) ?? false;
 }
 
 /** Limits by hardware: most nodes of a job have the same. */

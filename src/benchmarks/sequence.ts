@@ -80,3 +80,8 @@ export function isMeasuringStep(step: SequenceStep): boolean {
 export function clusterPositionsOf(sequence: readonly SequenceStep[]): number[] {
   return sequence.flatMap((step, position) => (isClusterStep(step) ? [position] : []));
 }
+
+/** The ids of a job's benchmarks, in the order in which they run. */
+export function benchmarkIds(sequence: readonly SequenceStep[]): string[] {
+  return sequence.map((step) => step.benchmark_id);
+}

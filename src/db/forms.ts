@@ -18,9 +18,9 @@ export function packedText<T>(name: string, form: Form<T>) {
   })(name);
 }
 
-/** Reads the text of an expression; null stays null. */
+/** Reads the text of an expression; null stays null, that of JSON too: the operator `->` answers the one or the other. */
 export function fromPacked<T>(form: Form<T>, expression: SQL): SQL<T | null> {
-  return fromJson<T | null>(expression, form.unpack);
+  return fromJson<T | null>(expression, nullable(form).unpack);
 }
 
 /** A value that is stored as it is. */
@@ -48,6 +48,20 @@ export function coded<T extends string>(codes: Readonly<Record<T, string>>): For
 export function always<T>(value: T): Form<T> {
   return { pack: () => null, unpack: () => value };
 }
+
+/** A value that is null while it is the usual one, so that a record can leave it out. */
+export function unless<T>(usual: T, form: Form<T>): Form<T> {
+  return {
+    pack: (value) => (value === usual ? null : form.pack(value)),
+    unpack: (packed) => (packed === null ? usual : form.unpack(packed)),
+  };
+}
+
+/** True as 1, false as nothing. */
+export const flag: Form<boolean> = {
+  pack: (value) => (value ? 1 : null),
+  unpack: (packed) => packed === 1,
+};
 
 export function listOf<T>(item: Form<T>): Form<T[]> {
   return {

@@ -4,7 +4,7 @@ import type { NodeVerdict, StoredNodeVerdict } from "../lib/stored-json.ts";
 import { nullable, number, record, text } from "./forms.ts";
 import { fromJson } from "./json.ts";
 import { measuredHardware } from "./measured-hardware.ts";
-import * as packed from "./packed.ts";
+import * as packed from "./packed-verdicts.ts";
 import { tasks } from "./schema/tasks.ts";
 
 const { gpuModel, gpuCount } = measuredHardware;

@@ -3,33 +3,24 @@
  * null. A database holds millions of them, and most of their text would be names. Stored rows depend on each code and on
  * each order of fields: new fields go last, and no code is used again.
  */
+import type { JobEventKind, RatedMetric, StepState } from "../lib/enums.ts";
 import type {
-  BaselineSource,
-  JobEventKind,
-  PerformanceStatus,
-  RatedMetric,
-  StepState,
-} from "../lib/enums.ts";
-import type {
-  Drop,
   FiguresPart,
   FleetMedian,
   Fleets,
   GpuGroup,
   GpuReading,
+  HealthWarning,
   JobEvent,
   MeasuredFigures,
   MetricSummary,
   MetricsSummary,
-  MetricVerdict,
+  Provenance,
   Step,
   StepRecord,
-  StoredJobVerdict,
-  StoredNodeVerdict,
-  Straggler,
+  Withheld,
 } from "../lib/stored-json.ts";
 import {
-  always,
   coded,
   type Form,
   listOf,
@@ -163,6 +154,26 @@ export const gpuGroups: Form<readonly GpuGroup[]> = listOf(
   record<GpuGroup>({ model: text, count: number }),
 );
 
+export const methods = record<NonNullable<Provenance["methods"]>>({
+  bf16_tflops: text,
+  memory_bandwidth_gbs: text,
+});
+
+const provenance = record<Provenance>({
+  withheld: listOf(coded<Withheld>({ replayed: "r", busy: "b", partial: "p", checks: "c" })),
+  methods: nullable(methods),
+  unsettled: listOrNothing(metric as Form<RatedMetric>), // as `pack` made it
+  health: listOrNothing(
+    record<HealthWarning>({
+      metric,
+      message: text,
+      gpu: nullable(number),
+      value: nullable(number),
+      expected: nullable(number),
+    }),
+  ),
+});
+
 export const figures = record<MeasuredFigures>({
   gpuModel: nullable(text),
   gpuCount: nullable(number),
@@ -178,9 +189,15 @@ export const figures = record<MeasuredFigures>({
     ),
   ),
   gpuModels: nullable(gpuGroups),
+  provenance: nullable(provenance),
 });
-/** Paths of the hardware in `figures`. */
-export const figuresPath = { gpuModel: "$[0]", gpuCount: "$[1]", gpuModels: "$[4]" } as const;
+/** Paths in `figures`: of the hardware, and of the list of reasons to withhold them. */
+export const figuresPath = {
+  gpuModel: "$[0]",
+  gpuCount: "$[1]",
+  gpuModels: "$[4]",
+  withheld: "$[5][0]",
+} as const;
 
 const fleetMedian = nullable(record<FleetMedian>({ median: number, machines: number }));
 const bothFleets = record<Fleets>({ own: fleetMedian, all: fleetMedian });
@@ -198,86 +215,3 @@ const ratedValues = record<FiguresPart["values"]>({
 export const parts: Form<readonly FiguresPart[]> = listOf(
   record<FiguresPart>({ model: text, values: ratedValues, fleets }),
 );
-
-// ── Verdicts ──
-
-const performanceStatus = coded<PerformanceStatus>({
-  underperforming: "u",
-  expected: "e",
-  outperforming: "o",
-  unrated: "n",
-});
-
-const metricFields = record<MetricVerdict>({
-  metric,
-  status: performanceStatus,
-  reason: nullable(text),
-  value: nullable(number),
-  ratio: nullable(number),
-  source: nullable(
-    coded<BaselineSource>({ pinned: "p", own_fleet: "o", fleet: "f", shipped: "s" }),
-  ),
-  sampleSize: nullable(number),
-  shippedBaseline: nullable(number),
-  ownFleetBaseline: nullable(number),
-  fleetBaseline: nullable(number),
-  baseline: nullable(number),
-  gpuModel: nullable(text),
-});
-
-/** The baseline is one of its candidates, unless a person has pinned it. */
-function candidateOf(verdict: MetricVerdict): number | null {
-  const { source, shippedBaseline, ownFleetBaseline, fleetBaseline } = verdict;
-  const candidates = {
-    shipped: shippedBaseline,
-    own_fleet: ownFleetBaseline,
-    fleet: fleetBaseline,
-  };
-  return source === null || source === "pinned" ? null : candidates[source];
-}
-
-const metricVerdict: Form<MetricVerdict> = {
-  pack(verdict) {
-    const isCandidate = verdict.baseline === candidateOf(verdict);
-    return metricFields.pack(isCandidate ? { ...verdict, baseline: null } : verdict);
-  },
-  unpack(packed) {
-    const verdict = metricFields.unpack(packed);
-    return { ...verdict, baseline: verdict.baseline ?? candidateOf(verdict) };
-  },
-};
-
-export const nodeVerdict = record<StoredNodeVerdict>({
-  status: performanceStatus,
-  metrics: listOrNothing(metricVerdict),
-  stragglers: listOrNothing(
-    record<Straggler>({
-      gpu: number,
-      metric,
-      value: number,
-      median: number,
-      ratio: nullable(number),
-      gpuId: nullable(text),
-    }),
-  ),
-  drops: listOrNothing(
-    record<Drop>({
-      metric,
-      value: number,
-      previousValue: number,
-      ratio: number,
-      previousAt: nullable(number),
-      gpuModel: nullable(text),
-    }),
-  ),
-  gpuModels: nullable(gpuGroups),
-});
-
-export const jobVerdict = record<StoredJobVerdict>({
-  status: performanceStatus,
-  baselineVersion: number,
-  ratedNodes: number,
-  underperformingNodes: number,
-  metrics: listOrNothing(metricVerdict),
-  benchmarkId: always("quick_mark"),
-});

@@ -2,7 +2,7 @@ import { z } from "@hono/zod-openapi";
 import { json, jsonBody, operation, textStream } from "../api/operation.ts";
 import { queryBoolean, queryChoice, queryInteger } from "../api/query-parameters.ts";
 import { idParameter } from "../api/schemas.ts";
-import { reportLink, reportLinkExample } from "../reports/contract.ts";
+import { reportLink, reportLinkExample } from "../reports/link-schema.ts";
 import { createJobBody } from "./create-schema.ts";
 import {
   abortedJobExample,

@@ -2,7 +2,8 @@
 import { type Column, type GetColumnData, type SQL, sql } from "drizzle-orm";
 import { fromPacked } from "../db/forms.ts";
 import { fromJson } from "../db/json.ts";
-import { jobVerdict, metricsSummary, summaryPath } from "../db/packed.ts";
+import { metricsSummary, summaryPath } from "../db/packed.ts";
+import { jobVerdict } from "../db/packed-verdicts.ts";
 import { jobs, tasks } from "../db/schema.ts";
 import type { StoredJobVerdict } from "../lib/stored-json.ts";
 import type { QuickMarkSummary } from "./result-schemas.ts";

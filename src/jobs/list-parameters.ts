@@ -111,6 +111,10 @@ export const listJobsQuery = z
       default: false,
       description: "True: only jobs that were rated. False is ignored.",
     }),
+    has_findings: queryBoolean({
+      default: false,
+      description: "True: only jobs with findings. False is ignored.",
+    }),
   })
   .transform(({ tag: older, tags, ...query }, context) => {
     const distinct = [...new Set([...tags, ...older])];

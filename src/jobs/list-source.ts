@@ -2,7 +2,7 @@
 import { and, eq, gte, lte, type SQL, sql } from "drizzle-orm";
 import { fromJson } from "../db/json.ts";
 import { unindexed } from "../db/named-rows.ts";
-import { jobCounts, jobs, performanceCounts } from "../db/schema.ts";
+import { findingCounts, jobCounts, jobs, performanceCounts } from "../db/schema.ts";
 import { counterKey, type Scope } from "../identity/actor.ts";
 import type { JobState, SpecCheckStatus } from "../lib/enums.ts";
 import { firstJobIdAt } from "../lib/ids.ts";
@@ -26,6 +26,7 @@ export interface JobFilter {
   /** Outcome of the rating; `rated` matches every outcome. */
   performance?: "rated" | "underperforming" | undefined;
   specCheck?: SpecCheckStatus | undefined;
+  hasFindings?: true | undefined;
 }
 
 /** The table and conditions that a list of jobs is read by. */
@@ -45,7 +46,7 @@ export interface Source {
  */
 export function sourceOf(scope: Scope, filter: JobFilter, isById: boolean): Source {
   const match = matchOf(scope, filter);
-  const { state, name, nodeCountMin, nodeCountMax, performance, specCheck } = filter;
+  const { state, name, nodeCountMin, nodeCountMax, performance, hasFindings, specCheck } = filter;
   const size = unindexed(jobs.nodeCount);
   const others = and(
     state === undefined ? undefined : eq(jobs.state, state),
@@ -59,11 +60,13 @@ export function sourceOf(scope: Scope, filter: JobFilter, isById: boolean): Sour
       : performance === "rated"
         ? sql`${jobs.performanceStatus} is not null`
         : sql`${jobs.performanceStatus} = 'underperforming'`,
+    hasFindings && sql`${jobs.findingCount} > 0`,
   );
   if (match === null) {
     const where = and(visibleTo(scope), others);
     // With statistics, SQLite would prefer the table itself and read its deleted jobs.
-    const isEverything = scope.kind === "all" && (state ?? performance ?? specCheck) === undefined;
+    const given = [state, performance, hasFindings, specCheck];
+    const isEverything = scope.kind === "all" && given.every((each) => each === undefined);
     const from = isEverything ? LIVE_JOBS : sql`${jobs}`;
     return { ...AS_COLUMNS, from, where, id: sql`${jobs.id}` };
   }
@@ -115,12 +118,17 @@ function nameContains(scope: Scope, part: string): SQL | undefined {
 
 /** True when counter rows hold the number of matching jobs. */
 export function isCounted(filter: JobFilter): boolean {
-  const { state: _state, performance: _performance, tags, ...others } = filter;
+  const { state: _state, performance, hasFindings, tags, ...others } = filter;
+  if (performance !== undefined && hasFindings) return false;
   return tags.length === 0 && Object.values(others).every((value) => value === undefined);
 }
 
-export function counterOf(scope: Scope, { state, performance }: JobFilter): SQL {
-  const table = performance === undefined ? jobCounts : performanceCounts;
+export function counterOf(scope: Scope, { state, performance, hasFindings }: JobFilter): SQL {
+  const table = hasFindings
+    ? findingCounts
+    : performance === undefined
+      ? jobCounts
+      : performanceCounts;
   const condition = and(
     eq(table.scope, counterKey(scope)),
     state === undefined ? undefined : eq(table.state, state),
@@ -142,5 +150,6 @@ export function filterOf(query: ListJobsQuery): JobFilter {
     nodeCountMax: query.node_count_max,
     performance: query.has_performance_data ? "rated" : undefined,
     specCheck: query.spec_check,
+    hasFindings: query.has_findings || undefined,
   };
 }

@@ -29,17 +29,11 @@ import {
   streamJobEventsRoute,
 } from "./contract.ts";
 import { MAX_TAGS } from "./create-schema.ts";
+import { toCreatedJob } from "./created-wire.ts";
 import { countJobs } from "./list-store.ts";
 import type { Caller, JobsService } from "./service.ts";
 import type { WatchingDeps } from "./watching.ts";
-import {
-  type JobView,
-  type LinkOf,
-  toCreatedJob,
-  toJobDetail,
-  toJobResults,
-  toListedJob,
-} from "./wire.ts";
+import { type JobView, type LinkOf, toJobDetail, toJobResults, toListedJob } from "./wire.ts";
 
 interface JobsDeps extends WatchingDeps {
   jobs: JobsService;

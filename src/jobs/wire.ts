@@ -1,5 +1,5 @@
 import { benchmarkOf } from "../benchmarks/catalogue.ts";
-import { resultKeys } from "../benchmarks/sequence.ts";
+import { benchmarkIds, resultKeys } from "../benchmarks/sequence.ts";
 import type { JobRecord, TaskRecord } from "../coordinator/projection/records.ts";
 import { toTaskWire } from "../coordinator/wire/task.ts";
 import type { Extent } from "../db/bodies.ts";
@@ -15,8 +15,8 @@ import type { Bodies } from "./bodies.ts";
 import type { ListedRow } from "./list-columns.ts";
 import type { ListedNode } from "./node-verdicts.ts";
 import { type BenchmarkResultWire, MAX_IMPLAUSIBLE } from "./result-schemas.ts";
-import type { CreatedJobWire, JobDetailWire, ListedJobWire } from "./schemas.ts";
-import type { JobRow, NewJobRow, TaskRow } from "./store.ts";
+import type { JobDetailWire, ListedJobWire } from "./schemas.ts";
+import type { JobRow, TaskRow } from "./store.ts";
 
 /** A task with its newest report, or the reason for having none; a live task has neither. */
 export type ReportedTask = TaskRecord & {
@@ -52,33 +52,14 @@ export function toJobRecord(row: JobRow): JobRecord {
 }
 
 export function toTaskRecord(row: Omit<TaskRow, "verdict">): ReportedTask {
-  const { performanceStatus: _status, specStatus: _check, bodyOffset: _offset, ...task } = row;
+  const {
+    performanceStatus: _status,
+    specStatus: _check,
+    findingCount: _findings,
+    bodyOffset: _offset,
+    ...task
+  } = row;
   return task;
-}
-
-/** A line for the shell of a machine that joins. */
-export function joinCommandOf(site: string, token: string): string {
-  return `curl -fsSL ${site}/agent | sh -s -- --host ${site} --token ${token}`;
-}
-
-/** @param joinSite origin from which machines join with the token; null where they cannot */
-export function toCreatedJob(
-  row: NewJobRow,
-  token: string,
-  joinSite: string | null,
-): CreatedJobWire {
-  return {
-    id: String(row.id),
-    name: row.name,
-    description: row.description ?? null,
-    node_count: row.nodeCount,
-    benchmarks: benchmarkIds(row.sequence),
-    tags: row.tags,
-    token,
-    join_command: joinSite && joinCommandOf(joinSite, token),
-    created_at: toTimestamp(row.createdAt),
-    expires_at: toTimestamp(row.expiresAt),
-  };
 }
 
 export function toListedJob(
@@ -287,10 +268,6 @@ function resultHead(planned: SequenceStep, step: Step | StepRecord) {
     state: step.state,
     error_message: step.errorMessage,
   };
-}
-
-function benchmarkIds(sequence: readonly SequenceStep[]): string[] {
-  return sequence.map((step) => step.benchmark_id);
 }
 
 function parseSummary(step: StepRecord): Record<string, unknown> | null {

@@ -20,7 +20,7 @@ export interface Config {
   /** Replies have a `Server-Timing` header with their costs. */
   isDevelopment: boolean;
   site: SiteConfig;
-  rating: RatingThresholds;
+  rating: RatingRules;
   quotas: Quotas;
 }
 
@@ -56,6 +56,12 @@ export interface RatingThresholds {
   dropBelow: number;
   /** A fleet's median needs at least this many machines. */
   fleetMinMachines: number;
+}
+
+/** What verdicts depend on besides figures and baselines. */
+export interface RatingRules extends RatingThresholds {
+  /** Recordings are rated, and marked as REPLAYED: for demos and tests, with `ENVIRONMENT=development` alone. */
+  rateReplays: boolean;
 }
 
 const MIN_SECRET_LENGTH = 32;
@@ -126,6 +132,10 @@ const settings = z.object({
   NODE_TIMEOUT_SECONDS: wholeNumber(10),
   RATE_LIMIT_SCALE: wholeNumber(1),
   ENVIRONMENT: z.string().optional(),
+  RATE_REPLAYS: z.preprocess(
+    (value) => value || "false",
+    z.enum(["true", "false"], "must be true or false"),
+  ),
   ROUTINE_LOG_ONE_IN: z.preprocess((value) => value || 100, wholeNumber(1)),
   PASSWORD_PEPPER: z.preprocess((value) => value || null, secret.nullable()),
   SETUP_TOKEN: z.preprocess((value) => value || null, secret.nullable()),
@@ -185,6 +195,7 @@ export function readConfig(env: object): Config {
       stragglerBelow: data.STRAGGLER_BELOW,
       dropBelow: data.DROP_BELOW,
       fleetMinMachines: data.FLEET_MIN_MACHINES,
+      rateReplays: data.RATE_REPLAYS === "true" && data.ENVIRONMENT === "development",
     },
   };
 }

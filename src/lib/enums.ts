@@ -55,6 +55,17 @@ export type BaselineSource = (typeof BASELINE_SOURCES)[number];
 export const RATED_METRICS = ["bf16_tflops", "memory_bandwidth_gbs"] as const;
 export type RatedMetric = (typeof RATED_METRICS)[number];
 
+/** What a finding is about, the most urgent first (docs/scoreboard.md, "Findings"). */
+export const FINDING_KINDS = [
+  "health",
+  "gpu_count",
+  "above_data_sheet",
+  "gpu_straggler",
+  "node_straggler",
+  "drop",
+] as const;
+export type FindingKind = (typeof FINDING_KINDS)[number];
+
 /** Roles of people (docs/contract.md, "Sign-in and people"), the weakest first. */
 export const ROLES = ["user", "customer_admin", "staff", "root_admin"] as const;
 export type Role = (typeof ROLES)[number];

@@ -2,6 +2,7 @@
 import type {
   Architecture,
   BaselineSource,
+  FindingKind,
   JobEventKind,
   OperatingSystem,
   PerformanceStatus,
@@ -103,6 +104,17 @@ export interface MetricVerdict {
   ownFleetBaseline: number | null;
   fleetBaseline: number | null;
   shippedBaseline: number | null;
+  /** The class of methods that the figure was made by (`benchmarks/methods.ts`). */
+  methodClass: string;
+  /** For a figure whose class has no baseline: one of another class, which gives no verdict. */
+  reference: Reference | null;
+}
+
+/** A figure that was made by another method. */
+export interface Reference {
+  value: number;
+  ratio: number;
+  of: "shipped" | "data_sheet";
 }
 
 /** The median of a fleet's machines, per GPU. */
@@ -154,7 +166,28 @@ export interface Drop {
   gpuModel: string | null;
 }
 
-export interface NodeVerdict {
+/** Something that a person should look at; it needs no baseline. */
+export interface Finding {
+  kind: FindingKind;
+  metric: string;
+  rank: number;
+  /** Index in the node's results, from 0; null for the node as a whole. */
+  gpu: number | null;
+  value: number | null;
+  /** What the value should at least be; for `above_data_sheet` what it can be at most. */
+  expected: number | null;
+  ratio: number | null;
+  message: string;
+}
+
+/** The findings of a node or job, the most urgent first; bounded. */
+export interface Findings {
+  findings: Finding[];
+  /** Findings beyond the bound. */
+  moreFindings: number;
+}
+
+export interface NodeVerdict extends Findings {
   rank: number;
   machineUuid: string;
   gpuModel: string | null;
@@ -164,12 +197,14 @@ export interface NodeVerdict {
   metrics: MetricVerdict[];
   stragglers: Straggler[];
   drops: Drop[];
+  /** Its figures are a recording. */
+  isReplayed: boolean;
 }
 
 /** The verdict in a task's row, whose own columns have the rest. */
 export type StoredNodeVerdict = Omit<NodeVerdict, "rank" | "machineUuid" | "gpuModel" | "gpuCount">;
 
-export interface JobVerdict {
+export interface JobVerdict extends Findings {
   status: PerformanceStatus;
   benchmarkId: "quick_mark";
   baselineVersion: number;
@@ -177,6 +212,8 @@ export interface JobVerdict {
   underperformingNodes: number;
   metrics: MetricVerdict[];
   nodes: NodeVerdict[];
+  /** The figures of one node at least are a recording. */
+  isReplayed: boolean;
 }
 
 /** The verdict in a job's row. The verdicts of its nodes are in the rows of its tasks. */
@@ -191,12 +228,30 @@ export interface GpuReading {
   model: string | null;
 }
 
+/** A reason for which figures have no verdict, and count nowhere. */
+export type Withheld = "replayed" | "busy" | "partial" | "checks";
+
+/** A fact of a machine's health. */
+export type HealthWarning = Pick<Finding, "gpu" | "metric" | "value" | "expected" | "message">;
+
+/** How a result's figures were made, as far as verdicts need it. */
+export interface Provenance {
+  withheld: readonly Withheld[];
+  /** Ids of the methods of rated metrics, empty for unknown ones; null for QuickMark's own. */
+  methods: Readonly<Record<RatedMetric, string>> | null;
+  /** Metrics whose last samples did not agree. */
+  unsettled: readonly RatedMetric[];
+  health: readonly HealthWarning[];
+}
+
 /** The part of a node's result that the scoreboard stores, to rate it again when baselines change. */
 export interface NodeFigures {
   /** By metric, for the node as a whole. */
   aggregate: Readonly<Record<string, number>>;
   /** GPU by GPU, each measured alone; null when the agent sent no list. */
   gpus: readonly GpuReading[] | null;
+  /** Null for a result that QuickMark itself has measured. */
+  provenance: Provenance | null;
 }
 
 /** Figures as a task stores them. */

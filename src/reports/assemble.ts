@@ -188,6 +188,9 @@ export function taskDataOf(data: ReportData, rank: number): ReportData {
       underperformingNodes: status === "underperforming" ? 1 : 0,
       metrics: own[0]?.metrics ?? [],
       nodes: own,
+      isReplayed: own[0]?.isReplayed ?? false,
+      findings: own[0]?.findings ?? [],
+      moreFindings: own[0]?.moreFindings ?? 0,
     },
     networks: data.networks.map((step) => ({
       ...step,

@@ -15,23 +15,6 @@ const sha256 = (description: string) =>
     example: "9f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d081",
   });
 
-/** The reply to making a report. */
-export const reportLink = z
-  .strictObject({
-    pdf_report_url: z.string().openapi({
-      format: "uri-reference",
-      maxLength: 2_048,
-      description:
-        "Opens the job's newest report in a browser, without a token; valid for seven to eight days. A path where the server does not know its public address.",
-    }),
-  })
-  .openapi("ReportLink", { description: "The link to a report." });
-
-export const reportLinkExample = {
-  pdf_report_url:
-    "https://assay.example/api/silicon-mark/v1/reports/files/7554621440?expires=1711238400&key=BPfZ2k1x&signature=2Rk1r2m0iVYyKq0h3b0E5m7c6v8n9QwErTyUiOpAsDf",
-};
-
 const report = z
   .strictObject({
     hash: sha256("Hash of the report's content."),
@@ -47,6 +30,9 @@ const report = z
     }),
     is_latest: z.boolean().openapi({ description: "True if there is no newer report." }),
     status: z.enum(PERFORMANCE_STATUSES).openapi({ description: "The verdict in the report." }),
+    replayed: z.boolean().openapi({
+      description: "True if figures in it are recordings in place of measurements.",
+    }),
     state: patternText({
       pattern: /^[a-z_]+$/,
       max: 32,
@@ -97,6 +83,7 @@ Open to anyone, since only readers of the report have its hash. Reports of delet
         version: 1,
         is_latest: true,
         status: "expected" as const,
+        replayed: false,
         state: "completed",
         created_at: "2024-03-15T10:30:00.000Z",
         started_at: "2024-03-15T10:35:00.000Z",

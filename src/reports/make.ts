@@ -23,7 +23,7 @@ import {
 } from "./store.ts";
 
 /** Incremented when the same data is drawn differently, so that a hash stands for one file. */
-const LAYOUT = 6;
+const LAYOUT = 7;
 
 /** Results are read in parts of about this many bytes, since parsed results take many times as much memory. */
 const PART_BYTES = 1_000_000;
@@ -96,22 +96,20 @@ export async function makeReports(deps: MakeDeps, jobId: number): Promise<number
     put.catch(() => {}); // `record` awaits and reports the failure
     puts.push(put);
     await puts.at(-MAX_PUTS);
-    const status = own.verdict?.status ?? "unrated";
-    pending.push({
-      hash,
-      jobId,
-      rank,
-      fileSha256: sha256,
-      bytes: length,
-      status,
-      madeAt: now,
-    });
+    const row = { hash, jobId, rank, madeAt: now, ...verdictOf(own) };
+    pending.push({ ...row, fileSha256: sha256, bytes: length });
     drawn++;
     if (pending.length >= BATCH && !(await record(false))) return makeReports(deps, jobId);
   }
   if (!(await record(true))) return makeReports(deps, jobId);
   await bucket.delete([...stored].filter((key) => !current.has(key)));
   return drawn;
+}
+
+/** What whoever checks a report is told of it. */
+function verdictOf({ verdict, nodes }: ReportData) {
+  const isReplayed = nodes.some(({ quickMark }) => quickMark?.isReplayed === true);
+  return { status: verdict?.status ?? ("unrated" as const), isReplayed };
 }
 
 /** The content hash, which covers everything that the report says and the layout; part by part, to save memory. */

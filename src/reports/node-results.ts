@@ -2,6 +2,7 @@
 import { boundFault } from "../benchmarks/bounds.ts";
 import { linkFault } from "../benchmarks/cluster-network.ts";
 import { type Hardware, modelOfTest, modelsByUuid } from "../benchmarks/gpus.ts";
+import { isReplayed } from "../benchmarks/measurement.ts";
 import {
   findImplausible,
   gpusBehind,
@@ -100,7 +101,7 @@ function readQuickMark(
   const aggregate = readMetrics(sent);
   const limitsOfModel = limitsByModel();
   return {
-    isReplayed: value.replayed === true,
+    isReplayed: isReplayed(value),
     measuredAt: typeof value.timestamp === "string" ? value.timestamp : null,
     aggregate,
     implausible: Object.fromEntries(

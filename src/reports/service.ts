@@ -98,6 +98,7 @@ function toReport(report: ReportRecord) {
     version,
     is_latest: report.latest === hash,
     status,
+    replayed: report.isReplayed,
     state,
     created_at: toTimestamp(report.createdAt),
     started_at: toTimestamp(report.startedAt),

@@ -1,5 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import { json, jsonBody, operation } from "../api/operation.ts";
+import { queryChoice } from "../api/query-parameters.ts";
+import { CLASSES, QUICKMARK } from "../benchmarks/methods.ts";
 import {
   type BaselineWire,
   baseline,
@@ -18,9 +20,16 @@ const params = z.object({
   metric: ratedMetric.openapi({ param: { name: "metric", in: "path" } }),
 });
 
+const query = z.object({
+  class: queryChoice(CLASSES, "The class of methods, which the metric must have.").default(
+    QUICKMARK,
+  ),
+});
+
 const example: BaselineWire = {
   model: "a100-sxm4-80gb",
   metric: "bf16_tflops",
+  class: "quickmark",
   gpu_model: "NVIDIA A100-SXM4-80GB",
   version: 17,
   source: "fleet",
@@ -49,7 +58,7 @@ export const listBaselinesRoute = operation({
   operationId: "listBaselines",
   tags: TAGS,
   summary: "List baselines",
-  description: `All baselines, and the thresholds of the verdicts. A metric is rated against its pinned value, else against the highest of the medians of the customer's own fleet, of all fleets, and of recorded runs. Own fleets appear only in verdicts. Models that have only data-sheet figures are listed, but not used for rating.
+  description: `All baselines, and the thresholds of the verdicts. A metric is rated against its pinned value, else against the highest of the medians of the customer's own fleet, of all fleets, and of recorded runs, all of the class of its method; there is a baseline for each class. Own fleets appear only in verdicts. Models that have only data-sheet figures are listed, but not used for rating.
 
 For every signed-in user.`,
   access: "user",
@@ -83,7 +92,7 @@ export const getBaselineRoute = operation({
     "The baseline of one metric of a GPU model; 404 if the model has neither a baseline nor a data sheet.\n\nFor every signed-in user.",
   access: "user",
   single: true,
-  request: { params },
+  request: { params, query },
   responses: { 200: json(baseline, { description: "The baseline.", example }) },
   errors: ["RESOURCE_NOT_FOUND"],
 });
@@ -101,6 +110,7 @@ For root administrators; recorded in the audit log.`,
   conditional: true,
   request: {
     params,
+    query,
     body: jsonBody(pinBody, { description: "The value.", example: { value: 260.5 } }),
   },
   responses: {
@@ -119,7 +129,7 @@ export const unpinBaselineRoute = operation({
 For root administrators; recorded in the audit log.`,
   access: "admin",
   conditional: true,
-  request: { params },
+  request: { params, query },
   responses: { 204: { description: "The pinned value was removed." } },
   errors: ["RESOURCE_NOT_FOUND"],
 });

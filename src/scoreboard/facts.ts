@@ -1,13 +1,24 @@
 /** What a node is rated by: its figures per GPU, and what they are compared with. Pure. */
 import type { Hardware } from "../benchmarks/gpus.ts";
+import { plural } from "../benchmarks/plausibility.ts";
 import { type BaselineSource, RATED_METRICS, type RatedMetric } from "../lib/enums.ts";
-import type { GpuReading, MetricVerdict, NodeVerdict } from "../lib/stored-json.ts";
+import type {
+  Drop,
+  Findings,
+  MetricVerdict,
+  NodeFigures,
+  NodeVerdict,
+  Provenance,
+  Reference,
+} from "../lib/stored-json.ts";
 
 /** One metric of a node, per GPU: a value, or the reason for its absence. */
 export type Reading = {
   metric: string;
   /** In a node with several models the one whose GPUs it is of; null otherwise. */
   gpuModel: string | null;
+  /** How a rated metric was made; absent for QuickMark's own figures. */
+  made?: Made;
 } & (
   | {
       value: number;
@@ -17,6 +28,14 @@ export type Reading = {
     }
   | { value: null; fault: string }
 );
+
+export interface Made {
+  methodClass: string;
+  /** Null for QuickMark's own. */
+  method: string | null;
+  isSettled: boolean;
+  isReplayed: boolean;
+}
 
 /** The baseline of a metric of a model, and the medians it was chosen from. */
 export interface Baseline {
@@ -33,11 +52,21 @@ export interface PastReading {
   /** ms */
   at: number;
   values: Readonly<Record<RatedMetric, number | null>>;
+  methods: Provenance["methods"];
+}
+
+/** What is known of a metric of a model whose class has no baseline. */
+export interface OtherClass {
+  /** The class that has one; null for none. */
+  baselineOf: string | null;
+  reference: Pick<Reference, "value" | "of"> | null;
 }
 
 /** What the figures of a model are compared with. */
 export interface Comparison {
+  /** Each of the class of the metric's method. */
   baselines: Readonly<Record<RatedMetric, Baseline | null>>;
+  others: Readonly<Record<RatedMetric, OtherClass>>;
   previous: PastReading | null;
 }
 
@@ -46,7 +75,8 @@ export interface NodeFacts extends Hardware, Comparison {
   machineUuid: string;
   /** Rated metrics, and metrics for information. */
   readings: readonly Reading[];
-  gpus: readonly GpuReading[];
+  /** As the node sent them, also those that are withheld, or partial; null for none. */
+  figures: NodeFigures | null;
   /** For a node with several models: the comparison of each. */
   byModel: ReadonlyMap<string, Comparison>;
   /** The GPUs that the machine showed in its last job; null for no such job. */
@@ -84,6 +114,25 @@ export function rounded(value: number | null): number | null {
 
 /** The drop that is no metric's. */
 export const GPU_COUNT = "gpu_count";
+
+/** Bounds of the findings that are shown; the rest is counted. */
+export const MAX_NODE_FINDINGS = 64;
+export const MAX_JOB_FINDINGS = 32;
+/** Such as "8 GPUs before, 7 now". */
+export function dropMessage({ metric, value, previousValue }: Drop): string {
+  if (metric === GPU_COUNT) return `${plural(previousValue, "GPU")} before, ${value} now`;
+  return `${metric} per GPU: ${short(previousValue)} before, ${short(value)} now`;
+}
+
+/** A figure within a sentence. */
+export function short(value: number): number {
+  return Math.round(value * 100) / 100;
+}
+
+/** All findings, those that are not shown too. */
+export function countOf({ findings, moreFindings }: Findings): number {
+  return findings.length + moreFindings;
+}
 
 /** A rated metric with the model that it is of, also in a node with one. */
 export function withModel(

@@ -1,12 +1,47 @@
 /** Turns a node's QuickMark figures into readings per GPU: values, or reasons for their absence. Pure. */
 import { type Hardware, isSameModel, isSlice } from "../benchmarks/gpus.ts";
+import { classOf, methodOf } from "../benchmarks/methods.ts";
 import { findImplausible, limitsOf, limitsOfNode, plural } from "../benchmarks/plausibility.ts";
 import { type Figures, QUICK_MARK_METRICS } from "../benchmarks/quick-mark-metrics.ts";
+import type { RatingRules } from "../lib/config.ts";
 import { RATED_METRICS, type RatedMetric } from "../lib/enums.ts";
-import type { GpuGroup, NodeFigures } from "../lib/stored-json.ts";
-import type { Reading } from "./facts.ts";
+import type { GpuGroup, NodeFigures, Provenance, Withheld } from "../lib/stored-json.ts";
+import type { Made, Reading } from "./facts.ts";
 
 const POWER = "power_consumption_watts";
+
+/** Method and class of stored recordings, which are compared with each other, and count in no fleet. */
+export const REPLAY = "replayed";
+
+/** Why figures have no verdict. */
+const WITHHELD: Readonly<Record<Withheld, string>> = {
+  replayed: "REPLAYED: a recording, not measured in this job",
+  busy: "measured while the GPUs were busy with other work",
+  partial: "the measurement ended early",
+  checks: "the GPUs computed wrongly: their matrix products failed a check",
+};
+
+/** The reason for which all figures of a result have no verdict and count nowhere; null for none. */
+export function withheldReason(
+  provenance: Provenance | null,
+  { rateReplays }: Pick<RatingRules, "rateReplays">,
+): string | null {
+  const reason = provenance?.withheld.find((each) => each !== "replayed" || !rateReplays);
+  return reason === undefined ? null : WITHHELD[reason];
+}
+
+export function isReplayed(provenance: Provenance | null): boolean {
+  return provenance?.withheld.includes("replayed") ?? false;
+}
+
+function madeOf(metric: RatedMetric, provenance: Provenance): Made {
+  return {
+    methodClass: classOf(metric, provenance),
+    method: methodOf(metric, provenance),
+    isSettled: !provenance.unsettled.includes(metric),
+    isReplayed: isReplayed(provenance),
+  };
+}
 
 /**
  * A node's metrics per GPU: the rated metrics first, then power, then the figures per watt that were sent. A node with
@@ -14,7 +49,26 @@ const POWER = "power_consumption_watts";
  *
  * @param figures null when the QuickMark step did not complete
  */
-export function readingsOf(figures: NodeFigures | null, hardware: Hardware): Reading[] {
+export function readingsOf(
+  figures: NodeFigures | null,
+  hardware: Hardware,
+  rules: Pick<RatingRules, "rateReplays">,
+): Reading[] {
+  const readings = plainReadings(figures, hardware);
+  const provenance = figures?.provenance ?? null;
+  if (provenance === null) return readings;
+  const note = withheldReason(provenance, rules);
+  return readings.map((reading): Reading => {
+    const metric = RATED_METRICS.find((name) => name === reading.metric);
+    if (metric === undefined) return reading;
+    const made = madeOf(metric, provenance);
+    return reading.value === null || note === null
+      ? { ...reading, made }
+      : { ...reading, made, note };
+  });
+}
+
+function plainReadings(figures: NodeFigures | null, hardware: Hardware): Reading[] {
   const { gpuModel, gpuCount, gpuModels } = hardware;
   const models = gpuModels?.map(({ model }) => model) ?? [null];
   const rated = models.flatMap((of) => RATED_METRICS.map((metric) => [metric, of] as const));

@@ -2,14 +2,25 @@
 import { isSameModel } from "../benchmarks/gpus.ts";
 import { findImplausible, type Limits, limitsOf } from "../benchmarks/plausibility.ts";
 import { medianOf } from "../benchmarks/statistics.ts";
-import type { RatingThresholds } from "../lib/config.ts";
+import type { RatingRules, RatingThresholds } from "../lib/config.ts";
 import { RATED_METRICS, type RatedMetric } from "../lib/enums.ts";
 import type { Drop, GpuReading, Straggler } from "../lib/stored-json.ts";
-import { comparisonOf, EPSILON, GPU_COUNT, isRated, type NodeFacts, rounded } from "./facts.ts";
+import {
+  comparisonOf,
+  EPSILON,
+  GPU_COUNT,
+  isRated,
+  type Made,
+  type NodeFacts,
+  rounded,
+} from "./facts.ts";
+import { isReplayed, REPLAY } from "./figures.ts";
 
-/** GPUs that lag behind those of the same model in their node. */
-export function stragglersOf(facts: NodeFacts, thresholds: RatingThresholds): Straggler[] {
-  const { gpus, gpuModel, gpuModels } = facts;
+/** GPUs that lag behind those of the same model in their node. Where others use them too, that says nothing. */
+export function stragglersOf(facts: NodeFacts, thresholds: RatingRules): Straggler[] {
+  const { figures, gpuModel, gpuModels } = facts;
+  const gpus = figures?.gpus ?? [];
+  if (isForeign(facts, thresholds) || figures?.provenance?.withheld.includes("busy")) return [];
   if (gpuModels === null) return findStragglers(gpus, thresholds, limitsOf(gpuModel));
   return gpuModels.flatMap(({ model }) => {
     const places = gpus.flatMap((gpu, at) => (isSameModel(gpu.model, model) ? [at] : []));
@@ -46,11 +57,23 @@ export function findStragglers(
   });
 }
 
+/** The figures say nothing of this machine: they are a recording. */
+export function isForeign(
+  { figures }: Pick<NodeFacts, "figures">,
+  { rateReplays }: Pick<RatingRules, "rateReplays">,
+): boolean {
+  return !rateReplays && isReplayed(figures?.provenance ?? null);
+}
+
+/** Figures of one method alone are compared with earlier ones. */
 export function findDrops(facts: NodeFacts, { dropBelow }: RatingThresholds): Drop[] {
   return facts.readings.flatMap((reading) => {
-    const { metric, gpuModel, value } = reading;
+    const { metric, gpuModel, value, made } = reading;
     const { previous } = comparisonOf(facts, reading);
-    if (value === null || previous === null || !isRated(metric)) return [];
+    if (value === null || reading.note !== undefined || previous === null || !isRated(metric)) {
+      return [];
+    }
+    if ((previous.methods?.[metric] ?? null) !== pastMethod(made)) return [];
     const previousValue = previous.values[metric];
     if (previousValue === null) return [];
     const ratio = value / previousValue;
@@ -60,8 +83,15 @@ export function findDrops(facts: NodeFacts, { dropBelow }: RatingThresholds): Dr
   });
 }
 
+/** A recording is compared with recordings alone. */
+function pastMethod(made: Made | undefined): string | null {
+  return made?.isReplayed ? REPLAY : (made?.method ?? null);
+}
+
 /** A lost GPU is missing in a sum, but not in a figure per GPU: the number itself is compared. */
-export function findFewerGpus({ gpuCount, previousCount }: NodeFacts): Drop[] {
+export function findFewerGpus(facts: NodeFacts, rules: RatingRules): Drop[] {
+  const { gpuCount, previousCount } = facts;
+  if (isForeign(facts, rules)) return [];
   if (gpuCount === null || previousCount === null || gpuCount >= previousCount.count) return [];
   const { count: previousValue, at: previousAt } = previousCount;
   const ratio = rounded(gpuCount / previousValue);

@@ -4,23 +4,25 @@ import type { BatchItem } from "drizzle-orm/batch";
 import type { Database } from "../db/client.ts";
 import { insertFrom } from "../db/insert-from.ts";
 import { measuredHardware } from "../db/measured-hardware.ts";
-import { fleets, nodeVerdict, parts, statePath, stepState } from "../db/packed.ts";
+import { fleets, methods, parts, statePath, stepState } from "../db/packed.ts";
+import { nodeVerdict } from "../db/packed-verdicts.ts";
 import {
   baselines,
+  comparable,
   customerFleets,
   gpuModels,
-  machineFigures,
   scoreboard,
   taskFigures,
 } from "../db/schema/scoreboard.ts";
 import { jobs, tasks } from "../db/schema.ts";
-import { ANONYMOUS, isAnonymous } from "../identity/anonymous.ts";
+import { isAnonymous } from "../identity/anonymous.ts";
 import type { StepState } from "../lib/enums.ts";
 import { taskIdRange } from "../lib/ids.ts";
 import { utf8Length } from "../lib/json.ts";
-import type { FiguresPart, NodeVerdict, StoredJobVerdict } from "../lib/stored-json.ts";
-
+import type { NodeVerdict, StoredJobVerdict } from "../lib/stored-json.ts";
 import { lastCounts } from "./count-store.ts";
+import { countOf } from "./facts.ts";
+import { updateMachines } from "./machine-store.ts";
 import { containsModel, modelsOf } from "./models-column.ts";
 
 export type BaselineRow = typeof baselines.$inferSelect;
@@ -75,14 +77,6 @@ export async function readSettledJob(db: Database, jobId: number) {
     : { job: { ...job, endedAt: job.endedAt }, nodes, figures };
 }
 
-export interface PastRow {
-  taskId: number;
-  at: number;
-  bf16Tflops: number | null;
-  memoryBandwidthGbs: number | null;
-  parts: readonly FiguresPart[] | null;
-}
-
 /**
  * The figures that nodes are compared with: the baselines of their models, the customer's fleets, and each machine's
  * previous figures in jobs of the same person and customer, and its last number of GPUs; and the newest version of all
@@ -108,7 +102,7 @@ export async function readComparison(
   );
   const field = (at: number) => sql.raw(`json_extract(node.value, '$[${at}]')`);
   const { taskId, machineUuid, model, at, bf16Tflops, memoryBandwidthGbs } = taskFigures;
-  const before = sql`(select ${taskId} from ${taskFigures} where ${taskFigures.userId} = ${userId} and ${taskFigures.customerId} = ${customerId} and ${machineUuid} = ${field(1)} and ${model} = ${field(2)} and (${at}, ${taskId}) < (${field(3)}, ${field(0)}) order by ${at} desc, ${taskId} desc limit 1)`;
+  const before = sql`(select ${taskId} from ${taskFigures} where ${taskFigures.userId} = ${userId} and ${taskFigures.customerId} = ${customerId} and ${machineUuid} = ${field(1)} and ${model} = ${field(2)} and (${at}, ${taskId}) < (${field(3)}, ${field(0)}) and ${comparable} order by ${at} desc, ${taskId} desc limit 1)`;
   const isOneOf = (model: Column) => sql`${model} in (select value from json_each(${models}))`;
   const [[state], rows, customer, past, counts] = await db.batch([
     db.select({ version: scoreboard.version }).from(scoreboard),
@@ -124,6 +118,7 @@ export async function readComparison(
         bf16Tflops,
         memoryBandwidthGbs,
         parts: taskFigures.parts,
+        methods: taskFigures.methods,
       })
       .from(sql`json_each(${keys}) node`)
       .innerJoin(taskFigures, sql`${taskId} = ${before}`),
@@ -149,12 +144,14 @@ export interface RatedJob {
   ratedAt: number;
 }
 
-function packed({ fleets: known, parts: apart, ...row }: FiguresRow) {
-  return { ...row, fleets: fleets.pack(known), parts: apart && parts.pack(apart) };
+function packed({ fleets: known, parts: apart, methods: by, ...row }: FiguresRow) {
+  const columns = { fleets: fleets.pack(known), parts: apart && parts.pack(apart) };
+  return { ...row, ...columns, methods: by && methods.pack(by) };
 }
 
 function packedRating({ taskId, verdict }: RatedTask) {
-  return { taskId, status: verdict.status, verdict: nodeVerdict.pack(verdict) };
+  const findings = countOf(verdict) || null;
+  return { taskId, status: verdict.status, findings, verdict: nodeVerdict.pack(verdict) };
 }
 
 /**
@@ -178,6 +175,7 @@ export async function writeVerdict(
         .set({
           performanceStatus: sql`json_extract(rated.value, '$.status')`,
           verdict: sql`json_extract(rated.value, '$.verdict')`,
+          findingCount: sql`json_extract(rated.value, '$.findings')`,
         })
         .from(sql`json_each(${text}) rated`)
         .where(sql`${tasks.id} = json_extract(rated.value, '$.taskId') and ${noNewerVerdict}`),
@@ -204,6 +202,7 @@ export async function writeVerdict(
       verdict,
       baselineVersion: version,
       ratedAt,
+      findingCount: verdict === null ? null : countOf(verdict) || null,
     })
     .where(and(eq(jobs.id, jobId), sql`coalesce(${jobs.baselineVersion}, 0) <= ${version}`));
   // Figures are marked as rated in the same batch as their job, or a crash in between would hide the job from cron.
@@ -248,35 +247,13 @@ function insertFigures(db: Database, text: string, jobExists: SQL) {
     memoryBandwidthGbs: field("memoryBandwidthGbs"),
     fleets: field("fleets"),
     parts: field("parts"),
+    methods: field("methods"),
+    bf16Class: field("bf16Class"),
+    memoryClass: field("memoryClass"),
     ratedVersion: field("ratedVersion"),
   };
   const from = sql`from json_each(${text}) row where ${jobExists}`;
   return insertFrom(db, taskFigures, row, from).onConflictDoNothing();
-}
-
-/** Makes the job's figures the latest of their machines, unless newer figures are stored. */
-function updateMachines(db: Database, jobId: number) {
-  const { model, customerId, machineUuid, at, taskId, bf16Tflops, memoryBandwidthGbs } =
-    taskFigures;
-  const latest = { model, customerId, machineUuid, at, taskId, bf16Tflops, memoryBandwidthGbs };
-  const counted = and(
-    between(taskId, ...taskIdRange(jobId)),
-    sql`${model} <> ''`,
-    // Anyone can create jobs without an account, for any machine, so their figures count in no fleet.
-    sql`${taskFigures.userId} <> ${ANONYMOUS.userId}`,
-    sql`coalesce(${bf16Tflops}, ${memoryBandwidthGbs}) is not null`,
-  );
-  const from = sql`from ${taskFigures} where ${counted}`;
-  return insertFrom(db, machineFigures, latest, from).onConflictDoUpdate({
-    target: [machineFigures.model, machineFigures.customerId, machineFigures.machineUuid],
-    set: {
-      at: sql`excluded.at`,
-      taskId: sql`excluded.task_id`,
-      bf16Tflops: sql`excluded.bf16_tflops`,
-      memoryBandwidthGbs: sql`excluded.memory_bandwidth_gbs`,
-    },
-    setWhere: sql`(excluded.at, excluded.task_id) > (${machineFigures.at}, ${machineFigures.taskId})`,
-  });
 }
 
 /** The rows as JSON arrays, each short enough for a parameter. */

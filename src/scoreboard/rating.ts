@@ -1,27 +1,19 @@
 /** Rates a settled job in D1: compares the figures of its nodes with the baselines of their models. */
 
 import { isSlice } from "../benchmarks/gpus.ts";
+import { classOf, QUICKMARK } from "../benchmarks/methods.ts";
 import { normalizeModel } from "../benchmarks/models.ts";
-import { SHIPPED } from "../benchmarks/shipped-baselines.ts";
 import { createMeter, type Database, openDatabase } from "../db/client.ts";
-import { type RatingThresholds, readConfig } from "../lib/config.ts";
+import { type RatingRules, readConfig } from "../lib/config.ts";
 import type { RatedMetric } from "../lib/enums.ts";
-import type { FiguresPart, FleetMedian, Fleets, NodeFigures } from "../lib/stored-json.ts";
-import { chooseBaseline } from "./baselines.ts";
+import type { FiguresPart, NodeFigures, Provenance } from "../lib/stored-json.ts";
+import { comparisonWith, fleetsOf } from "./comparison.ts";
 import type { CountRow } from "./count-store.ts";
-import type { Comparison, NodeFacts, PastCount } from "./facts.ts";
-import { readingOf, readingsOf } from "./figures.ts";
+import { type Comparison, countOf, type NodeFacts, type PastCount } from "./facts.ts";
+import { isReplayed, REPLAY, readingOf, readingsOf, withheldReason } from "./figures.ts";
 import { modelColumn } from "./models-column.ts";
-import {
-  type BaselineRow,
-  type CustomerFleetRow,
-  type FiguresRow,
-  type PastRow,
-  readComparison,
-  readSettledJob,
-  writeVerdict,
-} from "./rating-store.ts";
-import { rateJob, rateNode } from "./verdict.ts";
+import { type FiguresRow, readComparison, readSettledJob, writeVerdict } from "./rating-store.ts";
+import { rateJob, rateNodes } from "./verdict.ts";
 
 /**
  * Computes and stores the verdict of a settled job; ignores a job that is live or deleted. Safe to repeat. Three D1
@@ -31,68 +23,69 @@ export async function rateSettledJob(
   db: Database,
   jobId: number,
   now: number,
-  thresholds: RatingThresholds,
+  rules: RatingRules,
 ): Promise<void> {
   const settled = await readSettledJob(db, jobId);
   if (settled === null) return;
   const stored = new Map(settled.figures.map((row) => [row.taskId, row]));
-  const found = measuredFigures(settled, stored);
+  const found = measuredFigures(settled, stored, rules);
   const comparison = await readComparison(db, settled.job, found, settled.nodes);
-  const { version, past, counts } = comparison;
+  const { version } = comparison;
+  const sent = new Map(settled.nodes.map((node) => [node.id, node.sent]));
   // A job that is rated again is compared with the fleets of its first rating.
-  const measured = found.map((row) => stored.get(row.taskId) ?? withFleets(row, comparison));
-  if (measured.length === 0) {
+  const measured = found.map(
+    (row) =>
+      stored.get(row.taskId) ??
+      withFleets(row, sent.get(row.taskId)?.provenance ?? null, comparison),
+  );
+  const facts = factsOfNodes(settled.nodes, measured, comparison, rules);
+  const verdicts = rateNodes(facts, rules);
+  const { nodes, ...verdict } = rateJob(verdicts, version);
+  // A job that measured nothing has a verdict only for what was found nevertheless.
+  if (measured.length === 0 && countOf(verdict) === 0) {
     return writeVerdict(db, [], [], { jobId, verdict: null, version, ratedAt: now });
   }
+  const ids = new Map(settled.nodes.map(({ id, rank }) => [rank, id]));
+  await writeVerdict(
+    db,
+    measured.filter(({ taskId }) => !stored.has(taskId)),
+    nodes.map((node) => ({ taskId: ids.get(node.rank) ?? 0, verdict: node })),
+    { jobId, verdict, version, ratedAt: now },
+  );
+}
+
+/** What each node is rated by. */
+function factsOfNodes(
+  nodes: readonly SettledNode[],
+  measured: readonly FiguresRow[],
+  { baselines, past, counts }: Known,
+  rules: RatingRules,
+): NodeFacts[] {
   const figures = new Map(measured.map((row) => [row.taskId, row]));
   const previous = new Map(past.map((row) => [row.taskId, row]));
   const counted = new Map(counts.map((row) => [row.taskId, row]));
-  const verdicts = settled.nodes.map((node) => {
+  return nodes.map((node) => {
     const row = figures.get(node.id);
-    const sent = row === undefined ? null : node.sent;
+    const provenance = node.sent?.provenance ?? null;
     const compare = (gpuModel: string | null): Comparison => {
       const model = normalizeModel(gpuModel) ?? "";
-      const fleets = (row?.parts?.find((part) => part.model === model) ?? row)?.fleets;
-      const baselineOf = (metric: RatedMetric) => {
-        const sources = {
-          fleets: fleets?.[metric] ?? null,
-          shipped: SHIPPED.get(model)?.[metric] ?? null,
-          pinned: baselineRow(comparison.baselines, model, metric)?.pinnedValue ?? null,
-        };
-        return chooseBaseline(sources, thresholds);
-      };
-      return {
-        baselines: {
-          bf16_tflops: baselineOf("bf16_tflops"),
-          memory_bandwidth_gbs: baselineOf("memory_bandwidth_gbs"),
-        },
-        previous: toPast(previous.get(node.id), model),
-      };
+      const fleets = (row?.parts?.find((part) => part.model === model) ?? row)?.fleets ?? null;
+      const known = { baselines, fleets, past: previous.get(node.id) };
+      return comparisonWith(known, gpuModel, provenance, rules);
     };
-    const facts: NodeFacts = {
+    return {
       rank: node.rank,
       machineUuid: node.machineUuid,
       gpuModel: node.gpuModel,
       gpuCount: node.gpuCount,
       gpuModels: node.gpuModels,
-      readings: readingsOf(sent, node),
-      gpus: sent?.gpus ?? [],
+      readings: readingsOf(row === undefined ? null : node.sent, node, rules),
+      figures: node.sent,
       ...compare(node.gpuModel),
       byModel: new Map(node.gpuModels?.map(({ model }) => [model, compare(model)])),
       previousCount: toPastCount(node.gpuCount, counted.get(node.id)),
     };
-    return { taskId: node.id, verdict: rateNode(facts, thresholds) };
   });
-  const { nodes: _nodes, ...verdict } = rateJob(
-    verdicts.map((rated) => rated.verdict),
-    version,
-  );
-  await writeVerdict(
-    db,
-    measured.filter(({ taskId }) => !stored.has(taskId)),
-    verdicts,
-    { jobId, verdict, version, ratedAt: now },
-  );
 }
 
 type SettledJob = NonNullable<Awaited<ReturnType<typeof readSettledJob>>>;
@@ -107,12 +100,13 @@ type NewFigures = Omit<FiguresRow, "fleets" | "parts"> & {
 function measuredFigures(
   { job, nodes }: SettledJob,
   stored: ReadonlyMap<number, FiguresRow>,
+  rules: RatingRules,
 ): NewFigures[] {
   return nodes.flatMap((node) => {
     const row = stored.get(node.id);
     if (row !== undefined) return [{ ...row, parts: row.parts === null ? null : [...row.parts] }];
     if (node.firstState !== "completed" || node.sent === null) return [];
-    return [toFigures(node, node.sent, job)];
+    return [toFigures(node, node.sent, job, rules)];
   });
 }
 
@@ -120,11 +114,16 @@ function toFigures(
   node: SettledNode,
   figures: NodeFigures,
   job: { userId: number; customerId: number; endedAt: number },
+  rules: RatingRules,
 ): NewFigures {
-  const readings = readingsOf(figures, node);
+  const { provenance } = figures;
+  const isWithheld = withheldReason(provenance, rules) !== null;
+  const readings = readingsOf(figures, node, rules);
+  const figureOf = (metric: RatedMetric, gpuModel: string | null) =>
+    isWithheld ? null : readingOf(readings, metric, gpuModel);
   const valuesOf = (gpuModel: string | null) => ({
-    bf16_tflops: readingOf(readings, "bf16_tflops", gpuModel),
-    memory_bandwidth_gbs: readingOf(readings, "memory_bandwidth_gbs", gpuModel),
+    bf16_tflops: figureOf("bf16_tflops", gpuModel),
+    memory_bandwidth_gbs: figureOf("memory_bandwidth_gbs", gpuModel),
   });
   const { gpuModel, gpuModels } = node;
   // Like is compared with like: the GPUs of several models are measured alone, and slices have no fleet.
@@ -143,15 +142,26 @@ function toFigures(
     at: job.endedAt,
     bf16Tflops: whole?.bf16_tflops ?? null,
     memoryBandwidthGbs: whole?.memory_bandwidth_gbs ?? null,
-    parts: isApart ? parts : null,
+    parts: isApart && !isWithheld ? parts : null,
+    methods: isReplayed(provenance)
+      ? { bf16_tflops: REPLAY, memory_bandwidth_gbs: REPLAY }
+      : (provenance?.methods ?? null),
+    bf16Class: storedClass("bf16_tflops", provenance),
+    memoryClass: storedClass("memory_bandwidth_gbs", provenance),
     ratedVersion: 0,
   };
 }
 
+function storedClass(metric: RatedMetric, provenance: Provenance | null): string | null {
+  if (isReplayed(provenance)) return REPLAY;
+  const name = classOf(metric, provenance);
+  return name === QUICKMARK ? null : name;
+}
+
 type Known = Awaited<ReturnType<typeof readComparison>>;
 
-function withFleets(row: NewFigures, { baselines, customerFleets }: Known): FiguresRow {
-  const of = (model: string) => fleetsOf(model, baselines, customerFleets);
+function withFleets(row: NewFigures, provenance: Provenance | null, known: Known): FiguresRow {
+  const of = (model: string) => fleetsOf(model, provenance, known);
   const parts = row.parts?.map((part) => ({ ...part, fleets: of(part.model) })) ?? null;
   return { ...row, fleets: parts === null ? of(row.model) : NO_FLEETS, parts };
 }
@@ -160,40 +170,6 @@ const NO_FLEETS: FiguresRow["fleets"] = {
   bf16_tflops: { own: null, all: null },
   memory_bandwidth_gbs: { own: null, all: null },
 };
-
-/** The fleets of a model, of any size, as they are now. */
-function fleetsOf(
-  model: string,
-  baselines: readonly BaselineRow[],
-  customerFleets: readonly CustomerFleetRow[],
-): FiguresRow["fleets"] {
-  const own = customerFleets.find((row) => row.model === model);
-  const of = (metric: RatedMetric, ownMedian: FleetMedian | null): Fleets => {
-    const row = baselineRow(baselines, model, metric);
-    return { own: ownMedian, all: toFleet(row?.fleetMedian, row?.fleetMachines) };
-  };
-  return {
-    bf16_tflops: of("bf16_tflops", toFleet(own?.bf16Median, own?.bf16Machines)),
-    memory_bandwidth_gbs: of(
-      "memory_bandwidth_gbs",
-      toFleet(own?.memoryMedian, own?.memoryMachines),
-    ),
-  };
-}
-
-function toFleet(median?: number | null, machines?: number | null): FleetMedian | null {
-  return median == null || machines == null ? null : { median, machines };
-}
-
-function baselineRow(rows: readonly BaselineRow[], model: string, metric: RatedMetric) {
-  return rows.find((row) => row.model === model && row.metric === metric);
-}
-
-function toPast(row: PastRow | undefined, model: string): Comparison["previous"] {
-  if (row === undefined) return null;
-  const whole = { bf16_tflops: row.bf16Tflops, memory_bandwidth_gbs: row.memoryBandwidthGbs };
-  return { at: row.at, values: row.parts?.find((part) => part.model === model)?.values ?? whole };
-}
 
 /** The GPUs of the machine's own last job; of its runner's, whoever owned that, where only it had more. */
 function toPastCount(gpuCount: number | null, row: CountRow | undefined): PastCount | null {

@@ -23,29 +23,25 @@ export const baselinesRoutes = ({ clock, thresholds }: BaselinesDeps) => [
   ),
 
   serve(getBaselineRoute, async (c) => {
-    const { model, metric } = c.req.valid("param");
-    const { baseline, ...version } = await viewBaseline(
-      c.get("databases").session,
-      model,
-      metric,
-      thresholds,
-    );
+    const key = { ...c.req.valid("param"), ...c.req.valid("query") };
+    const { session } = c.get("databases");
+    const { baseline, ...version } = await viewBaseline(session, key, thresholds);
     return single(c, baseline, versionTag(version));
   }),
 
   serve(pinBaselineRoute, async (c) => {
-    const { model, metric } = c.req.valid("param");
+    const key = { ...c.req.valid("param"), ...c.req.valid("query") };
     const { value } = c.req.valid("json");
     const { session } = c.get("databases");
     const audit = { origin: originOf(c), now: clock.now() };
-    const pinned = await pin(session, model, metric, value, readIfMatch(c), audit, thresholds);
+    const pinned = await pin(session, key, value, readIfMatch(c), audit, thresholds);
     return changed(c, pinned.baseline, versionTag(pinned));
   }),
 
   serve(unpinBaselineRoute, async (c) => {
-    const { model, metric } = c.req.valid("param");
+    const key = { ...c.req.valid("param"), ...c.req.valid("query") };
     const audit = { origin: originOf(c), now: clock.now() };
-    await unpin(c.get("databases").session, model, metric, readIfMatch(c), audit);
+    await unpin(c.get("databases").session, key, readIfMatch(c), audit);
     return empty(c);
   }),
 ];

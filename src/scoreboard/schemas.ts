@@ -1,7 +1,7 @@
 /** Schemas of baselines in the API. */
 
 import { z } from "@hono/zod-openapi";
-import { CLOSED, figure, integer, orNull, text, timestamp } from "../api/schemas.ts";
+import { CLOSED, figure, integer, orNull, patternText, text, timestamp } from "../api/schemas.ts";
 import { RATED_METRICS } from "../lib/enums.ts";
 import { baselineSource } from "./verdict-schemas.ts";
 
@@ -17,6 +17,14 @@ export const ratedMetric = z
     description: "The rated metric, per GPU: BF16 in TFLOPS, or memory bandwidth in GB/s.",
   });
 
+export const methodClass = patternText({
+  pattern: /^[a-z0-9-]+$/,
+  max: 64,
+  description:
+    "Class of the methods that figures are made by; only figures of one class are compared. `quickmark`: QuickMark's own, and the recorded runs.",
+  example: "quickmark",
+});
+
 const version = integer({
   min: 0,
   max: MAX_COUNT,
@@ -27,6 +35,7 @@ export const baseline = z
   .strictObject({
     model: text({ min: 1, max: 256, description: "Normalised name of the GPU model." }),
     metric: ratedMetric,
+    class: methodClass,
     gpu_model: orNull(
       text({ min: 1, max: 128, description: "GPU model, as named by drivers; null if unknown." }),
     ),
@@ -66,7 +75,9 @@ export const baseline = z
       "The manufacturer's peak figure; null if unknown. Never a baseline.",
     ).nullable(),
   })
-  .openapi("Baseline", { description: "The baseline of a metric of a GPU model." });
+  .openapi("Baseline", {
+    description: "The baseline of a metric of a GPU model, of one class of methods.",
+  });
 
 const share = (description: string) => figure(description, { minimum: 0 });
 

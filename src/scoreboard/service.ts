@@ -2,6 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { DATA_SHEETS, type DataSheet } from "../benchmarks/data-sheets.ts";
+import { classesOf, QUICKMARK } from "../benchmarks/methods.ts";
 import { normalizeModel } from "../benchmarks/models.ts";
 import { SHIPPED, SHIPPED_SOURCE } from "../benchmarks/shipped-baselines.ts";
 import type { Database } from "../db/client.ts";
@@ -14,7 +15,7 @@ import type { AuditContext } from "../resources/audit.ts";
 import { chooseBaseline, largeEnough } from "./baselines.ts";
 import type { BaselineRow } from "./rating-store.ts";
 import { type BaselineListWire, type BaselineWire, MAX_BASELINES } from "./schemas.ts";
-import { type BaselineKey, findBaseline, listBaselines, pinBaseline } from "./store.ts";
+import { type BaselineKey, findBaseline, listBaselines, nameOf, pinBaseline } from "./store.ts";
 
 /** A baseline and its version, as validators are made of. */
 export interface VersionedBaseline {
@@ -30,7 +31,8 @@ export async function allBaselines(
   thresholds: RatingThresholds,
 ): Promise<BaselineListWire> {
   const { version, rows } = await listBaselines(db, MAX_BASELINES);
-  const stored = new Map(rows.map((row) => [`${row.model} ${row.metric}`, row]));
+  const textOf = (key: BaselineKey) => `${key.model} ${key.metric} ${key.class}`;
+  const stored = new Map(rows.map((row) => [textOf(row), row]));
   const own = rows.map(({ model }) => model);
   const models = new Set([...SHIPPED.keys(), ...DATA_SHEETS.keys(), ...own]);
   return {
@@ -43,25 +45,24 @@ export async function allBaselines(
       fleet_min_machines: thresholds.fleetMinMachines,
     },
     shipped_source: SHIPPED_SOURCE,
-    baselines: [...models]
-      .sort()
-      .flatMap((model) =>
-        RATED_METRICS.flatMap(
-          (metric) =>
-            toBaseline({ model, metric }, stored.get(`${model} ${metric}`), thresholds) ?? [],
-        ),
+    baselines: [...models].sort().flatMap((model) =>
+      RATED_METRICS.flatMap((metric) =>
+        classesOf(metric).flatMap((name) => {
+          const key = { model, metric, class: name };
+          return toBaseline(key, stored.get(textOf(key)), thresholds) ?? [];
+        }),
       ),
+    ),
   };
 }
 
 /** One baseline. One D1 round trip. */
 export async function viewBaseline(
   db: Database,
-  name: string,
-  metric: RatedMetric,
+  named: NamedBaseline,
   thresholds: RatingThresholds,
 ) {
-  const key = keyOf(name, metric);
+  const key = keyOf(named);
   const row = await findBaseline(db, key);
   return versioned(key, row, thresholds);
 }
@@ -69,14 +70,13 @@ export async function viewBaseline(
 /** Pins a value; repeating it changes nothing. One D1 round trip. */
 export async function pin(
   db: Database,
-  name: string,
-  metric: RatedMetric,
+  named: NamedBaseline,
   value: number,
   precondition: Precondition | null,
   audit: AuditContext,
   thresholds: RatingThresholds,
 ): Promise<VersionedBaseline> {
-  const key = keyOf(name, metric);
+  const key = keyOf(named);
   const versions = versionsOf(key, precondition);
   const { before, after } = await pinBaseline(db, key, value, versions, {
     ...audit,
@@ -89,22 +89,28 @@ export async function pin(
 /** Removes a pin. One D1 round trip. */
 export async function unpin(
   db: Database,
-  name: string,
-  metric: RatedMetric,
+  named: NamedBaseline,
   precondition: Precondition | null,
   audit: AuditContext,
 ): Promise<void> {
-  const key = keyOf(name, metric);
+  const key = keyOf(named);
   const versions = versionsOf(key, precondition);
   const { before } = await pinBaseline(db, key, null, versions, audit);
   if (before === null || before.pinnedValue === null) throw unknown(key);
   expectVersion(before, versions);
 }
 
-function keyOf(name: string, metric: RatedMetric): BaselineKey {
-  const model = normalizeModel(name);
+/** As a request names it: the model in any spelling. */
+type NamedBaseline = BaselineKey;
+
+function keyOf({ model: spelt, metric, class: name }: NamedBaseline): BaselineKey {
+  const model = normalizeModel(spelt);
   if (model === null) throw invalidField("model", "model must name a GPU model");
-  return { model, metric };
+  const known = classesOf(metric);
+  if (!known.includes(name)) {
+    throw invalidField("class", `class must be one of ${known.join(", ")} for ${metric}`);
+  }
+  return { model, metric, class: name };
 }
 
 function versioned(
@@ -117,12 +123,12 @@ function versioned(
   return { baseline, uuid: idOf(key), version: baseline.version };
 }
 
-function unknown({ model, metric }: BaselineKey): ApiError {
-  return notFound("Baseline", `${model}/${metric}`);
+function unknown(key: BaselineKey): ApiError {
+  return notFound("Baseline", nameOf(key));
 }
 
-function idOf({ model, metric }: BaselineKey): string {
-  return createHash("sha256").update(`${model}/${metric}`).digest("hex").slice(0, 32);
+function idOf(key: BaselineKey): string {
+  return createHash("sha256").update(nameOf(key)).digest("hex").slice(0, 32);
 }
 
 /** The versions that a precondition names; null for any. */
@@ -142,20 +148,24 @@ function expectVersion(before: BaselineRow | null, versions: readonly number[] |
 
 /** Null when the model and metric have neither a baseline nor a data sheet. */
 function toBaseline(
-  { model, metric }: BaselineKey,
+  { model, metric, class: name }: BaselineKey,
   row: BaselineRow | undefined,
   thresholds: RatingThresholds,
 ): BaselineWire | null {
   const shippedModel = SHIPPED.get(model);
-  const shipped = shippedModel?.[metric] ?? null;
+  const isQuickMark = name === QUICKMARK;
+  const shipped = (isQuickMark ? shippedModel?.[metric] : null) ?? null;
   const sheet = DATA_SHEETS.get(model);
   const fleet = fleetOf(row, thresholds);
   const pinned = row?.pinnedValue ?? null;
-  if (shipped === null && sheet === undefined && fleet === null && pinned === null) return null;
+  // A data sheet has no class: it is listed once.
+  const hasSheet = isQuickMark && sheet !== undefined;
+  if (shipped === null && !hasSheet && fleet === null && pinned === null) return null;
   const chosen = chooseBaseline({ fleets: { own: null, all: fleet }, shipped, pinned }, thresholds);
   return {
     model,
     metric,
+    class: name,
     gpu_model: shippedModel?.gpuModel ?? sheet?.gpuModel ?? null,
     version: row?.version ?? 0,
     source: chosen?.source ?? null,

@@ -1,4 +1,5 @@
 import { and, asc, eq, isNotNull, ne, or, type SQL, sql } from "drizzle-orm";
+import { QUICKMARK } from "../benchmarks/methods.ts";
 import type { Database } from "../db/client.ts";
 import { insertFrom } from "../db/insert-from.ts";
 import { baselines, gpuModels, scoreboard } from "../db/schema/scoreboard.ts";
@@ -7,10 +8,11 @@ import { type AuditContext, auditOfRows } from "../resources/audit.ts";
 import { containsModel } from "./models-column.ts";
 import type { BaselineRow } from "./rating-store.ts";
 
-/** The model and metric of a baseline. */
+/** The model and metric of a baseline, and the class of methods that it compares. */
 export interface BaselineKey {
   model: string;
   metric: RatedMetric;
+  class: string;
 }
 
 /** The newest version, and this server's own baselines, fleet or pinned. One round trip. */
@@ -24,7 +26,7 @@ export async function listBaselines(
       .select()
       .from(baselines)
       .where(or(isNotNull(baselines.fleetMedian), isNotNull(baselines.pinnedValue)))
-      .orderBy(asc(baselines.model), asc(baselines.metric))
+      .orderBy(asc(baselines.model), asc(baselines.metric), asc(baselines.class))
       .limit(limit),
   ]);
   return { version: state?.version ?? 0, rows };
@@ -56,7 +58,7 @@ export async function pinBaseline(
   versions: readonly number[] | null,
   audit: AuditContext,
 ): Promise<PinChange> {
-  const { model, metric } = key;
+  const { model, metric, class: name } = key;
   const of = (column: SQL | typeof baselines.version | typeof baselines.pinnedValue) =>
     sql`(select ${column} from ${baselines} where ${byKey(key)})`;
   const versionMatches =
@@ -68,7 +70,7 @@ export async function pinBaseline(
   const newest = sql<number>`(select version from scoreboard)`;
   const event = {
     action: value === null ? ("baseline_unpinned" as const) : ("baseline_pinned" as const),
-    subject: { kind: "baseline" as const, id: `${model}/${metric}` },
+    subject: { kind: "baseline" as const, id: nameOf(key) },
     customerId: null,
   };
   const pin = {
@@ -99,14 +101,22 @@ export async function pinBaseline(
     insertFrom(
       db,
       baselines,
-      { model, metric, ...pin },
+      { model, metric, class: name, ...pin },
       sql`where ${willChange}`,
-    ).onConflictDoUpdate({ target: [baselines.model, baselines.metric], set: pin }),
+    ).onConflictDoUpdate({
+      target: [baselines.model, baselines.metric, baselines.class],
+      set: pin,
+    }),
     db.select().from(baselines).where(byKey(key)),
   ]);
   return { before: before ?? null, after: after ?? null };
 }
 
-function byKey({ model, metric }: BaselineKey): SQL | undefined {
-  return and(eq(baselines.model, model), eq(baselines.metric, metric));
+/** The name of a baseline; that of QuickMark's own class is named by model and metric alone. */
+export function nameOf({ model, metric, class: name }: BaselineKey): string {
+  return name === QUICKMARK ? `${model}/${metric}` : `${model}/${metric}/${name}`;
+}
+
+function byKey({ model, metric, class: name }: BaselineKey): SQL | undefined {
+  return and(eq(baselines.model, model), eq(baselines.metric, metric), eq(baselines.class, name));
 }

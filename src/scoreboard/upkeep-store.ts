@@ -38,10 +38,10 @@ export async function applyRules(db: Database, rules: string): Promise<void> {
   ]);
 }
 
-/** A customer's machines of one model, and the number of their changes so far. */
+/** A customer's machines of one model and class of methods, and the number of their changes so far. */
 export type CustomerFleet = Pick<
   typeof customerFleets.$inferSelect,
-  "model" | "customerId" | "changes"
+  "model" | "customerId" | "class" | "changes"
 >;
 
 /** Fleets with new measurements that are large enough for a median, the least recently computed first. One round trip. */
@@ -49,7 +49,7 @@ export function customerFleetsWithNews(db: Database, limit: number): Promise<Cus
   const { model, customerId, changes, computedAt } = customerFleets;
   return (
     db
-      .select({ model, customerId, changes })
+      .select({ model, customerId, class: customerFleets.class, changes })
       .from(customerFleets)
       // As the index has it.
       .where(sql`changes <> computed_changes and machines >= 3`)
@@ -61,7 +61,7 @@ export function customerFleetsWithNews(db: Database, limit: number): Promise<Cus
 /** The figures of the machines that measured last, at most `limit`. One round trip. */
 export function readMachines(
   db: Database,
-  { model, customerId }: Pick<CustomerFleet, "model" | "customerId">,
+  { model, customerId, class: name }: Omit<CustomerFleet, "changes">,
   limit: number,
 ): Promise<Record<RatedMetric, number | null>[]> {
   return db
@@ -70,7 +70,13 @@ export function readMachines(
       memory_bandwidth_gbs: machineFigures.memoryBandwidthGbs,
     })
     .from(machineFigures)
-    .where(and(eq(machineFigures.model, model), eq(machineFigures.customerId, customerId)))
+    .where(
+      and(
+        eq(machineFigures.model, model),
+        eq(machineFigures.customerId, customerId),
+        eq(machineFigures.class, name),
+      ),
+    )
     .orderBy(desc(machineFigures.at))
     .limit(limit);
 }
@@ -83,10 +89,11 @@ export function readMachines(
  */
 export async function writeFleet(
   db: Database,
-  { model, customerId, changes }: CustomerFleet,
+  { changes, ...fleet }: CustomerFleet,
   { bf16_tflops: bf16, memory_bandwidth_gbs: memory }: Record<RatedMetric, FleetMedian | null>,
   now: number,
 ): Promise<void> {
+  const { model, customerId, class: name } = fleet;
   await db.batch([
     db
       .update(customerFleets)
@@ -98,9 +105,15 @@ export async function writeFleet(
         computedChanges: changes,
         computedAt: now,
       })
-      .where(and(eq(customerFleets.model, model), eq(customerFleets.customerId, customerId))),
-    upsertFleet(db, model, "bf16_tflops", "bf16", now),
-    upsertFleet(db, model, "memory_bandwidth_gbs", "memory", now),
+      .where(
+        and(
+          eq(customerFleets.model, model),
+          eq(customerFleets.customerId, customerId),
+          eq(customerFleets.class, name),
+        ),
+      ),
+    upsertFleet(db, fleet, "bf16_tflops", "bf16", now),
+    upsertFleet(db, fleet, "memory_bandwidth_gbs", "memory", now),
     db.update(scoreboard).set({
       version: sql`max(${scoreboard.version}, coalesce((select max(${baselines.version}) from ${baselines} where ${baselines.model} = ${model}), 0))`,
     }),
@@ -110,13 +123,13 @@ export async function writeFleet(
 /** Stores the median of customers' medians of a metric, each with the weight of one customer, if it has changed. */
 function upsertFleet(
   db: Database,
-  model: string,
+  { model, class: name }: Pick<CustomerFleet, "model" | "class">,
   metric: RatedMetric,
   column: "bf16" | "memory",
   now: number,
 ) {
   const [median, machines] = [`${column}_median`, `${column}_machines`].map(sql.raw);
-  const customers = sql`select ${median} as median, ${machines} as machines from ${customerFleets} where ${customerFleets.model} = ${model} and ${machines} >= ${MIN_MACHINES_OF_CUSTOMER}`;
+  const customers = sql`select ${median} as median, ${machines} as machines from ${customerFleets} where ${customerFleets.model} = ${model} and ${customerFleets.class} = ${name} and ${machines} >= ${MIN_MACHINES_OF_CUSTOMER}`;
   // The middle customer, or the mean of the two in the middle.
   const all = sql`(select avg(case when place in ((customers + 1) / 2, (customers + 2) / 2) then median end) as median, sum(machines) as machines, count(*) as customers from (select *, count(*) over () as customers, row_number() over (order by median) as place from (${customers})))`;
   const ifEnough = (value: string) =>
@@ -127,10 +140,15 @@ function upsertFleet(
     fleetMachines: ifEnough("machines"),
     fleetAt: sql`${now}`,
   };
-  const known = sql`(select 1 from ${baselines} where ${baselines.model} = ${model} and ${baselines.metric} = ${metric})`;
+  const known = sql`(select 1 from ${baselines} where ${baselines.model} = ${model} and ${baselines.metric} = ${metric} and ${baselines.class} = ${name})`;
   const from = sql`from ${all} fleet where fleet.customers >= ${MIN_CUSTOMERS} or exists ${known}`;
-  return insertFrom(db, baselines, { model, metric, ...figures }, from).onConflictDoUpdate({
-    target: [baselines.model, baselines.metric],
+  return insertFrom(
+    db,
+    baselines,
+    { model, metric, class: name, ...figures },
+    from,
+  ).onConflictDoUpdate({
+    target: [baselines.model, baselines.metric, baselines.class],
     set: {
       version: sql`excluded.version`,
       fleetMedian: sql`excluded.fleet_median`,

@@ -5,7 +5,7 @@ import { medianOf } from "../benchmarks/statistics.ts";
 import type { Database } from "../db/client.ts";
 import { causesOf } from "../db/errors.ts";
 import { MINUTE_MS } from "../lib/clock.ts";
-import type { RatingThresholds } from "../lib/config.ts";
+import type { RatingRules } from "../lib/config.ts";
 import type { RatedMetric } from "../lib/enums.ts";
 import { logEvent } from "../lib/log.ts";
 import type { FleetMedian } from "../lib/stored-json.ts";
@@ -38,7 +38,7 @@ const GRACE_MS = 10 * MINUTE_MS;
 export async function recomputeBaselines(
   db: Database,
   now: number,
-  thresholds: RatingThresholds,
+  thresholds: RatingRules,
 ): Promise<number> {
   await applyRules(db, JSON.stringify({ method: METHOD, thresholds, shipped: SHIPPED_BASELINES }));
   const fleets = await customerFleetsWithNews(db, MAX_FLEETS);
@@ -73,7 +73,7 @@ export async function rerate(
   db: Database,
   now: number,
   limit: number,
-  thresholds: RatingThresholds,
+  thresholds: RatingRules,
 ): Promise<number> {
   const { ids, isLast } = await jobsToRate(db, now - GRACE_MS, limit);
   let done = 0;

@@ -13,7 +13,8 @@ import {
   uuid,
 } from "../api/schemas.ts";
 import { MAX_GPUS_PER_NODE as MAX_GPUS, MAX_MODELS_PER_NODE } from "../benchmarks/gpus.ts";
-import { BASELINE_SOURCES, PERFORMANCE_STATUSES } from "../lib/enums.ts";
+import { BASELINE_SOURCES, FINDING_KINDS, PERFORMANCE_STATUSES } from "../lib/enums.ts";
+import { MAX_JOB_FINDINGS, MAX_NODE_FINDINGS } from "./facts.ts";
 
 const MAX_NODES = 256;
 const MAX_COUNT = Number.MAX_SAFE_INTEGER;
@@ -33,6 +34,72 @@ export const metricName = patternText({
   max: 64,
   description: "Name of the metric.",
   example: "bf16_tflops",
+});
+
+/** Why a reference is none. */
+export const REFERENCE_NOTE = "another method; not a verdict";
+
+const reference = z
+  .strictObject({
+    value: figure("The other figure, per GPU."),
+    ratio: figure("The measured figure divided by it."),
+    of: z.enum(["shipped", "data_sheet"]).openapi({
+      description: "`shipped`: the median of recorded runs. `data_sheet`: the manufacturer's peak.",
+    }),
+    note: z.literal(REFERENCE_NOTE).openapi({ description: "Text for people." }),
+  })
+  .openapi("MetricReference", { description: "A figure that was made by another method." });
+
+const findingKind = z.enum(FINDING_KINDS).openapi("FindingKind", {
+  description:
+    "`health`: a warning of the machine itself. `gpu_count`: fewer GPUs than expected. `above_data_sheet`: more than such a GPU can reach. `gpu_straggler`: a GPU below the others of its node. `node_straggler`: a node below the others of its job. `drop`: a metric below the machine's previous job.",
+});
+
+const finding = z
+  .strictObject({
+    kind: findingKind,
+    metric: metricName,
+    rank: integer({ min: 0, max: MAX_NODES - 1, description: "Rank of the node." }),
+    gpu: integer({
+      min: 0,
+      max: 1_023,
+      description: "Index of the GPU in the results, from 0; null for the node as a whole.",
+    }).nullable(),
+    value: figure("What was found; null where it is no number.").nullable(),
+    expected: figure("What it was compared with; null for nothing.").nullable(),
+    ratio: figure("`value` divided by `expected`; null without either.").nullable(),
+    message: message(256, "The finding in words."),
+  })
+  .openapi("Finding", { description: "Something to look at, whatever the verdict is." });
+
+const findings = (max: number) => ({
+  findings: z
+    .array(finding)
+    .max(max)
+    .openapi({
+      description: `What to look at, the most urgent first, at most ${max}; needs no baseline.`,
+    }),
+  finding_count: integer({
+    min: 0,
+    max: MAX_COUNT,
+    description: "Number of findings, those beyond the list too.",
+  }),
+});
+
+/** A node's findings, in a list of tasks. */
+export const nodeFindings = findings(MAX_NODE_FINDINGS).findings;
+
+const replayed = z.boolean().openapi({
+  description:
+    "True if the figures are a recording in place of a measurement. They are rated on development servers alone, on request.",
+});
+
+/** As in `schemas.ts`, which is above this file. */
+const methodClass = patternText({
+  pattern: /^[a-z0-9-]+$/,
+  max: 64,
+  description: "Class of the method that the figure was made by; `unknown` is never rated.",
+  example: "quickmark",
 });
 
 const metricVerdict = z
@@ -60,6 +127,11 @@ const metricVerdict = z
       "Median of customers' medians; null for too few customers or machines.",
     ).nullable(),
     shipped_baseline: figure("Median of recorded runs; null for models without runs.").nullable(),
+    class: methodClass,
+    reference: orNull(reference).openapi({
+      description:
+        "For a figure whose class has no baseline: a figure of another class, which gives no verdict. Null for none.",
+    }),
   })
   .openapi("MetricVerdict", { description: "Verdict on a metric." });
 
@@ -106,6 +178,7 @@ const drop = z
 
 export const performanceNode = z
   .strictObject({
+    ...findings(MAX_NODE_FINDINGS),
     task_id: idString,
     rank: integer({
       min: 0,
@@ -121,6 +194,7 @@ export const performanceNode = z
     }).nullable(),
     gpu_models: shownGpuModels,
     status: performanceStatus,
+    replayed,
     metrics,
     stragglers: z
       .array(straggler)
@@ -134,7 +208,9 @@ export const performanceNode = z
   .openapi("PerformanceNode", { description: "Verdict on a node." });
 
 const performanceFields = {
+  ...findings(MAX_JOB_FINDINGS),
   status: performanceStatus,
+  replayed,
   benchmark_id: z.literal("quick_mark"),
   baseline_version: integer({
     min: 0,

@@ -1,19 +1,22 @@
 import { groupsOf } from "../benchmarks/gpus.ts";
-import { plural } from "../benchmarks/plausibility.ts";
 import { toTimestamp } from "../lib/clock.ts";
-import type { Drop, MetricVerdict, NodeVerdict, StoredJobVerdict } from "../lib/stored-json.ts";
-import { GPU_COUNT, withModel } from "./facts.ts";
-import type {
-  PerformanceNodeWire,
-  PerformanceWire,
-  ScoreboardSummaryWire,
+import type { MetricVerdict, NodeVerdict, StoredJobVerdict } from "../lib/stored-json.ts";
+import { countOf, dropMessage, withModel } from "./facts.ts";
+import {
+  type PerformanceNodeWire,
+  type PerformanceWire,
+  REFERENCE_NOTE,
+  type ScoreboardSummaryWire,
 } from "./verdict-schemas.ts";
 
 /** @param verdict stored with the job; null before the job is rated */
 export function toPerformance(verdict: StoredJobVerdict | null): PerformanceWire | null {
   if (verdict === null) return null;
   return {
+    findings: verdict.findings,
+    finding_count: countOf(verdict),
     status: verdict.status,
+    replayed: verdict.isReplayed,
     benchmark_id: verdict.benchmarkId,
     baseline_version: verdict.baselineVersion,
     rated_nodes: verdict.ratedNodes,
@@ -30,6 +33,8 @@ export function toPerformanceNode(task: {
   const { verdict } = task;
   if (verdict === null) return null;
   return {
+    findings: verdict.findings,
+    finding_count: countOf(verdict),
     task_id: String(task.id),
     rank: verdict.rank,
     machine_uuid: verdict.machineUuid,
@@ -37,6 +42,7 @@ export function toPerformanceNode(task: {
     gpu_count: verdict.gpuCount,
     gpu_models: groupsOf(verdict),
     status: verdict.status,
+    replayed: verdict.isReplayed,
     metrics: verdict.metrics.map((metric) => toMetric(withModel(metric, verdict))),
     stragglers: verdict.stragglers.map(({ gpuId: gpu_id, ...straggler }) => ({
       ...straggler,
@@ -64,13 +70,6 @@ export function toScoreboardSummary(
   return { ...performance, nodes: tasks.flatMap((task) => toPerformanceNode(task) ?? []) };
 }
 
-/** Such as "8 GPUs before, 7 now". */
-export function dropMessage({ metric, value, previousValue }: Drop): string {
-  if (metric === GPU_COUNT) return `${plural(previousValue, "GPU")} before, ${value} now`;
-  const [before, now] = [previousValue, value].map((figure) => Math.round(figure * 100) / 100);
-  return `${metric} per GPU: ${before} before, ${now} now`;
-}
-
 function toMetric(verdict: MetricVerdict): PerformanceWire["metrics"][number] {
   return {
     metric: verdict.metric,
@@ -85,5 +84,7 @@ function toMetric(verdict: MetricVerdict): PerformanceWire["metrics"][number] {
     own_fleet_baseline: verdict.ownFleetBaseline,
     fleet_baseline: verdict.fleetBaseline,
     shipped_baseline: verdict.shippedBaseline,
+    class: verdict.methodClass,
+    reference: verdict.reference && { ...verdict.reference, note: REFERENCE_NOTE },
   };
 }

@@ -2,28 +2,47 @@
  * Rates nodes and jobs by figures per GPU (docs/scoreboard.md). A missing or implausible figure is `unrated`, with
  * the reason, and is never a divisor. Pure.
  */
-import type { RatingThresholds } from "../lib/config.ts";
+import { QUICKMARK } from "../benchmarks/methods.ts";
+import type { RatingRules, RatingThresholds } from "../lib/config.ts";
 import type { PerformanceStatus } from "../lib/enums.ts";
-import type { JobVerdict, MetricVerdict, NodeVerdict } from "../lib/stored-json.ts";
+import type { Finding, JobVerdict, MetricVerdict, NodeVerdict } from "../lib/stored-json.ts";
 import {
   type Baseline,
   comparisonOf,
   EPSILON,
   isRated,
   type NodeFacts,
+  type OtherClass,
   type Reading,
   rounded,
   withModel,
 } from "./facts.ts";
+import { isReplayed } from "./figures.ts";
+import { bounded, findingsOfJob, nodeFindings, peerFindings } from "./findings.ts";
 import { findDrops, findFewerGpus, stragglersOf } from "./observations.ts";
 
-export function rateNode(facts: NodeFacts, thresholds: RatingThresholds): NodeVerdict {
+/** The verdicts on the nodes of a job, with what they show beside each other. */
+export function rateNodes(nodes: readonly NodeFacts[], rules: RatingRules): NodeVerdict[] {
+  const beside = peerFindings(nodes, rules);
+  return nodes.map((facts) => rateNode(facts, rules, beside.get(facts.rank)));
+}
+
+/** @param beside what the other nodes of its job show of it */
+export function rateNode(
+  facts: NodeFacts,
+  rules: RatingRules,
+  beside: readonly Finding[] = [],
+): NodeVerdict {
   const { rank, machineUuid, gpuModel, gpuCount, gpuModels, readings } = facts;
-  const metrics = readings.map((reading) =>
-    isRated(reading.metric)
-      ? rateMetric(reading, comparisonOf(facts, reading).baselines[reading.metric], thresholds)
-      : forInformation(reading),
-  );
+  const metrics = readings.map((reading) => {
+    const { metric } = reading;
+    if (!isRated(metric)) return forInformation(reading);
+    const { baselines, others } = comparisonOf(facts, reading);
+    return rateMetric(reading, baselines[metric], rules, others[metric]);
+  });
+  const stragglers = stragglersOf(facts, rules);
+  const drops = [...findFewerGpus(facts, rules), ...findDrops(facts, rules)];
+  const findings = [...nodeFindings(facts, { stragglers, drops }, rules), ...beside];
   return {
     rank,
     machineUuid,
@@ -32,8 +51,10 @@ export function rateNode(facts: NodeFacts, thresholds: RatingThresholds): NodeVe
     gpuModels,
     status: statusOfNode(metrics),
     metrics,
-    stragglers: stragglersOf(facts, thresholds),
-    drops: [...findFewerGpus(facts), ...findDrops(facts, thresholds)],
+    stragglers,
+    drops,
+    isReplayed: isReplayed(facts.figures?.provenance ?? null),
+    ...bounded(findings),
   };
 }
 
@@ -41,11 +62,12 @@ export function rateMetric(
   reading: Reading,
   baseline: Baseline | null,
   { underperformingBelow, outperformingAbove }: RatingThresholds,
+  other: OtherClass = NOTHING_ELSE,
 ): MetricVerdict {
   if (reading.value === null)
     return { ...unrated(reading, reading.fault), ...comparedWith(baseline) };
   if (reading.note !== undefined) return unrated(reading, reading.note);
-  if (baseline === null) return unrated(reading, "there is no baseline for this GPU model yet");
+  if (baseline === null) return ofAnotherClass(reading, reading.value, other);
   const ratio = reading.value / baseline.value;
   const { metric, value } = reading;
   const verdict = {
@@ -54,21 +76,55 @@ export function rateMetric(
     value: rounded(value),
     ratio: rounded(ratio),
     ...comparedWith(baseline),
+    methodClass: classOf(reading),
+    reference: null,
   };
   if (baseline.sampleSize === 1) {
     const reason = "the baseline is of one machine, which is too few for a verdict";
-    return { ...verdict, status: "unrated", reason };
+    return { ...verdict, status: "unrated", reason: reasonOf(reading, reason) };
   }
   const share = `${percent(ratio)} of the ${baseline.source.replace("_", " ")} baseline`;
   if (ratio < underperformingBelow - EPSILON) {
     const reason = `${share}: below ${percent(underperformingBelow)}`;
-    return { ...verdict, status: "underperforming", reason };
+    return { ...verdict, status: "underperforming", reason: reasonOf(reading, reason) };
   }
   if (ratio > outperformingAbove + EPSILON) {
     const reason = `${share}: above ${percent(outperformingAbove)}`;
-    return { ...verdict, status: "outperforming", reason };
+    return { ...verdict, status: "outperforming", reason: reasonOf(reading, reason) };
   }
-  return { ...verdict, status: "expected", reason: null };
+  return { ...verdict, status: "expected", reason: reasonOf(reading, null) };
+}
+
+const NOTHING_ELSE: OtherClass = { baselineOf: null, reference: null };
+
+/** A figure whose class has no baseline, with what another class says of it. */
+function ofAnotherClass(
+  reading: Reading,
+  value: number,
+  { baselineOf, reference }: OtherClass,
+): MetricVerdict {
+  const reason =
+    baselineOf === null
+      ? "there is no baseline for this GPU model yet"
+      : `measured with ${classOf(reading)}, the baseline is of ${baselineOf}`;
+  const verdict = unrated(reading, reasonOf(reading, reason) ?? reason);
+  if (reference === null) return verdict;
+  return { ...verdict, reference: { ...reference, ratio: rounded(value / reference.value) } };
+}
+
+function classOf({ made }: Pick<Reading, "made">): string {
+  return made?.methodClass ?? QUICKMARK;
+}
+
+/** The reason with what must be known of the figure, whatever its verdict is. */
+function reasonOf({ made }: Reading, reason: string | null): string | null {
+  if (made === undefined) return reason;
+  const parts = [
+    ...(made.isReplayed ? ["REPLAYED"] : []),
+    ...(reason === null ? [] : [reason]),
+    ...(made.isSettled ? [] : ["it had not settled when its time was up"]),
+  ];
+  return parts.length === 0 ? null : parts.join(": ");
 }
 
 function forInformation(reading: Reading): MetricVerdict {
@@ -76,11 +132,21 @@ function forInformation(reading: Reading): MetricVerdict {
 }
 
 function unrated(
-  { metric, gpuModel, value }: Pick<Reading, "metric" | "gpuModel" | "value">,
+  reading: Pick<Reading, "metric" | "gpuModel" | "value" | "made">,
   reason: string,
 ): MetricVerdict {
-  const none = { ratio: null, ...comparedWith(null) };
-  return { metric, gpuModel, value: rounded(value), ...none, status: "unrated", reason };
+  const { metric, gpuModel, value } = reading;
+  const none = { ratio: null, ...comparedWith(null), reference: null };
+  const methodClass = classOf(reading);
+  return {
+    metric,
+    gpuModel,
+    value: rounded(value),
+    ...none,
+    methodClass,
+    status: "unrated",
+    reason,
+  };
 }
 
 function comparedWith(baseline: Baseline | null) {
@@ -119,6 +185,8 @@ export function rateJob(verdicts: readonly NodeVerdict[], baselineVersion: numbe
     metrics:
       nodes.length === 1 ? ownMetrics(nodes) : [...names].map((metric) => lowestOf(metric, nodes)),
     nodes,
+    isReplayed: nodes.some((node) => node.isReplayed),
+    ...findingsOfJob(nodes),
   };
 }
 

@@ -43,7 +43,7 @@ describe("npm run demo", () => {
       /\d +NVIDIA H100 NVL +1 +452\.2 +3254\.4 +completed/,
       /\d +NVIDIA H100 80GB HBM3 +8 +5671\.2 +23776\.0 +completed/,
       /\d +NVIDIA A100-SXM4-40GB +8 +1192\.0 +10968\.0 +completed/,
-      /QuickMark figures are replayed recordings, not measured here/,
+      /REPLAYED: QuickMark figures are recordings, not measured here/,
       /Average bandwidth +\d+\.\d Gbit\/s/,
       /Minimum bandwidth +\d+\.\d Gbit\/s/,
       /Average latency +\d+\.\d{3} ms/,

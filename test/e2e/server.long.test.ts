@@ -97,6 +97,28 @@ describe("a local server", () => {
     expect((await signIn(other, adminPassword)).status).toBe(200);
   });
 
+  test("recordings are rated on request alone, and then everything says REPLAYED", async () => {
+    const { folder, options, start } = await createStack();
+    const verdicts = [];
+    for (const rateReplays of [false, true]) {
+      Object.assign(options, { rateReplays });
+      const server = await start();
+      const api = await signedIn(server);
+      const { id, token } = await api.createJob({ benchmarks: ["quick_mark"] });
+      const program = await fetchAgent(server.url, folder);
+      const replayFile = join(ROOT, "agent/replays/a100-sxm4-80gb-x2.json");
+      launch({ program, index: 0, host: server.url, token, replayFile });
+      await until(async () => (await api.job(id)).scoreboard_summary !== null);
+      const { status, replayed, metrics } = (await api.job(id)).scoreboard_summary ?? {};
+      verdicts.push([status, replayed, metrics?.[0]?.reason]);
+      await server.stop();
+    }
+    expect(verdicts).toEqual([
+      ["unrated", true, "REPLAYED: a recording, not measured in this job"],
+      ["expected", true, "REPLAYED"],
+    ]);
+  });
+
   test("a taken port is refused with a plain message, and the state is free again", async () => {
     const { options, start } = await createStack();
     const blocker = createServer();

@@ -294,6 +294,8 @@ function verdictOf(nodes: readonly ReportNode[], model: Model): JobVerdict {
         ownFleetBaseline: null,
         fleetBaseline: null,
         shippedBaseline: baseline,
+        methodClass: "quickmark",
+        reference: null,
       };
     };
     const metrics = [
@@ -311,6 +313,7 @@ function verdictOf(nodes: readonly ReportNode[], model: Model): JobVerdict {
       metrics,
       stragglers: [],
       drops: [],
+      ...NO_FINDINGS,
     };
   });
   const under = verdicts.filter(({ status }) => status === "underperforming");
@@ -322,8 +325,11 @@ function verdictOf(nodes: readonly ReportNode[], model: Model): JobVerdict {
     underperformingNodes: under.length,
     metrics: (under[0] ?? verdicts[0])?.metrics ?? [],
     nodes: verdicts,
+    ...NO_FINDINGS,
   };
 }
+
+const NO_FINDINGS = { isReplayed: false, findings: [], moreFindings: 0 };
 
 /** A job that no node completed: one node gave up, one was lost, two never joined. */
 export function failedReport(): ReportData {

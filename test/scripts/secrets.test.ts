@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { deployFault } from "../../scripts/lib/deploy-rules.ts";
 import { createFirstAdmin } from "../../scripts/lib/first-admin.ts";
 import { ROOT, WRANGLER } from "../../scripts/lib/project.ts";
 import { ensureSecrets, readTokenSecrets } from "../../scripts/lib/secrets.ts";
@@ -80,6 +81,32 @@ describe("npm run deploy", () => {
       2,
       "",
       expect.stringMatching(/^TOKEN_SECRET must be random/),
+    ]);
+  });
+
+  test.for<[string, string, Record<string, string>]>([
+    ["in wrangler.toml", '[vars]\nRATE_REPLAYS = "true"\n', {}],
+    ["whatever its value is", '[env.live.vars]\n  "RATE_REPLAYS"="false"', {}],
+    ["in one line with others", 'vars = { A = "1", RATE_REPLAYS = "true" }', {}],
+    ["in the environment", "", { RATE_REPLAYS: "true" }],
+  ])("refuses RATE_REPLAYS %s", ([, toml, env]) => {
+    expect(deployFault(toml, env)).toMatch(
+      /^RATE_REPLAYS is set in .* must not be rated on a deployed/,
+    );
+  });
+
+  test("takes the project's own settings, and stops before anything else where it is set", () => {
+    expect(deployFault(readFileSync(join(ROOT, "wrangler.toml"), "utf8"), {})).toBeNull();
+    expect(deployFault('# RATE_REPLAYS = "true"', {})).toBeNull();
+    const { status, stdout, stderr } = spawnSync(process.execPath, ["scripts/deploy.ts"], {
+      cwd: ROOT,
+      encoding: "utf8",
+      env: { ...process.env, TOKEN_SECRET: "", RATE_REPLAYS: "true" },
+    });
+    expect([status, stdout, stderr]).toEqual([
+      2,
+      "",
+      expect.stringMatching(/^RATE_REPLAYS is set in the environment: /),
     ]);
   });
 

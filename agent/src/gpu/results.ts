@@ -82,7 +82,7 @@ export function buildResults(run: RunRecord, partial: boolean, timestamp: string
         busy: run.busy,
         throttle: throttleOf(run.gpus.flatMap(({ samples }) => samples)),
         end_to_start: rounded(run.endToStart, 4),
-        facts: run.gpus.map(factsOf),
+        facts: fitting(run.gpus.map(factsOf)),
       },
       checks: {
         gemm_repeatable: run.checks.gemmRepeatable,
@@ -200,6 +200,17 @@ function middle(samples: readonly Sample[], name: Reading): number | null {
 function throttleOf(samples: readonly Sample[]): string[] | null {
   const told = samples.flatMap(({ throttle }) => (throttle === null ? [] : [throttle]));
   return told.length === 0 ? null : [...new Set(told.flat())].sort();
+}
+
+/** The server takes a measurement of 32 KiB: beyond some 40 GPUs the facts of the last ones are left out. */
+const MAX_FACTS_CHARACTERS = 24 * 1_024;
+
+function fitting(facts: readonly Results[]): Results[] {
+  let characters = 0;
+  return facts.filter((each) => {
+    characters += JSON.stringify(each).length;
+    return characters <= MAX_FACTS_CHARACTERS;
+  });
 }
 
 function rounded(value: number | null, digits = 2): number | null {

@@ -18,7 +18,8 @@ import {
 import type { SequenceStep } from "../../lib/stored-json.ts";
 import { packedText } from "../forms.ts";
 import { hexBlob } from "../hex.ts";
-import { events, jobSteps, jobVerdict } from "../packed.ts";
+import { events, jobSteps } from "../packed.ts";
+import { jobVerdict } from "../packed-verdicts.ts";
 import { customers, users } from "./identity.ts";
 import { specs } from "./specs.ts";
 
@@ -33,6 +34,7 @@ export const joinableStates = sql.raw(
 const live = sql`deleted_at is null`;
 const rated = sql`deleted_at is null and performance_status is not null`;
 const checked = sql`deleted_at is null and spec_check is not null`;
+const withFindings = sql`deleted_at is null and finding_count > 0`;
 
 /**
  * A person in a customer, as `counterKey` names their scope: a person who moves leaves their jobs behind. One column,
@@ -138,6 +140,8 @@ export const jobs = sqliteTable(
     verdict: packedText("verdict", jobVerdict),
     baselineVersion: integer("baseline_version"),
     ratedAt: integer("rated_at"),
+    /** Findings of its nodes, all of them; null for none. */
+    findingCount: integer("finding_count"),
   },
   (table) => [
     uniqueIndex("jobs_live_name").on(table.customerId, table.name).where(live),
@@ -198,6 +202,9 @@ export const jobs = sqliteTable(
     index("jobs_checked").on(table.specCheck).where(checked),
     index("jobs_checked_by_customer").on(table.customerId, table.specCheck).where(checked),
     index("jobs_checked_by_owner").on(table.owner, table.specCheck).where(checked),
+    index("jobs_with_findings").on(table.id).where(withFindings),
+    index("jobs_with_findings_by_customer").on(table.customerId).where(withFindings),
+    index("jobs_with_findings_by_owner").on(table.owner).where(withFindings),
     // Settled jobs without a rating, for cron: their objects may have failed to rate them.
     index("jobs_to_rate")
       .on(table.endedAt)
@@ -247,6 +254,18 @@ export const performanceCounts = sqliteTable(
     jobs: integer("jobs").notNull(),
   },
   (table) => [primaryKey({ columns: [table.scope, table.state, table.status] })],
+);
+
+/** As `jobCounts`, for jobs and tasks with findings. */
+export const findingCounts = sqliteTable(
+  "finding_counts",
+  {
+    scope: text("scope").notNull(),
+    state: text("state", { enum: JOB_STATES }).notNull(),
+    jobs: integer("jobs").notNull().default(0),
+    tasks: integer("tasks").notNull().default(0),
+  },
+  (table) => [primaryKey({ columns: [table.scope, table.state] })],
 );
 
 /**

@@ -23,6 +23,8 @@ export const reports = sqliteTable(
     /** Status of the report's verdict. */
     status: text("status", { enum: PERFORMANCE_STATUSES }).notNull(),
     madeAt: integer("made_at").notNull(),
+    /** Its figures are recordings. */
+    isReplayed: integer("is_replayed", { mode: "boolean" }).notNull().default(false),
   },
   (table) => [index("reports_by_job").on(table.jobId, table.rank)],
 );

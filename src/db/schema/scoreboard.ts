@@ -3,7 +3,10 @@ import { sql } from "drizzle-orm";
 import { index, integer, primaryKey, real, sqliteTable, text } from "drizzle-orm/sqlite-core";
 import { RATED_METRICS } from "../../lib/enums.ts";
 import { packedText } from "../forms.ts";
-import { fleets, parts } from "../packed.ts";
+import { fleets, methods, parts } from "../packed.ts";
+
+/** Withheld figures have no row in the index: they never stand between a machine's figures and those before. */
+export const comparable = sql`coalesce(bf16_tflops, memory_bandwidth_gbs, parts) is not null`;
 
 /**
  * One row per completed QuickMark result of a settled job: its rated figures, and what they are compared with, stored to
@@ -22,33 +25,34 @@ export const taskFigures = sqliteTable(
     model: text("model").notNull(),
     /** The end of the job. */
     at: integer("at").notNull(),
-    /** Per GPU; null where it is implausible. */
+    /** Per GPU; null where it is implausible, or withheld (`benchmarks/measurement.ts`). */
     bf16Tflops: real("bf16_tflops"),
-    /** Per GPU; null where it is implausible. */
+    /** The same. */
     memoryBandwidthGbs: real("memory_bandwidth_gbs"),
     /** As known when the job was first rated: later figures of others never change its verdict. */
     fleets: packedText("fleets", fleets).notNull(),
     /** The figures of each model in place of the ones above, where they count in no fleet: of several models, of slices. */
     parts: packedText("parts", parts),
+    /** Methods of the two figures, with which only figures of the same are compared; null for QuickMark's own. */
+    methods: packedText("methods", methods),
+    /** Classes of the two figures; null for that of QuickMark, `replayed` for recordings, which no fleet counts. */
+    bf16Class: text("bf16_class"),
+    memoryClass: text("memory_class"),
     /** Version of the baselines that it was last rated by. */
     ratedVersion: integer("rated_version").notNull(),
   },
   (table) => [
-    index("task_figures_by_machine").on(
-      table.userId,
-      table.customerId,
-      table.machineUuid,
-      table.model,
-      table.at,
-      table.taskId,
-    ),
+    index("task_figures_by_machine")
+      .on(table.userId, table.customerId, table.machineUuid, table.model, table.at, table.taskId)
+      .where(comparable),
     index("task_figures_by_version").on(table.model, table.ratedVersion),
   ],
 );
 
 /**
- * The latest figures of each customer's machines, per GPU: the input of a fleet's median. A machine counts once for
- * each customer, since its UUID is only what an agent reports.
+ * The latest figures of each customer's machines, per GPU and class of methods: the input of a fleet's median. A machine
+ * counts once for each customer, since its UUID is only what an agent reports. QuickMark's own figures share a row;
+ * other methods each have a class of their own.
  */
 export const machineFigures = sqliteTable(
   "machine_figures",
@@ -56,16 +60,18 @@ export const machineFigures = sqliteTable(
     model: text("model").notNull(),
     customerId: integer("customer_id").notNull(),
     machineUuid: text("machine_uuid").notNull(),
+    class: text("class").notNull(),
     at: integer("at").notNull(),
     taskId: integer("task_id").notNull(),
     bf16Tflops: real("bf16_tflops"),
     memoryBandwidthGbs: real("memory_bandwidth_gbs"),
   },
   (table) => [
-    primaryKey({ columns: [table.model, table.customerId, table.machineUuid] }),
+    primaryKey({ columns: [table.model, table.customerId, table.machineUuid, table.class] }),
     index("machine_figures_by_time").on(
       table.model,
       table.customerId,
+      table.class,
       table.at,
       table.bf16Tflops,
       table.memoryBandwidthGbs,
@@ -73,12 +79,13 @@ export const machineFigures = sqliteTable(
   ],
 );
 
-/** A customer's machines of a model, and their medians. Triggers count machines and changes; cron computes the rest. */
+/** A customer's machines of a model by class of methods, and their medians. Triggers count machines and changes; cron computes the rest. */
 export const customerFleets = sqliteTable(
   "customer_fleets",
   {
     model: text("model").notNull(),
     customerId: integer("customer_id").notNull(),
+    class: text("class").notNull(),
     machines: integer("machines").notNull().default(0),
     /** Increases with every figure of a machine. */
     changes: integer("changes").notNull().default(0),
@@ -92,7 +99,7 @@ export const customerFleets = sqliteTable(
     memoryMachines: integer("memory_machines").notNull().default(0),
   },
   (table) => [
-    primaryKey({ columns: [table.model, table.customerId] }),
+    primaryKey({ columns: [table.model, table.customerId, table.class] }),
     index("customer_fleets_with_news")
       .on(table.computedAt)
       .where(sql`changes <> computed_changes and machines >= 3`),
@@ -112,12 +119,13 @@ export const gpuModels = sqliteTable(
   (table) => [index("gpu_models_stale").on(table.model).where(sql`is_stale = 1`)],
 );
 
-/** Baselines of a model's metric, besides those that the project ships. */
+/** Baselines of a model's metric by class of methods, besides those that the project ships. */
 export const baselines = sqliteTable(
   "baselines",
   {
     model: text("model").notNull(),
     metric: text("metric", { enum: RATED_METRICS }).notNull(),
+    class: text("class").notNull(),
     /** Increases with every change of the row; unique over all baselines. */
     version: integer("version").notNull(),
     /** The median of customers' medians; null for fewer than 3 customers with 5 machines each. */
@@ -129,7 +137,7 @@ export const baselines = sqliteTable(
     /** UUID of the administrator. */
     pinnedBy: text("pinned_by"),
   },
-  (table) => [primaryKey({ columns: [table.model, table.metric] })],
+  (table) => [primaryKey({ columns: [table.model, table.metric, table.class] })],
 );
 
 /** A single row: the newest version of baselines, and the present rules (thresholds, shipped figures). */

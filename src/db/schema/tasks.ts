@@ -1,16 +1,26 @@
 /** Tasks, with the figures of their results. */
-import { sql } from "drizzle-orm";
-import { index, integer, primaryKey, real, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import { type SQL, sql } from "drizzle-orm";
+import {
+  type AnySQLiteColumn,
+  index,
+  integer,
+  primaryKey,
+  real,
+  sqliteTable,
+  text,
+} from "drizzle-orm/sqlite-core";
 import { JOB_STATES, PERFORMANCE_STATUSES, SPEC_CHECK_STATUSES } from "../../lib/enums.ts";
 import type { BodySizes, ImplausibleFields, SpecCheck } from "../../lib/stored-json.ts";
 import { packedText } from "../forms.ts";
 import { hexBlob } from "../hex.ts";
-import { figures, gpuGroups, nodeVerdict, steps } from "../packed.ts";
+import { figures, gpuGroups, steps } from "../packed.ts";
+import { nodeVerdict } from "../packed-verdicts.ts";
 import { jobs, owner } from "./jobs.ts";
 
 const live = sql`deleted_at is null`;
 const rated = sql`deleted_at is null and performance_status is not null`;
 const checked = sql`deleted_at is null and spec_status is not null`;
+const withFindings = sql`deleted_at is null and finding_count > 0`;
 
 /**
  * One row per node of a job: a projection of the coordinator's facts. A job's tasks have the id range after the
@@ -72,10 +82,23 @@ export const tasks = sqliteTable(
     /** Columns of the scoreboard, as in `jobs`. */
     performanceStatus: text("performance_status", { enum: PERFORMANCE_STATUSES }),
     verdict: packedText("verdict", nodeVerdict),
+    findingCount: integer("finding_count"),
   },
   (table) => {
     // Job and rank break ties, as the id would: SQLite uses no row id of an index in `(created_at, …) > (?, ?)`.
     const order = [table.createdAt, table.jobId, table.rank] as const;
+    /** The tasks with a value, for those who see all tasks, a customer's, or their own. */
+    const forEachRole = (name: string, value: AnySQLiteColumn, where: SQL) => [
+      index(`tasks_by_${name}`)
+        .on(value, ...order)
+        .where(where),
+      index(`tasks_by_customer_${name}`)
+        .on(table.customerId, value, ...order)
+        .where(where),
+      index(`tasks_by_owner_${name}`)
+        .on(table.owner, value, ...order)
+        .where(where),
+    ];
     const withIp = sql`deleted_at is null and machine_ip is not null`;
     return [
       // Includes deleted tasks, for the foreign key's check when a job is removed.
@@ -89,51 +112,20 @@ export const tasks = sqliteTable(
       index("tasks_by_owner")
         .on(table.owner, ...order)
         .where(live),
-      index("tasks_by_state")
-        .on(table.state, ...order)
-        .where(live),
-      index("tasks_by_customer_state")
-        .on(table.customerId, table.state, ...order)
-        .where(live),
-      index("tasks_by_owner_state")
-        .on(table.owner, table.state, ...order)
-        .where(live),
-      index("tasks_by_machine")
-        .on(table.machineUuid, ...order)
-        .where(live),
-      index("tasks_by_customer_machine")
-        .on(table.customerId, table.machineUuid, ...order)
-        .where(live),
-      index("tasks_by_owner_machine")
-        .on(table.owner, table.machineUuid, ...order)
-        .where(live),
-      index("tasks_by_ip")
-        .on(table.machineIp, ...order)
-        .where(withIp),
-      index("tasks_by_customer_ip")
-        .on(table.customerId, table.machineIp, ...order)
-        .where(withIp),
-      index("tasks_by_owner_ip")
-        .on(table.owner, table.machineIp, ...order)
-        .where(withIp),
-      index("tasks_by_performance")
-        .on(table.performanceStatus, ...order)
-        .where(rated),
-      index("tasks_by_customer_performance")
-        .on(table.customerId, table.performanceStatus, ...order)
-        .where(rated),
-      index("tasks_by_owner_performance")
-        .on(table.owner, table.performanceStatus, ...order)
-        .where(rated),
-      index("tasks_by_spec_check")
-        .on(table.specStatus, ...order)
-        .where(checked),
-      index("tasks_by_customer_spec_check")
-        .on(table.customerId, table.specStatus, ...order)
-        .where(checked),
-      index("tasks_by_owner_spec_check")
-        .on(table.owner, table.specStatus, ...order)
-        .where(checked),
+      ...forEachRole("state", table.state, live),
+      ...forEachRole("machine", table.machineUuid, live),
+      ...forEachRole("ip", table.machineIp, withIp),
+      ...forEachRole("performance", table.performanceStatus, rated),
+      ...forEachRole("spec_check", table.specStatus, checked),
+      index("tasks_with_findings")
+        .on(...order)
+        .where(withFindings),
+      index("tasks_with_findings_by_customer")
+        .on(table.customerId, ...order)
+        .where(withFindings),
+      index("tasks_with_findings_by_owner")
+        .on(table.owner, ...order)
+        .where(withFindings),
     ];
   },
 );

@@ -429,16 +429,83 @@ BEGIN
   INSERT INTO gpu_models (model) VALUES (new.model) ON CONFLICT (model) DO NOTHING;
 END;
 
--- Counts the machines of each customer and model, and the changes since their medians were computed.
+-- Counts the machines of each customer, model and class, and the changes since their medians were computed.
 CREATE TRIGGER `customer_fleets_machine` AFTER INSERT ON `machine_figures`
 BEGIN
-  INSERT INTO customer_fleets (model, customer_id, machines, changes) VALUES (new.model, new.customer_id, 1, 1)
-  ON CONFLICT (model, customer_id) DO UPDATE SET machines = machines + 1, changes = changes + 1;
+  INSERT INTO customer_fleets (model, customer_id, class, machines, changes)
+  VALUES (new.model, new.customer_id, new.class, 1, 1)
+  ON CONFLICT (model, customer_id, class) DO UPDATE SET machines = machines + 1, changes = changes + 1;
 END;
 
 CREATE TRIGGER `customer_fleets_news` AFTER UPDATE ON `machine_figures`
 BEGIN
-  UPDATE customer_fleets SET changes = changes + 1 WHERE model = new.model AND customer_id = new.customer_id;
+  UPDATE customer_fleets SET changes = changes + 1
+  WHERE model = new.model AND customer_id = new.customer_id AND class = new.class;
+END;
+
+-- Counter rows of jobs with findings not deleted, per scope and state, then of such tasks.
+CREATE TRIGGER `job_finding_counts_insert` AFTER INSERT ON `jobs`
+WHEN new.deleted_at IS NULL AND new.finding_count > 0
+BEGIN
+  INSERT INTO finding_counts (scope, state, jobs)
+  VALUES ('all', new.state, 1), ('customer:' || new.customer_id, new.state, 1), (new.owner, new.state, 1)
+  ON CONFLICT (scope, state) DO UPDATE SET jobs = jobs + 1;
+END;
+
+CREATE TRIGGER `job_finding_counts_leave` AFTER UPDATE OF state, deleted_at, finding_count ON `jobs`
+WHEN old.deleted_at IS NULL AND old.finding_count > 0 AND (new.deleted_at IS NOT NULL
+  OR new.state <> old.state OR coalesce(new.finding_count, 0) = 0)
+BEGIN
+  UPDATE finding_counts SET jobs = jobs - 1
+  WHERE state = old.state AND scope IN ('all', 'customer:' || old.customer_id, old.owner);
+END;
+
+CREATE TRIGGER `job_finding_counts_enter` AFTER UPDATE OF state, deleted_at, finding_count ON `jobs`
+WHEN new.deleted_at IS NULL AND new.finding_count > 0 AND (old.deleted_at IS NOT NULL
+  OR new.state <> old.state OR coalesce(old.finding_count, 0) = 0)
+BEGIN
+  INSERT INTO finding_counts (scope, state, jobs)
+  VALUES ('all', new.state, 1), ('customer:' || new.customer_id, new.state, 1), (new.owner, new.state, 1)
+  ON CONFLICT (scope, state) DO UPDATE SET jobs = jobs + 1;
+END;
+
+CREATE TRIGGER `job_finding_counts_delete` AFTER DELETE ON `jobs`
+WHEN old.deleted_at IS NULL AND old.finding_count > 0
+BEGIN
+  UPDATE finding_counts SET jobs = jobs - 1
+  WHERE state = old.state AND scope IN ('all', 'customer:' || old.customer_id, old.owner);
+END;
+
+CREATE TRIGGER `task_finding_counts_insert` AFTER INSERT ON `tasks`
+WHEN new.deleted_at IS NULL AND new.finding_count > 0
+BEGIN
+  INSERT INTO finding_counts (scope, state, tasks)
+  VALUES ('all', new.state, 1), ('customer:' || new.customer_id, new.state, 1), (new.owner, new.state, 1)
+  ON CONFLICT (scope, state) DO UPDATE SET tasks = tasks + 1;
+END;
+
+CREATE TRIGGER `task_finding_counts_leave` AFTER UPDATE OF state, deleted_at, finding_count ON `tasks`
+WHEN old.deleted_at IS NULL AND old.finding_count > 0 AND (new.deleted_at IS NOT NULL
+  OR new.state <> old.state OR coalesce(new.finding_count, 0) = 0)
+BEGIN
+  UPDATE finding_counts SET tasks = tasks - 1
+  WHERE state = old.state AND scope IN ('all', 'customer:' || old.customer_id, old.owner);
+END;
+
+CREATE TRIGGER `task_finding_counts_enter` AFTER UPDATE OF state, deleted_at, finding_count ON `tasks`
+WHEN new.deleted_at IS NULL AND new.finding_count > 0 AND (old.deleted_at IS NOT NULL
+  OR new.state <> old.state OR coalesce(old.finding_count, 0) = 0)
+BEGIN
+  INSERT INTO finding_counts (scope, state, tasks)
+  VALUES ('all', new.state, 1), ('customer:' || new.customer_id, new.state, 1), (new.owner, new.state, 1)
+  ON CONFLICT (scope, state) DO UPDATE SET tasks = tasks + 1;
+END;
+
+CREATE TRIGGER `task_finding_counts_delete` AFTER DELETE ON `tasks`
+WHEN old.deleted_at IS NULL AND old.finding_count > 0
+BEGIN
+  UPDATE finding_counts SET tasks = tasks - 1
+  WHERE state = old.state AND scope IN ('all', 'customer:' || old.customer_id, old.owner);
 END;
 
 -- == Seed rows ==

@@ -1,7 +1,7 @@
 import { json, jsonBody, operation } from "../../api/operation.ts";
+import { joinCommandOf } from "../created-wire.ts";
 import { createdJobExample } from "../examples.ts";
 import { createdJob } from "../schemas.ts";
-import { joinCommandOf } from "../wire.ts";
 import { createAnonymousJobBody } from "./schemas.ts";
 
 export const createAnonymousJobRoute = operation({

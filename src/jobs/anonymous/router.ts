@@ -1,8 +1,8 @@
 import { serve } from "../../http/serve.ts";
 import { siteOf } from "../../http/site.ts";
 import { ANONYMOUS } from "../../identity/anonymous.ts";
+import { toCreatedJob } from "../created-wire.ts";
 import type { JobsService } from "../service.ts";
-import { toCreatedJob } from "../wire.ts";
 import { createAnonymousJobRoute } from "./contract.ts";
 
 /** Creates jobs without an account. Their tokens read them through the node protocol (`nodes/router.ts`). */

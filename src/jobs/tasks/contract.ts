@@ -20,7 +20,15 @@ export const MAX_PAGE_RESULT_BYTES = 8 * 1_024 * 1_024;
 const page = json(taskPage, {
   description: "A page of tasks, or an export of all of them.",
   example: {
-    data: [{ ...taskExample, performance_status: null, benchmark_results: null }],
+    data: [
+      {
+        ...taskExample,
+        findings: null,
+        performance_status: null,
+        replayed: null,
+        benchmark_results: null,
+      },
+    ],
     pagination: { page: 1, per_page: 20, total: 1, pages: 1, next_cursor: null },
   },
 });
@@ -41,7 +49,7 @@ export const listTasksRoute = operation({
   summary: "List tasks",
   description: `The tasks of the jobs you may see, newest first, a page at a time; a task is one node's part of a job. Regular users see the tasks of their own jobs, customer admins those of all jobs of their customer, staff and root admins all. Tasks of deleted jobs are left out. Changes on the nodes in the last seconds may be missing; the job's detail has them.
 
-Filters combine. With at most one filter, the first page and the pages along \`next_cursor\` or the links of \`Link\` cost the same however many tasks there are. So does the total, except with \`machine_ip\`, \`machine_uuid\`, \`performance_status\`, \`spec_check\` or several filters: then all matches are counted. Several filters read all tasks that match the first of \`job_id\`, \`machine_uuid\`, \`machine_ip\`, \`performance_status\`, \`spec_check\`. A page beyond the last one is empty.
+Filters combine. With at most one filter, the first page and the pages along \`next_cursor\` or the links of \`Link\` cost the same however many tasks there are. So does the total, except with \`machine_ip\`, \`machine_uuid\`, \`performance_status\`, \`spec_check\` or several filters: then all matches are counted. Several filters read all tasks that match the first of \`job_id\`, \`machine_uuid\`, \`machine_ip\`, \`has_findings\`, \`performance_status\`, \`spec_check\`. A page beyond the last one is empty.
 
 With \`include_results\` a page has at most 8 MiB of results; a larger page is 400, which says how many tasks would fit.
 
@@ -82,6 +90,10 @@ With \`include_results\` a page has at most 8 MiB of results; a larger page is 4
         .optional()
         .openapi({ description: "Only tasks with this rating." }),
       spec_check: specCheckParameter("tasks"),
+      has_findings: queryBoolean({
+        default: false,
+        description: "True: only tasks with findings. False is ignored.",
+      }),
       include_results: queryBoolean({
         default: false,
         description: "Add the results that each node has sent.",

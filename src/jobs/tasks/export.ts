@@ -8,8 +8,7 @@ import type { UserEnv } from "../../identity/guards.ts";
 import { toTimestamp } from "../../lib/clock.ts";
 import { RATED_METRICS } from "../../lib/enums.ts";
 import type { NodeVerdict } from "../../lib/stored-json.ts";
-import { lowestMetric } from "../../scoreboard/facts.ts";
-import { dropMessage } from "../../scoreboard/verdict-wire.ts";
+import { dropMessage, lowestMetric } from "../../scoreboard/facts.ts";
 import { CSV, type JSON_LINES } from "./contract.ts";
 import type { ExportedTaskRow } from "./store.ts";
 
@@ -40,6 +39,7 @@ const COLUMNS: readonly [name: string, of: (row: ReadRow) => Cell][] = [
   ["created_at", ({ task }) => toTimestamp(task.createdAt)],
   ["started_at", ({ task }) => toTimestamp(task.startedAt)],
   ["ended_at", ({ task }) => toTimestamp(task.endedAt)],
+  ["findings", ({ verdict }) => verdict && findingsText(verdict)],
   ["performance_status", ({ task }) => task.performanceStatus],
   ...RATED_METRICS.flatMap((metric): [string, (row: ReadRow) => Cell][] => {
     const of = ({ verdict }: ReadRow) => verdict && lowestMetric(verdict.metrics, metric);
@@ -60,6 +60,7 @@ const COLUMNS: readonly [name: string, of: (row: ReadRow) => Cell][] = [
     ({ figures }) => figures[name] ?? null,
   ]),
   ["gpu_models", ({ task }) => groupsOf(task)],
+  ["replayed", ({ verdict, task }) => (isRecording(verdict, task) ? "REPLAYED" : null)],
   ["drops", ({ verdict }) => verdict && (verdict.drops.map(dropMessage).join("; ") || null)],
   [
     "implausible",
@@ -67,6 +68,16 @@ const COLUMNS: readonly [name: string, of: (row: ReadRow) => Cell][] = [
       (task.implausible ?? []).map(([position, field, reason]) => ({ position, field, reason })),
   ],
 ];
+
+/** All findings that are stored, in words; null for none. */
+function findingsText({ findings, moreFindings }: NodeVerdict): string | null {
+  const more = moreFindings > 0 ? [`and ${moreFindings} more`] : [];
+  return [...findings.map(({ message }) => message), ...more].join("; ") || null;
+}
+
+function isRecording(verdict: NodeVerdict | null, { figures }: ExportedTaskRow): boolean {
+  return verdict?.isReplayed ?? figures?.provenance?.withheld.includes("replayed") ?? false;
+}
 
 /** A list in one cell: each entry's values, with a semicolon between entries. */
 function listText(list: readonly object[]): string {

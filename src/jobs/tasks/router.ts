@@ -12,7 +12,6 @@ import type { ReportLinks } from "../../reports/links.ts";
 import { toPerformanceNode } from "../../scoreboard/verdict-wire.ts";
 import { type LinkOf, toReportedTask, toTask, toTaskRecord } from "../wire.ts";
 import { CSV, getTaskResultsRoute, JSON_LINES, listTasksRoute } from "./contract.ts";
-import { exportOf } from "./export.ts";
 import type { ListedTaskWire, TaskWithResultsWire } from "./schemas.ts";
 import type { TasksService, TaskView } from "./service.ts";
 import type { ListedTaskRow } from "./store.ts";
@@ -37,6 +36,8 @@ export const tasksRoutes = ({ tasks, links }: RouterDeps) => {
       c.header("Vary", "Accept", { append: true });
       if (type !== "application/json") {
         const { total, pages } = await tasks.export(caller, query);
+        // Loads with the first export, so that no poll pays for it.
+        const { exportOf } = await import("./export.ts");
         c.header("X-Total-Count", String(total));
         return writtenReply(exportOf(c, pages, type));
       }
@@ -73,16 +74,17 @@ type Figures = Parameters<typeof toTask>[2];
 
 /** @param results those of the node; null if the query does not request results */
 function toListed(row: ListedTaskRow, results: Figures | null, linkOf: LinkOf): ListedTaskWire {
-  const { sequence, ...columns } = row;
+  const { sequence, findings, isReplayed, ...columns } = row;
   const task = toTaskRecord(columns);
   const performance_status = row.performanceStatus;
+  const verdict = {
+    findings: performance_status === null ? null : (findings ?? []),
+    performance_status,
+    replayed: performance_status === null ? null : isReplayed === 1,
+  };
   return results === null || sequence === null
-    ? {
-        ...toReportedTask(task, linkOf),
-        performance_status,
-        benchmark_results: null,
-      }
-    : { ...toTask(task, sequence, results, linkOf), performance_status };
+    ? { ...toReportedTask(task, linkOf), ...verdict, benchmark_results: null }
+    : { ...toTask(task, sequence, results, linkOf), ...verdict };
 }
 
 function toTaskWithResults(

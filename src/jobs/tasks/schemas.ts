@@ -3,7 +3,11 @@ import { z } from "@hono/zod-openapi";
 import { MAX_PAGE, nextCursor } from "../../api/lists.ts";
 import { figure, integer, jsonObject, orNull, text } from "../../api/schemas.ts";
 import { INVENTORY_BYTES } from "../../coordinator/wire/machine.ts";
-import { performanceNode, performanceStatus } from "../../scoreboard/verdict-schemas.ts";
+import {
+  nodeFindings,
+  performanceNode,
+  performanceStatus,
+} from "../../scoreboard/verdict-schemas.ts";
 import { ownTaskFields, taskResultMap } from "../result-schemas.ts";
 
 const MAX_COUNT = Number.MAX_SAFE_INTEGER;
@@ -11,8 +15,14 @@ const MAX_COUNT = Number.MAX_SAFE_INTEGER;
 const listedTask = z
   .strictObject({
     ...ownTaskFields,
+    findings: orNull(nodeFindings).openapi({
+      description: "What to look at on the node; null until its job is rated.",
+    }),
     performance_status: orNull(performanceStatus).openapi({
       description: "Rating of the node; null until its job is rated.",
+    }),
+    replayed: z.boolean().nullable().openapi({
+      description: "True if its figures are a recording; null until its job is rated.",
     }),
     benchmark_results: orNull(taskResultMap).openapi({
       description: "Results that this node has sent; null without `include_results`.",

@@ -129,12 +129,15 @@ function readList(query: ListTasksQuery) {
     machineUuid: query.machine_uuid?.toLowerCase(),
     performanceStatus: query.performance_status,
     specStatus: query.spec_check,
+    hasFindings: query.has_findings || undefined,
   };
   // Short, and different for every order and filter: a cursor of another list reads elsewhere.
   const { jobId = "", state = "", machineIp = "", machineUuid = "" } = filter;
+  const { performanceStatus, specStatus } = filter;
   const list = [query.sort_order, jobId, state, machineIp, machineUuid];
   // Their words are different.
-  list.push(...[filter.performanceStatus, filter.specStatus].filter((each) => each !== undefined));
+  list.push(...[performanceStatus, specStatus].filter((each) => each !== undefined));
+  if (filter.hasFindings) list.push("findings");
   const order = orderOf(filter, query.sort_order === "desc");
   return { filter, order: { ...order, list: list.join("|") } };
 }

@@ -1,15 +1,27 @@
-import { and, count, desc, eq, getTableColumns, isNull, type SQL, sql } from "drizzle-orm";
+import {
+  and,
+  type Column,
+  count,
+  desc,
+  eq,
+  getTableColumns,
+  isNull,
+  type SQL,
+  sql,
+} from "drizzle-orm";
 import type { Database } from "../../db/client.ts";
+import { fromPacked } from "../../db/forms.ts";
 import { fromJson } from "../../db/json.ts";
 import type { KeysetOrder, PageWindow } from "../../db/keyset.ts";
 import { measuredHardware } from "../../db/measured-hardware.ts";
 import { unindexed } from "../../db/named-rows.ts";
 import { nodeVerdict } from "../../db/node-verdict.ts";
-import { jobs, taskCounts, tasks } from "../../db/schema.ts";
+import { findings, nodeVerdictPath } from "../../db/packed-verdicts.ts";
+import { findingCounts, jobs, taskCounts, tasks } from "../../db/schema.ts";
 import { counterKey, type Scope } from "../../identity/actor.ts";
 import type { JobState, PerformanceStatus, SpecCheckStatus } from "../../lib/enums.ts";
 import { jobIdOf, taskIdRange } from "../../lib/ids.ts";
-import type { NodeVerdict, SequenceStep } from "../../lib/stored-json.ts";
+import type { Finding, NodeVerdict, SequenceStep } from "../../lib/stored-json.ts";
 import { isStored, visibleTo } from "../store.ts";
 
 export interface TaskFilter {
@@ -19,21 +31,34 @@ export interface TaskFilter {
   machineUuid?: string | undefined;
   performanceStatus?: PerformanceStatus | undefined;
   specStatus?: SpecCheckStatus | undefined;
+  hasFindings?: true | undefined;
 }
 
 /** A task in a list: without the verdict, which can be large. */
 export type ListedTaskRow = Omit<typeof tasks.$inferSelect, "verdict"> & {
   /** Null unless results are requested. */
   sequence: SequenceStep[] | null;
+  /** Null for none, and before the task is rated. */
+  findings: Finding[] | null;
+  /** 1 for a rated recording. */
+  isReplayed: 1 | null;
 };
 
-const { verdict: _verdict, ...listedColumns } = getTableColumns(tasks);
+const { verdict: _verdict, ...columns } = getTableColumns(tasks);
+const inVerdict = (arrow: "->" | "->>", key: keyof typeof nodeVerdictPath) =>
+  sql`${tasks.verdict} ${sql.raw(`${arrow} '${nodeVerdictPath[key]}'`)}`;
+const listedColumns = {
+  ...columns,
+  findings: fromPacked(findings, inVerdict("->", "findings")).as("findings"),
+  isReplayed: sql<1 | null>`${inVerdict("->>", "isReplayed")}`.as("is_replayed"),
+};
 
 /** Filters in the order of their selectivity: the first one given chooses the range of an index. */
 const LEADING = [
   "jobId",
   "machineUuid",
   "machineIp",
+  "hasFindings",
   "performanceStatus",
   "specStatus",
   "state",
@@ -48,8 +73,10 @@ function taskFilter(scope: Scope, filter: TaskFilter): SQL | undefined {
   const filters = LEADING.map((name) => {
     const value = filter[name];
     if (value === undefined) return undefined;
-    const column = tasks[name];
-    return sql`${name === leading ? column : unindexed(column)} = ${value}`;
+    const of = (column: Column) => (name === leading ? column : unindexed(column));
+    // As the indexes have it.
+    if (name === "hasFindings") return sql`${of(tasks.findingCount)} > 0`;
+    return sql`${of(tasks[name])} = ${value}`;
   });
   return and(
     isNull(tasks.deletedAt),
@@ -91,18 +118,19 @@ export function orderOf(
 
 /** The total of a list: from counter rows or the last rank of the job, else by counting the matches. */
 function totalOf(db: Database, scope: Scope, filter: TaskFilter) {
-  const { jobId, state, ...others } = filter;
+  const { jobId, state, hasFindings, ...others } = filter;
   const filters = Object.values(filter).filter((value) => value !== undefined).length;
   const isCounted =
     jobId === undefined && Object.values(others).every((value) => value === undefined);
   if (isCounted) {
+    const table = hasFindings ? findingCounts : taskCounts;
     return db
-      .select({ total: sql<number>`coalesce(sum(${taskCounts.tasks}), 0)` })
-      .from(taskCounts)
+      .select({ total: sql<number>`coalesce(sum(${table.tasks}), 0)` })
+      .from(table)
       .where(
         and(
-          eq(taskCounts.scope, counterKey(scope)),
-          state === undefined ? undefined : eq(taskCounts.state, state),
+          eq(table.scope, counterKey(scope)),
+          state === undefined ? undefined : eq(table.state, state),
         ),
       );
   }

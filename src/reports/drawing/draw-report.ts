@@ -18,6 +18,7 @@ import { type Canvas, PAGE_HEIGHT, PAGE_WIDTH } from "./canvas.ts";
 import { Flow, type Mark } from "./flow.ts";
 import { noticesOf } from "./notices.ts";
 import { identity, title, verdictPanel } from "./sections/cover.ts";
+import { findings } from "./sections/findings.ts";
 import { gpuPairs } from "./sections/gpu-pairs.ts";
 import { gpuTable, implausibleReadings, telemetry } from "./sections/gpus.ts";
 import { networks } from "./sections/network.ts";
@@ -51,6 +52,7 @@ export async function drawReport(data: ReportData, options: DrawOptions): Promis
   const flow = new Flow(type, noticesOf(data), `${what}: ${job.name}`);
   const sections = [
     () => title(flow, data),
+    () => findings(flow, data),
     () => verdictPanel(flow, data),
     () => identity(flow, data),
     ...(isLong(data) ? [] : [() => nodeTable(flow, data)]),

@@ -5,21 +5,24 @@
 import { createHash, randomUUID } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { deserialize, serialize } from "node:v8";
-import { ROOT } from "../../../scripts/lib/project.ts";
 
-const EMULATOR = fileURLToPath(new URL("emulator/", import.meta.url));
-
-const folder = join(ROOT, ".wrangler/emulated", checksumOfSources());
+const folder = folderOfKept();
 const ran = new Map<string, Uint8Array[]>();
 
-function checksumOfSources(): string {
+/** Null inside workerd, which has no files: there, memory alone keeps it. */
+function folderOfKept(): string | null {
+  if (navigator.userAgent === "Cloudflare-Workers") return null;
+  const emulator = join(import.meta.dirname, "emulator");
+  return join(import.meta.dirname, "../../../.wrangler/emulated", checksumOf(emulator));
+}
+
+function checksumOf(sources: string): string {
   const hash = createHash("sha256");
-  for (const name of readdirSync(EMULATOR).sort()) {
+  for (const name of readdirSync(sources).sort()) {
     hash
       .update(name)
-      .update(readFileSync(join(EMULATOR, name)))
+      .update(readFileSync(join(sources, name)))
       .update("\0");
   }
   return hash.digest("hex").slice(0, 16);
@@ -40,6 +43,7 @@ export function emulatedOnce(key: string, emulate: () => Uint8Array[]): Uint8Arr
 }
 
 function read(key: string): Uint8Array[] | null {
+  if (folder === null) return null;
   try {
     const buffers: unknown = deserialize(readFileSync(join(folder, key)));
     return Array.isArray(buffers) && buffers.every((one) => one instanceof Uint8Array)
@@ -51,6 +55,7 @@ function read(key: string): Uint8Array[] | null {
 }
 
 function keep(key: string, buffers: Uint8Array[]): void {
+  if (folder === null) return;
   mkdirSync(folder, { recursive: true });
   const draft = join(folder, `${key}.${randomUUID()}`);
   writeFileSync(draft, serialize(buffers));

@@ -5,10 +5,13 @@ import { QUICK_MARK_METRICS } from "../../../src/benchmarks/quick-mark-metrics.t
 import { summarizeValues } from "../../../src/benchmarks/statistics.ts";
 import type { Form } from "../../../src/db/forms.ts";
 import * as packed from "../../../src/db/packed.ts";
+import * as verdicts from "../../../src/db/packed-verdicts.ts";
 import {
   BASELINE_SOURCES,
+  FINDING_KINDS,
   JOB_EVENT_KINDS,
   PERFORMANCE_STATUSES,
+  RATED_METRICS,
   STEP_STATES,
 } from "../../../src/lib/enums.ts";
 import type { MetricVerdict } from "../../../src/lib/stored-json.ts";
@@ -76,6 +79,14 @@ const metricVerdict: fc.Arbitrary<MetricVerdict> = fc
     ownFleetBaseline: orNull(figure),
     fleetBaseline: orNull(figure),
     shippedBaseline: orNull(figure),
+    methodClass: fc.constantFrom("quickmark", "library-gemm", "unknown"),
+    reference: orNull(
+      fc.record({
+        value: figure,
+        ratio: figure,
+        of: fc.constantFrom("shipped" as const, "data_sheet" as const),
+      }),
+    ),
     pinned: figure,
   })
   .map(({ pinned, ...verdict }) => {
@@ -90,6 +101,41 @@ const metricVerdict: fc.Arbitrary<MetricVerdict> = fc
   });
 
 const status = fc.constantFrom(...PERFORMANCE_STATUSES);
+const findings = {
+  findings: fc.array(
+    fc.record({
+      kind: fc.constantFrom(...FINDING_KINDS),
+      metric,
+      rank,
+      gpu: orNull(count),
+      value: orNull(figure),
+      expected: orNull(figure),
+      ratio: orNull(figure),
+      message: text,
+    }),
+    { maxLength: 2 },
+  ),
+  moreFindings: count,
+  isReplayed: fc.boolean(),
+};
+const methods = orNull(fc.record({ bf16_tflops: text, memory_bandwidth_gbs: text }));
+const provenance = orNull(
+  fc.record({
+    withheld: fc.uniqueArray(fc.constantFrom("replayed", "busy", "partial", "checks" as const)),
+    methods,
+    unsettled: fc.uniqueArray(fc.constantFrom(...RATED_METRICS)),
+    health: fc.array(
+      fc.record({
+        gpu: orNull(count),
+        metric,
+        value: orNull(figure),
+        expected: orNull(figure),
+        message: text,
+      }),
+      { maxLength: 2 },
+    ),
+  }),
+);
 const metrics = fc.array(metricVerdict, { maxLength: 3 });
 const fleet = orNull(fc.record({ median: figure, machines: count }));
 const fleets = fc.record({ own: fleet, all: fleet });
@@ -123,6 +169,7 @@ const FORMS = [
       gpuModel: orNull(text),
       gpuCount: orNull(count),
       gpuModels,
+      provenance,
       aggregate: fc.dictionary(metric, figure, { noNullPrototype: true }),
       gpus: orNull(
         fc.array(
@@ -140,7 +187,7 @@ const FORMS = [
   form("fleets", packed.fleets, fc.record({ bf16_tflops: fleets, memory_bandwidth_gbs: fleets })),
   form(
     "the verdict of a node",
-    packed.nodeVerdict,
+    verdicts.nodeVerdict,
     fc.record({
       status,
       gpuModels,
@@ -167,11 +214,12 @@ const FORMS = [
         }),
         { maxLength: 2 },
       ),
+      ...findings,
     }),
   ),
   form(
     "the verdict of a job",
-    packed.jobVerdict,
+    verdicts.jobVerdict,
     fc.record({
       status,
       benchmarkId: fc.constant("quick_mark"),
@@ -179,6 +227,7 @@ const FORMS = [
       ratedNodes: count,
       underperformingNodes: count,
       metrics,
+      ...findings,
     }),
   ),
 ];
@@ -197,6 +246,7 @@ test("every metric has a code of its own", ({ expect }) => {
     gpuModels: null,
     aggregate: figures,
     gpus: null,
+    provenance: null,
   }) as unknown[]; // the array of its fields
   const names = Object.keys(Object(codes));
   expect(names).toHaveLength(METRICS.length);

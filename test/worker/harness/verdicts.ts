@@ -13,6 +13,9 @@ export function nodeVerdict(overrides: Partial<NodeVerdict> = {}): NodeVerdict {
     metrics: [],
     stragglers: [],
     drops: [],
+    isReplayed: false,
+    findings: [],
+    moreFindings: 0,
     ...overrides,
   };
 }
@@ -26,5 +29,8 @@ export function jobVerdict(): StoredJobVerdict {
     ratedNodes: 1,
     underperformingNodes: 0,
     metrics: [],
+    isReplayed: false,
+    findings: [],
+    moreFindings: 0,
   };
 }

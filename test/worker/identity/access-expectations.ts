@@ -207,11 +207,12 @@ export const EXPECTATIONS: Record<string, Expectation> = {
       const pin = {
         model: "l4",
         metric: "bf16_tflops" as const,
+        class: "quickmark",
         version: 0,
         pinnedValue: 1,
         pinnedAt: 0,
       };
-      const target = [baselines.model, baselines.metric];
+      const target = [baselines.model, baselines.metric, baselines.class];
       await db
         .insert(baselines)
         .values(pin)

@@ -67,7 +67,7 @@ describe("what its machine sends", () => {
     aggregate_results: { ...figures, gpu_bandwidth_matrix: { gpu0_to_gpu1: pair } },
     test_results: [figures],
     timestamp: "2026-01-01T00:05:00Z",
-    measurement: { tool: "replay", steps: [{ any: "thing" }] },
+    measurement: { version: 1, methods: {}, steps: [{ any: "thing" }] },
     replayed: true,
     partial: ["l2_bandwidth_gbs"],
   };
@@ -106,7 +106,7 @@ describe("what its machine sends", () => {
     const refused = (await stored(padded)) as Reply;
     const message = "A result must have at most 64 KiB in a job without an account";
     expectError(expect, refused, 413, "REQUEST_TOO_LARGE", message);
-    const measurement = "ä".repeat(15 * KIB);
+    const measurement = { version: 1, methods: {}, note: "ä".repeat(15 * KIB) };
     expect(await stored({ ...known, measurement })).toEqual({ ...known, measurement });
     const free = (await stored({ ...known, measurement, partial: "x".repeat(3 * KIB) })) as Reply;
     const about = "measurement, replayed, partial, taken together,";

@@ -23,7 +23,8 @@ function verdictOf(bytes: number): StoredNodeVerdict {
   const gpuId = `${"ä".repeat(bytes / 2)} 😀`;
   const gpu = { gpu: 0, metric: "bf16_tflops", value: 1, median: 2, ratio: 0.5 };
   const stragglers = [{ ...gpu, gpuId }];
-  return { status: "unrated", gpuModels: null, metrics: [], stragglers, drops: [] };
+  const none = { metrics: [], drops: [], findings: [], moreFindings: 0, isReplayed: false };
+  return { status: "unrated", gpuModels: null, stragglers, ...none };
 }
 
 /** A job per item; each has a node for each number of bytes. */

@@ -114,7 +114,7 @@ describe("a report of four nodes", async () => {
   });
 });
 
-test("a node with two models is named by both, and each lost GPU is a reason on the cover", async ({
+test("a node with two models is named by both, and each lost GPU is a finding on the cover", async ({
   expect,
 }) => {
   const data = sampleReport({ nodes: 2, gpus: 8, slow: [] });
@@ -142,11 +142,24 @@ test("a node with two models is named by both, and each lost GPU is a reason on 
   below.metrics = [{ ...bf16, status: "underperforming" }, ...rest];
   below.drops = [{ ...drop, value: 8, previousAt: Date.UTC(2026, 0, 8) }];
   second.drops = [{ ...drop, value: 8, previousAt: null }];
-  if (data.verdict !== null) data.verdict.nodes = [below, second];
+  const lost = (rank: number) => ({
+    kind: "gpu_count" as const,
+    metric: "gpu_count",
+    rank,
+    gpu: null,
+    value: 8,
+    expected: 9,
+    ratio: 0.888889,
+    message: "9 GPUs before, 8 now",
+  });
+  if (data.verdict !== null) {
+    data.verdict.nodes = [below, second];
+    data.verdict.findings = [lost(0), lost(1)];
+  }
   const { text } = await readPdf(await draw(data));
   const words = text.replaceAll("\n", " ");
-  expect(words).toMatch(/Node 0: 9 GPUs before, 8 now: since this machine's previous job of/);
-  expect(words).toMatch(/Node 1: 9 GPUs before, 8 now: since its runner's previous job\./);
+  expect(words).toMatch(/Node 0: 9 GPUs before, 8 now, since this machine's previous job of/);
+  expect(words).toMatch(/Node 1: 9 GPUs before, 8 now, since its runner's previous job\./);
   expect(words).toContain("Node 0 (4 × NVIDIA H100 NVL, 4 × NVIDIA L40S): NVIDIA L40S: BF16");
   expect(words.match(/4 × NVIDIA H100 NVL/g)?.length).toBeGreaterThan(2);
 });
@@ -188,6 +201,102 @@ test("replayed figures are called so on every page", async ({ expect }) => {
   expect(pages.length).toBeGreaterThan(2);
   for (const page of pages)
     expect(page).toContain("REPLAYED: the QuickMark figures are recordings");
+});
+
+test("a verdict on recordings says REPLAYED with its own word", async ({ expect }) => {
+  const data = sampleReport({ nodes: 1, gpus: 8, model: A100, replayed: true });
+  const { verdict } = data;
+  if (verdict === null) throw new Error("the sample is rated");
+  const { pages } = await read({ ...data, verdict: { ...verdict, isReplayed: true } });
+  expect(pages[0]).toContain("As expected (REPLAYED)");
+});
+
+describe("findings", () => {
+  const finding = (rank: number, message: string, value: number | null = null) => ({
+    kind: "health" as const,
+    metric: "bf16_tflops",
+    rank,
+    gpu: null,
+    value,
+    expected: value === null ? null : 100,
+    ratio: null,
+    message,
+  });
+  const { verdict } = slow;
+  if (verdict === null) throw new Error("the sample is rated");
+
+  test("come before the verdict, with the job that a drop is compared with", async ({ expect }) => {
+    const fallen = {
+      metric: "bf16_tflops",
+      gpuModel: null,
+      value: 80,
+      previousValue: 100,
+      ratio: 0.8,
+      previousAt: Date.UTC(2026, 0, 2, 3, 4, 5),
+    };
+    const nodes = verdict.nodes.map((node) => ({
+      ...node,
+      drops: node.rank === 1 ? [fallen] : [],
+    }));
+    const findings = [
+      finding(2, "GPU 3: its power limit is 300 W, below its default of 400 W"),
+      { ...finding(1, "bf16_tflops per GPU: 100 before, 80 now", 80), kind: "drop" as const },
+    ];
+    const [first = ""] = (await read({ ...slow, verdict: { ...verdict, nodes, findings } })).pages;
+    expect(first).toContain("2 findings, whatever the verdict is");
+    expect(first).toContain("Node 2: GPU 3: its power limit is 300 W, below its default of 400 W.");
+    expect(first).toContain(
+      "Node 1: BF16 per GPU: 100 before, 80 now, since this machine's previous job of 2026-01-02 03:04:05 UTC.",
+    );
+    expect(first.indexOf("2 findings")).toBeLessThan(first.indexOf("Underperforming"));
+  });
+
+  test("are as many as fit, and the others are counted; a node's report has its own", async ({
+    expect,
+  }) => {
+    const findings = Array.from({ length: 20 }, (_, at) => finding(at % 4, `warning ${at}`));
+    const nodes = verdict.nodes.map((node) => ({
+      ...node,
+      findings: findings.filter(({ rank }) => rank === node.rank),
+    }));
+    const data = { ...slow, verdict: { ...verdict, nodes, findings, moreFindings: 3 } };
+    const [first = ""] = (await read(data)).pages;
+    expect(first).toContain("23 findings, whatever");
+    expect(first).toContain("warning 11");
+    expect(first).not.toContain("warning 12");
+    expect(first).toContain("and 11 more, in the reports of the nodes");
+    const [own = ""] = (await read(taskDataOf(data, 3))).pages;
+    expect(own).toContain("5 findings, whatever");
+    expect(own).not.toContain("Node 2:");
+  });
+
+  test("none are not mentioned", async ({ expect }) => {
+    expect((await read(slow)).text).not.toContain("finding");
+  });
+});
+
+test("a figure of another method has the other figure beside it", async ({ expect }) => {
+  const data = sampleReport({ nodes: 1, gpus: 8, model: A100 });
+  const { verdict } = data;
+  if (verdict === null) throw new Error("the sample is rated");
+  const reason = "measured with library-gemm, the baseline is of quickmark";
+  const nodes = verdict.nodes.map((node) => ({
+    ...node,
+    status: "unrated" as const,
+    metrics: node.metrics.map((metric) => ({
+      ...metric,
+      status: "unrated" as const,
+      reason,
+      baseline: null,
+      ratio: null,
+      methodClass: "library-gemm",
+      reference: { value: 255.5, ratio: 0.97, of: "shipped" as const },
+    })),
+  }));
+  const { pages } = await read({ ...data, verdict: { ...verdict, status: "unrated", nodes } });
+  expect(pages[0]?.replaceAll("\n", " ")).toContain(
+    `${reason}; by another method, and not a verdict: BF16 97.0% of the shipped median`,
+  );
 });
 
 test("a failed job's report says on every page what is missing, and why", async ({ expect }) => {

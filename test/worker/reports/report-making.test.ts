@@ -150,6 +150,15 @@ describe("making it again", () => {
     const newest = (await reportRows(job)).findLast(({ rank }) => rank === null);
     const now = await call("GET", `/reports/${newest?.hash}`);
     expect(now.body).toMatchObject({ version: 2, is_latest: true, job_id: job.id, task_id: null });
+    expect(now.body.replayed).toBe(false);
+    const recorded = await measureJob([
+      { ...twoA100, results: { ...twoA100.results, replayed: true } },
+    ]);
+    await reported(recorded);
+    for (const { hash } of await reportRows(recorded)) {
+      const { body } = await call("GET", `/reports/${hash}`);
+      expect(body).toMatchObject({ status: "unrated", replayed: true });
+    }
     const { bytes } = await open((await detail(job)).body.pdf_report_url);
     expect(now.body.file_sha256).toBe(createHash("sha256").update(bytes).digest("hex"));
     expect(now.body.file_bytes).toBe(bytes.length);

@@ -54,6 +54,8 @@ describe("a settled job", () => {
       own_fleet_baseline: null,
       fleet_baseline: null,
       shipped_baseline: 255.5,
+      class: "quickmark",
+      reference: null,
       reason: "58.3 % of the shipped baseline: below 90 %",
     });
     expect(summary.nodes[0].metrics[2]).toMatchObject({

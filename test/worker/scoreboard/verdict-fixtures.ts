@@ -19,6 +19,9 @@ export const SETTINGS = {
 };
 export const { rating: THRESHOLDS } = readConfig(SETTINGS);
 
+const NO_OTHER = { baselineOf: null, reference: null };
+export const NO_OTHERS = { bf16_tflops: NO_OTHER, memory_bandwidth_gbs: NO_OTHER };
+
 export interface Machine {
   gpu_model: string | null;
   gpu_count: number | null;
@@ -43,8 +46,9 @@ export function verdictOf({
     rank: 0,
     machineUuid: "00000000-0000-4000-8000-000000000001",
     ...hardware,
-    readings: readingsOf(figures, hardware),
-    gpus: figures.gpus ?? [],
+    readings: readingsOf(figures, hardware, THRESHOLDS),
+    figures,
+    others: NO_OTHERS,
     baselines: {
       bf16_tflops: baseline("bf16_tflops"),
       memory_bandwidth_gbs: baseline("memory_bandwidth_gbs"),

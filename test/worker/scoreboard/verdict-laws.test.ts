@@ -5,7 +5,7 @@ import { describe, test } from "vitest";
 import type { PerformanceStatus } from "../../../src/lib/enums.ts";
 import type { Baseline, NodeFacts } from "../../../src/scoreboard/facts.ts";
 import { rateJob, rateMetric, rateNode } from "../../../src/scoreboard/verdict.ts";
-import { healthy, THRESHOLDS, verdictOf } from "./verdict-fixtures.ts";
+import { healthy, NO_OTHERS, THRESHOLDS, verdictOf } from "./verdict-fixtures.ts";
 
 describe("laws", () => {
   const ORDER: PerformanceStatus[] = ["underperforming", "expected", "outperforming"];
@@ -45,7 +45,8 @@ describe("laws", () => {
       gpuModel: "x",
       gpuCount: 1,
       gpuModels: null,
-      gpus: [],
+      figures: null,
+      others: NO_OTHERS,
       previous: null,
       byModel: new Map(),
       previousCount: null,

@@ -137,11 +137,8 @@ describe("what is missing or cannot be true is never healthy", () => {
   });
 
   test("a step that did not complete", ({ expect }) => {
-    const readings = readingsOf(null, {
-      gpuModel: "NVIDIA H100 NVL",
-      gpuCount: 1,
-      gpuModels: null,
-    });
+    const hardware = { gpuModel: "NVIDIA H100 NVL", gpuCount: 1, gpuModels: null };
+    const readings = readingsOf(null, hardware, THRESHOLDS);
     expect(readings.map(({ fault }) => fault)).toEqual(Array(3).fill("QuickMark did not complete"));
   });
 
@@ -443,6 +440,7 @@ test("thresholds are configuration, refused by name when they make no sense", ({
     stragglerBelow: 0.95,
     dropBelow: 0.9,
     fleetMinMachines: 50,
+    rateReplays: false,
   });
   for (const [name, value] of [
     ["UNDERPERFORMING_BELOW", "1.5"],

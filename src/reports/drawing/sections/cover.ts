@@ -2,8 +2,7 @@
 
 import { groupsOf } from "../../../benchmarks/gpus.ts";
 import { type PerformanceStatus, RATED_METRICS } from "../../../lib/enums.ts";
-import type { JobVerdict, MetricVerdict, NodeVerdict } from "../../../lib/stored-json.ts";
-import { GPU_COUNT } from "../../../scoreboard/facts.ts";
+import type { MetricVerdict, NodeVerdict } from "../../../lib/stored-json.ts";
 import type { ReportData, ReportNode } from "../../report-data.ts";
 import { statusShape } from "../charts.ts";
 import { type Flow, LEFT, RIGHT, WIDTH } from "../flow.ts";
@@ -63,7 +62,8 @@ function subtitle({ job, subject, nodes }: ReportData): string {
 /** The verdict and its reasons, before everything else. */
 export function verdictPanel(flow: Flow, data: ReportData): void {
   const status = data.verdict?.status ?? "unrated";
-  const { colour, word } = STATUS[status];
+  const { colour, word: verdictWord } = STATUS[status];
+  const word = data.verdict?.isReplayed === true ? `${verdictWord} (REPLAYED)` : verdictWord;
   const inner = WIDTH - 36;
   const lead = flow.type.wrap(leadOf(data, status), inner, SIZE.text, "bold");
   const reasons = reasonsOf(data).map((reason) => {
@@ -150,7 +150,7 @@ function reasonsOf({ verdict, nodes, job, subject }: ReportData): string[] {
   );
   const notRated = [...unrated].map(([reason, list]) => {
     const which = subject.kind === "task" ? "Not rated" : `${capital(nodesOf(list))} not rated`;
-    return reason === "" ? `${which}.` : `${which}: ${reason}.`;
+    return reason === "" ? `${which}.` : `${which}: ${reason}${besides(list)}.`;
   });
   const failed = Map.groupBy(
     nodes.filter(({ state, failedMessage }) => failedMessage !== null || state === "failed"),
@@ -166,7 +166,6 @@ function reasonsOf({ verdict, nodes, job, subject }: ReportData): string[] {
   return [
     ...below,
     ...specReasons(nodes, subject),
-    ...lagging(verdict),
     ...notRated,
     ...missing,
     ...failures,
@@ -187,26 +186,16 @@ function isRated(metric: string): boolean {
   return RATED_METRICS.some((rated) => rated === metric);
 }
 
-/** GPUs that lag behind the others of their node, and metrics that have fallen since the last job. */
-function lagging(verdict: JobVerdict | null): string[] {
-  return (verdict?.nodes ?? []).flatMap(({ rank, stragglers, drops }) => [
-    ...stragglers.map(({ gpu, metric, value, median, ratio }) => {
-      const share =
-        ratio === null
-          ? "an implausible figure"
-          : `${percent(ratio)} of their median ${figure(median)}`;
-      return `Node ${rank}: GPU ${gpu} lags behind the others: ${metricName(metric)} ${figure(value)} ${metricUnit(metric)}, ${share}.`;
-    }),
-    ...drops.map(({ metric, gpuModel, value, previousValue, ratio, previousAt }) => {
-      const since = previousAt === null ? "its runner's" : "this machine's";
-      const of = gpuModel === null ? "" : ` of ${gpuModel}`;
-      const job = previousAt === null ? "previous job" : `previous job of ${time(previousAt)}`;
-      if (metric === GPU_COUNT) {
-        return `Node ${rank}: ${count(previousValue, "GPU")} before, ${value} now: since ${since} ${job}.`;
-      }
-      return `Node ${rank}: ${metricName(metric)}${of} fell to ${percent(ratio)}, from ${figure(previousValue)} to ${figure(value)} ${metricUnit(metric)} per GPU, since ${since} ${job}.`;
-    }),
-  ]);
+/** What another method says of a single node's figures, which is no verdict. */
+function besides(nodes: readonly NodeVerdict[]): string {
+  const [node] = nodes;
+  if (node === undefined || nodes.length > 1) return "";
+  const shares = node.metrics.flatMap(({ metric, reference }) => {
+    if (reference === null) return [];
+    const of = reference.of === "shipped" ? "the shipped median" : "the data sheet";
+    return [`${metricName(metric)} ${percent(reference.ratio)} of ${of}`];
+  });
+  return shares.length === 0 ? "" : `; by another method, and not a verdict: ${shares.join(", ")}`;
 }
 
 function lowest(node: NodeVerdict): number {

@@ -111,7 +111,7 @@ export function baselines(flow: Flow, { verdict, nodes }: ReportData): void {
   for (const node of verdict?.nodes ?? []) {
     for (const metric of node.metrics) {
       const model = metric.gpuModel ?? node.gpuModel ?? "unknown model";
-      const key = `${model}|${metric.metric}`;
+      const key = `${model}|${metric.metric}|${metric.methodClass}`;
       if (metric.baseline !== null && !seen.has(key)) seen.set(key, { model, metric });
     }
   }
@@ -132,13 +132,14 @@ export function baselines(flow: Flow, { verdict, nodes }: ReportData): void {
   table(
     flow,
     [
-      { title: "GPU model", width: 138 },
-      { title: "Metric", width: 84 },
-      { title: "Baseline", width: 72, align: right },
-      { title: "", width: 10 },
-      { title: "Source", width: 88 },
-      { title: "Sample", width: 45, align: right },
-      { title: "Data sheet", width: 68, align: right },
+      { title: "GPU model", width: 120 },
+      { title: "Metric", width: 74 },
+      { title: "Method", width: 52 },
+      { title: "Baseline", width: 66, align: right },
+      { title: "", width: 8 },
+      { title: "Source", width: 82 },
+      { title: "Sample", width: 40, align: right },
+      { title: "Data sheet", width: 63, align: right },
     ],
     rows.map(({ model, metric }) => {
       const unit = metricUnit(metric.metric);
@@ -148,6 +149,7 @@ export function baselines(flow: Flow, { verdict, nodes }: ReportData): void {
       return [
         model,
         metricName(metric.metric),
+        metric.methodClass,
         { text: `${figure(metric.baseline ?? 0)} ${unit}`, face: "bold" as const },
         "",
         metric.source === null ? "–" : SOURCES[metric.source],

@@ -1,0 +1,29 @@
+import { benchmarkIds } from "../benchmarks/sequence.ts";
+import { toTimestamp } from "../lib/clock.ts";
+import type { CreatedJobWire } from "./schemas.ts";
+import type { NewJobRow } from "./store.ts";
+
+/** A line for the shell of a machine that joins. */
+export function joinCommandOf(site: string, token: string): string {
+  return `curl -fsSL ${site}/agent | sh -s -- --host ${site} --token ${token}`;
+}
+
+/** @param joinSite origin from which machines join with the token; null where they cannot */
+export function toCreatedJob(
+  row: NewJobRow,
+  token: string,
+  joinSite: string | null,
+): CreatedJobWire {
+  return {
+    id: String(row.id),
+    name: row.name,
+    description: row.description ?? null,
+    node_count: row.nodeCount,
+    benchmarks: benchmarkIds(row.sequence),
+    tags: row.tags,
+    token,
+    join_command: joinSite && joinCommandOf(joinSite, token),
+    created_at: toTimestamp(row.createdAt),
+    expires_at: toTimestamp(row.expiresAt),
+  };
+}
