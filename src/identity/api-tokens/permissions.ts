@@ -1,31 +1,12 @@
 /** Permissions on API tokens: conditions and rules on the owner's row of `users`. */
-import { and, type SQL, sql } from "drizzle-orm";
+import { sql } from "drizzle-orm";
 import { apiTokens, sessions, users } from "../../db/schema.ts";
-import { ApiError, notFound, unauthorized } from "../../http/errors.ts";
-import { nameOf, type Reference } from "../../lib/references.ts";
+import { ApiError, unauthorized } from "../../http/errors.ts";
 import { permission, type Rule } from "../../resources/rules.ts";
 import type { Actor } from "../actor.ts";
-import { livePerson, managedRoleFilter, selfFilter, visiblePerson } from "../people/permissions.ts";
+import { managedRoleFilter, selfFilter } from "../people/permissions.ts";
 
 const MAX_TOKENS = 100;
-
-function isManager({ role }: Actor): boolean {
-  return role === "root_admin" || role === "customer_admin";
-}
-
-/** Matches the owner that a reference names: administrators reach the people they see, others only themselves. */
-export function ownerFilter(actor: Actor, reference: Reference): SQL | undefined {
-  return isManager(actor)
-    ? visiblePerson(actor, reference)
-    : and(livePerson(actor, reference), selfFilter(actor));
-}
-
-/** The refusal where `ownerFilter` matches nobody; callers other than administrators learn nothing from it. */
-export function unseenOwner(actor: Actor, reference: Reference): ApiError {
-  return isManager(actor)
-    ? notFound("User", nameOf(reference))
-    : new ApiError("PERMISSION_DENIED", "Only administrators can do this for others");
-}
 
 /** People revoke their own tokens, administrators those of the people they manage. */
 export function revocationRule(actor: Actor): Rule {

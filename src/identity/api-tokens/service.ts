@@ -13,16 +13,10 @@ import { createOnce } from "../../resources/create.ts";
 import { versionRule } from "../../resources/rules.ts";
 import type { Actor } from "../actor.ts";
 import type { ActorContext } from "../origin.ts";
-import { livePerson } from "../people/permissions.ts";
+import { livePerson, ownOrVisible, unseenPerson } from "../people/permissions.ts";
 import type { Identity } from "../service.ts";
 import type { Tokens } from "../tokens.ts";
-import {
-  creationRules,
-  notYours,
-  ownerFilter,
-  revocationRule,
-  unseenOwner,
-} from "./permissions.ts";
+import { creationRules, notYours, revocationRule } from "./permissions.ts";
 import type { CreateApiTokenInput } from "./schemas.ts";
 import {
   type ApiTokenRow,
@@ -58,15 +52,15 @@ export class ApiTokensService {
     query: NamedListQuery,
   ): Promise<PageOf<ApiTokenRow>> {
     return readPage(query, namedOrder<ApiTokenRow>(apiTokens, query), async (window) => {
-      const listed = await listApiTokens(db, ownerFilter(actor, reference), query, window);
-      if (listed === null) throw unseenOwner(actor, reference);
+      const listed = await listApiTokens(db, ownOrVisible(actor, reference), query, window);
+      if (listed === null) throw unseenPerson(actor, reference);
       return listed;
     });
   }
 
   async view(db: Database, actor: Actor, reference: Reference, uuid: string): Promise<ApiTokenRow> {
-    const { hasOwner, token } = await findApiToken(db, ownerFilter(actor, reference), uuid);
-    if (!hasOwner) throw unseenOwner(actor, reference);
+    const { hasOwner, token } = await findApiToken(db, ownOrVisible(actor, reference), uuid);
+    if (!hasOwner) throw unseenPerson(actor, reference);
     if (token === null) throw notFound("Token", uuid);
     return token;
   }
@@ -114,8 +108,8 @@ export class ApiTokensService {
     const version = sql.raw(String(API_TOKEN_VERSION));
     const change = {
       table: users,
-      target: ownerFilter(actor, reference),
-      missing: () => unseenOwner(actor, reference),
+      target: ownOrVisible(actor, reference),
+      missing: () => unseenPerson(actor, reference),
       rules: [
         { holds: ownsToken(uuid), refusal: () => notFound("Token", uuid) },
         revocationRule(actor),
