@@ -54,7 +54,8 @@ CREATE TABLE `customers` (
 
 CREATE UNIQUE INDEX `customers_uuid_unique` ON `customers` (`uuid`);
 CREATE UNIQUE INDEX `customers_slug_unique` ON `customers` (`slug`);
-CREATE INDEX `customers_by_name` ON `customers` (`name`,`created_at`,`uuid`);
+CREATE INDEX `customers_by_name` ON `customers` (`name`,`slug`);
+CREATE INDEX `customers_by_name_time` ON `customers` (`name`,`created_at`,`uuid`);
 CREATE INDEX `customers_by_time` ON `customers` (`created_at`,`uuid`);
 CREATE TABLE `known_addresses` (
 	`user_id` integer NOT NULL,
@@ -113,9 +114,11 @@ CREATE TABLE `users` (
 CREATE UNIQUE INDEX `users_uuid_unique` ON `users` (`uuid`);
 CREATE UNIQUE INDEX `users_slug_unique` ON `users` (`slug`);
 CREATE UNIQUE INDEX `users_email` ON `users` (`email_folded`) WHERE deleted_at is null;
-CREATE INDEX `users_by_name` ON `users` (`name`,`created_at`,`uuid`) WHERE deleted_at is null;
+CREATE INDEX `users_by_name` ON `users` (`name`,`slug`) WHERE deleted_at is null;
+CREATE INDEX `users_by_name_time` ON `users` (`name`,`created_at`,`uuid`) WHERE deleted_at is null;
 CREATE INDEX `users_by_time` ON `users` (`created_at`,`uuid`) WHERE deleted_at is null;
-CREATE INDEX `users_by_customer_name` ON `users` (`customer_id`,`name`,`created_at`,`uuid`) WHERE deleted_at is null;
+CREATE INDEX `users_by_customer_name` ON `users` (`customer_id`,`name`,`slug`) WHERE deleted_at is null;
+CREATE INDEX `users_by_customer_name_time` ON `users` (`customer_id`,`name`,`created_at`,`uuid`) WHERE deleted_at is null;
 CREATE INDEX `users_by_customer_time` ON `users` (`customer_id`,`created_at`,`uuid`) WHERE deleted_at is null;
 CREATE INDEX `users_root_admins` ON `users` (`id`) WHERE role = 'root_admin' and locked = 0 and deleted_at is null;
 CREATE TABLE `customer_usage` (
@@ -267,9 +270,11 @@ CREATE TABLE `runners` (
 
 CREATE UNIQUE INDEX `runners_uuid_unique` ON `runners` (`uuid`);
 CREATE UNIQUE INDEX `runners_slug_unique` ON `runners` (`slug`);
-CREATE INDEX `runners_by_name` ON `runners` (`name`,`created_at`,`uuid`);
+CREATE INDEX `runners_by_name` ON `runners` (`name`,`slug`);
+CREATE INDEX `runners_by_name_time` ON `runners` (`name`,`created_at`,`uuid`);
 CREATE INDEX `runners_by_time` ON `runners` (`created_at`,`uuid`);
-CREATE INDEX `runners_live_by_name` ON `runners` (`name`,`created_at`,`uuid`) WHERE archived_at is null;
+CREATE INDEX `runners_live_by_name` ON `runners` (`name`,`slug`) WHERE archived_at is null;
+CREATE INDEX `runners_live_by_name_time` ON `runners` (`name`,`created_at`,`uuid`) WHERE archived_at is null;
 CREATE INDEX `runners_live_by_time` ON `runners` (`created_at`,`uuid`) WHERE archived_at is null;
 CREATE INDEX `runners_of_gang` ON `runners` (`job_id`) WHERE asked_at is not null;
 CREATE TABLE `baselines` (
@@ -366,9 +371,11 @@ CREATE TABLE `specs` (
 
 CREATE UNIQUE INDEX `specs_uuid_unique` ON `specs` (`uuid`);
 CREATE UNIQUE INDEX `specs_slug_unique` ON `specs` (`slug`);
-CREATE INDEX `specs_by_name` ON `specs` (`name`,`created_at`,`uuid`);
+CREATE INDEX `specs_by_name` ON `specs` (`name`,`slug`);
+CREATE INDEX `specs_by_name_time` ON `specs` (`name`,`created_at`,`uuid`);
 CREATE INDEX `specs_by_time` ON `specs` (`created_at`,`uuid`);
-CREATE INDEX `specs_live_by_name` ON `specs` (`name`,`created_at`,`uuid`) WHERE archived_at is null;
+CREATE INDEX `specs_live_by_name` ON `specs` (`name`,`slug`) WHERE archived_at is null;
+CREATE INDEX `specs_live_by_name_time` ON `specs` (`name`,`created_at`,`uuid`) WHERE archived_at is null;
 CREATE INDEX `specs_live_by_time` ON `specs` (`created_at`,`uuid`) WHERE archived_at is null;
 CREATE TABLE `task_counts` (
 	`scope` text NOT NULL,

@@ -5,8 +5,8 @@ import { patternText, timestamp, uuid } from "../api/schemas.ts";
 import { RUNNER_STATES } from "../lib/enums.ts";
 import { KEY_LENGTH, KEY_PATTERN } from "./keys.ts";
 
-/** Candidate jobs are read per set of offered specs, so the sets stay small. */
-export const MAX_OFFERED = 100;
+/** One page shows all of them. Candidate jobs are read per set of offered specs, so the sets stay small. */
+export const MAX_OFFERED = 255;
 
 const name = nameText({
   description: "1 to 64 bytes of UTF-8, without white space at the ends. Names need not be unique.",

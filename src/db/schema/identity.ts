@@ -24,7 +24,9 @@ export const customers = sqliteTable(
     version: integer("version").notNull().default(1),
   },
   (table) => [
-    index("customers_by_name").on(table.name, table.createdAt, table.uuid),
+    index("customers_by_name").on(table.name, table.slug),
+    // For lists of one name in the order of creation.
+    index("customers_by_name_time").on(table.name, table.createdAt, table.uuid),
     index("customers_by_time").on(table.createdAt, table.uuid),
   ],
 );
@@ -60,11 +62,16 @@ export const users = sqliteTable(
   },
   (table) => [
     uniqueIndex("users_email").on(table.emailFolded).where(sql`deleted_at is null`),
-    index("users_by_name")
+    index("users_by_name").on(table.name, table.slug).where(sql`deleted_at is null`),
+    // For lists of one name in the order of creation.
+    index("users_by_name_time")
       .on(table.name, table.createdAt, table.uuid)
       .where(sql`deleted_at is null`),
     index("users_by_time").on(table.createdAt, table.uuid).where(sql`deleted_at is null`),
     index("users_by_customer_name")
+      .on(table.customerId, table.name, table.slug)
+      .where(sql`deleted_at is null`),
+    index("users_by_customer_name_time")
       .on(table.customerId, table.name, table.createdAt, table.uuid)
       .where(sql`deleted_at is null`),
     index("users_by_customer_time")

@@ -56,6 +56,7 @@ describe("POST /v0/users", () => {
       name: "Ada Lovelace",
       slug: "ada",
       role: "staff",
+      admin: false,
       customer,
       locked: false,
     });
