@@ -13,17 +13,22 @@ CREATE TABLE `api_tokens` (
 	`user_id` integer NOT NULL,
 	`name` text NOT NULL,
 	`scope` text DEFAULT 'write' NOT NULL,
-	`key_id` text NOT NULL,
+	`key_id` text,
+	`key_hash` text,
 	`created_at` integer NOT NULL,
-	`expires_at` integer,
+	`expires_at` integer NOT NULL,
 	`last_used_at` integer,
 	`revoked_at` integer,
+	`version` integer DEFAULT 1 NOT NULL,
 	FOREIGN KEY (`user_id`) REFERENCES `users`(`id`) ON UPDATE no action ON DELETE no action
 );
 
 CREATE UNIQUE INDEX `api_tokens_uuid_unique` ON `api_tokens` (`uuid`);
+CREATE UNIQUE INDEX `api_tokens_key_hash_unique` ON `api_tokens` (`key_hash`);
 CREATE INDEX `api_tokens_by_name` ON `api_tokens` (`user_id`,`name`,`created_at`,`uuid`) WHERE revoked_at is null;
 CREATE INDEX `api_tokens_by_time` ON `api_tokens` (`user_id`,`created_at`,`uuid`) WHERE revoked_at is null;
+CREATE INDEX `api_tokens_revoked` ON `api_tokens` (`user_id`,`revoked_at`) WHERE revoked_at is not null;
+CREATE INDEX `api_tokens_by_revocation` ON `api_tokens` (`revoked_at`) WHERE revoked_at is not null;
 CREATE TABLE `audit_events` (
 	`id` integer PRIMARY KEY AUTOINCREMENT NOT NULL,
 	`at` integer NOT NULL,

@@ -18,6 +18,7 @@ const ROOT = join(import.meta.dirname, "..");
 const routes = await describedRoutes({
   d1: unused("a database"),
   bucket: unused("a bucket"),
+  assets: unused("static files"),
   coordinators: unused("the jobs' objects"),
   rateLimitCounters: unused("rate limits"),
   config: readConfig({

@@ -17,7 +17,7 @@ import { createServices, type ServiceDeps, type Services } from "./services.ts";
 
 /** Paths of the administration, which loads with the first request to one of them. */
 const ADMINISTRATION =
-  /^\/(?:v0\/(?!server\/|runners\/[^/]+\/jobs$)|password$|token$|token\/|api\/(?:user\/|silicon-mark\/v1\/(?:specs$|baselines)))/;
+  /^\/(?:v0\/(?!server\/version$|runners\/[^/]+\/jobs$)|password$|token$|token\/|api\/(?:user\/|silicon-mark\/v1\/(?:specs$|baselines)))/;
 
 /** The whole API. Make it once per isolate: its services share caches of callers. */
 export async function createApp(deps: ServiceDeps): Promise<App> {

@@ -11,6 +11,7 @@ function appOf(env: Env): ReturnType<typeof createApp> {
   app ??= createApp({
     d1: env.DB,
     bucket: env.BUCKET,
+    assets: env.ASSETS,
     coordinators: env.COORDINATOR,
     rateLimitCounters: {
       user: env.LIMIT_USER,

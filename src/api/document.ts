@@ -10,7 +10,7 @@ import { errorSchema } from "./schemas.ts";
 const DESCRIPTION = `An open control plane for hardware benchmarks. Create a job, start an agent on each machine with the job's token, and read the results.
 
 ## Signing in
-People sign in at \`POST /token\` and send the access token as \`Authorization: Bearer <token>\`; the refresh token keeps them signed in. Scripts use API tokens, which people create for them. Agents use the token of their job, which is valid only for the node protocol. Runners use a key, which is valid only for claiming jobs.
+People sign in at \`POST /token\` and send the access token as \`Authorization: Bearer <token>\`; the refresh token keeps them signed in. Scripts use API tokens or keys, which people create for them. Agents use the token of their job, which is valid only for the node protocol. Runners use a key, which is valid only for claiming jobs.
 
 ## Errors
 All errors have the same body: a \`code\` for programs, a \`message\` for people, \`details\` of each refused field, and the id of the request, which is also in the \`x-request-id\` header of every response. (Only \`/token\` answers errors in the form of RFC 6749.) Unknown parameters and unknown keys are ignored, so that newer clients work.
@@ -63,6 +63,11 @@ const TAGS = [
   {
     name: "API tokens",
     description: "People's tokens for scripts. Tokens have names, may expire, and can be revoked.",
+  },
+  {
+    name: "API keys",
+    description:
+      "People's keys for scripts: as API tokens, in the form that published command-line clients ask for.",
   },
   {
     name: "Audit trail",

@@ -174,6 +174,8 @@ const CROSS_RULES = new Set([
   "listCustomers cursor",
   "listUsers cursor",
   "listApiTokens cursor",
+  "listUserKeys cursor",
+  "updateUser admin",
   "listAuditEvents cursor",
   "setPassword token",
   "listRunners cursor",

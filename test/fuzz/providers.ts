@@ -294,6 +294,45 @@ const PROVIDERS: Record<string, Provider> = {
     return { draft: { ...draft, path }, token: world.ownerToken(), job: null };
   },
 
+  async updateApiToken({ world, drawn: { draft, choice } }) {
+    const path = { user: "me", uuid: spelledUuid(world.apiToken, choice) };
+    const headers = withoutPrecondition(draft, choice);
+    return { draft: { ...draft, path, headers }, token: world.ownerToken(), job: null };
+  },
+
+  async listUserKeys({ world, drawn: { draft } }) {
+    const filled = {
+      draft: { ...draft, path: { user: "me" } },
+      token: world.ownerToken(),
+      job: null,
+    };
+    return withoutCursor(filled);
+  },
+
+  async createUserKey({ world, drawn: { draft }, purpose }) {
+    const token = purpose === "once" ? await world.tokenMaker() : world.colleague.token;
+    const filled = { ...draft, path: { user: "me" }, headers: uniqueKey(draft) };
+    return { draft: filled, token, job: null };
+  },
+
+  async getUserKey({ world, drawn: { draft, choice } }) {
+    const path = { user: "me", key: spelledUuid(world.userKey, choice) };
+    return { draft: { ...draft, path }, token: world.ownerToken(), job: null };
+  },
+
+  async updateUserKey({ world, drawn: { draft, choice } }) {
+    const path = { user: "me", key: spelledUuid(world.userKey, choice) };
+    const headers = withoutPrecondition(draft, choice);
+    return { draft: { ...draft, path, headers }, token: world.ownerToken(), job: null };
+  },
+
+  async revokeUserKey({ world, drawn: { draft, choice }, purpose }) {
+    const key = purpose === "once" ? await world.createUserKey() : NOBODY;
+    const path = { user: "me", key: spelledUuid(key, choice) };
+    const headers = withoutPrecondition(draft, choice);
+    return { draft: { ...draft, path, headers }, token: world.ownerToken(), job: null };
+  },
+
   async revokeApiToken({ world, drawn: { draft, choice }, purpose }) {
     const uuid = purpose === "once" ? await world.createApiToken() : NOBODY;
     const path = { user: "me", uuid: spelledUuid(uuid, choice) };

@@ -108,7 +108,7 @@ export const sessions = sqliteTable(
   ],
 );
 
-/** Tokens of people for automation. The token itself is derived, never stored. */
+/** Tokens and keys of people for automation. A token is derived, never stored; of a key only the hash is. */
 export const apiTokens = sqliteTable(
   "api_tokens",
   {
@@ -119,14 +119,17 @@ export const apiTokens = sqliteTable(
       .references(() => users.id),
     name: text("name").notNull(),
     scope: text("scope", { enum: TOKEN_SCOPES }).notNull().default("write"),
-    /** Id of the token secret that signs it; the secret has to stay until the token has expired. */
-    keyId: text("key_id").notNull(),
+    /** Id of the token secret that signs it; the secret has to stay until the token has expired. Null for a key. */
+    keyId: text("key_id"),
+    /** SHA-256 of a key; null for a token. */
+    keyHash: text("key_hash").unique(),
     createdAt: integer("created_at").notNull(),
-    /** Null for a token that never expires. */
-    expiresAt: integer("expires_at"),
+    expiresAt: integer("expires_at").notNull(),
     /** Written at most once a minute. */
     lastUsedAt: integer("last_used_at"),
     revokedAt: integer("revoked_at"),
+    /** Increases with every change by people; part of the entity tag. */
+    version: integer("version").notNull().default(1),
   },
   (table) => [
     index("api_tokens_by_name")
@@ -135,6 +138,11 @@ export const apiTokens = sqliteTable(
     index("api_tokens_by_time")
       .on(table.userId, table.createdAt, table.uuid)
       .where(sql`revoked_at is null`),
+    index("api_tokens_revoked")
+      .on(table.userId, table.revokedAt)
+      .where(sql`revoked_at is not null`),
+    // For cron, which deletes them in the end.
+    index("api_tokens_by_revocation").on(table.revokedAt).where(sql`revoked_at is not null`),
   ],
 );
 

@@ -65,6 +65,7 @@ export function appDeps(changes: Partial<ServiceDeps> = {}): ServiceDeps {
   return {
     d1: env.DB,
     bucket: env.BUCKET,
+    assets: env.ASSETS,
     coordinators: env.COORDINATOR,
     rateLimitCounters: {
       user: env.LIMIT_USER,

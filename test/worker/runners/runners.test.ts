@@ -1,6 +1,7 @@
 /** Runners as administrators keep them: create, list, view, update, rotate, offer, withdraw. */
 import { describe, test } from "vitest";
 import { idempotencyKeys, runnerSpecs, specs } from "../../../src/db/schema.ts";
+import { hashOfKey, isSameHash } from "../../../src/lib/keys.ts";
 import {
   createRunnerRoute,
   getRunnerRoute,
@@ -10,7 +11,7 @@ import {
   rotateKeyRoute,
   updateRunnerRoute,
 } from "../../../src/runners/contract.ts";
-import { drawKey, hashOfKey, isSameHash, KEY_PATTERN } from "../../../src/runners/keys.ts";
+import { drawRunnerKey, KEY_PATTERN, NEW_KEY_PATTERN } from "../../../src/runners/keys.ts";
 import { runner as runnerSchema } from "../../../src/runners/schemas.ts";
 import { call, claim, expectContract, expectError, V0 } from "../harness/client.ts";
 import { createPerson, createRunner, createSpec } from "../harness/factories.ts";
@@ -35,9 +36,10 @@ describe("keys", () => {
   test("30 letters and digits, each as likely as another", ({ expect }) => {
     const counts = new Map<string, number>();
     for (let n = 0; n < 2_000; n++) {
-      const key = drawKey();
+      const key = drawRunnerKey();
+      expect(key).toMatch(NEW_KEY_PATTERN);
       expect(key).toMatch(KEY_PATTERN);
-      for (const character of key.slice("assay_runner_".length)) {
+      for (const character of key.slice("bencher_runner_".length)) {
         counts.set(character, (counts.get(character) ?? 0) + 1);
       }
     }
@@ -50,7 +52,7 @@ describe("keys", () => {
   });
 
   test("hashes are compared whole, whatever their lengths", ({ expect }) => {
-    const hash = hashOfKey(drawKey());
+    const hash = hashOfKey(drawRunnerKey());
     expect(isSameHash(hash, hash)).toBe(true);
     expect(isSameHash("", hash)).toBe(false);
     expect(isSameHash(hash.slice(1), hash)).toBe(false);
@@ -123,7 +125,7 @@ describe("create", () => {
     const other = await send("POST", "", { ...body, name: "Twice" }, headers);
     expectError(expect, other, 422, "IDEMPOTENCY_KEY_REUSED");
     const keys = await db.select().from(idempotencyKeys);
-    expect(JSON.stringify(keys)).not.toContain("assay_runner_");
+    expect(JSON.stringify(keys)).not.toContain("_runner_");
   });
 
   test("ten at once with one slug: one of them", async ({ expect }) => {
