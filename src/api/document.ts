@@ -6,6 +6,7 @@ import { describeOperation } from "./describe.ts";
 import { ERROR_RESPONSES } from "./error-responses.ts";
 import type { AnyOperation } from "./operation.ts";
 import { errorSchema } from "./schemas.ts";
+import { forGenerators } from "./shapes.ts";
 
 const DESCRIPTION = `An open control plane for hardware benchmarks. Create a job, start an agent on each machine with the job's token, and read the results.
 
@@ -100,7 +101,7 @@ const SECURITY_SCHEMES = {
     description:
       "The token of one job, from its creation or detail; agents use it. A JWT that follows RFC8725: algorithm, type and audience are pinned. It is valid until the job expires; the token of a job without an account can read the job for 7 days. Calls about one node also need `Assay-Task-Token`.",
   },
-  RunnerKey: {
+  RunnerBearer: {
     type: "http",
     scheme: "bearer",
     description:
@@ -156,7 +157,8 @@ export function apiDocument(
   });
   const { parameters: _inline, ...generated } = components ?? {};
   const paths = inOrderOfTags(document.paths ?? {});
-  return withUsed({ ...document, paths, components: { ...generated } }, SHARED);
+  const whole = { ...document, paths, components: { ...generated } };
+  return withUsed(forGenerators(whole), SHARED);
 }
 
 /** Paths in the order of the tags, whatever order the routers are mounted in. */

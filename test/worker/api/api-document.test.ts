@@ -26,7 +26,7 @@ const JOBS = "/api/silicon-mark/v1/jobs";
 const BASELINE = "/api/silicon-mark/v1/baselines/{model}/{metric}";
 const USER = "OAuth2PasswordBearer";
 const NODE = "JobToken";
-const RUNNER = "RunnerKey";
+const RUNNER = "RunnerBearer";
 
 /** Every operation: who may call it, and exactly which statuses it declares. */
 const EXPECTED = {
@@ -162,6 +162,7 @@ const EXPECTED = {
   ],
   "get /health getHealth": ["", 200, 400, 429, 500, 503],
   "get /v0/server/version getServerVersion": ["", 200, 400, 429, 500, 503],
+  "get /v0/server/spec getServerSpec": ["", 200, 304, 400, 429, 500, 503],
 };
 
 describe("operations", () => {
@@ -249,6 +250,7 @@ describe("operations", () => {
       ...[
         "getReportFile",
         "getRunner",
+        "getServerSpec",
         "getSpec",
         "getTaskResults",
         "getUser",

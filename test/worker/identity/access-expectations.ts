@@ -145,6 +145,7 @@ export const EXPECTATIONS: Record<string, Expectation> = {
   revokeToken: { access: "open", request: () => ({}) },
   login: { access: "open", request: () => ({}) },
   getHealth: { access: "open", request: () => ({}) },
+  getServerSpec: { access: "open", request: () => ({}) },
   getServerVersion: { access: "open", request: () => ({}) },
 
   createJob: {
