@@ -21,7 +21,10 @@ interface Schema {
 }
 
 export interface Document {
-  paths: Record<string, Record<string, { requestBody?: unknown; responses?: unknown }>>;
+  paths: Record<
+    string,
+    Record<string, { requestBody?: unknown; parameters?: unknown; responses?: unknown }>
+  >;
   components: {
     schemas: Record<string, Schema>;
     securitySchemes?: Record<string, unknown>;
@@ -66,13 +69,17 @@ function faultsOf(schema: Schema, { at, depth, requested }: Place): string[] {
   }
   const values = [...(schema.enum ?? []), ...("const" in schema ? [schema.const] : [])];
   if (values.some((value) => typeof value === "boolean")) {
-    fault("an enumeration of booleans does not compile. Declare a boolean, and refuse in the server.");
+    fault(
+      "an enumeration of booleans does not compile. Declare a boolean, and refuse in the server.",
+    );
   }
   for (const keyword of ["anyOf", "oneOf"] as const) {
     const members = (schema[keyword] ?? []).filter(({ type }) => type !== "null");
     const unnamed = members.some(({ $ref }) => $ref === undefined);
     if (members.length > 1 && (keyword === "anyOf" || unnamed)) {
-      fault("alternatives need `oneOf` and members with names. Name them in src/api/part-names.ts.");
+      fault(
+        "alternatives need `oneOf` and members with names. Name them in src/api/part-names.ts.",
+      );
     }
     if (schema[keyword] !== undefined && members.length === 1 && unnamed) {
       fault("a value or null is one schema with two types, not an alternative.");

@@ -162,7 +162,11 @@ const PROVIDERS: Record<string, Provider> = {
   async pinBaseline({ world, drawn: { draft, choice } }) {
     const path = { ...draft.path, model: `fuzz-gpu-${choice % 5}` };
     const headers = withoutPrecondition(draft, choice);
-    return { draft: { ...draft, path, headers }, token: world.ownerToken(), job: null };
+    const body = fields(draft);
+    // The document says in words that it is above 0.
+    const value = typeof body.value === "number" ? { value: Math.abs(body.value) || 1 } : {};
+    const filled = { ...draft, path, headers, body: { ...body, ...value } };
+    return { draft: filled, token: world.ownerToken(), job: null };
   },
 
   async unpinBaseline({ world, drawn: { draft, choice }, purpose }) {
