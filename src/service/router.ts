@@ -25,6 +25,7 @@ export const serviceRoutes = () => [
 const PLACES = {
   docs: "/docs",
   api_document: "/openapi.json",
+  client_types: "/client.d.ts",
   agent: "/agent.mjs",
   agent_script: "/agent",
   health: "/health",
