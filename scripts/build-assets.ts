@@ -45,7 +45,9 @@ function publishPage(path: string, links: Readonly<Record<string, string>>): voi
 }
 
 publishPage("README.md", { "docs/": "", "openapi.json": "/openapi.json" });
-for (const file of readdirSync(join(ROOT, "docs"))) {
+for (const { name: file } of readdirSync(join(ROOT, "docs"), { withFileTypes: true }).filter(
+  (entry) => entry.isFile(),
+)) {
   if (file.endsWith(".md")) publishPage(join("docs", file), { "../README.md": "readme.md" });
   else publish(join("public/docs", file), readFileSync(join(ROOT, "docs", file)));
 }
