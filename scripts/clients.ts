@@ -60,6 +60,8 @@ async function tryOut(generator: Generator, { url, token }: { url: string; token
   if (reason !== null) return console.log(`skipped  ${name}: ${reason}`);
   const folder = join(place, name);
   mkdirSync(folder);
+  // Without one of its own, npm would install into the clone.
+  writeFileSync(join(folder, "package.json"), JSON.stringify({ type: "module", private: true }));
   writeFileSync(join(folder, program), firstCallOf(name));
   try {
     const output = await generator.tryOut({ folder, url, token, run: runnerIn(folder) });

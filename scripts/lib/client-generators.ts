@@ -2,6 +2,7 @@
 import { execFile } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
+import { build } from "esbuild";
 import { ROOT } from "./project.ts";
 
 /** What a generator works with. */
@@ -27,7 +28,8 @@ export interface Generator {
   tryOut(bench: Workbench): Promise<string>;
 }
 
-const HEY_API = "@hey-api/openapi-ts@0.99.0";
+/** With a compiler that it can load: it takes the newest one otherwise, which has no interface for programs. */
+const HEY_API = ["@hey-api/openapi-ts@0.99.0", "typescript@5.9.3"];
 const PYTHON_CLIENT = "openapi-python-client==0.29.1";
 
 const installed = (path: string) => join(ROOT, "node_modules", path);
@@ -50,11 +52,16 @@ const TSCONFIG = {
 /** Compiles a folder strictly, then runs its program. */
 async function compileAndRun({ folder, url, token, run }: Workbench, program: string) {
   writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(TSCONFIG));
-  writeFileSync(join(folder, "package.json"), JSON.stringify({ type: "module", private: true }));
   await run([process.execPath, installed("typescript/bin/tsc"), "-p", "."]);
   // Generated modules import each other without extensions, as bundlers understand.
-  const bundle = "--bundle --platform=node --format=esm --outfile=first-call.mjs".split(" ");
-  await run([process.execPath, installed("esbuild/bin/esbuild"), program, ...bundle]);
+  await build({
+    entryPoints: [join(folder, program)],
+    outfile: join(folder, "first-call.mjs"),
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    logLevel: "silent",
+  });
   return run([process.execPath, "first-call.mjs"], { ASSAY_URL: url, ASSAY_TOKEN: token });
 }
 
@@ -85,7 +92,7 @@ export const GENERATORS: readonly Generator[] = [
     program: "first-call.ts",
     missing: () => null,
     async tryOut(bench) {
-      await bench.run(["npm", "install", "--silent", "--no-audit", "--no-fund", HEY_API]);
+      await bench.run(["npm", "install", "--silent", "--no-audit", "--no-fund", ...HEY_API]);
       const cli = "node_modules/@hey-api/openapi-ts/bin/run.js";
       await download(`${bench.url}/openapi.json`, join(bench.folder, "openapi.json"));
       await bench.run([process.execPath, cli, "-i", "openapi.json", "-o", "client"]);
