@@ -103,7 +103,18 @@ const MAX_PROPERTIES = 100;
 
 /** Fewer keywords for the same values. */
 function simplified(schema: Schema): Schema {
-  const { anyOf, allOf = [], maxProperties = 0, ...rest } = schema;
+  const {
+    anyOf,
+    allOf = [],
+    maxProperties = 0,
+    properties,
+    additionalProperties,
+    ...rest
+  } = schema;
+  // Other fields of a form are texts, too, and ignored: a client that sends none needs no map for them.
+  if (properties !== undefined && isTyped(additionalProperties)) {
+    return omit(schema, "additionalProperties");
+  }
   const [first, second, ...more] = allOf;
   // The framework's form of a reference with another description.
   const isDescribed = second !== undefined && Object.keys(second).join() === "description";
@@ -111,11 +122,15 @@ function simplified(schema: Schema): Schema {
   const result = maxProperties > MAX_PROPERTIES ? omit(schema, "maxProperties") : schema;
   if (anyOf === undefined) return result;
   const [value, ...others] = anyOf.filter((member) => !isNull(member));
-  if (value === undefined || others.length > 0) return { ...rest, oneOf: anyOf };
+  if (value === undefined || others.length > 0) return { ...omit(result, "anyOf"), oneOf: anyOf };
   if (typeof value.type !== "string") return result;
   // One schema of two types, which generators take for an optional value of the first.
   const values = value.enum === undefined ? {} : { enum: [...value.enum, null] };
   return { ...value, ...values, type: [value.type, "null"], ...rest };
+}
+
+function isTyped(schema: unknown): boolean {
+  return typeof schema === "object" && schema !== null && "type" in schema;
 }
 
 function omit(schema: Schema, keyword: keyof Schema): Schema {
