@@ -32,6 +32,7 @@ const network = z.boolean().openapi({ description: "True if it has network acces
 const hardware = { architecture, cpu, memory, disk };
 
 const FALLBACK = "Only `false`: a spec never stands in for another. `true` is refused.";
+const NO_SANDBOX = "is not supported: leave it out, or send null";
 const noFallback = z
   .boolean("is not supported: leave it out, or send false")
   .refine((value) => !value, "is not supported: leave it out, or send false");
@@ -48,12 +49,9 @@ export const createSpecBody = z
     network: network.default(false),
     fallback: noFallback.optional().openapi({ description: FALLBACK }),
     sandbox: z
-      .string()
+      .string(NO_SANDBOX)
       .nullish()
-      .refine(
-        (value) => value === undefined || value === null,
-        "is not supported: leave it out, or send null",
-      )
+      .refine((value) => value === undefined || value === null, NO_SANDBOX)
       .openapi({
         maxLength: 64,
         pattern: "^[a-z]*$",

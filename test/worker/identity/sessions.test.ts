@@ -173,7 +173,7 @@ describe("signing out", () => {
     const other = await elsewhere();
     expect((await other(access_token)).status).toBe(200);
     expect(await opens(access_token)).toBe(true);
-    for (const form of [{}, { token: "" }]) {
+    for (const form of [{ other: "x" }, { token: "" }]) {
       const reply = await post("/token/revoke", form);
       const refusal = { error: "invalid_request", error_description: "token is required" };
       expect([reply.status, reply.body]).toEqual([400, refusal]);

@@ -165,7 +165,7 @@ describe("a key as a bearer token", () => {
     const spec = { name: "x", architecture: "x86_64", cpu: 1, memory: 1, disk: 1 };
     const made = await call("POST", `${V0}/specs`, { token: key, body: spec });
     expect(made.status).toBe(201);
-    const jobs = await call("POST", "/jobs", { token: key, body: { node_count: 1 } });
+    const jobs = await call("POST", "/jobs", { token: key, body: { benchmarks: [] } });
     expect(jobs.status).toBe(201);
     const { body } = await send(person.token, "GET", `/me/keys/${uuid}`);
     expect(Math.abs(Date.parse(body.last_used) - Date.now())).toBeLessThan(60_000);
@@ -179,7 +179,7 @@ describe("a key as a bearer token", () => {
     const { key } = (await make(await colleague(), { name: "r", scope: "read" })).body;
     expect((await call("GET", "/jobs", { token: key })).status).toBe(200);
     const message = "This API key can only read: use one with the scope write";
-    const refused = await call("POST", "/jobs", { token: key, body: { node_count: 1 } });
+    const refused = await call("POST", "/jobs", { token: key, body: { benchmarks: [] } });
     expectError(expect, refused, 403, "PERMISSION_DENIED", message);
   });
 
