@@ -1,6 +1,6 @@
 /** The client generators that `npm run clients` tries: how each makes, compiles and runs its client. */
 import { execFile } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { build } from "esbuild";
 import { ROOT } from "./project.ts";
@@ -77,6 +77,27 @@ function onPath(program: string): boolean {
     .some((folder) => existsSync(join(folder, program)));
 }
 
+const OAPI_CODEGEN = "github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@v2.8.2";
+const OGEN = "github.com/ogen-go/ogen/cmd/ogen@v1.25.0";
+
+/** A module with the client in the package `assay` and the program beside it. */
+function goGenerator(name: string, command: readonly string[]): Generator {
+  return {
+    name,
+    program: "first-call.go",
+    missing: () => (onPath("go") ? null : "go is not installed"),
+    async tryOut({ folder, url, token, run }) {
+      await download(`${url}/openapi.json`, join(folder, "openapi.json"));
+      mkdirSync(join(folder, "assay"));
+      await run(["go", "mod", "init", "example.com/first"]);
+      await run(["go", "run", ...command]);
+      await run(["go", "mod", "tidy"]);
+      await run(["go", "build", "./..."]);
+      return run(["go", "run", "."], { ASSAY_URL: url, ASSAY_TOKEN: token });
+    },
+  };
+}
+
 export const GENERATORS: readonly Generator[] = [
   {
     name: "openapi-typescript",
@@ -119,13 +140,17 @@ export const GENERATORS: readonly Generator[] = [
       return run([python, "first_call.py"], { ASSAY_URL: url, ASSAY_TOKEN: token });
     },
   },
+  goGenerator("oapi-codegen", [
+    ...[OAPI_CODEGEN, "-generate", "types,client", "-package", "assay"],
+    ...["-o", "assay/client.go", "openapi.json"],
+  ]),
+  goGenerator("ogen", [
+    ...[OGEN, "--target", "assay", "--package", "assay", "--clean", "openapi.json"],
+  ]),
 ];
 
-/** Generators that other people have tried, and that this command does not run. */
-export const NOT_RUN = [
-  "oapi-codegen and ogen (Go)",
-  "openapi-generator (Java, Go, Rust, Python, TypeScript)",
-];
+/** Generators that this command does not run: each of its targets needs a tool chain of its own. */
+export const NOT_RUN = ["openapi-generator (Java, Go, Rust, Python, TypeScript)"];
 
 /** The first call of a generator, as docs/guide/clients.md shows it. */
 export function firstCallOf(name: string): string {
