@@ -193,10 +193,16 @@ const PROVIDERS: Record<string, Provider> = {
     return { draft: { ...draft, path: { spec } }, token: world.ownerToken(), job: null };
   },
 
+  async createSpec({ world, drawn: { draft, choice } }) {
+    const filled = { ...draft, headers: uniqueKey(draft), body: supported(draft, choice) };
+    return { draft: filled, token: world.ownerToken(), job: null };
+  },
+
   async updateSpec({ world, drawn: { draft, choice } }) {
     const path = { spec: spelledUuid(world.specs.free.uuid, choice) };
     const headers = withoutPrecondition(draft, choice);
-    return { draft: { ...draft, path, headers }, token: world.ownerToken(), job: null };
+    const filled = { ...draft, path, headers, body: supported(draft, choice) };
+    return { draft: filled, token: world.ownerToken(), job: null };
   },
 
   async deleteSpec({ world, drawn: { draft, choice }, purpose }) {
@@ -590,4 +596,10 @@ function spell(id: string, configSchema: object, choice: number): unknown[] {
   const [config] = fc.sample(configs, { numRuns: 1, seed: choice });
   const ways = [[], [id], [{ benchmark_id: id }], [{ benchmark_id: id, config: null }]];
   return ways[choice % 7] ?? [{ benchmark_id: id, config }];
+}
+
+/** Mostly without what the document says in words is refused: a fallback and a sandbox. */
+function supported(draft: Draft, choice: number): Record<string, unknown> {
+  const { fallback, sandbox, ...body } = fields(draft);
+  return choice % 10 === 0 ? { ...body, fallback, sandbox } : body;
 }
