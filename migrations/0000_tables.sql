@@ -13,17 +13,22 @@ CREATE TABLE `api_tokens` (
 	`user_id` integer NOT NULL,
 	`name` text NOT NULL,
 	`scope` text DEFAULT 'write' NOT NULL,
-	`key_id` text NOT NULL,
+	`key_id` text,
+	`key_hash` text,
 	`created_at` integer NOT NULL,
-	`expires_at` integer,
+	`expires_at` integer NOT NULL,
 	`last_used_at` integer,
 	`revoked_at` integer,
+	`version` integer DEFAULT 1 NOT NULL,
 	FOREIGN KEY (`user_id`) REFERENCES `users`(`id`) ON UPDATE no action ON DELETE no action
 );
 
 CREATE UNIQUE INDEX `api_tokens_uuid_unique` ON `api_tokens` (`uuid`);
+CREATE UNIQUE INDEX `api_tokens_key_hash_unique` ON `api_tokens` (`key_hash`);
 CREATE INDEX `api_tokens_by_name` ON `api_tokens` (`user_id`,`name`,`created_at`,`uuid`) WHERE revoked_at is null;
 CREATE INDEX `api_tokens_by_time` ON `api_tokens` (`user_id`,`created_at`,`uuid`) WHERE revoked_at is null;
+CREATE INDEX `api_tokens_revoked` ON `api_tokens` (`user_id`,`revoked_at`) WHERE revoked_at is not null;
+CREATE INDEX `api_tokens_by_revocation` ON `api_tokens` (`revoked_at`) WHERE revoked_at is not null;
 CREATE TABLE `audit_events` (
 	`id` integer PRIMARY KEY AUTOINCREMENT NOT NULL,
 	`at` integer NOT NULL,
@@ -54,7 +59,8 @@ CREATE TABLE `customers` (
 
 CREATE UNIQUE INDEX `customers_uuid_unique` ON `customers` (`uuid`);
 CREATE UNIQUE INDEX `customers_slug_unique` ON `customers` (`slug`);
-CREATE INDEX `customers_by_name` ON `customers` (`name`,`created_at`,`uuid`);
+CREATE INDEX `customers_by_name` ON `customers` (`name`,`slug`);
+CREATE INDEX `customers_by_name_time` ON `customers` (`name`,`created_at`,`uuid`);
 CREATE INDEX `customers_by_time` ON `customers` (`created_at`,`uuid`);
 CREATE TABLE `known_addresses` (
 	`user_id` integer NOT NULL,
@@ -113,9 +119,11 @@ CREATE TABLE `users` (
 CREATE UNIQUE INDEX `users_uuid_unique` ON `users` (`uuid`);
 CREATE UNIQUE INDEX `users_slug_unique` ON `users` (`slug`);
 CREATE UNIQUE INDEX `users_email` ON `users` (`email_folded`) WHERE deleted_at is null;
-CREATE INDEX `users_by_name` ON `users` (`name`,`created_at`,`uuid`) WHERE deleted_at is null;
+CREATE INDEX `users_by_name` ON `users` (`name`,`slug`) WHERE deleted_at is null;
+CREATE INDEX `users_by_name_time` ON `users` (`name`,`created_at`,`uuid`) WHERE deleted_at is null;
 CREATE INDEX `users_by_time` ON `users` (`created_at`,`uuid`) WHERE deleted_at is null;
-CREATE INDEX `users_by_customer_name` ON `users` (`customer_id`,`name`,`created_at`,`uuid`) WHERE deleted_at is null;
+CREATE INDEX `users_by_customer_name` ON `users` (`customer_id`,`name`,`slug`) WHERE deleted_at is null;
+CREATE INDEX `users_by_customer_name_time` ON `users` (`customer_id`,`name`,`created_at`,`uuid`) WHERE deleted_at is null;
 CREATE INDEX `users_by_customer_time` ON `users` (`customer_id`,`created_at`,`uuid`) WHERE deleted_at is null;
 CREATE INDEX `users_root_admins` ON `users` (`id`) WHERE role = 'root_admin' and locked = 0 and deleted_at is null;
 CREATE TABLE `customer_usage` (
@@ -289,9 +297,11 @@ CREATE TABLE `runners` (
 
 CREATE UNIQUE INDEX `runners_uuid_unique` ON `runners` (`uuid`);
 CREATE UNIQUE INDEX `runners_slug_unique` ON `runners` (`slug`);
-CREATE INDEX `runners_by_name` ON `runners` (`name`,`created_at`,`uuid`);
+CREATE INDEX `runners_by_name` ON `runners` (`name`,`slug`);
+CREATE INDEX `runners_by_name_time` ON `runners` (`name`,`created_at`,`uuid`);
 CREATE INDEX `runners_by_time` ON `runners` (`created_at`,`uuid`);
-CREATE INDEX `runners_live_by_name` ON `runners` (`name`,`created_at`,`uuid`) WHERE archived_at is null;
+CREATE INDEX `runners_live_by_name` ON `runners` (`name`,`slug`) WHERE archived_at is null;
+CREATE INDEX `runners_live_by_name_time` ON `runners` (`name`,`created_at`,`uuid`) WHERE archived_at is null;
 CREATE INDEX `runners_live_by_time` ON `runners` (`created_at`,`uuid`) WHERE archived_at is null;
 CREATE INDEX `runners_of_gang` ON `runners` (`job_id`) WHERE asked_at is not null;
 CREATE TABLE `baselines` (
@@ -394,9 +404,11 @@ CREATE TABLE `specs` (
 
 CREATE UNIQUE INDEX `specs_uuid_unique` ON `specs` (`uuid`);
 CREATE UNIQUE INDEX `specs_slug_unique` ON `specs` (`slug`);
-CREATE INDEX `specs_by_name` ON `specs` (`name`,`created_at`,`uuid`);
+CREATE INDEX `specs_by_name` ON `specs` (`name`,`slug`);
+CREATE INDEX `specs_by_name_time` ON `specs` (`name`,`created_at`,`uuid`);
 CREATE INDEX `specs_by_time` ON `specs` (`created_at`,`uuid`);
-CREATE INDEX `specs_live_by_name` ON `specs` (`name`,`created_at`,`uuid`) WHERE archived_at is null;
+CREATE INDEX `specs_live_by_name` ON `specs` (`name`,`slug`) WHERE archived_at is null;
+CREATE INDEX `specs_live_by_name_time` ON `specs` (`name`,`created_at`,`uuid`) WHERE archived_at is null;
 CREATE INDEX `specs_live_by_time` ON `specs` (`created_at`,`uuid`) WHERE archived_at is null;
 CREATE TABLE `task_counts` (
 	`scope` text NOT NULL,

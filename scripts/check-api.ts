@@ -1,6 +1,6 @@
 /**
- * Part of `npm run check`: the released API document is what the contracts say, and no linter finds
- * anything in it, not even a hint. Works without a network.
+ * Part of `npm run check`: the released API document is what the contracts say, has no shape that client generators
+ * misread, and no linter finds anything in it, not even a hint. Works without a network.
  */
 import { join } from "node:path";
 import { ROOT } from "./lib/project.ts";
@@ -13,6 +13,10 @@ const CHECKS = [
   {
     name: "openapi.json is up to date",
     command: [join(ROOT, "scripts/generate-openapi.ts"), "--check"],
+  },
+  {
+    name: "no shape that misleads client generators",
+    command: [join(ROOT, "scripts/check-clients.ts")],
   },
   {
     // Every rule of the strict ruleset is an error; there are no warnings to overlook.

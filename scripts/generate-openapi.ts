@@ -1,6 +1,6 @@
 /**
  * Writes the API document that the contracts of the routes make. With --build: the one that the Worker serves,
- * `public/openapi.json`, and the types that the tests' client takes from it. Without: the released one,
+ * `public/openapi.json`, and the types of clients, `public/client.d.ts`, which the tests' client takes, too. Without: the released one,
  * `openapi.json`. With --check it writes nothing, and fails when the released one says something else.
  */
 import { randomBytes } from "node:crypto";
@@ -18,8 +18,8 @@ const ROOT = join(import.meta.dirname, "..");
 const routes = await describedRoutes({
   d1: unused("a database"),
   bucket: unused("a bucket"),
+  assets: unused("static files"),
   coordinators: unused("the jobs' objects"),
-  pages: unused("pages"),
   rateLimitCounters: unused("rate limits"),
   config: readConfig({
     TOKEN_SECRET: randomBytes(36).toString("base64url"),
@@ -53,13 +53,14 @@ if (process.argv.includes("--build")) {
 
 async function build(): Promise<void> {
   const served = Buffer.from(JSON.stringify(apiDocument(routes, SERVED_SERVERS)));
-  const [document, types] = ["public/openapi.json", "test/e2e/api-types.ts"] as const;
-  const isUnchanged = [document, types].every((path) => existsSync(join(ROOT, path)));
+  const document = "public/openapi.json";
+  const types = ["public/client.d.ts", "test/e2e/api-types.ts"];
+  const isUnchanged = [document, ...types].every((path) => existsSync(join(ROOT, path)));
   if (isUnchanged && readFileSync(join(ROOT, document)).equals(served)) return;
   // Loads a compiler: only for a document that has changed.
   const { default: openapiTS, astToString, COMMENT_HEADER } = await import("openapi-typescript");
   const text = `${COMMENT_HEADER}${astToString(await openapiTS(served))}`;
-  publish(types, Buffer.from(text));
-  // Last: it stands for both.
+  for (const path of types) publish(path, Buffer.from(text));
+  // Last: it stands for all of them.
   publish(document, served);
 }

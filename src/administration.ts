@@ -1,10 +1,12 @@
 /**
  * Signing in, and the administration: people, customers, tokens, the audit log, specs, baselines, the management of
- * runners, and the files of reports. Few requests need it, so it loads with the first of them (`app.ts`), and no poll pays for its contracts.
+ * runners, the files of reports, and the API document for published clients. Few requests need it, so it loads with the
+ * first of them (`app.ts`), and no poll pays for its contracts.
  */
 import { Hono } from "hono";
 import type { App, RequestEnv } from "./http/context.ts";
 import { mount, type Served } from "./http/serve.ts";
+import { userKeysRoutes } from "./identity/api-tokens/keys-router.ts";
 import { apiTokensRoutes } from "./identity/api-tokens/router.ts";
 import { ApiTokensService } from "./identity/api-tokens/service.ts";
 import { auditRoutes } from "./identity/audit-trail/router.ts";
@@ -20,6 +22,7 @@ import { reportsRoutes } from "./reports/router.ts";
 import { runnersRoutes } from "./runners/router.ts";
 import { RunnersService } from "./runners/service.ts";
 import { baselinesRoutes } from "./scoreboard/router.ts";
+import { documentRoutes } from "./service/document-router.ts";
 import type { Services } from "./services.ts";
 import { specsRoutes } from "./specs/router.ts";
 import { SpecsService } from "./specs/service.ts";
@@ -56,16 +59,19 @@ function routesOf(services: Services): { oauth: Served[]; others: Served[] } {
   const people = new PeopleService({ identity, clock, pepper });
   const passwords = new PasswordsService({ identity, tokens, clock, pepper, failureScale });
   const setup = new SetupService({ setupToken, clock, pepper });
-  const apiTokens = new ApiTokensService({ identity, tokens, clock });
+  const apiTokens = new ApiTokensService({ identity, tokens, clock, kind: "token" });
+  const userKeys = new ApiTokensService({ identity, tokens, clock, kind: "key" });
   const customers = new CustomersService({ clock });
   const specs = new SpecsService({ clock, timeoutMs });
   const runners = new RunnersService({ clock, runnerAuth });
   const others = [
+    ...documentRoutes(services),
     ...loginRoutes({ signIns, limits }),
     ...specsRoutes({ specs }),
     ...customersRoutes({ customers }),
     ...peopleRoutes({ people, passwords, setup }),
     ...apiTokensRoutes({ apiTokens }),
+    ...userKeysRoutes({ userKeys }),
     ...auditRoutes(),
     ...runnersRoutes({ runners, clock, timeoutMs }),
     ...baselinesRoutes(services),

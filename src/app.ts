@@ -17,7 +17,7 @@ import { createServices, type ServiceDeps, type Services } from "./services.ts";
 
 /** Paths of the administration and of reports, which load with the first request to one of them. */
 const ADMINISTRATION =
-  /^\/(?:v0\/(?!server\/|runners\/[^/]+\/jobs$)|password$|setup$|token$|token\/|api\/(?:user\/|silicon-mark\/v1\/(?:specs$|baselines|reports\/)))/;
+  /^\/(?:v0\/(?!server\/version$|runners\/[^/]+\/jobs$)|password$|setup$|token$|token\/|api\/(?:user\/|silicon-mark\/v1\/(?:specs$|baselines|reports\/)))/;
 
 /** The whole API. Make it once per isolate: its services share caches of callers. */
 export async function createApp(deps: ServiceDeps): Promise<App> {
@@ -30,7 +30,7 @@ export async function createApp(deps: ServiceDeps): Promise<App> {
   return assemble(
     deps,
     services,
-    (app) => mountAll(app, services, deps.pages),
+    (app) => mountAll(app, services, deps.assets),
     async (c, next) => {
       if (!ADMINISTRATION.test(c.req.path)) return next();
       administration ??= load();
@@ -53,7 +53,7 @@ function assemble(
     }
     return onError(error, c);
   });
-  app.notFound(unknownRoute(app, deps.pages));
+  app.notFound(unknownRoute(app, deps.assets));
   const { d1, clock, config } = deps;
   const { site, isDevelopment: serverTiming, routineLogOneIn } = config;
   if (first !== undefined) app.use(first);

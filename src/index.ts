@@ -11,8 +11,8 @@ function appOf(env: Env): ReturnType<typeof createApp> {
   app ??= createApp({
     d1: env.DB,
     bucket: env.BUCKET,
+    assets: env.ASSETS,
     coordinators: env.COORDINATOR,
-    pages: env.ASSETS,
     rateLimitCounters: {
       user: env.LIMIT_USER,
       "node-2": env.LIMIT_NODE_2,

@@ -1,10 +1,10 @@
 import { createCoordinatorClient, WATCHING } from "./coordinator/client.ts";
 import type { JobCoordinator } from "./coordinator/job-coordinator.ts";
-import type { Pages } from "./http/pages.ts";
 import { type RateLimitCounters, RateLimits } from "./http/rate-limit.ts";
 import { Authenticator, jobGuards, personGuards } from "./identity/guards.ts";
 import { Refusals } from "./identity/refusals.ts";
 import { Identity } from "./identity/service.ts";
+import { Suspects } from "./identity/suspects.ts";
 import { createTokens } from "./identity/tokens.ts";
 import { createAnonymousReader } from "./jobs/anonymous/reading.ts";
 import { JobsService } from "./jobs/service.ts";
@@ -23,8 +23,9 @@ import { createRunnerGuard } from "./runners/runner-guard.ts";
 export interface ServiceDeps {
   d1: D1Database;
   bucket: R2Bucket;
+  /** The static files of `public/`. */
+  assets: Fetcher;
   coordinators: DurableObjectNamespace<JobCoordinator>;
-  pages: Pages;
   rateLimitCounters: RateLimitCounters;
   config: Config;
   clock: Clock;
@@ -34,13 +35,14 @@ export type Services = Awaited<ReturnType<typeof createServices>>;
 
 /** Whatever holds dependencies or memory and serves requests, made once per isolate. */
 export async function createServices(deps: ServiceDeps) {
-  const { bucket, coordinators, rateLimitCounters, config, clock } = deps;
+  const { bucket, assets, coordinators, rateLimitCounters, config, clock } = deps;
   const { passwordPepper: pepper, nodeTimeoutMs: timeoutMs, quotas } = config;
   const tokens = await createTokens(config.tokenSecrets, clock);
   const identity = new Identity({ tokens, clock });
   const limits = new RateLimits(rateLimitCounters, config.rateLimitScale, clock);
   const refusals = new Refusals(clock);
-  const authenticator = new Authenticator({ identity, limits, refusals });
+  const suspects = new Suspects({ limits, clock });
+  const authenticator = new Authenticator({ identity, limits, refusals, suspects });
   const callCoordinator = createCoordinatorClient(coordinators);
 
   const watchCoordinator = createCoordinatorClient(coordinators, WATCHING);
@@ -48,7 +50,7 @@ export async function createServices(deps: ServiceDeps) {
   const runnerAuth = new RunnerAuth({ clock, timeoutMs });
   const candidates = new Candidates(clock, timeoutMs);
   const claims = new Claims({ tokens, clock, runnerAuth, candidates, callCoordinator });
-  const runner = createRunnerGuard({ authenticator, limits, runnerAuth, clock });
+  const runner = createRunnerGuard({ authenticator, limits, runnerAuth, suspects });
 
   const links = new ReportLinks(config.tokenSecrets, clock);
   const reports = new ReportsService({
@@ -66,6 +68,7 @@ export async function createServices(deps: ServiceDeps) {
 
   return {
     bucket,
+    assets,
     clock,
     pepper,
     setupToken: config.setupToken,

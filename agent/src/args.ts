@@ -5,7 +5,7 @@ import { parseNetworks } from "./cluster-network/peer-address.ts";
 import { parseDuration } from "./duration.ts";
 import { ENGINES, type ProbeOptions } from "./gpu/messages.ts";
 import { type HostPort, parseHostPort } from "./host-port.ts";
-import { isJobToken, otherKindOf } from "./token-kind.ts";
+import { isJobToken, isRunnerKey, otherKindOf } from "./token-kind.ts";
 
 export interface AgentOptions {
   /** Origin (and path prefix, if any) of the control plane, without a trailing slash. */
@@ -276,8 +276,10 @@ function readCredential(
     if (isJobToken(key)) {
       return { message: "that key is the token of a job; give it with --token, without --runner" };
     }
-    if (!/^assay_runner_[A-Za-z0-9]{30}$/.test(key)) {
-      return { message: "the key is not one of a runner: assay_runner_ and 30 letters and digits" };
+    if (!isRunnerKey(key)) {
+      return {
+        message: "the key is not one of a runner: bencher_runner_ and 30 letters and digits",
+      };
     }
     return { kind: "runner", runner, key };
   }

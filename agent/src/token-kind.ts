@@ -14,9 +14,16 @@ const OTHER_KINDS: Readonly<Record<string, string>> = {
  * server answers all of them alike.
  */
 export function otherKindOf(token: string): string | null {
-  if (token.startsWith("assay_runner_")) return "the key of a runner, for --runner and --key";
+  if (/^(?:bencher|assay)_runner_/.test(token))
+    return "the key of a runner, for --runner and --key";
+  if (token.startsWith("bencher_user_")) return "the API key of a person";
   const typ = partOf(token, 0)?.typ;
   return typeof typ === "string" ? (OTHER_KINDS[typ.toLowerCase()] ?? null) : null;
+}
+
+/** Whether this is a runner's key by its shape. Older keys begin with the name of this project. */
+export function isRunnerKey(key: string): boolean {
+  return /^(?:bencher|assay)_runner_[A-Za-z0-9]{30}$/.test(key);
 }
 
 /** Whether this is a job's token by its shape. */

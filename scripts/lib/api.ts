@@ -72,6 +72,8 @@ export function createApiClient(host: string, signal: AbortSignal) {
       request<{ uuid: string; slug: string }>("POST", "/v0/specs", spec),
     createRunner: (runner: Record<string, unknown>) =>
       request<{ uuid: string; key: string }>("POST", "/v0/runners", runner),
+    createUserKey: (key: Record<string, unknown>) =>
+      request<{ uuid: string; key: string }>("POST", "/v0/users/me/keys", key),
     offerSpec: (runner: string, spec: string) =>
       request<unknown>("POST", `/v0/runners/${runner}/specs`, { spec }),
     runners: () => request<RunnerDetail[]>("GET", "/v0/runners?per_page=255"),

@@ -38,7 +38,7 @@ export function rotated(
 
 /** One statement that reads the use of all keys as `kind, key_id, at`. */
 export function keyUseQuery(now: number): string {
-  return `SELECT 'in_use' AS kind, key_id, 0 AS at FROM api_tokens WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ${now}) GROUP BY key_id
+  return `SELECT 'in_use' AS kind, key_id, 0 AS at FROM api_tokens WHERE key_hash IS NULL AND revoked_at IS NULL AND expires_at > ${now} GROUP BY key_id
     UNION ALL SELECT 'in_use', token_key_id, 0 FROM jobs WHERE expires_at > ${now} GROUP BY token_key_id
     UNION ALL SELECT 'in_use', token_key_id, 0 FROM jobs WHERE user_id = ${ANONYMOUS.userId} AND created_at > ${now - ANONYMOUS_READING_MS} AND deleted_at IS NULL GROUP BY token_key_id
     UNION ALL SELECT 'retired', subject, min(at) FROM audit_events WHERE action = 'token_secret_retired' GROUP BY subject`;

@@ -11,7 +11,7 @@ const SECURITY = {
   admin: [{ OAuth2PasswordBearer: [] }],
   node: [{ JobToken: [] }],
   nodeOrReader: [{ JobToken: [] }],
-  runner: [{ RunnerKey: [] }],
+  runner: [{ RunnerBearer: [] }],
   // Linters take a missing requirement for an oversight; an empty one is a decision.
   open: [{}],
 } as const satisfies Record<Access, readonly Record<string, never[]>[]>;

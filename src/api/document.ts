@@ -6,11 +6,12 @@ import { describeOperation } from "./describe.ts";
 import { ERROR_RESPONSES } from "./error-responses.ts";
 import type { AnyOperation } from "./operation.ts";
 import { errorSchema } from "./schemas.ts";
+import { forGenerators } from "./shapes.ts";
 
 const DESCRIPTION = `An open control plane for hardware benchmarks. Create a job, start an agent on each machine with the job's token, and read the results.
 
 ## Signing in
-People sign in at \`POST /token\` and send the access token as \`Authorization: Bearer <token>\`; the refresh token keeps them signed in. Scripts use API tokens, which people create for them. Agents use the token of their job, which is valid only for the node protocol. Runners use a key, which is valid only for claiming jobs.
+People sign in at \`POST /token\` and send the access token as \`Authorization: Bearer <token>\`; the refresh token keeps them signed in. Scripts use API tokens or keys, which people create for them. Agents use the token of their job, which is valid only for the node protocol. Runners use a key, which is valid only for claiming jobs.
 
 ## Errors
 All errors have the same body: a \`code\` for programs, a \`message\` for people, \`details\` of each refused field, and the id of the request, which is also in the \`x-request-id\` header of every response. (Only \`/token\` answers errors in the form of RFC 6749.) Unknown parameters and unknown keys are ignored, so that newer clients work.
@@ -65,6 +66,11 @@ const TAGS = [
     description: "People's tokens for scripts. Tokens have names, may expire, and can be revoked.",
   },
   {
+    name: "API keys",
+    description:
+      "People's keys for scripts: as API tokens, in the form that published command-line clients ask for.",
+  },
+  {
     name: "Audit trail",
     description: "An append-only record of administrative actions, sign-ins and refusals.",
   },
@@ -95,7 +101,7 @@ const SECURITY_SCHEMES = {
     description:
       "The token of one job, from its creation or detail; agents use it. A JWT that follows RFC8725: algorithm, type and audience are pinned. It is valid until the job expires; the token of a job without an account can read the job for 7 days. Calls about one node also need `Assay-Task-Token`.",
   },
-  RunnerKey: {
+  RunnerBearer: {
     type: "http",
     scheme: "bearer",
     description:
@@ -151,7 +157,8 @@ export function apiDocument(
   });
   const { parameters: _inline, ...generated } = components ?? {};
   const paths = inOrder(document.paths ?? {});
-  return withoutSamples(withUsed({ ...document, paths, components: { ...generated } }, SHARED));
+  const whole = { ...document, paths, components: { ...generated } };
+  return withoutSamples(withUsed(forGenerators(whole), SHARED));
 }
 
 interface Parameter {

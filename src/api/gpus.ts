@@ -1,7 +1,7 @@
 /** The GPUs of a node by model, as it sends them and as they are shown. */
 import { z } from "@hono/zod-openapi";
 import { MAX_GPUS_PER_NODE, MAX_MODELS_PER_NODE } from "../benchmarks/gpus.ts";
-import { CLOSED, integer, text } from "./schemas.ts";
+import { integer, text } from "./schemas.ts";
 
 const MODEL = { min: 1, max: 128, description: "As the driver names it." };
 const COUNT = { min: 1, max: MAX_GPUS_PER_NODE, description: "GPUs of this model." };
@@ -11,7 +11,7 @@ export const sentGpuModels = z
   .array(
     z
       .object({ model: text({ ...MODEL, trim: true }), count: integer(COUNT) })
-      .openapi("GpuGroup", { ...CLOSED, description: "GPUs of one model." }),
+      .openapi("GpuGroup", { description: "GPUs of one model." }),
   )
   .max(MAX_MODELS_PER_NODE)
   .refine(

@@ -13,17 +13,21 @@ export const MAX_CURSOR_LENGTH = 512;
 /** Four links with both filters stay below the 16 KiB of headers that Node reads. */
 const FILTER_LENGTH = 128;
 
-/** `page`, `per_page` and `cursor`, for every list that has links to its pages. */
-export function pageParameters(perPage: { max: number; default: number }) {
+const PAGE =
+  "Page number, from 1. A jump to a page costs as much as reading all pages before it; the links `next` and `prev` cost the same at any depth.";
+
+/**
+ * `page`, `per_page` and `cursor`, for every list that has links to its pages.
+ *
+ * @param perPage `min`: 0 for lists where 0 items are an empty page, and page 0 is the first (docs/contract.md)
+ */
+export function pageParameters(perPage: { min?: 0 | 1; max: number; default: number }) {
+  const { min = 1 } = perPage;
+  const zero = min === 0 ? " 0 is the first page, too." : "";
+  const none = min === 0 ? " 0 gives an empty page, with its total." : "";
   return {
-    page: queryInteger({
-      min: 1,
-      max: MAX_PAGE,
-      default: 1,
-      description:
-        "Page number, from 1. A jump to a page costs as much as reading all pages before it; the links `next` and `prev` cost the same at any depth.",
-    }),
-    per_page: queryInteger({ min: 1, ...perPage, description: "Items per page." }),
+    page: queryInteger({ min, max: MAX_PAGE, default: 1, description: PAGE + zero }),
+    per_page: queryInteger({ ...perPage, min, description: `Items per page.${none}` }),
     cursor: queryPatternText({
       pattern: /^[A-Za-z0-9_-]+$/,
       max: MAX_CURSOR_LENGTH,
@@ -51,27 +55,50 @@ export function nameParameters(kind: string) {
   };
 }
 
-const orderParameters = {
-  sort: z.enum(["name", "created"], "must be name or created, given once").default("name").openapi({
-    description: "Sort key. Names are compared by bytes; ties are ordered by creation time.",
-  }),
-  direction: z
-    .enum(["asc", "desc"], "must be asc or desc, given once")
-    .default("asc")
-    .openapi({ description: "Sort direction." }),
-};
+/** Pages of `/v0` lists. */
+export const V0_PAGES = { min: 0, max: 255, default: 8 } as const;
 
-/** The query of `/v0` lists whose items can be archived and are searched by an index. */
-export function listQuery(kind: string) {
-  return z.object({
-    ...pageParameters({ max: 255, default: 8 }),
-    ...orderParameters,
-    archived: queryBoolean({
-      default: false,
-      description: `Include archived ${kind}.`,
+/** @param ties the order of equal names */
+function orderParameters(ties: string) {
+  return {
+    sort: z
+      .enum(["name", "created"], "must be name or created, given once")
+      .default("name")
+      .openapi({ description: `Sort key. Names are compared by bytes; ${ties}.` }),
+    direction: z.enum(["asc", "desc"], "must be asc or desc, given once").optional().openapi({
+      description:
+        "Sort direction. By default `asc` for `name`, and `desc`, newest first, for `created`.",
     }),
-    ...nameParameters(kind),
-  });
+  };
+}
+
+/** Each order has a direction of its own. */
+function withDirection<Query extends { sort: "name" | "created"; direction?: Direction }>(
+  query: Query,
+) {
+  const { sort, direction = sort === "created" ? "desc" : "asc" } = query;
+  return { ...query, direction };
+}
+
+type Direction = "asc" | "desc" | undefined;
+
+/**
+ * The query of `/v0` lists whose items can be archived and are searched by an index.
+ *
+ * @param options `isWhole`: without parameters the list is one page of all items, archived ones too
+ */
+export function listQuery(kind: string, { isWhole = false } = {}) {
+  return z
+    .object({
+      ...pageParameters(isWhole ? { ...V0_PAGES, default: V0_PAGES.max } : V0_PAGES),
+      ...orderParameters("equal ones are ordered by slug"),
+      archived: queryBoolean({
+        default: isWhole,
+        description: `Include archived ${kind}.`,
+      }),
+      ...nameParameters(kind),
+    })
+    .transform(withDirection);
 }
 
 export type ListQuery = z.infer<ReturnType<typeof listQuery>>;
@@ -82,9 +109,31 @@ export type ListQuery = z.infer<ReturnType<typeof listQuery>>;
  * @param searched the searched fields, such as `name or UUID`
  */
 export function namedListQuery(kind: string, searched: string, example: string) {
-  return z.object({
-    ...pageParameters({ max: 255, default: 8 }),
-    ...orderParameters,
+  const parameters = namedListParameters(kind, searched, example);
+  return z
+    .object({ ...parameters, ...orderParameters("equal ones are ordered by slug") })
+    .transform(withDirection);
+}
+
+/** As `namedListQuery`, for things without a slug that end: `revoked` lists those. */
+export function credentialListQuery(kind: string, example: string) {
+  return z
+    .object({
+      ...namedListParameters(kind, "name or UUID", example),
+      ...orderParameters("equal ones are ordered by creation"),
+      revoked: queryBoolean({
+        default: false,
+        description: `True lists the revoked ${kind} alone: the newest 1,000 of the last 30 days.`,
+      }),
+    })
+    .transform(withDirection);
+}
+
+export type CredentialListQuery = z.infer<ReturnType<typeof credentialListQuery>>;
+
+function namedListParameters(kind: string, searched: string, example: string) {
+  return {
+    ...pageParameters(V0_PAGES),
     name: queryText({
       isName: true,
       max: FILTER_LENGTH,
@@ -97,7 +146,7 @@ export function namedListQuery(kind: string, searched: string, example: string) 
       description: `Only ${kind} whose ${searched} contains this text, without regard to the case of ASCII letters. No wildcards; an empty value is ignored. A search reads all ${kind} that the caller sees.`,
       example: example.toLowerCase(),
     }),
-  });
+  };
 }
 
 export type NamedListQuery = z.infer<ReturnType<typeof namedListQuery>>;

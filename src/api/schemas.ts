@@ -3,6 +3,7 @@
  * count Unicode code points, as JSON Schema does and JavaScript does not (docs/contract.md, "HTTP rules").
  */
 import { z } from "@hono/zod-openapi";
+import { KIB } from "../lib/bytes.ts";
 import { toNfc } from "../lib/text.ts";
 import { ERRORS, type ErrorCode } from "./errors.ts";
 
@@ -164,14 +165,12 @@ export function orNull<Schema extends z.ZodType>(schema: Schema) {
   return z.union([schema, z.null()]);
 }
 
-/** The fewest bytes that a property of a JSON object takes: `"a":1,`. */
-const MIN_PROPERTY_BYTES = 6;
-
-/** A JSON object with any keys, as many as fit into `maxBytes` of JSON. */
+/** A JSON object with any keys. Its bound is in words: generators would make an example of any number of properties. */
 export function jsonObject({ maxBytes, description }: { maxBytes: number; description: string }) {
+  const bound = `At most ${Math.floor(maxBytes / KIB)} KiB of JSON.`;
   return z
     .record(z.string().max(256), z.unknown())
-    .openapi({ maxProperties: Math.floor(maxBytes / MIN_PROPERTY_BYTES), description });
+    .openapi({ description: `${description} ${bound}` });
 }
 
 /** Keywords of JSON Schema 2020-12 that the type of `.openapi` does not know. */
@@ -191,12 +190,6 @@ export function map<Value extends z.ZodType>(
     description,
   });
 }
-
-/**
- * Marks a request object as closed in the document. The server ignores unknown keys, so that newer clients
- * work; clients generated from the document send only keys that have an effect.
- */
-export const CLOSED = { additionalProperties: false } as const;
 
 const MAX_MESSAGE = 2_048;
 const errorMessage = message(MAX_MESSAGE, "The fault and the allowed values, for people.");

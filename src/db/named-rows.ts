@@ -50,28 +50,35 @@ export interface NamedOrderQuery {
   name?: string | undefined;
 }
 
+type OrderField = "name" | "slug" | "createdAt" | "uuid";
+
 /**
- * Orders by name or by creation; ties by creation and UUID.
+ * Orders by name, equal names by slug; or by creation and UUID, as equal names of a table without slugs are.
  *
  * @param options `isUnindexed`: the rows are few and already selected, so no index may serve the order
  */
-export function namedOrder<Row extends { name: string; createdAt: number; uuid: string }>(
-  { name, createdAt, uuid }: Record<"name" | "createdAt" | "uuid", SQLWrapper>,
+export function namedOrder<
+  Row extends { name: string; createdAt: number; uuid: string; slug?: string },
+>(
+  table: Record<Exclude<OrderField, "slug">, SQLWrapper> & { slug?: SQLWrapper },
   query: NamedOrderQuery,
   { isUnindexed = false } = {},
 ): KeysetOrder<Row> {
-  const column = (of: SQLWrapper) => (isUnindexed ? unindexed(of) : sql`${of}`);
-  const byTime = [
-    { column: column(createdAt), type: "number" as const },
-    { column: column(uuid), type: "string" as const },
-  ];
-  const byName = [{ column: column(name), type: "string" as const }, ...byTime];
+  const byTime: OrderField[] = ["createdAt", "uuid"];
+  const ties: OrderField[] = table.slug === undefined ? byTime : ["slug"];
   // Rows of one name need no order by name, which would keep the index from its range.
-  const columns = query.sort === "created" || query.name !== undefined ? byTime : byName;
+  const byName: OrderField[] = query.name === undefined ? ["name", ...ties] : ties;
+  const fields = query.sort === "created" ? byTime : byName;
   return {
-    columns,
+    columns: fields.map((field) => {
+      const column = table[field] ?? table.uuid;
+      return {
+        column: isUnindexed ? unindexed(column) : sql`${column}`,
+        type: field === "createdAt" ? "number" : "string",
+      };
+    }),
     descending: query.direction === "desc",
-    keyOf: (row) => [row.name, row.createdAt, row.uuid].slice(-columns.length),
+    keyOf: (row) => fields.map((field) => row[field] ?? ""),
   };
 }
 

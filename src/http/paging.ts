@@ -28,14 +28,15 @@ const MAX_LINK_LENGTH = 12_000;
 
 /** Links to other pages: the list's own path on this site, with another `page` and `cursor`. */
 function linksOf(list: URL, { page, perPage, total, neighbours }: Page, site: string): string {
-  const lastPage = Math.max(1, Math.ceil(total / perPage));
   const { prev, next } = neighbours;
   const targets: [relation: string, page: number, cursor: string | null][] = [["first", 1, null]];
-  if (page > 1)
+  // Pages of no items have neither neighbours nor an end.
+  const lastPage = perPage === 0 ? 0 : Math.max(1, Math.ceil(total / perPage));
+  if (page > 1 && lastPage > 0)
     targets.push(["prev", prev === null ? Math.min(page - 1, lastPage) : page - 1, prev]);
   // The cursor is exact; the total may have changed since.
   if (next !== null) targets.push(["next", Math.min(page + 1, MAX_PAGE), next]);
-  targets.push(["last", lastPage, null]);
+  if (lastPage > 0) targets.push(["last", lastPage, null]);
   const links = targets.map(([relation, target, cursor]) => {
     const url = new URL(list);
     url.searchParams.set("page", String(target));
@@ -44,7 +45,8 @@ function linksOf(list: URL, { page, perPage, total, neighbours }: Page, site: st
     return `<${site}${url.pathname}${url.search}>; rel="${relation}"`;
   });
   const all = links.join(", ");
-  return all.length <= MAX_LINK_LENGTH ? all : links.slice(1, -1).join(", ");
+  if (all.length <= MAX_LINK_LENGTH || lastPage === 0) return all;
+  return links.slice(1, -1).join(", ");
 }
 
 /** Enough to notice a changed cursor. A cursor gives access to nothing, so the check needs no secret. */
@@ -100,7 +102,8 @@ export interface PageOf<Row> extends Page {
 }
 
 /**
- * A page of a list by its number or its cursor, with cursors to its neighbours.
+ * A page of a list by its number or its cursor, with cursors to its neighbours. Page 0 is the first; a page of no
+ * items has no neighbours.
  *
  * @param read returns the rows, the total, and anything else that the page shows
  */
@@ -109,14 +112,15 @@ export async function readPage<Row, More extends object = object>(
   order: KeysetOrder<Row>,
   read: (window: PageWindow) => Promise<{ rows: Row[]; total: number } & More>,
 ): Promise<PageOf<Row> & Omit<More, "rows" | "total">> {
-  const { page, per_page: perPage, cursor, ...rest } = query;
+  const { page: number, per_page: perPage, cursor, ...rest } = query;
+  const page = Math.max(1, number);
   const { columns, descending, endsInRowId = false, keyOf, list = JSON.stringify(rest) } = order;
   const types = columns.map(({ type }) => type);
   const from = cursor === undefined ? null : parseCursor(cursor, types, list);
   const ordering = { columns: columns.map(({ column }) => column), descending, endsInRowId };
   const { where, orderBy } = readFrom(ordering, from);
   const offset = from === null ? (page - 1) * perPage : 0;
-  const window = { where, orderBy, limit: perPage + 1, offset, from };
+  const window = { where, orderBy, limit: perPage === 0 ? 0 : perPage + 1, offset, from };
   const { rows, total, ...more } = await read(window);
   const items = rows.slice(0, perPage);
   const isBackward = from?.relation === "before";

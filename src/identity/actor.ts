@@ -1,9 +1,15 @@
 import type { Role, TokenScope } from "../lib/enums.ts";
 
-/** The credential behind a token of a person: a session or an API token. */
+/** The credential behind a token of a person: a session, an API token, or a key, which is known by its hash alone. */
 export type Credential =
   | { kind: "session"; userUuid: string; uuid: string }
-  | { kind: "api_token"; userUuid: string; uuid: string };
+  | { kind: "api_token"; userUuid: string; uuid: string }
+  | { kind: "user_key"; hash: string };
+
+/** Tells a credential apart from all others. */
+export function credentialId(credential: Credential): string {
+  return credential.kind === "user_key" ? credential.hash : credential.uuid;
+}
 
 /** The person behind a request, as their row was at most 30 s ago. */
 export interface Actor {
@@ -14,7 +20,7 @@ export interface Actor {
   credential: Credential;
   /** `write` for a session. */
   scope: TokenScope;
-  /** Time of the session's sign-in, which refreshing does not move; null for an API token. */
+  /** Time of the session's sign-in, which refreshing does not move; null for API tokens and keys. */
   signedInAt: number | null;
 }
 

@@ -5,10 +5,11 @@ import { ApiError, unauthorized } from "../http/errors.ts";
 import { addressOf, nodeLimitOf, type RateLimits } from "../http/rate-limit.ts";
 import { isUpgrade } from "../http/upgrade.ts";
 import { type Clock, MINUTE_MS } from "../lib/clock.ts";
-import type { Actor } from "./actor.ts";
+import { type Actor, credentialId } from "./actor.ts";
 import { type ActorContext, originOf } from "./origin.ts";
 import type { Refusals } from "./refusals.ts";
 import type { Identity, JobPass } from "./service.ts";
+import type { Suspects } from "./suspects.ts";
 
 interface UserVariables {
   actor: Actor;
@@ -47,6 +48,7 @@ interface AuthenticatorDeps {
   identity: Identity;
   limits: RateLimits;
   refusals: Refusals;
+  suspects: Suspects;
 }
 
 /** Authenticates callers by their tokens, and counts their requests. */
@@ -57,22 +59,30 @@ export class Authenticator {
     this.#deps = deps;
   }
 
-  /** The person of a user token; handlers find them under `actor`. */
+  /** The person of a user token, an API token or a key; handlers find them under `actor`. */
   async person(c: Context<UserEnv>): Promise<Actor> {
-    const { identity, limits } = this.#deps;
+    const { identity, limits, suspects } = this.#deps;
     const credential = await this.#admit(c, (token) => identity.credentialOf(token));
-    const { userUuid } = credential;
-    c.set("principal", { kind: "user", id: userUuid });
-    // All sessions of a person share a limit; each API token has its own.
-    await limits.check(c, "user", credential.kind === "session" ? userUuid : credential.uuid);
-    const actor = await identity.actorOf(c.get("databases").primary, credential);
+    if (credential.kind !== "user_key") {
+      c.set("principal", { kind: "user", id: credential.userUuid });
+    }
+    // All sessions of a person share a limit; each API token and key has its own.
+    const isSession = credential.kind === "session";
+    const limited = isSession ? credential.userUuid : credentialId(credential);
+    await limits.check(c, "user", limited);
+    const find = () => identity.actorOf(c.get("databases").primary, credential);
+    const actor =
+      credential.kind === "user_key"
+        ? (identity.remembered(credential) ?? (await suspects.find(c, find)))
+        : await find();
     if (actor === null) throw unauthorized();
+    const { userUuid } = actor;
     c.set("principal", { kind: "user", id: userUuid, customerId: actor.customerId });
     c.set("actor", actor);
     if (actor.scope === "read" && !READING.has(c.req.method)) {
       throw new ApiError(
         "PERMISSION_DENIED",
-        "This API token can only read: use one with the scope write",
+        `This API ${nounOf(actor)} can only read: use one with the scope write`,
       );
     }
     return actor;
@@ -148,11 +158,15 @@ export function personGuards(authenticator: Authenticator, clock: Clock) {
   };
 }
 
-/** Answers the time of the session's sign-in; throws 403 for an API token, which may outlive its revocation by what it makes. */
-function requireSession({ signedInAt }: Actor): number {
-  if (signedInAt !== null) return signedInAt;
-  const message = "An API token cannot change people, customers, passwords or tokens: sign in";
+/** Answers the time of the session's sign-in; throws 403 for API tokens and keys, which may outlive their revocation by what they make. */
+function requireSession(actor: Actor): number {
+  if (actor.signedInAt !== null) return actor.signedInAt;
+  const message = `An API ${nounOf(actor)} cannot change people, customers, passwords or tokens: sign in`;
   throw new ApiError("PERMISSION_DENIED", message);
+}
+
+function nounOf({ credential }: Actor): "key" | "token" {
+  return credential.kind === "user_key" ? "key" : "token";
 }
 
 /** Throws 403 unless the person has signed in lately: a stolen session must not give rights away. */

@@ -7,6 +7,10 @@ export const JOB_LIFETIME_MS = DAY_MS;
 /** A job created without an account can be read with its token this long after its creation. */
 export const ANONYMOUS_READING_MS = 7 * DAY_MS;
 export const USER_TOKEN_LIFETIME_MS = HOUR_MS;
+/** An API token or key without a lifetime of its own ends this long after its creation: in 136 years. */
+export const LONGEST_TTL_SECONDS = 2 ** 32 - 1;
+/** Revoked API tokens and keys can be seen for this long. */
+export const REVOKED_SEEN_MS = 30 * DAY_MS;
 /** A session ends this long after its last new token. */
 export const SESSION_LIFETIME_MS = 30 * DAY_MS;
 /** An address counts as the person's for this long after a sign-in. */

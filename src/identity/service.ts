@@ -1,10 +1,12 @@
 import type { Database } from "../db/client.ts";
 import { BoundedCache } from "../lib/bounded-cache.ts";
 import { type Clock, SECOND_MS } from "../lib/clock.ts";
-import type { Actor, Credential } from "./actor.ts";
+import { hashOfKey } from "../lib/keys.ts";
+import { type Actor, type Credential, credentialId } from "./actor.ts";
 import { epochOf, type TaskTokenFacts } from "./job-token.ts";
 import { findApiTokenOwner, findSessionOwner } from "./store.ts";
 import type { Tokens } from "./tokens.ts";
+import { USER_KEY } from "./user-keys.ts";
 
 /** Locks, role changes and revocations take effect everywhere within this time. */
 const ACTOR_CACHE_MS = 30 * SECOND_MS;
@@ -38,8 +40,9 @@ export class Identity {
     this.#actors = new BoundedCache({ maxEntries: 5_000, maxAgeMs: ACTOR_CACHE_MS, clock });
   }
 
-  /** The credential of a user token or an API token; null for any other token. No round trip. */
+  /** The credential of a user token, an API token or a key's form; null for any other token. No round trip. */
   async credentialOf(token: string): Promise<Credential | null> {
+    if (USER_KEY.test(token)) return { kind: "user_key", hash: hashOfKey(token) };
     const user = await this.#tokens.verify("user", token);
     if (user?.sid !== undefined) return { kind: "session", userUuid: user.sub, uuid: user.sid };
     const api = await this.#tokens.verify("api", token);
@@ -47,22 +50,30 @@ export class Identity {
     return { kind: "api_token", userUuid: api.sub, uuid: api.jti };
   }
 
+  /** The person, if this isolate has read them lately. No round trip. */
+  remembered(credential: Credential): Actor | null {
+    return this.#actors.get(credentialId(credential)) ?? null;
+  }
+
   /**
    * The person, at most 30 s old; null when the credential has ended, or the person is locked or deleted.
    * One round trip unless cached.
    */
   async actorOf(db: Database, credential: Credential): Promise<Actor | null> {
-    const cached = this.#actors.get(credential.uuid);
-    if (cached !== undefined) return cached;
-    const find = credential.kind === "session" ? findSessionOwner : findApiTokenOwner;
+    const cached = this.remembered(credential);
+    if (cached !== null) return cached;
     // The 30 s count from before the read: the row may have changed during the round trip.
     const now = this.#clock.now();
     const before = this.#forgotten;
-    const row = await find(db, credential.uuid, now);
-    if (row === null || row.locked || row.uuid !== credential.userUuid) return null;
+    const row =
+      credential.kind === "session"
+        ? await findSessionOwner(db, credential.uuid, now)
+        : await findApiTokenOwner(db, credential, now);
+    if (row === null || row.locked) return null;
+    if (credential.kind !== "user_key" && row.uuid !== credential.userUuid) return null;
     const { id, uuid, customerId, role, scope, signedInAt } = row;
     const actor = { userId: id, userUuid: uuid, customerId, role, credential, scope, signedInAt };
-    if (this.#forgotten === before) this.#actors.set(credential.uuid, actor, now);
+    if (this.#forgotten === before) this.#actors.set(credentialId(credential), actor, now);
     return actor;
   }
 

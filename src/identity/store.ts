@@ -3,6 +3,7 @@ import type { Database } from "../db/client.ts";
 import { apiTokens, sessions, users } from "../db/schema.ts";
 import { MINUTE_MS } from "../lib/clock.ts";
 import type { TokenScope } from "../lib/enums.ts";
+import type { Credential } from "./actor.ts";
 
 const ownerColumns = {
   id: users.id,
@@ -24,12 +25,18 @@ export async function findSessionOwner(db: Database, sessionUuid: string, now: n
   return row ?? null;
 }
 
-/** The owner of a valid API token; records its use, at most once a minute. One round trip. */
-export async function findApiTokenOwner(db: Database, tokenUuid: string, now: number) {
+/** The owner of a valid API token or key; records its use, at most once a minute. One round trip. */
+export async function findApiTokenOwner(
+  db: Database,
+  credential: Exclude<Credential, { kind: "session" }>,
+  now: number,
+) {
   const works = and(
-    eq(apiTokens.uuid, tokenUuid),
+    credential.kind === "user_key"
+      ? eq(apiTokens.keyHash, credential.hash)
+      : and(eq(apiTokens.uuid, credential.uuid), isNull(apiTokens.keyHash)),
     isNull(apiTokens.revokedAt),
-    or(isNull(apiTokens.expiresAt), gt(apiTokens.expiresAt, now)),
+    gt(apiTokens.expiresAt, now),
   );
   const [, rows] = await db.batch([
     db

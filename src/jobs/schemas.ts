@@ -2,7 +2,6 @@
 import { z } from "@hono/zod-openapi";
 import { pagination } from "../api/lists.ts";
 import {
-  CLOSED,
   idString,
   integer,
   jsonObject,
@@ -208,7 +207,7 @@ export const deleteJobBody = z
       )
       .openapi({ description: "The job to delete.", example: 7_554_621_440 }),
   })
-  .openapi("DeleteJob", { ...CLOSED, description: "The job to delete." });
+  .openapi("DeleteJob", { description: "The job to delete." });
 
 export const deletedJob = z
   .strictObject({

@@ -70,7 +70,7 @@ export type FindingKind = (typeof FINDING_KINDS)[number];
 export const ROLES = ["user", "customer_admin", "staff", "root_admin"] as const;
 export type Role = (typeof ROLES)[number];
 
-/** Scopes of API tokens: `read` tokens send GET and HEAD alone. */
+/** Scopes of API tokens and keys: those that `read` send GET and HEAD alone. */
 export const TOKEN_SCOPES = ["read", "write"] as const;
 export type TokenScope = (typeof TOKEN_SCOPES)[number];
 
@@ -86,7 +86,11 @@ export const AUDIT_ACTIONS = [
   "password_changed",
   "password_link_created",
   "api_token_created",
+  "api_token_updated",
   "api_token_revoked",
+  "user_key_created",
+  "user_key_updated",
+  "user_key_revoked",
   "token_secret_retired",
   "job_deleted",
   "spec_created",
@@ -117,6 +121,7 @@ export const SUBJECT_KINDS = [
   "customer",
   "user",
   "api_token",
+  "user_key",
   "session",
   "account",
   "job",

@@ -97,7 +97,9 @@ function markInexact(_key: string, value: unknown, context?: { source?: string }
   if (typeof value !== "number" || !isInexact(value)) return value;
   if (!Number.isFinite(value)) return new Inexact("is a number too large to represent");
   const isWrittenOut = /^-?[0-9]+$/.test(context?.source ?? "");
-  return isWrittenOut ? new Inexact("is an integer beyond 2^53") : value;
+  if (!isWrittenOut) return value;
+  const limit = value < 0 ? "at least -9007199254740991" : "at most 9007199254740991";
+  return new Inexact(`must be ${limit} (2^53 - 1): larger integers are not exact`);
 }
 
 /** The fault of the first marked number. */

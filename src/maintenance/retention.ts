@@ -1,9 +1,15 @@
 import { eq, sql } from "drizzle-orm";
 import { bodiesKey } from "../db/bodies.ts";
 import { IDEMPOTENCY_KEY_LIFETIME_MS } from "../db/idempotency.ts";
-import { customerUsage, idempotencyKeys, sessions, signInFailures } from "../db/schema.ts";
+import {
+  apiTokens,
+  customerUsage,
+  idempotencyKeys,
+  sessions,
+  signInFailures,
+} from "../db/schema.ts";
 import { ANONYMOUS } from "../identity/anonymous.ts";
-import { SIGN_IN_FAILURES_LIFETIME_MS } from "../identity/lifetimes.ts";
+import { REVOKED_SEEN_MS, SIGN_IN_FAILURES_LIFETIME_MS } from "../identity/lifetimes.ts";
 import { DAY_MS } from "../lib/clock.ts";
 import { logEvent } from "../lib/log.ts";
 import { findOldAnonymousJobs, removeJobs } from "./retention-store.ts";
@@ -20,16 +26,17 @@ const ANONYMOUS_KEPT_MS = 7 * DAY_MS;
 const JOBS_AT_ONCE = 50;
 
 /**
- * Removes expired rows: idempotency keys a day after their request, sessions without a valid token, and old
- * failed sign-ins. At most 5 round trips, each for 1,000 rows of every kind.
+ * Removes expired rows: idempotency keys a day after their request, sessions without a valid token, old failed
+ * sign-ins, and API tokens and keys that were revoked a month ago. At most 5 round trips, each for 1,000 rows of every kind.
  */
 export async function clearExpired({ db, clock, goOn }: StepContext) {
   const now = clock.now();
-  const sum = { keys: 0, sessions: 0, failures: 0 };
+  const sum = { keys: 0, sessions: 0, failures: 0, revoked: 0 };
   const before = now - IDEMPOTENCY_KEY_LIFETIME_MS;
+  const revokedBefore = now - REVOKED_SEEN_MS;
   const failedBefore = now - SIGN_IN_FAILURES_LIFETIME_MS;
   for (let batch = 0; batch < BATCHES && goOn(); batch++) {
-    const [keys, expired, failures] = await db.batch([
+    const [keys, expired, failures, revoked] = await db.batch([
       // Row ids rise with time, so the oldest rows need no index.
       db
         .delete(idempotencyKeys)
@@ -50,11 +57,19 @@ export async function clearExpired({ db, clock, goOn }: StepContext) {
           sql`rowid in (select rowid from sign_in_failures where retry_at <= ${failedBefore} order by retry_at limit ${ROWS_AT_ONCE})`,
         )
         .returning({ one: sql`1` }),
+      db
+        .delete(apiTokens)
+        .where(
+          sql`id in (select id from api_tokens where revoked_at <= ${revokedBefore} order by revoked_at limit ${ROWS_AT_ONCE})`,
+        )
+        .returning({ one: sql`1` }),
     ]);
     sum.keys += keys.length;
     sum.sessions += expired.length;
     sum.failures += failures.length;
-    if (Math.max(keys.length, expired.length, failures.length) < ROWS_AT_ONCE) break;
+    sum.revoked += revoked.length;
+    const removed = [keys, expired, failures, revoked];
+    if (removed.every(({ length }) => length < ROWS_AT_ONCE)) break;
   }
   return sum;
 }

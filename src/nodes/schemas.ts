@@ -1,6 +1,6 @@
 /** Bodies of the node protocol's requests and replies. */
 import { z } from "@hono/zod-openapi";
-import { CLOSED, idString, keywords, patternText, text, timestamp } from "../api/schemas.ts";
+import { idString, keywords, patternText, text, timestamp } from "../api/schemas.ts";
 import { machineFields, UUID } from "../coordinator/wire/machine.ts";
 import { nodeView as pollView, stepPosition } from "../coordinator/wire/node-view.ts";
 import { benchmarkId, clockSkewMs, pollAfterSeconds, reportUrl } from "../coordinator/wire/task.ts";
@@ -53,7 +53,7 @@ export const joinBody = z
     }).nullish(),
     ...machineFields,
   })
-  .openapi("JoinJob", { ...CLOSED, description: "The machine that joins." });
+  .openapi("JoinJob", { description: "The machine that joins." });
 
 export const heartbeatBody = z
   .object({
@@ -78,7 +78,6 @@ export const heartbeatBody = z
     message: "needs state: failed",
   })
   .openapi("NodeHeartbeat", {
-    ...CLOSED,
     ...keywords({ dependentRequired: { failed_message: ["state"] } }),
     description: "Changes since the last heartbeat. Every field is optional.",
   });

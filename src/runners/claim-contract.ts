@@ -2,7 +2,7 @@
 import { z } from "@hono/zod-openapi";
 import { referenceParameter } from "../api/names.ts";
 import { json, jsonBody, operation } from "../api/operation.ts";
-import { CLOSED, idString, jwt, orNull } from "../api/schemas.ts";
+import { idString, jwt, orNull } from "../api/schemas.ts";
 import { machineFields } from "../coordinator/wire/machine.ts";
 import { joinedTask, joinedTaskExample } from "../coordinator/wire/task.ts";
 
@@ -13,7 +13,6 @@ export const runnerParameter = referenceParameter("runner", {
 });
 
 const claimBody = z.object(machineFields).openapi("ClaimJob", {
-  ...CLOSED,
   description: "The machine, with the same fields as for joining a job.",
 });
 

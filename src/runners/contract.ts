@@ -137,12 +137,12 @@ export const listOfferedRoute = operation({
   tags: TAGS,
   summary: "List the specs of a runner",
   description:
-    "The specs that a runner offers and that are not archived, by name, a page at a time. Filters combine.\n\nFor root administrators.",
+    "All specs that a runner offers, archived ones too, by name. Filters combine.\n\nFor root administrators.",
   access: "admin",
   list: true,
-  request: { params, query: listQuery("specs") },
+  request: { params, query: listQuery("specs", { isWhole: true }) },
   responses: {
-    200: json(specList, { description: "A page of specs.", example: [specExample] }),
+    200: json(specList, { description: "The specs.", example: [specExample] }),
   },
   errors: ["RESOURCE_NOT_FOUND"],
 });

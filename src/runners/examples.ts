@@ -25,5 +25,5 @@ export const runnerExample: RunnerWire = {
 
 export const runnerKeyExample: RunnerKeyWire = {
   uuid: runnerExample.uuid,
-  key: "assay_runner_0123456789abcdefghijABCDEFGHIJ",
+  key: "bencher_runner_0123456789abcdefghijABCDEFGHIJ",
 };

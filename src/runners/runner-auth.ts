@@ -1,9 +1,9 @@
 import type { Database } from "../db/client.ts";
 import { BoundedCache } from "../lib/bounded-cache.ts";
 import { type Clock, MINUTE_MS, SECOND_MS } from "../lib/clock.ts";
+import { hashOfKey, isSameHash } from "../lib/keys.ts";
 import { nameOf, type Reference } from "../lib/references.ts";
 import { findByKey } from "./claim-store.ts";
-import { hashOfKey, isSameHash } from "./keys.ts";
 
 /** A rotated key, and the key of an archived runner, stops working everywhere within this time. */
 const REMEMBERED_MS = 30 * SECOND_MS;

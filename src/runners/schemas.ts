@@ -3,10 +3,10 @@ import { z } from "@hono/zod-openapi";
 import { nameText, reference, slug } from "../api/names.ts";
 import { idString, patternText, timestamp, uuid } from "../api/schemas.ts";
 import { RUNNER_STATES, SPEC_CHECK_STATUSES } from "../lib/enums.ts";
-import { KEY_LENGTH, KEY_PATTERN } from "./keys.ts";
+import { KEY_LENGTH, NEW_KEY_PATTERN } from "./keys.ts";
 
-/** Candidate jobs are read per set of offered specs, so the sets stay small. */
-export const MAX_OFFERED = 100;
+/** One page shows all of them. Candidate jobs are read per set of offered specs, so the sets stay small. */
+export const MAX_OFFERED = 255;
 
 const name = nameText({
   description: "1 to 64 bytes of UTF-8, without white space at the ends. Names need not be unique.",
@@ -43,7 +43,7 @@ export const runnerKey = z
   .strictObject({
     uuid: runnerUuid,
     key: patternText({
-      pattern: KEY_PATTERN,
+      pattern: NEW_KEY_PATTERN,
       max: KEY_LENGTH,
       description:
         "The runner's key, shown only once: null when a request with an `Idempotency-Key` is repeated.",

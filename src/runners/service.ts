@@ -4,12 +4,13 @@ import type { IdempotencyKey } from "../db/idempotency.ts";
 import type { Precondition } from "../db/versions.ts";
 import { type PageOf, readPage } from "../http/paging.ts";
 import type { Clock } from "../lib/clock.ts";
+import { hashOfKey } from "../lib/keys.ts";
 import { nameOf, type Reference } from "../lib/references.ts";
 import { chooseSlug } from "../lib/slugs.ts";
 import type { AuditContext, RequestOrigin } from "../resources/audit.ts";
 import { fieldsOf, refuseTakenSlug, slugTaken } from "../resources/change.ts";
 import { createOnce } from "../resources/create.ts";
-import { drawKey, hashOfKey } from "./keys.ts";
+import { drawRunnerKey } from "./keys.ts";
 import {
   deleteOffer,
   insertOffer,
@@ -54,7 +55,7 @@ export class RunnersService {
     { name, slug: requested }: CreateRunnerInput,
     idempotencyKey: IdempotencyKey | null,
   ): Promise<{ made: RunnerKeyWire; replayed: boolean }> {
-    const key = drawKey();
+    const key = drawRunnerKey();
     const { preferred: slug } = await chooseSlug(requested ?? null, name);
     const create = async () => {
       const audit = this.#auditOf(origin);
@@ -104,7 +105,7 @@ export class RunnersService {
     reference: Reference,
     idempotencyKey: IdempotencyKey | null,
   ): Promise<{ made: RunnerKeyWire; replayed: boolean }> {
-    const key = drawKey();
+    const key = drawRunnerKey();
     const rotate = async () => {
       const audit = this.#auditOf(origin);
       const uuid = await replaceKey(db, reference, hashOfKey(key), idempotencyKey, audit);

@@ -1,7 +1,7 @@
 /** Schemas of baselines in the API. */
 
 import { z } from "@hono/zod-openapi";
-import { CLOSED, figure, integer, orNull, patternText, text, timestamp } from "../api/schemas.ts";
+import { figure, integer, orNull, patternText, text, timestamp } from "../api/schemas.ts";
 import { RATED_METRICS } from "../lib/enums.ts";
 import { baselineSource } from "./verdict-schemas.ts";
 
@@ -58,8 +58,8 @@ export const baseline = z
     shipped: orNull(
       z.strictObject({
         median: figure("Median of recorded runs."),
-        lower_quartile: z.null().openapi({ description: "Not recorded." }),
-        upper_quartile: z.null().openapi({ description: "Not recorded." }),
+        lower_quartile: figure("Null: not recorded.").nullable(),
+        upper_quartile: figure("Null: not recorded.").nullable(),
         min: figure("The slowest run."),
         max: figure("The fastest run."),
         runs: integer({ min: 1, max: MAX_COUNT, description: "Number of runs." }),
@@ -112,13 +112,12 @@ export const pinBody = z
       .refine((value) => value > 0 && value <= MAX_PINNED, "must be above 0 and at most 1000000")
       .openapi({
         format: "double",
-        exclusiveMinimum: 0,
         maximum: MAX_PINNED,
-        description: "Baseline per GPU, in the metric's unit.",
+        description: "Baseline per GPU, in the metric's unit: above 0.",
         example: 260.5,
       }),
   })
-  .openapi("PinBaseline", { ...CLOSED, description: "The value to pin." });
+  .openapi("PinBaseline", { description: "The value to pin." });
 
 export const modelParameter = text({
   min: 1,

@@ -1,6 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import { json, operation } from "../api/operation.ts";
 import { patternText } from "../api/schemas.ts";
+import { COMPATIBLE_CLIENT } from "../lib/release.ts";
 
 const health = z
   .strictObject({ status: z.literal("ok").openapi({ description: "The service answers." }) })
@@ -20,16 +21,25 @@ export const healthRoute = operation({
   },
 });
 
+const VERSION = /^[0-9]+\.[0-9]+\.[0-9]+(?:-[0-9A-Za-z.-]+)?$/;
+
 const version = z
   .strictObject({
     version: patternText({
-      pattern: /^[0-9]+\.[0-9]+\.[0-9]+(?:-[0-9A-Za-z.-]+)?$/,
+      pattern: VERSION,
       max: 64,
-      description: "The version of the server.",
+      description:
+        "The version of the published command-line client that the server is compatible with.",
+      example: COMPATIBLE_CLIENT,
+    }),
+    assay: patternText({
+      pattern: VERSION,
+      max: 64,
+      description: "The server's own release.",
       example: "0.1.0",
     }),
   })
-  .openapi("ServerVersion", { description: "The version of the server." });
+  .openapi("ServerVersion", { description: "The versions of the server." });
 
 export const versionRoute = operation({
   method: "get",
@@ -38,9 +48,12 @@ export const versionRoute = operation({
   tags: ["Service"],
   summary: "View the server's version",
   description:
-    "Command-line clients read it before any other request. Open to anyone, and limited per IP address.",
+    "Published command-line clients read it before any other request, and warn of a `version` that is not theirs. Open to anyone, and limited per IP address.",
   access: "open",
   responses: {
-    200: json(version, { description: "The version.", example: { version: "0.1.0" } }),
+    200: json(version, {
+      description: "The version.",
+      example: { version: COMPATIBLE_CLIENT, assay: "0.1.0" },
+    }),
   },
 });

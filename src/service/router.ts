@@ -3,12 +3,12 @@ import type { RequestContext } from "../http/context.ts";
 import { unavailable } from "../http/errors.ts";
 import { type Pages, prefersPage, sendPage } from "../http/pages.ts";
 import { serve } from "../http/serve.ts";
-import { PRODUCT, RELEASE } from "../lib/release.ts";
+import { COMPATIBLE_CLIENT, PRODUCT, RELEASE } from "../lib/release.ts";
 import { healthRoute, versionRoute } from "./contract.ts";
 
 /** Version and health of the service. */
 export const serviceRoutes = () => [
-  serve(versionRoute, (c) => c.json({ version: RELEASE }, 200)),
+  serve(versionRoute, (c) => c.json({ version: COMPATIBLE_CLIENT, assay: RELEASE }, 200)),
 
   serve(healthRoute, async (c) => {
     try {
@@ -25,6 +25,7 @@ export const serviceRoutes = () => [
 const PLACES = {
   docs: "/docs",
   api_document: "/openapi.json",
+  client_types: "/client.d.ts",
   agent: "/agent.mjs",
   agent_script: "/agent",
   health: "/health",

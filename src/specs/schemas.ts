@@ -31,8 +31,11 @@ const network = z.boolean().openapi({ description: "True if it has network acces
 /** The fields that never change. */
 const hardware = { architecture, cpu, memory, disk };
 
-const FALLBACK = "Only `false`: a spec never stands in for another.";
-const NO_FALLBACK = "is not supported: leave it out, or send false";
+const FALLBACK = "Only `false`: a spec never stands in for another. `true` is refused.";
+const NO_SANDBOX = "is not supported: leave it out, or send null";
+const noFallback = z
+  .boolean("is not supported: leave it out, or send false")
+  .refine((value) => !value, "is not supported: leave it out, or send false");
 
 export const createSpecBody = z
   .object({
@@ -44,11 +47,16 @@ export const createSpecBody = z
     ...hardware,
     os: os.default("linux"),
     network: network.default(false),
-    fallback: z.literal(false, NO_FALLBACK).optional().openapi({ description: FALLBACK }),
+    fallback: noFallback.optional().openapi({ description: FALLBACK }),
     sandbox: z
-      .null("is not supported: leave it out, or send null")
-      .optional()
-      .openapi({ description: "Only null: there is no sandbox." }),
+      .string(NO_SANDBOX)
+      .nullish()
+      .refine((value) => value === undefined || value === null, NO_SANDBOX)
+      .openapi({
+        maxLength: 64,
+        pattern: "^[a-z]*$",
+        description: "Only null: there is no sandbox. Names of sandboxes are refused.",
+      }),
   })
   .openapi("CreateSpec", { description: "A hardware spec to create." });
 
@@ -60,10 +68,7 @@ export const updateSpecBody = z
       description:
         "`true` archives the spec: it leaves lists and catalogue, and no job can be made for it. `false` brings it back.",
     }),
-    fallback: z
-      .union([z.literal(false), z.null()], NO_FALLBACK)
-      .optional()
-      .openapi({ description: FALLBACK }),
+    fallback: noFallback.nullish().openapi({ description: FALLBACK }),
   })
   .openapi("UpdateSpec", {
     description: "The changes. Omitted and null fields stay as they are.",

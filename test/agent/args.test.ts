@@ -117,7 +117,7 @@ describe("command line", () => {
   });
 
   test("a runner by flags or by the environment; flags count first", () => {
-    const key = `assay_runner_${"k".repeat(30)}`;
+    const key = `bencher_runner_${"k".repeat(30)}`;
     const other = `assay_runner_${"o".repeat(30)}`;
     const host = ["--host", "http://assay.test"];
     const byFlags = [...host, "--runner", "rack-7", "--key", key];
@@ -146,7 +146,12 @@ describe("command line", () => {
     ["a runner without a key", ["--runner", "r"], {}, /--key or ASSAY_KEY/],
     ["a key without a runner", ["--key", "k"], {}, /--runner or ASSAY_RUNNER/],
     ["a path for a runner", ["--runner", "../x", "--key", "k"], {}, /UUID or a slug/],
-    ["a key that is none", ["--runner", "r", "--key", "assay_runner_x"], {}, /not one of a runner/],
+    [
+      "a key that is none",
+      ["--runner", "r", "--key", "bencher_runner_x"],
+      {},
+      /not one of a runner/,
+    ],
   ] as const)("%s is bad usage", (_name, flags, env, message) => {
     expect(parseCommand(["--host", "http://a.test", ...flags], env)).toEqual({
       kind: "usage-error",
@@ -156,7 +161,7 @@ describe("command line", () => {
 
   test("a machine's UUID is not for a runner", () => {
     const machine = ["--machine-uuid", "550e8400-e29b-41d4-a716-446655440000"];
-    const runner = ["--runner", "rack-7", "--key", `assay_runner_${"k".repeat(30)}`];
+    const runner = ["--runner", "rack-7", "--key", `bencher_runner_${"k".repeat(30)}`];
     expect(parseCommand(["--host", "http://a.test", ...runner, ...machine], {})).toEqual({
       kind: "usage-error",
       message: expect.stringMatching(/has its own UUID/),

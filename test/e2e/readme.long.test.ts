@@ -36,7 +36,7 @@ test("the commands of the README and docs/api.md work as written", async () => {
   expect(output).toMatch(/"url":"[^"]+\/set-password#[\w.-]+"/);
   expect(output).toMatch(/root_admin\nInvalid or expired token\ntrue\n/);
   expect(output).toContain('"details":{"fields":["locked"],"locked":true}');
-  expect(output).toMatch(/"key":"assay_runner_\w{30}"/);
+  expect(output).toMatch(/"key":"bencher_runner_\w{30}"/);
   expect(output).toMatch(/claimed job \d+ as node 0/);
   expect(output).toMatch(/"name":"Rack 7".*"state":"online"/);
   expect(output).toContain("%PDF-1.7");

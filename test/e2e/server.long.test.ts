@@ -331,6 +331,14 @@ describe("one local server for several tests", () => {
     const etag = reply.headers.get("etag") ?? "";
     const again = await fetch(`${server.url}/openapi.json`, { headers: { "if-none-match": etag } });
     expect(again.status).toBe(304);
+    // At the address of published clients, which begin the path with two slashes.
+    const spec = await fetch(`${server.url}//v0/server/spec`);
+    expect(spec.headers.get("content-type")).toContain("application/json");
+    expect(await spec.json()).toEqual(document);
+    const types = await fetch(`${server.url}/client.d.ts`);
+    expect(types.headers.get("access-control-allow-origin")).toBe("*");
+    expect(types.headers.get("content-type")).toContain("text/plain");
+    expect(await types.text()).toContain("export interface paths");
   });
 
   test("an agent killed in the middle of a step and started again goes on as the same node", async () => {

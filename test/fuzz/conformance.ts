@@ -1,7 +1,7 @@
 /** Checks every response against the API document alone. */
 import { Ajv2020 } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
-import type { ApiDocument, Operation, Schema } from "./document.ts";
+import { type ApiDocument, isObject, type Operation, type Schema } from "./document.ts";
 import type { Reply } from "./wire.ts";
 
 const DOCUMENT_ID = "https://assay.example/openapi.json";
@@ -18,16 +18,14 @@ export interface Conformance {
 }
 
 export function createConformance(document: ApiDocument): Conformance {
-  const ajv = new Ajv2020({ strict: false, allErrors: true, validateSchema: false });
-  addFormats.default(ajv);
-  // OpenAPI adds these formats, which do not restrict the value.
-  for (const format of ["password", "double", "float"]) ajv.addFormat(format, true);
-  ajv.addSchema({ ...document.json, $id: DOCUMENT_ID });
+  const ajv = createAjv(document.json);
+  // The document leaves replies open for clients; here a field that it does not declare is a fault.
+  const replies = createAjv(closed(document.json));
 
   const validatorAt = (pointer: string) => {
     const reference = DOCUMENT_ID + encodeURI(pointer);
-    const validator = ajv.getSchema(reference) ?? ajv.compile({ $ref: reference });
-    return (value: unknown) => (validator(value) ? null : ajv.errorsText(validator.errors));
+    const validator = replies.getSchema(reference) ?? replies.compile({ $ref: reference });
+    return (value: unknown) => (validator(value) ? null : replies.errorsText(validator.errors));
   };
   const requestValidators = new WeakMap<Schema, (value: unknown) => boolean>();
 
@@ -61,6 +59,23 @@ export function createConformance(document: ApiDocument): Conformance {
       return validator(value);
     },
   };
+}
+
+function createAjv(document: object): Ajv2020 {
+  const ajv = new Ajv2020({ strict: false, allErrors: true, validateSchema: false });
+  addFormats.default(ajv);
+  // OpenAPI adds these formats, which do not restrict the value.
+  for (const format of ["password", "double", "float"]) ajv.addFormat(format, true);
+  return ajv.addSchema({ ...document, $id: DOCUMENT_ID });
+}
+
+/** The document with closed schemas: those of objects whose properties are declared and that name no others. */
+export function closed<Document extends object>(document: Document): Document {
+  return JSON.parse(JSON.stringify(document), (key, value: unknown) => {
+    if (!isObject(value) || key === "example" || key === "properties") return value;
+    const isClosed = isObject(value.properties) && value.additionalProperties === undefined;
+    return isClosed ? { ...value, additionalProperties: false } : value;
+  });
 }
 
 function commonFault(reply: Reply): string | null {

@@ -162,7 +162,11 @@ const PROVIDERS: Record<string, Provider> = {
   async pinBaseline({ world, drawn: { draft, choice } }) {
     const path = { ...draft.path, model: `fuzz-gpu-${choice % 5}` };
     const headers = withoutPrecondition(draft, choice);
-    return { draft: { ...draft, path, headers }, token: world.ownerToken(), job: null };
+    const body = fields(draft);
+    // The document says in words that it is above 0.
+    const value = typeof body.value === "number" ? { value: Math.abs(body.value) || 1 } : {};
+    const filled = { ...draft, path, headers, body: { ...body, ...value } };
+    return { draft: filled, token: world.ownerToken(), job: null };
   },
 
   async unpinBaseline({ world, drawn: { draft, choice }, purpose }) {
@@ -189,10 +193,16 @@ const PROVIDERS: Record<string, Provider> = {
     return { draft: { ...draft, path: { spec } }, token: world.ownerToken(), job: null };
   },
 
+  async createSpec({ world, drawn: { draft, choice } }) {
+    const filled = { ...draft, headers: uniqueKey(draft), body: supported(draft, choice) };
+    return { draft: filled, token: world.ownerToken(), job: null };
+  },
+
   async updateSpec({ world, drawn: { draft, choice } }) {
     const path = { spec: spelledUuid(world.specs.free.uuid, choice) };
     const headers = withoutPrecondition(draft, choice);
-    return { draft: { ...draft, path, headers }, token: world.ownerToken(), job: null };
+    const filled = { ...draft, path, headers, body: supported(draft, choice) };
+    return { draft: filled, token: world.ownerToken(), job: null };
   },
 
   async deleteSpec({ world, drawn: { draft, choice }, purpose }) {
@@ -292,6 +302,45 @@ const PROVIDERS: Record<string, Provider> = {
   async getApiToken({ world, drawn: { draft, choice } }) {
     const path = { user: "me", uuid: spelledUuid(world.apiToken, choice) };
     return { draft: { ...draft, path }, token: world.ownerToken(), job: null };
+  },
+
+  async updateApiToken({ world, drawn: { draft, choice } }) {
+    const path = { user: "me", uuid: spelledUuid(world.apiToken, choice) };
+    const headers = withoutPrecondition(draft, choice);
+    return { draft: { ...draft, path, headers }, token: world.ownerToken(), job: null };
+  },
+
+  async listUserKeys({ world, drawn: { draft } }) {
+    const filled = {
+      draft: { ...draft, path: { user: "me" } },
+      token: world.ownerToken(),
+      job: null,
+    };
+    return withoutCursor(filled);
+  },
+
+  async createUserKey({ world, drawn: { draft }, purpose }) {
+    const token = purpose === "once" ? await world.tokenMaker() : world.colleague.token;
+    const filled = { ...draft, path: { user: "me" }, headers: uniqueKey(draft) };
+    return { draft: filled, token, job: null };
+  },
+
+  async getUserKey({ world, drawn: { draft, choice } }) {
+    const path = { user: "me", key: spelledUuid(world.userKey, choice) };
+    return { draft: { ...draft, path }, token: world.ownerToken(), job: null };
+  },
+
+  async updateUserKey({ world, drawn: { draft, choice } }) {
+    const path = { user: "me", key: spelledUuid(world.userKey, choice) };
+    const headers = withoutPrecondition(draft, choice);
+    return { draft: { ...draft, path, headers }, token: world.ownerToken(), job: null };
+  },
+
+  async revokeUserKey({ world, drawn: { draft, choice }, purpose }) {
+    const key = purpose === "once" ? await world.createUserKey() : NOBODY;
+    const path = { user: "me", key: spelledUuid(key, choice) };
+    const headers = withoutPrecondition(draft, choice);
+    return { draft: { ...draft, path, headers }, token: world.ownerToken(), job: null };
   },
 
   async revokeApiToken({ world, drawn: { draft, choice }, purpose }) {
@@ -547,4 +596,10 @@ function spell(id: string, configSchema: object, choice: number): unknown[] {
   const [config] = fc.sample(configs, { numRuns: 1, seed: choice });
   const ways = [[], [id], [{ benchmark_id: id }], [{ benchmark_id: id, config: null }]];
   return ways[choice % 7] ?? [{ benchmark_id: id, config }];
+}
+
+/** Mostly without what the document says in words is refused: a fallback and a sandbox. */
+function supported(draft: Draft, choice: number): Record<string, unknown> {
+  const { fallback, sandbox, ...body } = fields(draft);
+  return choice % 10 === 0 ? { ...body, fallback, sandbox } : body;
 }

@@ -87,7 +87,13 @@ export function validValues(
       ([name]) => depth < MAX_DEPTH || required.includes(name),
     );
     const declared = fc.record(
-      Object.fromEntries(included.map(([name, property]) => [name, build(property, depth + 1)])),
+      Object.fromEntries(
+        included.map(([name, property]) => [
+          name,
+          // The document has one type for both kinds of addresses.
+          name === "machine_ip" ? addresses : build(property, depth + 1),
+        ]),
+      ),
       { requiredKeys: required.filter((name) => name in properties) },
     );
     const open = additionalProperties === true || isObject(additionalProperties);
@@ -179,6 +185,7 @@ function matches(pattern: string, minLength: number): fc.Arbitrary<string> | nul
 }
 
 const characters = fc.constantFrom(..."abcdefghijklmnopqrstuvwxyzABCDEFGHIJ0123456789-_.éß中日Ж");
+const addresses = fc.oneof(fc.ipV4(), fc.ipV6());
 const plainKey = fc.string({ unit: characters, minLength: 1, maxLength: 12 });
 
 const hex = (length: number) => fc.stringMatching(new RegExp(`^[0-9a-f]{${length}}$`));

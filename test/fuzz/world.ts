@@ -167,6 +167,10 @@ export async function createWorld({ url, db }: Pick<LocalWorker, "url" | "db">) 
     return String((await succeed("POST", "/v0/users/me/tokens", ownerToken, { name: "t" })).uuid);
   }
 
+  async function createUserKey(): Promise<string> {
+    return String((await succeed("POST", "/v0/users/me/keys", ownerToken, { name: "k" })).uuid);
+  }
+
   /** Creates a password link for a new person. Returns the link's token. */
   async function createPasswordLink(): Promise<string> {
     const { uuid } = await createPerson();
@@ -273,6 +277,9 @@ export async function createWorld({ url, db }: Pick<LocalWorker, "url" | "db">) 
     /** UUID of an API token of the owner. */
     apiToken: await createApiToken(),
     createApiToken,
+    /** UUID of a key of the owner. */
+    userKey: await createUserKey(),
+    createUserKey,
     createPasswordLink,
     pinBaseline,
     tokenMaker,

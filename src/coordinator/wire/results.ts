@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { z } from "@hono/zod-openapi";
-import { CLOSED, jsonObject, text } from "../../api/schemas.ts";
+import { jsonObject, text } from "../../api/schemas.ts";
 import type { Benchmark, JsonObject, Measurer, ResultContext } from "../../benchmarks/benchmark.ts";
 import { FREE_FIELDS, knownFields } from "../../benchmarks/quick-mark.ts";
 import { toDetails } from "../../http/validation.ts";
@@ -80,7 +80,7 @@ export const resultBody = z
       fail("error_message", "is required with state failed");
     }
   })
-  .openapi("StepResult", { ...CLOSED, description: "The end of a step on one node." });
+  .openapi("StepResult", { description: "The end of a step on one node." });
 
 /** A well-formed result, not yet checked by its benchmark. */
 export interface SentResult {

@@ -24,7 +24,9 @@ export const customers = sqliteTable(
     version: integer("version").notNull().default(1),
   },
   (table) => [
-    index("customers_by_name").on(table.name, table.createdAt, table.uuid),
+    index("customers_by_name").on(table.name, table.slug),
+    // For lists of one name in the order of creation.
+    index("customers_by_name_time").on(table.name, table.createdAt, table.uuid),
     index("customers_by_time").on(table.createdAt, table.uuid),
   ],
 );
@@ -60,11 +62,16 @@ export const users = sqliteTable(
   },
   (table) => [
     uniqueIndex("users_email").on(table.emailFolded).where(sql`deleted_at is null`),
-    index("users_by_name")
+    index("users_by_name").on(table.name, table.slug).where(sql`deleted_at is null`),
+    // For lists of one name in the order of creation.
+    index("users_by_name_time")
       .on(table.name, table.createdAt, table.uuid)
       .where(sql`deleted_at is null`),
     index("users_by_time").on(table.createdAt, table.uuid).where(sql`deleted_at is null`),
     index("users_by_customer_name")
+      .on(table.customerId, table.name, table.slug)
+      .where(sql`deleted_at is null`),
+    index("users_by_customer_name_time")
       .on(table.customerId, table.name, table.createdAt, table.uuid)
       .where(sql`deleted_at is null`),
     index("users_by_customer_time")
@@ -101,7 +108,7 @@ export const sessions = sqliteTable(
   ],
 );
 
-/** Tokens of people for automation. The token itself is derived, never stored. */
+/** Tokens and keys of people for automation. A token is derived, never stored; of a key only the hash is. */
 export const apiTokens = sqliteTable(
   "api_tokens",
   {
@@ -112,14 +119,17 @@ export const apiTokens = sqliteTable(
       .references(() => users.id),
     name: text("name").notNull(),
     scope: text("scope", { enum: TOKEN_SCOPES }).notNull().default("write"),
-    /** Id of the token secret that signs it; the secret has to stay until the token has expired. */
-    keyId: text("key_id").notNull(),
+    /** Id of the token secret that signs it; the secret has to stay until the token has expired. Null for a key. */
+    keyId: text("key_id"),
+    /** SHA-256 of a key; null for a token. */
+    keyHash: text("key_hash").unique(),
     createdAt: integer("created_at").notNull(),
-    /** Null for a token that never expires. */
-    expiresAt: integer("expires_at"),
+    expiresAt: integer("expires_at").notNull(),
     /** Written at most once a minute. */
     lastUsedAt: integer("last_used_at"),
     revokedAt: integer("revoked_at"),
+    /** Increases with every change by people; part of the entity tag. */
+    version: integer("version").notNull().default(1),
   },
   (table) => [
     index("api_tokens_by_name")
@@ -128,6 +138,11 @@ export const apiTokens = sqliteTable(
     index("api_tokens_by_time")
       .on(table.userId, table.createdAt, table.uuid)
       .where(sql`revoked_at is null`),
+    index("api_tokens_revoked")
+      .on(table.userId, table.revokedAt)
+      .where(sql`revoked_at is not null`),
+    // For cron, which deletes them in the end.
+    index("api_tokens_by_revocation").on(table.revokedAt).where(sql`revoked_at is not null`),
   ],
 );
 

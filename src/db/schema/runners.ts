@@ -38,9 +38,12 @@ export const runners = sqliteTable(
     askedAt: integer("asked_at"),
   },
   (table) => [
-    index("runners_by_name").on(table.name, table.createdAt, table.uuid),
+    index("runners_by_name").on(table.name, table.slug),
+    // For lists of one name in the order of creation.
+    index("runners_by_name_time").on(table.name, table.createdAt, table.uuid),
     index("runners_by_time").on(table.createdAt, table.uuid),
-    index("runners_live_by_name")
+    index("runners_live_by_name").on(table.name, table.slug).where(sql`archived_at is null`),
+    index("runners_live_by_name_time")
       .on(table.name, table.createdAt, table.uuid)
       .where(sql`archived_at is null`),
     index("runners_live_by_time").on(table.createdAt, table.uuid).where(sql`archived_at is null`),

@@ -31,9 +31,12 @@ export const specs = sqliteTable(
   (table) => [
     // The UUID breaks ties, not the id: SQLite uses no row id of an index in `(created_at, …) > (?, ?)`, so a
     // cursor would read all specs of one time.
-    index("specs_by_name").on(table.name, table.createdAt, table.uuid),
+    index("specs_by_name").on(table.name, table.slug),
+    // For lists of one name in the order of creation.
+    index("specs_by_name_time").on(table.name, table.createdAt, table.uuid),
     index("specs_by_time").on(table.createdAt, table.uuid),
-    index("specs_live_by_name")
+    index("specs_live_by_name").on(table.name, table.slug).where(sql`archived_at is null`),
+    index("specs_live_by_name_time")
       .on(table.name, table.createdAt, table.uuid)
       .where(sql`archived_at is null`),
     index("specs_live_by_time").on(table.createdAt, table.uuid).where(sql`archived_at is null`),

@@ -1,6 +1,6 @@
 import { readIfMatch } from "../../http/entity-tag.ts";
 import { readIdempotencyKey } from "../../http/idempotency.ts";
-import { created, empty, list, single } from "../../http/replies.ts";
+import { changed, created, empty, list, single } from "../../http/replies.ts";
 import { serve } from "../../http/serve.ts";
 import { actorContextOf } from "../guards.ts";
 import {
@@ -8,9 +8,10 @@ import {
   getApiTokenRoute,
   listApiTokensRoute,
   revokeApiTokenRoute,
+  updateApiTokenRoute,
 } from "./contract.ts";
 import type { ApiTokensService } from "./service.ts";
-import { apiTokenTag, toApiToken, toNewApiToken } from "./wire.ts";
+import { credentialTag, toApiToken, toCreatedApiToken } from "./wire.ts";
 
 export const apiTokensRoutes = ({ apiTokens }: { apiTokens: ApiTokensService }) => [
   serve(listApiTokensRoute, async (c) => {
@@ -25,20 +26,33 @@ export const apiTokensRoutes = ({ apiTokens }: { apiTokens: ApiTokensService }) 
     const input = c.req.valid("json");
     const key = readIdempotencyKey(c, { ...input, user });
     const { session } = c.get("databases");
-    const { row, token, replayed } = await apiTokens.create(
+    const { row, secret, replayed } = await apiTokens.create(
       session,
       actorContextOf(c),
       user,
       input,
       key,
     );
-    return created(c, toNewApiToken(row, token), { replayed });
+    return created(c, toCreatedApiToken(row, secret ?? ""), { replayed });
   }),
 
   serve(getApiTokenRoute, async (c) => {
     const { user, uuid } = c.req.valid("param");
     const row = await apiTokens.view(c.get("databases").session, c.get("actor"), user, uuid);
-    return single(c, toApiToken(row), apiTokenTag(row));
+    return single(c, toApiToken(row), credentialTag(row));
+  }),
+
+  serve(updateApiTokenRoute, async (c) => {
+    const { user, uuid } = c.req.valid("param");
+    const row = await apiTokens.update(
+      c.get("databases").session,
+      actorContextOf(c),
+      user,
+      readIfMatch(c),
+      uuid,
+      c.req.valid("json"),
+    );
+    return changed(c, toApiToken(row), credentialTag(row));
   }),
 
   serve(revokeApiTokenRoute, async (c) => {

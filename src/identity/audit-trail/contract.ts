@@ -1,5 +1,5 @@
 import { z } from "@hono/zod-openapi";
-import { pageParameters } from "../../api/lists.ts";
+import { pageParameters, V0_PAGES } from "../../api/lists.ts";
 import { json, operation } from "../../api/operation.ts";
 import { queryText } from "../../api/query-parameters.ts";
 import { AUDIT_ACTIONS } from "../../lib/enums.ts";
@@ -18,7 +18,7 @@ const example: AuditEventWire = {
 };
 
 const query = z.object({
-  ...pageParameters({ max: 255, default: 8 }),
+  ...pageParameters(V0_PAGES),
   action: z
     .enum(AUDIT_ACTIONS, "must be an action of the audit trail, given once")
     .optional()

@@ -127,12 +127,12 @@ export const getUserRoute = operation({
   tags: TAGS,
   summary: "View a person",
   description:
-    "Returns one person.\n\nFor administrators: root administrators see everyone, others the people of their own customer.",
-  access: "manager",
+    "Returns one person.\n\nFor the person, and for administrators: root administrators see everyone, others the people of their own customer.",
+  access: "user",
   single: true,
   request: { params },
   responses: { 200: json(user, { description: "The person.", example: userExample }) },
-  errors: ["RESOURCE_NOT_FOUND"],
+  errors: ["PERMISSION_DENIED", "RESOURCE_NOT_FOUND"],
 });
 
 export const updateUserRoute = operation({
@@ -141,9 +141,9 @@ export const updateUserRoute = operation({
   operationId: "updateUser",
   tags: TAGS,
   summary: "Update a person",
-  description: `Changes a person. Omitted and null fields stay unchanged; an empty object updates only \`modified\`. E-mail address and slug never change. A lock or a new password ends all sessions of the person; API tokens do not work while the person is locked. Changes take effect immediately in the region that served the request, and everywhere within 30 seconds.
+  description: `Changes a person. Omitted and null fields stay unchanged; an empty object updates only \`modified\`. A lock or a new password ends all sessions of the person; API tokens do not work while the person is locked. Changes take effect immediately in the region that served the request, and everywhere within 30 seconds.
 
-${MANAGERS} With a session; for \`role\` and \`password\`, one signed in within 15 minutes. You cannot grant a role higher than your own, change your own role, customer or password here, or lock yourself. Only root administrators can move people between customers. The last root administrator who is not locked cannot be demoted or locked. Unknown keys are ignored. Send the \`ETag\` that you have read as \`If-Match\` to avoid overwriting someone else's change.`,
+${MANAGERS} With a session; for \`role\`, \`admin\`, \`email\` and \`password\`, one signed in within 15 minutes. You cannot grant a role higher than your own, change your own role, customer or password here, or lock yourself. Only root administrators can move people between customers. The last root administrator who is not locked cannot be demoted or locked. Unknown keys are ignored. Send the \`ETag\` that you have read as \`If-Match\` to avoid overwriting someone else's change.`,
   access: "manager",
   session: "any",
   conditional: true,
@@ -161,7 +161,7 @@ ${MANAGERS} With a session; for \`role\` and \`password\`, one signed in within 
       headers: ["ETag"],
     }),
   },
-  errors: ["RESOURCE_NOT_FOUND"],
+  errors: ["RESOURCE_NOT_FOUND", "RESOURCE_ALREADY_EXISTS"],
 });
 
 export const deleteUserRoute = operation({
@@ -262,7 +262,7 @@ Open to everyone with the token; the page at \`/setup-admin\` calls it. Bodies a
   responses: {
     201: json(user, {
       description: "The administrator, who can sign in now.",
-      example: { ...userExample, role: "root_admin" },
+      example: { ...userExample, role: "root_admin", admin: true },
     }),
   },
   errors: ["RESOURCE_NOT_FOUND", "PERMISSION_DENIED", "RESOURCE_ALREADY_EXISTS"],

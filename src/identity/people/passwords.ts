@@ -7,6 +7,7 @@ import { type Clock, DAY_MS } from "../../lib/clock.ts";
 import type { Reference } from "../../lib/references.ts";
 import type { RequestOrigin } from "../../resources/audit.ts";
 import { createOnce } from "../../resources/create.ts";
+import { credentialId } from "../actor.ts";
 import { type ActorContext, originOfPerson } from "../origin.ts";
 import { hashPassword, verifyPassword } from "../password-hash.ts";
 import type { Identity } from "../service.ts";
@@ -86,7 +87,7 @@ export class PasswordsService {
     const stored = person?.passwordHash ?? null;
     const fits = await verifyPassword(old_password, stored, this.#deps.pepper);
     const passwordHash = await hashPassword(password, this.#deps.pepper);
-    const keptSession = credential.uuid;
+    const keptSession = credentialId(credential);
     const replaced = { userId, userUuid, passwordHash: stored ?? "", keptSession };
     const audit = { origin, now: this.#deps.clock.now(), details: { by: "old password" } };
     if (!fits || !(await replacePassword(db, replaced, passwordHash, audit))) {

@@ -2,7 +2,7 @@
 import { and, isNull, type SQL, sql } from "drizzle-orm";
 import { byReference } from "../../db/named-rows.ts";
 import { users } from "../../db/schema.ts";
-import { notFound } from "../../http/errors.ts";
+import { ApiError, notFound } from "../../http/errors.ts";
 import { ROLES, type Role } from "../../lib/enums.ts";
 import { nameOf, type Reference } from "../../lib/references.ts";
 import { permission, type Rule } from "../../resources/rules.ts";
@@ -16,6 +16,17 @@ export interface PersonChange {
   customer?: Reference | undefined;
   locked?: boolean | undefined;
   password?: string | undefined;
+  slug?: string | undefined;
+  email?: string | undefined;
+  /** Without a `role` that agrees: true for `root_admin`; false for `user`, if the person is a `root_admin`. */
+  admin?: boolean | undefined;
+}
+
+/** The role after a change, on a row of `users`; undefined for a change that leaves it. */
+export function roleAfter({ role, admin }: PersonChange): Role | SQL<Role> | undefined {
+  if (role !== undefined || admin === undefined) return role;
+  if (admin) return "root_admin";
+  return sql<Role>`iif(${users.role} = 'root_admin', 'user', ${users.role})`;
 }
 
 /** The roles that a person of this role may grant, and whose people they may manage. */
@@ -37,6 +48,24 @@ export function visiblePerson(actor: Actor, reference: Reference): SQL | undefin
 /** Matches the live person that a reference names, at most one, visible or not; `me` is the actor. */
 export function livePerson(actor: Actor, reference: Reference): SQL | undefined {
   return and(byReference(users, resolveMe(actor, reference)), isNull(users.deletedAt));
+}
+
+function isManager({ role }: Actor): boolean {
+  return role === "root_admin" || role === "customer_admin";
+}
+
+/** Matches the person that a reference names: administrators reach the people they see, others only themselves. */
+export function ownOrVisible(actor: Actor, reference: Reference): SQL | undefined {
+  return isManager(actor)
+    ? visiblePerson(actor, reference)
+    : and(livePerson(actor, reference), selfFilter(actor));
+}
+
+/** The refusal where `ownOrVisible` matches nobody; callers other than administrators learn nothing from it. */
+export function unseenPerson(actor: Actor, reference: Reference): ApiError {
+  return isManager(actor)
+    ? notFound("User", nameOf(reference))
+    : new ApiError("PERMISSION_DENIED", "Only administrators can do this for others");
 }
 
 /** Replaces `me`, a reserved slug, by the actor's UUID. */
@@ -63,11 +92,12 @@ export function managementRules(actor: Actor): Rule[] {
 }
 
 export function changeRules(actor: Actor, change: PersonChange): Rule[] {
-  const { role, customer, locked, password } = change;
+  const { customer, locked, password } = change;
   const rules = managementRules(actor);
   const self = selfFilter(actor);
+  const role = roleAfter(change);
   if (role !== undefined) {
-    if (!rolesUpTo(actor.role).includes(role)) {
+    if (typeof role === "string" && !rolesUpTo(actor.role).includes(role)) {
       rules.push(permission(sql`false`, "You cannot grant a role higher than your own"));
     }
     const message = "You cannot change your own role";

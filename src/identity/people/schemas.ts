@@ -74,6 +74,20 @@ export const updateUserBody = z
     password: newPassword.nullish().openapi({
       description: "The new password: 12 to 128 characters. All sessions end.",
     }),
+    slug: userSlug.nullish().openapi({ description: "The new slug; it must be free." }),
+    email: emailAddress.nullish().openapi({
+      description: "The new e-mail address to sign in with; it must be free.",
+    }),
+    admin: z.boolean().nullish().openapi({
+      description:
+        "`true` makes the person a `root_admin`; `false` makes a `root_admin` a `user`, and leaves others as they are. A `role` beside it must not contradict it.",
+    }),
+  })
+  .check(({ value: { admin, role }, issues }) => {
+    if (admin === undefined || admin === null || role === undefined || role === null) return;
+    if (admin === (role === "root_admin")) return;
+    const message = `contradicts the role ${role}: send one of the two`;
+    issues.push({ code: "custom", input: admin, path: ["admin"], message });
   })
   .openapi("UpdateUser", {
     description: "Changes of a person. Omitted and null fields stay unchanged.",
@@ -95,6 +109,7 @@ export const user = z
     name: personName,
     slug: userSlug,
     role,
+    admin: z.boolean().openapi({ description: "True if the role is `root_admin`." }),
     customer: customerName,
     locked: z.boolean().openapi({ description: "True if the person is locked out." }),
     created: timestamp.openapi({ description: "Time of creation." }),
@@ -157,6 +172,7 @@ export const userExample: UserWire = {
   name: "Ada Lovelace",
   slug: "ada",
   role: "user",
+  admin: false,
   customer: {
     uuid: "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
     name: "Example Labs",

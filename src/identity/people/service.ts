@@ -1,16 +1,17 @@
 import { and, isNull } from "drizzle-orm";
 import type { NamedListQuery } from "../../api/lists.ts";
 import type { Database } from "../../db/client.ts";
+import { uniqueViolation } from "../../db/errors.ts";
 import type { IdempotencyKey } from "../../db/idempotency.ts";
 import { namedOrder } from "../../db/named-rows.ts";
 import { users } from "../../db/schema.ts";
 import type { Precondition } from "../../db/versions.ts";
-import { ApiError, notFound, unauthorized } from "../../http/errors.ts";
+import { ApiError, unauthorized } from "../../http/errors.ts";
 import { type PageOf, readPage } from "../../http/paging.ts";
 import type { Clock } from "../../lib/clock.ts";
-import { nameOf, type Reference } from "../../lib/references.ts";
+import type { Reference } from "../../lib/references.ts";
 import { chooseSlug } from "../../lib/slugs.ts";
-import { fieldsOf } from "../../resources/change.ts";
+import { fieldsOf, refuseTakenSlug } from "../../resources/change.ts";
 import { createOnce } from "../../resources/create.ts";
 import { versionRule } from "../../resources/rules.ts";
 import type { Actor } from "../actor.ts";
@@ -18,7 +19,15 @@ import { requireRecentSignIn } from "../guards.ts";
 import type { ActorContext } from "../origin.ts";
 import { hashPassword } from "../password-hash.ts";
 import type { Identity } from "../service.ts";
-import { changeRules, deletionRules, rolesUpTo, selfFilter, visiblePerson } from "./permissions.ts";
+import {
+  changeRules,
+  deletionRules,
+  ownOrVisible,
+  roleAfter,
+  rolesUpTo,
+  selfFilter,
+  unseenPerson,
+} from "./permissions.ts";
 import type { CreateUserInput, UpdateUserInput } from "./schemas.ts";
 import {
   deletePerson,
@@ -51,8 +60,8 @@ export class PeopleService {
   }
 
   async view(db: Database, actor: Actor, reference: Reference): Promise<PersonRow> {
-    const row = await findPerson(db, visiblePerson(actor, reference));
-    if (row === null) throw notFound("User", nameOf(reference));
+    const row = await findPerson(db, ownOrVisible(actor, reference));
+    if (row === null) throw unseenPerson(actor, reference);
     return row;
   }
 
@@ -84,9 +93,7 @@ export class PeopleService {
       return insertPerson(db, row, customer, slug, key, audit);
     };
     const { created, replayed } = await createOnce(key, create, (violatedColumns) => {
-      if (!violatedColumns.includes("users.email_folded")) return null;
-      const message = `User with email '${email}' already exists`;
-      return new ApiError("RESOURCE_ALREADY_EXISTS", message);
+      return isEmailTaken(violatedColumns) ? emailTaken(email) : null;
     });
     // The facts of a first request lack e-mail address and name, which are the same in every repeat.
     return { person: { ...created, email, name }, replayed };
@@ -106,17 +113,29 @@ export class PeopleService {
       customer: input.customer ?? undefined,
       locked: input.locked ?? undefined,
       password: input.password ?? undefined,
+      slug: input.slug ?? undefined,
+      email: input.email ?? undefined,
+      admin: input.admin ?? undefined,
     };
-    const { role, locked, password, ...others } = change;
+    const { admin, password, ...others } = change;
+    const { role, locked, slug, email } = others;
     const now = this.#deps.clock.now();
-    if (role !== undefined || password !== undefined) requireRecentSignIn(actor, now);
+    if ([role, admin, email, password].some((value) => value !== undefined)) {
+      requireRecentSignIn(actor, now);
+    }
     const passwordHash =
       password === undefined ? undefined : await hashPassword(password, this.#deps.pepper);
-    const changes = { ...others, role, locked, passwordHash };
+    const changes = { ...others, role: roleAfter(change), passwordHash };
     const rules = [...changeRules(actor, change), versionRule("user", users, precondition)];
-    const details = { fields: fieldsOf(change), role, locked };
+    const details = { fields: fieldsOf(change), role, admin, locked };
     const audit = { origin, now, details };
-    const person = await updatePerson(db, actor, reference, rules, changes, audit);
+    const person = await refuseTakenSlug("User", slug, async () => {
+      try {
+        return await updatePerson(db, actor, reference, rules, changes, audit);
+      } catch (error) {
+        throw isEmailTaken(uniqueViolation(error)) ? emailTaken(email ?? "") : error;
+      }
+    });
     this.#deps.identity.forget(person.uuid);
     return person;
   }
@@ -131,4 +150,12 @@ export class PeopleService {
     const audit = { origin, now: this.#deps.clock.now() };
     this.#deps.identity.forget(await deletePerson(db, actor, reference, rules, audit));
   }
+}
+
+function isEmailTaken(violatedColumns: string | null): boolean {
+  return violatedColumns?.includes("users.email_folded") ?? false;
+}
+
+function emailTaken(email: string): ApiError {
+  return new ApiError("RESOURCE_ALREADY_EXISTS", `User with email '${email}' already exists`);
 }

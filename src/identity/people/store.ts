@@ -141,7 +141,9 @@ export async function listPeople(
 
 export interface PersonChanges {
   name?: string | undefined;
-  role?: Role | undefined;
+  slug?: string | undefined;
+  email?: string | undefined;
+  role?: Role | SQL<Role> | undefined;
   customer?: Reference | undefined;
   locked?: boolean | undefined;
   passwordHash?: string | undefined;
@@ -149,14 +151,15 @@ export interface PersonChanges {
 
 /**
  * Changes a person, if all rules hold. A lock or a new password ends their sessions; a lock or another role or
- * customer ends their links to set a password. One batch, one round trip.
+ * customer ends their links to set a password. Fails on a taken slug or e-mail address: see `uniqueViolation`. One
+ * batch, one round trip.
  */
 export async function updatePerson(
   db: Database,
   actor: Actor,
   reference: Reference,
   rules: readonly Rule[],
-  { customer, passwordHash, ...changes }: PersonChanges,
+  { customer, passwordHash, email, ...changes }: PersonChanges,
   audit: AuditContext,
 ): Promise<PersonRow> {
   const endsSessions = changes.locked === true || passwordHash !== undefined;
@@ -168,6 +171,7 @@ export async function updatePerson(
       .update(users)
       .set({
         ...changes,
+        ...(email === undefined ? {} : { email, emailFolded: foldedAddress(email) }),
         ...(customer === undefined ? {} : { customerId: sql`${customerIdOf(customer)}` }),
         ...(passwordHash === undefined
           ? { passwordChangedAt: endedLinks }

@@ -11,6 +11,7 @@ export function toUser(row: PersonRow): UserWire {
     name: row.name,
     slug: row.slug,
     role: row.role,
+    admin: row.role === "root_admin",
     customer: { uuid, name, slug },
     locked: row.locked,
     created: toTimestamp(row.createdAt),

@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { json, jsonBody, operation } from "../../api/operation.ts";
-import { CLOSED, integer, jwt, message } from "../../api/schemas.ts";
+import { integer, jwt, message } from "../../api/schemas.ts";
 import { KIB } from "../../lib/bytes.ts";
 
 /** Far above every valid form. */
@@ -13,6 +13,11 @@ const parameter = (max: number) =>
     .max(max)
     .transform((value) => (value === "" ? undefined : value))
     .optional();
+
+/** Other fields of a form are ignored, but given once, too. */
+const anyOther = z
+  .string()
+  .openapi({ maxLength: SIGN_IN_BODY_LIMIT, pattern: "^[\\s\\S]*$", description: "Ignored." });
 
 const tokenForm = z
   .object({
@@ -39,9 +44,8 @@ const tokenForm = z
     }),
   })
   // Repeated parameters arrive as lists. Unknown parameters must not repeat either.
-  .catchall(z.string())
+  .catchall(anyOther)
   .openapi("TokenRequest", {
-    ...CLOSED,
     // Required in the document alone: a missing parameter gets an OAuth error, not the error of validation.
     required: ["grant_type"],
     description: "The form of the OAuth 2 password and refresh token grants.",
@@ -134,9 +138,8 @@ const revokeForm = z
       description: "The latest refresh token.",
     }),
   })
-  .catchall(z.string())
+  .catchall(anyOther)
   .openapi("RevokeRequest", {
-    ...CLOSED,
     required: ["token"],
     description: "The form of OAuth 2 token revocation.",
   });
@@ -189,7 +192,7 @@ const loginBody = z
       example: "correct horse battery staple",
     }),
   })
-  .openapi("Login", { ...CLOSED, description: "The credentials." });
+  .openapi("Login", { description: "The credentials." });
 
 const loginReply = z
   .strictObject({

@@ -65,10 +65,9 @@ export const oauthRoutes = (deps: SignInDeps) => [
 
   serve(revokeRoute, async (c) => {
     const { token } = c.req.valid("form");
+    if (token === undefined) return c.json(invalid("token is required"), 400);
     // Success for an invalid token, too: it has no session to end (RFC 7009 §2.2).
-    if (token !== undefined) {
-      await deps.signIns.signOut(c.get("databases").primary, originOf(c), token);
-    }
+    await deps.signIns.signOut(c.get("databases").primary, originOf(c), token);
     return empty(c, 200);
   }),
 ];

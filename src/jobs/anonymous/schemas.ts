@@ -1,6 +1,6 @@
 /** Body of the request that creates a job without an account. */
 import { z } from "@hono/zod-openapi";
-import { CLOSED, jsonObject } from "../../api/schemas.ts";
+import { jsonObject } from "../../api/schemas.ts";
 import { quickMark } from "../../benchmarks/quick-mark.ts";
 import { CONFIG_BYTES } from "../../coordinator/wire/task.ts";
 import { createJobBody } from "../create-schema.ts";
@@ -17,17 +17,15 @@ const benchmarkChoice = z
   .union(
     [
       onlyBenchmark.transform((benchmark_id) => ({ benchmark_id, config: null })),
-      z
-        .object({
-          benchmark_id: onlyBenchmark,
-          config: jsonObject({
-            maxBytes: CONFIG_BYTES,
-            description: "Has no options: null or `{}`.",
-          })
-            .openapi({ maxProperties: 0 })
-            .nullish(),
+      z.object({
+        benchmark_id: onlyBenchmark,
+        config: jsonObject({
+          maxBytes: CONFIG_BYTES,
+          description: "Has no options: null or `{}`.",
         })
-        .openapi(CLOSED),
+          .openapi({ maxProperties: 0 })
+          .nullish(),
+      }),
     ],
     `must be ${quickMark.id}: other benchmarks need an account`,
   )
@@ -62,7 +60,6 @@ export const createAnonymousJobBody = z
     }
   })
   .openapi("CreateAnonymousJob", {
-    ...CLOSED,
     description: "A job to create without an account. Every field is optional.",
   });
 

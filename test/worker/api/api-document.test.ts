@@ -26,7 +26,7 @@ const JOBS = "/api/silicon-mark/v1/jobs";
 const BASELINE = "/api/silicon-mark/v1/baselines/{model}/{metric}";
 const USER = "OAuth2PasswordBearer";
 const NODE = "JobToken";
-const RUNNER = "RunnerKey";
+const RUNNER = "RunnerBearer";
 
 /** Every operation: who may call it, and exactly which statuses it declares. */
 const EXPECTED = {
@@ -94,7 +94,7 @@ const EXPECTED = {
   ],
   "get /v0/users/{user} getUser": [USER, 200, 304, 400, 401, 403, 404, 429, 500, 503],
   "patch /v0/users/{user} updateUser": [
-    ...[USER, 200, 400, 401, 403, 404, 412, 413, 415, 429, 500, 503],
+    ...[USER, 200, 400, 401, 403, 404, 409, 412, 413, 415, 429, 500, 503],
   ],
   "delete /v0/users/{user} deleteUser": [USER, 204, 400, 401, 403, 404, 412, 429, 500, 503],
   "post /v0/users/{user}/password-link createPasswordLink": [
@@ -109,6 +109,22 @@ const EXPECTED = {
     ...[USER, 200, 304, 400, 401, 403, 404, 429, 500, 503],
   ],
   "delete /v0/users/{user}/tokens/{uuid} revokeApiToken": [
+    ...[USER, 204, 400, 401, 403, 404, 412, 429, 500, 503],
+  ],
+  "patch /v0/users/{user}/tokens/{uuid} updateApiToken": [
+    ...[USER, 200, 400, 401, 403, 404, 412, 413, 415, 429, 500, 503],
+  ],
+  "get /v0/users/{user}/keys listUserKeys": [USER, 200, 400, 401, 403, 404, 429, 500, 503],
+  "post /v0/users/{user}/keys createUserKey": [
+    ...[USER, 201, 400, 401, 403, 413, 415, 422, 429, 500, 503],
+  ],
+  "get /v0/users/{user}/keys/{key} getUserKey": [
+    ...[USER, 200, 304, 400, 401, 403, 404, 429, 500, 503],
+  ],
+  "patch /v0/users/{user}/keys/{key} updateUserKey": [
+    ...[USER, 200, 400, 401, 403, 404, 412, 413, 415, 429, 500, 503],
+  ],
+  "delete /v0/users/{user}/keys/{key} revokeUserKey": [
     ...[USER, 204, 400, 401, 403, 404, 412, 429, 500, 503],
   ],
   "get /v0/audit listAuditEvents": [USER, 200, 400, 401, 403, 429, 500, 503],
@@ -146,6 +162,7 @@ const EXPECTED = {
   ],
   "get /health getHealth": ["", 200, 400, 429, 500, 503],
   "get /v0/server/version getServerVersion": ["", 200, 400, 429, 500, 503],
+  "get /v0/server/spec getServerSpec": ["", 200, 304, 400, 429, 500, 503],
 };
 
 describe("operations", () => {
@@ -207,13 +224,14 @@ describe("operations", () => {
     const lists = [
       ...["listApiTokens 200", "listAuditEvents 200", "listAvailableSpecs 200"],
       ...["listCustomers 200", "listJobs 200", "listRunnerSpecs 200", "listRunners 200"],
-      ...["listSpecs 200", "listTasks 200", "listUsers 200"],
+      ...["listSpecs 200", "listTasks 200", "listUserKeys 200", "listUsers 200"],
     ];
     expect(having("X-Total-Count").sort()).toEqual(lists);
     expect(having("Link").sort()).toEqual(lists);
     const creating = [
       ...["createApiToken", "createCustomer", "createJob", "createPasswordLink"],
-      ...["createRunner", "createSpec", "createUser", "offerRunnerSpec", "rotateRunnerKey"],
+      ...["createRunner", "createSpec", "createUser", "createUserKey"],
+      ...["offerRunnerSpec", "rotateRunnerKey"],
     ];
     expect(having("Idempotency-Replayed").sort()).toEqual(creating.map((id) => `${id} 201`));
     expect(taking("idempotency-key").sort()).toEqual(creating);
@@ -222,9 +240,9 @@ describe("operations", () => {
     ]);
     expect(taking("if-match").sort()).toEqual([
       ...["deleteJob", "deleteJobById", "deleteSpec", "deleteUser"],
-      ...["pinBaseline", "revokeApiToken", "unpinBaseline"],
-      "updateCustomer",
-      ...["updateRunner", "updateSpec", "updateUser", "withdrawRunnerSpec"],
+      ...["pinBaseline", "revokeApiToken", "revokeUserKey", "unpinBaseline"],
+      ...["updateApiToken", "updateCustomer"],
+      ...["updateRunner", "updateSpec", "updateUser", "updateUserKey", "withdrawRunnerSpec"],
     ]);
     const single = [
       ...["getApiToken", "getBaseline", "getCustomer", "getJob", "getJobResults", "getOwnUser"],
@@ -232,9 +250,11 @@ describe("operations", () => {
       ...[
         "getReportFile",
         "getRunner",
+        "getServerSpec",
         "getSpec",
         "getTaskResults",
         "getUser",
+        "getUserKey",
         "listBaselines",
         "listBenchmarks",
         "listJobTags",

@@ -65,8 +65,8 @@ export function appDeps(changes: Partial<ServiceDeps> = {}): ServiceDeps {
   return {
     d1: env.DB,
     bucket: env.BUCKET,
+    assets: env.ASSETS,
     coordinators: env.COORDINATOR,
-    pages: env.ASSETS,
     rateLimitCounters: {
       user: env.LIMIT_USER,
       "node-2": env.LIMIT_NODE_2,

@@ -131,7 +131,7 @@ export interface Cost {
 }
 
 /** Runs a call and reads the request log: the Worker and its tests share one console. */
-export async function costOf(run: () => Promise<Reply<Json>>): Promise<Cost> {
+export async function costOf(run: () => Promise<unknown>): Promise<Cost> {
   const lines: Cost[] = [];
   const spy = vi.spyOn(console, "log").mockImplementation((line: string) => {
     lines.push(JSON.parse(line));

@@ -26,7 +26,7 @@ describe("bodies", () => {
     [
       "an integer beyond 2^53 deep inside",
       '{"benchmarks":[],"x":[{"y":9007199254740993}]}',
-      "x.0.y is an integer beyond 2^53",
+      "x.0.y must be at most 9007199254740991 (2^53 - 1): larger integers are not exact",
     ],
     ["a list", "[]", "The body must be a JSON object"],
     ["a number", "7", "The body must be a JSON object"],
@@ -35,7 +35,7 @@ describe("bodies", () => {
     [
       "an integer beyond 2^53",
       '{"benchmarks":[],"node_count":9007199254740993}',
-      "node_count is an integer beyond 2^53",
+      "node_count must be at most 9007199254740991 (2^53 - 1): larger integers are not exact",
     ],
     [
       "a number that overflows",

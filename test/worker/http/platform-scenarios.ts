@@ -38,7 +38,7 @@ import {
 } from "../harness/factories.ts";
 import { travel } from "../harness/instruments.ts";
 import { countOf, customerUuid, db } from "../harness/rows.ts";
-import { apiToken, PASSWORD } from "../identity/access-principals.ts";
+import { apiToken, PASSWORD, userKey } from "../identity/access-principals.ts";
 
 export interface Request {
   method: string;
@@ -265,6 +265,50 @@ export const SCENARIOS: Record<string, Scenario[]> = {
       },
     },
   ],
+  updateApiToken: [
+    {
+      breaks: "d1",
+      make: async () => {
+        const { uuid, id } = await person();
+        await apiToken({ id, uuid });
+        const [token] = await db.select().from(apiTokens).where(eq(apiTokens.userId, id));
+        return renaming(`/users/${uuid}/tokens/${token?.uuid}`, token?.uuid ?? "", "api_token");
+      },
+    },
+  ],
+  createUserKey: [
+    {
+      breaks: "d1",
+      make: async () => {
+        const { uuid, id, token } = await person();
+        const url = `${V0}/users/${uuid}/keys`;
+        const effects = rows(apiTokens, eq(apiTokens.userId, id));
+        return { method: "POST", url, token, body: { name: "nightly" }, effects };
+      },
+    },
+  ],
+  updateUserKey: [
+    {
+      breaks: "d1",
+      make: async () => {
+        const { uuid, id } = await person();
+        const key = await userKey({ id });
+        return renaming(`/users/${uuid}/keys/${key.uuid}`, key.uuid, "user_key");
+      },
+    },
+  ],
+  revokeUserKey: [
+    {
+      breaks: "d1",
+      make: async () => {
+        const { uuid, id } = await person();
+        const key = await userKey({ id });
+        const isTheirs = eq(apiTokens.userId, id);
+        const live = rows(apiTokens, and(isTheirs, isNull(apiTokens.revokedAt)));
+        return gone(`/users/${uuid}/keys/${key.uuid}`, live);
+      },
+    },
+  ],
   createRunner: [
     {
       breaks: "d1",
@@ -378,6 +422,12 @@ async function signIn(url: string): Promise<Case> {
   // Its person has one from the harness; each further sign-in is one more, and none too many.
   const effects = async () => Math.min(1, (await inSession()) - 1);
   return { method: "POST", url, ...sent, effects };
+}
+
+/** A new name of a token or key, which the trail counts. */
+function renaming(path: string, uuid: string, kind: "api_token" | "user_key"): Case {
+  const request = { method: "PATCH", url: `${V0}${path}`, token: root.token };
+  return { ...request, body: { name: "other" }, effects: audited(uuid, `${kind}_updated`) };
 }
 
 async function gone(path: string, left: () => Promise<number>): Promise<Case> {

@@ -79,6 +79,7 @@ test("the lists are all lists of the API that take parameters", ({ expect }) => 
     "/v0/runners/{runner}/specs",
     "/v0/specs",
     "/v0/users",
+    "/v0/users/{user}/keys",
     "/v0/users/{user}/tokens",
   ]);
   for (const { names } of withQuery) expect(names.length).toBeGreaterThan(0);

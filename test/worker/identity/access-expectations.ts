@@ -17,6 +17,7 @@ import {
   PASSWORD,
   type PersonName,
   type RunnerName,
+  userKey,
 } from "./access-principals.ts";
 
 export const principals = await createPrincipals();
@@ -53,6 +54,7 @@ const ROOTS: readonly PersonName[] = ["root_admin", "foreign root_admin"];
 export const SEES: readonly PersonName[] = [
   "owner",
   "owner's API token",
+  "owner's API key",
   "customer_admin",
   "staff",
   "root_admin",
@@ -65,6 +67,7 @@ export const SEES: readonly PersonName[] = [
 /** Credentials that allow at most what a session of now does. */
 const PERSON_OF: Partial<Record<PersonName, PersonName>> = {
   "owner's API token": "owner",
+  "owner's API key": "owner",
   "root_admin's API token": "root_admin",
   "root_admin's reading token": "root_admin",
   "root_admin of an hour ago": "root_admin",
@@ -77,7 +80,7 @@ export function statusOfPerson(
   name: PersonName,
 ): number {
   const status = people?.(PERSON_OF[name] ?? name) ?? 0;
-  const isToken = name.endsWith("token");
+  const isToken = name.endsWith("token") || name.endsWith("key");
   const isRefused =
     (isToken && session !== undefined) ||
     (name.endsWith("ago") && session === "recent") ||
@@ -113,6 +116,8 @@ const newPerson = (customerUuid: string) => ({
   password: PASSWORD,
   customer: customerUuid,
 });
+const ofNoKey = () => ({ params: { user: NOBODY, key: NOBODY } });
+const keyOfOwner = async () => (await userKey(persons.owner)).uuid;
 const tokenOfOwner = async () => decodeJwt(await apiToken(persons.owner)).jti ?? "";
 
 const ofJob = { params: { job_id: job.id } };
@@ -140,6 +145,7 @@ export const EXPECTATIONS: Record<string, Expectation> = {
   revokeToken: { access: "open", request: () => ({}) },
   login: { access: "open", request: () => ({}) },
   getHealth: { access: "open", request: () => ({}) },
+  getServerSpec: { access: "open", request: () => ({}) },
   getServerVersion: { access: "open", request: () => ({}) },
 
   createJob: {
@@ -342,11 +348,58 @@ export const EXPECTATIONS: Record<string, Expectation> = {
     missing: ofNoToken,
     people: ownerAndManagers(200),
   },
+  updateApiToken: {
+    access: "user",
+    session: "any",
+    request: async () => ({
+      params: { ...ofOwner.params, uuid: await tokenOfOwner() },
+      body: settings,
+    }),
+    missing: () => ({ ...ofNoToken(), body: settings }),
+    people: ownerAndManagers(200),
+  },
   revokeApiToken: {
     access: "user",
     session: "any",
     request: async () => ({ params: { ...ofOwner.params, uuid: await tokenOfOwner() } }),
     missing: ofNoToken,
+    people: ownerAndManagers(204),
+  },
+  listUserKeys: {
+    access: "user",
+    request: () => ofOwner,
+    missing: ofNobody(),
+    people: ownerAndManagers(200),
+  },
+  createUserKey: {
+    access: "user",
+    request: () => ({ ...ofOwner, body: { name: "Made by the matrix" } }),
+    missing: ofNobody({ name: "Made by the matrix" }),
+    // Nobody makes one for someone else, whatever their role.
+    session: "any",
+    people: (name) => (name === "owner" ? 201 : 403),
+  },
+  getUserKey: {
+    access: "user",
+    request: async () => ({ params: { ...ofOwner.params, key: await keyOfOwner() } }),
+    missing: ofNoKey,
+    people: ownerAndManagers(200),
+  },
+  updateUserKey: {
+    access: "user",
+    session: "any",
+    request: async () => ({
+      params: { ...ofOwner.params, key: await keyOfOwner() },
+      body: settings,
+    }),
+    missing: () => ({ ...ofNoKey(), body: settings }),
+    people: ownerAndManagers(200),
+  },
+  revokeUserKey: {
+    access: "user",
+    session: "any",
+    request: async () => ({ params: { ...ofOwner.params, key: await keyOfOwner() } }),
+    missing: ofNoKey,
     people: ownerAndManagers(204),
   },
   listAuditEvents: { access: "user", request: () => ({}), people: managers(200) },

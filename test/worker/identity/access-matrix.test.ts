@@ -58,7 +58,7 @@ test("every operation of the document has its expectation, and the reverse", ({ 
       "": "open",
       OAuth2PasswordBearer: "user",
       JobToken: "node",
-      RunnerKey: "runner",
+      RunnerBearer: "runner",
     }[schemes];
     expect(access, id).toBe(EXPECTATIONS[id]?.access);
   }

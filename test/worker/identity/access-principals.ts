@@ -8,9 +8,11 @@ import { ANONYMOUS } from "../../../src/identity/anonymous.ts";
 import { jobTokenOf } from "../../../src/identity/job-token.ts";
 import { hashPassword } from "../../../src/identity/password-hash.ts";
 import { type Claims, createTokens, type TokenKind } from "../../../src/identity/tokens.ts";
+import { drawUserKey } from "../../../src/identity/user-keys.ts";
 import { DAY_MS, HOUR_MS, systemClock } from "../../../src/lib/clock.ts";
 import { readConfig } from "../../../src/lib/config.ts";
 import type { Role, TokenScope } from "../../../src/lib/enums.ts";
+import { hashOfKey } from "../../../src/lib/keys.ts";
 import { call, join, machineUuid, putResult, tokens, V0 } from "../harness/client.ts";
 import {
   createCustomer,
@@ -31,6 +33,7 @@ export const PASSWORD = "correct horse battery staple";
 export const PEOPLE = [
   "owner",
   "owner's API token",
+  "owner's API key",
   "colleague",
   "customer_admin",
   "staff",
@@ -79,6 +82,10 @@ export const OUTSIDERS = [
   "deleted person",
   "revoked API token",
   "expired API token",
+  "unknown API key",
+  "revoked API key",
+  "expired API key",
+  "locked person's API key",
   "rotated runner key",
   "archived runner's key",
 ] as const;
@@ -128,6 +135,7 @@ export async function createPrincipals(): Promise<Principals> {
     people: {
       owner: owner.token,
       "owner's API token": await apiToken(owner),
+      "owner's API key": (await userKey(owner)).key,
       colleague: colleague.token,
       customer_admin: admin.token,
       staff: (await person("staff")).token,
@@ -249,6 +257,10 @@ async function outsidersLike(
     "deleted person": deleted.token,
     "revoked API token": await apiToken(owner, { revokedAt: now }),
     "expired API token": await apiToken(owner, { expiresAt: now - 1_000 }),
+    "unknown API key": drawUserKey(),
+    "revoked API key": (await userKey(owner, { revokedAt: now })).key,
+    "expired API key": (await userKey(owner, { expiresAt: now - 1_000 })).key,
+    "locked person's API key": (await userKey(locked)).key,
   };
 }
 
@@ -262,9 +274,9 @@ export async function apiToken(
   person: { id: number; uuid: string },
   {
     revokedAt = null,
-    expiresAt = null,
+    expiresAt,
     scope = "write",
-  }: { revokedAt?: number | null; expiresAt?: number | null; scope?: TokenScope } = {},
+  }: { revokedAt?: number | null; expiresAt?: number; scope?: TokenScope } = {},
 ): Promise<string> {
   const uuid = crypto.randomUUID();
   const signer = await tokens();
@@ -276,9 +288,29 @@ export async function apiToken(
     scope,
     keyId: signer.signingKeyId,
     createdAt: now,
-    expiresAt,
+    expiresAt: expiresAt ?? now + 3_600_000,
     revokedAt,
   });
   // The signature is good for longer than the row: the row decides.
   return signer.sign("api", { sub: person.uuid, jti: uuid }, { from: now, until: null });
+}
+
+/** A key of a person, straight into the database. */
+export async function userKey(
+  person: { id: number },
+  { revokedAt = null, expiresAt }: { revokedAt?: number | null; expiresAt?: number } = {},
+): Promise<{ uuid: string; key: string }> {
+  const key = drawUserKey();
+  const uuid = crypto.randomUUID();
+  const now = systemClock.now();
+  await db.insert(apiTokens).values({
+    uuid,
+    userId: person.id,
+    name: "test",
+    keyHash: hashOfKey(key),
+    createdAt: now,
+    expiresAt: expiresAt ?? now + 3_600_000,
+    revokedAt,
+  });
+  return { uuid, key };
 }

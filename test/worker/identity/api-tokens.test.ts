@@ -6,10 +6,11 @@ import {
   createApiTokenRoute,
   getApiTokenRoute,
   listApiTokensRoute,
+  updateApiTokenRoute,
 } from "../../../src/identity/api-tokens/contract.ts";
-import { SECOND_MS, systemClock } from "../../../src/lib/clock.ts";
+import { DAY_MS, SECOND_MS, systemClock } from "../../../src/lib/clock.ts";
 import { call, expectContract, expectError, V0 } from "../harness/client.ts";
-import { createCustomer, createPerson } from "../harness/factories.ts";
+import { createCustomer, createPerson, signedIn } from "../harness/factories.ts";
 import { costOf } from "../harness/instruments.ts";
 import { auditOf, db, endSessions, insertRows, setUser, times } from "../harness/rows.ts";
 
@@ -56,7 +57,7 @@ describe("POST /v0/users/{user}/tokens", () => {
     expect(JSON.stringify(events)).not.toContain(token);
   });
 
-  test("without a ttl, or with null: for ever; by UUID and slug of the owner, too", async ({
+  test("without a ttl, or with null: for 136 years; by UUID and slug of the owner, too", async ({
     expect,
   }) => {
     const person = await colleague();
@@ -64,7 +65,8 @@ describe("POST /v0/users/{user}/tokens", () => {
       for (const body of [{ name: "a" }, { name: "b", ttl: null }]) {
         const reply = await send(person.token, "POST", `/${whom}/tokens`, body);
         expectContract(expect, reply, createApiTokenRoute, 201);
-        expect(reply.body.expiration).toBeNull();
+        const lifetime = Date.parse(reply.body.expiration) - Date.parse(reply.body.creation);
+        expect(lifetime).toBe((2 ** 32 - 1) * SECOND_MS);
         expect(await isIn(reply.body.token)).toBe(true);
       }
     }
@@ -73,8 +75,8 @@ describe("POST /v0/users/{user}/tokens", () => {
   test.for([
     ["no name", {}, "name is required"],
     ["a name of 65 bytes", { name: "x".repeat(65) }, "name must have at most 64 characters"],
-    ["ttl 59", { name: "a", ttl: 59 }, "ttl must be between 60 and 2147483647"],
-    ["ttl 2^31", { name: "a", ttl: 2 ** 31 }, "ttl must be between 60 and 2147483647"],
+    ["ttl 59", { name: "a", ttl: 59 }, "ttl must be between 60 and 4294967295"],
+    ["ttl 2^32", { name: "a", ttl: 2 ** 32 }, "ttl must be between 60 and 4294967295"],
     ["ttl 60.5", { name: "a", ttl: 60.5 }, "ttl must be an integer"],
   ] as const)("%s: 400", async ([, body, message], { expect }) => {
     const reply = await make(root, body);
@@ -139,6 +141,7 @@ describe("POST /v0/users/{user}/tokens", () => {
       name: "bulk",
       keyId: "k",
       createdAt: at + 1,
+      expiresAt: at + 2,
     }));
     await insertRows(apiTokens, bulk);
     const once = { "idempotency-key": crypto.randomUUID() };
@@ -219,6 +222,7 @@ describe("list, view and revoke", () => {
     expect(reply.body.map(({ name }: { name: string }) => name)).toEqual(["a", "b"]);
     expect(reply.headers.get("x-total-count")).toBe("3");
     expect(reply.text).not.toContain(made[0].token);
+    expect(reply.body[0]).toMatchObject({ token: "----.----.----", revoked: null });
     const link = /<([^>]*)>; rel="next"/.exec(reply.headers.get("link") ?? "")?.[1] ?? "";
     const next = await call("GET", link, { token: person.token });
     expect(next.body.map(({ name }: { name: string }) => name)).toEqual(["c"]);
@@ -228,7 +232,93 @@ describe("list, view and revoke", () => {
     expectContract(expect, one, getApiTokenRoute, 200);
   });
 
-  test("revoked: gone at once, and unknown ever after", async ({ expect }) => {
+  test("renamed: another version, the same token; nothing and null only count", async ({
+    expect,
+  }) => {
+    const person = await colleague();
+    const { uuid, token } = (await make(person)).body;
+    const path = `/me/tokens/${uuid}`;
+    const before = await send(person.token, "GET", path);
+    const etag = before.headers.get("etag") ?? "";
+    const rename = (body: unknown, headers = {}) =>
+      send(person.token, "PATCH", path, body, headers);
+    const reply = await rename({ name: "weekly" }, { "if-match": etag });
+    expectContract(expect, reply, updateApiTokenRoute, 200);
+    expect(reply.body).toEqual({ ...before.body, name: "weekly" });
+    expect(await isIn(token)).toBe(true);
+    expectError(
+      expect,
+      await rename({ name: "x" }, { "if-match": etag }),
+      412,
+      "PRECONDITION_FAILED",
+    );
+    for (const body of [{}, { name: null }]) {
+      expect((await rename(body)).body.name).toBe("weekly");
+    }
+    expectError(expect, await rename({ name: "" }), 400, "PARAMETER_INCORRECT_VALUE");
+    expect((await list(person, "me", "?name=weekly")).body).toHaveLength(1);
+    const trail = (await auditOf(uuid)).map(({ action, details }) => [action, details]);
+    expect(trail).toEqual([
+      ["api_token_created", '{"ttl":null,"scope":"write"}'],
+      ["api_token_updated", '{"fields":["name"]}'],
+      ["api_token_updated", '{"fields":[]}'],
+      ["api_token_updated", '{"fields":[]}'],
+    ]);
+  });
+
+  test("revoked ones are a list of their own, for 30 days", async ({ expect }) => {
+    const person = await colleague();
+    const made = [];
+    for (const name of ["b", "a", "live"]) made.push((await make(person, { name })).body);
+    const started = Date.now();
+    const clock = vi.spyOn(systemClock, "now");
+    onTestFinished(() => clock.mockRestore());
+    for (const [at, { uuid }] of made.slice(0, 2).entries()) {
+      clock.mockReturnValue(started + at * SECOND_MS);
+      await send(person.token, "DELETE", `/me/tokens/${uuid}`);
+    }
+    const revoked = async (query = "") => {
+      const reply = await list(person, "me", `?revoked=true${query}`);
+      expectContract(expect, reply, listApiTokensRoute, 200);
+      expect(reply.headers.get("x-total-count")).toBe(String(reply.body.length));
+      return reply.body.map(({ name, revoked: at }: { name: string; revoked: string }) => [
+        name,
+        Date.parse(at) - started,
+      ]);
+    };
+    expect(await revoked()).toEqual([
+      ["a", SECOND_MS],
+      ["b", 0],
+    ]);
+    expect(await revoked("&sort=created&direction=asc")).toEqual([
+      ["b", 0],
+      ["a", SECOND_MS],
+    ]);
+    expect(await revoked("&name=b")).toEqual([["b", 0]]);
+    for (const query of ["", "?revoked=false"]) {
+      const live = await list(person, "me", query);
+      expect(live.body.map(({ name }: { name: string }) => name)).toEqual(["live"]);
+    }
+    const one = await send(person.token, "GET", `/me/tokens/${made[0].uuid}`);
+    expectContract(expect, one, getApiTokenRoute, 200);
+    expect(Date.parse(one.body.revoked)).toBe(started);
+    // Signed in anew by then: sessions end after 30 days, too.
+    clock.mockReturnValue(started + 30 * DAY_MS);
+    const later = { ...person, token: await signedIn(person) };
+    expect((await list(later, "me", "?revoked=true")).body).toHaveLength(1);
+    const gone = await send(later.token, "GET", `/me/tokens/${made[0].uuid}`);
+    expectError(expect, gone, 404, "RESOURCE_NOT_FOUND");
+    const bad = await list(later, "me", "?revoked=1");
+    expectError(
+      expect,
+      bad,
+      400,
+      "PARAMETER_INCORRECT_VALUE",
+      "revoked must be true or false, given once",
+    );
+  });
+
+  test("revoked: gone from the list at once, and never changed again", async ({ expect }) => {
     const person = await colleague();
     const { uuid, token } = (await make(person)).body;
     expect(await isIn(token)).toBe(true);
@@ -243,8 +333,9 @@ describe("list, view and revoke", () => {
     expect([reply.status, reply.text]).toEqual([204, ""]);
     expect(await isIn(token)).toBe(false);
     expect((await list(person)).body).toEqual([]);
-    for (const method of ["GET", "DELETE"]) {
-      const gone = await send(person.token, method, path);
+    for (const method of ["PATCH", "DELETE"]) {
+      const body = method === "PATCH" ? { name: "other" } : undefined;
+      const gone = await send(person.token, method, path, body);
       expectError(expect, gone, 404, "RESOURCE_NOT_FOUND", `Token with id ${uuid} not found`);
     }
     expect((await auditOf(uuid)).map(({ action }) => action)).toEqual([
@@ -276,9 +367,11 @@ describe("list, view and revoke", () => {
         for (const [method, path] of [
           ["GET", ""],
           ["GET", `/${uuid}`],
+          ["PATCH", `/${uuid}`],
           ["DELETE", `/${uuid}`],
         ] as const) {
-          const reply = await send(token, method, `/${whom}/tokens${path}`);
+          const body = method === "PATCH" ? { name: "other" } : undefined;
+          const reply = await send(token, method, `/${whom}/tokens${path}`, body);
           const message = "Only administrators can do this for others";
           expectError(expect, reply, 403, "PERMISSION_DENIED", message);
         }
@@ -299,6 +392,8 @@ describe("list, view and revoke", () => {
       const path = `/${person.uuid}/tokens/${uuid}`;
       expect((await list(admin, person.uuid)).status).toBe(seen ? 200 : 404);
       expect((await send(admin.token, "GET", path)).status).toBe(seen ? 200 : 404);
+      const renamed = await send(admin.token, "PATCH", path, { name: "other" });
+      expect(renamed.status).toBe(managed ? 200 : seen ? 403 : 404);
       const revoked = await send(admin.token, "DELETE", path);
       expect(revoked.status).toBe(managed ? 204 : seen ? 403 : 404);
       const rest = await list(root, person.uuid);
@@ -330,5 +425,7 @@ test("each costs one D1 round trip, a repeat one more", async ({ expect }) => {
   expect(await cost("POST", "", { name: "a" }, key)).toMatchObject({ status: 201, ...one });
   const repeat = await cost("POST", "", { name: "a" }, key);
   expect(repeat).toMatchObject({ status: 201, d1_round_trips: 2 });
+  expect(await cost("PATCH", `/${uuid}`, { name: "b" })).toMatchObject({ status: 200, ...one });
+  expect(await cost("GET", "?revoked=true")).toMatchObject({ status: 200, ...one });
   expect(await cost("DELETE", `/${uuid}`)).toMatchObject({ status: 204, ...one });
 });

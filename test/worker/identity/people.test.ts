@@ -56,6 +56,7 @@ describe("POST /v0/users", () => {
       name: "Ada Lovelace",
       slug: "ada",
       role: "staff",
+      admin: false,
       customer,
       locked: false,
     });
@@ -214,7 +215,6 @@ describe("who may", () => {
   const routes = [
     ["GET", ""],
     ["POST", ""],
-    ["GET", `/${target.uuid}`],
     ["PATCH", `/${target.uuid}`],
     ["DELETE", `/${target.uuid}`],
     ["POST", `/${target.uuid}/password-link`],
@@ -365,7 +365,25 @@ describe("GET /v0/users/me and /v0/users/{user}", () => {
       const person = await colleague(role);
       const reply = await send(person, "GET", "/me");
       expectContract(expect, reply, getOwnUserRoute, 200);
-      expect(reply.body).toMatchObject({ uuid: person.uuid, role });
+      expect(reply.body).toMatchObject({ uuid: person.uuid, role, admin: role === "root_admin" });
+      for (const whom of [person.uuid, reply.body.slug]) {
+        const named = await send(person, "GET", `/${whom}`);
+        expectContract(expect, named, getUserRoute, 200);
+        expect(named.body).toEqual(reply.body);
+      }
+    }
+  });
+
+  test("who manages nobody sees no one else, whether they are there or not: 403", async ({
+    expect,
+  }) => {
+    for (const role of ["user", "staff"] as const) {
+      const person = await colleague(role);
+      for (const whom of [target.uuid, UNKNOWN, "no-such-slug"]) {
+        const message = "Only administrators can do this for others";
+        const reply = await send(person, "GET", `/${whom}`);
+        expectError(expect, reply, 403, "PERMISSION_DENIED", message);
+      }
     }
   });
 
@@ -405,7 +423,7 @@ describe("PATCH /v0/users/{user}", () => {
     const { modified: _then, ...before } = reply.body;
     const { modified: _now, ...after } = same.body;
     expect(after).toEqual(before);
-    await patch(root, uuid, { password: PASSWORD, email: "ignored@example.com", slug: "ignored" });
+    await patch(root, uuid, { password: PASSWORD, unknown: "ignored" });
     const details = (await auditOf(uuid)).map((event) => JSON.parse(event.details));
     expect(details).toEqual([
       { fields: ["name", "role", "customer", "locked"], role: "customer_admin", locked: true },

@@ -45,7 +45,9 @@ async function changes(owner: { token: string }) {
     ["POST", `/users/${uuid}/password-link`],
     ["POST", "/users/me/password", { old_password: PASSWORD, password: PASSWORD }],
     ["POST", "/users/me/tokens", { name: "next" }],
+    ["PATCH", `/users/me/tokens/${own}`, { name: "other" }],
     ["DELETE", `/users/me/tokens/${own}`],
+    ["POST", "/users/me/keys", { name: "next" }],
     ["POST", "/customers", { name: "Labs" }],
     ["PATCH", "/customers/default", { name: "Labs" }],
   ] as const;

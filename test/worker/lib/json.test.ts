@@ -6,8 +6,14 @@ import { canonicalJson, countMembers, findMember, sameJson } from "../../../src/
 
 describe("parseJsonBody", () => {
   test.for([
-    ['{"a":[1,{"b":9007199254740992}]}', "a.1.b is an integer beyond 2^53"],
-    ['{"a":-9007199254740993}', "a is an integer beyond 2^53"],
+    [
+      '{"a":[1,{"b":9007199254740992}]}',
+      "a.1.b must be at most 9007199254740991 (2^53 - 1): larger integers are not exact",
+    ],
+    [
+      '{"a":-9007199254740993}',
+      "a must be at least -9007199254740991 (2^53 - 1): larger integers are not exact",
+    ],
     ['{"a":1e400}', "a is a number too large to represent"],
     [`{"a":${"9".repeat(400)}}`, "a is a number too large to represent"],
     ['{"b":{"":-1e999},"a":9007199254740993}', "b. is a number too large to represent"],

@@ -1,6 +1,7 @@
 /** Runners as administrators keep them: create, list, view, update, rotate, offer, withdraw. */
 import { describe, test } from "vitest";
 import { idempotencyKeys, runnerSpecs, specs } from "../../../src/db/schema.ts";
+import { hashOfKey, isSameHash } from "../../../src/lib/keys.ts";
 import {
   createRunnerRoute,
   getRunnerRoute,
@@ -10,7 +11,7 @@ import {
   rotateKeyRoute,
   updateRunnerRoute,
 } from "../../../src/runners/contract.ts";
-import { drawKey, hashOfKey, isSameHash, KEY_PATTERN } from "../../../src/runners/keys.ts";
+import { drawRunnerKey, KEY_PATTERN, NEW_KEY_PATTERN } from "../../../src/runners/keys.ts";
 import { runner as runnerSchema } from "../../../src/runners/schemas.ts";
 import { call, claim, expectContract, expectError, V0 } from "../harness/client.ts";
 import { createPerson, createRunner, createSpec } from "../harness/factories.ts";
@@ -35,9 +36,10 @@ describe("keys", () => {
   test("30 letters and digits, each as likely as another", ({ expect }) => {
     const counts = new Map<string, number>();
     for (let n = 0; n < 2_000; n++) {
-      const key = drawKey();
+      const key = drawRunnerKey();
+      expect(key).toMatch(NEW_KEY_PATTERN);
       expect(key).toMatch(KEY_PATTERN);
-      for (const character of key.slice("assay_runner_".length)) {
+      for (const character of key.slice("bencher_runner_".length)) {
         counts.set(character, (counts.get(character) ?? 0) + 1);
       }
     }
@@ -50,7 +52,7 @@ describe("keys", () => {
   });
 
   test("hashes are compared whole, whatever their lengths", ({ expect }) => {
-    const hash = hashOfKey(drawKey());
+    const hash = hashOfKey(drawRunnerKey());
     expect(isSameHash(hash, hash)).toBe(true);
     expect(isSameHash("", hash)).toBe(false);
     expect(isSameHash(hash.slice(1), hash)).toBe(false);
@@ -124,7 +126,7 @@ describe("create", () => {
     const other = await send("POST", "", { ...body, name: "Twice" }, headers);
     expectError(expect, other, 422, "IDEMPOTENCY_KEY_REUSED");
     const keys = await db.select().from(idempotencyKeys);
-    expect(JSON.stringify(keys)).not.toContain("assay_runner_");
+    expect(JSON.stringify(keys)).not.toContain("_runner_");
   });
 
   test("ten at once with one slug: one of them", async ({ expect }) => {
@@ -142,8 +144,9 @@ describe("list", () => {
   }) => {
     const mark = crypto.randomUUID().slice(0, 8);
     const made = [];
-    for (const name of ["c", "a", "b", "a"]) {
-      made.push((await send("POST", "", { name: `${mark} ${name}`, slug: unique() })).body.uuid);
+    for (const [at, name] of ["c", "a", "b", "a"].entries()) {
+      const body = { name: `${mark} ${name}`, slug: `${mark}-${at}` };
+      made.push((await send("POST", "", body)).body.uuid);
     }
     const list = async (query: string) => {
       const reply = await send("GET", `?search=${mark}&${query}`);
@@ -154,7 +157,8 @@ describe("list", () => {
       (await list(query)).body.map((one: { uuid: string }) => one.uuid);
     expect(await uuids("")).toEqual([made[1], made[3], made[2], made[0]]);
     expect(await uuids("direction=desc")).toEqual([made[0], made[2], made[3], made[1]]);
-    expect(await uuids("sort=created")).toEqual(made);
+    expect(await uuids("sort=created"), "the newest first").toEqual(made.toReversed());
+    expect(await uuids("sort=created&direction=asc")).toEqual(made);
     expect(await uuids(`name=${mark}+a`)).toEqual([made[1], made[3]]);
     const first = await list("per_page=3");
     expect(first.headers.get("x-total-count")).toBe("4");
@@ -178,8 +182,13 @@ describe("list", () => {
 
   test("the list that nobody filters is read from an index", async ({ expect }) => {
     const query = `SELECT uuid FROM runners WHERE archived_at IS NULL
-       ORDER BY name, created_at, uuid LIMIT 9`;
+       ORDER BY name, slug LIMIT 9`;
     expect(await planOf(query)).toBe("SCAN runners USING INDEX runners_live_by_name");
+    const named = `SELECT uuid FROM runners WHERE archived_at IS NULL AND name = 'a'
+       ORDER BY created_at DESC, uuid DESC LIMIT 9`;
+    expect(await planOf(named)).toBe(
+      "SEARCH runners USING INDEX runners_live_by_name_time (name=?)",
+    );
   });
 });
 
@@ -360,8 +369,10 @@ describe("offering and withdrawing specs", () => {
     expect(good.status).toBe(204);
   });
 
-  test("the list of what is offered follows the rules of the specs' list", async ({ expect }) => {
-    const names = ["b", "a", "c"];
+  test("the list of what is offered is whole, archived specs too; it can be filtered and paged", async ({
+    expect,
+  }) => {
+    const names = ["b", "a", "c", "d", "e", "f", "g", "h", "i"];
     const specs = [];
     for (const name of names) specs.push(await createSpec({ name: `Offered ${name}` }, admin));
     const runner = await createRunner(specs, admin);
@@ -371,24 +382,28 @@ describe("offering and withdrawing specs", () => {
       expectContract(expect, reply, listOfferedRoute, 200);
       return reply.body.map(({ name }: { name: string }) => name.slice(-1));
     };
-    expect(await named("")).toEqual(["a", "b", "c"]);
-    expect(await named("direction=desc&per_page=2")).toEqual(["c", "b"]);
-    expect(await named("sort=created")).toEqual(names);
+    const all = names.toSorted();
+    const whole = await send("GET", `/${runner.uuid}/specs`);
+    expect(whole.body.map(({ name }: { name: string }) => name.slice(-1))).toEqual(all);
+    expect(whole.headers.get("x-total-count")).toBe("9");
+    expect(whole.headers.get("link")).not.toContain('rel="next"');
+    expect(await named("direction=desc&per_page=2")).toEqual(["i", "h"]);
+    expect(await named("sort=created&direction=asc")).toEqual(names);
     expect(await named("search=offered+B")).toEqual(["b"]);
     expect(await named("name=Offered+c")).toEqual(["c"]);
     expect(await named("name=Offered")).toEqual([]);
-    const first = await list("per_page=2");
-    expect(first.headers.get("x-total-count")).toBe("3");
+    const first = await list("per_page=8");
+    expect(first.headers.get("x-total-count")).toBe("9");
     const next = /<([^>]*)>; rel="next"/.exec(first.headers.get("link") ?? "")?.[1] ?? "";
     expect((await call("GET", next, { token })).body).toHaveLength(1);
     await call("PATCH", `${V0}/specs/${specs[0]?.uuid}`, { token, body: { archived: true } });
-    expect(await named("")).toEqual(["a", "c"]);
-    expect(await named("archived=true")).toEqual(["a", "b", "c"]);
+    expect(await named("")).toEqual(all);
+    expect(await named("archived=false")).toEqual(all.filter((name) => name !== "b"));
   });
 
-  test("at most 100", async ({ expect }) => {
+  test("at most 255, which the list shows at once", async ({ expect }) => {
     const [last, runner] = [await createSpec({}, admin), await createRunner([], admin)];
-    const many = times(100, (number) =>
+    const many = times(255, (number) =>
       specValues({ uuid: crypto.randomUUID(), slug: `many-${number}` }),
     );
     await insertRows(specs, many);
@@ -400,7 +415,10 @@ describe("offering and withdrawing specs", () => {
     const reply = await send("POST", `/${runner.uuid}/specs`, { spec: last.uuid });
     expectError(expect, reply, 400, "PARAMETER_INCORRECT_VALUE");
     const seen = (await send("GET", `/${runner.uuid}`)).body;
-    expect(runnerSchema.parse(seen).specs).toHaveLength(100);
+    expect(runnerSchema.parse(seen).specs).toHaveLength(255);
+    const listed = await send("GET", `/${runner.uuid}/specs`);
+    expectContract(expect, listed, listOfferedRoute, 200);
+    expect([listed.body.length, listed.headers.get("x-total-count")]).toEqual([255, "255"]);
     expect((await claim(runner)).status).toBe(200);
   });
 });

@@ -55,14 +55,15 @@ async function walk(query: string, relation = "next"): Promise<string[]> {
   }
 }
 
-/** In the order of creation; names sort by bytes: capitals, small letters, then `é`. */
+/** In the order of creation, slugs in the reverse; names sort by bytes: capitals, small letters, then `é`. */
 const MADE = ["b", "a", "Z", "é", "a", "B", "a"];
 const byCreation: string[] = [];
 for (const [at, name] of MADE.entries()) {
-  byCreation.push((await make({ name, slug: `${at}-${name.charCodeAt(0)}` })).slug);
+  byCreation.push((await make({ name, slug: `${9 - at}-${name.charCodeAt(0)}` })).slug);
 }
 const at = (...places: number[]) => places.map((place) => byCreation[place]);
-const BY_NAME = at(5, 2, 1, 4, 6, 0, 3);
+/** Equal names by slug. */
+const BY_NAME = at(5, 2, 6, 4, 1, 0, 3);
 
 describe("order", () => {
   test.for([
@@ -70,11 +71,13 @@ describe("order", () => {
     ["sort=name", BY_NAME],
     ["direction=asc", BY_NAME],
     ["direction=desc", BY_NAME.toReversed()],
-    ["sort=created", byCreation],
+    ["sort=created", byCreation.toReversed()],
     ["sort=created&direction=desc", byCreation.toReversed()],
-    ["name=a", at(1, 4, 6)],
-    ["name=a&sort=created&direction=desc", at(6, 4, 1)],
-    ["name=a&direction=desc", at(6, 4, 1)],
+    ["sort=created&direction=asc", byCreation],
+    ["name=a", at(6, 4, 1)],
+    ["name=a&sort=created", at(6, 4, 1)],
+    ["name=a&sort=created&direction=asc", at(1, 4, 6)],
+    ["name=a&direction=desc", at(1, 4, 6)],
   ] as const)("?%s", async ([query, expected], { expect }) => {
     const reply = await list(`?${query}`);
     expectContract(expect, reply, listSpecsRoute, 200);
@@ -90,8 +93,13 @@ describe("order", () => {
 });
 
 describe("pages", () => {
-  test("8 by default; 1 to 255", async ({ expect }) => {
+  test("8 by default; 0 to 255", async ({ expect }) => {
     for (let n = 0; n < 9; n++) await make({ name: "paged" });
+    const none = await list("?name=paged&per_page=0&page=3");
+    expectContract(expect, none, listSpecsRoute, 200);
+    expect([none.text, none.headers.get("x-total-count")]).toEqual(["[]", "9"]);
+    const relations = ["first", "prev", "next", "last"].map((name) => linkOf(none, name) !== null);
+    expect(relations, "there is nowhere to go").toEqual([true, false, false, false]);
     expect((await list("?name=paged")).body).toHaveLength(8);
     expect((await list("?name=paged&per_page=1")).body).toHaveLength(1);
     expect((await list("?name=paged&per_page=255")).body).toHaveLength(9);
@@ -115,8 +123,19 @@ describe("pages", () => {
       ["3", false],
     ]);
     const next = await call("GET", linkOf(reply, "next") ?? "", { token });
-    expect(slugsOf(next)).toEqual(at(1));
+    expect(slugsOf(next)).toEqual(at(6));
     expect(linkOf(next, "next")).toBeNull();
+  });
+
+  test("page 0 is the first", async ({ expect }) => {
+    const [zero, one] = [await list("?name=a&page=0&per_page=2"), await list("?name=a&per_page=2")];
+    expect(zero.body).toEqual(one.body);
+    for (const relation of ["first", "next", "last"]) {
+      const page = (reply: Reply<unknown>) =>
+        new URL(linkOf(reply, relation) ?? "").searchParams.get("page");
+      expect(page(zero), relation).toBe(page(one));
+    }
+    expect(linkOf(zero, "prev")).toBeNull();
   });
 
   test("a page past the end is empty, and leads back", async ({ expect }) => {
@@ -137,7 +156,7 @@ describe("pages", () => {
     expect,
   }) => {
     const made: Named[] = [];
-    for (let n = 0; n < 6; n++) made.push(await make({ name: "walked" }));
+    for (let n = 0; n < 6; n++) made.push(await make({ name: "walked", slug: `walked-${n}` }));
     let reply = await list("?name=walked&per_page=2");
     const seen = slugsOf(reply);
     for (let page = 1; page < 3; page++) {
@@ -151,12 +170,10 @@ describe("pages", () => {
   });
 
   test.for([
-    ["per_page=0", "per_page must be an integer between 1 and 255"],
-    ["per_page=256", "per_page must be an integer between 1 and 255"],
+    ["per_page=256", "per_page must be an integer between 0 and 255"],
     ["per_page=8&per_page=8", "per_page must be given once"],
-    ["page=0", "page must be an integer between 1 and 2147483647"],
-    ["page=-1", "page must be an integer between 1 and 2147483647"],
-    ["page=x", "page must be an integer between 1 and 2147483647"],
+    ["page=-1", "page must be an integer between 0 and 2147483647"],
+    ["page=x", "page must be an integer between 0 and 2147483647"],
     ["sort=slug", "sort must be name or created, given once"],
     ["sort=name&sort=name", "sort must be name or created, given once"],
     ["direction=up", "direction must be asc or desc, given once"],
@@ -336,12 +353,12 @@ describe("search", () => {
 
   test("a search can be walked, in every order", async ({ expect }) => {
     const slugs: string[] = [];
-    for (const name of ["wander 2", "wander 1", "wander 2"]) {
-      slugs.push((await make({ name })).slug);
+    for (const [at, name] of ["wander 2", "wander 1", "wander 2"].entries()) {
+      slugs.push((await make({ name, slug: `wander-${at}` })).slug);
     }
     const [first, second, third] = slugs;
     expect(await walk("?search=wander&per_page=1")).toEqual([second, first, third]);
-    expect(await walk("?search=wander&per_page=1&sort=created")).toEqual(slugs);
+    expect(await walk("?search=wander&per_page=1&sort=created")).toEqual(slugs.toReversed());
     // With a space, which no random suffix of a slug has.
     expect(await walk("?search=r+&per_page=2&direction=desc")).toEqual([third, first, second]);
     expect(await walk("?search=wander&name=wander+2&per_page=1")).toEqual([first, third]);
