@@ -299,7 +299,8 @@ export const EXPECTATIONS: Record<string, Expectation> = {
     access: "user",
     request: () => ofColleague,
     missing: ofNobody(),
-    people: managersOf(200),
+    // Everyone sees themselves.
+    people: (name) => (name === "colleague" ? 200 : managersOf(200)(name)),
   },
   updateUser: {
     access: "user",
