@@ -2,10 +2,10 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { AGENT_VERSION } from "../../agent/src/version.ts";
+import { AGENT_BUNDLE } from "../../scripts/lib/agent-bundle.ts";
 import { patient } from "../patience.ts";
 import { type FakeServer, JOB_TOKEN, startFakeServer } from "./fake-server.ts";
 import { until } from "./helpers.ts";
@@ -23,11 +23,7 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "assay-agent-"));
   bundle = join(folder, "agent.mjs");
   await build({
-    entryPoints: [fileURLToPath(new URL("../../agent/src/main.ts", import.meta.url))],
-    bundle: true,
-    platform: "node",
-    format: "esm",
-    target: "node20",
+    ...AGENT_BUNDLE,
     outfile: bundle,
     logLevel: "silent",
   });
