@@ -4,7 +4,7 @@ import { freshNonce } from "../http/transport.ts";
 import type { TextSocket } from "../http/web-socket.ts";
 import type { JobView } from "../protocol.ts";
 import type { ChannelBounds } from "./bounds.ts";
-import { type Ending, endingOf, parseServerMessage } from "./messages.ts";
+import { type Ending, endingOf, parseServerMessage, type ViewMessage } from "./messages.ts";
 
 const PATH = "/channel";
 
@@ -67,24 +67,29 @@ export async function converse(options: {
     });
   };
 
-  const hear = (text: string): void => {
-    heard += 1;
-    if (heard > bounds.messages) return unusable("the other side sends without end");
-    if (text === "pong" && isOpen) {
-      hasAnsweredPing = true;
-      const [least, most] = bounds.pingMs;
-      return after(least + random() * (most - least), ping);
+  const hearView = ({ etag, view, nonce: repeated }: ViewMessage): void => {
+    if (!isOpen && repeated !== nonce) {
+      unusable("something in front of the server answers it");
+      return;
     }
-    const message = parseServerMessage(text);
-    if (message === null) return unusable("what comes by it is not the server's");
-    if (message.type !== "view") return;
     if (!isOpen) {
-      if (message.nonce !== nonce) return unusable("something in front of the server answers it");
       isOpen = true;
       onOpen((sent) => socket?.send(sent));
       ping();
     }
-    if (message.view !== null) onView({ etag: message.etag, view: message.view });
+    if (view !== null) onView({ etag, view });
+  };
+
+  const hear = (text: string): void => {
+    heard += 1;
+    const message = text === "pong" && isOpen ? text : parseServerMessage(text);
+    if (heard > bounds.messages) unusable("the other side sends without end");
+    else if (message === null) unusable("what comes by it is not the server's");
+    else if (message === "pong") {
+      hasAnsweredPing = true;
+      const [least, most] = bounds.pingMs;
+      after(least + random() * (most - least), ping);
+    } else if (message.type === "view") hearView(message);
   };
 
   const onAbort = () => finish({ kind: "over" });
