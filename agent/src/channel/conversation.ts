@@ -42,11 +42,15 @@ export async function converse(options: {
   let socket: TextSocket | null = null;
   let isOpen = false;
   let hasAnsweredPing = false;
+  let isOver = false;
   let heard = 0;
   let timer: NodeJS.Timeout | undefined;
   let finish: (ending: Ending) => void = () => {};
   const ended = new Promise<Ending>((resolve) => {
-    finish = resolve;
+    finish = (ending) => {
+      isOver = true;
+      resolve(ending);
+    };
   });
   const after = (ms: number, act: () => void): void => {
     clearTimeout(timer);
@@ -81,6 +85,7 @@ export async function converse(options: {
   };
 
   const hear = (text: string): void => {
+    if (isOver) return;
     heard += 1;
     const message = text === "pong" && isOpen ? text : parseServerMessage(text);
     if (heard > bounds.messages) unusable("the other side sends without end");

@@ -114,10 +114,11 @@ function withChannel(
       return SENT;
     },
     async putResult(position, body) {
-      // What was pushed until now does not know of this result.
-      channel.take();
       const receipt = await session.putResult(position, body);
-      if (receipt.ok && receipt.value.kind === "settled") await follow();
+      if (!receipt.ok || receipt.value.kind !== "settled") return receipt;
+      // A view that still asks for this result is out of date; the next one is under way.
+      if (channel.latest()?.view.step?.position === position) channel.take();
+      await follow();
       return receipt;
     },
     isPushed: channel.isOpen,
