@@ -49,7 +49,10 @@ export function openFakeChannel(
   const greet = (socket: WebSocket, hello: Message): void => {
     const taskId = String(hello.task_id);
     const seen = rules.viewOf(taskId, hello.task_token);
-    if (seen === null) return socket.close(4003, "the task token is dead");
+    if (seen === null) {
+      socket.close(4003, "the task token is dead");
+      return;
+    }
     const { nonce } = hello;
     const view = hello.known_etag === seen.etag ? null : seen.view;
     for (const older of channel.open.filter((each) => each.taskId === taskId)) {
