@@ -1,9 +1,6 @@
 /** How long a node with a socket counts as there, and what its silence costs. */
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
-import { env } from "cloudflare:workers";
 import { describe, onTestFinished, test, vi } from "vitest";
-import { JobCoordinator } from "../../../src/coordinator/job-coordinator.ts";
-import { CoordinatorStorage } from "../../../src/coordinator/storage/storage.ts";
 import { SECOND_MS } from "../../../src/lib/clock.ts";
 import { joinChannel, openChannel, type TestSocket } from "../harness/channel.ts";
 import {
@@ -271,33 +268,5 @@ describe("hostile clients", () => {
     late.close();
     node.send("ping");
     expect((await node.hear(2))[1]).toBe("pong");
-  });
-});
-
-describe("an idle channel", () => {
-  test("pings wake nobody, write nothing, and ask D1 for nothing", async ({ expect }) => {
-    const { job, taskId } = await joined(1);
-    await flushed(job);
-    const socket = await joinChannel(job, taskId);
-    await evictDurableObject(coordinatorOf(job));
-    const spies = [
-      vi.spyOn(CoordinatorStorage.prototype, "load"),
-      vi.spyOn(JobCoordinator.prototype, "alarm"),
-      vi.spyOn(JobCoordinator.prototype, "webSocketMessage"),
-      vi.spyOn(env.DB, "prepare"),
-      vi.spyOn(env.DB, "batch"),
-      vi.spyOn(env.DB, "withSession"),
-    ];
-    onTestFinished(() => {
-      for (const spy of spies) spy.mockRestore();
-    });
-    for (let n = 1; n <= 50; n++) {
-      socket.send("ping");
-      await socket.hear(1 + n);
-    }
-    for (const spy of spies) expect(spy).not.toHaveBeenCalled();
-    socket.send({ type: "progress", progress: 0.5 });
-    await expect.poll(() => spies[0]?.mock.calls.length).toBe(1);
-    expect(spies[2], "what wakes is seen here").toHaveBeenCalledOnce();
   });
 });
