@@ -62,7 +62,11 @@ export function follow(
   };
   const news = async (): Promise<void> => {
     const over = new AbortController();
-    const unheed = channel.listen(() => over.abort());
+    const unheed = channel.listen(() => {
+      // A socket has ended, or there was none: the job may have.
+      isPolled = false;
+      over.abort();
+    });
     await pause(LOOK_MS, undefined, { signal: over.signal }).catch(() => {});
     unheed();
   };
@@ -78,10 +82,7 @@ export function follow(
           const { directive, step } = push.view;
           const told = step && { position: step.position, benchmark_id: step.benchmarkId };
           if (isNew({ directive, step: told })) return { directive, step: told };
-        } else if (channel.isOpen()) {
-          isPolled = false;
-          await news();
-        } else if (isPolled) {
+        } else if (channel.isOpen() || isPolled) {
           await news();
         } else {
           isPolled = true;

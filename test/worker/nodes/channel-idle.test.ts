@@ -46,6 +46,6 @@ test("pings wake nobody, write nothing, and ask D1 for nothing", async ({ expect
   }
   for (const spy of spies) expect(spy).not.toHaveBeenCalled();
   sockets[0]?.send({ type: "progress", progress: 0.5 });
-  await expect.poll(() => load.mock.calls.length, "what wakes is seen here").toBe(1);
-  expect(message).toHaveBeenCalledOnce();
+  await expect.poll(() => load.mock.calls.length).toBe(1);
+  expect(message, "what wakes is seen here").toHaveBeenCalledOnce();
 });
