@@ -52,6 +52,12 @@ export function follow(
   let etag: string | null = null;
   let last = "";
   let isPolled = false;
+  let wake = () => {};
+  channel.listen(() => {
+    // A socket has ended, or there was none: the job may have.
+    isPolled = false;
+    wake();
+  });
   channel.hold(task);
 
   const isNew = ({ directive, step }: Told): boolean => {
@@ -62,13 +68,8 @@ export function follow(
   };
   const news = async (): Promise<void> => {
     const over = new AbortController();
-    const unheed = channel.listen(() => {
-      // A socket has ended, or there was none: the job may have.
-      isPolled = false;
-      over.abort();
-    });
+    wake = () => over.abort();
     await pause(LOOK_MS, undefined, { signal: over.signal }).catch(() => {});
-    unheed();
   };
 
   return {
