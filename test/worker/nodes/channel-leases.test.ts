@@ -89,6 +89,17 @@ describe("leases", () => {
     expect((await taskOf(job)).failed_message).toBe("no contact for 150 s");
   });
 
+  test("a socket that closes while the object sleeps begins it, too", async ({ expect }) => {
+    const start = farAhead();
+    const time = travel();
+    const { job, socket } = await atRest(start, time);
+    await evictDurableObject(coordinatorOf(job));
+    time.to(start + 400_000);
+    socket.close();
+    await socket.end();
+    await expect.poll(() => alarmOf(job)).toBe(start + 400_000 + LEASE_MS);
+  });
+
   test("a deployment closes the socket: the lease begins when the object wakes, once", async ({
     expect,
   }) => {

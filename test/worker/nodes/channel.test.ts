@@ -158,8 +158,10 @@ describe("views", () => {
   test("the job's end: stop, then 1000", async ({ expect }) => {
     const { job, taskId } = await joined({ node_count: 2 });
     const socket = await joinChannel(job, taskId);
+    const stranger = await openChannel(job);
     await call("POST", `/jobs/${job.id}/abort`, { token: job.owner.token });
     expect(await socket.end()).toEqual({ code: 1000, reason: "the job has ended" });
+    expect(await stranger.end(), "one without a hello, too").toMatchObject({ code: 1000 });
     expect(socket.heard[1].view).toMatchObject({ directive: "stop", state: "aborted" });
   });
 
