@@ -121,13 +121,15 @@ test.each([
 
 test("an abort ends an agent in the middle of its step, by its channel, without a heartbeat", async () => {
   const job = await ask("POST", "/jobs", { benchmarks: ["quick_mark"], node_count: 1 });
-  const run = startAgent(String(job.token), 1, "auto", 3_600);
+  const run = startAgent(String(job.token), 7117, "auto", 300);
   const isOpen = new Promise<void>((resolve) => {
     run.child.stderr?.on("data", (chunk: Buffer) => {
       if (chunk.toString().includes("by an open channel")) resolve();
     });
   });
-  await isOpen;
+  const early = run.exit.then(({ log }) => Promise.reject(new Error(log)));
+  early.catch(() => {});
+  await Promise.race([isOpen, early]);
   await ask("POST", `/jobs/${job.id}/abort`);
   const { code, task } = await run.exit;
   expect(code).toBe(1);
