@@ -134,7 +134,9 @@ test("whatever happens, an open channel has told its node what a poll would", {
         Object.assign(member, { socket, read: 0 });
       },
       async progress({ socket }) {
-        socket?.send({ type: "progress", progress: 0.5, message: "half" });
+        // The job may have ended, and the socket with it.
+        if (socket?.ended !== null) return;
+        socket.send({ type: "progress", progress: 0.5, message: "half" });
       },
       async drop(member) {
         hangUp(member);
