@@ -1,6 +1,7 @@
 import type { BlockList } from "node:net";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
+import type { TransportChoice } from "./channel/channel.ts";
 import { parseNetworks } from "./cluster-network/peer-address.ts";
 import { parseDuration } from "./duration.ts";
 import { ENGINES, type ProbeOptions } from "./gpu/messages.ts";
@@ -25,6 +26,7 @@ export interface AgentOptions {
   caFile: string | null;
   /** The time to wait for an answer from the server; null for the defaults. */
   giveUpAfterMs: number | null;
+  transport: TransportChoice;
   json: boolean;
 }
 
@@ -84,6 +86,8 @@ and shows its figures, without a server.
   --give-up-after DURATION  end when the server has not answered for so long, such as 90s, 30m, 12h or 2d
                             (default: 10m for the first answer; after it a node tries until its job
                             expires, a runner for ever)
+  --transport NAME          how a node hears of changes: channel, an open WebSocket; poll, asking every minute;
+                            auto (default): a channel, and polling where there is none
   --json                    print each ending as one JSON line on standard output: the final task with figures
                             and reasons, or the figures of --probe-only
   --help, --version
@@ -151,6 +155,10 @@ export function parseCommand(
   if (duration !== undefined && giveUpAfterMs === null) {
     return usageError("--give-up-after must be a duration such as 90s, 30m, 12h or 2d");
   }
+  const { transport = "auto" } = flags;
+  if (transport !== "auto" && transport !== "channel" && transport !== "poll") {
+    return usageError("--transport must be auto, channel or poll");
+  }
   return {
     kind: "run",
     options: {
@@ -165,6 +173,7 @@ export function parseCommand(
       diskPath: resolve(flags["disk-path"] ?? "."),
       caFile,
       giveUpAfterMs,
+      transport,
       json: flags.json ?? false,
     },
   };
@@ -195,6 +204,7 @@ function parseFlags(args: string[]) {
       "disk-path": { type: "string" },
       ca: { type: "string" },
       "give-up-after": { type: "string" },
+      transport: { type: "string" },
       json: { type: "boolean" },
       help: { type: "boolean", short: "h" },
       version: { type: "boolean" },

@@ -197,6 +197,7 @@ async function runNode(
     log,
     signal,
     giveUpAfterMs: options.giveUpAfterMs,
+    transport: options.transport,
     state,
     conceal: (secret) => secrets.push(secret),
   });
@@ -283,6 +284,7 @@ async function runService(
     log,
     signal,
     giveUpAfterMs: options.giveUpAfterMs,
+    transport: options.transport,
   });
   log(message);
   const failure = { verdict: "error", exitCode: EXIT.notCompleted, reason: message } as const;

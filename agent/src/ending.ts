@@ -30,6 +30,8 @@ export interface Ending {
   reason: string;
   task?: Task | null;
   machineUuid?: string | null;
+  /** How a node heard of changes last; null for a runner, and before it has joined. */
+  transport?: "channel" | "polling" | null;
   /** The steps that this process has run. */
   steps?: readonly StepEnd[];
   /** The inventory's `gpu`: what came of asking for them, and why they could not be asked. */
@@ -54,7 +56,16 @@ export function wantsJson(argv: readonly string[]): boolean {
 
 /** One line: the task as the server last had it, its `id` and `state` null without one, and `agent`. */
 export function endLine(ending: Ending): string {
-  const { verdict, exitCode, reason, task = null, machineUuid = null, steps = [], gpu } = ending;
+  const {
+    verdict,
+    exitCode,
+    reason,
+    task = null,
+    machineUuid = null,
+    transport = null,
+    steps = [],
+    gpu,
+  } = ending;
   const line = {
     ...(task === null ? { id: null, state: null } : task.wire),
     agent: {
@@ -62,6 +73,7 @@ export function endLine(ending: Ending): string {
       exit_code: exitCode,
       reason: clip(reason, MAX_REASON),
       machine_uuid: machineUuid,
+      transport,
       steps,
       gpu: gpu ?? null,
     },
@@ -110,10 +122,10 @@ export function exitCodeOf({ kind, task }: AgentEnd): number {
 }
 
 export function endOfTask(end: AgentEnd): Ending {
-  const { task, message: reason } = end;
+  const { task, message: reason, transport = null } = end;
   const { state } = task ?? {};
   const isFinal = state === "completed" || state === "failed" || state === "aborted";
-  return { verdict: isFinal ? state : "error", exitCode: exitCodeOf(end), reason, task };
+  return { verdict: isFinal ? state : "error", exitCode: exitCodeOf(end), reason, task, transport };
 }
 
 /** For people; the report is for programs. */

@@ -7,6 +7,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { brotliCompressSync, brotliDecompressSync, constants } from "node:zlib";
 import type { PackedAddon } from "../../agent/src/gpu/addon.ts";
+import { encodeBase85 } from "../../agent/src/gpu/base85.ts";
 import { ROOT } from "./project.ts";
 import { openTarball, TARBALLS } from "./tarballs.ts";
 
@@ -34,7 +35,8 @@ function packAddon(platform: string, folder: string): PackedAddon {
   const addon = files.get(file);
   if (addon === undefined) throw new Error(`koffi's package for ${platform} holds no ${file}`);
   const sha256 = createHash("sha256").update(addon).digest("hex");
-  return { sha256, data: compressed(addon, join(folder, `${sha256}.br`)).toString("base64") };
+  const packed = compressed(addon, join(folder, `${sha256}.br`));
+  return { sha256, data: encodeBase85(packed), size: packed.length };
 }
 
 /** Version and checksum that the lockfile names for a platform's addon. */

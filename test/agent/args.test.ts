@@ -37,6 +37,7 @@ describe("command line", () => {
       diskPath: process.cwd(),
       caFile: null,
       giveUpAfterMs: null,
+      transport: "auto",
       json: false,
     });
   });
@@ -58,6 +59,7 @@ describe("command line", () => {
         "--ca=roots.pem",
         "--give-up-after",
         "90m",
+        "--transport=poll",
         "--json",
       ]),
     ).toEqual({
@@ -72,6 +74,7 @@ describe("command line", () => {
       diskPath: "/scratch",
       caFile: "roots.pem",
       giveUpAfterMs: 5_400_000,
+      transport: "poll",
       json: true,
     });
   });
@@ -84,6 +87,11 @@ describe("command line", () => {
       caFile: null,
       json: true,
     });
+  });
+
+  test("refuses a transport that is none", () => {
+    expect(options([...needed, "--transport", "channel"]).transport).toBe("channel");
+    expect(usageError([...needed, "--transport", "push"])).toMatch(/auto, channel or poll/);
   });
 
   test("refuses an engine that is none, and a folder that no engine would read", () => {

@@ -9,12 +9,15 @@ import { join } from "node:path";
 import { brotliDecompressSync } from "node:zlib";
 import { makeFolder } from "../files.ts";
 import { isRecord } from "../protocol.ts";
+import { decodeBase85 } from "./base85.ts";
 
 export interface PackedAddon {
   /** Of the addon, in hex. */
   sha256: string;
-  /** Compressed with Brotli, in base64. */
+  /** Compressed with Brotli, in base 85. */
   data: string;
+  /** Of what is compressed, bytes. */
+  size: number;
 }
 
 /** By platform, such as `linux-x64`; put in by scripts/build-agent.ts. */
@@ -67,11 +70,11 @@ export function loadAddon(
  *
  * @throws when the folder belongs to another user or others may write to it
  */
-export function unpack({ sha256, data }: PackedAddon, parent: string): string {
+export function unpack({ sha256, data, size }: PackedAddon, parent: string): string {
   const folder = ownFolder(parent);
   const file = join(folder, `koffi-${sha256.slice(0, 16)}.node`);
   if (checksum(read(file)) === sha256) return file;
-  const addon = brotliDecompressSync(Buffer.from(data, "base64"));
+  const addon = brotliDecompressSync(decodeBase85(data, size));
   if (checksum(addon) !== sha256) throw new Error("the FFI addon in this file is damaged");
   const draft = `${file}.${randomBytes(6).toString("hex")}`;
   try {

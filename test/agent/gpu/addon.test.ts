@@ -16,6 +16,7 @@ import { join } from "node:path";
 import { brotliCompressSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { loadAddon, type PackedAddon, unpack } from "../../../agent/src/gpu/addon.ts";
+import { encodeBase85 } from "../../../agent/src/gpu/base85.ts";
 import { koffiFfi } from "../../../agent/src/gpu/ffi.ts";
 import { addonLicence, packAddons } from "../../../scripts/lib/addons.ts";
 
@@ -30,7 +31,8 @@ afterEach(() => {
 function packed(text: string): PackedAddon {
   const bytes = Buffer.from(text);
   const sha256 = createHash("sha256").update(bytes).digest("hex");
-  return { sha256, data: brotliCompressSync(bytes).toString("base64") };
+  const compressed = brotliCompressSync(bytes);
+  return { sha256, data: encodeBase85(compressed), size: compressed.length };
 }
 
 const ADDON = packed("an addon");
@@ -61,7 +63,8 @@ describe("unpacking", () => {
   });
 
   test("a bundle that is damaged runs nothing", () => {
-    const damaged = { ...ADDON, data: packed("another").data };
+    const { sha256 } = ADDON;
+    const damaged = { ...packed("another"), sha256 };
     expect(() => unpack(damaged, join(folder, "own"))).toThrow(/damaged/);
     expect(readdirSync(join(folder, "own"))).toEqual([]);
   });

@@ -1,11 +1,9 @@
 /** How long a node with a socket counts as there, and what its silence costs. */
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
-import { env } from "cloudflare:workers";
 import { describe, onTestFinished, test, vi } from "vitest";
-import { JobCoordinator } from "../../../src/coordinator/job-coordinator.ts";
-import { CoordinatorStorage } from "../../../src/coordinator/storage/storage.ts";
 import { SECOND_MS } from "../../../src/lib/clock.ts";
-import { joinChannel, openChannel } from "../harness/channel.ts";
+import { patient } from "../../patience.ts";
+import { joinChannel, openChannel, type TestSocket } from "../harness/channel.ts";
 import {
   detail,
   expectError,
@@ -17,6 +15,7 @@ import {
 } from "../harness/client.ts";
 import { createJob, type TestJob } from "../harness/factories.ts";
 import { coordinatorOf, farAhead, flushed, travel } from "../harness/instruments.ts";
+import { eventually } from "../harness/time.ts";
 
 const LEASE_MS = 150_000;
 const LOOK_MS = 15 * 60_000;
@@ -92,6 +91,17 @@ describe("leases", () => {
     expect((await taskOf(job)).failed_message).toBe("no contact for 150 s");
   });
 
+  test("a socket that closes while the object sleeps begins it, too", async ({ expect }) => {
+    const start = farAhead();
+    const time = travel();
+    const { job, socket } = await atRest(start, time);
+    await evictDurableObject(coordinatorOf(job));
+    time.to(start + 400_000);
+    socket.close();
+    await socket.end();
+    await expect.poll(() => alarmOf(job)).toBe(start + 400_000 + LEASE_MS);
+  });
+
   test("a deployment closes the socket: the lease begins when the object wakes, once", async ({
     expect,
   }) => {
@@ -109,6 +119,39 @@ describe("leases", () => {
     time.to(start + 500_000 + LEASE_MS * 1.5);
     await wake(job);
     expect((await taskOf(job)).failed_message).toBe("no contact for 150 s");
+  });
+
+  test("a node whose socket was closed with the object is looked for after the ordinary lease", async ({
+    expect,
+  }) => {
+    const start = farAhead();
+    const time = travel();
+    time.to(start);
+    const { job, taskId } = await joined();
+    const { body: other } = await join(job, { join_secret: joinSecret() });
+    await flushed(job);
+    await joinChannel(job, taskId);
+    await joinChannel({ ...job, taskToken: other.task_token }, other.id);
+    await wake(job);
+    expect(await alarmOf(job)).toBe(start + LOOK_MS);
+    await evictDurableObject(coordinatorOf(job), { webSockets: "close" });
+    time.to(start + 60_000);
+    // Any call wakes the object; this one comes from the other node, without a socket.
+    expect((await poll({ ...job, taskToken: other.task_token }, other.id)).status).toBe(200);
+    await expect.poll(() => alarmOf(job)).toBe(start + 60_000 + LEASE_MS);
+    time.to(start + 60_000 + LEASE_MS);
+    await wake(job);
+    expect((await taskOf(job)).failed_message).toBe("no contact for 150 s");
+  });
+
+  test("sleep without the loss of a socket changes no alarm", async ({ expect }) => {
+    const start = farAhead();
+    const time = travel();
+    const { job } = await atRest(start, time);
+    await evictDurableObject(coordinatorOf(job));
+    time.to(start + 60_000);
+    expect((await taskOf(job)).state).toBe("running");
+    expect(await alarmOf(job)).toBe(start + LOOK_MS);
   });
 
   test("a lost node comes back by its hello", async ({ expect }) => {
@@ -168,6 +211,40 @@ describe("one socket a task", () => {
 });
 
 describe("hostile clients", () => {
+  test("1,000 sockets for one task: each is closed by the next, one is left, and no node is lost", {
+    timeout: patient(240_000),
+  }, async ({ expect }) => {
+    // Of so many nodes that the rate limit lets a thousand requests pass.
+    const { job, taskId } = await joined(256);
+    const hello = { type: "hello", task_id: taskId, task_token: job.taskToken };
+    const sockets: TestSocket[] = [];
+    while (sockets.length < 1_000) {
+      const opened = Array.from({ length: 50 }, async () => {
+        const socket = await openChannel(job);
+        socket.send(hello);
+        return socket;
+      });
+      sockets.push(...(await Promise.all(opened)));
+    }
+    const left = await eventually(() => {
+      const [one, ...more] = sockets.filter(({ ended }) => ended === null);
+      if (one === undefined || more.length > 0) throw new Error(`${1 + more.length} are open`);
+      return one;
+    });
+    const codes = sockets.flatMap(({ ended }) => ended?.code ?? []);
+    expect(codes).toHaveLength(999);
+    // Those whose hello had not been read when too many had come are closed as busy.
+    expect(codes.filter((code) => code !== 4001 && code !== 1013)).toEqual([]);
+    expect(codes).toContain(4001);
+    left.send("ping");
+    expect((await left.hear(2))[1]).toBe("pong");
+    const open = await runInDurableObject(coordinatorOf(job), (_object, ctx) =>
+      ctx.getWebSockets().filter(({ readyState }) => readyState === WebSocket.OPEN),
+    );
+    expect(open).toHaveLength(1);
+    expect((await taskOf(job)).state).toBe("running");
+  });
+
   test.for([
     ["a long message", "x".repeat(2 ** 20), 1009],
     ["binary", new ArrayBuffer(8), 1003],
@@ -215,33 +292,5 @@ describe("hostile clients", () => {
     late.close();
     node.send("ping");
     expect((await node.hear(2))[1]).toBe("pong");
-  });
-});
-
-describe("an idle channel", () => {
-  test("pings wake nobody, write nothing, and ask D1 for nothing", async ({ expect }) => {
-    const { job, taskId } = await joined(1);
-    await flushed(job);
-    const socket = await joinChannel(job, taskId);
-    await evictDurableObject(coordinatorOf(job));
-    const spies = [
-      vi.spyOn(CoordinatorStorage.prototype, "load"),
-      vi.spyOn(JobCoordinator.prototype, "alarm"),
-      vi.spyOn(JobCoordinator.prototype, "webSocketMessage"),
-      vi.spyOn(env.DB, "prepare"),
-      vi.spyOn(env.DB, "batch"),
-      vi.spyOn(env.DB, "withSession"),
-    ];
-    onTestFinished(() => {
-      for (const spy of spies) spy.mockRestore();
-    });
-    for (let n = 1; n <= 50; n++) {
-      socket.send("ping");
-      await socket.hear(1 + n);
-    }
-    for (const spy of spies) expect(spy).not.toHaveBeenCalled();
-    socket.send({ type: "progress", progress: 0.5 });
-    await expect.poll(() => spies[0]?.mock.calls.length).toBe(1);
-    expect(spies[2], "what wakes is seen here").toHaveBeenCalledOnce();
   });
 });
