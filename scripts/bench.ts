@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { contendersOf, createScene, MATCHES, type Match } from "../bench/contenders.ts";
+import { showCosts } from "../bench/cost.ts";
 import { countCosts } from "../bench/counts.ts";
 import { TOLERANCE, timeRefusals } from "../bench/denied.ts";
 import { compareLists } from "../bench/lists.ts";
@@ -51,6 +52,7 @@ try {
   }
 
   const isWhole = (values.only ?? "") === "";
+  if ((isWhole || values.only === "cost") && !(await showCosts(folder))) process.exitCode = 1;
   if (isWhole && !(await refusalsTellNothing(bundle))) process.exitCode = 1;
   if (isWhole || values.only === "lists") {
     const jobs = { few: 1_000, textbook: 100_000, many: Number(values.jobs) };
