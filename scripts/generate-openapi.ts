@@ -19,6 +19,7 @@ const routes = await describedRoutes({
   d1: unused("a database"),
   bucket: unused("a bucket"),
   coordinators: unused("the jobs' objects"),
+  lobbies: unused("the runners' lobbies"),
   rateLimitCounters: unused("rate limits"),
   config: readConfig({
     TOKEN_SECRET: randomBytes(36).toString("base64url"),

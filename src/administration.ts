@@ -40,13 +40,14 @@ export function administrationRoutes(services: Services): Served[] {
 /** `oauth`: the routes whose errors have a form of their own. */
 function routesOf(services: Services): { oauth: Served[]; others: Served[] } {
   const { identity, tokens, clock, limits, pepper, failureScale, runnerAuth, timeoutMs } = services;
+  const { lobbies } = services;
   const signIns = new SignInService({ identity, tokens, clock, pepper, failureScale });
   const people = new PeopleService({ identity, clock, pepper });
   const passwords = new PasswordsService({ identity, tokens, clock, pepper, failureScale });
   const apiTokens = new ApiTokensService({ identity, tokens, clock });
   const customers = new CustomersService({ clock });
   const specs = new SpecsService({ clock, timeoutMs });
-  const runners = new RunnersService({ clock, runnerAuth });
+  const runners = new RunnersService({ clock, runnerAuth, lobbies });
   const others = [
     ...loginRoutes({ signIns, limits }),
     ...specsRoutes({ specs }),

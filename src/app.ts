@@ -17,7 +17,7 @@ import { createServices, type ServiceDeps, type Services } from "./services.ts";
 
 /** Paths of the administration, which loads with the first request to one of them. */
 const ADMINISTRATION =
-  /^\/(?:v0\/(?!server\/|runners\/[^/]+\/jobs$)|password$|token$|token\/|api\/(?:user\/|silicon-mark\/v1\/(?:specs$|baselines)))/;
+  /^\/(?:v0\/(?!server\/|runners\/[^/]+\/(?:jobs|channel)$)|password$|token$|token\/|api\/(?:user\/|silicon-mark\/v1\/(?:specs$|baselines)))/;
 
 /** The whole API. Make it once per isolate: its services share caches of callers. */
 export async function createApp(deps: ServiceDeps): Promise<App> {
@@ -63,7 +63,7 @@ function assemble(
 }
 
 function mountAll(app: App, services: Services): void {
-  mount(app, services, [...channelRoutes(services), ...routesOf(services)]);
+  mount(app, services, routesOf(services));
   app.get("/", limitAddress(services.limits, "address"), indexPage);
 }
 
@@ -77,6 +77,7 @@ export async function describedRoutes(deps: ServiceDeps): Promise<Served[]> {
 function routesOf(services: Services): Served[] {
   return [
     ...claimRoutes(services),
+    ...channelRoutes(services),
     // Before the jobs, whose `{id}` would match `current` and `anonymous`.
     ...nodesRoutes(services),
     ...anonymousJobsRoutes(services),

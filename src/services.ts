@@ -11,6 +11,8 @@ import { TasksService } from "./jobs/tasks/service.ts";
 import type { Clock } from "./lib/clock.ts";
 import type { Config } from "./lib/config.ts";
 import { JobIdSource } from "./lib/ids.ts";
+import type { LobbyNamespace } from "./lobbies/client.ts";
+import { createWaker } from "./lobbies/wake.ts";
 import { NodesService } from "./nodes/service.ts";
 import { ReportLinks } from "./reports/links.ts";
 import { ReportsService } from "./reports/service.ts";
@@ -23,6 +25,7 @@ export interface ServiceDeps {
   d1: D1Database;
   bucket: R2Bucket;
   coordinators: DurableObjectNamespace<JobCoordinator>;
+  lobbies: LobbyNamespace;
   rateLimitCounters: RateLimitCounters;
   config: Config;
   clock: Clock;
@@ -32,7 +35,7 @@ export type Services = Awaited<ReturnType<typeof createServices>>;
 
 /** Whatever holds dependencies or memory and serves requests, made once per isolate. */
 export async function createServices(deps: ServiceDeps) {
-  const { bucket, coordinators, rateLimitCounters, config, clock } = deps;
+  const { bucket, coordinators, lobbies, rateLimitCounters, config, clock } = deps;
   const { passwordPepper: pepper, nodeTimeoutMs: timeoutMs, quotas } = config;
   const tokens = await createTokens(config.tokenSecrets, clock);
   const identity = new Identity({ tokens, clock });
@@ -44,8 +47,16 @@ export async function createServices(deps: ServiceDeps) {
   const watchCoordinator = createCoordinatorClient(coordinators, WATCHING);
 
   const runnerAuth = new RunnerAuth({ clock, timeoutMs });
+  const wakeRunners = createWaker(deps.d1, lobbies);
   const candidates = new Candidates(clock, timeoutMs);
-  const claims = new Claims({ tokens, clock, runnerAuth, candidates, callCoordinator });
+  const claims = new Claims({
+    tokens,
+    clock,
+    runnerAuth,
+    candidates,
+    callCoordinator,
+    wakeRunners,
+  });
   const runner = createRunnerGuard({ authenticator, limits, runnerAuth, clock });
 
   const links = new ReportLinks(config.tokenSecrets, clock);
@@ -83,6 +94,8 @@ export async function createServices(deps: ServiceDeps) {
     watchCoordinator,
     callCoordinator,
     claims,
+    lobbies,
+    wakeRunners,
     jobs,
     readAnonymous,
     tasks,

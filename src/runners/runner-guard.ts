@@ -1,6 +1,7 @@
 import { createMiddleware } from "hono/factory";
 import type { RequestVariables } from "../http/context.ts";
 import { addressOf, type RateLimits } from "../http/rate-limit.ts";
+import { isUpgrade } from "../http/upgrade.ts";
 import { type Authenticator, sentToken } from "../identity/guards.ts";
 import { BoundedCache } from "../lib/bounded-cache.ts";
 import { type Clock, MINUTE_MS } from "../lib/clock.ts";
@@ -53,7 +54,9 @@ export function createRunnerGuard({ authenticator, limits, runnerAuth, clock }: 
       const address = addressOf(c);
       const isSuspect = suspects.get(address) === true;
       if (isSuspect) await limits.check(c, "address", address);
-      runner = await runnerAuth.find(c.get("databases").primary, reference, key);
+      const { primary } = c.get("databases");
+      // The lobby writes the contact of a runner that comes to wait.
+      runner = await runnerAuth.find(primary, reference, key, !isUpgrade(c));
       if (runner === null) {
         suspects.set(address, true);
         if (!isSuspect) await limits.check(c, "address", address);

@@ -20,7 +20,14 @@ import { nameOf, type Reference } from "../lib/references.ts";
 import { type AuditContext, type AuditEvent, auditOfChange } from "../resources/audit.ts";
 import { type Change, changeIf, storedRow } from "../resources/change.ts";
 import { type Rule, versionRule } from "../resources/rules.ts";
-import { atWork } from "../specs/runners-online.ts";
+import { atWork, waitedAt } from "../specs/runners-online.ts";
+
+const lobbyOfRunner = sql<
+  string | null
+>`(select name from lobbies where lobbies.id = runners.lobby_id)`;
+
+/** Columns of `Changed`, for statements that return them. */
+export const changedColumns = { uuid: runners.uuid, lobby: lobbyOfRunner.as("lobby") };
 
 const runnerColumns = {
   uuid: runners.uuid,
@@ -37,6 +44,8 @@ const runnerColumns = {
     "specs",
   ),
   isAtWork: atWork.as("is_at_work"),
+  waitedAt: sql<number | null>`${waitedAt}`.as("waited_at"),
+  lobby: lobbyOfRunner.as("lobby"),
 };
 
 /** A runner, with its specs and state of work. */
@@ -50,7 +59,17 @@ export type RunnerRow = Pick<
   | "archivedAt"
   | "version"
   | "lastHeartbeatAt"
-> & { specs: string[]; isAtWork: boolean };
+> & {
+  specs: string[];
+  isAtWork: boolean;
+  /** When the lobby that holds its socket was last there, ms; null without a socket. */
+  waitedAt: number | null;
+  /** Name of that lobby. */
+  lobby: string | null;
+};
+
+/** A runner that a change concerns, and the lobby that holds its socket. */
+export type Changed = Pick<RunnerRow, "uuid" | "lobby">;
 
 const searched = { table: runners, index: "runners_search", counts: runnerCounts };
 
@@ -125,7 +144,7 @@ const notArchived: Rule = {
 };
 
 /**
- * Replaces a runner's key, unless it is archived; answers its UUID. One batch, one round trip. Fails on an
+ * Replaces a runner's key, unless it is archived; answers which runner it is. One batch, one round trip. Fails on an
  * idempotency key used before: see `uniqueViolation`.
  */
 export async function replaceKey(
@@ -134,7 +153,7 @@ export async function replaceKey(
   keyHash: string,
   key: IdempotencyKey | null,
   audit: AuditContext,
-): Promise<string> {
+): Promise<Changed> {
   const facts = sql<string>`json_object('uuid', ${runners.uuid})`;
   const change = {
     ...changeOf("runner_key_rotated", reference, [notArchived], audit),
@@ -145,9 +164,9 @@ export async function replaceKey(
       .update(runners)
       .set({ keyHash, ...nextVersion(runners, audit.now) })
       .where(allowed)
-      .returning({ uuid: runners.uuid }),
+      .returning(changedColumns),
   ]);
-  return storedRow(updated).uuid;
+  return storedRow(updated);
 }
 
 /** A change of the runner that a reference names. */

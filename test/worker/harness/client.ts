@@ -66,6 +66,7 @@ export function appDeps(changes: Partial<ServiceDeps> = {}): ServiceDeps {
     d1: env.DB,
     bucket: env.BUCKET,
     coordinators: env.COORDINATOR,
+    lobbies: env.LOBBY,
     rateLimitCounters: {
       user: env.LIMIT_USER,
       "node-2": env.LIMIT_NODE_2,

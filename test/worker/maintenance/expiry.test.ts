@@ -27,7 +27,14 @@ import { db, expireJob, jobRow, setJob, setTask } from "../harness/rows.ts";
 
 async function tick({ coordinators = env.COORDINATOR, d1 = env.DB } = {}) {
   const config = readConfig(env);
-  return runTick({ d1, bucket: env.BUCKET, coordinators, config, clock: systemClock });
+  return runTick({
+    d1,
+    bucket: env.BUCKET,
+    coordinators,
+    lobbies: env.LOBBY,
+    config,
+    clock: systemClock,
+  });
 }
 
 /** The state after the platform has lost an alarm: the object sleeps, and nothing wakes it. */
@@ -348,7 +355,14 @@ describe("what fails", () => {
     // Every look at the clock finds it a minute later.
     const clock = { now: () => start + MINUTE_MS * asked++ };
     const config = readConfig(env);
-    await runTick({ d1: env.DB, bucket: env.BUCKET, coordinators: env.COORDINATOR, config, clock });
+    await runTick({
+      d1: env.DB,
+      bucket: env.BUCKET,
+      coordinators: env.COORDINATOR,
+      lobbies: env.LOBBY,
+      config,
+      clock,
+    });
     expect((await jobRow(job)).endedAt).toBeNull();
     await tick();
     expect((await jobRow(job)).endedAt).not.toBeNull();
