@@ -13,6 +13,7 @@ import { scopeOf } from "../identity/actor.ts";
 import type { UserEnv } from "../identity/guards.ts";
 import { originOf } from "../identity/origin.ts";
 import { toTimestamp } from "../lib/clock.ts";
+import type { Reference } from "../lib/references.ts";
 import type { WakeRunners } from "../lobbies/wake.ts";
 import type { ReportLinks } from "../reports/links.ts";
 import { listBenchmarksRoute, toBenchmarkWire } from "./catalogue-contract.ts";
@@ -29,7 +30,7 @@ import {
   makeReportRoute,
   streamJobEventsRoute,
 } from "./contract.ts";
-import { type CreateJobInput, MAX_TAGS } from "./create-schema.ts";
+import { MAX_TAGS } from "./create-schema.ts";
 import { countJobs } from "./list-store.ts";
 import type { Caller, JobsService } from "./service.ts";
 import type { WatchingDeps } from "./watching.ts";
@@ -64,7 +65,7 @@ export const jobsRoutes = ({ jobs, links, wakeRunners, ...watching }: JobsDeps) 
     const key = readIdempotencyKey(c, input);
     const site = siteOf(c);
     const { row, token, replayed } = await jobs.create(callerOf(c), input, key, site);
-    if (!replayed) c.executionCtx.waitUntil(wakeFor(input.spec, row, wakeRunners));
+    if (!replayed && input.spec != null) wakeFor(c, input.spec, row, wakeRunners);
     const joinSite = input.spec == null ? site : null;
     return created(c, toCreatedJob(row, token, joinSite), { replayed });
   }),
@@ -130,12 +131,13 @@ export const jobsRoutes = ({ jobs, links, wakeRunners, ...watching }: JobsDeps) 
 ];
 
 /** Tells runners that wait for jobs of the spec of a new one, after the reply. */
-async function wakeFor(
-  spec: CreateJobInput["spec"],
+function wakeFor(
+  c: Context<UserEnv>,
+  spec: Reference,
   { nodeCount }: { nodeCount: number },
   wake: WakeRunners,
-) {
-  if (spec != null) await wake(spec, { wants: nodeCount });
+): void {
+  c.executionCtx.waitUntil(wake(spec, { wants: nodeCount }));
 }
 
 /** The validator of a job's views. `If-Match` compares id and version alone. */
