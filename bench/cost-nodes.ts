@@ -5,8 +5,8 @@
 import { randomUUID } from "node:crypto";
 import { MINUTE_MS, SECOND_MS } from "../src/lib/clock.ts";
 import { clusterFigures, quickMarkFigures, stepResult } from "../test/world/results.ts";
-import { type CostSocket, openSocket } from "./cost-socket.ts";
 import { type CostStage, hours } from "./cost-stage.ts";
+import { type NodeSocket, openSocket } from "./node-socket.ts";
 
 const API = "/api/silicon-mark/v1";
 const NODES = 4;
@@ -59,7 +59,7 @@ class CostNode {
   #taskId = "";
   #taskToken = "";
   #etag = "";
-  #socket: CostSocket | undefined;
+  #socket: NodeSocket | undefined;
   /** Steps begun. */
   #begun = 0;
   #hasStopped = false;
@@ -114,7 +114,7 @@ class CostNode {
     this.#stage.at(this.#stage.now + PING_MS, "contact", () => this.#ping(socket));
   }
 
-  async #listen(socket: CostSocket): Promise<void> {
+  async #listen(socket: NodeSocket): Promise<void> {
     for (let text = await socket.next(); text !== null; text = await socket.next())
       this.#hear(text);
   }
@@ -126,7 +126,7 @@ class CostNode {
     if (view !== null) this.#follow(view);
   }
 
-  async #ping(socket: CostSocket): Promise<void> {
+  async #ping(socket: NodeSocket): Promise<void> {
     if (!socket.isOpen) return;
     socket.send("ping");
     this.#stage.at(this.#stage.now + PING_MS, "contact", () => this.#ping(socket));

@@ -1,8 +1,8 @@
 /** Runners that wait for jobs: all offer one spec, and nobody makes a job for it. */
 import { SECOND_MS } from "../src/lib/clock.ts";
 import { PING_MS, type Transport } from "./cost-nodes.ts";
-import { type CostSocket, openSocket } from "./cost-socket.ts";
 import { type CostStage, hours } from "./cost-stage.ts";
+import { type NodeSocket, openSocket } from "./node-socket.ts";
 
 /** How long the model's runner waits, and a socket stays open, hours. */
 const WAITS = { polling: 1, channel: 24 };
@@ -44,7 +44,7 @@ export async function runIdleRunners(
     stage.at(stage.now + PING_MS, "contact", () => ping(socket));
   }
 
-  async function ping(socket: CostSocket): Promise<void> {
+  async function ping(socket: NodeSocket): Promise<void> {
     if (!socket.isOpen) throw new Error("the server has closed a waiting runner's socket");
     socket.send("ping");
     await socket.next();

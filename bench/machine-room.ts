@@ -17,6 +17,7 @@ export interface MachineRoom {
   }): Promise<{ id: string; nodes: RoomNode[] }>;
   put(node: RoomNode, position: number, body: object): Promise<void>;
   putText(node: RoomNode, position: number, body: string): Promise<void>;
+  abort(jobId: string): Promise<void>;
   /** Token of the jobs' owner. */
   owner: string;
   /** Reads a page of the owner's to its end; answers its length in bytes. */
@@ -84,6 +85,9 @@ export async function createMachineRoom({
     },
     put: (node, position, body) => putText(node, position, JSON.stringify(body)),
     putText,
+    async abort(jobId) {
+      await (await send("POST", `${API}/jobs/${jobId}/abort`, owner)).arrayBuffer();
+    },
     owner,
     async read(path) {
       const { body } = await send("GET", `${API}${path}`, owner);

@@ -1,6 +1,6 @@
 /** A socket of the bench: Node's own, with the credential in a subprotocol. */
 
-export interface CostSocket {
+export interface NodeSocket {
   /** Waits for the next message that was not taken yet; null once the socket has closed. */
   next(): Promise<string | null>;
   send(text: string): void;
@@ -8,7 +8,7 @@ export interface CostSocket {
   readonly isOpen: boolean;
 }
 
-export async function openSocket(url: URL, path: string, token: string): Promise<CostSocket> {
+export async function openSocket(url: URL, path: string, token: string): Promise<NodeSocket> {
   const address = new URL(path, url);
   address.protocol = "ws:";
   const socket = new WebSocket(address, ["assay.v1", `bearer.${token}`]);
