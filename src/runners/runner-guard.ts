@@ -1,7 +1,6 @@
 import { createMiddleware } from "hono/factory";
 import type { RequestVariables } from "../http/context.ts";
 import { addressOf, type RateLimits } from "../http/rate-limit.ts";
-import { isUpgrade } from "../http/upgrade.ts";
 import { type Authenticator, sentToken } from "../identity/guards.ts";
 import { BoundedCache } from "../lib/bounded-cache.ts";
 import { type Clock, MINUTE_MS } from "../lib/clock.ts";
@@ -55,8 +54,8 @@ export function createRunnerGuard({ authenticator, limits, runnerAuth, clock }: 
       const isSuspect = suspects.get(address) === true;
       if (isSuspect) await limits.check(c, "address", address);
       const { primary } = c.get("databases");
-      // The lobby writes the contact of a runner that comes to wait.
-      runner = await runnerAuth.find(primary, reference, key, !isUpgrade(c));
+      // A claim is a contact; that of a runner that comes to wait is written by its lobby.
+      runner = await runnerAuth.find(primary, reference, key, c.req.method === "POST");
       if (runner === null) {
         suspects.set(address, true);
         if (!isSuspect) await limits.check(c, "address", address);

@@ -408,7 +408,11 @@ export const EXPECTATIONS: Record<string, Expectation> = {
     missing: ofNoRunner(),
     runners: (name) => (name === "runner key" ? 426 : 401),
   },
-  openCurrentChannel: { access: "node", request: () => ({}), machines: () => 426 },
+  openCurrentChannel: {
+    access: "node",
+    request: () => ({}),
+    machines: (name) => (name === "read without an account" ? 401 : 426),
+  },
 
   pollCurrentJob: {
     access: "node",

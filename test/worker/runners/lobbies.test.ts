@@ -282,7 +282,7 @@ describe("what D1 knows", () => {
       (await call("GET", `${V0}/runners/${runner.uuid}`, { token })).body.state;
     expect(await state()).toBe("online");
     const catalogue = async () => {
-      const { body } = await call("GET", "/specs", { token });
+      const { body } = await call("GET", `/specs?search=${spec.slug}`, { token });
       return body.results.find(({ uuid }: { uuid: string }) => uuid === spec.uuid).runners_online;
     };
     expect(await catalogue()).toBe(1);
