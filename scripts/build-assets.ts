@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 import { basename, dirname, join } from "node:path";
 import { build } from "esbuild";
 import { addonLicence, packAddons } from "./lib/addons.ts";
+import { AGENT_BUNDLE, wsLicence } from "./lib/agent-bundle.ts";
 import { AGENT_END, npmRegistry, renderBootstrap } from "./lib/bootstrap.ts";
 import { ROOT } from "./lib/project.ts";
 import { publish } from "./lib/publish.ts";
@@ -12,20 +13,16 @@ import { publish } from "./lib/publish.ts";
 const MAX_AGENT_BYTES = 800_000;
 
 const { outputFiles } = await build({
-  absWorkingDir: ROOT,
-  entryPoints: ["agent/src/main.ts"],
+  ...AGENT_BUNDLE,
   outfile: "public/agent.mjs",
-  bundle: true,
   minify: true,
-  platform: "node",
-  format: "esm",
-  // Users' machines have Node 20 or newer.
-  target: "node20",
   logLevel: "warning",
   write: false,
-  define: { ASSAY_ADDONS: JSON.stringify(packAddons()) },
+  define: { ...AGENT_BUNDLE.define, ASSAY_ADDONS: JSON.stringify(packAddons()) },
   // The script that starts the agent knows a whole file by its end.
-  footer: { js: `/*\nThis file contains koffi:\n\n${addonLicence()}\n*/\n${AGENT_END}` },
+  footer: {
+    js: `/*\nThis file contains koffi:\n\n${addonLicence()}\n\nThis file contains ws:\n\n${wsLicence()}\n*/\n${AGENT_END}`,
+  },
 });
 for (const { contents } of outputFiles) {
   if (contents.length > MAX_AGENT_BYTES) {

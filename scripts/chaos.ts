@@ -1,5 +1,5 @@
 /**
- * `npm run chaos -- --kills N --seed S`: the kill test of the tests for longer. Exits 1 when anything that
+ * `npm run chaos -- --kills N --seed S --transport poll|channel`: the kill test of the tests for longer. Exits 1 when anything that
  * was acknowledged is lost, or D1 differs from an object.
  */
 import { parseArgs } from "node:util";
@@ -9,6 +9,7 @@ import { stopSignal } from "./lib/stop-signal.ts";
 const { values } = parseArgs({
   options: {
     kills: { type: "string", default: "200" },
+    transport: { type: "string", default: "poll" },
     seed: { type: "string", default: String(Date.now() % 2 ** 31) },
   },
 });
@@ -18,13 +19,18 @@ if (!Number.isInteger(kills) || kills < 1 || !Number.isInteger(seed)) {
   console.error("--kills and --seed are whole numbers");
   process.exit(2);
 }
+const { transport } = values;
+if (transport !== "poll" && transport !== "channel") {
+  console.error("--transport is poll or channel");
+  process.exit(2);
+}
 const stopping = stopSignal();
-console.log(`Seed ${seed}, ${kills} kills`);
+console.log(`Seed ${seed}, ${kills} kills, nodes hear by ${transport}`);
 const onKill = (done: number) => {
   if (done % 20 === 0) console.log(`${done} kills`);
 };
 try {
-  const report = await chaos({ kills, seed, onKill, signal: stopping.signal });
+  const report = await chaos({ kills, seed, transport, onKill, signal: stopping.signal });
   console.log(describeChaos(report));
   const failures = failuresOf(report);
   for (const failure of failures) console.error(failure);

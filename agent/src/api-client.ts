@@ -3,6 +3,7 @@ import type { Clock } from "./clock.ts";
 import { explainError } from "./http/connection.ts";
 import { firstWords } from "./http/reply-body.ts";
 import { createTransport, type HttpReply, type Transport } from "./http/transport.ts";
+import type { SocketListener, TextSocket } from "./http/web-socket.ts";
 import { clip, type Log } from "./log.ts";
 import { isRecord } from "./protocol.ts";
 import { backoffMs, CAP_MS, parseRetryAfter } from "./retry.ts";
@@ -67,9 +68,16 @@ export interface ApiClient {
     giveUpAt: number,
     signal: AbortSignal,
   ): Promise<Accepted | Ended | Refused | Unavailable>;
+  /** Asks for the WebSocket at a path, once; "silence" where the connection stands and nobody answers in time. */
+  dial(
+    path: string,
+    listener: SocketListener,
+    within: number,
+    signal: AbortSignal,
+  ): Promise<TextSocket | Ended | Refused | Unavailable | "silence">;
 }
 
-/** The only place that knows the token. Both calls reject only when `signal` aborts. */
+/** The only place that knows the token. All calls reject only when `signal` aborts. */
 export function createApiClient(options: {
   host: string;
   token: string;
@@ -137,10 +145,34 @@ export function createApiClient(options: {
     }
   };
 
-  return { attempt, request, serverTime };
+  const dial: ApiClient["dial"] = async (path, listener, within, signal) => {
+    const url = new URL(host + basePath + path);
+    const { authorization, "user-agent": agent } = headersOf({ method: "GET", path }, token);
+    const headers = { authorization, "user-agent": agent };
+    try {
+      const answer = await transport.dial({ url, headers }, listener, within, signal);
+      if (answer === "silence") return answer;
+      if ("socket" in answer) return answer.socket;
+      const { reply } = answer;
+      const outcome = classify(reply, clock.now());
+      // Nothing but a socket is an answer to this, and not every gateway lets one pass.
+      const { status, isServers, text } = reply;
+      if (outcome.kind === "ended" && isServers) return outcome;
+      if (outcome.kind === "unavailable" && (isServers || status >= 500)) return outcome;
+      const isOwn = isServers && outcome.kind === "refused";
+      const words = isOwn ? outcome.message : `${status} ${firstWords(text) || "no text"}`;
+      const message = `refused by ${isServers ? "the server" : "something in front of the server"}: ${words}`;
+      return { kind: "refused", status, code: "", retryAfterMs: null, message };
+    } catch (error) {
+      signal.throwIfAborted();
+      return { kind: "unavailable", message: explainError(error), retryAfterMs: null };
+    }
+  };
+
+  return { attempt, request, dial, serverTime };
 }
 
-function headersOf(request: ApiRequest, token: string): Record<string, string> {
+function headersOf(request: ApiRequest, token: string) {
   return {
     authorization: `Bearer ${token}`,
     accept: "application/json",

@@ -1,6 +1,7 @@
 import type { BlockList } from "node:net";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
+import type { TransportChoice } from "./channel/channel.ts";
 import { parseNetworks } from "./cluster-network/peer-address.ts";
 import { parseDuration } from "./duration.ts";
 import type { ProbeOptions } from "./gpu/messages.ts";
@@ -21,6 +22,7 @@ export interface AgentOptions {
   caFile: string | null;
   /** The time to wait for an answer from the server; null for the defaults. */
   giveUpAfterMs: number | null;
+  transport: TransportChoice;
   json: boolean;
 }
 
@@ -71,6 +73,8 @@ and shows its figures, without a server.
   --give-up-after DURATION  end when the server has not answered for so long, such as 90s, 30m, 12h or 2d
                             (default: 10m for the first answer; after it a node tries until its job
                             expires, a runner for ever)
+  --transport NAME          how a node hears of changes: channel, an open WebSocket; poll, asking every minute;
+                            auto (default): a channel, and polling where there is none
   --json                    print the final task of each job, or the figures of --probe-only, as one JSON
                             line on standard output
   --help, --version
@@ -133,6 +137,10 @@ export function parseCommand(
   if (duration !== undefined && giveUpAfterMs === null) {
     return usageError("--give-up-after must be a duration such as 90s, 30m, 12h or 2d");
   }
+  const { transport = "auto" } = flags;
+  if (transport !== "auto" && transport !== "channel" && transport !== "poll") {
+    return usageError("--transport must be auto, channel or poll");
+  }
   return {
     kind: "run",
     options: {
@@ -145,6 +153,7 @@ export function parseCommand(
       probe,
       caFile: flags.ca ?? null,
       giveUpAfterMs,
+      transport,
       json: flags.json ?? false,
     },
   };
@@ -173,6 +182,7 @@ function parseFlags(args: string[]) {
       "busy-ok": { type: "boolean" },
       ca: { type: "string" },
       "give-up-after": { type: "string" },
+      transport: { type: "string" },
       json: { type: "boolean" },
       help: { type: "boolean", short: "h" },
       version: { type: "boolean" },

@@ -133,6 +133,7 @@ async function runNode(
     log,
     signal,
     giveUpAfterMs: options.giveUpAfterMs,
+    transport: options.transport,
     state,
     conceal: (secret) => secrets.push(secret),
   });
@@ -191,6 +192,7 @@ async function runService(
     log,
     signal,
     giveUpAfterMs: options.giveUpAfterMs,
+    transport: options.transport,
   });
   log(message);
   return kind === "stopped" ? EXIT.completed : EXIT.notCompleted;
@@ -265,9 +267,9 @@ async function readFacts(
 }
 
 function printTask(end: AgentEnd, options: AgentOptions, terminal: Terminal): void {
-  const { task } = end;
+  const { task, transport } = end;
   if (options.json) {
-    if (task !== null) terminal.stdout(`${JSON.stringify(task.wire)}\n`);
+    if (task !== null) terminal.stdout(`${JSON.stringify({ ...task.wire, transport })}\n`);
     return;
   }
   const failure = task?.wire.failed_message;

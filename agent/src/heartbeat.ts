@@ -18,6 +18,15 @@ export interface Progress {
 /** Called by a running step; cheap, keeps only the latest value. */
 export type Report = (progress: number, message: string) => void;
 
+export interface Pace {
+  /** False for a moment after the latest message. */
+  isReady: boolean;
+  /** What the server knows already is sent again, to keep contact. */
+  repeats: boolean;
+}
+
+const ALWAYS: Pace = { isReady: true, repeats: true };
+
 /**
  * Tells the server about a step until `signal` aborts, then resolves. One request at a time; a failed
  * one never touches the step, its next try is the next heartbeat.
@@ -30,9 +39,11 @@ export async function keepInContact(options: {
   clock: Clock;
   log: Log;
   signal: AbortSignal;
+  pace?: () => Pace;
 }): Promise<"ended" | "aborted"> {
-  const { latest, send, clock, log, signal } = options;
-  let sent = { progress: Number.NEGATIVE_INFINITY, at: Number.NEGATIVE_INFINITY };
+  const { latest, send, clock, log, signal, pace = () => ALWAYS } = options;
+  const never = Number.NEGATIVE_INFINITY;
+  let sent = { progress: never, message: "", at: never };
   let failures = 0;
   try {
     while (true) {
@@ -40,11 +51,14 @@ export async function keepInContact(options: {
       const current = latest();
       // The tiny tolerance keeps steps of exactly 0.01 from being lost to rounding.
       const moved = Math.abs(current.progress - sent.progress) >= MIN_CHANGE - 1e-9;
-      if (moved || clock.elapsed() - sent.at >= MAX_GAP_MS) {
+      const { isReady, repeats } = pace();
+      const isNews = current.progress !== sent.progress || current.message !== sent.message;
+      const isOld = clock.elapsed() - sent.at >= MAX_GAP_MS;
+      if (isReady && (moved || (isOld && (isNews || repeats)))) {
         const reply = await send(current);
         if (reply.kind === "ended") return "ended";
         if (reply.kind === "accepted") {
-          sent = { progress: current.progress, at: clock.elapsed() };
+          sent = { ...current, at: clock.elapsed() };
           failures = 0;
         } else {
           failures += 1;

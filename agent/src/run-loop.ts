@@ -1,17 +1,14 @@
 import { childController } from "./abort.ts";
 import type { ApiClient } from "./api-client.ts";
+import type { ChannelBounds } from "./channel/bounds.ts";
+import type { TransportChoice } from "./channel/channel.ts";
+import { openSession, type PushedSession } from "./channel/session.ts";
 import type { Clock } from "./clock.ts";
 import { keepInContact, type Progress } from "./heartbeat.ts";
 import type { JobState } from "./job-state.ts";
 import type { Log } from "./log.ts";
 import type { JobView, Step, StepOutcome, Task } from "./protocol.ts";
-import {
-  type AgentEnd,
-  type Answer,
-  createSession,
-  type NodeIdentity,
-  type Session,
-} from "./session.ts";
+import type { AgentEnd, Answer, NodeIdentity, Session } from "./session.ts";
 import type { RunStep } from "./step-context.ts";
 import { type StepTimes, serialiseResult } from "./step-result.ts";
 
@@ -33,6 +30,10 @@ export interface Agent {
   state?: JobState | undefined;
   /** See `createSession`. */
   conceal?: ((secret: string) => void) | undefined;
+  /** How it hears of changes; `auto` by default. */
+  transport?: TransportChoice | undefined;
+  /** Of the channel, for tests. */
+  channelBounds?: ChannelBounds | undefined;
 }
 
 /** Why a node gives up that is told to leave, for the job's owner to read. */
@@ -48,8 +49,16 @@ interface OwedResult {
 
 /** Follows the directives of one job until it is over for this node. */
 export async function runAgent(agent: Agent): Promise<AgentEnd> {
+  const session = openSession(agent);
+  try {
+    return { ...(await follow(agent, session)), transport: session.transport() };
+  } finally {
+    session.close();
+  }
+}
+
+async function follow(agent: Agent, session: PushedSession): Promise<AgentEnd> {
   const { log } = agent;
-  const session = createSession(agent);
   /** By position; a step that has a result is never run again. */
   const results = new Map<number, OwedResult>();
 
@@ -88,26 +97,30 @@ export async function runAgent(agent: Agent): Promise<AgentEnd> {
       const end = await deliver(session, step.position, owed, log);
       if (end !== null) return end;
     } else {
-      await rest(agent, pollMs);
+      await rest(agent, pollMs, session);
     }
   }
 }
 
-/** Sleeps until the next poll is due, or this node is told to leave. */
+/** Sleeps until the next poll is due, the server has news by itself, or this node is told to leave. */
 export async function rest(
   { clock, signal, drain }: Pick<Agent, "clock" | "signal" | "drain">,
   ms: number,
+  news?: PushedSession,
 ): Promise<void> {
   const { controller, release } = childController(signal);
   const wake = () => controller.abort();
   if (drain?.signal.aborted === true) wake();
   drain?.signal.addEventListener("abort", wake, { once: true });
+  const unheed = news?.onNews(wake);
   try {
-    await clock.sleep(ms, controller.signal);
+    if (news?.isPushed()) await news.untilExpiry(controller.signal);
+    else await clock.sleep(ms, controller.signal);
   } catch (error) {
     signal.throwIfAborted();
     if (!controller.signal.aborted) throw error;
   } finally {
+    unheed?.();
     drain?.signal.removeEventListener("abort", wake);
     release();
   }
@@ -116,7 +129,7 @@ export async function rest(
 /** Runs a step while keeping the server informed. */
 async function runOnce(
   agent: Agent,
-  session: Session,
+  session: PushedSession,
   view: JobView,
   step: Step,
 ): Promise<Answer<OwedResult>> {
@@ -134,6 +147,7 @@ async function runOnce(
   // Two signals: the job's end must stop the step, the step's end only its heartbeat.
   const running = childController(agent.signal);
   const beating = childController(agent.signal);
+  const end = () => running.controller.abort(new Error("the job has ended"));
   const contact = keepInContact({
     latest: () => latest,
     send: ({ progress, message }) =>
@@ -141,10 +155,12 @@ async function runOnce(
     clock,
     log,
     signal: beating.controller.signal,
+    pace: session.pace,
   }).then((how) => {
-    if (how === "ended") running.controller.abort(new Error("the job has ended"));
+    if (how === "ended") end();
     return how;
   });
+  const unheed = session.onStop(end);
 
   const endGrace = graceOf(agent, running.controller);
   let outcome: StepOutcome | null = null;
@@ -162,6 +178,7 @@ async function runOnce(
     if (!running.controller.signal.aborted) throw error;
   } finally {
     endGrace();
+    unheed();
     beating.controller.abort();
     await contact;
     running.release();
@@ -177,7 +194,7 @@ async function runOnce(
   }
   // The machine's clock may have been set meanwhile: no step takes an hour less than nothing.
   const endedAt = startedAt + Math.round(clock.elapsed() - begin);
-  const times = { startedAt, endedAt, clockSkewMs: session.skewOf(startedAt, begin) };
+  const times = { startedAt, endedAt, clockSkewMs: session.skew.of(startedAt, begin) };
   const why = outcome.state === "failed" ? `: ${outcome.errorMessage}` : "";
   log(`step ${step.position} (${step.benchmarkId}) ${outcome.state}${why}`);
   return {

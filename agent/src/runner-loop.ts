@@ -16,7 +16,10 @@ const LAST_WORDS_MS = 20_000;
 const MIN_IDLE_MS = 1_000;
 
 export interface Runner
-  extends Pick<Agent, "runStep" | "clock" | "log" | "signal" | "giveUpAfterMs" | "conceal"> {
+  extends Pick<
+    Agent,
+    "runStep" | "clock" | "log" | "signal" | "giveUpAfterMs" | "conceal" | "transport"
+  > {
   /** Of the runner: its requests are below the runner's own path. */
   client: ApiClient;
   /** Makes the client of a job that was claimed. */
@@ -134,7 +137,7 @@ function ifLeaving(drain: AbortSignal): (error: unknown) => undefined {
 }
 
 async function runJob(
-  { clientOfJob, node, log, clock, runStep, signal, drain, giveUpAfterMs, conceal }: Runner,
+  { clientOfJob, node, log, clock, runStep, signal, drain, ...more }: Runner,
   { jobId, token, task }: Claim,
   reply: ClaimReply,
 ): Promise<AgentEnd> {
@@ -156,8 +159,9 @@ async function runJob(
     signal,
     drain,
     task,
-    giveUpAfterMs,
-    conceal,
+    giveUpAfterMs: more.giveUpAfterMs,
+    conceal: more.conceal,
+    transport: more.transport,
   });
   log(end.message);
   return end;

@@ -14,7 +14,7 @@ export const FIRST_CONTACT_MS = 600_000;
 /** For the courtesy of knowing the final task; the job is over either way. */
 const FINAL_LOOK_MS = 10_000;
 /** Server limit, in code points. */
-const MAX_MESSAGE = 200;
+export const MAX_MESSAGE = 200;
 /** Floor of the poll interval: a reply of 0 must not become a busy loop. */
 const MIN_POLL_MS = 200;
 const MAX_POLL_MS = 120_000;
@@ -40,6 +40,8 @@ export interface AgentEnd {
   kind: "stopped" | "error";
   message: string;
   task: Task | null;
+  /** How it heard of changes last. */
+  transport?: "channel" | "polling" | undefined;
 }
 
 export type Answer<T> = { ok: true; value: T } | { ok: false; end: AgentEnd };
@@ -47,12 +49,22 @@ export type Answer<T> = { ok: true; value: T } | { ok: false; end: AgentEnd };
 /** `refused`: the server will never take this body. */
 export type Receipt = { kind: "settled" | "not-ready" } | { kind: "refused"; message: string };
 
+export interface Polled {
+  view: JobView;
+  pollMs: number;
+}
+
 export interface Session {
   /** The view of this node; an unchanged one (304) is the last one again, with its new interval. */
-  poll(): Promise<Answer<{ view: JobView; pollMs: number }>>;
+  poll(): Promise<Answer<Polled>>;
+  /** Takes over a view that the server has sent by itself. */
+  learn(etag: string | null, view: JobView): Polled;
+  /** Validator of the last view of this task. */
+  etag(): string | null;
+  /** Time until the job expires, ms. */
+  restMs(): number;
   join(node: NodeIdentity): Promise<Answer<null>>;
-  /** See `Skew.of`. */
-  skewOf: Skew["of"];
+  skew: Skew;
   heartbeat(
     progress: number,
     message: string,
@@ -64,6 +76,8 @@ export interface Session {
   /** The end after a stop, with the task as the server last has it. */
   end(message: string): Promise<AgentEnd>;
   taskId(): string | null;
+  /** This node's task and its token. */
+  own(): { id: string; token: string | null } | null;
   /** False until this process has joined or claimed, also where it knows its task from an earlier one. */
   hasJoined(): boolean;
 }
@@ -96,6 +110,8 @@ export function createSession(options: {
 
   const skew = createSkew({ clock, log, serverTime: client.serverTime });
   const viewPath = (): string => (own === null ? "" : `?task_id=${encodeURIComponent(own.id)}`);
+  /** A tag belongs to one view: the one before joining is another. */
+  const etag = (): string | null => (last?.path === viewPath() ? last.etag : null);
   const giveUpAt = (): number => {
     const patience = options.giveUpAfterMs ?? (expiresAt === null ? FIRST_CONTACT_MS : Infinity);
     return Math.min(expiresAt ?? Infinity, clock.elapsed() + patience);
@@ -114,9 +130,7 @@ export function createSession(options: {
 
   const poll: Session["poll"] = async () => {
     const path = viewPath();
-    // A tag belongs to one view: the one before joining is another.
-    const etag = last?.path === path ? last.etag : null;
-    const request = { method: "GET", path, etag, taskToken: own?.token ?? null } as const;
+    const request = { method: "GET", path, etag: etag(), taskToken: own?.token ?? null } as const;
     const reply = await client.request(request, giveUpAt(), signal);
     if (reply.kind === "refused" && own !== null && !hasJoined) {
       // The task that the earlier process left is no longer valid: this process begins anew.
@@ -130,15 +144,24 @@ export function createSession(options: {
     }
     const view = parseJobView(reply.body);
     if (view === null) return stop("error", "the server's reply is not a job");
-    last = { path, etag: reply.etag, view };
+    return { ok: true, value: learn(reply.etag, view, path, reply.serverNow) };
+  };
+
+  const learn = (
+    etag: string | null,
+    view: JobView,
+    path = viewPath(),
+    serverNow: number | null = null,
+  ): Polled => {
+    last = { path, etag, view };
     task = view.task ?? task;
     if (view.expiresAt !== null) {
       // Counted from the server's clock: a machine's own may be off by hours.
-      const now = client.serverTime.at(clock.elapsed()) ?? reply.serverNow ?? clock.now();
+      const now = client.serverTime.at(clock.elapsed()) ?? serverNow ?? clock.now();
       expiresAt = clock.elapsed() + (view.expiresAt - now);
     }
     skew.tell();
-    return { ok: true, value: { view, pollMs: clampPoll(view.pollAfterSeconds * 1000) } };
+    return { view, pollMs: clampPoll(view.pollAfterSeconds * 1000) };
   };
 
   const join: Session["join"] = async (node) => {
@@ -241,13 +264,17 @@ export function createSession(options: {
   const taskId = () => own?.id ?? null;
   return {
     poll,
+    learn,
+    etag,
+    restMs: () => (expiresAt ?? Infinity) - clock.elapsed(),
+    own: () => own,
     join,
     heartbeat,
     putResult,
     giveUp,
     end,
     taskId,
-    skewOf: skew.of,
+    skew,
     hasJoined: () => hasJoined,
   };
 }

@@ -65,6 +65,8 @@ export class JobRuntime {
     this.#live = live;
     if (live === null) return;
     leases.renewAfterOutage(live);
+    // The alarm was set for nodes with sockets, which are looked for more seldom.
+    if (leases.hasLostSockets) this.#arm(live);
     // Work that the last instance left undone begins at once; the alarm is set in case it fails again.
     if (flusher.isBehind(live) || followups.isPending()) ctx.waitUntil(this.#flush(live));
   }

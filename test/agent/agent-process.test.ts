@@ -2,10 +2,10 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { AGENT_VERSION } from "../../agent/src/version.ts";
+import { AGENT_BUNDLE } from "../../scripts/lib/agent-bundle.ts";
 import { patient } from "../patience.ts";
 import { type FakeServer, JOB_TOKEN, startFakeServer } from "./fake-server.ts";
 import { until } from "./helpers.ts";
@@ -23,11 +23,7 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "assay-agent-"));
   bundle = join(folder, "agent.mjs");
   await build({
-    entryPoints: [fileURLToPath(new URL("../../agent/src/main.ts", import.meta.url))],
-    bundle: true,
-    platform: "node",
-    format: "esm",
-    target: "node20",
+    ...AGENT_BUNDLE,
     outfile: bundle,
     logLevel: "silent",
   });
@@ -109,7 +105,7 @@ describe("an nvidia-smi that never returns", () => {
 
 describe("a completed task", () => {
   test("exits 0; --json prints the final task and nothing else on stdout", async () => {
-    const run = startIn("--replay", recording(0.2), "--json");
+    const run = startIn("--replay", recording(1), "--json");
     expect(await run.exit).toBe(0);
     expect(run.output.stdout.endsWith("}\n")).toBe(true);
     expect(run.output.stdout.trim().split("\n")).toHaveLength(1);
@@ -117,7 +113,9 @@ describe("a completed task", () => {
       id: "7554621441",
       machine_uuid: MACHINE,
       state: "completed",
+      transport: "channel",
     });
+    expect(run.output.stderr.match(/by an open channel/g)).toHaveLength(1);
     expect(run.output.stderr).toMatch(/REPLAYED/);
     expect(run.output.stderr).not.toContain(JOB_TOKEN);
     for (const line of run.output.stderr.trim().split("\n")) {
@@ -187,6 +185,16 @@ describe("other endings", () => {
     expect(server.tasks[0]?.results.size).toBe(0);
     expect(server.of("PATCH").every((request) => request.body.state === undefined)).toBe(true);
     expect(run.output.stdout).toBe("");
+  });
+
+  test("SIGTERM with an open channel ends it at once, and the channel with it", async () => {
+    const run = startIn("--replay", recording(600));
+    await until(() => server.channel.open.length === 1, "a channel");
+    const sentAt = performance.now();
+    run.child.kill("SIGTERM");
+    expect(await run.exit).toBe(143);
+    expect(performance.now() - sentAt).toBeLessThan(patient(1_000));
+    await until(() => server.channel.open.length === 0, "its end");
   });
 
   test("a signal while the server is away exits as well", async () => {
@@ -260,7 +268,7 @@ describe("through a proxy, to a server with a company's certificate", () => {
     const tls = await startTls("server", server.port);
     const proxy = await startProxy({ target: tls.port, login: "user:secret" });
     const options = ["--host", "https://assay.test", "--token", JOB_TOKEN];
-    const more = ["--machine-uuid", MACHINE, "--replay", recording(0.2)];
+    const more = ["--machine-uuid", MACHINE, "--replay", recording(1)];
     const run = start(
       process.execPath,
       [bundle, ...options, ...more, "--ca", certificateFile("ca")],
@@ -273,6 +281,7 @@ describe("through a proxy, to a server with a company's certificate", () => {
     expect(new Set(proxy.asked.map(({ line }) => line))).toEqual(
       new Set(["CONNECT assay.test:443"]),
     );
+    expect(run.output.stderr).toContain("by an open channel");
     await Promise.all([proxy.close(), tls.close()]);
   });
 

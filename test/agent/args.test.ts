@@ -35,6 +35,7 @@ describe("command line", () => {
       probe: { engine: null, cublas: null, busyOk: false },
       caFile: null,
       giveUpAfterMs: null,
+      transport: "auto",
       json: false,
     });
   });
@@ -55,6 +56,7 @@ describe("command line", () => {
         "--ca=roots.pem",
         "--give-up-after",
         "90m",
+        "--transport=poll",
         "--json",
       ]),
     ).toEqual({
@@ -67,6 +69,7 @@ describe("command line", () => {
       probe: { engine: "cublaslt", cublas: "/opt/cublas", busyOk: true },
       caFile: "roots.pem",
       giveUpAfterMs: 5_400_000,
+      transport: "poll",
       json: true,
     });
   });
@@ -77,6 +80,11 @@ describe("command line", () => {
       probe: { engine: "ptx", cublas: null, busyOk: false },
       json: true,
     });
+  });
+
+  test("refuses a transport that is none", () => {
+    expect(options([...needed, "--transport", "channel"]).transport).toBe("channel");
+    expect(usageError([...needed, "--transport", "push"])).toMatch(/auto, channel or poll/);
   });
 
   test("refuses an engine that is none, and a folder that no engine would read", () => {

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { type FakeChannel, openFakeChannel } from "./fake-channel.ts";
 
 /** A small server of the node protocol for one job: enough rules to carry agents from join to stop. */
 
@@ -50,6 +51,7 @@ export interface FakeServer {
   url: string;
   port: number;
   requests: Recorded[];
+  channel: FakeChannel;
   tasks: FakeTask[];
   /** Answers claims, of any runner and with any key; null unless replaced. */
   onClaim: (request: Recorded) => Canned;
@@ -62,6 +64,8 @@ export interface FakeServer {
   /** A body of the API's error form. */
   error(status: number, code: string, headers?: Record<string, string>): Canned;
   of(method: string): Recorded[];
+  /** Progress that nodes have reported, by requests and then by sockets. */
+  beats(): Record<string, unknown>[];
   /** Stops listening; `comeBack` listens again on the same port with the same state. */
   close(): Promise<void>;
   comeBack(): Promise<void>;
@@ -178,9 +182,7 @@ export async function startFakeServer(
       const task = tasks.find((t) => t.id === query[1]) ?? null;
       if (task !== null && isStranger(task, request)) return server.error(403, "PERMISSION_DENIED");
       const reply = view(task);
-      const etag = `"${createHash("sha256")
-        .update(JSON.stringify({ ...reply, expires_at: 0 }))
-        .digest("hex")}"`;
+      const etag = etagOf(reply);
       const headers = { etag, "retry-after": String(Math.ceil(pollAfterSeconds)) };
       return request.headers["if-none-match"] === etag
         ? { status: 304, headers }
@@ -229,7 +231,25 @@ export async function startFakeServer(
       server.requests.push(request);
       const rules = request.url.startsWith("/v0/runners/") ? server.onClaim : answer;
       send(res, server.intercept(request) ?? rules(request), request);
+      channel.push();
     });
+  });
+  const channel = openFakeChannel(http, {
+    path: `${BASE}/channel`,
+    token: JOB_TOKEN,
+    viewOf(taskId, taskToken) {
+      const task = tasks.find(({ id }) => id === taskId);
+      if (task === undefined || (task.secret !== null && taskToken !== taskTokenOf(task.id)))
+        return null;
+      const seen = view(task);
+      return { etag: etagOf(seen), view: seen };
+    },
+    hearProgress(taskId, { progress, message }) {
+      const task = tasks.find(({ id }) => id === taskId);
+      if (task === undefined) return;
+      task.progress = Number(progress);
+      task.message = String(message);
+    },
   });
   const port = await listen(http, 0);
 
@@ -237,6 +257,7 @@ export async function startFakeServer(
     url: `http://127.0.0.1:${port}`,
     port,
     requests: [],
+    channel,
     tasks,
     intercept: () => undefined,
     onClaim: () => ({ status: 200, body: null, headers: { "retry-after": "5" } }),
@@ -247,6 +268,7 @@ export async function startFakeServer(
     },
     abort: () => {
       aborted = true;
+      channel.push();
     },
     error: (status, code, headers = {}) => ({
       status,
@@ -259,9 +281,14 @@ export async function startFakeServer(
       },
     }),
     of: (method) => server.requests.filter((request) => request.method === method),
+    beats: () => [
+      ...server.of("PATCH").map(({ body }) => body),
+      ...channel.heard.filter(({ type }) => type === "progress"),
+    ],
     close: () =>
       new Promise((resolve) => {
         http.closeAllConnections();
+        channel.cut();
         http.close(() => resolve());
       }),
     comeBack: async () => {
@@ -269,6 +296,11 @@ export async function startFakeServer(
     },
   };
   return server;
+}
+
+function etagOf(view: Record<string, unknown>): string {
+  const text = JSON.stringify({ ...view, expires_at: 0 });
+  return `"${createHash("sha256").update(text).digest("hex")}"`;
 }
 
 function listen(http: Server, port: number): Promise<number> {

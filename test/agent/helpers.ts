@@ -1,12 +1,14 @@
 import { type AddressInfo, createServer } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { createApiClient } from "../../agent/src/api-client.ts";
+import { type ChannelBounds, channelBounds } from "../../agent/src/channel/bounds.ts";
+import type { TransportChoice } from "../../agent/src/channel/channel.ts";
 import type { Clock } from "../../agent/src/clock.ts";
 import { type Bounds, defaultBounds } from "../../agent/src/cluster-network/bounds.ts";
 import { type PeerRules, systemLookup } from "../../agent/src/cluster-network/peer-address.ts";
 import type { ProbeOptions } from "../../agent/src/gpu/messages.ts";
 import type { HostPort } from "../../agent/src/host-port.ts";
-import { createTransport } from "../../agent/src/http/transport.ts";
+import { createTransport, type Transport } from "../../agent/src/http/transport.ts";
 import { openJobState } from "../../agent/src/job-state.ts";
 import type { MachineFacts } from "../../agent/src/machine.ts";
 import type { Replay } from "../../agent/src/replay.ts";
@@ -78,6 +80,29 @@ export const shortBounds: Bounds = {
   stallMs: patient(1_500),
 };
 
+/** Short bounds of the channel, for tests in which something is dead or comes back. */
+export const shortChannel: ChannelBounds = {
+  ...channelBounds,
+  openingMs: patient(500),
+  helloMs: patient(500),
+  pingMs: [20, 30],
+  pongMs: patient(500),
+  spreadMs: 40,
+  pauseMs: 600_000,
+  progressMs: 20,
+};
+
+let usual: TransportChoice = "poll";
+
+/** Agents of this file's tests hear of changes so, unless told otherwise. */
+export function useTransport(transport: TransportChoice): void {
+  usual = transport;
+}
+
+export function transportInUse(): TransportChoice {
+  return usual;
+}
+
 /** The rules of an agent that announces an address and narrows nothing. */
 export function rulesOf(announced: HostPort): PeerRules {
   return { announced: [announced], networks: null, lookup: systemLookup };
@@ -110,6 +135,10 @@ export function startAgent(
     clusterAddress?: HostPort;
     /** Folder of what it keeps; it keeps nothing and has no secret without one. */
     stateFolder?: string;
+    transport?: TransportChoice;
+    channelBounds?: ChannelBounds;
+    /** Its own transport to the server, as through a proxy. */
+    way?: Transport;
   } = {},
 ): InProcessAgent {
   const {
@@ -125,6 +154,9 @@ export function startAgent(
     stateFolder,
     giveUpAfterMs,
     clusterAddress = { host: "127.0.0.1", port: 7117 },
+    transport = usual,
+    channelBounds = shortChannel,
+    way,
     ...node
   } = rest;
   const logs: string[] = [];
@@ -136,7 +168,14 @@ export function startAgent(
       ? undefined
       : openJobState({ folder: stateFolder, of, log, now: clock.now });
   const end = runAgent({
-    client: createApiClient({ host: url, token, clock, log, timeoutMs }),
+    client: createApiClient({
+      host: url,
+      token,
+      clock,
+      log,
+      timeoutMs,
+      ...(way === undefined ? {} : { transport: way }),
+    }),
     node: {
       machineUuid: "550e8400-e29b-41d4-a716-446655440000",
       locate: locatedAt(clusterAddress),
@@ -167,6 +206,8 @@ export function startAgent(
     signal: interrupt.signal,
     giveUpAfterMs,
     state,
+    transport,
+    channelBounds,
   });
   return { end, clock, logs, abort: () => interrupt.abort() };
 }
@@ -222,6 +263,7 @@ export function startRunner(
     drain: { signal: stop.signal, drainMs },
     readFacts,
     onEnd: (end) => ends.push(end),
+    transport: usual,
     clock,
     log,
     signal,

@@ -352,6 +352,7 @@ describe("giving up on the server", () => {
       kind: "error",
       message: `gave up on the server: ${NOWHERE}: connect ECONNREFUSED 127.0.0.1:9`,
       task: null,
+      transport: "polling",
     });
     const waited = agent.clock.elapsed() - startedAt;
     expect(waited).toBeGreaterThan(560_000);

@@ -67,14 +67,14 @@ describe("a one-node job", () => {
   test("gets heartbeats with rising progress while the step runs", async () => {
     // A step that goes on until its third heartbeat has arrived.
     const runStep: RunStep = async (_step, { report }) => {
-      for (let share = 0; server.of("PATCH").length < 3; share += (1 - share) / 10) {
+      for (let share = 0; server.beats().length < 3; share += (1 - share) / 10) {
         report(share, "measuring");
         await delay(1);
       }
       return { state: "completed", results: {} };
     };
     await startAgent(server.url, { runStep }).end;
-    const progress = server.of("PATCH").map((request) => Number(request.body.progress));
+    const progress = server.beats().map((beat) => Number(beat.progress));
     expect(progress.length).toBeGreaterThan(1);
     expect(progress).toEqual([...progress].sort((a, b) => a - b));
     expect(progress.every((value) => value >= 0 && value <= 1)).toBe(true);

@@ -16,6 +16,9 @@ export interface Target {
   url(): URL;
   /** Number of unanswered calls that were retried. */
   repeated: number;
+  /** Channels that nodes have opened, and views that have come by them. */
+  sockets: number;
+  pushed: number;
   /** The reason to stop all calls; null while the run goes on. */
   stopped: Error | null;
 }

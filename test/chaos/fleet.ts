@@ -11,6 +11,7 @@ import {
   quickMarkFigures,
   stepResult,
 } from "../world/results.ts";
+import { type Follower, follow, type Told } from "./channel-client.ts";
 import { call, type Reply, type Target } from "./client.ts";
 
 const API = "/api/silicon-mark/v1";
@@ -52,6 +53,8 @@ export interface Ledger {
   calls: number;
 }
 
+export type ChaosTransport = "poll" | "channel";
+
 interface Options {
   target: Target;
   random: () => number;
@@ -59,10 +62,11 @@ interface Options {
   ownerToken: () => Promise<string>;
   /** Number of concurrent jobs. */
   width: number;
+  transport: ChaosTransport;
 }
 
 /** Starts jobs in `width` lanes until `finish` is called, which waits for the running ones. */
-export function startFleet({ target, random, ownerToken, width }: Options) {
+export function startFleet({ target, random, ownerToken, width, transport }: Options) {
   const ledger: Ledger = { jobs: [], faults: [], calls: 0 };
   let finishing = false;
   const chance = (share: number) => random() < share;
@@ -133,24 +137,44 @@ export function startFleet({ target, random, ownerToken, width }: Options) {
       joinSecret: `${randomUUID()}-chaos`,
     });
     if (task === null) return;
+    const path = `/jobs/current?task_id=${task.id}`;
+    const poll = async (): Promise<Told> => {
+      const view = await ask("GET", path, job.token, undefined, task.own);
+      expect(view, [200], "poll");
+      return view.body;
+    };
+    if (transport === "poll") return work(job, task, poll, null);
+    const own = { id: String(task.id), token: task.own["assay-task-token"] ?? "" };
+    const follower = follow(target, job.token, own, poll);
+    try {
+      await work(job, task, follower.next, follower);
+    } finally {
+      follower.close();
+    }
+  }
+
+  async function work(
+    job: AcknowledgedJob,
+    task: AcknowledgedTask,
+    next: () => Promise<Told>,
+    follower: Follower | null,
+  ): Promise<void> {
     // A few machines die silently, and the other nodes of the job go on.
     const dies = job.nodeCount > 1 && chance(0.05);
+    let told: Told | null = null;
     for (;;) {
-      const view = await ask(
-        "GET",
-        `/jobs/current?task_id=${task.id}`,
-        job.token,
-        undefined,
-        task.own,
-      );
-      expect(view, [200], "poll");
-      const { directive, step } = view.body;
+      // By a channel, what was said is said once.
+      if (follower === null || told?.directive !== "run") told = await next();
+      const { directive, step } = told;
       if (directive === "stop") return;
+      follower?.report(random());
       await pause(random() * (directive === "run" ? 150 : 60));
       if (dies && chance(0.3)) return;
-      if (directive !== "run") continue;
+      if (directive !== "run" || step === null) continue;
+      const isAgain = chance(0.05);
+      if (!isAgain) told = null;
       if (chance(0.02)) await giveUp(job, task);
-      else if (chance(0.05)) await join(job, task, task);
+      else if (isAgain) await join(job, task, task);
       else await report(job, task, step);
     }
   }

@@ -13,13 +13,15 @@ import { patient } from "../patience.ts";
 import { addPerson } from "../world/people.ts";
 import { createRandom } from "../world/random.ts";
 import { call, type Target } from "./client.ts";
-import { type Ledger, startFleet } from "./fleet.ts";
+import { type ChaosTransport, type Ledger, startFleet } from "./fleet.ts";
 import { killWorkerd } from "./kill.ts";
 import { type Verdict, verify } from "./verify.ts";
 
 export interface ChaosOptions {
   kills: number;
   seed: number;
+  /** How nodes hear of changes. */
+  transport?: ChaosTransport;
   /** Called after each kill with the number of kills so far. */
   onKill?: (kills: number) => void;
   signal?: AbortSignal;
@@ -32,6 +34,9 @@ export interface ChaosReport extends Verdict {
   calls: number;
   /** Number of unanswered calls that were retried. */
   repeated: number;
+  /** Channels that nodes have opened, and views that have come by them. */
+  sockets: number;
+  pushed: number;
   faults: string[];
 }
 
@@ -56,6 +61,7 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
     let run: { ledger: Ledger; target: Target };
     try {
       run = await strike(worker, state, options);
+      if (options.transport === "channel") await wakeAll(run.target, run.ledger);
       await drain(worker);
       await readBack(run.target, run.ledger);
     } finally {
@@ -69,6 +75,8 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
       results: tasks.flatMap((task) => task.results).length,
       calls: ledger.calls,
       repeated: target.repeated,
+      sockets: target.sockets,
+      pushed: target.pushed,
       faults: ledger.faults,
       ...verify(state, ledger),
     };
@@ -81,7 +89,7 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
 async function strike(
   worker: LocalWorker,
   state: string,
-  { kills, seed, onKill, signal }: ChaosOptions,
+  { kills, seed, transport = "poll", onKill, signal }: ChaosOptions,
 ): Promise<{ ledger: Ledger; target: Target }> {
   await addPerson(worker.db, {
     email: PERSON.email,
@@ -90,7 +98,7 @@ async function strike(
     passwordHash: await hashPassword(PERSON.password),
   });
   let { url } = worker;
-  const target: Target = { url: () => url, repeated: 0, stopped: null };
+  const target: Target = { url: () => url, repeated: 0, sockets: 0, pushed: 0, stopped: null };
   signal?.addEventListener("abort", () => {
     target.stopped ??= new Error("Stopped");
   });
@@ -100,6 +108,7 @@ async function strike(
     random: createRandom(seed + 1),
     ownerToken: createSignIn(target),
     width: JOBS_AT_ONCE,
+    transport,
   });
   const blobs = join(state, "r2", "assay", "blobs");
   for (let killed = 0; killed < kills; ) {
@@ -170,6 +179,17 @@ async function answering(worker: LocalWorker, target: Target): Promise<URL> {
   }
 }
 
+/**
+ * Reads each job once. A node that dies together with the server's sockets is otherwise looked for after 15 minutes; an
+ * object that wakes finds them gone, and begins the ordinary lease.
+ */
+async function wakeAll(target: Target, { jobs }: Ledger): Promise<void> {
+  const token = await createSignIn(target)();
+  for (const job of jobs.filter(({ deleted }) => !deleted)) {
+    await call(target, "GET", `/api/silicon-mark/v1/jobs/${job.id}`, token);
+  }
+}
+
 /** Waits, without a call to any object, until D1 has the end of every job, and R2 its results. */
 async function drain(worker: LocalWorker): Promise<void> {
   const db = await worker.database();
@@ -201,12 +221,13 @@ function createSignIn(target: Target): () => Promise<string> {
 
 /** A summary of the run and its faults. */
 export function describeChaos(report: ChaosReport): string {
-  const { kills, jobs, results, calls, repeated } = report;
+  const { kills, jobs, results, calls, repeated, sockets, pushed } = report;
   const counts = (["lost", "different", "duplicates", "unsettled", "faults"] as const).map(
     (kind) => `${report[kind].length} ${kind}`,
   );
   return [
     `${kills} kills; ${jobs} jobs, ${results} results, ${calls} calls answered, ${repeated} made again`,
+    ...(sockets > 0 ? [`${sockets} channels opened, ${pushed} views pushed`] : []),
     `acknowledged writes, D1 rows, R2 and objects: ${counts.join(", ")}`,
   ].join("\n");
 }

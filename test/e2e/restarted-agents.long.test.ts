@@ -4,9 +4,9 @@ import { randomUUID } from "node:crypto";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { AGENT_BUNDLE } from "../../scripts/lib/agent-bundle.ts";
 import { buildBundle } from "../../scripts/lib/bundle.ts";
 import { type LocalWorker, startLocalWorker } from "../../scripts/lib/local-worker.ts";
 import { hashPassword } from "../../src/identity/password-hash.ts";
@@ -27,11 +27,7 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "assay-restarts-"));
   program = join(folder, "agent.mjs");
   const { outputFiles } = await build({
-    entryPoints: [fileURLToPath(new URL("../../agent/src/main.ts", import.meta.url))],
-    bundle: true,
-    platform: "node",
-    format: "esm",
-    target: "node20",
+    ...AGENT_BUNDLE,
     write: false,
     logLevel: "silent",
   });

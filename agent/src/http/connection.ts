@@ -14,6 +14,8 @@ export interface Route {
   proxy: HttpProxy | null;
   /** PEM certificates to trust instead of Node's own; null for those. */
   roots: string[] | null;
+  /** The proxy is asked for a connection without TLS, too, for what it cannot forward. */
+  isTunnelled?: boolean;
 }
 
 /** TCP, the proxy's answer and both TLS handshakes together. */
@@ -32,7 +34,7 @@ export async function openConnection(
   route: Route,
   asked: AbortSignal | undefined,
 ): Promise<Socket> {
-  const { host, port, isSecure, proxy, roots } = route;
+  const { host, port, isSecure, proxy, roots, isTunnelled = isSecure } = route;
   const { controller, release } = childController(asked ?? new AbortController().signal);
   const { signal } = controller;
   const late = new Error(`no connection within ${WITHIN_MS / 1000} s`);
@@ -41,7 +43,7 @@ export async function openConnection(
   try {
     socket = await dial(proxy ?? route, signal);
     if (proxy?.isSecure) socket = await secure(socket, proxy.host, roots, signal);
-    if (proxy !== null && isSecure) socket = await tunnel(socket, { host, port }, proxy, signal);
+    if (proxy !== null && isTunnelled) socket = await tunnel(socket, { host, port }, proxy, signal);
     return isSecure ? await secure(socket, host, roots, signal) : socket;
   } catch (error) {
     socket?.destroy();

@@ -3,6 +3,7 @@ import { Agent, type IncomingMessage, type RequestOptions, request } from "node:
 import { openConnection, type Route } from "./connection.ts";
 import { type HttpProxy, hostOf, portOf } from "./proxy.ts";
 import { readAll, readBeginning } from "./reply-body.ts";
+import { openWebSocket, type SocketListener, type TextSocket } from "./web-socket.ts";
 
 export interface HttpRequest {
   url: URL;
@@ -30,6 +31,13 @@ export interface Transport {
   readonly directHost: string | null;
   /** One exchange. Rejects when `signal` aborts, and with a message for people when there is no reply. */
   send(request: HttpRequest, signal: AbortSignal): Promise<HttpReply>;
+  /** Asks for a WebSocket. Rejects as `send` does; `within` and "silence" are those of `openWebSocket`. */
+  dial(
+    request: Pick<HttpRequest, "url" | "headers">,
+    listener: SocketListener,
+    within: number,
+    signal: AbortSignal,
+  ): Promise<{ socket: TextSocket } | { reply: HttpReply } | "silence">;
   /** Whether the server itself has ever answered. */
   hasMetServer(): boolean;
 }
@@ -83,6 +91,16 @@ export function createTransport(
       const reply = await exchange(options, body, nonce);
       hasMet ||= reply.isServers;
       return reply;
+    },
+    dial: async ({ url, headers }, listener, within, signal) => {
+      const nonce = freshNonce();
+      const asked = { url, headers: { ...headers, "assay-nonce": nonce } };
+      const answer = await openWebSocket(route, asked, listener, within, signal);
+      if (answer === "silence") return answer;
+      if ("send" in answer) return { socket: answer };
+      const reply = await read(answer, nonce).finally(() => answer.destroy());
+      hasMet ||= reply.isServers;
+      return { reply };
     },
     hasMetServer: () => hasMet,
   };

@@ -34,6 +34,8 @@ export class Leases {
   readonly #clock: Clock;
   readonly #contacts: Contact[];
   readonly #writtenAt: number[];
+  /** Sockets were closed while the object had no memory, so that ordinary leases have begun just now. */
+  readonly hasLostSockets: boolean;
 
   constructor(options: {
     storage: CoordinatorStorage;
@@ -60,9 +62,11 @@ export class Leases {
         this.#contacts[node.rank] = node.contact;
     }
     // A deployment closes all sockets, and tells nobody.
-    for (const [rank, { hasSocket }] of this.#contacts.entries()) {
-      if (hasSocket && sockets.ofRank(rank) === undefined) this.socketClosed(rank);
-    }
+    const lost = [...this.#contacts.keys()].filter(
+      (rank) => this.#contacts[rank]?.hasSocket && sockets.ofRank(rank) === undefined,
+    );
+    for (const rank of lost) this.socketClosed(rank);
+    this.hasLostSockets = lost.length > 0;
   }
 
   of(rank: number): Contact | undefined {

@@ -5,7 +5,7 @@ import { describe, onTestFinished, test, vi } from "vitest";
 import { JobCoordinator } from "../../../src/coordinator/job-coordinator.ts";
 import { CoordinatorStorage } from "../../../src/coordinator/storage/storage.ts";
 import { SECOND_MS } from "../../../src/lib/clock.ts";
-import { joinChannel, openChannel } from "../harness/channel.ts";
+import { joinChannel, openChannel, type TestSocket } from "../harness/channel.ts";
 import {
   detail,
   expectError,
@@ -111,6 +111,39 @@ describe("leases", () => {
     expect((await taskOf(job)).failed_message).toBe("no contact for 150 s");
   });
 
+  test("a node whose socket was closed with the object is looked for after the ordinary lease", async ({
+    expect,
+  }) => {
+    const start = farAhead();
+    const time = travel();
+    time.to(start);
+    const { job, taskId } = await joined();
+    const { body: other } = await join(job, { join_secret: joinSecret() });
+    await flushed(job);
+    await joinChannel(job, taskId);
+    await joinChannel({ ...job, taskToken: other.task_token }, other.id);
+    await wake(job);
+    expect(await alarmOf(job)).toBe(start + LOOK_MS);
+    await evictDurableObject(coordinatorOf(job), { webSockets: "close" });
+    time.to(start + 60_000);
+    // Any call wakes the object; this one comes from the other node, without a socket.
+    expect((await poll({ ...job, taskToken: other.task_token }, other.id)).status).toBe(200);
+    await expect.poll(() => alarmOf(job)).toBe(start + 60_000 + LEASE_MS);
+    time.to(start + 60_000 + LEASE_MS);
+    await wake(job);
+    expect((await taskOf(job)).failed_message).toBe("no contact for 150 s");
+  });
+
+  test("sleep without the loss of a socket changes no alarm", async ({ expect }) => {
+    const start = farAhead();
+    const time = travel();
+    const { job } = await atRest(start, time);
+    await evictDurableObject(coordinatorOf(job));
+    time.to(start + 60_000);
+    expect((await taskOf(job)).state).toBe("running");
+    expect(await alarmOf(job)).toBe(start + LOOK_MS);
+  });
+
   test("a lost node comes back by its hello", async ({ expect }) => {
     const start = farAhead();
     const time = travel();
@@ -168,6 +201,29 @@ describe("one socket a task", () => {
 });
 
 describe("hostile clients", () => {
+  test("1,000 sockets for one task: each is closed by the next, one is left, and no node is lost", async ({
+    expect,
+  }) => {
+    // Of so many nodes that the rate limit lets a thousand requests pass.
+    const { job, taskId } = await joined(256);
+    const sockets: TestSocket[] = [];
+    for (let n = 0; n < 1_000; n++) {
+      const socket = await openChannel(job);
+      socket.send({ type: "hello", task_id: taskId, task_token: job.taskToken });
+      sockets.push(socket);
+    }
+    const last = sockets.pop();
+    const ends = await Promise.all(sockets.map((socket) => socket.end()));
+    expect(new Set(ends.map(({ code }) => code))).toEqual(new Set([4001]));
+    last?.send("ping");
+    expect((await last?.hear(2))?.[1]).toBe("pong");
+    const open = await runInDurableObject(coordinatorOf(job), (_object, ctx) =>
+      ctx.getWebSockets().filter(({ readyState }) => readyState === WebSocket.OPEN),
+    );
+    expect(open).toHaveLength(1);
+    expect((await taskOf(job)).state).toBe("running");
+  });
+
   test.for([
     ["a long message", "x".repeat(2 ** 20), 1009],
     ["binary", new ArrayBuffer(8), 1003],

@@ -1,6 +1,8 @@
 /** The node channel: who gets a socket, what it tells, and how it ends. */
-import { evictDurableObject } from "cloudflare:test";
-import { describe, test } from "vitest";
+import { evictDurableObject, runDurableObjectAlarm } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { describe, onTestFinished, test, vi } from "vitest";
+import { DAY_MS } from "../../../src/lib/clock.ts";
 import { askFor, CHANNEL, holdOpen, joinChannel, openChannel } from "../harness/channel.ts";
 import {
   call,
@@ -12,7 +14,7 @@ import {
   putResult,
 } from "../harness/client.ts";
 import { createJob } from "../harness/factories.ts";
-import { coordinatorOf, costOf } from "../harness/instruments.ts";
+import { coordinatorOf, costOf, farAhead, travel } from "../harness/instruments.ts";
 
 async function joined(body: Record<string, unknown> = {}, machine: Record<string, unknown> = {}) {
   const job = await createJob(body);
@@ -50,6 +52,24 @@ describe("opening", () => {
     const late = await askFor(CHANNEL, { token: job.token });
     expect(late.status).toBe(409);
     expect(await late.json()).toMatchObject({ error: { code: "JOB_ENDED" }, directive: "stop" });
+  });
+
+  test("counts against the same rate limit as polls, and is refused by it", async ({ expect }) => {
+    const { job, taskId } = await joined({ node_count: 1 });
+    const limit = vi.spyOn(env.LIMIT_NODE_2, "limit");
+    onTestFinished(() => limit.mockRestore());
+    for (let n = 0; n < 10; n++) {
+      expect((await poll(job, taskId)).status).toBe(200);
+      holdOpen(await askFor(CHANNEL, { token: job.token })).close();
+    }
+    // Joining and the first four calls are far below the limit, and counted in the isolate alone.
+    const keys = limit.mock.calls.map(([{ key }]) => key).filter((key) => key === job.id);
+    expect(keys).toHaveLength(16);
+    limit.mockResolvedValue({ success: false });
+    const refused = await askFor(CHANNEL, { token: job.token });
+    expect(refused.status).toBe(429);
+    expect(refused.headers.get("retry-after")).toBe("10");
+    await refused.body?.cancel();
   });
 
   test("costs one hop and no D1", async ({ expect }) => {
@@ -141,6 +161,29 @@ describe("views", () => {
     await call("POST", `/jobs/${job.id}/abort`, { token: job.owner.token });
     expect(await socket.end()).toEqual({ code: 1000, reason: "the job has ended" });
     expect(socket.heard[1].view).toMatchObject({ directive: "stop", state: "aborted" });
+  });
+
+  test("a deletion: stop, then 1000, at once", async ({ expect }) => {
+    const { job, taskId } = await joined({ node_count: 2 });
+    const socket = await joinChannel(job, taskId);
+    const body = { id: job.id };
+    await call("DELETE", "/jobs/delete", { token: job.owner.token, body });
+    expect((await socket.end()).code).toBe(1000);
+    expect(socket.heard[1].view.directive).toBe("stop");
+  });
+
+  test("the job's expiry, after which its token is valid no more: stop, then 1000", async ({
+    expect,
+  }) => {
+    const start = farAhead();
+    const time = travel();
+    time.to(start);
+    const { job, taskId } = await joined({ node_count: 2 });
+    const socket = await joinChannel(job, taskId);
+    time.to(start + DAY_MS);
+    await runDurableObjectAlarm(coordinatorOf(job));
+    expect((await socket.end()).code).toBe(1000);
+    expect(socket.heard[1].view.directive).toBe("stop");
   });
 
   test("reach a socket whose object has slept", async ({ expect }) => {

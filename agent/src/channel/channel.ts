@@ -1,0 +1,146 @@
+/** The node channel of one job: sockets, one after the other, or the reason why there is none. */
+import { setTimeout as delay } from "node:timers/promises";
+import { childController } from "../abort.ts";
+import type { ApiClient } from "../api-client.ts";
+import type { Log } from "../log.ts";
+import type { ChannelBounds } from "./bounds.ts";
+import { converse, type Push } from "./conversation.ts";
+
+/** `channel`: it is tried again and again, whatever comes of it. */
+export type TransportChoice = "auto" | "channel" | "poll";
+
+interface OwnTask {
+  id: string;
+  token: string | null;
+}
+
+export interface Channel {
+  /** Holds a socket for the task from now on. The same task again changes nothing. */
+  hold(task: OwnTask): void;
+  /** The server tells this node of changes by itself. */
+  isOpen(): boolean;
+  /** The latest view that nobody has taken yet. */
+  latest(): Push | null;
+  /** Takes it, whether for use or because it is out of date. */
+  take(): Push | null;
+  /** Calls `listener` at each view and whenever a socket ends, until what it answers is called. */
+  listen(listener: () => void): () => void;
+  /** Progress is not sent more often than the server takes it. */
+  takesProgress(): boolean;
+  /** Sends a message, if a socket is open. It may get lost. */
+  send(message: Record<string, unknown>): void;
+  close(): void;
+}
+
+export function createChannel(options: {
+  client: Pick<ApiClient, "dial">;
+  choice: Exclude<TransportChoice, "poll">;
+  bounds: ChannelBounds;
+  /** Validator of the view that the node has, at the time of each hello. */
+  knownEtag: () => string | null;
+  log: Log;
+  random: () => number;
+  signal: AbortSignal;
+}): Channel {
+  const { client, choice, bounds, knownEtag, log, random, signal } = options;
+  const listeners = new Set<() => void>();
+  let held: { task: OwnTask; stop: () => void } | null = null;
+  let sendText: ((text: string) => void) | null = null;
+  let latest: Push | null = null;
+  let progressAt = Number.NEGATIVE_INFINITY;
+  let said = "";
+
+  const tell = (): void => {
+    for (const listener of [...listeners]) listener();
+  };
+  const say = (line: string): void => {
+    if (line !== said) log(line);
+    said = line;
+  };
+
+  /** One socket after the other, until nobody needs any or there is no use in it. */
+  const keep = async (task: OwnTask, stop: AbortSignal): Promise<void> => {
+    let closedAt: number[] = [];
+    let failures = 0;
+    for (;;) {
+      const ending = await converse({
+        client,
+        hello: { taskId: task.id, taskToken: task.token, knownEtag: knownEtag() },
+        bounds,
+        random,
+        onOpen(send) {
+          failures = 0;
+          sendText = send;
+          say("the server tells this node of changes by an open channel");
+        },
+        onView(push) {
+          latest = push;
+          tell();
+        },
+        signal: stop,
+      });
+      if (stop.aborted) return;
+      sendText = null;
+      tell();
+      if (ending.kind === "over") return;
+      const now = performance.now();
+      const hasClosed = ending.kind === "lost" && ending.wasOpen;
+      closedAt = closedAt.filter((at) => now - at < bounds.closesWithinMs);
+      if (hasClosed) closedAt.push(now);
+      else failures += 1;
+      const isOften = closedAt.length >= bounds.closes || failures >= bounds.failures;
+      if (ending.kind === "unusable" && choice === "auto") {
+        return say(`this node polls the server; a channel is not possible: ${ending.why}`);
+      }
+      if (ending.kind !== "lost" || (isOften && choice === "auto")) {
+        say(`this node polls the server, and tries the channel seldom: ${ending.why}`);
+        closedAt = [];
+        failures = 0;
+        await delay(bounds.pauseMs * (1 + random()), undefined, { signal: stop });
+      } else {
+        const again = hasClosed ? "until it is back" : "until there is one";
+        say(`no channel: ${ending.why}; this node polls the server ${again}`);
+        const waitMs = (ending.retryAfterMs ?? 0) + random() * bounds.spreadMs;
+        await delay(waitMs, undefined, { signal: stop });
+      }
+    }
+  };
+
+  return {
+    hold(task) {
+      if (held?.task.id === task.id && held.task.token === task.token) return;
+      held?.stop();
+      sendText = null;
+      latest = null;
+      const { controller, release } = childController(signal);
+      held = { task, stop: () => controller.abort() };
+      keep(task, controller.signal)
+        .catch((error: unknown) => {
+          // A fault of this program must not end the agent, which can poll.
+          if (!controller.signal.aborted) log(`no channel: ${String(error)}; this node polls`);
+        })
+        .finally(release);
+    },
+    isOpen: () => sendText !== null,
+    latest: () => latest,
+    take() {
+      const taken = latest;
+      latest = null;
+      return taken;
+    },
+    listen(listener) {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+    takesProgress: () => performance.now() - progressAt >= bounds.progressMs,
+    send(message) {
+      if (message.type === "progress") progressAt = performance.now();
+      sendText?.(JSON.stringify(message));
+    },
+    close() {
+      held?.stop();
+      held = null;
+      sendText = null;
+    },
+  };
+}
