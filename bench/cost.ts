@@ -26,6 +26,7 @@ interface Row {
 /** Prints the table; whether every row keeps its aim. */
 export async function showCosts(folder: string): Promise<boolean> {
   const rows: Row[] = [];
+  console.log("counting some hours of nodes and runners");
   let shared: Row | undefined;
   for (const transport of ["polling", "channel"] satisfies Transport[]) {
     const { contact, job } = await nodeHour(folder, transport);

@@ -2,7 +2,10 @@
  * The product with a counter at each of its bindings, and a clock that the bench moves: an hour passes in the time
  * of its calls. Everything else is the product's own code, on the platform's own storage.
  */
-import worker, { JobCoordinator as ProductCoordinator } from "../../src/index.ts";
+import worker, {
+  JobCoordinator as ProductCoordinator,
+  Lobby as ProductLobby,
+} from "../../src/index.ts";
 import { systemClock } from "../../src/lib/clock.ts";
 import { countedBucket, countedDatabase } from "./counted-bindings.ts";
 import { counts } from "./counts.ts";
@@ -40,6 +43,11 @@ function count(ctx: DurableObjectState, object: () => Wakeable): void {
     counts.objectRows += cursor.rowsWritten;
     return cursor;
   }) as typeof exec; // its type names the rows by the caller's wish
+  const put = storage.put.bind(storage);
+  storage.put = ((...values: Parameters<typeof put>) => {
+    counts.objectRows++;
+    return put(...values);
+  }) as typeof put; // one of its overloads
   const id = ctx.id.toString();
   storage.setAlarm = async (at) => {
     // The platform bills it as a row.
@@ -81,8 +89,16 @@ function counted(env: Env): Env {
 }
 
 countCalls(ProductCoordinator);
+countCalls(ProductLobby);
 
 export class JobCoordinator extends ProductCoordinator {
+  constructor(ctx: DurableObjectState, env: Env) {
+    count(ctx, () => this);
+    super(ctx, counted(env));
+  }
+}
+
+export class Lobby extends ProductLobby {
   constructor(ctx: DurableObjectState, env: Env) {
     count(ctx, () => this);
     super(ctx, counted(env));
