@@ -37,11 +37,16 @@ export async function runIdleRunners(
     stage.at(next, "contact", () => claim(uuid, key));
   }
 
-  /** As the agent does: it opens the socket, and asks once, since a job may have come in between. */
+  /** As the agent does: it opens the socket, asks once, since a job may have come in between, and then once an hour. */
   async function wait(uuid: string, key: string): Promise<void> {
     const socket = await openSocket(stage.url, `/v0/runners/${uuid}/channel`, key);
-    await stage.call("POST", `/v0/runners/${uuid}/jobs`, key);
+    await ask(uuid, key);
     stage.at(stage.now + PING_MS, "contact", () => ping(socket));
+  }
+
+  async function ask(uuid: string, key: string): Promise<void> {
+    await stage.call("POST", `/v0/runners/${uuid}/jobs`, key);
+    stage.at(stage.now + hours(1), "contact", () => ask(uuid, key));
   }
 
   async function ping(socket: NodeSocket): Promise<void> {
