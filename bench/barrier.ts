@@ -4,6 +4,7 @@
  */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { availableParallelism, loadavg } from "node:os";
 import type { Bundle } from "../scripts/lib/bundle.ts";
 import { eachOf } from "../src/lib/each.ts";
 import { quickMarkFigures, stepResult } from "../test/world/results.ts";
@@ -29,7 +30,10 @@ const CLUSTER = [{ benchmark_id: "cluster_network" }];
 
 /** Prints what was measured; whether all is within its bounds. */
 export async function showBarrier(folder: string, bundle: Bundle): Promise<boolean> {
-  console.log(`\nthe last of ${NODES} nodes reaches a barrier: ms until each node is told`);
+  const [load = 0] = loadavg();
+  console.log(
+    `\nthe last of ${NODES} nodes reaches a barrier: ms until each node is told (load ${load.toFixed(1)} of ${availableParallelism()} cores)`,
+  );
   const byChannel = await barriers(folder, bundle, waitBySocket, BARRIERS);
   const isFast = percentile(byChannel, 0.99) <= P99_MS;
   showTimes("channel", byChannel, isFast ? "" : `  MISSED: p99 at most ${P99_MS}`);

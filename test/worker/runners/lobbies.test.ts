@@ -187,6 +187,24 @@ describe("waking", () => {
     ]);
   });
 
+  test("costs the creator nothing: one read of D1 and one hop come after the reply", async ({
+    expect,
+  }) => {
+    const { spec, runner } = await one();
+    const socket = await wait(runner);
+    const get = vi.spyOn(env.LOBBY, "get");
+    const prepare = vi.spyOn(env.DB, "prepare");
+    const { token } = admin;
+    const create = () => call("POST", "/jobs", { token, body: { spec: spec.uuid } });
+    expect(await costOf(create)).toMatchObject({ status: 201, d1_round_trips: 1, object_hops: 0 });
+    await socket.hear(1);
+    expect(get).toHaveBeenCalledOnce();
+    const ofLobbies = prepare.mock.calls.filter(([query]) => query.includes("lobby_specs"));
+    expect(ofLobbies).toHaveLength(1);
+    get.mockRestore();
+    prepare.mockRestore();
+  });
+
   test("a job for another spec, and one without, wakes nobody; a repeat neither", async ({
     expect,
   }) => {
