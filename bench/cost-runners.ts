@@ -4,6 +4,8 @@ import { PING_MS, type Transport } from "./cost-nodes.ts";
 import { type CostStage, hours } from "./cost-stage.ts";
 import { type NodeSocket, openSocket } from "./node-socket.ts";
 
+/** Between the two claims after opening. */
+const AGAIN_MS = 7 * SECOND_MS;
 /** How long the model's runner waits, and a socket stays open, hours. */
 const WAITS = { polling: 1, channel: 24 };
 
@@ -37,10 +39,11 @@ export async function runIdleRunners(
     stage.at(next, "contact", () => claim(uuid, key));
   }
 
-  /** As the agent does: it opens the socket, asks once, since a job may have come in between, and then once an hour. */
+  /** As the agent does: it opens the socket, asks twice, since a job may have come in between, and then once an hour. */
   async function wait(uuid: string, key: string): Promise<void> {
     const socket = await openSocket(stage.url, `/v0/runners/${uuid}/channel`, key);
-    await ask(uuid, key);
+    await stage.call("POST", `/v0/runners/${uuid}/jobs`, key);
+    stage.at(stage.now + AGAIN_MS, "contact", () => ask(uuid, key));
     stage.at(stage.now + PING_MS, "contact", () => ping(socket));
   }
 

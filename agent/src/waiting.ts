@@ -52,6 +52,8 @@ export function createWaiting(options: {
   const { client, choice, bounds, clock, log, signal, pause } = options;
   let held: Held | null = null;
   let hasNews = false;
+  /** What the server decides from may be some seconds old: a claim that heard null too early is repeated once. */
+  let isToRepeat = false;
   let notBefore = Number.NEGATIVE_INFINITY;
   let closedAt: number[] = [];
   let failures = 0;
@@ -123,6 +125,7 @@ export function createWaiting(options: {
         }
       } else if (message === "work") {
         hasNews = true;
+        isToRepeat = true;
         wake();
       } else if (message !== "unknown") end(message, true);
     };
@@ -156,13 +159,13 @@ export function createWaiting(options: {
     return hasAnswered;
   };
 
-  /** Until there is news, the socket has ended, or an hour is over. */
-  const listen = async (): Promise<void> => {
+  /** Until there is news, the socket has ended, or the time is over. */
+  const listen = async (ms: number): Promise<void> => {
     const { controller, release } = childController(signal);
     wake = () => controller.abort();
     if (hasNews || held === null) wake();
     try {
-      await clock.sleep(ASK_MS, controller.signal);
+      await clock.sleep(ms, controller.signal);
     } catch (error) {
       if (!controller.signal.aborted) throw error;
     } finally {
@@ -183,10 +186,13 @@ export function createWaiting(options: {
           throw error;
         });
         // A job may have come before the socket was open: the runner asks once more.
+        isToRepeat = isOpen;
         if (isOpen) return;
       }
-      if (held?.isOpen === true || hasNews) return listen();
-      return pause(ms);
+      if (held?.isOpen !== true && !hasNews) return pause(ms);
+      const isSoon = isToRepeat && !hasNews;
+      isToRepeat = hasNews;
+      return listen(isSoon ? ms : ASK_MS);
     },
     close() {
       const { socket } = held ?? {};

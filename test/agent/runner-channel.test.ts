@@ -83,6 +83,18 @@ describe("with a channel", () => {
     await until(() => open.length === 1, "the first one to be closed");
   });
 
+  test("a claim after a word that brings nothing is repeated once, since the server may not have seen the job yet", async () => {
+    server.onClaim = () => ({ ...IDLE, headers: { "retry-after": "4" } });
+    const run = start({ clock: fastClock(50) });
+    const hours = () => run.clock.slept.filter((ms) => ms === 3_600_000).length;
+    await until(() => hours() === 1, "the long wait");
+    expect(claims()).toHaveLength(3);
+    open[0]?.send(WORK);
+    await until(() => hours() === 2, "the next long wait");
+    expect(claims()).toHaveLength(5);
+    expect(run.clock.slept.filter((ms) => ms === 4_000)).toHaveLength(2);
+  });
+
   test("a word that comes while it asks is not lost", async () => {
     const run = start();
     await channelOpen(run);
