@@ -11,20 +11,16 @@ const LOOK_MS = 50;
 const EMAIL = "bench@example.com";
 const PASSWORD = "a password of the bench";
 
+const KINDS = [
+  ...(["requests", "objectRequests", "alarms", "messages", "objectRows"] as const),
+  ...(["d1Reads", "d1Rows", "logLines", "r2Writes", "r2Reads"] as const),
+] as const;
+
 /** As `counts` of the counted Worker. */
-export type Counts = Record<
-  | "requests"
-  | "objectRequests"
-  | "alarms"
-  | "messages"
-  | "objectRows"
-  | "d1Reads"
-  | "d1Rows"
-  | "logLines"
-  | "r2Writes"
-  | "r2Reads",
-  number
->;
+export type Counts = Record<(typeof KINDS)[number], number>;
+
+/** Outside of objects. */
+const ELSEWHERE: ReadonlySet<keyof Counts> = new Set(["d1Reads", "d1Rows", "r2Writes", "r2Reads"]);
 
 /** What a count is for: `contact` of agents; the `job`, which is the same for all transports; and `cron`. */
 export type Purpose = "contact" | "job" | "cron";
@@ -80,7 +76,7 @@ export class CostStage {
       const at = Math.min(alarm, next?.at ?? Infinity, tick);
       if (at > until) break;
       await this.#move(Math.max(at, this.now));
-      if (alarm === at) await this.#note("contact", () => this.#control("fire"), false);
+      if (alarm === at) await this.#fire(cron);
       else if (next !== undefined && next.at === at) {
         this.#queue.shift();
         await this.#note(next.purpose, next.act, next.purpose !== "contact");
@@ -96,20 +92,39 @@ export class CostStage {
   async #note(purpose: Purpose, act: Act, isFollowed: boolean): Promise<void> {
     await act();
     const counts = isFollowed ? await this.quiet() : await this.#counts();
-    const sum = this.counted.get(purpose) ?? zero(counts);
     const before = this.#last ?? counts;
-    for (const kind of kindsOf(counts)) sum[kind] += counts[kind] - before[kind];
+    for (const kind of kindsOf(counts)) this.#add(purpose, kind, counts[kind] - before[kind]);
+    this.#last = counts;
+  }
+
+  #add(purpose: Purpose, kind: keyof Counts, count: number): void {
+    const sum = this.counted.get(purpose) ?? zero();
+    sum[kind] += count;
     this.counted.set(purpose, sum);
+  }
+
+  /** Alarms are for contact; what a job's object then writes elsewhere is its results, rating or report. */
+  async #fire(isOfJobs: boolean): Promise<void> {
+    const before = this.#last ?? (await this.#counts());
+    await this.#control("fire");
+    const counts = isOfJobs ? await this.quiet(0) : await this.#counts();
+    for (const kind of kindsOf(counts)) {
+      const purpose = isOfJobs && ELSEWHERE.has(kind) ? "job" : "contact";
+      this.#add(purpose, kind, counts[kind] - before[kind]);
+    }
     this.#last = counts;
   }
 
   /** Waits for the end of what the last step has left running. */
-  async quiet(): Promise<Counts> {
+  async quiet(ms = QUIET_MS): Promise<Counts> {
     let counts = await this.#counts();
-    for (let since = performance.now(); performance.now() - since < QUIET_MS; ) {
+    let isUnderway = (await this.#control<number>("underway")) > 0;
+    for (let since = performance.now(); isUnderway || performance.now() - since < ms; ) {
       await new Promise((done) => setTimeout(done, LOOK_MS));
       const now = await this.#counts();
-      if (JSON.stringify(now) !== JSON.stringify(counts)) since = performance.now();
+      isUnderway = (await this.#control<number>("underway")) > 0;
+      const isSame = JSON.stringify(now) === JSON.stringify(counts);
+      if (isUnderway || !isSame) since = performance.now();
       counts = now;
     }
     return counts;
@@ -177,8 +192,8 @@ export function kindsOf(counts: Counts): (keyof Counts)[] {
   return Object.keys(counts) as (keyof Counts)[]; // plain data of this shape
 }
 
-function zero(counts: Counts): Counts {
-  return Object.fromEntries(kindsOf(counts).map((kind) => [kind, 0])) as Counts; // the same keys
+function zero(): Counts {
+  return Object.fromEntries(KINDS.map((kind) => [kind, 0])) as Counts; // all keys
 }
 
 export const hours = (count: number): number => count * HOUR_MS;

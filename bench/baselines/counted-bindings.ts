@@ -1,5 +1,5 @@
 /** D1 and R2 with counters of what the platform bills. */
-import { counts } from "./counts.ts";
+import { counts, during } from "./counts.ts";
 
 const READS = /^\s*(?:select|with)\b/i;
 const WRITES = /\b(?:insert|update|delete|replace)\b/i;
@@ -29,11 +29,11 @@ function wrap(d1: Pick<D1Database, "prepare" | "batch">) {
     const isRead = READS.test(query) && !WRITES.test(query);
     const own = {
       bind: (...values: unknown[]) => statementOf(statement.bind(...values), query),
-      run: async () => note(await statement.run()),
-      all: async () => note(await statement.all()),
+      run: async () => note(await during(statement.run())),
+      all: async () => note(await during(statement.all())),
       /** Raw rows come without their cost: reads are repeated for it, and the rows of writes taken apart. */
       raw: async () => {
-        const result = note(await statement.all<Record<string, unknown>>());
+        const result = note(await during(statement.all<Record<string, unknown>>()));
         return isRead ? statement.raw() : result.results.map((row) => Object.values(row));
       },
     } as unknown as D1PreparedStatement; // drizzle calls no more of it
@@ -43,7 +43,7 @@ function wrap(d1: Pick<D1Database, "prepare" | "batch">) {
   return {
     prepare: (query: string) => statementOf(d1.prepare(query), query),
     batch: async (statements: D1PreparedStatement[]) => {
-      const results = await d1.batch(statements.map((each) => inner.get(each) ?? each));
+      const results = await during(d1.batch(statements.map((each) => inner.get(each) ?? each)));
       return results.map(note);
     },
   };
@@ -58,7 +58,7 @@ export function countedBucket(bucket: R2Bucket): R2Bucket {
         // Deletions are free.
         if (name === "get" || name === "head") counts.r2Reads++;
         else if (name !== "delete") counts.r2Writes++;
-        return value.apply(target, args);
+        return during(Promise.resolve(value.apply(target, args)));
       };
     },
   });

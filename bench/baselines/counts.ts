@@ -17,3 +17,15 @@ export const counts = {
   r2Writes: 0,
   r2Reads: 0,
 };
+
+/** Calls of D1 and R2 that have not been answered yet: while there is one, no step is over. */
+export const underway = { calls: 0 };
+
+export async function during<T>(call: Promise<T>): Promise<T> {
+  underway.calls++;
+  try {
+    return await call;
+  } finally {
+    underway.calls--;
+  }
+}
