@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Accepted, Ended, Refused, Unavailable } from "../../agent/src/api-client.ts";
-import { keepInContact, type Progress } from "../../agent/src/heartbeat.ts";
+import { keepInContact, type Pace, type Progress } from "../../agent/src/heartbeat.ts";
 
 type Reply = Accepted | Ended | Refused | Unavailable;
 const accepted: Reply = {
@@ -20,15 +20,20 @@ const accepted: Reply = {
 async function beats(options: {
   forSeconds: number;
   progressAt: (second: number) => number;
+  messageAt?: (second: number) => string;
   reply?: (attempt: number) => Reply;
+  paceAt?: (second: number) => Pace;
 }) {
-  const { forSeconds, progressAt, reply = () => accepted } = options;
+  const { forSeconds, progressAt, messageAt = () => "", reply = () => accepted, paceAt } = options;
   const abort = new AbortController();
   const sent: { second: number; progress: number }[] = [];
   const logs: string[] = [];
   let now = 0;
   const how = await keepInContact({
-    latest: (): Progress => ({ progress: progressAt(now / 1000), message: "" }),
+    latest: (): Progress => ({
+      progress: progressAt(now / 1000),
+      message: messageAt(now / 1000),
+    }),
     send: async ({ progress }) => {
       sent.push({ second: now / 1000, progress });
       return reply(sent.length);
@@ -45,6 +50,7 @@ async function beats(options: {
     },
     log: (line) => logs.push(line),
     signal: abort.signal,
+    ...(paceAt === undefined ? {} : { pace: () => paceAt(now / 1000) }),
   });
   return { how, seconds: sent.map((beat) => beat.second), logs };
 }
@@ -67,6 +73,25 @@ describe("heartbeat", () => {
     const { seconds, how } = await beats({ forSeconds: 100, progressAt: () => 0.5 });
     expect(seconds).toEqual([0, 30, 60, 90]);
     expect(how).toBe("aborted");
+  });
+
+  test("by a channel nothing is repeated, and what is new waits until it may be sent", async () => {
+    const quiet = { isReady: true, repeats: false };
+    const standing = { forSeconds: 200, progressAt: () => 0.5 };
+    expect((await beats({ ...standing, paceAt: () => quiet })).seconds).toEqual([0]);
+    const message = (s: number) => (s < 50 ? "warm-up" : "measuring");
+    const renamed = await beats({ ...standing, messageAt: message, paceAt: () => quiet });
+    expect(renamed.seconds).toEqual([0, 50]);
+    const ready = (s: number) => ({ ...quiet, isReady: s % 6 === 0 });
+    const moving = await beats({ forSeconds: 20, progressAt: (s) => s / 20, paceAt: ready });
+    expect(moving.seconds).toEqual([0, 6, 12, 18]);
+    // The channel is lost after 40 s: contact is kept by requests again.
+    const lost = await beats({
+      ...standing,
+      forSeconds: 80,
+      paceAt: (s) => ({ isReady: true, repeats: s > 40 }),
+    });
+    expect(lost.seconds).toEqual([0, 42, 72]);
   });
 
   test("a failed one is repeated, no sooner than Retry-After, and logged once", async () => {

@@ -52,6 +52,12 @@ export function follow(
   let etag: string | null = null;
   let last = "";
   let isPolled = false;
+  let wake = () => {};
+  channel.listen(() => {
+    // A socket has ended, or there was none: the job may have.
+    isPolled = false;
+    wake();
+  });
   channel.hold(task);
 
   const isNew = ({ directive, step }: Told): boolean => {
@@ -62,9 +68,8 @@ export function follow(
   };
   const news = async (): Promise<void> => {
     const over = new AbortController();
-    const unheed = channel.listen(() => over.abort());
+    wake = () => over.abort();
     await pause(LOOK_MS, undefined, { signal: over.signal }).catch(() => {});
-    unheed();
   };
 
   return {
@@ -78,10 +83,7 @@ export function follow(
           const { directive, step } = push.view;
           const told = step && { position: step.position, benchmark_id: step.benchmarkId };
           if (isNew({ directive, step: told })) return { directive, step: told };
-        } else if (channel.isOpen()) {
-          isPolled = false;
-          await news();
-        } else if (isPolled) {
+        } else if (channel.isOpen() || isPolled) {
           await news();
         } else {
           isPolled = true;

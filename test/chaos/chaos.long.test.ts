@@ -6,18 +6,29 @@ import { patient } from "../patience.ts";
 /** `npm run chaos` kills two hundred times. */
 const KILLS = 10;
 
-test("workerd is killed at random moments while agents work", {
-  timeout: patient(600_000),
-}, async () => {
-  // A separate process, so that its only workerd is the one to kill.
-  const command = [process.execPath, "scripts/chaos.ts", "--kills", String(KILLS), "--seed", "1"];
-  const run = runCommand(command);
-  const code = await run.exitCode;
-  const output = run.output();
-  console.log(output);
-  expect(code, output).toBe(0);
-  // Repeated calls prove that kills hit calls under way; the results prove that data was at stake.
-  expect(output).toMatch(/^10 kills; [1-9]\d* jobs, [1-9]\d* results, .*, [1-9]\d* made again$/m);
-  expect(output).toContain("0 lost, 0 different, 0 duplicates, 0 unsettled, 0 faults");
-  expect(run.processes(), "nothing is left running").toEqual([]);
-});
+test.each(["poll", "channel"] as const)(
+  "workerd is killed at random moments while agents work, told by %s",
+  {
+    timeout: patient(600_000),
+  },
+  async (transport) => {
+    // A separate process, so that its only workerd is the one to kill.
+    const options = ["--kills", String(KILLS), "--seed", "1", "--transport", transport];
+    const run = runCommand([process.execPath, "scripts/chaos.ts", ...options]);
+    const code = await run.exitCode;
+    const output = run.output();
+    console.log(output);
+    expect(code, output).toBe(0);
+    // Repeated calls prove that kills hit calls under way; the results prove that data was at stake.
+    expect(output).toMatch(/^10 kills; [1-9]\d* jobs, [1-9]\d* results, .*, [1-9]\d* made again$/m);
+    if (transport === "channel") {
+      // More sockets than tasks: nodes come back by themselves, and are told.
+      const [, sockets, tasks, pushed] =
+        /^(\d+) channels opened by (\d+) nodes, (\d+) views/m.exec(output) ?? [];
+      expect(Number(sockets)).toBeGreaterThan(Number(tasks));
+      expect(Number(pushed)).toBeGreaterThan(0);
+    }
+    expect(output).toContain("0 lost, 0 different, 0 duplicates, 0 unsettled, 0 faults");
+    expect(run.processes(), "nothing is left running").toEqual([]);
+  },
+);

@@ -30,6 +30,7 @@ export interface ChaosOptions {
 export interface ChaosReport extends Verdict {
   kills: number;
   jobs: number;
+  tasks: number;
   results: number;
   calls: number;
   /** Number of unanswered calls that were retried. */
@@ -72,6 +73,7 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
     return {
       kills: options.kills,
       jobs: ledger.jobs.length,
+      tasks: tasks.length,
       results: tasks.flatMap((task) => task.results).length,
       calls: ledger.calls,
       repeated: target.repeated,
@@ -221,13 +223,15 @@ function createSignIn(target: Target): () => Promise<string> {
 
 /** A summary of the run and its faults. */
 export function describeChaos(report: ChaosReport): string {
-  const { kills, jobs, results, calls, repeated, sockets, pushed } = report;
+  const { kills, jobs, results, calls, repeated, tasks, sockets, pushed } = report;
   const counts = (["lost", "different", "duplicates", "unsettled", "faults"] as const).map(
     (kind) => `${report[kind].length} ${kind}`,
   );
   return [
     `${kills} kills; ${jobs} jobs, ${results} results, ${calls} calls answered, ${repeated} made again`,
-    ...(sockets > 0 ? [`${sockets} channels opened, ${pushed} views pushed`] : []),
+    ...(sockets > 0
+      ? [`${sockets} channels opened by ${tasks} nodes, ${pushed} views pushed`]
+      : []),
     `acknowledged writes, D1 rows, R2 and objects: ${counts.join(", ")}`,
   ].join("\n");
 }

@@ -174,6 +174,10 @@ export class Channel {
     for (const open of [...this.#sockets.all()]) {
       const node = open.node === null ? undefined : job.nodes[open.node.rank];
       if (node !== undefined && sees(node)) this.#show(open, live, node);
+      else if (open.node === null && isSettled(job)) {
+        this.#stopWaiting(open);
+        this.#sockets.close(open, CLOSE.ended, "the job has ended");
+      }
     }
   }
 

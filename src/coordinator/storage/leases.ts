@@ -17,6 +17,8 @@ import type { CoordinatorStorage } from "./storage.ts";
  * again, or counts in tiny steps, must not keep them for ever.
  */
 const FURTHER = 0.01;
+/** Pings come every minute at the latest: however short the lease is, an open socket may be silent for so long. */
+const SILENCE_MS = 150 * SECOND_MS;
 /** A deadline missed by this much means an outage of the server: the platform's alarms are not so late. */
 const OUTAGE_MS = 30 * SECOND_MS;
 
@@ -114,8 +116,10 @@ export class Leases {
   pinnedRestOf({ hearingSince }: Live, { rank, lostAt, joinedAt }: Node): number {
     if (lostAt !== null) return 0;
     this.#listen();
-    const since = Math.max(this.#contacts[rank]?.at ?? joinedAt, hearingSince);
-    const rest = Math.min(Math.max(since + this.leaseMs - this.#clock.now(), 0), this.leaseMs);
+    const contact = this.#contacts[rank];
+    const since = Math.max(contact?.at ?? joinedAt, hearingSince);
+    const leaseMs = this.leaseMs + this.#moreFor(contact);
+    const rest = Math.min(Math.max(since + leaseMs - this.#clock.now(), 0), leaseMs);
     if (rest > 0) this.#pin(rank);
     return rest;
   }
@@ -130,10 +134,14 @@ export class Leases {
     this.#storage.saveContact(rank, { ...contact, at });
   }
 
-  /** Times of the latest contacts by rank, ms. */
+  /** Times by rank, ms, from which a lease counts: the latest contacts, later for a node with a socket if leases are short. */
   times(): number[] {
     this.#listen();
-    return this.#contacts.map((contact) => contact.at);
+    return this.#contacts.map((contact) => contact.at + this.#moreFor(contact));
+  }
+
+  #moreFor(contact: Contact | undefined): number {
+    return contact?.hasSocket ? Math.max(SILENCE_MS - this.leaseMs, 0) : 0;
   }
 
   /** Times of the latest news by rank, ms: exact, since all news is written. */
@@ -144,9 +152,8 @@ export class Leases {
   /** See `nextDeadline`. */
   deadlineOf({ job, hearingSince }: Live): number | null {
     const more = Math.max(SOCKET_LEASE_MS - this.leaseMs, 0);
-    const looks = this.times().map((at, rank) =>
-      this.#contacts[rank]?.hasSocket ? at + more : at,
-    );
+    this.#listen();
+    const looks = this.#contacts.map(({ at, hasSocket }) => (hasSocket ? at + more : at));
     return nextDeadline(job, looks, this.leaseMs, hearingSince, this.news());
   }
 
@@ -210,9 +217,8 @@ export class Leases {
 
   /** True when an agent was in contact within the lease and has not been told to stop. */
   hasAgentAtWork(): boolean {
-    this.#listen();
     const since = this.#clock.now() - this.leaseMs;
-    return this.#contacts.some(({ at, toldToStop }) => at > since && !toldToStop);
+    return this.times().some((at, rank) => at > since && !this.#contacts[rank]?.toldToStop);
   }
 
   #write(rank: number, contact: Contact): void {

@@ -150,8 +150,8 @@ test("whatever happens, an open channel has told its node what a poll would", {
           await putResult(asNode(member), member.id, body.step.position, {
             state: "failed",
             error_message: "x",
-            started_at: null,
-            ended_at: null,
+            started_at: "2026-01-01T00:00:00Z",
+            ended_at: "2026-01-01T00:05:00Z",
           });
       },
     };

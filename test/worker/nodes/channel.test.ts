@@ -158,18 +158,11 @@ describe("views", () => {
   test("the job's end: stop, then 1000", async ({ expect }) => {
     const { job, taskId } = await joined({ node_count: 2 });
     const socket = await joinChannel(job, taskId);
+    const stranger = await openChannel(job);
     await call("POST", `/jobs/${job.id}/abort`, { token: job.owner.token });
     expect(await socket.end()).toEqual({ code: 1000, reason: "the job has ended" });
+    expect(await stranger.end(), "one without a hello, too").toMatchObject({ code: 1000 });
     expect(socket.heard[1].view).toMatchObject({ directive: "stop", state: "aborted" });
-  });
-
-  test("a deletion: stop, then 1000, at once", async ({ expect }) => {
-    const { job, taskId } = await joined({ node_count: 2 });
-    const socket = await joinChannel(job, taskId);
-    const body = { id: job.id };
-    await call("DELETE", "/jobs/delete", { token: job.owner.token, body });
-    expect((await socket.end()).code).toBe(1000);
-    expect(socket.heard[1].view.directive).toBe("stop");
   });
 
   test("the job's expiry, after which its token is valid no more: stop, then 1000", async ({
