@@ -88,13 +88,16 @@ async function heardBy(socket: NodeSocket, isIt: (text: string) => boolean): Pro
   for (let text = await socket.next(); text !== null; text = await socket.next()) {
     if (isIt(text)) return performance.now();
   }
-  throw new Error("the socket has closed without a word");
+  throw new Error(`the server has closed a socket: ${socket.ending}`);
 }
 
 async function greet({ url }: Stage, { token, taskId }: RoomNode): Promise<NodeSocket> {
   const socket = await openSocket(url, `${API}/jobs/current/channel`, token);
   socket.send(JSON.stringify({ type: "hello", task_id: taskId }));
-  await socket.next();
+  const first = await socket.next();
+  if (first?.startsWith('{"type":"view"') !== true) {
+    throw new Error(`the server answers a hello with ${first ?? socket.ending}`);
+  }
   return socket;
 }
 

@@ -6,6 +6,8 @@ export interface NodeSocket {
   send(text: string): void;
   close(): Promise<void>;
   readonly isOpen: boolean;
+  /** Code and reason of its end. */
+  readonly ending: string;
 }
 
 export async function openSocket(url: URL, path: string, token: string): Promise<NodeSocket> {
@@ -15,6 +17,7 @@ export async function openSocket(url: URL, path: string, token: string): Promise
   const heard: string[] = [];
   const waiting: (() => void)[] = [];
   let isOpen = true;
+  let ending = "";
   const tell = () => {
     for (const wake of waiting.splice(0)) wake();
   };
@@ -23,8 +26,9 @@ export async function openSocket(url: URL, path: string, token: string): Promise
     tell();
   });
   const closed = new Promise<void>((resolve) => {
-    socket.addEventListener("close", () => {
+    socket.addEventListener("close", ({ code, reason }) => {
       isOpen = false;
+      ending = `${code} ${reason}`;
       tell();
       resolve();
     });
@@ -45,6 +49,9 @@ export async function openSocket(url: URL, path: string, token: string): Promise
     },
     get isOpen() {
       return isOpen;
+    },
+    get ending() {
+      return ending;
     },
   };
 }
