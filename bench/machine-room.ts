@@ -18,6 +18,7 @@ export interface MachineRoom {
   put(node: RoomNode, position: number, body: object): Promise<void>;
   putText(node: RoomNode, position: number, body: string): Promise<void>;
   giveUp(node: RoomNode, message: string): Promise<void>;
+  abort(jobId: string): Promise<void>;
   /** Token of the jobs' owner. */
   owner: string;
   /** Reads a page of the owner's to its end; answers its length in bytes. */
@@ -111,6 +112,9 @@ export async function createMachineRoom({
     },
     put: (node, position, body) => putText(node, position, JSON.stringify(body)),
     putText,
+    async abort(jobId) {
+      await (await send("POST", `${API}/jobs/${jobId}/abort`, owner)).arrayBuffer();
+    },
     owner,
     async giveUp({ token, taskId }, message) {
       const path = `${API}/jobs/current/tasks/${taskId}`;

@@ -248,6 +248,19 @@ CREATE TABLE `performance_counts` (
 	PRIMARY KEY(`scope`, `state`, `status`)
 );
 
+CREATE TABLE `lobbies` (
+	`id` integer PRIMARY KEY NOT NULL,
+	`name` text NOT NULL,
+	`renewed_at` integer NOT NULL
+);
+
+CREATE UNIQUE INDEX `lobbies_name_unique` ON `lobbies` (`name`);
+CREATE TABLE `lobby_specs` (
+	`spec_uuid` text NOT NULL,
+	`lobby_id` integer NOT NULL,
+	PRIMARY KEY(`spec_uuid`, `lobby_id`)
+);
+
 CREATE TABLE `reports` (
 	`hash` blob PRIMARY KEY NOT NULL,
 	`job_id` integer NOT NULL,
@@ -292,7 +305,8 @@ CREATE TABLE `runners` (
 	`job_id` integer,
 	`task_id` integer,
 	`claimed_at` integer,
-	`asked_at` integer
+	`asked_at` integer,
+	`lobby_id` integer
 );
 
 CREATE UNIQUE INDEX `runners_uuid_unique` ON `runners` (`uuid`);

@@ -1,14 +1,16 @@
 /**
  * `npm run bench`: what requests cost, first in exact counts, then beside the least that could answer the
  * same, both in one workerd. Exits 1 when a ratio is below its floor. `--only poll` runs one of them, `--only lists`
- * those of many jobs, which take minutes to fill.
+ * those of many jobs, which take minutes to fill, `--only cost` what agents cost, `--only barrier` how fast sockets tell.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { MAX_DIFFERENCE_MS, timeAgentStart } from "../bench/agent-start.ts";
+import { showBarrier } from "../bench/barrier.ts";
 import { contendersOf, createScene, MATCHES, type Match } from "../bench/contenders.ts";
+import { showCosts } from "../bench/cost.ts";
 import { countCosts } from "../bench/counts.ts";
 import { TOLERANCE, timeRefusals } from "../bench/denied.ts";
 import { compareLists } from "../bench/lists.ts";
@@ -37,6 +39,10 @@ if (!Number.isInteger(rounds) || rounds < 30) {
   process.exit(2);
 }
 const folder = mkdtempSync(join(tmpdir(), "assay-bench-"));
+if (values.only === "barrier") {
+  await runAlone(async () => showBarrier(folder, await buildBundle(folder)));
+}
+if (values.only === "cost") await runAlone(() => showCosts(folder));
 const matches = MATCHES.filter(({ name }) => name.includes(values.only ?? ""));
 try {
   const bundle = await buildBundle(folder);
@@ -52,6 +58,8 @@ try {
   }
 
   const isWhole = (values.only ?? "") === "";
+  if (isWhole && !(await showCosts(folder))) process.exitCode = 1;
+  if (isWhole && !(await showBarrier(folder, bundle))) process.exitCode = 1;
   if (isWhole && !(await refusalsTellNothing(bundle))) process.exitCode = 1;
   if (isWhole || values.only === "lists") {
     const jobs = { few: 1_000, textbook: 100_000, many: Number(values.jobs) };
@@ -85,6 +93,15 @@ try {
   show("this one", await startUpCpuMs(product));
 } finally {
   rmSync(folder, { recursive: true, force: true });
+}
+
+/** Runs one part that needs nothing of the others, and ends. */
+async function runAlone(part: () => Promise<boolean>): Promise<never> {
+  try {
+    process.exit((await part()) ? 0 : 1);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 /** Prints the ratios; answers the matches that are below their floor. */

@@ -20,6 +20,7 @@ const routes = await describedRoutes({
   bucket: unused("a bucket"),
   assets: unused("static files"),
   coordinators: unused("the jobs' objects"),
+  lobbies: unused("the runners' lobbies"),
   rateLimitCounters: unused("rate limits"),
   config: readConfig({
     TOKEN_SECRET: randomBytes(36).toString("base64url"),

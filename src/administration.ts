@@ -44,17 +44,8 @@ export function administrationRoutes(services: Services): Served[] {
 
 /** `oauth`: the routes whose errors have a form of their own. */
 function routesOf(services: Services): { oauth: Served[]; others: Served[] } {
-  const {
-    identity,
-    tokens,
-    clock,
-    limits,
-    pepper,
-    failureScale,
-    setupToken,
-    runnerAuth,
-    timeoutMs,
-  } = services;
+  const { identity, tokens, clock, limits, pepper, failureScale, runnerAuth, timeoutMs } = services;
+  const { setupToken, lobbies } = services;
   const signIns = new SignInService({ identity, tokens, clock, pepper, failureScale });
   const people = new PeopleService({ identity, clock, pepper });
   const passwords = new PasswordsService({ identity, tokens, clock, pepper, failureScale });
@@ -63,7 +54,7 @@ function routesOf(services: Services): { oauth: Served[]; others: Served[] } {
   const userKeys = new ApiTokensService({ identity, tokens, clock, kind: "key" });
   const customers = new CustomersService({ clock });
   const specs = new SpecsService({ clock, timeoutMs });
-  const runners = new RunnersService({ clock, runnerAuth });
+  const runners = new RunnersService({ clock, runnerAuth, lobbies });
   const others = [
     ...documentRoutes(services),
     ...loginRoutes({ signIns, limits }),

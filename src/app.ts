@@ -17,7 +17,7 @@ import { createServices, type ServiceDeps, type Services } from "./services.ts";
 
 /** Paths of the administration and of reports, which load with the first request to one of them. */
 const ADMINISTRATION =
-  /^\/(?:v0\/(?!server\/version$|runners\/[^/]+\/jobs$)|password$|setup$|token$|token\/|api\/(?:user\/|silicon-mark\/v1\/(?:specs$|baselines|reports\/)))/;
+  /^\/(?:v0\/(?!server\/version$|runners\/[^/]+\/(?:jobs|channel)$)|password$|setup$|token$|token\/|api\/(?:user\/|silicon-mark\/v1\/(?:specs$|baselines|reports\/)))/;
 
 /** The whole API. Make it once per isolate: its services share caches of callers. */
 export async function createApp(deps: ServiceDeps): Promise<App> {
@@ -63,7 +63,7 @@ function assemble(
 }
 
 function mountAll(app: App, services: Services, pages: Pages): void {
-  mount(app, services, [...channelRoutes(services), ...routesOf(services)]);
+  mount(app, services, routesOf(services));
   app.get("/", limitAddress(services.limits, "address"), indexPage(pages));
 }
 
@@ -77,6 +77,7 @@ export async function describedRoutes(deps: ServiceDeps): Promise<Served[]> {
 function routesOf(services: Services): Served[] {
   return [
     ...claimRoutes(services),
+    ...channelRoutes(services),
     // Before the jobs, whose `{id}` would match `current` and `anonymous`.
     ...nodesRoutes(services),
     ...anonymousJobsRoutes(services),

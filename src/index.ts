@@ -3,6 +3,7 @@ import { systemClock } from "./lib/clock.ts";
 import { readConfig } from "./lib/config.ts";
 
 export { JobCoordinator } from "./coordinator/job-coordinator.ts";
+export { Lobby } from "./lobbies/lobby.ts";
 
 /** The app of this isolate, whose bindings never change. */
 let app: ReturnType<typeof createApp> | undefined;
@@ -13,6 +14,7 @@ function appOf(env: Env): ReturnType<typeof createApp> {
     bucket: env.BUCKET,
     assets: env.ASSETS,
     coordinators: env.COORDINATOR,
+    lobbies: env.LOBBY,
     rateLimitCounters: {
       user: env.LIMIT_USER,
       "node-2": env.LIMIT_NODE_2,
@@ -40,7 +42,8 @@ export default {
   async scheduled(_controller, env) {
     // Loaded only here, since no request needs it.
     const { runTick } = await import("./maintenance/tick.ts");
-    const { DB: d1, BUCKET: bucket, COORDINATOR: coordinators } = env;
-    await runTick({ d1, bucket, coordinators, config: readConfig(env), clock: systemClock });
+    const { DB: d1, BUCKET: bucket, COORDINATOR: coordinators, LOBBY: lobbies } = env;
+    const config = readConfig(env);
+    await runTick({ d1, bucket, coordinators, lobbies, config, clock: systemClock });
   },
 } satisfies ExportedHandler<Env>;

@@ -12,6 +12,8 @@ import { TasksService } from "./jobs/tasks/service.ts";
 import type { Clock } from "./lib/clock.ts";
 import type { Config } from "./lib/config.ts";
 import { JobIdSource } from "./lib/ids.ts";
+import type { LobbyNamespace } from "./lobbies/client.ts";
+import { createWaker } from "./lobbies/wake.ts";
 import { NodesService } from "./nodes/service.ts";
 import { ReportLinks } from "./reports/links.ts";
 import { ReportsService } from "./reports/service.ts";
@@ -26,6 +28,7 @@ export interface ServiceDeps {
   /** The static files of `public/`. */
   assets: Fetcher;
   coordinators: DurableObjectNamespace<JobCoordinator>;
+  lobbies: LobbyNamespace;
   rateLimitCounters: RateLimitCounters;
   config: Config;
   clock: Clock;
@@ -35,7 +38,7 @@ export type Services = Awaited<ReturnType<typeof createServices>>;
 
 /** Whatever holds dependencies or memory and serves requests, made once per isolate. */
 export async function createServices(deps: ServiceDeps) {
-  const { bucket, assets, coordinators, rateLimitCounters, config, clock } = deps;
+  const { bucket, assets, coordinators, lobbies, rateLimitCounters, config, clock } = deps;
   const { passwordPepper: pepper, nodeTimeoutMs: timeoutMs, quotas } = config;
   const tokens = await createTokens(config.tokenSecrets, clock);
   const identity = new Identity({ tokens, clock });
@@ -48,17 +51,20 @@ export async function createServices(deps: ServiceDeps) {
   const watchCoordinator = createCoordinatorClient(coordinators, WATCHING);
 
   const runnerAuth = new RunnerAuth({ clock, timeoutMs });
+  const wakeRunners = createWaker(deps.d1, lobbies);
   const candidates = new Candidates(clock, timeoutMs);
-  const claims = new Claims({ tokens, clock, runnerAuth, candidates, callCoordinator });
+  const claims = new Claims({
+    tokens,
+    clock,
+    runnerAuth,
+    candidates,
+    callCoordinator,
+    wakeRunners,
+  });
   const runner = createRunnerGuard({ authenticator, limits, runnerAuth, suspects });
 
   const links = new ReportLinks(config.tokenSecrets, clock);
-  const reports = new ReportsService({
-    bucket,
-    links,
-    clock,
-    thresholds: config.rating,
-  });
+  const reports = new ReportsService({ bucket, links, clock, thresholds: config.rating });
   const jobIds = new JobIdSource(clock);
   const stores = { callCoordinator, r2: bucket };
   const jobs = new JobsService({ tokens, clock, jobIds, ...stores, reports, quotas });
@@ -89,6 +95,8 @@ export async function createServices(deps: ServiceDeps) {
     watchCoordinator,
     callCoordinator,
     claims,
+    lobbies,
+    wakeRunners,
     jobs,
     readAnonymous,
     tasks,

@@ -86,7 +86,7 @@ and shows its figures, without a server.
   --give-up-after DURATION  end when the server has not answered for so long, such as 90s, 30m, 12h or 2d
                             (default: 10m for the first answer; after it a node tries until its job
                             expires, a runner for ever)
-  --transport NAME          how a node hears of changes: channel, an open WebSocket; poll, asking every minute;
+  --transport NAME          how a node hears of changes, and a runner of jobs: channel, an open WebSocket; poll, asking;
                             auto (default): a channel, and polling where there is none
   --json                    print each ending as one JSON line on standard output: the final task with figures
                             and reasons, or the figures of --probe-only

@@ -1,10 +1,12 @@
 import { childController } from "./abort.ts";
 import type { Accepted, ApiClient, Ended, Refused, Unavailable } from "./api-client.ts";
+import { type ChannelBounds, channelBounds } from "./channel/bounds.ts";
 import type { MachineFacts } from "./machine.ts";
 import { isRecord, parseTask, type Task } from "./protocol.ts";
 import { backoffMs } from "./retry.ts";
 import { type Agent, rest, runAgent } from "./run-loop.ts";
 import { type AgentEnd, describeNode, FIRST_CONTACT_MS, type NodeFacts } from "./session.ts";
+import { createWaiting, type Waiting } from "./waiting.ts";
 
 /** Between claims when the server names no interval. */
 const DEFAULT_IDLE_MS = 10_000;
@@ -28,6 +30,7 @@ export interface Runner
   /** Reads the machine's facts again, before a claim: a GPU may have been lost since the start. */
   readFacts?: ((drain: AbortSignal) => Promise<MachineFacts>) | undefined;
   drain: NonNullable<Agent["drain"]>;
+  channelBounds?: ChannelBounds | undefined;
   /** Called with the end of each job. */
   onEnd: (end: AgentEnd) => void;
 }
@@ -58,7 +61,17 @@ export async function serveRunner(runner: Runner): Promise<End> {
   };
   drain.signal.addEventListener("abort", leave, { once: true });
   try {
-    return await claimAndRun({ ...runner, signal: controller.signal });
+    const own = { ...runner, signal: controller.signal };
+    const waiting = createWaiting({
+      client: runner.client,
+      choice: runner.transport ?? "auto",
+      bounds: runner.channelBounds ?? channelBounds,
+      clock,
+      log: runner.log,
+      signal: AbortSignal.any([controller.signal, drain.signal]),
+      pause: (ms) => rest(own, ms),
+    });
+    return await claimAndRun(own, waiting).finally(waiting.close);
   } catch (error) {
     if (!drain.signal.aborted || !controller.signal.aborted) throw error;
     return {
@@ -72,7 +85,7 @@ export async function serveRunner(runner: Runner): Promise<End> {
   }
 }
 
-async function claimAndRun(runner: Runner): Promise<End> {
+async function claimAndRun(runner: Runner, waiting: Waiting): Promise<End> {
   const { log, drain, client, signal, clock } = runner;
   let node = runner.node;
   let readAt = clock.elapsed();
@@ -88,6 +101,7 @@ async function claimAndRun(runner: Runner): Promise<End> {
       readAt = clock.elapsed();
     }
     const body = JSON.stringify(await describeNode(node));
+    waiting.asks();
     // Not cut off by the wish to leave: a claim under way may have taken a place, which is then given up.
     const isWanted = (reply: unknown) => reply === null || parseClaim(reply) !== null;
     const request = { method: "POST", path: "/jobs", body, isWanted } as const;
@@ -103,6 +117,7 @@ async function claimAndRun(runner: Runner): Promise<End> {
     if (reply.kind === "refused") return { kind: "error", message: `refused: ${reply.message}` };
     const claim = reply.kind === "accepted" ? parseClaim(reply.body) : null;
     if (claim !== null) {
+      waiting.close();
       failures = 0;
       isIdle = false;
       const end = await runJob({ ...runner, node }, claim, reply);
@@ -120,13 +135,14 @@ async function claimAndRun(runner: Runner): Promise<End> {
         return { kind: "error", message: `gave up on the server: ${reply.message}` };
       }
       log(`claim failed (${reply.message}); next try in ${(waitMs / 1000).toFixed(1)} s`);
+      await rest(runner, waitMs);
     } else {
       failures = 0;
       answeredAt = clock.elapsed();
-      if (!isIdle) log("no job for this runner yet; asking again every few seconds");
+      if (!isIdle) log("no job for this runner yet");
       isIdle = true;
+      await waiting.rest(waitMs);
     }
-    await rest(runner, waitMs);
   }
   return { kind: "stopped", message: "stopped" };
 }

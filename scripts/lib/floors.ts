@@ -15,7 +15,7 @@ export const FLOORS: readonly (readonly string[])[] = [
   ["api"],
   ["http"],
   ["resources"],
-  ["identity"],
+  ["identity", "lobbies"],
   ["specs", "scoreboard", "service"],
   ["reports"],
   ["coordinator"],

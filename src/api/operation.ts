@@ -172,6 +172,9 @@ export function json<Schema extends z.ZodType>(
   };
 }
 
+/** The response of an operation that is a WebSocket. */
+export const SWITCHED: SuccessResponse = { description: "The socket is open." };
+
 /** A text of any length in a success response. */
 export function textStream(example: string) {
   const schema = z.string().openapi({ maxLength: 2 ** 31 - 1, pattern: "^[\\s\\S]*$" });

@@ -28,6 +28,13 @@ export class Alarm {
     void this.#storage.setAlarm(at);
   }
 
+  /** As `setBy`, also for a later time than before. Free if the alarm is set for this time: each setting is a row. */
+  setAnew(deadlines: readonly (number | null)[]): void {
+    const due = Math.min(...deadlines.filter((at) => at !== null));
+    if (due !== this.#at) this.#at = null;
+    this.setBy(deadlines);
+  }
+
   /** As `setBy`, and puts off an alarm that is much too early: all nodes have a socket now. */
   moveTo(deadlines: readonly (number | null)[]): void {
     const due = Math.min(...deadlines.filter((at) => at !== null));

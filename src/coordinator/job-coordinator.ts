@@ -217,14 +217,10 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     const live = await this.#runtime.open(jobId);
     if ("ok" in live) return live;
     const bodies = resultsOf(this.#storage.bodies(), live.identity.sequence, part);
-    const { job, tasks } = this.#projection.since(live, -1);
-    return {
-      ok: true,
-      job,
-      // The owner's detail does not show them; of 64 GPUs in each of 256 nodes they take megabytes.
-      tasks: tasks.map((task) => ({ ...task, figures: null })),
-      bodies: streamBodies(this.#storage, bodies),
-    };
+    const { job, tasks: all } = this.#projection.since(live, -1);
+    // The owner's detail does not show figures; of 64 GPUs in each of 256 nodes they take megabytes.
+    const tasks = all.map((task) => ({ ...task, figures: null }));
+    return { ok: true, job, tasks, bodies: streamBodies(this.#storage, bodies) };
   }
 
   async task(jobId: number, taskId: number): Promise<LiveTask | Refusal> {

@@ -3,7 +3,7 @@ import { matchesEntityTag } from "../http/entity-tag.ts";
 import type { Outcome } from "./life/lifecycle.ts";
 import type { Live } from "./life/model.ts";
 import type { Leases } from "./storage/leases.ts";
-import { etagOf, type NodeView, toNodeView } from "./wire/node-view.ts";
+import { etagOf, type NodeView, toNodeView, viewText } from "./wire/node-view.ts";
 import type { NodeReply, Refusal, ResultReply, StepEnd, TaskReply } from "./wire/protocol.ts";
 
 /** @param rank null for a caller that has not joined */
@@ -20,7 +20,7 @@ export function pollReply(view: NodeView, validator: string | null): NodeReply {
     ok: true,
     etag,
     pollAfterSeconds: view.poll_after_seconds,
-    view: matchesEntityTag(validator, etag) ? null : JSON.stringify(view),
+    view: matchesEntityTag(validator, etag) ? null : viewText(view),
   };
 }
 

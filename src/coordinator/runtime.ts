@@ -182,9 +182,8 @@ export class JobRuntime {
     } catch (error) {
       logEvent("error", "alarm_failed", { job: live.identity.jobId, causes: causesOf(error) });
     }
-    // Work that has just ended may have moved the next deadline, so the alarm is set anew.
-    this.#alarm.clear();
-    this.#arm(live);
+    // Work that has just ended may have moved the next deadline.
+    this.#alarm.setAnew(this.#deadlinesOf(live));
   }
 
   async #forget(): Promise<void> {

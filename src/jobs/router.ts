@@ -13,6 +13,8 @@ import { scopeOf } from "../identity/actor.ts";
 import type { UserEnv } from "../identity/guards.ts";
 import { originOf } from "../identity/origin.ts";
 import { toTimestamp } from "../lib/clock.ts";
+import type { Reference } from "../lib/references.ts";
+import type { WakeRunners } from "../lobbies/wake.ts";
 import type { ReportLinks } from "../reports/links.ts";
 import { listBenchmarksRoute, toBenchmarkWire } from "./catalogue-contract.ts";
 import {
@@ -38,9 +40,10 @@ import { type JobView, type LinkOf, toJobDetail, toJobResults, toListedJob } fro
 interface JobsDeps extends WatchingDeps {
   jobs: JobsService;
   links: ReportLinks;
+  wakeRunners: WakeRunners;
 }
 
-export const jobsRoutes = ({ jobs, links, ...watching }: JobsDeps) => [
+export const jobsRoutes = ({ jobs, links, wakeRunners, ...watching }: JobsDeps) => [
   // The fixed paths come before the routes with an id, which would match them.
   serve(getJobStatsRoute, async (c) => {
     const { name, tags: listed, tag: older, state } = c.req.valid("query");
@@ -56,6 +59,7 @@ export const jobsRoutes = ({ jobs, links, ...watching }: JobsDeps) => [
     const key = readIdempotencyKey(c, input);
     const site = siteOf(c);
     const { row, token, replayed } = await jobs.create(callerOf(c), input, key, site);
+    if (!replayed && input.spec != null) wakeFor(c, input.spec, row, wakeRunners);
     const joinSite = input.spec == null ? site : null;
     return created(c, toCreatedJob(row, token, joinSite), { replayed });
   }),
@@ -117,11 +121,18 @@ export const jobsRoutes = ({ jobs, links, ...watching }: JobsDeps) => [
     return c.json({ pdf_report_url: url }, 202);
   }),
 
-  serve(listBenchmarksRoute, (c) => {
-    const { text, etag } = catalogue();
-    return singleText(c, text, etag);
-  }),
+  serve(listBenchmarksRoute, (c) => singleText(c, catalogue().text, catalogue().etag)),
 ];
+
+/** Tells runners that wait for jobs of the spec of a new one, after the reply. */
+function wakeFor(
+  c: Context<UserEnv>,
+  spec: Reference,
+  { nodeCount }: { nodeCount: number },
+  wake: WakeRunners,
+): void {
+  c.executionCtx.waitUntil(wake(spec, { wants: nodeCount }));
+}
 
 /** The validator of a job's views. `If-Match` compares id and version alone. */
 function tagOf({ row, job }: JobView): (rest: string) => string {

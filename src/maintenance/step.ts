@@ -3,12 +3,14 @@ import type { Bucket } from "../db/bucket.ts";
 import type { Database, Meter } from "../db/client.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Config } from "../lib/config.ts";
+import type { LobbyNamespace } from "../lobbies/client.ts";
 
 /** Context of one cron tick, shared by its steps. */
 export interface StepContext {
   db: Database;
   bucket: Bucket;
   callCoordinator: CallCoordinator;
+  lobbies: LobbyNamespace;
   /** Counts every call of D1, objects and R2 in this tick. */
   meter: Meter;
   config: Config;

@@ -3,9 +3,11 @@ import type { JobCoordinator } from "../coordinator/job-coordinator.ts";
 import { openBucket } from "../db/bucket.ts";
 import { createMeter, openDatabase } from "../db/client.ts";
 import { causesOf } from "../db/errors.ts";
+import { JOB_LIFETIME_MS } from "../identity/lifetimes.ts";
 import { type Clock, SECOND_MS } from "../lib/clock.ts";
 import type { Config } from "../lib/config.ts";
 import { logEvent } from "../lib/log.ts";
+import { type LobbyNamespace, wakeWanted } from "../lobbies/client.ts";
 import { recomputeBaselines, rerate } from "../scoreboard/upkeep.ts";
 import { askObjects, settleExpired } from "./expiry.ts";
 import { clearExpired, removeAnonymous, watchSize } from "./retention.ts";
@@ -30,6 +32,7 @@ export interface MaintenanceDeps {
   d1: D1Database;
   bucket: R2Bucket;
   coordinators: DurableObjectNamespace<JobCoordinator>;
+  lobbies: LobbyNamespace;
   config: Config;
   clock: Clock;
 }
@@ -37,6 +40,11 @@ export interface MaintenanceDeps {
 /** In the order they run, the most urgent first. */
 const STEPS: Readonly<Record<string, Step>> = {
   settleExpired,
+  wakeRunners: async ({ db, meter, lobbies: namespace, clock, goOn }) => {
+    const now = clock.now();
+    const times = { now, createdAfter: now - JOB_LIFETIME_MS };
+    return wakeWanted({ namespace, meter, db }, times, goOn);
+  },
   askObjects,
   clearExpired,
   removeAnonymous,
@@ -80,6 +88,7 @@ export async function runTick(deps: MaintenanceDeps): Promise<Record<string, obj
       attempts: 1,
       timeoutMs: CALL_TIMEOUT_MS,
     }),
+    lobbies: deps.lobbies,
     config,
     clock,
     callsLeft,

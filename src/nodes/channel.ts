@@ -1,21 +1,24 @@
-import { operation } from "../api/operation.ts";
+import { operation, SWITCHED } from "../api/operation.ts";
 import type { CallCoordinator, CallerPlace } from "../coordinator/client.ts";
 import type { Refusal } from "../coordinator/wire/protocol.ts";
 import { serve } from "../http/serve.ts";
 import { requireUpgrade, upgraded } from "../http/upgrade.ts";
 import { refuse } from "./refusals.ts";
 
-/** A WebSocket, which OpenAPI cannot describe: docs/contract.md does, in "The node channel". */
+/** A WebSocket: docs/contract.md describes its messages, in "The node channel". */
 export const channelRoute = operation({
   method: "get",
   path: "/api/silicon-mark/v1/jobs/current/channel",
   operationId: "openCurrentChannel",
   tags: ["Node protocol"],
-  summary: "The node's socket",
-  description: "See docs/contract.md.",
+  summary: "Follow the job",
+  description: `A WebSocket of one task, for a request with \`Upgrade: websocket\`. The first message of the client, within 10 seconds, is \`{"type":"hello","task_id","task_token"}\`; the server sends \`{"type":"view","etag","view"}\`, with the body of a poll, whenever what the node sees changes. The client may send \`{"type":"progress","progress","message"}\` every 5 seconds, and the text \`ping\` every 30 to 60 seconds, answered \`pong\`. Joins and results stay HTTP.
+
+Requires the job's token, in the header \`Authorization\` or as the subprotocol \`bearer.<token>\` beside \`assay.v1\`.`,
   access: "node",
   secret: true,
-  responses: {},
+  responses: { 101: SWITCHED },
+  errors: ["UPGRADE_REQUIRED", "JOB_ENDED"],
 });
 
 /** Connects a node with its job's object, and leaves the two alone. */

@@ -1,7 +1,7 @@
 /** The call of runners, with their keys; `contract.ts` has their management by people. */
 import { z } from "@hono/zod-openapi";
 import { referenceParameter } from "../api/names.ts";
-import { json, jsonBody, operation } from "../api/operation.ts";
+import { json, jsonBody, operation, SWITCHED } from "../api/operation.ts";
 import { idString, jwt, orNull } from "../api/schemas.ts";
 import { machineFields } from "../coordinator/wire/machine.ts";
 import { joinedTask, joinedTaskExample } from "../coordinator/wire/task.ts";
@@ -34,6 +34,23 @@ const claimedExample: z.infer<typeof claimedJob> = {
   token: "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3NTU0NjIxNDQwIn0.c2lnbmF0dXJl",
   task: { ...joinedTaskExample, machine_uuid: RUNNER_UUID },
 };
+
+/** A WebSocket: docs/contract.md describes its messages, in "The runner channel". */
+export const runnerChannelRoute = operation({
+  method: "get",
+  path: "/v0/runners/{runner}/channel",
+  operationId: "openRunnerChannel",
+  tags: ["Runners"],
+  summary: "Wait for jobs",
+  description: `A WebSocket, for a request with \`Upgrade: websocket\`: the server sends \`{"type":"work"}\` when there may be a job for the runner, which then claims. The client sends the text \`ping\` every 30 to 60 seconds, answered \`pong\`, and nothing else. While it is open, the runner is online. Closed with 4001: the runner has another socket; 4003: its key, its archiving or its offers have changed; 4008: no ping for longer than the node timeout.
+
+Requires the runner's key, in the header \`Authorization\` or as the subprotocol \`bearer.<key>\` beside \`assay.v1\`.`,
+  access: "runner",
+  secret: true,
+  request: { params: z.object({ runner: runnerParameter }) },
+  responses: { 101: SWITCHED },
+  errors: ["UPGRADE_REQUIRED"],
+});
 
 export const claimRoute = operation({
   method: "post",

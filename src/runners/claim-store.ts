@@ -45,6 +45,10 @@ export async function findByKey(
         where offered.runner_id = runners.id and s.archived_at is null order by s.uuid))`).as(
         "specs",
       ),
+      offered: fromJson<string[]>(sql`(select json_group_array(spec_uuid) from (
+        select spec_uuid from runner_specs where runner_id = runners.id order by spec_uuid))`).as(
+        "offered",
+      ),
     })
     .from(runners)
     .where(byReference(runners, reference));

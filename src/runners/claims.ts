@@ -9,6 +9,7 @@ import { type JobTokenFacts, jobTokenOf } from "../identity/job-token.ts";
 import type { Tokens } from "../identity/tokens.ts";
 import { BoundedCache } from "../lib/bounded-cache.ts";
 import { type Clock, HOUR_MS } from "../lib/clock.ts";
+import type { WakeRunners } from "../lobbies/wake.ts";
 import type { Candidates } from "./candidates.ts";
 import type { Reservation } from "./claim-conditions.ts";
 import type { ClaimInput } from "./claim-contract.ts";
@@ -28,6 +29,8 @@ export interface ClaimCall {
   db: Database;
   meter: Meter;
   place: CallerPlace | undefined;
+  /** Goes on after the reply. */
+  later: (work: Promise<unknown>) => void;
 }
 
 export interface Claimed {
@@ -45,6 +48,7 @@ interface ClaimsDeps {
   runnerAuth: RunnerAuth;
   candidates: Candidates;
   callCoordinator: CallCoordinator;
+  wakeRunners: WakeRunners;
 }
 
 /** A step of a claim: to ask D1 for the job that the runner has, or to try a job. */
@@ -162,7 +166,7 @@ export class Claims {
 
   /** Carries out a choice in D1, and keeps the facts of this isolate up to date with it. */
   async #reserve(
-    { db, runner }: ClaimCall,
+    { db, runner, later }: ClaimCall,
     next: Next,
     finished: number | null,
   ): Promise<Reservation> {
@@ -181,8 +185,12 @@ export class Claims {
     const reservation = await reserveGang(db, runner, job.id, finished, times);
     job.reservedAt = reservation.reservedAt;
     for (const id of reservation.members) facts.reserved.set(id, job.id);
-    if (reservation.isNew) hold(reservation.members.length);
-    else facts.pools.set(job.spec, { online: job.wants, ...facts.pools.get(job.spec), idle: 0 });
+    if (reservation.isNew) {
+      hold(reservation.members.length);
+      // Those that wait hear of their reservation by this.
+      const others = reservation.members.filter((id) => id !== runner.id);
+      later(this.#deps.wakeRunners({ uuid: job.spec }, { runners: others }));
+    } else facts.pools.set(job.spec, { online: job.wants, ...facts.pools.get(job.spec), idle: 0 });
     return reservation;
   }
 

@@ -3,7 +3,7 @@ import { type SQL, sql } from "drizzle-orm";
 import type { Database } from "../db/client.ts";
 import { joinableStates } from "../db/schema.ts";
 import { JOB_LIFETIME_MS } from "../identity/lifetimes.ts";
-import { atWork } from "../specs/runners-online.ts";
+import { atWork, inContact } from "../specs/runners-online.ts";
 import { jobOver, memberOf } from "./claim-conditions.ts";
 import type { Facts } from "./schedule.ts";
 
@@ -112,7 +112,7 @@ function factsQuery(
       where (select count(distinct customer_id) > 1 or max(gang is 'waiting') from open)),
     seen as materialized (
       select id, job_id, task_id, asked_at, ${jobOver(now)} over, ${atWork} busy,
-        coalesce(last_heartbeat_at > ${contactAfter}, 0) recent,
+        ${inContact(contactAfter)} recent,
         exists (select 1 from tasks where id = task_id and ended_at > ${contactAfter}) done
       from runners where archived_at is null
       and id in (select runner_id from counted cross join runner_specs on spec_uuid = spec)),

@@ -3,6 +3,7 @@ import { and, eq, isNotNull, isNull, lte, or, type SQL, sql } from "drizzle-orm"
 import type { Database } from "../db/client.ts";
 import { jobs, runners } from "../db/schema.ts";
 import { SECOND_MS } from "../lib/clock.ts";
+import { inContact } from "../specs/runners-online.ts";
 import {
   authenticated,
   type ClaimingRunner,
@@ -105,7 +106,7 @@ function idleRunners(
     where j.id = ${jobId} and j.gang = 'waiting' and ${jobOpen(now)}
     and (j.reserved_at is null or j.reserved_at <= ${now - MEET_MS})
     and runners.archived_at is null
-    and (runners.id = ${runner.id} or runners.last_heartbeat_at > ${contactAfter})
+    and (runners.id = ${runner.id} or ${inContact(contactAfter)})
     and (runners.job_id is null or ${isFinished} or ${jobOver(now)})`;
 }
 

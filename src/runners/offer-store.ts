@@ -14,7 +14,7 @@ import type { AuditContext } from "../resources/audit.ts";
 import { changeIf, storedRow } from "../resources/change.ts";
 import { versionRule } from "../resources/rules.ts";
 import { MAX_OFFERED } from "./schemas.ts";
-import { changeOf, type Order, unknownRunner } from "./store.ts";
+import { type Changed, changedColumns, changeOf, type Order, unknownRunner } from "./store.ts";
 
 const { id: _id, network, ...otherSpecColumns } = getTableColumns(specs);
 const specColumns = { ...otherSpecColumns, network };
@@ -27,7 +27,7 @@ const specJson = sql<string>`json_object('network', json(iif(${network}, 'true',
 )})`;
 
 /**
- * Offers a live spec; answers the spec and the runner's UUID. One batch, one round trip. Fails on an
+ * Offers a live spec; answers the spec and the runner. One batch, one round trip. Fails on an
  * idempotency key used before: see `uniqueViolation`.
  */
 export async function insertOffer(
@@ -36,7 +36,7 @@ export async function insertOffer(
   spec: Reference,
   key: IdempotencyKey | null,
   audit: AuditContext,
-): Promise<{ runner: string; spec: SpecRow }> {
+): Promise<{ runner: Changed; spec: SpecRow }> {
   const live = sql`from ${specs} where ${and(byReference(specs, spec), isNull(specs.archivedAt))}`;
   const specUuid = sql`(select ${specs.uuid} ${live})`;
   const facts = sql<string>`(select ${specJson} ${live})`;
@@ -65,17 +65,17 @@ export async function insertOffer(
       .set(nextVersion(runners, audit.now))
       .where(allowed)
       .returning({
-        uuid: runners.uuid,
+        ...changedColumns,
         spec: fromJson<SpecRow>(facts).as("spec"),
       }),
     insertFrom(db, runnerSpecs, { runnerId: runners.id, specUuid }, from),
   ]);
-  const row = storedRow(updated);
-  return { runner: row.uuid, spec: row.spec };
+  const { spec: offered, ...runner } = storedRow(updated);
+  return { runner, spec: offered };
 }
 
 /**
- * Withdraws a spec, if the runner is in a version that the precondition names; answers the runner's UUID.
+ * Withdraws a spec, if the runner is in a version that the precondition names; answers the runner.
  * One batch, one round trip.
  */
 export async function deleteOffer(
@@ -84,7 +84,7 @@ export async function deleteOffer(
   spec: Reference,
   precondition: Precondition | null,
   audit: AuditContext,
-): Promise<string> {
+): Promise<Changed> {
   const specUuid = sql`(select ${specs.uuid} from ${specs} where ${byReference(specs, spec)})`;
   const rules = [
     { holds: offers(specUuid), refusal: () => unknownSpec(spec) },
@@ -100,9 +100,9 @@ export async function deleteOffer(
       .update(runners)
       .set(nextVersion(runners, audit.now))
       .where(and(byReference(runners, reference), sql`changes() > 0`))
-      .returning({ uuid: runners.uuid }),
+      .returning(changedColumns),
   ]);
-  return storedRow(updated).uuid;
+  return storedRow(updated);
 }
 
 /** The runner of this row offers the spec of this UUID. */

@@ -1,7 +1,9 @@
+import type { Context } from "hono";
 import { readIfMatch, versionTag } from "../http/entity-tag.ts";
 import { readIdempotencyKey } from "../http/idempotency.ts";
 import { changed, created, empty, list, single } from "../http/replies.ts";
 import { serve } from "../http/serve.ts";
+import type { UserEnv } from "../identity/guards.ts";
 import { originOf } from "../identity/origin.ts";
 import type { Clock } from "../lib/clock.ts";
 import { RUNNER_STATES, SPEC_CHECK_STATUSES } from "../lib/enums.ts";
@@ -19,7 +21,7 @@ import {
 import type { RunnerWire } from "./schemas.ts";
 import type { RunnersService } from "./service.ts";
 import type { RunnerRow } from "./store.ts";
-import { stateOf, toRunner } from "./wire.ts";
+import { contactOf, stateOf, toRunner } from "./wire.ts";
 
 interface RunnersDeps {
   runners: RunnersService;
@@ -56,8 +58,7 @@ export const runnersRoutes = ({ runners, clock, timeoutMs }: RunnersDeps) => {
     serve(updateRunnerRoute, async (c) => {
       const { runner } = c.req.valid("param");
       const input = c.req.valid("json");
-      const { session } = c.get("databases");
-      const row = await runners.update(session, originOf(c), runner, readIfMatch(c), input);
+      const row = await runners.update(storeOf(c), originOf(c), runner, readIfMatch(c), input);
       const wire = toWire(row);
       return changed(c, wire, tagOf(row, wire));
     }),
@@ -66,8 +67,7 @@ export const runnersRoutes = ({ runners, clock, timeoutMs }: RunnersDeps) => {
       const { runner } = c.req.valid("param");
       // One route serves all runners, so the runner is part of the request that the key stands for.
       const key = readIdempotencyKey(c, { runner });
-      const { session } = c.get("databases");
-      const { made, replayed } = await runners.rotateKey(session, originOf(c), runner, key);
+      const { made, replayed } = await runners.rotateKey(storeOf(c), originOf(c), runner, key);
       return created(c, made, { replayed });
     }),
 
@@ -82,15 +82,13 @@ export const runnersRoutes = ({ runners, clock, timeoutMs }: RunnersDeps) => {
       const { runner } = c.req.valid("param");
       const { spec: reference } = c.req.valid("json");
       const key = readIdempotencyKey(c, { runner, spec: reference });
-      const { session } = c.get("databases");
-      const offered = await runners.offer(session, originOf(c), runner, reference, key);
+      const offered = await runners.offer(storeOf(c), originOf(c), runner, reference, key);
       return created(c, toSpec(offered.spec), offered);
     }),
 
     serve(withdrawSpecRoute, async (c) => {
       const { runner, spec } = c.req.valid("param");
-      const { session } = c.get("databases");
-      await runners.withdraw(session, originOf(c), runner, spec, readIfMatch(c));
+      await runners.withdraw(storeOf(c), originOf(c), runner, spec, readIfMatch(c));
       return empty(c);
     }),
   ];
@@ -98,7 +96,7 @@ export const runnersRoutes = ({ runners, clock, timeoutMs }: RunnersDeps) => {
 
 /** The tag includes the runner's contact and its checks, which do not change its version. */
 function tagOf(row: RunnerRow, { state }: RunnerWire): string {
-  const beside = [RUNNER_STATES.indexOf(state), row.lastHeartbeatAt ?? 0];
+  const beside = [RUNNER_STATES.indexOf(state), contactOf(row) ?? 0];
   return versionTag(row, ...beside, ...(row.checks.length === 0 ? [] : [markOf(row.checks)]));
 }
 
@@ -112,4 +110,8 @@ function markOf(checks: RunnerRow["checks"]): number {
       (mark * 31 + (taskId % PRIME) * 3 + SPEC_CHECK_STATUSES.indexOf(status)) % PRIME,
     checks.length,
   );
+}
+
+function storeOf(c: Context<UserEnv>) {
+  return { db: c.get("databases").session, meter: c.get("meter") };
 }

@@ -16,6 +16,8 @@ export interface AuthenticatedRunner {
   keyHash: string;
   /** UUIDs of the live specs that it offers, sorted. */
   specs: readonly string[];
+  /** UUIDs of all specs that it offers, archived ones too, sorted. */
+  offered: readonly string[];
   /** Its job, as far as this isolate knows; D1 is read before anything relies on it. */
   jobId: number | null;
 }
@@ -49,21 +51,30 @@ export class RunnerAuth {
   /**
    * The runner that the reference names, if this is its key and it is not archived; writes its contact at
    * most once a minute. One round trip.
+   *
+   * @param isContact false if another statement of the request writes the contact
    */
-  async find(db: Database, reference: Reference, key: string): Promise<AuthenticatedRunner | null> {
+  async find(
+    db: Database,
+    reference: Reference,
+    key: string,
+    isContact = true,
+  ): Promise<AuthenticatedRunner | null> {
     const keyHash = hashOfKey(key);
     const at = cacheKey(reference, keyHash);
     const now = this.#clock.now();
     const before = this.#forgotten;
-    const isDue = this.#written.get(at) === undefined;
+    const isDue = isContact && this.#written.get(at) === undefined;
     const writtenBefore = isDue ? now - this.#heartbeatMs : null;
     const row = await findByKey(db, reference, keyHash, now, writtenBefore);
     // Compares for an unknown runner too, so that it takes the same time.
     const isRight = isSameHash(row?.keyHash ?? "", keyHash);
     if (row === null || !isRight || row.archivedAt !== null) return null;
     this.#written.set(at, true, row.lastHeartbeatAt ?? 0);
-    const { id, uuid, specs, jobId } = row;
-    const runner = { id, uuid, keyHash, specs, jobId };
+    const { id, uuid, specs, offered, jobId } = row;
+    // Most offer no archived spec: one list is remembered for both.
+    const isSame = specs.length === offered.length;
+    const runner = { id, uuid, keyHash, specs, offered: isSame ? specs : offered, jobId };
     // The 30 s count from before the read: the row may have changed during the round trip.
     if (this.#forgotten === before) this.#runners.set(at, runner, now);
     return runner;

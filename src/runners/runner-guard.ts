@@ -45,9 +45,10 @@ export function createRunnerGuard({
       return authenticator.refuse(c, key);
     }
     const reference = parseReference(c.req.param("runner") ?? "");
-    const runner =
-      runnerAuth.remembered(reference, key) ??
-      (await suspects.find(c, () => runnerAuth.find(c.get("databases").primary, reference, key)));
+    // A claim is a contact; that of a runner that comes to wait is written by its lobby.
+    const isContact = c.req.method === "POST";
+    const find = () => runnerAuth.find(c.get("databases").primary, reference, key, isContact);
+    const runner = runnerAuth.remembered(reference, key) ?? (await suspects.find(c, find));
     if (runner === null) return authenticator.refuse(c, key);
     c.set("principal", { kind: "runner", id: runner.uuid });
     await limits.check(c, "runner", runner.uuid);

@@ -1,5 +1,5 @@
 import type { ListQuery } from "../api/lists.ts";
-import type { Database } from "../db/client.ts";
+import type { Database, Meter } from "../db/client.ts";
 import type { IdempotencyKey } from "../db/idempotency.ts";
 import type { Precondition } from "../db/versions.ts";
 import { type PageOf, readPage } from "../http/paging.ts";
@@ -7,6 +7,7 @@ import type { Clock } from "../lib/clock.ts";
 import { hashOfKey } from "../lib/keys.ts";
 import { nameOf, type Reference } from "../lib/references.ts";
 import { chooseSlug } from "../lib/slugs.ts";
+import type { LobbyNamespace } from "../lobbies/client.ts";
 import type { AuditContext, RequestOrigin } from "../resources/audit.ts";
 import { fieldsOf, refuseTakenSlug, slugTaken } from "../resources/change.ts";
 import { createOnce } from "../resources/create.ts";
@@ -21,6 +22,7 @@ import {
 import type { RunnerAuth } from "./runner-auth.ts";
 import type { CreateRunnerInput, RunnerKeyWire, UpdateRunnerInput } from "./schemas.ts";
 import {
+  type Changed,
   findRunner,
   insertRunner,
   listRunners,
@@ -34,6 +36,13 @@ import {
 export interface RunnersDeps {
   clock: Clock;
   runnerAuth: RunnerAuth;
+  lobbies: LobbyNamespace;
+}
+
+/** What a change may use. */
+interface Store {
+  db: Database;
+  meter: Meter;
 }
 
 /** The runners that administrators manage. Each call is one D1 round trip, unless it says otherwise. */
@@ -79,7 +88,7 @@ export class RunnersService {
 
   /** Leaves a field unchanged where its value is null or absent. */
   async update(
-    db: Database,
+    { db, meter }: Store,
     origin: RequestOrigin,
     reference: Reference,
     precondition: Precondition | null,
@@ -95,12 +104,13 @@ export class RunnersService {
       updateRunner(db, reference, precondition, changes, audit),
     );
     this.#deps.runnerAuth.forget(runner.uuid);
+    if (changes.archived !== undefined) await this.#dismiss(meter, runner);
     return runner;
   }
 
   /** The key is stored as a hash, so a repeat answers null. One more round trip for a repeat. */
   async rotateKey(
-    db: Database,
+    { db, meter }: Store,
     origin: RequestOrigin,
     reference: Reference,
     idempotencyKey: IdempotencyKey | null,
@@ -108,9 +118,9 @@ export class RunnersService {
     const key = drawRunnerKey();
     const rotate = async () => {
       const audit = this.#auditOf(origin);
-      const uuid = await replaceKey(db, reference, hashOfKey(key), idempotencyKey, audit);
-      this.#deps.runnerAuth.forget(uuid);
-      return { uuid };
+      const changed = await replaceKey(db, reference, hashOfKey(key), idempotencyKey, audit);
+      await this.#dismiss(meter, changed);
+      return { uuid: changed.uuid };
     };
     const { created, replayed } = await createOnce(idempotencyKey, rotate);
     return { made: { uuid: created.uuid, key: replayed ? null : key }, replayed };
@@ -124,7 +134,7 @@ export class RunnersService {
 
   /** One more round trip for a repeat. */
   async offer(
-    db: Database,
+    { db, meter }: Store,
     origin: RequestOrigin,
     reference: Reference,
     specReference: Reference,
@@ -133,21 +143,29 @@ export class RunnersService {
     const audit = this.#auditOf(origin, { spec: nameOf(specReference) });
     const { created: spec, replayed } = await createOnce(key, async () => {
       const offer = await insertOffer(db, reference, specReference, key, audit);
-      this.#deps.runnerAuth.forget(offer.runner);
+      await this.#dismiss(meter, offer.runner);
       return offer.spec;
     });
     return { spec, replayed };
   }
 
   async withdraw(
-    db: Database,
+    { db, meter }: Store,
     origin: RequestOrigin,
     reference: Reference,
     spec: Reference,
     precondition: Precondition | null,
   ): Promise<void> {
     const audit = this.#auditOf(origin, { spec: nameOf(spec) });
-    this.#deps.runnerAuth.forget(await deleteOffer(db, reference, spec, precondition, audit));
+    await this.#dismiss(meter, await deleteOffer(db, reference, spec, precondition, audit));
+  }
+
+  /** Makes a change take effect at once, here and in the lobby that holds the runner's socket. One hop, if it waits. */
+  async #dismiss(meter: Meter, { uuid, lobby }: Changed): Promise<void> {
+    this.#deps.runnerAuth.forget(uuid);
+    if (lobby === null) return;
+    const { dismissRunner } = await import("../lobbies/client.ts");
+    await dismissRunner({ namespace: this.#deps.lobbies, meter }, lobby, uuid);
   }
 
   #auditOf(origin: RequestOrigin, details: AuditContext["details"] = {}): AuditContext {

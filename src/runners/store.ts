@@ -20,7 +20,14 @@ import { nameOf, type Reference } from "../lib/references.ts";
 import { type AuditContext, type AuditEvent, auditOfChange } from "../resources/audit.ts";
 import { type Change, changeIf, storedRow } from "../resources/change.ts";
 import { type Rule, versionRule } from "../resources/rules.ts";
-import { atWork } from "../specs/runners-online.ts";
+import { atWork, waitedAt } from "../specs/runners-online.ts";
+
+const lobbyOfRunner = sql<
+  string | null
+>`(select name from lobbies where lobbies.id = runners.lobby_id)`;
+
+/** Columns of `Changed`, for statements that return them. */
+export const changedColumns = { uuid: runners.uuid, lobby: lobbyOfRunner.as("lobby") };
 
 const runnerColumns = {
   uuid: runners.uuid,
@@ -43,6 +50,8 @@ const runnerColumns = {
     select spec_uuid, spec_check, checked_task_id from runner_specs
     where runner_id = runners.id and spec_check is not null order by spec_uuid))`).as("checks"),
   isAtWork: atWork.as("is_at_work"),
+  waitedAt: sql<number | null>`${waitedAt}`.as("waited_at"),
+  lobby: lobbyOfRunner.as("lobby"),
 };
 
 type StoredCheck = [spec: string, status: SpecCheckStatus, taskId: number];
@@ -58,7 +67,18 @@ export type RunnerRow = Pick<
   | "archivedAt"
   | "version"
   | "lastHeartbeatAt"
-> & { specs: string[]; checks: StoredCheck[]; isAtWork: boolean };
+> & {
+  specs: string[];
+  checks: StoredCheck[];
+  isAtWork: boolean;
+  /** When the lobby that holds its socket was last there, ms; null without a socket. */
+  waitedAt: number | null;
+  /** Name of that lobby. */
+  lobby: string | null;
+};
+
+/** A runner that a change concerns, and the lobby that holds its socket. */
+export type Changed = Pick<RunnerRow, "uuid" | "lobby">;
 
 const searched = { table: runners, index: "runners_search", counts: runnerCounts };
 
@@ -133,7 +153,7 @@ const notArchived: Rule = {
 };
 
 /**
- * Replaces a runner's key, unless it is archived; answers its UUID. One batch, one round trip. Fails on an
+ * Replaces a runner's key, unless it is archived; answers which runner it is. One batch, one round trip. Fails on an
  * idempotency key used before: see `uniqueViolation`.
  */
 export async function replaceKey(
@@ -142,7 +162,7 @@ export async function replaceKey(
   keyHash: string,
   key: IdempotencyKey | null,
   audit: AuditContext,
-): Promise<string> {
+): Promise<Changed> {
   const facts = sql<string>`json_object('uuid', ${runners.uuid})`;
   const change = {
     ...changeOf("runner_key_rotated", reference, [notArchived], audit),
@@ -153,9 +173,9 @@ export async function replaceKey(
       .update(runners)
       .set({ keyHash, ...nextVersion(runners, audit.now) })
       .where(allowed)
-      .returning({ uuid: runners.uuid }),
+      .returning(changedColumns),
   ]);
-  return storedRow(updated).uuid;
+  return storedRow(updated);
 }
 
 /** A change of the runner that a reference names. */

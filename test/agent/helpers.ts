@@ -227,11 +227,13 @@ export function startRunner(
     clock = steppingClock(),
     drainMs = 60_000,
     readFacts,
+    transport: choice = usual,
   }: {
     runStep?: RunStep;
     clock?: TestClock;
     drainMs?: number;
     readFacts?: (drain: AbortSignal) => Promise<MachineFacts>;
+    transport?: TransportChoice;
   } = {},
 ) {
   const logs: string[] = [];
@@ -269,7 +271,8 @@ export function startRunner(
     drain: { signal: stop.signal, drainMs },
     readFacts,
     onEnd: (end) => ends.push(end),
-    transport: usual,
+    transport: choice,
+    channelBounds: shortChannel,
     clock,
     log,
     signal,

@@ -437,6 +437,17 @@ const PROVIDERS: Record<string, Provider> = {
     return { draft: { ...draft, path, body }, token: runner.key, job };
   },
 
+  async openRunnerChannel({ world, drawn: { draft, choice } }) {
+    const { runner, job } = await world.heardRunner("idle");
+    const path = { runner: spellNamed(runner, choice) };
+    return { draft: { ...draft, path, headers: upgrade(choice) }, token: runner.key, job };
+  },
+
+  async openCurrentChannel({ world, drawn: { draft, choice }, purpose }) {
+    const { job } = await nodeFor(world, purpose);
+    return { draft: { ...draft, headers: upgrade(choice) }, token: job.token, job };
+  },
+
   async pollCurrentJob({ world, drawn: { draft, choice }, purpose }) {
     if (choice % 6 === 0) {
       const { withoutAccount } = world.jobs;
@@ -531,6 +542,18 @@ function tokenOf(
     ([name]) => name.toLowerCase() !== "assay-task-token",
   );
   return Object.fromEntries([...others, ["Assay-Task-Token", node.taskToken]]);
+}
+
+/** Headers that ask for a socket, as often as not. */
+function upgrade(choice: number): Record<string, string> {
+  if (choice % 2 === 0) return {};
+  const key = Buffer.alloc(16, choice).toString("base64");
+  return {
+    connection: "upgrade",
+    upgrade: "websocket",
+    "sec-websocket-version": "13",
+    "sec-websocket-key": key,
+  };
 }
 
 function fields({ body }: Pick<Draft, "body">): Record<string, unknown> {

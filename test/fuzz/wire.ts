@@ -88,6 +88,11 @@ function exchange(
         incoming.on("error", reject);
       },
     );
+    outgoing.on("upgrade", ({ statusCode: status = 0, headers }, socket) => {
+      answered = true;
+      socket.destroy();
+      resolve({ method, status, headers, body: Buffer.alloc(0) });
+    });
     outgoing.setTimeout(TIMEOUT_MS, () => outgoing.destroy(new Error("no answer in time")));
     outgoing.on("error", (error) => {
       if (answered) return;

@@ -117,6 +117,46 @@ export function directiveFor(job: Job, node: Node | null): Directive {
   return node.steps[positionOf(node)]?.state === "running" ? "run" : "wait";
 }
 
+interface Peers {
+  list: NonNullable<NodeView["nodes"]>;
+  /** JSON of the list. */
+  text: string;
+  /** Stands for the list in validators. */
+  digest: string;
+}
+
+/** By list and by job: when a barrier opens, up to 256 nodes are told of the same 256 nodes. */
+const peersByList = new WeakMap<object, Peers>();
+const peersByJob = new WeakMap<Job, Peers>();
+
+function peersOf(identity: JobIdentity, job: Job): Peers {
+  const known = peersByJob.get(job);
+  if (known !== undefined) return known;
+  const list = job.nodes.map(({ rank, machine }) => ({
+    rank,
+    task_id: String(taskIdOf(identity.jobId, rank)),
+    cluster_address: machine.clusterAddresses[0] ?? null,
+    cluster_addresses: [...machine.clusterAddresses],
+  }));
+  const text = JSON.stringify(list);
+  const peers = { list, text, digest: digestOf(text) };
+  peersByJob.set(job, peers);
+  peersByList.set(list, peers);
+  return peers;
+}
+
+/** The text of a view. Its list of nodes is serialized once for all nodes that are told of it. */
+export function viewText(view: NodeView): string {
+  const peers = view.nodes === null ? undefined : peersByList.get(view.nodes);
+  if (peers === undefined) return JSON.stringify(view);
+  const text = JSON.stringify({ ...view, nodes: null });
+  // The last one: a benchmark's options, which come before, are free in form.
+  const at = text.lastIndexOf(NO_NODES);
+  return `${text.slice(0, at)},"nodes":${peers.text},${text.slice(at + NO_NODES.length)}`;
+}
+
+const NO_NODES = ',"nodes":null,';
+
 /** The view of one node, or of a caller that has not joined. */
 export function toNodeView(
   identity: JobIdentity,
@@ -144,14 +184,7 @@ export function toNodeView(
       step === undefined
         ? null
         : { position, ...step, peer_key: cluster ? identity.peerKey : null },
-    nodes: cluster
-      ? job.nodes.map(({ rank, machine }) => ({
-          rank,
-          task_id: String(taskIdOf(identity.jobId, rank)),
-          cluster_address: machine.clusterAddresses[0] ?? null,
-          cluster_addresses: [...machine.clusterAddresses],
-        }))
-      : null,
+    nodes: cluster ? peersOf(identity, job).list : null,
     task:
       node === null ? null : toTaskWire(toTaskRecord(identity, node, contact, job.version), null),
     poll_after_seconds: chooseWait(job, directive, leaseMs, random),
@@ -224,5 +257,10 @@ function spread([from, to]: readonly [number, number], random: () => number): nu
  */
 export function etagOf(view: NodeView): string {
   const { version: _version, poll_after_seconds: _poll, current_nodes: _nodes, ...seen } = view;
-  return `W/"${createHash("sha256").update(JSON.stringify(seen)).digest("base64url").slice(0, 22)}"`;
+  const peers = view.nodes === null ? undefined : peersByList.get(view.nodes);
+  return `W/"${digestOf(JSON.stringify(peers === undefined ? seen : { ...seen, nodes: peers.digest }))}"`;
+}
+
+function digestOf(text: string): string {
+  return createHash("sha256").update(text).digest("base64url").slice(0, 22);
 }

@@ -21,7 +21,7 @@ export const runners = sqliteTable(
     archivedAt: integer("archived_at"),
     /** Increases with every change by people; part of the entity tag. */
     version: integer("version").notNull().default(1),
-    /** Time of its last request for a job; written at most once a minute. */
+    /** Time of its last request for a job, written at most once a minute; or when its socket was opened or closed. */
     lastHeartbeatAt: integer("last_heartbeat_at"),
     /**
      * The job that the runner has reserved or joined, at most one, until the job is known to be over for it. No
@@ -36,6 +36,8 @@ export const runners = sqliteTable(
      * Otherwise null.
      */
     askedAt: integer("asked_at"),
+    /** The lobby that holds its open socket; null without one. */
+    lobbyId: integer("lobby_id"),
   },
   (table) => [
     index("runners_by_name").on(table.name, table.slug),

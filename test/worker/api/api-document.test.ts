@@ -147,6 +147,12 @@ const EXPECTED = {
     ...[USER, 204, 400, 401, 403, 404, 412, 429, 500, 503],
   ],
   "post /v0/runners/{runner}/jobs claimJob": [RUNNER, 200, 400, 401, 413, 415, 429, 500, 503],
+  "get /v0/runners/{runner}/channel openRunnerChannel": [
+    ...[RUNNER, 101, 400, 401, 426, 429, 500, 503],
+  ],
+  [`get ${JOBS}/current/channel openCurrentChannel`]: [
+    ...[NODE, 101, 400, 401, 409, 426, 429, 500, 503],
+  ],
   [`get ${JOBS}/current pollCurrentJob`]: [...[NODE, 200, 304, 400, 401, 403, 404, 429, 500, 503]],
   [`post ${JOBS}/current/tasks joinCurrentJob`]: [
     ...[NODE, 200, 201, 400, 401, 403, 409, 413, 415, 429, 500, 503],

@@ -67,6 +67,7 @@ export function appDeps(changes: Partial<ServiceDeps> = {}): ServiceDeps {
     bucket: env.BUCKET,
     assets: env.ASSETS,
     coordinators: env.COORDINATOR,
+    lobbies: env.LOBBY,
     rateLimitCounters: {
       user: env.LIMIT_USER,
       "node-2": env.LIMIT_NODE_2,

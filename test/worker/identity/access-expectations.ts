@@ -457,6 +457,19 @@ export const EXPECTATIONS: Record<string, Expectation> = {
     runners: (name) => (name === "runner key" ? 200 : 401),
   },
 
+  // Without an upgrade, whoever may open a socket is told that this is one.
+  openRunnerChannel: {
+    access: "runner",
+    request: () => ofRunner,
+    missing: ofNoRunner(),
+    runners: (name) => (name === "runner key" ? 426 : 401),
+  },
+  openCurrentChannel: {
+    access: "node",
+    request: () => ({}),
+    machines: (name) => (name === "read without an account" ? 401 : 426),
+  },
+
   pollCurrentJob: {
     access: "node",
     request: () => ({ query: `?task_id=${taskId}` }),

@@ -16,9 +16,9 @@ import { eventually } from "../harness/time.ts";
 const METHODS = { log: "info", warn: "warn", error: "error" } as const;
 
 function tick(at: number, d1 = env.DB) {
-  const { bucket, coordinators } = appDeps();
+  const { bucket, coordinators, lobbies } = appDeps();
   const config = { ...readConfig(env), databaseWarningBytes: 1 };
-  return runTick({ d1, bucket, coordinators, config, clock: { now: () => at } });
+  return runTick({ d1, bucket, coordinators, lobbies, config, clock: { now: () => at } });
 }
 
 test("failing paths write lines of one shape", async ({ expect }) => {

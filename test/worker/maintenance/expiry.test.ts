@@ -27,7 +27,14 @@ import { db, expireJob, jobRow, setJob, setTask } from "../harness/rows.ts";
 
 async function tick({ coordinators = env.COORDINATOR, d1 = env.DB } = {}) {
   const config = readConfig(env);
-  return runTick({ d1, bucket: env.BUCKET, coordinators, config, clock: systemClock });
+  return runTick({
+    d1,
+    bucket: env.BUCKET,
+    coordinators,
+    lobbies: env.LOBBY,
+    config,
+    clock: systemClock,
+  });
 }
 
 /** The state after the platform has lost an alarm: the object sleeps, and nothing wakes it. */
@@ -348,20 +355,27 @@ describe("what fails", () => {
     // Every look at the clock finds it a minute later.
     const clock = { now: () => start + MINUTE_MS * asked++ };
     const config = readConfig(env);
-    await runTick({ d1: env.DB, bucket: env.BUCKET, coordinators: env.COORDINATOR, config, clock });
+    await runTick({
+      d1: env.DB,
+      bucket: env.BUCKET,
+      coordinators: env.COORDINATOR,
+      lobbies: env.LOBBY,
+      config,
+      clock,
+    });
     expect((await jobRow(job)).endedAt).toBeNull();
     await tick();
     expect((await jobRow(job)).endedAt).not.toBeNull();
   });
 });
 
-test("a tick with nothing to do makes ten round trips and no hop", async ({ expect }) => {
+test("a tick with nothing to do makes eleven round trips and no hop", async ({ expect }) => {
   await leaveToCron([]);
   const log = vi.spyOn(console, "log").mockImplementation(() => {});
   onTestFinished(() => void log.mockRestore());
   await tick();
   const line = JSON.parse(String(log.mock.calls[0]?.[0]));
-  expect(line).toMatchObject({ d1_round_trips: 10, object_hops: 0, r2_calls: 0 });
+  expect(line).toMatchObject({ d1_round_trips: 11, object_hops: 0, r2_calls: 0 });
 });
 
 test("the platform's trigger runs a tick, which logs what it did and what it cost", async ({

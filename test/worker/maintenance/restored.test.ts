@@ -35,6 +35,7 @@ const tick = () =>
     d1: env.DB,
     bucket: env.BUCKET,
     coordinators: env.COORDINATOR,
+    lobbies: env.LOBBY,
     config: readConfig(env),
     clock: systemClock,
   });
