@@ -1,6 +1,6 @@
 /**
  * Signing in, and the administration: people, customers, tokens, the audit log, specs, baselines, the management of
- * runners, the files of reports, and the API document for published clients. Few requests need it, so it loads with the
+ * runners, lists of tasks, the files of reports, and the API document for published clients. Few requests need it, so it loads with the
  * first of them (`app.ts`), and no poll pays for its contracts.
  */
 import { Hono } from "hono";
@@ -18,6 +18,8 @@ import { PeopleService } from "./identity/people/service.ts";
 import { SetupService } from "./identity/people/setup.ts";
 import { loginRoutes, oauthRoutes, onOAuthError } from "./identity/sign-in/router.ts";
 import { SignInService } from "./identity/sign-in/service.ts";
+import { tasksRoutes } from "./jobs/tasks/router.ts";
+import { TasksService } from "./jobs/tasks/service.ts";
 import { reportsRoutes } from "./reports/router.ts";
 import { runnersRoutes } from "./runners/router.ts";
 import { RunnersService } from "./runners/service.ts";
@@ -45,7 +47,7 @@ export function administrationRoutes(services: Services): Served[] {
 /** `oauth`: the routes whose errors have a form of their own. */
 function routesOf(services: Services): { oauth: Served[]; others: Served[] } {
   const { identity, tokens, clock, limits, pepper, failureScale, runnerAuth, timeoutMs } = services;
-  const { setupToken, lobbies } = services;
+  const { setupToken, lobbies, stores } = services;
   const signIns = new SignInService({ identity, tokens, clock, pepper, failureScale });
   const people = new PeopleService({ identity, clock, pepper });
   const passwords = new PasswordsService({ identity, tokens, clock, pepper, failureScale });
@@ -66,6 +68,7 @@ function routesOf(services: Services): { oauth: Served[]; others: Served[] } {
     ...auditRoutes(),
     ...runnersRoutes({ runners, clock, timeoutMs }),
     ...baselinesRoutes(services),
+    ...tasksRoutes({ ...services, tasks: new TasksService(stores) }),
     ...reportsRoutes(services),
   ];
   return { oauth: oauthRoutes({ signIns, limits }), others };

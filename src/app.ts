@@ -8,7 +8,6 @@ import { pipeline } from "./http/pipeline.ts";
 import { limitAddress, mount, type Served } from "./http/serve.ts";
 import { anonymousJobsRoutes } from "./jobs/anonymous/router.ts";
 import { jobsRoutes } from "./jobs/router.ts";
-import { tasksRoutes } from "./jobs/tasks/router.ts";
 import { channelRoutes } from "./nodes/channel.ts";
 import { nodesRoutes } from "./nodes/router.ts";
 import { claimRoutes } from "./runners/claim-router.ts";
@@ -17,7 +16,7 @@ import { createServices, type ServiceDeps, type Services } from "./services.ts";
 
 /** Paths of the administration and of reports, which load with the first request to one of them. */
 const ADMINISTRATION =
-  /^\/(?:v0\/(?!server\/version$|runners\/[^/]+\/(?:jobs|channel)$)|password$|setup$|token$|token\/|api\/(?:user\/|silicon-mark\/v1\/(?:specs$|baselines|reports\/)))/;
+  /^\/(?:v0\/(?!server\/version$|runners\/[^/]+\/(?:jobs|channel)$)|password$|setup$|token$|token\/|api\/(?:user\/|silicon-mark\/v1\/(?:specs$|tasks|baselines|reports\/)))/;
 
 /** The whole API. Make it once per isolate: its services share caches of callers. */
 export async function createApp(deps: ServiceDeps): Promise<App> {
@@ -82,7 +81,6 @@ function routesOf(services: Services): Served[] {
     ...nodesRoutes(services),
     ...anonymousJobsRoutes(services),
     ...jobsRoutes(services),
-    ...tasksRoutes(services),
     ...serviceRoutes(),
   ];
 }

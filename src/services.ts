@@ -8,7 +8,6 @@ import { Suspects } from "./identity/suspects.ts";
 import { createTokens } from "./identity/tokens.ts";
 import { createAnonymousReader } from "./jobs/anonymous/reading.ts";
 import { JobsService } from "./jobs/service.ts";
-import { TasksService } from "./jobs/tasks/service.ts";
 import type { Clock } from "./lib/clock.ts";
 import type { Config } from "./lib/config.ts";
 import { JobIdSource } from "./lib/ids.ts";
@@ -69,7 +68,6 @@ export async function createServices(deps: ServiceDeps) {
   const stores = { callCoordinator, r2: bucket };
   const jobs = new JobsService({ tokens, clock, jobIds, ...stores, reports, quotas });
   const readAnonymous = createAnonymousReader({ jobs, clock });
-  const tasks = new TasksService(stores);
   const nodes = new NodesService({ tokens, callCoordinator, reports });
 
   return {
@@ -99,7 +97,7 @@ export async function createServices(deps: ServiceDeps) {
     wakeRunners,
     jobs,
     readAnonymous,
-    tasks,
+    stores,
     nodes,
     reports,
   };
