@@ -3,6 +3,7 @@
  * part. A schema that has a name in its contract needs none here.
  */
 import { CATALOGUE } from "../benchmarks/catalogue.ts";
+import { CLASSES } from "../benchmarks/methods.ts";
 import {
   ACTOR_KINDS,
   ARCHITECTURES,
@@ -56,6 +57,8 @@ const ENUMS: Readonly<Record<string, readonly string[]>> = {
   BenchmarkId: CATALOGUE.map(({ id }) => id),
   BenchmarkType: ["node", "cluster"],
   RatedMetric: RATED_METRICS,
+  BaselineClass: CLASSES,
+  ReferenceSource: ["shipped", "data_sheet"],
   OperatingSystem: OPERATING_SYSTEMS,
   Architecture: ARCHITECTURES,
   RunnerState: RUNNER_STATES,
