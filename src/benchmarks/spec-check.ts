@@ -4,7 +4,7 @@
  */
 import type { SpecCheckStatus } from "../lib/enums.ts";
 import { isObject } from "../lib/json.ts";
-import type { PromisedHardware, SpecCheck, SpecCheckField } from "../lib/stored-json.ts";
+import type { Finding, PromisedHardware, SpecCheck, SpecCheckField } from "../lib/stored-json.ts";
 
 const MIB = 2 ** 20;
 /** Firmware, kernel and a graphics card's share take this much of the memory, or 4 %, whichever is more. */
@@ -46,24 +46,8 @@ export function checkSpec(promised: PromisedHardware, inventory: unknown): SpecC
   return { status: wholeOf(fields), fields };
 }
 
-/** A field in which a machine falls short of its spec. */
-export interface SpecFinding {
-  kind: "spec_differs";
-  /** The spec's field. */
-  metric: string;
-  rank: number;
-  /** It is of the node as a whole. */
-  gpu: null;
-  /** Null for a field that is no number. */
-  value: number | null;
-  expected: number | null;
-  /** `value` ÷ `expected` */
-  ratio: number | null;
-  message: string;
-}
-
 /** What a check finds fault with, by field. */
-export function specFindings(check: SpecCheck | null, rank: number): SpecFinding[] {
+export function specFindings(check: SpecCheck | null, rank: number): Finding[] {
   const differing = check?.fields.filter(({ status }) => status === "differs") ?? [];
   return differing.map(({ field, promised, found, reason }) => {
     const [value, expected] = [numberIn(found), numberIn(promised)];

@@ -82,6 +82,7 @@ const finding = record<Finding>({
   kind: coded<FindingKind>({
     health: "h",
     gpu_count: "c",
+    spec_differs: "s",
     above_data_sheet: "a",
     gpu_straggler: "g",
     node_straggler: "n",

@@ -59,6 +59,7 @@ export type RatedMetric = (typeof RATED_METRICS)[number];
 export const FINDING_KINDS = [
   "health",
   "gpu_count",
+  "spec_differs",
   "above_data_sheet",
   "gpu_straggler",
   "node_straggler",

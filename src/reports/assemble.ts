@@ -2,7 +2,6 @@
 import { benchmarkOf } from "../benchmarks/catalogue.ts";
 import { hardwareName } from "../benchmarks/gpus.ts";
 import { resultKeys } from "../benchmarks/sequence.ts";
-import { specFindings } from "../benchmarks/spec-check.ts";
 import type { RatingThresholds } from "../lib/config.ts";
 import type { JobVerdict } from "../lib/stored-json.ts";
 import { joinLinks, linkCount, linksOfNode } from "./link-table.ts";
@@ -116,7 +115,6 @@ function toNode(
   const { steps } = task;
   const { quickMark = null } = results ?? {};
   const gpuCount = task.gpuCount ?? (quickMark?.gpus.length || null);
-  const differing = specFindings(task.specCheck, task.rank).map(({ message }) => message);
   const { agentVersion = null, values = [], omitted = 0 } = results?.inventory ?? {};
   return {
     rank: task.rank,
@@ -136,7 +134,6 @@ function toNode(
     inventory: values,
     omittedInventory: omitted,
     quickMark,
-    ...(differing.length === 0 ? {} : { specFindings: differing }),
   };
 }
 

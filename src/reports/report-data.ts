@@ -82,8 +82,6 @@ export interface ReportNode {
   /** Number of inventory values that are left out. */
   omittedInventory: number;
   quickMark: QuickMarkFigures | null;
-  /** What falls short of the spec that the job expects, in words; absent for nothing. */
-  specFindings?: string[];
 }
 
 /** Figures by metric, as named by `quickMark.fields`. */

@@ -53,7 +53,6 @@ export type TaskFacts = Pick<
   | "createdAt"
   | "startedAt"
   | "endedAt"
-  | "specCheck"
   | "reportHash"
   | "bodies"
   | "bodyOffset"
@@ -110,7 +109,6 @@ export async function findFacts(db: Database, jobId: number): Promise<JobFacts |
         createdAt: tasks.createdAt,
         startedAt: tasks.startedAt,
         endedAt: tasks.endedAt,
-        specCheck: tasks.specCheck,
         verdict: nodeVerdict,
         reportHash: tasks.reportHash,
         bodies: tasks.bodies,

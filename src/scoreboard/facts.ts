@@ -10,6 +10,7 @@ import type {
   NodeVerdict,
   Provenance,
   Reference,
+  SpecCheck,
 } from "../lib/stored-json.ts";
 
 /** One metric of a node, per GPU: a value, or the reason for its absence. */
@@ -81,6 +82,8 @@ export interface NodeFacts extends Hardware, Comparison {
   byModel: ReadonlyMap<string, Comparison>;
   /** The GPUs that the machine showed in its last job; null for no such job. */
   previousCount: PastCount | null;
+  /** The machine beside the spec of its job; null for no spec, and without an inventory. */
+  specCheck: SpecCheck | null;
 }
 
 /** A machine's GPUs in an earlier job. */

@@ -6,6 +6,7 @@ import { isSlice } from "../benchmarks/gpus.ts";
 import { QUICKMARK } from "../benchmarks/methods.ts";
 import { normalizeModel } from "../benchmarks/models.ts";
 import { aboveDataSheet, plural } from "../benchmarks/plausibility.ts";
+import { specFindings } from "../benchmarks/spec-check.ts";
 import { medianOf } from "../benchmarks/statistics.ts";
 import type { RatingRules } from "../lib/config.ts";
 import { FINDING_KINDS } from "../lib/enums.ts";
@@ -48,6 +49,7 @@ export function nodeFindings(
       }),
     ),
     ...unmeasuredGpus(facts),
+    ...specFindings(facts.specCheck, rank),
     ...aboveSheet(facts),
     ...stragglers.map((straggler) => ofStraggler(rank, straggler)),
     ...drops.map((drop) => ofDrop(rank, drop)),

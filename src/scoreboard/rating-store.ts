@@ -63,6 +63,7 @@ export async function readSettledJob(db: Database, jobId: number) {
         ...measuredHardware,
         firstState: firstState.as("first_state"),
         sent: tasks.figures,
+        specCheck: tasks.specCheck,
       })
       .from(tasks)
       .where(between(tasks.id, ...range))

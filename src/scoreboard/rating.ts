@@ -84,6 +84,7 @@ function factsOfNodes(
       ...compare(node.gpuModel),
       byModel: new Map(node.gpuModels?.map(({ model }) => [model, compare(model)])),
       previousCount: toPastCount(node.gpuCount, counted.get(node.id)),
+      specCheck: node.specCheck,
     };
   });
 }

@@ -260,12 +260,27 @@ test("filters of both lists: each outcome alone, with others, and no other's job
   expect((await tasksOf(owner, "spec_check=bad")).status).toBe(400);
 });
 
-test("the report's verdict names what falls short", async ({ expect }) => {
+test("what falls short is a finding of node and job, and in the report", async ({ expect }) => {
   const { uuid } = await createSpec({}, admin);
   const job = await createJob({ expected_spec: uuid });
   const { id } = (await join(job, { inventory: SMALL })).body;
   await putResult(job, id, 0);
-  const { bytes } = await open((await reported(job)).body.pdf_report_url);
+  const { body } = await reported(job);
+  const finding = {
+    kind: "spec_differs",
+    metric: "memory",
+    rank: 0,
+    gpu: null,
+    value: 2 ** 37,
+    expected: 2 ** 38,
+    ratio: 0.5,
+    message: "the spec's memory: 128 GiB found, 256 GiB promised",
+  };
+  expect(body.scoreboard_summary).toMatchObject({
+    findings: [finding],
+    nodes: [{ findings: [finding] }],
+  });
+  const { bytes } = await open(body.pdf_report_url);
   const { text } = await readPdf(bytes);
   expect(text).toContain("the spec's memory: 128 GiB found, 256 GiB promised");
 });

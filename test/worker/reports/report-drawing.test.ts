@@ -312,21 +312,6 @@ test("a failed job's report says on every page what is missing, and why", async 
   expect(first).toContain("Node 1: no contact for 150 s.");
 });
 
-test("a machine that falls short of its spec: the verdict says in what, for that node alone", async ({
-  expect,
-}) => {
-  const data = sampleReport({ nodes: 2, gpus: 1 });
-  const specFindings = ["the spec's memory: 112 GiB found, 224 GiB promised"];
-  const nodes = data.nodes.map((node) => (node.rank === 1 ? { ...node, specFindings } : node));
-  const sentence = "is not what its spec promises: the spec's memory: 112 GiB found";
-  const whole = await read({ ...data, nodes });
-  expect(whole.pages[0]).toContain(`Node 1 ${sentence}`);
-  expect(whole.text).not.toContain(`Node 0 ${sentence}`);
-  const one = await read(taskDataOf({ ...data, nodes }, 1));
-  expect(one.pages[0]).toContain(`The machine ${sentence}`);
-  expect((await read(taskDataOf({ ...data, nodes }, 0))).text).not.toContain(sentence);
-});
-
 test("of a benchmark that ran twice, the notice says which was not completed", async ({
   expect,
 }) => {

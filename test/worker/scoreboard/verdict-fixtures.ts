@@ -56,6 +56,7 @@ export function verdictOf({
     previous: null,
     byModel: new Map(),
     previousCount: null,
+    specCheck: null,
   };
   return rateNode(facts, THRESHOLDS);
 }

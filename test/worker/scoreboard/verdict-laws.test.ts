@@ -50,6 +50,7 @@ describe("laws", () => {
       previous: null,
       byModel: new Map(),
       previousCount: null,
+      specCheck: null,
       readings: [
         { metric: "bf16_tflops", gpuModel: null, value: bf16, fault: null },
         { metric: "memory_bandwidth_gbs", gpuModel: null, value: memory, fault: null },

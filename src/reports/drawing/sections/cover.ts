@@ -163,23 +163,7 @@ function reasonsOf({ verdict, nodes, job, subject }: ReportData): string[] {
   const missing =
     subject.kind === "job" && absent > 0 ? [`${count(absent, "expected node")} never joined.`] : [];
   const ending = job.state === "aborted" ? ["The job was aborted before it was complete."] : [];
-  return [
-    ...below,
-    ...specReasons(nodes, subject),
-    ...notRated,
-    ...missing,
-    ...failures,
-    ...ending,
-  ];
-}
-
-/** What falls short of the spec that was promised. */
-function specReasons(nodes: readonly ReportNode[], subject: ReportData["subject"]): string[] {
-  return nodes.flatMap(({ rank, specFindings = [] }) => {
-    if (specFindings.length === 0) return [];
-    const which = subject.kind === "task" ? "The machine" : `Node ${rank}`;
-    return [`${which} is not what its spec promises: ${specFindings.join("; ")}.`];
-  });
+  return [...below, ...notRated, ...missing, ...failures, ...ending];
 }
 
 function isRated(metric: string): boolean {
