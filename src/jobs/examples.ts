@@ -5,8 +5,8 @@ import type { CreatedJobWire, JobDetailWire, ListedJobWire } from "./schemas.ts"
 const token =
   "eyJhbGciOiJIUzI1NiIsInR5cCI6ImpvYitqd3QifQ.eyJzdWIiOiI3NTU0NjIxNDQwIn0.2Rk1r2m0iVYyKq0h3b0E5m7c6v8n9QwErTyUiOpAsDf";
 
+/** Without a name, which must be free: whoever tries it twice gets two jobs. */
 export const createJobExample = {
-  name: "GPU Benchmark Test",
   description: "Testing new cluster",
   benchmarks: ["quick_mark", { benchmark_id: "cluster_network", config: {} }],
   node_count: 4,

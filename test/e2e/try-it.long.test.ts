@@ -43,10 +43,12 @@ const EXPECTED: Readonly<Record<string, number>> = {
   // These ask for a job's token.
   pollCurrentJob: 401,
   joinCurrentJob: 401,
+  openCurrentChannel: 401,
   getServerVersion: 200,
+  getServerSpec: 200,
   getHealth: 200,
-  // Last, since it may end the session.
-  revokeToken: 200,
+  // Last, since it could end the session.
+  revokeToken: 400,
 };
 
 interface Operation {
