@@ -52,6 +52,7 @@ async function lineOf(run: Run, exitCode: number): Promise<Record<string, unknow
     "machine_uuid",
     "reason",
     "steps",
+    "transport",
     "verdict",
   ]);
   expect(line).toMatchObject({

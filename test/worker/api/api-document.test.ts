@@ -101,6 +101,7 @@ const EXPECTED = {
     ...[USER, 201, 400, 401, 403, 404, 422, 429, 500, 503],
   ],
   "post /password setPassword": ["", 204, 400, 413, 415, 429, 500, 503],
+  "post /setup setUp": ["", 201, 400, 403, 404, 409, 413, 415, 429, 500, 503],
   "get /v0/users/{user}/tokens listApiTokens": [USER, 200, 400, 401, 403, 404, 429, 500, 503],
   "post /v0/users/{user}/tokens createApiToken": [
     ...[USER, 201, 400, 401, 403, 413, 415, 422, 429, 500, 503],

@@ -163,7 +163,8 @@ describe("GET /", () => {
     expect((await accept("application/json")).text).toBe(json.text);
     const html = await accept("text/html,application/xhtml+xml,*/*;q=0.8");
     expect(html.headers.get("content-type")).toContain("text/html");
-    expect(html.text).toContain('<a href="/docs">docs</a>');
+    expect(html.text).toContain('<a href="/docs"><b>API reference</b>');
+    expect(html.headers.get("content-security-policy")).toContain("style-src 'self'");
     for (const reply of [json, html]) expect(reply.headers.get("vary")).toContain("Accept");
   });
 });

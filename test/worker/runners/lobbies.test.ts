@@ -113,7 +113,9 @@ describe("opening", () => {
     const more = await createSpec({}, admin);
     await claim(runner);
     // As another isolate would do it.
-    await env.DB.prepare("INSERT INTO runner_specs SELECT id, ? FROM runners WHERE uuid = ?")
+    await env.DB.prepare(
+      "INSERT INTO runner_specs (runner_id, spec_uuid) SELECT id, ? FROM runners WHERE uuid = ?",
+    )
       .bind(more.uuid, runner.uuid)
       .run();
     const socket = await wait(runner);
