@@ -1,5 +1,6 @@
 import { and, eq, isNull, sql } from "drizzle-orm";
 import type { Database } from "../../db/client.ts";
+import { insertFrom } from "../../db/insert-from.ts";
 import { customers, users } from "../../db/schema.ts";
 import type { SlugChoice } from "../../lib/slugs.ts";
 import { foldedAddress } from "../../lib/text.ts";
@@ -21,8 +22,12 @@ const hasRootAdmin = sql<number>`exists (select 1 from ${users} where ${and(eq(u
 
 /** True once there is a root administrator. One round trip. */
 export async function findsRootAdmin(db: Database): Promise<boolean> {
-  const [row] = await db.all<{ found: number }>(sql`select ${hasRootAdmin} as found`);
-  return row?.found === 1;
+  const [row] = await db
+    .select({ uuid: users.uuid })
+    .from(users)
+    .where(and(eq(users.role, "root_admin"), isNull(users.deletedAt)))
+    .limit(1);
+  return row !== undefined;
 }
 
 /**
@@ -34,17 +39,31 @@ export async function insertFirstAdmin(
   admin: FirstAdmin,
   audit: AuditContext,
 ): Promise<PersonRow | "exists" | "e-mail taken"> {
-  const { uuid, email, name, slug, passwordHash } = admin;
+  const { uuid, email, name, slug } = admin;
   const { now } = audit;
   const isTaken = sql`exists (select 1 from ${users} where ${users.slug} = ${slug.preferred})`;
   const freeSlug = sql`iif(${isTaken}, ${slug.otherwise}, ${slug.preferred})`;
   const isNew = sql`from ${users} where ${users.uuid} = ${uuid}`;
+  const { passwordHash: hash } = admin;
+  const customer = { uuid: crypto.randomUUID(), name: "Default", slug: DEFAULT_CUSTOMER };
+  const times = { createdAt: now, modifiedAt: now };
+  const person = { uuid, customerId: sql`${customers.id}`, email, name, slug: freeSlug };
+  const rest = {
+    emailFolded: foldedAddress(email),
+    role: "root_admin" as const,
+    passwordHash: hash,
+  };
   const [, , , inserted, roots] = await db.batch([
-    db.run(sql`insert into ${customers} (uuid, name, slug, created_at, modified_at)
-      values (${crypto.randomUUID()}, 'Default', ${DEFAULT_CUSTOMER}, ${now}, ${now}) on conflict do nothing`),
-    db.run(sql`insert into ${users} (uuid, customer_id, email, email_folded, name, slug, role, password_hash, created_at, modified_at)
-      select ${uuid}, id, ${email}, ${foldedAddress(email)}, ${name}, ${freeSlug}, 'root_admin', ${passwordHash}, ${now}, ${now}
-      from ${customers} where slug = ${DEFAULT_CUSTOMER} and not ${hasRootAdmin} on conflict do nothing`),
+    db
+      .insert(customers)
+      .values({ ...customer, ...times })
+      .onConflictDoNothing(),
+    insertFrom(
+      db,
+      users,
+      { ...person, ...rest, ...times },
+      sql`from ${customers} where ${customers.slug} = ${DEFAULT_CUSTOMER} and not ${hasRootAdmin}`,
+    ).onConflictDoNothing(),
     auditOfRows(
       db,
       {
@@ -56,7 +75,7 @@ export async function insertFirstAdmin(
       isNew,
     ),
     db.select(personColumns).from(users).where(eq(users.uuid, uuid)),
-    db.all<{ found: number }>(sql`select ${hasRootAdmin} as found`),
+    db.select({ found: hasRootAdmin }).from(customers).where(eq(customers.slug, DEFAULT_CUSTOMER)),
   ]);
   const otherwise = roots[0]?.found === 1 ? "exists" : "e-mail taken";
   return inserted[0] ?? otherwise;

@@ -50,8 +50,11 @@ describe("POST /setup", () => {
       username,
       password: PERSON.password,
     });
-    const signedIn = await call("POST", "https://assay.test/token", { body: String(form) });
-    expect(signedIn.status).toBe(200);
+    const signedIn = await call("POST", "https://assay.test/token", {
+      headers: { "content-type": "application/x-www-form-urlencoded" },
+      body: String(form),
+    });
+    expect(signedIn.status, signedIn.text).toBe(200);
     const audit = await env.DB.prepare(
       "SELECT details FROM audit_events WHERE action = 'user_created' AND subject = ?",
     )
