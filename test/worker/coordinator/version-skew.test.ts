@@ -75,7 +75,7 @@ function rowsOf(job: TestJob, createdAt: number): [string, ...unknown[]][] {
     ],
   });
   const event = { at: createdAt, kind: "joined", rank: 0, message: "node 0 joined (1 of 2)" };
-  const digest = { aggregate: RESULT, gpus: null };
+  const digest = { aggregate: RESULT, gpus: null, provenance: null };
   const results = utf8Bytes(JSON.stringify({ aggregate_results: RESULT }));
   return [
     [

@@ -65,7 +65,9 @@ async function repeat(request: Request, key: string): Promise<Response> {
 
 const mutating = operationsOf(RELEASED)
   .filter(({ name }) => !name.startsWith("get "))
-  .map(({ operation }) => operation.operationId);
+  .map(({ operation }) => operation.operationId)
+  // It needs a deployment without an administrator: test/worker/identity/setup.test.ts has its failures.
+  .filter((id) => id !== "setUp");
 
 let requests = 0;
 beforeAll(() => {

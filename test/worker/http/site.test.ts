@@ -1,4 +1,5 @@
 /** The origin that links name: configured, routed by the platform, or of this machine; never one that a client made up. */
+import { createExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
 import { createApp } from "../../../src/app.ts";
@@ -32,6 +33,7 @@ async function clientOf(config: Config, host: string, address = "192.0.2.7") {
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       }),
       env,
+      createExecutionContext(),
     );
     // Bodies are read as the contracts say.
     return { headers: reply.headers, body: (await reply.json()) as Record<string, string | null> };

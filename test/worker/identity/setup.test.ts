@@ -12,9 +12,9 @@ const PERSON = {
   password: "correct horse battery",
 };
 
-async function setUp(body: object, token: string | null = SETUP_TOKEN) {
+async function setUp(body: object, token: string | null = SETUP_TOKEN, d1 = env.DB) {
   const config = readConfig({ ...env, SETUP_TOKEN: token ?? "" });
-  const app = await createApp(appDeps({ config }));
+  const app = await createApp(appDeps({ config, d1 }));
   const request = new Request("https://assay.test/setup", {
     method: "POST",
     headers: { "content-type": "application/json", "cf-connecting-ip": randomAddress() },
@@ -92,6 +92,29 @@ describe("POST /setup", () => {
     expect((await setUp({ ...PERSON, email, token: SETUP_TOKEN })).status).toBe(409);
     expect((await setUp({ ...PERSON, email: "next@example.com", token: SETUP_TOKEN })).status).toBe(
       201,
+    );
+  });
+
+  test("a lost reply: 503, and the repeat finds the administrator", async () => {
+    await dropAdministrators();
+    const d1 = {
+      ...env.DB,
+      prepare: env.DB.prepare.bind(env.DB),
+      withSession: () => d1,
+      async batch(statements: D1PreparedStatement[]) {
+        await env.DB.batch(statements);
+        throw new Error("Network connection lost.");
+      },
+    } as unknown as D1Database;
+    const lost = await setUp(
+      { ...PERSON, email: "lost@example.com", token: SETUP_TOKEN },
+      SETUP_TOKEN,
+      d1,
+    );
+    expect(lost.status).toBe(503);
+    expect(await rootAdmins()).toBe(1);
+    expect((await setUp({ ...PERSON, email: "lost@example.com", token: SETUP_TOKEN })).status).toBe(
+      404,
     );
   });
 

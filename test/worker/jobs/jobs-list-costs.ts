@@ -112,6 +112,7 @@ async function readsOf(person: Person, query: string) {
 const DOCUMENTED: [row: RegExp, query: string][] = [
   [/^no filter$/, ""],
   [/^`state`$/, "state=completed"],
+  [/^`spec_check`: one that/, "spec_check=differs"],
   [/^`benchmark_id=quick_mark`/, "benchmark_id=quick_mark"],
   [/^`benchmark_id=cluster_network`/, "benchmark_id=cluster_network"],
   [/^`tags`: one that half/, "tags=common"],

@@ -356,8 +356,8 @@ describe("the facts of claims", () => {
       costs.push(rowsRead);
     }
     console.info(`facts of ten customers' jobs: ${costs} rows read`);
-    // The end of an index range may touch a neighbour.
-    expect(Math.abs((costs[1] ?? 0) - (costs[0] ?? 0))).toBeLessThanOrEqual(1);
+    // The end of an index range may touch a neighbour: one for each customer.
+    expect(Math.abs((costs[1] ?? 0) - (costs[0] ?? 0))).toBeLessThanOrEqual(10);
     expect(costs[0]).toBeLessThanOrEqual(1_600);
   });
 });

@@ -157,10 +157,10 @@ describe("what follows the end", () => {
     const time = travel();
     time.to(farAhead());
     const job = await createJob();
-    const broken = breakRating(job, 1);
     const { id } = (await join(job, a100)).body;
+    const broken = breakRating(job, 1);
     const reply = await putResult(job, id, 0, resultBody({ aggregate_results: healthy }));
-    expect(reply.status).toBe(200);
+    expect(reply.status, reply.text).toBe(200);
     await flushed(job);
     await eventually(() => expect(broken.left()).toBe(0));
     const { rows, alarm } = await eventually(async () => {
@@ -185,8 +185,8 @@ describe("what follows the end", () => {
   test("what a crash has left undone is taken up when the object wakes", async ({ expect }) => {
     travel().to(farAhead());
     const job = await createJob();
-    const broken = breakRating(job, 1);
     const { id } = (await join(job, a100)).body;
+    const broken = breakRating(job, 1);
     await putResult(job, id, 0, resultBody({ aggregate_results: healthy }));
     await eventually(() => expect(broken.left()).toBe(0));
     await eventually(async () =>
