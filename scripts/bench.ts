@@ -1,8 +1,8 @@
 /**
  * `npm run bench`: what requests cost, first in exact counts, then beside the least that could answer the
  * same, both in one workerd. Exits 1 when a ratio is below its floor. `--only poll` runs one of them, `--only lists`
- * those of many jobs, which take minutes to fill, `--only cost` what agents cost, `--only barrier` how fast sockets tell, `--only docs` how
- * fast the docs page shows.
+ * those of many jobs, which take minutes to fill, `--only cost` what agents cost, `--only barrier` how fast sockets tell,
+ * `--only docs` how fast the docs page shows.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
