@@ -174,7 +174,8 @@ const PROVIDERS: Record<string, Provider> = {
       purpose === "once" ? await world.pinBaseline() : ["nobodys", "bf16_tflops"];
     const headers = withoutPrecondition(draft, choice);
     return {
-      draft: { ...draft, path: { model, metric }, headers },
+      // Another class has nothing pinned.
+      draft: { ...draft, path: { model, metric }, headers, query: [] },
       token: world.ownerToken(),
       job: null,
     };

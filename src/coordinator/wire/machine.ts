@@ -52,7 +52,7 @@ export const clusterAddresses = z
 
 /** Optional fields of a machine that joins. */
 export const machineFields = {
-  machine_ip: ipAddress.nullish(),
+  machine_ip: ipAddress.nullish().openapi({ type: ["string", "null"] }),
   cluster_address: clusterAddress.nullish(),
   cluster_addresses: clusterAddresses.nullish(),
   gpu_model: text({

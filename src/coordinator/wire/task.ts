@@ -81,7 +81,8 @@ export const taskFields = {
   job_id: idString,
   rank,
   machine_uuid: uuid.openapi({ description: "Identifies the machine." }),
-  machine_ip: ipAddress.nullable(),
+  // The type in words: `nullable` keeps that of the address.
+  machine_ip: ipAddress.nullable().openapi({ type: ["string", "null"] }),
   state: jobState,
   failed_message: text({
     max: MAX_SHOWN_MESSAGE,

@@ -65,7 +65,11 @@ export interface Turn {
 export const GIVE_UP_MESSAGE = "out of memory";
 
 export function newJobModel(plan: Plan, expiresAt: number): JobModel {
-  const steps = plan.benchmarks.map((id) => ({ key: id, cluster: id === CLUSTER_NETWORK }));
+  const steps = plan.benchmarks.map((id) =>
+    id === CLUSTER_NETWORK
+      ? { key: id, cluster: true }
+      : { key: id, cluster: false, measures: true },
+  );
   const job = newJob({ nodeCount: plan.nodeCount, plan: steps, expiresAt });
   return { plan, job, results: {}, deleted: false };
 }
