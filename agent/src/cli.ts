@@ -1,10 +1,7 @@
 import { hostname } from "node:os";
 import { createApiClient } from "./api-client.ts";
-import { type AgentOptions, DRAIN_SECONDS, HELP, parseCommand } from "./args.ts";
+import { type AgentOptions, parseCommand } from "./args.ts";
 import { systemClock as clock } from "./clock.ts";
-import { defaultBounds } from "./cluster-network/bounds.ts";
-import { type Location, locate } from "./cluster-network/own-addresses.ts";
-import { type PeerRules, systemLookup } from "./cluster-network/peer-address.ts";
 import {
   createReport,
   type Ending,
@@ -19,25 +16,17 @@ import {
   wantsJson,
 } from "./ending.ts";
 import { stateFolderOf } from "./files.ts";
-import type { ProbeOptions } from "./gpu/messages.ts";
 import { runProbeOnly } from "./gpu/probe-only.ts";
-import type { HostPort } from "./host-port.ts";
-import { explainError } from "./http/connection.ts";
-import { proxyFor } from "./http/proxy.ts";
-import { createTransport, type Transport } from "./http/transport.ts";
-import { readCertificates, rootsWith } from "./http/trust.ts";
+import { DRAIN_SECONDS, HELP } from "./help.ts";
+import type { Transport } from "./http/transport.ts";
 import { type Identity, readIdentity } from "./identity.ts";
 import { openJobState } from "./job-state.ts";
 import { createLog, type Log } from "./log.ts";
-import { type MachineFacts, readBootId, readFacts } from "./machine.ts";
-import type { Measuring } from "./quick-mark.ts";
+import { ownCommand, prepare, reach, rootsOf, withCublas } from "./preparation.ts";
 import { loadReplay, type Replay } from "./replay.ts";
 import { runAgent } from "./run-loop.ts";
 import { serveRunner } from "./runner-loop.ts";
 import { createServerTime } from "./server-time.ts";
-import type { NodeFacts } from "./session.ts";
-import type { RunStep } from "./step-context.ts";
-import { createStepRunner } from "./steps.ts";
 import { AGENT_VERSION } from "./version.ts";
 
 /** A runner's key, and the tokens of its latest jobs and tasks. */
@@ -84,11 +73,9 @@ async function run(
   if (command.kind === "probe-only") {
     const { json, caFile } = command;
     const say: Log = (message) => terminal.stderr(`${message}\n`);
-    const more = caFile === null ? null : readCertificates(caFile);
-    if (more !== null && !more.ok) throw new UsageError(more.message);
-    const roots = more === null ? null : await rootsWith(more.certificates, env);
+    const roots = await rootsOf(caFile, env);
     const probe = await withCublas(command, env, roots, say, signal);
-    if (probe === null) return EXIT.notCompleted;
+    if (probe === null) return endWithoutCublas(report);
     return runProbeOnly(ownCommand(), probe, json, terminal, signal, clock);
   }
   if (command.kind !== "run") {
@@ -102,11 +89,7 @@ async function run(
   const { transport, roots } = await reach(options, env);
   const say = createLog(terminal.stderr, clock.now, []);
   const probe = await withCublas(options, env, roots, say, signal);
-  if (probe === null) {
-    const reason = "cuBLAS cannot be fetched";
-    report.end({ verdict: "error", exitCode: EXIT.notCompleted, reason });
-    return EXIT.notCompleted;
-  }
+  if (probe === null) return endWithoutCublas(report);
   const ready = { ...options, probe };
   const { credential } = options;
   return credential.kind === "runner"
@@ -114,44 +97,10 @@ async function run(
     : runNode(ready, credential.token, replay, transport, env, terminal, signal, report);
 }
 
-/**
- * Fetches cuBLASLt if that was asked for. Null when it cannot be had: whoever wants that one library wants no figures of
- * another.
- *
- * @throws when `signal` aborts
- */
-async function withCublas(
-  { probe, fetchCublas: isWanted }: { probe: ProbeOptions; fetchCublas: boolean },
-  env: Record<string, string | undefined>,
-  roots: string[] | null,
-  say: Log,
-  signal: AbortSignal,
-): Promise<ProbeOptions | null> {
-  if (!isWanted) return probe;
-  try {
-    const { fetchCublas } = await import("./gpu/fetch-cublas.ts");
-    return { ...probe, cublas: await fetchCublas({ env, roots, say, signal }), engine: "cublaslt" };
-  } catch (error) {
-    signal.throwIfAborted();
-    say(
-      `cuBLAS cannot be fetched: ${explainError(error)}. Without --fetch-cublas, other engines are used`,
-    );
-    return null;
-  }
-}
-
-/** The way to the server: by which proxy, and trusting whom. */
-async function reach(
-  { host, caFile }: AgentOptions,
-  env: Record<string, string | undefined>,
-): Promise<{ transport: Transport; roots: string[] | null }> {
-  const server = new URL(host);
-  const found = proxyFor(server, env);
-  if (!found.ok) throw new UsageError(found.message);
-  const more = caFile === null ? null : readCertificates(caFile);
-  if (more !== null && !more.ok) throw new UsageError(more.message);
-  const roots = more === null ? null : await rootsWith(more.certificates, env);
-  return { transport: createTransport(server, { proxy: found.proxy, roots }), roots };
+function endWithoutCublas(report: Report): number {
+  const ending = { verdict: "error", exitCode: EXIT.notCompleted } as const;
+  report.end({ ...ending, reason: "cuBLAS cannot be fetched" });
+  return ending.exitCode;
 }
 
 /** A node of one job. */
@@ -291,54 +240,4 @@ async function runService(
   const ending = kind === "stopped" ? leaving : failure;
   report.end(ending);
   return ending.exitCode;
-}
-
-/** The parts that every node needs, whether it acts for a job or a runner. */
-async function prepare(
-  options: AgentOptions,
-  replay: Replay | null,
-  { directHost }: Transport,
-  log: Log,
-  signal: AbortSignal,
-): Promise<{
-  facts: NodeFacts;
-  runStep: RunStep;
-  readAgain: (signal: AbortSignal) => Promise<MachineFacts>;
-}> {
-  let said = "";
-  const sayNews: Log = (line) => {
-    if (line !== said) log(line);
-    said = line;
-  };
-  const { diskPath } = options;
-  const readNow = (signal: AbortSignal) => readFacts(replay, diskPath, sayNews, signal);
-  const facts = await readNow(signal);
-  let announced: readonly HostPort[] = [];
-  const peers: PeerRules = {
-    get announced() {
-      return announced;
-    },
-    networks: options.clusterPeers,
-    lookup: systemLookup,
-  };
-  const locateNode = async (): Promise<Location> => {
-    const location = await locate(options.clusterAddress, directHost);
-    announced = location.clusterAddresses;
-    return location;
-  };
-  const measuring: Measuring =
-    replay === null
-      ? { kind: "gpus", command: ownCommand(), options: options.probe }
-      : { kind: "replay", replay };
-  const host = { command: ownCommand(), diskPath: options.diskPath };
-  return {
-    facts: { locate: locateNode, facts, bootId: readBootId() },
-    runStep: createStepRunner({ measuring, host, peers, clock, log, bounds: defaultBounds }),
-    readAgain: readNow,
-  };
-}
-
-/** Starts this program once more. */
-function ownCommand(): string[] {
-  return [process.execPath, process.argv[1] ?? "agent.mjs"];
 }

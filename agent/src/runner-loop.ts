@@ -2,10 +2,11 @@ import { childController } from "./abort.ts";
 import type { Accepted, ApiClient, Ended, Refused, Unavailable } from "./api-client.ts";
 import { type ChannelBounds, channelBounds } from "./channel/bounds.ts";
 import type { MachineFacts } from "./machine.ts";
+import { describeNode, type NodeFacts } from "./node-facts.ts";
 import { isRecord, parseTask, type Task } from "./protocol.ts";
 import { backoffMs } from "./retry.ts";
 import { type Agent, rest, runAgent } from "./run-loop.ts";
-import { type AgentEnd, describeNode, FIRST_CONTACT_MS, type NodeFacts } from "./session.ts";
+import { type AgentEnd, FIRST_CONTACT_MS } from "./session.ts";
 import { createWaiting, type Waiting } from "./waiting.ts";
 
 /** Between claims when the server names no interval. */

@@ -1,13 +1,10 @@
 import type { Accepted, ApiClient, ApiRequest, Ended, Refused, Unavailable } from "./api-client.ts";
 import type { Clock } from "./clock.ts";
-import type { Location } from "./cluster-network/own-addresses.ts";
-import { formatHostPort } from "./host-port.ts";
 import type { JobState } from "./job-state.ts";
 import { clip, type Log } from "./log.ts";
-import type { MachineFacts } from "./machine.ts";
+import { describeNode, type NodeFacts } from "./node-facts.ts";
 import { type JobView, parseJobView, parseTask, type Task } from "./protocol.ts";
 import { createSkew, type Skew } from "./server-time.ts";
-import { AGENT_VERSION } from "./version.ts";
 
 /** Before the first contact there is no expiry to go by. */
 export const FIRST_CONTACT_MS = 600_000;
@@ -22,14 +19,6 @@ const MAX_POLL_MS = 120_000;
 const LEASE_MS = 150_000;
 /** For an agent that was killed a moment before this one asked. */
 const LEASE_GRACE_MS = 30_000;
-
-export interface NodeFacts {
-  /** Asked anew at each join and claim: a standing machine changes its networks. */
-  locate: () => Promise<Location>;
-  facts: MachineFacts;
-  /** See `readBootId`. */
-  bootId: string | null;
-}
 
 export interface NodeIdentity extends NodeFacts {
   machineUuid: string;
@@ -280,29 +269,6 @@ export function createSession(options: {
     taskId,
     skew,
     hasJoined: () => hasJoined,
-  };
-}
-
-/** The facts about a node that it sends when it joins or claims. */
-export async function describeNode({ locate, facts, bootId }: NodeFacts) {
-  const { machineIp, clusterAddresses } = await locate();
-  const addresses = clusterAddresses.map(formatHostPort);
-  // A recording is of another machine.
-  const isNamed = machineIp !== null && facts.inventory.replayed !== true;
-  return {
-    machine_ip: machineIp ?? undefined,
-    cluster_address: addresses[0],
-    cluster_addresses: addresses,
-    gpu_model: facts.gpuModel ?? undefined,
-    gpu_count: facts.gpuCount ?? undefined,
-    gpu_models: facts.gpuModels.length > 1 ? facts.gpuModels : undefined,
-    boot_id: bootId ?? undefined,
-    // Reports name the software that measured.
-    inventory: {
-      ...facts.inventory,
-      ...(isNamed ? { network: { machine_ip: machineIp } } : {}),
-      agent_version: AGENT_VERSION,
-    },
   };
 }
 

@@ -24,7 +24,7 @@ export async function triggersSql(): Promise<string> {
 }
 
 /** Without comments, and with single spaces; texts in quotes stay as they are. */
-function onOneLine(statement: string): string {
+export function onOneLine(statement: string): string {
   const parts = statement.match(/'(?:[^']|'')*'|--[^\n]*|\s+|[^'\s-]+|-/g) ?? [];
   return parts
     .map((part) => (/^(?:--|\s)/.test(part) ? " " : part))

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { HELP, parseCommand } from "../../agent/src/args.ts";
+import { parseCommand } from "../../agent/src/args.ts";
+import { HELP } from "../../agent/src/help.ts";
 import { formatHostPort, isLoopback, parseHostPort } from "../../agent/src/host-port.ts";
 import { AGENT_VERSION } from "../../agent/src/version.ts";
 

@@ -175,6 +175,16 @@ describe("bad usage", () => {
   });
 });
 
+test("a library that cannot be fetched, without a server: why", async () => {
+  const proxy = { https_proxy: "http://127.0.0.1:9" };
+  const run = agent.start(["--probe-only", "--fetch-cublas", "--json"], proxy);
+  expect(await lineOf(run, EXIT.notCompleted)).toMatchObject({
+    id: null,
+    agent: { verdict: "error", reason: "cuBLAS cannot be fetched" },
+  });
+  expect(run.output.stderr).toContain("cuBLAS cannot be fetched: ");
+});
+
 describe("a runner", () => {
   test("has a line for each job, and one for its own end", async () => {
     const idle = server.onClaim;

@@ -7,54 +7,30 @@ import { join } from "node:path";
 import { build } from "esbuild";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { AGENT_BUNDLE } from "../../scripts/lib/agent-bundle.ts";
-import { buildBundle } from "../../scripts/lib/bundle.ts";
-import { type LocalWorker, startLocalWorker } from "../../scripts/lib/local-worker.ts";
-import { hashPassword } from "../../src/identity/password-hash.ts";
 import { freePorts } from "../agent/helpers.ts";
 import { patient } from "../patience.ts";
-import { addPerson } from "../world/people.ts";
+import { type Json, type OwnedWorker, startOwnedWorker } from "./owned-worker.ts";
 
 /** The shortest lease: nodes by channel are silent for longer than that between two pings. */
 const LEASE_SECONDS = 10;
-const PASSWORD = "a password of channels";
-const API = "/api/silicon-mark/v1";
 
 let folder: string;
 let program: string;
-let worker: LocalWorker;
-let owner: string;
+let worker: OwnedWorker["worker"];
+let ask: OwnedWorker["ask"];
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "assay-channels-"));
   program = join(folder, "agent.mjs");
   await build({ ...AGENT_BUNDLE, outfile: program, logLevel: "silent" });
-  const vars = { RATE_LIMIT_SCALE: "1000000", NODE_TIMEOUT_SECONDS: String(LEASE_SECONDS) };
-  worker = await startLocalWorker(await buildBundle(join(folder, "worker")), vars);
-  const email = "owner@example.com";
-  const passwordHash = await hashPassword(PASSWORD);
-  await addPerson(worker.db, { email, role: "user", customer: "channels", passwordHash });
-  const form = new URLSearchParams({ grant_type: "password", username: email, password: PASSWORD });
-  const reply = await fetch(new URL("/token", worker.url), { method: "POST", body: form });
-  const signedIn: Json = await reply.json();
-  owner = signedIn.access_token;
+  const vars = { NODE_TIMEOUT_SECONDS: String(LEASE_SECONDS) };
+  ({ worker, ask } = await startOwnedWorker(folder, vars));
 }, patient(120_000));
 
 afterAll(async () => {
   await worker.stop();
   rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
 });
-
-// biome-ignore lint/suspicious/noExplicitAny: replies of every shape
-type Json = any;
-
-async function ask(method: string, path: string, body?: object): Promise<Json> {
-  const reply = await fetch(new URL(API + path, worker.url), {
-    method,
-    headers: { authorization: `Bearer ${owner}`, "content-type": "application/json" },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
-  return await reply.json();
-}
 
 /** A recording whose replay takes about `seconds`. */
 function recording(seconds: number): string {

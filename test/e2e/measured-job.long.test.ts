@@ -5,49 +5,24 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
-import { buildBundle } from "../../scripts/lib/bundle.ts";
-import { type LocalWorker, startLocalWorker } from "../../scripts/lib/local-worker.ts";
-import { hashPassword } from "../../src/identity/password-hash.ts";
 import { patient } from "../patience.ts";
-import { addPerson } from "../world/people.ts";
+import { type Json, type OwnedWorker, startOwnedWorker } from "./owned-worker.ts";
 
-const PASSWORD = "a password of measurements";
-const API = "/api/silicon-mark/v1";
 const FAKE_AGENT = fileURLToPath(new URL("../agent/gpu/fake-agent.ts", import.meta.url));
 
 let folder: string;
-let worker: LocalWorker;
-let owner: string;
+let worker: OwnedWorker["worker"];
+let ask: OwnedWorker["ask"];
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "assay-measured-"));
-  const vars = { RATE_LIMIT_SCALE: "1000000" };
-  worker = await startLocalWorker(await buildBundle(join(folder, "worker")), vars);
-  const email = "owner@example.com";
-  const passwordHash = await hashPassword(PASSWORD);
-  await addPerson(worker.db, { email, role: "user", customer: "measured", passwordHash });
-  const form = new URLSearchParams({ grant_type: "password", username: email, password: PASSWORD });
-  const reply = await fetch(new URL("/token", worker.url), { method: "POST", body: form });
-  const signedIn: Json = await reply.json();
-  owner = signedIn.access_token;
+  ({ worker, ask } = await startOwnedWorker(folder));
 }, patient(120_000));
 
 afterAll(async () => {
   await worker.stop();
   rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
 });
-
-// biome-ignore lint/suspicious/noExplicitAny: replies of every shape
-type Json = any;
-
-async function ask(method: string, path: string, body?: object): Promise<Json> {
-  const reply = await fetch(new URL(API + path, worker.url), {
-    method,
-    headers: { authorization: `Bearer ${owner}`, "content-type": "application/json" },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
-  return await reply.json();
-}
 
 /** A job of one node, and its agent's whole life. */
 async function measureJob(probe: string): Promise<{ code: number | null; log: string; job: Json }> {

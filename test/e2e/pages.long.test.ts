@@ -71,7 +71,7 @@ describe.skipIf(executable === null)("pages", () => {
     await page.getByLabel("E-mail").waitFor();
   });
 
-  test.each(["/", "/docs", "/docs/readme", "/docs/agent", "/nowhere", "/set-password"])(
+  test.each(["/", "/docs", "/docs/readme", "/docs/agent", "/nowhere", "/set-password", "/set-up"])(
     "%s has no horizontal scrolling at 390 px, and breaks no rule of its policy",
     async (path) => {
       const page = await open("about:blank");

@@ -7,21 +7,16 @@ import { join } from "node:path";
 import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { AGENT_BUNDLE } from "../../scripts/lib/agent-bundle.ts";
-import { buildBundle } from "../../scripts/lib/bundle.ts";
-import { type LocalWorker, startLocalWorker } from "../../scripts/lib/local-worker.ts";
-import { hashPassword } from "../../src/identity/password-hash.ts";
 import { patient } from "../patience.ts";
-import { addPerson } from "../world/people.ts";
+import { type OwnedWorker, startOwnedWorker } from "./owned-worker.ts";
 
 /** The shortest lease that the server allows. */
 const LEASE_SECONDS = 10;
-const PASSWORD = "a password of restarts";
-const API = "/api/silicon-mark/v1";
 
 let folder: string;
 let program: string;
-let worker: LocalWorker;
-let owner: string;
+let worker: OwnedWorker["worker"];
+let ask: OwnedWorker["ask"];
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "assay-restarts-"));
@@ -38,15 +33,8 @@ beforeAll(async () => {
   if (text === file.text) throw new Error("the agent no longer reads the kernel's boot id");
   writeFileSync(program, text);
   boot();
-  const vars = { RATE_LIMIT_SCALE: "1000000", NODE_TIMEOUT_SECONDS: String(LEASE_SECONDS) };
-  worker = await startLocalWorker(await buildBundle(join(folder, "worker")), vars);
-  const email = "owner@example.com";
-  const passwordHash = await hashPassword(PASSWORD);
-  await addPerson(worker.db, { email, role: "user", customer: "restarts", passwordHash });
-  const form = new URLSearchParams({ grant_type: "password", username: email, password: PASSWORD });
-  const reply = await fetch(new URL("/token", worker.url), { method: "POST", body: form });
-  const signedIn: Json = await reply.json();
-  owner = signedIn.access_token;
+  const vars = { NODE_TIMEOUT_SECONDS: String(LEASE_SECONDS) };
+  ({ worker, ask } = await startOwnedWorker(folder, vars));
 }, patient(120_000));
 
 afterAll(async () => {
@@ -57,18 +45,6 @@ afterAll(async () => {
 /** The machine starts: its kernel draws an id. */
 function boot(): void {
   writeFileSync(join(folder, "boot_id"), `${randomUUID()}\n`);
-}
-
-// biome-ignore lint/suspicious/noExplicitAny: replies of every shape
-type Json = any;
-
-async function ask(method: string, path: string, body?: object): Promise<Json> {
-  const reply = await fetch(new URL(API + path, worker.url), {
-    method,
-    headers: { authorization: `Bearer ${owner}`, "content-type": "application/json" },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
-  return await reply.json();
 }
 
 /** A recording whose replay takes about `seconds`, and tells its progress about every hundredth of that. */

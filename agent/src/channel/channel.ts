@@ -1,4 +1,4 @@
-/** The node channel of one job: sockets, one after the other, or the reason why there is none. */
+/** The node channel of one job: one socket after the other, or why no socket can be opened. */
 import { setTimeout as delay } from "node:timers/promises";
 import { childController } from "../abort.ts";
 import type { ApiClient } from "../api-client.ts";

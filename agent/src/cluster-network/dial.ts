@@ -81,7 +81,7 @@ async function pause(ms: number, signal: AbortSignal): Promise<void> {
 /**
  * One connection to one address of a candidate, greeted; of a name another address in each pass.
  *
- * @returns null if there is a connection now, else the reason why there is none
+ * @returns null once the nodes are connected, else why they are not
  */
 async function tryOnce(
   { rank }: Peer,

@@ -5,7 +5,7 @@ export const ENGINES = ["cublaslt", "ptx", "torch"] as const;
 export type EngineName = (typeof ENGINES)[number];
 
 export interface ProbeOptions {
-  /** Null for cuBLASLt, and this agent's own kernel where there is none. */
+  /** Null: cuBLASLt if the machine has it, otherwise this agent's own kernel. */
   engine: EngineName | null;
   /** Folder with cuBLASLt; null to look for it. */
   cublas: string | null;

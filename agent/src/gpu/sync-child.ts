@@ -19,7 +19,7 @@ export interface SyncChild {
    * The next line.
    *
    * @param onTick called now and then while it is waited for
-   * @throws when there is none within so long, or the program has ended
+   * @throws if no line comes in that time, or the program has ended
    */
   receive(withinMs: number, onTick: () => void): string;
   end(): void;

@@ -16,7 +16,7 @@ export interface Lock {
   free(): void;
 }
 
-/** Null if others have held it for all of `waitMs`; at once elsewhere than on Linux, where there is none. */
+/** Null if others have held the lock for all of `waitMs`. Systems other than Linux have no lock: it succeeds at once. */
 export async function takeLock(
   { elapsed, sleep }: Pick<Clock, "elapsed" | "sleep">,
   signal: AbortSignal,
