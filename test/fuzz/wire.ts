@@ -23,15 +23,15 @@ const CHUNK_BYTES = 16 * 1_024;
 const SHARED_CONNECTION_BYTES = 64 * 1_024;
 /** A request takes less than a second, so one that takes this long hangs. */
 const TIMEOUT_MS = 60_000;
-/** Pauses between the pieces of a long body, in ms: one for each attempt. */
+/** Pauses before each piece of a long body, in ms: one for each attempt. */
 const PAUSES_MS = [0, 1, 5, 20, 50, 100, 200, 400];
-/** Pieces that are followed by a pause; a server that refuses early does it within them. */
+/** Pieces with a pause before them; a server that answers early does it within them. */
 const PACED_PIECES = 80;
 
 /**
- * Sends a request and returns the reply. A server that refuses a long body may close the connection during
- * the write, and Node then discards the reply, even one that has arrived. Such a request is repeated more
- * slowly, so that the reply is read before the write that would fail.
+ * Sends a request and returns the reply. A server that answers before it has read a long body closes the connection,
+ * and Node then discards what it has not read of the reply. Such a request is repeated more slowly, with a pause before
+ * the first piece too: a connection on which nothing was left unread is closed in order.
  */
 export async function send(origin: URL, agent: Agent, wire: WireRequest): Promise<Reply> {
   const long = (wire.body?.length ?? 0) > SHARED_CONNECTION_BYTES;
@@ -103,13 +103,16 @@ function exchange(
     const write = (at: number): void => {
       if (answered) return;
       if (body === null || at >= body.length) outgoing.end();
-      else {
-        const piece = body.subarray(at, at + CHUNK_BYTES);
-        const pause = at < PACED_PIECES * CHUNK_BYTES ? pauseMs : 0;
-        outgoing.write(piece, () => setTimeout(write, pause, at + CHUNK_BYTES));
-      }
+      else outgoing.write(body.subarray(at, at + CHUNK_BYTES), () => writeLater(at + CHUNK_BYTES));
     };
-    write(0);
+    const writeLater = (at: number): void => {
+      setTimeout(write, at < PACED_PIECES * CHUNK_BYTES ? pauseMs : 0, at);
+    };
+    if (pauseMs === 0) write(0);
+    else {
+      outgoing.flushHeaders();
+      writeLater(0);
+    }
   });
 }
 
