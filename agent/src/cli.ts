@@ -147,6 +147,7 @@ async function runNode(
     signal,
     giveUpAfterMs: options.giveUpAfterMs,
     transport: options.transport,
+    awaitsVerdict: true,
     state,
     conceal: (secret) => secrets.push(secret),
   });

@@ -1,9 +1,11 @@
 /** The line of `--json` with which each job of this agent ends, and the agent itself. */
 import { constants } from "node:os";
+import type { Conclusion } from "./conclusion.ts";
 import { clip } from "./log.ts";
 import type { Task } from "./protocol.ts";
 import type { AgentEnd } from "./session.ts";
 import type { RunStep } from "./step-context.ts";
+import { describeConclusion } from "./verdict-text.ts";
 
 export const EXIT = { completed: 0, notCompleted: 1, usage: 2 } as const;
 
@@ -34,6 +36,8 @@ export interface Ending {
   transport?: "channel" | "polling" | null;
   /** The steps that this process has run. */
   steps?: readonly StepEnd[];
+  /** What the server says of this node; null if it does not, and of a runner's job. */
+  conclusion?: Conclusion | null;
   /** The inventory's `gpu`: what came of asking for them, and why they could not be asked. */
   gpu?: unknown;
 }
@@ -64,8 +68,10 @@ export function endLine(ending: Ending): string {
     machineUuid = null,
     transport = null,
     steps = [],
+    conclusion = null,
     gpu,
   } = ending;
+  const { performance = null, findings = null, specCheck = null } = conclusion?.outcome ?? {};
   const line = {
     ...(task === null ? { id: null, state: null } : task.wire),
     agent: {
@@ -75,6 +81,10 @@ export function endLine(ending: Ending): string {
       machine_uuid: machineUuid,
       transport,
       steps,
+      performance,
+      findings,
+      spec_check: specCheck,
+      unfinished_nodes: conclusion?.unfinishedNodes ?? null,
       gpu: gpu ?? null,
     },
   };
@@ -122,26 +132,34 @@ export function exitCodeOf({ kind, task }: AgentEnd): number {
 }
 
 export function endOfTask(end: AgentEnd): Ending {
-  const { task, message: reason, transport = null } = end;
+  const { task, message: reason, transport = null, conclusion = null } = end;
   const { state } = task ?? {};
   const isFinal = state === "completed" || state === "failed" || state === "aborted";
-  return { verdict: isFinal ? state : "error", exitCode: exitCodeOf(end), reason, task, transport };
+  return {
+    verdict: isFinal ? state : "error",
+    exitCode: exitCodeOf(end),
+    reason,
+    task,
+    transport,
+    conclusion,
+  };
 }
 
 /** For people; the report is for programs. */
 export function printTask(
-  { task, message }: AgentEnd,
+  { task, message, conclusion }: AgentEnd,
   { json }: { json: boolean },
   { stdout }: { stdout: (text: string) => void },
 ): void {
   if (json) return;
   const failure = task?.wire.failed_message;
   const why = typeof failure === "string" ? ` (${failure})` : "";
-  stdout(
+  const lines =
     task === null
-      ? `no task: ${message}\n`
-      : `node ${task.rank}, task ${task.id}: ${task.state}${why}\n`,
-  );
+      ? [`no task: ${message}`]
+      : [`node ${task.rank}, task ${task.id}: ${task.state}${why}`];
+  if (conclusion !== undefined) lines.push(...describeConclusion(conclusion));
+  stdout(`${lines.join("\n")}\n`);
 }
 
 /** Runs steps as `run` does, and keeps how they ended until they are taken. */

@@ -41,7 +41,23 @@ export interface JobView {
   nodes: ClusterNode[];
   task: Task | null;
   pollAfterSeconds: number;
+  benchmarkIds: string[];
+  /** True once every node has ended, or the job was aborted. */
+  isSettled: boolean;
+  /** Of the expected nodes; null from a server that does not say. */
+  unfinishedNodes: number | null;
+  /** Null in views that the server sends by itself. */
+  outcome: Outcome | null;
 }
+
+/** The server's verdict on this node, as it came; null before the job is rated. */
+export interface Outcome {
+  performance: Record<string, unknown> | null;
+  findings: Record<string, unknown>[] | null;
+  specCheck: Record<string, unknown> | null;
+}
+
+const SETTLED_STATES = ["completed", "completed_with_warnings", "failed", "aborted"];
 
 /** The outcome of a step, which becomes the body of its result. */
 export type StepOutcome =
@@ -71,7 +87,27 @@ export function parseJobView(body: unknown): JobView | null {
     nodes: Array.isArray(body.nodes) ? body.nodes.flatMap(parseNode) : [],
     task: parseTask(body.task),
     pollAfterSeconds: typeof poll === "number" && poll >= 0 ? poll : DEFAULT_POLL_SECONDS,
+    benchmarkIds: records(body.benchmark_sequence).flatMap(({ benchmark_id: id }) =>
+      typeof id === "string" ? [id] : [],
+    ),
+    isSettled: typeof body.state === "string" && SETTLED_STATES.includes(body.state),
+    unfinishedNodes: typeof body.unfinished_nodes === "number" ? body.unfinished_nodes : null,
+    outcome: "performance" in body ? parseOutcome(body) : null,
   };
+}
+
+function parseOutcome(body: Record<string, unknown>): Outcome {
+  const { performance, findings, spec_check: specCheck } = body;
+  return {
+    performance: isRecord(performance) ? performance : null,
+    findings: Array.isArray(findings) ? records(findings) : null,
+    specCheck: isRecord(specCheck) ? specCheck : null,
+  };
+}
+
+/** The records of a list. */
+export function records(list: unknown): Record<string, unknown>[] {
+  return Array.isArray(list) ? list.filter(isRecord) : [];
 }
 
 export function parseTask(value: unknown): Task | null {

@@ -4,6 +4,8 @@ import type { ChannelBounds } from "./channel/bounds.ts";
 import type { TransportChoice } from "./channel/channel.ts";
 import { openSession, type PushedSession } from "./channel/session.ts";
 import type { Clock } from "./clock.ts";
+import { conclude } from "./conclusion.ts";
+import { describeFigures } from "./figures-text.ts";
 import { keepInContact, type Progress } from "./heartbeat.ts";
 import type { JobState } from "./job-state.ts";
 import type { Log } from "./log.ts";
@@ -22,6 +24,8 @@ export interface Agent {
   signal: AbortSignal;
   /** Aborting it makes the agent finish its step, for at most `drainMs`, and give up what is left. */
   drain?: { signal: AbortSignal; drainMs: number } | undefined;
+  /** Waits for a moment for the server's verdict on a job that has ended. */
+  awaitsVerdict?: boolean | undefined;
   /** Of a node that has joined by a claim. */
   task?: Task | undefined;
   /** The time to wait for an answer from the server; by default the session decides. */
@@ -51,7 +55,10 @@ interface OwedResult {
 export async function runAgent(agent: Agent): Promise<AgentEnd> {
   const session = openSession(agent);
   try {
-    return { ...(await follow(agent, session)), transport: session.transport() };
+    const { view = null, ...end } = await follow(agent, session);
+    const waits = agent.awaitsVerdict === true && end.kind === "stopped" && end.task !== null;
+    const conclusion = waits ? await conclude(agent, session, view) : undefined;
+    return { ...end, conclusion, transport: session.transport() };
   } finally {
     session.close();
   }
@@ -70,7 +77,7 @@ async function follow(agent: Agent, session: PushedSession): Promise<AgentEnd> {
     if (view.directive === "stop") {
       return view.task === null
         ? session.end("the job has ended")
-        : { kind: "stopped", message: "the job has ended for this node", task: view.task };
+        : { kind: "stopped", message: "the job has ended for this node", task: view.task, view };
     }
     if (agent.drain?.signal.aborted === true && session.hasJoined()) {
       return session.giveUp(LEAVES);
@@ -196,7 +203,9 @@ async function runOnce(
   const endedAt = startedAt + Math.round(clock.elapsed() - begin);
   const times = { startedAt, endedAt, clockSkewMs: session.skew.of(startedAt, begin) };
   const why = outcome.state === "failed" ? `: ${outcome.errorMessage}` : "";
-  log(`step ${step.position} (${step.benchmarkId}) ${outcome.state}${why}`);
+  const figures = describeFigures(step.benchmarkId, outcome.results);
+  const which = `step ${step.position} (${step.benchmarkId})`;
+  log(`${which} ${outcome.state}${why}${figures === null ? "" : `: ${figures}`}`);
   return {
     ok: true,
     value: {

@@ -1,5 +1,6 @@
 import type { Accepted, ApiClient, ApiRequest, Ended, Refused, Unavailable } from "./api-client.ts";
 import type { Clock } from "./clock.ts";
+import type { Conclusion } from "./conclusion.ts";
 import type { JobState } from "./job-state.ts";
 import { clip, type Log } from "./log.ts";
 import { describeNode, type NodeFacts } from "./node-facts.ts";
@@ -31,6 +32,10 @@ export interface AgentEnd {
   task: Task | null;
   /** How it heard of changes last. */
   transport?: "channel" | "polling" | undefined;
+  /** That told it to stop. */
+  view?: JobView | undefined;
+  /** Of an agent that waits for the verdict; null if the server did not say. */
+  conclusion?: Conclusion | null | undefined;
 }
 
 export type Answer<T> = { ok: true; value: T } | { ok: false; end: AgentEnd };

@@ -113,7 +113,7 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     if (node) this.#runtime.touch(live, node);
     const view = this.#view(live, node?.rank ?? null);
     if (node && view.directive === "stop") this.#leases.tellToStop(node.rank);
-    return pollReply(view, validator);
+    return pollReply(view, validator, node != null && isSettled(live.job));
   }
 
   async join(jobId: number, sent: SentMachine, by: Joiner = {}): Promise<TaskReply | Refusal> {

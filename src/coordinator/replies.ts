@@ -13,14 +13,19 @@ export function viewOf(live: Live, leases: Leases, rank: number | null): NodeVie
   return toNodeView(live.identity, live.job, node, contact, leases.leaseMs, Math.random);
 }
 
-/** @param validator the ETag of the view that the caller has */
-export function pollReply(view: NodeView, validator: string | null): NodeReply {
+/**
+ * @param validator the ETag of the view that the caller has
+ * @param isSettled see `NodeReply`
+ */
+export function pollReply(view: NodeView, validator: string | null, isSettled = false): NodeReply {
   const etag = etagOf(view);
+  const isKnown = !isSettled && matchesEntityTag(validator, etag);
   return {
     ok: true,
     etag,
     pollAfterSeconds: view.poll_after_seconds,
-    view: matchesEntityTag(validator, etag) ? null : viewText(view),
+    view: isKnown ? null : viewText(view),
+    isSettled,
   };
 }
 

@@ -139,14 +139,13 @@ const specCheck = z
   })
   .openapi("SpecCheck", { description: "The machine beside the spec that its job expects." });
 
+export const specCheckOrNull = orNull(specCheck).openapi({
+  description:
+    "The machine beside the spec that the job expects; null for no spec, and without an inventory.",
+});
+
 /** Fields of a task that its owner sees. */
-export const ownTaskFields = {
-  ...taskFields,
-  spec_check: orNull(specCheck).openapi({
-    description:
-      "The machine beside the spec that the job expects; null for no spec, and without an inventory.",
-  }),
-};
+export const ownTaskFields = { ...taskFields, spec_check: specCheckOrNull };
 
 export const task = z
   .strictObject({ ...ownTaskFields, benchmark_results: taskResultMap })

@@ -19,6 +19,7 @@ const nodeViewExample: z.infer<typeof nodeView> = {
   version: 5,
   node_count: 4,
   current_nodes: 4,
+  unfinished_nodes: 4,
   benchmark_sequence: [
     { benchmark_id: "quick_mark", config: null },
     { benchmark_id: "cluster_network", config: null },
@@ -29,6 +30,9 @@ const nodeViewExample: z.infer<typeof nodeView> = {
   nodes: null,
   task: taskExample,
   poll_after_seconds: 31.4,
+  performance: null,
+  findings: null,
+  spec_check: null,
 };
 
 const BASE = "/api/silicon-mark/v1/jobs/current";
@@ -46,7 +50,7 @@ export const pollRoute = operation({
   summary: "Job configuration and current directive",
   description: `Tells this node what to do now. Each poll counts as contact; a node out of contact for too long is lost.
 
-Requires the job's token. Send the \`ETag\` back as \`If-None-Match\`: 304 without a body means that nothing has changed. Poll again after \`poll_after_seconds\` (also \`Retry-After\`), not sooner. An ended job answers with directive \`stop\`.
+Requires the job's token. Send the \`ETag\` back as \`If-None-Match\`: 304 without a body means that nothing has changed. Poll again after \`poll_after_seconds\` (also \`Retry-After\`), not sooner. An ended job answers with directive \`stop\`, and a node of it also gets its \`performance\`, \`findings\` and \`spec_check\`, some seconds after the end.
 
 Without \`task_id\`, the token of a job without an account also shows the job's \`detail\`, in the form of \`GET /jobs/{job_id}\`. That token reads for 7 days, also after the job has ended; it joins and reports until \`expires_at\`.`,
   access: "nodeOrReader",

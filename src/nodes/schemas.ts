@@ -1,13 +1,23 @@
 /** Bodies of the node protocol's requests and replies. */
 import { z } from "@hono/zod-openapi";
-import { idString, keywords, patternText, text, timestamp } from "../api/schemas.ts";
+import { idString, keywords, orNull, patternText, text, timestamp } from "../api/schemas.ts";
 import { machineFields, UUID } from "../coordinator/wire/machine.ts";
 import { nodeView as pollView, stepPosition } from "../coordinator/wire/node-view.ts";
 import { benchmarkId, clockSkewMs, pollAfterSeconds, reportUrl } from "../coordinator/wire/task.ts";
+import { specCheckOrNull } from "../jobs/result-schemas.ts";
 import { jobDetail } from "../jobs/schemas.ts";
+import { nodeFindings, performanceNode } from "../scoreboard/verdict-schemas.ts";
 
 export const nodeView = pollView
   .extend({
+    performance: orNull(performanceNode).openapi({
+      description:
+        "Rating of this node, once its job has settled and is rated; null before, and for a caller that is no node of the job.",
+    }),
+    findings: orNull(nodeFindings).openapi({
+      description: "The findings of `performance`; null with it.",
+    }),
+    spec_check: specCheckOrNull,
     detail: jobDetail.optional().openapi({
       description: "The job in full; only for a job without an account, if no `task_id` is sent.",
     }),

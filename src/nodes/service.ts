@@ -4,11 +4,13 @@ import { joinedTaskOf } from "../coordinator/task-token.ts";
 import { toMachine } from "../coordinator/wire/machine.ts";
 import type { NodeReply, ResultReply, TaskReply } from "../coordinator/wire/protocol.ts";
 import type { Database, Meter } from "../db/client.ts";
+import { entityTagOf, matchesEntityTag } from "../http/entity-tag.ts";
 import { ApiError, notFound } from "../http/errors.ts";
 import type { TaskTokenFacts } from "../identity/job-token.ts";
 import type { Tokens } from "../identity/tokens.ts";
 import { toTimestamp } from "../lib/clock.ts";
 import type { ReportsService } from "../reports/service.ts";
+import { NO_OUTCOME, readOutcome, withOutcome } from "./outcome.ts";
 import { refuse } from "./refusals.ts";
 import type { HeartbeatInput, JoinInput, StoredResultWire } from "./schemas.ts";
 
@@ -29,7 +31,7 @@ interface NodesDeps {
 
 /**
  * Calls of machines with a job token. Each is one hop to the job's object and no D1 round trip, except
- * `generateReport`, which reads D1 alone.
+ * `generateReport`, which reads D1 alone, and the polls of a settled job's nodes, which read their verdict.
  */
 export class NodesService {
   readonly #deps: NodesDeps;
@@ -38,11 +40,27 @@ export class NodesService {
     this.#deps = deps;
   }
 
-  async poll(call: NodeCall, taskId: number | null, validator: string | null): Promise<NodeReply> {
+  /**
+   * @param db read for a node of a settled job alone, once
+   * @returns JSON of a poll's reply as `view`; null when the caller has it
+   */
+  async poll(
+    call: NodeCall,
+    db: Database,
+    taskId: number | null,
+    validator: string | null,
+  ): Promise<NodeReply> {
     const reply = await this.#deps.callCoordinator(call, (coordinator) =>
       coordinator.poll(call.jobId, taskId, validator, call.epoch),
     );
-    return reply.ok ? reply : refuse(reply, { taskId });
+    if (!reply.ok) return refuse(reply, { taskId });
+    if (reply.view === null) return reply;
+    const isNode = reply.isSettled === true && taskId !== null;
+    const outcome = isNode ? await readOutcome(db, taskId) : NO_OUTCOME;
+    const view = withOutcome(reply.view, outcome);
+    if (outcome === NO_OUTCOME) return { ...reply, view };
+    const etag = `W/${entityTagOf(reply.etag + JSON.stringify(outcome))}`;
+    return { ...reply, etag, view: matchesEntityTag(validator, etag) ? null : view };
   }
 
   async join(call: NodeCall, facts: TaskTokenFacts, input: JoinInput) {

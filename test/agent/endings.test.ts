@@ -48,11 +48,15 @@ async function lineOf(run: Run, exitCode: number): Promise<Record<string, unknow
   expect(line).toHaveProperty("id");
   expect(Object.keys(Object(line?.agent)).sort()).toEqual([
     "exit_code",
+    "findings",
     "gpu",
     "machine_uuid",
+    "performance",
     "reason",
+    "spec_check",
     "steps",
     "transport",
+    "unfinished_nodes",
     "verdict",
   ]);
   expect(line).toMatchObject({

@@ -87,6 +87,11 @@ export const nodeView = z.strictObject({
     max: MAX_NODES,
     description: "Number of nodes that have joined.",
   }),
+  unfinished_nodes: integer({
+    min: 0,
+    max: MAX_NODES,
+    description: "Number of expected nodes that have not ended, those that have not joined too.",
+  }),
   benchmark_sequence: z
     .array(z.strictObject({ benchmark_id: benchmarkId, config }))
     .max(MAX_STEPS)
@@ -177,6 +182,7 @@ export function toNodeView(
     version: job.version,
     node_count: job.nodeCount,
     current_nodes: job.nodes.length,
+    unfinished_nodes: isSettled(job) ? 0 : job.nodeCount - job.nodes.filter(hasEnded).length,
     benchmark_sequence: [...identity.sequence],
     expires_at: toTimestamp(job.expiresAt),
     directive,
@@ -218,6 +224,7 @@ export function toReaderView(
     version: job.version,
     node_count: row.nodeCount,
     current_nodes: job.currentNodes,
+    unfinished_nodes: isOver ? 0 : row.nodeCount,
     benchmark_sequence: row.sequence,
     expires_at: toTimestamp(row.expiresAt),
     directive,
@@ -252,11 +259,17 @@ function spread([from, to]: readonly [number, number], random: () => number): nu
 }
 
 /**
- * A weak validator of a node's view. It leaves out the job's version and the number of nodes, which change with
+ * A weak validator of a node's view. It leaves out the job's version and the numbers of nodes, which change with
  * events of other nodes: otherwise each event would be news for up to 256 nodes.
  */
 export function etagOf(view: NodeView): string {
-  const { version: _version, poll_after_seconds: _poll, current_nodes: _nodes, ...seen } = view;
+  const {
+    version: _version,
+    poll_after_seconds: _poll,
+    current_nodes: _nodes,
+    unfinished_nodes: _unfinished,
+    ...seen
+  } = view;
   const peers = view.nodes === null ? undefined : peersByList.get(view.nodes);
   return `W/"${digestOf(JSON.stringify(peers === undefined ? seen : { ...seen, nodes: peers.digest }))}"`;
 }

@@ -40,6 +40,8 @@ export interface NodeReply {
   pollAfterSeconds: number;
   /** JSON of `NodeView`; null when the caller sent this `etag`. */
   view: string | null;
+  /** True for a node of a settled job; `view` is never null then, since the verdict may be new. */
+  isSettled?: boolean;
 }
 
 export interface TaskReply {

@@ -38,7 +38,9 @@ export function createAnonymousReader(deps: { jobs: JobsService; clock: Clock })
         clock.now(),
         Math.random,
       );
-      const body = { ...state, detail: toJobDetail(view, token, NO_LINK) };
+      const detail = toJobDetail(view, token, NO_LINK);
+      // The detail has all of it; a poll that names its task gets these.
+      const body = { ...state, performance: null, findings: null, spec_check: null, detail };
       return {
         // Weak: `poll_after_seconds` is drawn anew each time.
         etag: `W/"${hashOf(piecesOf(body))}"`,
