@@ -1,8 +1,8 @@
 /**
- * `npm run demo`: the main job from start to end on this machine: the whole stack on a free port with
- * temporary state, a 4-node job, 4 agents as processes of their own; then HostMark, which measures this
- * machine. Exits 0 only when both jobs have really completed. `npm run demo -- --fleet`: six runners that claim three jobs; exits 0 only when all
- * of them have been claimed and completed.
+ * `npm run demo`: a job from start to end on this machine: the whole stack on a free port with temporary state, 4 nodes, 4
+ * agents as processes of their own, the verdict and the report. Exits 0 only when the job has really completed.
+ *
+ * `-- --host`: HostMark measures this machine instead. `-- --fleet`: six runners claim three jobs.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,24 +14,26 @@ import { runHost } from "./lib/host-demo.ts";
 import { runJob } from "./lib/job-demo.ts";
 import { stopSignal } from "./lib/stop-signal.ts";
 
-const { fleet } = parseArgs({ options: { fleet: { type: "boolean", default: false } } }).values;
+const { fleet, host } = readOptions();
+const act = fleet ? runFleet : host ? runHost : runJob;
 const stopping = stopSignal();
 const folder = mkdtempSync(join(tmpdir(), "assay-demo-"));
 try {
-  await onStage(
-    folder,
-    stopping.signal,
-    fleet
-      ? runFleet
-      : async (stage) => {
-          await runJob(stage);
-          await runHost(stage);
-        },
-  );
+  await onStage(folder, stopping.signal, act);
 } catch (error) {
   if (stopping.signal.aborted) console.error("\nStopped.");
   else console.error(`\n${error instanceof Error ? error.message : error}`);
   process.exitCode = stopping.exitCode() || 1;
 } finally {
   rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+}
+
+function readOptions() {
+  const option = { type: "boolean", default: false } as const;
+  try {
+    return parseArgs({ options: { fleet: option, host: option } }).values;
+  } catch {
+    console.error("Options: npm run demo, npm run demo -- --host, npm run demo -- --fleet");
+    return process.exit(2);
+  }
 }

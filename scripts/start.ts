@@ -1,5 +1,6 @@
 /**
- * `npm start`: the whole API on this machine. Settings: PORT, HOST, PUBLIC_ORIGIN, ASSAY_STATE. With `-- --rate-replays`
+ * `npm start`: the whole API on this machine. Settings: PORT, HOST, PUBLIC_ORIGIN, ASSAY_STATE, and LOG=requests for
+ * a line of each request. With `-- --rate-replays`
  * recordings are rated, too, and marked as REPLAYED.
  */
 import { resolve } from "node:path";
@@ -7,6 +8,7 @@ import { parseArgs } from "node:util";
 import { readOrigin } from "../src/lib/config.ts";
 import { ROOT } from "./lib/project.ts";
 import { startServer } from "./lib/server.ts";
+import { withoutRequests } from "./lib/server-output.ts";
 import { stopSignal } from "./lib/stop-signal.ts";
 
 const USAGE = "The only option is --rate-replays: npm start -- --rate-replays";
@@ -42,6 +44,7 @@ function isLoopback(host: string): boolean {
 }
 
 const stopping = stopSignal();
+const print = (text: string): void => void process.stdout.write(text);
 
 try {
   console.log("Starting …");
@@ -53,7 +56,7 @@ try {
       state,
       secretsFile,
       rateReplays,
-      onOutput: (text) => process.stdout.write(text),
+      onOutput: process.env.LOG === "requests" ? print : withoutRequests(print),
     },
     stopping.signal,
   );

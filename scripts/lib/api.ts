@@ -6,14 +6,29 @@ export interface JobDetail {
   state: string;
   node_count: number;
   ended_at: string | null;
+  benchmarks: string[];
   pdf_report_url: string | null;
+  report_error: string | null;
   tasks: TaskDetail[];
   scoreboard_summary: {
     status: string;
     replayed: boolean;
     metrics: { reason: string | null }[];
+    nodes: NodeVerdict[];
   } | null;
   benchmark_results: Record<string, { results: Record<string, number | null> | null }>;
+}
+
+export interface NodeVerdict {
+  rank: number;
+  status: string;
+  metrics: {
+    metric: string;
+    value: number | null;
+    baseline: number | null;
+    ratio: number | null;
+    status: string;
+  }[];
 }
 
 export interface TaskDetail {
@@ -77,6 +92,12 @@ export function createApiClient(host: string, signal: AbortSignal) {
     offerSpec: (runner: string, spec: string) =>
       request<unknown>("POST", `/v0/runners/${runner}/specs`, { spec }),
     runners: () => request<RunnerDetail[]>("GET", "/v0/runners?per_page=255"),
+    /** @param link `pdf_report_url`, absolute or a path */
+    async report(link: string): Promise<Uint8Array> {
+      const response = await fetch(new URL(link, host), { signal });
+      if (!response.ok) throw new Error(`the report answered ${response.status}`);
+      return new Uint8Array(await response.arrayBuffer());
+    },
     job: (id: string) => request<JobDetail>("GET", `${jobs}/${id}`),
   };
 }

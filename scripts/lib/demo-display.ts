@@ -1,5 +1,5 @@
 import type { WriteStream } from "node:tty";
-import type { JobDetail, TaskDetail } from "./api.ts";
+import type { JobDetail, NodeVerdict, TaskDetail } from "./api.ts";
 
 const BAR_CELLS = 24;
 
@@ -10,11 +10,16 @@ const BAR_CELLS = 24;
 export function createDisplay(out: WriteStream) {
   let drawn = 0;
   const printed = new Map<number, string>();
+  /** By rank; a bar never runs backwards. */
+  const reached: number[] = [];
   return {
     show(job: JobDetail): void {
-      const lines = Array.from({ length: job.node_count }, (_, rank) =>
-        nodeLine(rank, job.tasks[rank]),
-      );
+      const lines = Array.from({ length: job.node_count }, (_, rank) => {
+        const task = job.tasks[rank];
+        const progress = task === undefined ? 0 : overallProgress(task, job.benchmarks.length);
+        reached[rank] = Math.max(reached[rank] ?? 0, progress);
+        return nodeLine(rank, task, reached[rank]);
+      });
       if (out.isTTY) {
         const head = `Job ${job.id}: ${job.state}`;
         if (drawn > 0) out.write(`\x1b[${drawn}A`);
@@ -25,7 +30,8 @@ export function createDisplay(out: WriteStream) {
         return;
       }
       for (const [rank, task] of job.tasks.entries()) {
-        const stage = `${task.state} ${stepOf(task)} ${Math.floor(task.progress * 4)}`;
+        // The step alone: its message changes all the time.
+        const stage = stepOf(task).split(":")[0] ?? "";
         if (printed.get(rank) === stage) continue;
         printed.set(rank, stage);
         out.write(`${lines[rank]}\n`);
@@ -37,11 +43,20 @@ export function createDisplay(out: WriteStream) {
   };
 }
 
-function nodeLine(rank: number, task: TaskDetail | undefined): string {
+function nodeLine(rank: number, task: TaskDetail | undefined, progress: number): string {
   if (task === undefined) return `  node ${rank}  has not joined yet`;
-  const bar = progressBar(task.progress, BAR_CELLS);
+  const bar = progressBar(progress, BAR_CELLS);
   const name = gpusOf(task).padEnd(26);
   return `  node ${rank}  ${name}  ${bar}  ${stepOf(task)}`;
+}
+
+/** Of all steps of the job, 0 to 1. */
+export function overallProgress(task: TaskDetail, steps: number): number {
+  if (task.state === "completed") return 1;
+  const results = Object.values(task.benchmark_results);
+  const done = results.filter(({ state }) => state === "completed").length;
+  const isRunning = results.some(({ state }) => state === "running");
+  return Math.min(1, (done + (isRunning ? task.progress : 0)) / Math.max(1, steps));
 }
 
 /** Such as `2 × NVIDIA H100 NVL, 2 × NVIDIA L40S`. */
@@ -66,46 +81,62 @@ export function stepOf(task: TaskDetail): string {
   return task.state === "running" ? "waiting for the other nodes" : task.state;
 }
 
-/** The settled job: a row per node, then the cluster. */
+const STATUS: Readonly<Record<string, string>> = {
+  outperforming: "better than expected",
+  expected: "as expected",
+  underperforming: "UNDERPERFORMING",
+  unrated: "not rated",
+};
+const RATED = [
+  ["bf16_tflops", "BF16", "TFLOPS"],
+  ["memory_bandwidth_gbs", "memory", "GB/s"],
+] as const;
+
+/** The rated job: a row per node with its figures per GPU, then the slow nodes and the network. */
 export function resultTable(job: JobDetail): string {
+  const verdicts = new Map(job.scoreboard_summary?.nodes.map((node) => [node.rank, node]));
   const rows = job.tasks.map((task) => {
-    const figures = task.benchmark_results.quick_mark?.results?.aggregate_results;
+    const verdict = verdicts.get(task.rank);
+    const figures = RATED.flatMap(([name]) => {
+      const metric = verdict?.metrics.find(({ metric }) => metric === name);
+      return [number(metric?.value), percent(metric?.ratio)];
+    });
+    const status = STATUS[verdict?.status ?? "unrated"] ?? "not rated";
+    return [String(task.rank), gpusOf(task), ...figures, status];
+  });
+  const head = ["Node", "GPUs", "BF16 TFLOPS", "of baseline", "Memory GB/s", "of baseline"];
+  return [
+    ...columns([[...head, "Verdict"], ...rows]),
+    networkLine(job),
+    ...job.tasks.flatMap(({ rank }) => slowLines(verdicts.get(rank))),
+    "QuickMark's figures, per GPU, are recordings of real machines: REPLAYED, not measured here.",
+  ].join("\n");
+}
+
+function slowLines(verdict: NodeVerdict | undefined): string[] {
+  return RATED.flatMap(([name, label, unit]) => {
+    const metric = verdict?.metrics.find(({ metric }) => metric === name);
+    if (verdict === undefined || metric?.status !== "underperforming") return [];
+    const { value, ratio, baseline } = metric;
     return [
-      String(task.rank),
-      task.gpu_models.map(({ model }) => model).join(", ") || "unknown",
-      String(task.gpu_count ?? "?"),
-      number(figures?.bf16_tflops),
-      number(figures?.memory_bandwidth_gbs),
-      task.state,
+      `Node ${verdict.rank} is slow: ${label} reaches ${percent(ratio)} of its baseline (${number(value)} of ${number(baseline)} ${unit}).`,
     ];
   });
-  const table = columns([
-    ["Node", "GPU model", "GPUs", "BF16 TFLOPS", "Memory GB/s", "State"],
-    ...rows,
-  ]);
-  const cluster = job.benchmark_results.cluster_network?.results;
-  const network =
-    cluster == null
-      ? ["Cluster network: no results"]
-      : [
-          "Cluster network, measured between the agents on this machine",
-          `  Average bandwidth  ${number(cluster.avg_bandwidth_gbps)} Gbit/s`,
-          `  Minimum bandwidth  ${number(cluster.min_bandwidth_gbps)} Gbit/s`,
-          `  Average latency    ${number(cluster.avg_latency, 3)} ms`,
-          `  Links tested       ${cluster.total_links_tested}`,
-        ];
-  return [
-    ...table,
-    "",
-    "REPLAYED: QuickMark figures are recordings, not measured here.",
-    "",
-    ...network,
-    "",
-  ].join("\n");
+}
+
+function networkLine({ benchmark_results }: JobDetail): string {
+  const cluster = benchmark_results.cluster_network?.results;
+  if (cluster == null) return "Network: no results";
+  const { total_links_tested, avg_bandwidth_gbps, min_bandwidth_gbps, avg_latency } = cluster;
+  return `Network between the agents, measured here: ${total_links_tested} links, ${number(avg_bandwidth_gbps)} Gbit/s on average, ${number(min_bandwidth_gbps)} the slowest, ${number(avg_latency, 3)} ms.`;
 }
 
 function number(value: number | null | undefined, digits = 1): string {
   return typeof value === "number" ? value.toFixed(digits) : "–";
+}
+
+function percent(ratio: number | null | undefined): string {
+  return typeof ratio === "number" ? `${(ratio * 100).toFixed(1)} %` : "–";
 }
 
 /** Pads each column to its widest cell; numbers to the right. */
@@ -117,7 +148,7 @@ export function columns(rows: string[][]): string[] {
     row
       .map((cell, at) => {
         const width = widths[at] ?? 0;
-        return /^[\d.–]+$/.test(cell) && at > 0 ? cell.padStart(width) : cell.padEnd(width);
+        return /^[\d.–]+( %)?$/.test(cell) && at > 0 ? cell.padStart(width) : cell.padEnd(width);
       })
       .join("  ")
       .trimEnd(),

@@ -22,7 +22,7 @@ export interface Stage {
 export async function onStage(
   folder: string,
   signal: AbortSignal,
-  act: (stage: Stage) => Promise<void>,
+  act: (stage: Stage) => Promise<unknown>,
 ): Promise<void> {
   console.log("Starting the whole stack …");
   const server = await startServer(

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { startAgent } from "./agents.ts";
+import { overallProgress } from "./demo-display.ts";
 import { assertAgentsWork, type Stage, waitForAgents } from "./demo-stage.ts";
 import { createFleetDisplay, type FleetRow, fleetTable } from "./fleet-display.ts";
 import { ROOT } from "./project.ts";
@@ -64,9 +65,11 @@ export async function runFleet(stage: Stage): Promise<void> {
           ended_at === null &&
           tasks.some((task) => task.machine_uuid === uuid && task.state === "running"),
       );
-      const task = details[at]?.tasks.find(({ machine_uuid }) => machine_uuid === uuid);
+      const detail = details[at];
+      const task = detail?.tasks.find(({ machine_uuid }) => machine_uuid === uuid) ?? null;
       const job = jobs[at]?.name ?? null;
-      return { name, spec, state: states.get(uuid) ?? "offline", job, task: task ?? null };
+      const progress = task === null ? 0 : overallProgress(task, detail?.benchmarks.length ?? 1);
+      return { name, spec, state: states.get(uuid) ?? "offline", job, task, progress };
     });
     display.show(
       rows,

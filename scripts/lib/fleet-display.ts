@@ -11,6 +11,8 @@ export interface FleetRow {
   state: RunnerDetail["state"];
   job: string | null;
   task: TaskDetail | null;
+  /** Of all steps of the job, 0 to 1. */
+  progress: number;
 }
 
 interface NamedJob {
@@ -39,7 +41,7 @@ export function createFleetDisplay(out: WriteStream) {
       if (printed.size === 0) out.write(`${HEAD}\n`);
       for (const row of rows) {
         const { task } = row;
-        const stage = `${row.job} ${task === null ? "" : `${stepOf(task).split(":")[0]} ${Math.floor(task.progress * 2)}`}`;
+        const stage = `${row.job} ${task === null ? "" : `${stepOf(task).split(":")[0]} ${Math.floor(row.progress * 2)}`}`;
         if (printed.get(row.name) === stage) continue;
         printed.set(row.name, stage);
         out.write(`${rowLine(row)}\n`);
@@ -61,8 +63,8 @@ function line(name: string, spec: string, state: string, job: string, rest: stri
   return `  ${cells.join("  ")}`.trimEnd();
 }
 
-function rowLine({ name, spec, state, job, task }: FleetRow): string {
-  const rest = task === null ? "" : `${progressBar(task.progress, BAR_CELLS)}  ${stepOf(task)}`;
+function rowLine({ name, spec, state, job, task, progress }: FleetRow): string {
+  const rest = task === null ? "" : `${progressBar(progress, BAR_CELLS)}  ${stepOf(task)}`;
   return line(name, spec, state, job ?? "–", rest);
 }
 

@@ -1,5 +1,8 @@
-import { join } from "node:path";
+import { writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { startAgent } from "./agents.ts";
+import type { JobDetail } from "./api.ts";
 import { createDisplay, resultTable } from "./demo-display.ts";
 import { assertAgentsWork, type Stage, waitForAgents } from "./demo-stage.ts";
 import { ROOT } from "./project.ts";
@@ -15,7 +18,15 @@ const REFRESH_MS = 400;
 /** The job takes seconds; on a very slow machine minutes. */
 const JOB_TIMEOUT_MS = 10 * 60_000;
 
-/** A 4-node job from start to end, with 4 agents; answers its id. Throws unless it has really completed. */
+/** The verdict and the report follow the end of the job within seconds. */
+const REPORT_TIMEOUT_MS = 2 * 60_000;
+/** In the folder in which the demo was started. */
+const REPORT_FILE = "demo-report.pdf";
+
+/**
+ * A 4-node job from start to end, with 4 agents: its verdict, and its report as a file. Answers its id; throws
+ * unless it has really completed.
+ */
 export async function runJob(stage: Stage): Promise<string> {
   const { api, program, url, signal } = stage;
   const job = await api.createJob({
@@ -25,7 +36,7 @@ export async function runJob(stage: Stage): Promise<string> {
     node_count: REPLAYS.length,
     tags: ["demo"],
   });
-  console.log(`Created job ${job.id} with ${REPLAYS.length} nodes\n`);
+  console.log(`Created a job of ${REPLAYS.length} nodes, and started an agent for each.\n`);
 
   for (const [index, replay] of REPLAYS.entries()) {
     const clusterAddress = `127.0.0.1:${await findFreePort()}`;
@@ -43,13 +54,27 @@ export async function runJob(stage: Stage): Promise<string> {
     if (detail.ended_at !== null) break;
     assertAgentsWork(stage, ({ exitCode }) => exitCode !== null && exitCode !== 0);
     if (Date.now() > deadline) throw new Error("The job did not end in time.");
-    await new Promise((done) => setTimeout(done, REFRESH_MS));
+    await setTimeout(REFRESH_MS, undefined, { signal });
   }
   display.end();
-  const detail = await api.job(job.id);
-  console.log(resultTable(detail));
+  const detail = await reported(stage, job.id);
   if (detail.state !== "completed") throw new Error(`The job ended as ${detail.state}.`);
+  console.log(resultTable(detail));
   await waitForAgents(stage);
-  console.log("The job is completed.");
+  const file = resolve(REPORT_FILE);
+  writeFileSync(file, await api.report(detail.pdf_report_url ?? ""));
+  console.log(`\nReport to send to the provider: ${file}\nYour own machines: npm start`);
   return job.id;
+}
+
+/** The job once it has its report, and so its verdict. */
+async function reported({ api, signal }: Stage, id: string): Promise<JobDetail> {
+  const deadline = Date.now() + REPORT_TIMEOUT_MS;
+  for (;;) {
+    const detail = await api.job(id);
+    if (detail.pdf_report_url !== null) return detail;
+    if (detail.report_error !== null) throw new Error(`No report: ${detail.report_error}`);
+    if (Date.now() > deadline) throw new Error("The report was not made in time.");
+    await setTimeout(REFRESH_MS, undefined, { signal });
+  }
 }

@@ -1,8 +1,9 @@
 /** The real demo: the whole stack, four agents as processes, a completed job, nothing left behind. */
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, onTestFinished, test } from "vitest";
+import { ROOT } from "../../scripts/lib/project.ts";
 import { patient } from "../patience.ts";
 import { runCommand } from "./processes.ts";
 
@@ -13,15 +14,18 @@ function temporaryFolder(): string {
   return folder;
 }
 
-function startDemo({ npm = false, fleet = false } = {}) {
+function startDemo({ npm = false, option = "" } = {}) {
   const folder = temporaryFolder();
-  const command = npm ? ["npm", "run", "demo"] : [process.execPath, "scripts/demo.ts"];
-  if (fleet) command.push(...(npm ? ["--"] : []), "--fleet");
-  const run = runCommand(command, { TMPDIR: folder });
+  /** Where the report is saved. */
+  const cwd = npm ? ROOT : temporaryFolder();
+  const program = join(ROOT, "scripts/demo.ts");
+  const command = npm ? ["npm", "run", "demo"] : [process.execPath, program];
+  if (option !== "") command.push(...(npm ? ["--"] : []), option);
+  const run = runCommand(command, { TMPDIR: folder }, cwd);
   onTestFinished(() => {
     for (const { pid } of run.processes()) process.kill(pid, "SIGKILL");
   });
-  return { run, folder };
+  return { run, folder, cwd };
 }
 
 /** Files that the demo has left behind, except Node's own compile cache, which is meant to stay. */
@@ -30,25 +34,41 @@ function leftovers(folder: string): string[] {
 }
 
 describe("npm run demo", () => {
-  test("completes the job, shows progress and the result table, and exits 0", async ({
+  test("ends with each node's verdict, the network, and the report; exits 0", async ({
     expect,
   }) => {
-    const { run, folder } = startDemo();
+    const { run, folder, cwd } = startDemo();
     expect(await run.exitCode, run.output()).toBe(0);
     const output = run.output();
     for (const line of [
-      /node \d +8 × NVIDIA H100 80GB HBM3 +█+░* +\d+ % {2}quick_mark/,
-      /Node {2}GPU model +GPUs +BF16 TFLOPS +Memory GB\/s +State/,
-      /\d +NVIDIA A100-SXM4-80GB +2 +530\.1 +3475\.5 +completed/,
-      /\d +NVIDIA H100 NVL +1 +452\.2 +3254\.4 +completed/,
-      /\d +NVIDIA H100 80GB HBM3 +8 +5671\.2 +23776\.0 +completed/,
-      /\d +NVIDIA A100-SXM4-40GB +8 +1192\.0 +10968\.0 +completed/,
-      /REPLAYED: QuickMark figures are recordings, not measured here/,
-      /Average bandwidth +\d+\.\d Gbit\/s/,
-      /Minimum bandwidth +\d+\.\d Gbit\/s/,
-      /Average latency +\d+\.\d{3} ms/,
-      /Links tested +12\n/,
-      /The job is completed\.\n/,
+      /node \d +8 × NVIDIA H100 80GB HBM3 +█*░* +\d+ % {2}quick_mark/,
+      /Node {2}GPUs +BF16 TFLOPS +of baseline +Memory GB\/s +of baseline +Verdict/,
+      /\d +2 × NVIDIA A100-SXM4-80GB +265\.1 +99\.9 % +1737\.7 +99\.9 % +as expected\n/,
+      /\d +1 × NVIDIA H100 NVL +452\.2 +100\.0 % +3254\.4 +100\.0 % +not rated\n/,
+      /\d +8 × NVIDIA A100-SXM4-40GB +149\.0 +58\.3 % +1371\.0 +\d+\.\d % +UNDERPERFORMING\n/,
+      /Network between the agents, measured here: 12 links, \d+\.\d Gbit\/s on average/,
+      /Node \d is slow: BF16 reaches 58\.3 % of its baseline \(149\.0 of 255\.5 TFLOPS\)\.\n/,
+      /REPLAYED, not measured here/,
+      /Report to send to the provider: \S+demo-report\.pdf\n/,
+    ]) {
+      expect(output).toMatch(line);
+    }
+    const bars = [...output.matchAll(/node (\d) .*?(\d+) % /g)];
+    const reached = new Map<string, number>();
+    for (const [, rank = "", percent] of bars) {
+      expect(Number(percent), output).toBeGreaterThanOrEqual(reached.get(rank) ?? 0);
+      reached.set(rank, Number(percent));
+    }
+    expect(readFileSync(join(cwd, "demo-report.pdf")).subarray(0, 5).toString()).toBe("%PDF-");
+    expect(run.processes()).toEqual([]);
+    expect(leftovers(folder)).toEqual([]);
+  });
+
+  test("--host: this machine's figures; exits 0", async ({ expect }) => {
+    const { run, folder } = startDemo({ option: "--host" });
+    expect(await run.exitCode, run.output()).toBe(0);
+    const output = run.output();
+    for (const line of [
       /node 0 +1 × NVIDIA H100 NVL +█*░* +\d+ % {2}host_mark/,
       /HostMark, measured on this machine/,
       /Effective cores +\d+\.\d\n/,
@@ -60,6 +80,12 @@ describe("npm run demo", () => {
     }
     expect(run.processes()).toEqual([]);
     expect(leftovers(folder)).toEqual([]);
+  });
+
+  test("another option: exit 2, with those there are", async ({ expect }) => {
+    const { run } = startDemo({ option: "--fast" });
+    expect(await run.exitCode).toBe(2);
+    expect(run.output()).toContain("-- --host");
   });
 
   test("Ctrl-C in the middle: exit 130, no process and no folder left behind", async ({
@@ -118,7 +144,7 @@ describe("npm run demo -- --fleet", () => {
   test("six runners claim three jobs, all complete, the runners leave cleanly, exit 0", async ({
     expect,
   }) => {
-    const { run, folder } = startDemo({ npm: true, fleet: true });
+    const { run, folder } = startDemo({ npm: true, option: "--fleet" });
     expect(await run.exitCode, run.output()).toBe(0);
     const output = run.output();
     for (const line of [
@@ -139,7 +165,7 @@ describe("npm run demo -- --fleet", () => {
   test("Ctrl-C in the middle: exit 130, no process and no folder left behind", async ({
     expect,
   }) => {
-    const { run, folder } = startDemo({ fleet: true });
+    const { run, folder } = startDemo({ option: "--fleet" });
     await run.printed("quick_mark");
     expect(run.processes().length).toBeGreaterThan(7);
     run.child.kill("SIGINT");

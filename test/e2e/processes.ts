@@ -15,13 +15,17 @@ export interface Run {
   printed(text: string): Promise<void>;
 }
 
-export function runCommand(command: readonly string[], env: Record<string, string> = {}): Run {
+export function runCommand(
+  command: readonly string[],
+  env: Record<string, string> = {},
+  cwd = ROOT,
+): Run {
   // Children inherit the environment: whoever carries the mark was started by this run.
   const mark = `ASSAY_TEST_RUN=${randomUUID()}`;
   const [name = "", value = ""] = mark.split("=");
   const [program = "", ...args] = command;
   const child = spawn(program, args, {
-    cwd: ROOT,
+    cwd,
     env: { ...process.env, ...env, [name]: value },
     stdio: ["ignore", "pipe", "pipe"],
   });
