@@ -9,6 +9,12 @@ export const MAX_HOST_NAME = 255;
 export function hostNameOf(inventory: unknown): string | null {
   const sent = isObject(inventory) ? inventory.host_name : null;
   if (typeof sent !== "string") return null;
-  const name = cutAt(sent.toWellFormed().replaceAll(/\p{Cc}+/gu, " ").normalize("NFC"), MAX_HOST_NAME);
+  const name = cutAt(
+    sent
+      .toWellFormed()
+      .replaceAll(/\p{Cc}+/gu, " ")
+      .normalize("NFC"),
+    MAX_HOST_NAME,
+  );
   return name.trim() || null;
 }

@@ -7,9 +7,9 @@ import { PERFORMANCE_STATUSES, RATED_METRICS, SPEC_CHECK_STATUSES } from "../lib
 import { MAX_HOST_NAME } from "../lib/host-name.ts";
 import {
   type HistoryWire,
-  type MachineWire,
   MAX_PLACE,
   MAX_POINTS,
+  type MachineWire,
   machine,
   machineHistory,
   machinePage,

@@ -394,15 +394,13 @@ BEGIN
       coalesce((SELECT max(id) + 1 FROM machines WHERE id >= first_id AND id < first_id + 4096), first_id),
       (SELECT max(id) + 1 FROM machines)),
     scope, new.machine_uuid, max(new.jobs, 1), last_task_id, last_job_id, last_seen_at,
-    host_name, gpus ->> '$[0]', provider, region, rating ->> '$[0]', rating ->> '$[1]', spec_check,
+    host_name, gpus ->> '$[0]', provider ->> '$[0]', region ->> '$[0]', rating ->> '$[0]', rating ->> '$[1]', spec_check,
     (SELECT json_group_array(prefix || term) FROM (
-      SELECT '' AS term
-      UNION ALL SELECT 'g' || hex(value) FROM json_each(coalesce(gpus ->> '$[1]', '[]'))
-      UNION ALL SELECT 'p' || hex(lower(provider)) WHERE provider IS NOT NULL
-      UNION ALL SELECT 'r' || hex(lower(region)) WHERE region IS NOT NULL
-      UNION ALL SELECT 's' || hex(rating ->> '$[0]') WHERE rating IS NOT NULL
-      UNION ALL SELECT 'f' WHERE rating ->> '$[1]' > 0
-      UNION ALL SELECT 'x' || hex(spec_check) WHERE spec_check IS NOT NULL))
+      SELECT value AS term FROM json_each(json_array('',
+        iif(provider IS NULL, NULL, 'p' || hex(provider ->> '$[1]')), iif(region IS NULL, NULL, 'r' || hex(region ->> '$[1]')),
+        iif(rating IS NULL, NULL, 's' || hex(rating ->> '$[0]')), iif(rating ->> '$[1]' > 0, 'f', NULL),
+        iif(spec_check IS NULL, NULL, 'x' || hex(spec_check)))) WHERE value IS NOT NULL
+      UNION ALL SELECT 'g' || hex(value) FROM json_each(coalesce(gpus ->> '$[1]', '[]'))))
   FROM (
     SELECT scope, prefix, place,
       newest ->> '$[0][0]' AS last_task_id, newest ->> '$[0][1]' AS last_job_id, newest ->> '$[0][2]' AS last_seen_at,
@@ -440,7 +438,7 @@ BEGIN
 END;
 
 -- What a task says of its machine. Of its GPUs, those by model with the normalised models; of its verdict, the status with
--- the number of findings.
+-- the number of findings; of where it was rented, the text with the form that filters compare.
 CREATE VIEW `machine_said` (id, created_at, job_id, rank, said) AS SELECT
   tasks.id, tasks.created_at, job_id, rank, json_array(
     tasks.id, job_id, tasks.created_at, host_name,
@@ -448,7 +446,9 @@ CREATE VIEW `machine_said` (id, created_at, job_id, rank, said) AS SELECT
       iif(gpu_models IS NOT NULL, json_array(json(gpu_models), json(models)),
         iif(gpu_model IS NOT NULL, json_array(json_array(json_array(gpu_model, gpu_count)), json(models)), NULL))),
     iif(tasks.performance_status IS NULL, NULL, json_array(tasks.performance_status, coalesce(tasks.finding_count, 0))),
-    spec_status, jobs.provider, jobs.region)
+    spec_status,
+    iif(provider IS NULL, NULL, json_array(provider, folded_origins ->> '$.p')),
+    iif(region IS NULL, NULL, json_array(region, folded_origins ->> '$.r')))
 FROM tasks CROSS JOIN jobs ON jobs.id = job_id;
 
 CREATE TRIGGER `machines_joined` AFTER INSERT ON `tasks` WHEN new.deleted_at IS NULL
@@ -530,6 +530,7 @@ CREATE TRIGGER `machine_counts_update` AFTER UPDATE OF labels ON `machines` WHEN
 BEGIN
   UPDATE machine_counts SET machines = machines - 1 WHERE label IN
     (SELECT value FROM json_each(old.labels) EXCEPT SELECT value FROM json_each(new.labels));
+  DELETE FROM machine_counts WHERE machines = 0 AND label IN (SELECT value FROM json_each(old.labels));
   INSERT INTO machine_counts (label, machines)
   SELECT value, 1 FROM (SELECT value FROM json_each(new.labels) EXCEPT SELECT value FROM json_each(old.labels)) WHERE true
   ON CONFLICT (label) DO UPDATE SET machines = machines + 1;
@@ -538,6 +539,7 @@ END;
 CREATE TRIGGER `machine_counts_delete` AFTER DELETE ON `machines`
 BEGIN
   UPDATE machine_counts SET machines = machines - 1 WHERE label IN (SELECT value FROM json_each(old.labels));
+  DELETE FROM machine_counts WHERE machines = 0 AND label IN (SELECT value FROM json_each(old.labels));
 END;
 
 -- == The scoreboard ==
