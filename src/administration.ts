@@ -1,9 +1,10 @@
 /**
  * Signing in, and the administration: people, customers, tokens, the audit log, specs, baselines, the management of
- * runners, lists of tasks and machines, the files of reports, and the API document for published clients. Few requests need it, so it loads with the
+ * runners, lists of tasks, machines and their comparison, the files of reports, and the API document for published clients. Few requests need it, so it loads with the
  * first of them (`app.ts`), and no poll pays for its contracts.
  */
 import { Hono } from "hono";
+import { comparisonRoutes } from "./comparison/router.ts";
 import type { App, RequestEnv } from "./http/context.ts";
 import { mount, type Served } from "./http/serve.ts";
 import { userKeysRoutes } from "./identity/api-tokens/keys-router.ts";
@@ -71,6 +72,7 @@ function routesOf(services: Services): { oauth: Served[]; others: Served[] } {
     ...baselinesRoutes(services),
     ...tasksRoutes({ ...services, tasks: new TasksService(stores) }),
     ...machinesRoutes(),
+    ...comparisonRoutes(),
     ...reportsRoutes(services),
   ];
   return { oauth: oauthRoutes({ signIns, limits }), others };
