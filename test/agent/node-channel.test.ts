@@ -182,7 +182,22 @@ describe("a channel that ends", () => {
     const polls = server.of("GET").length;
     server.channel.close(1000, "the job has ended");
     await until(() => server.of("GET").length > polls, "a poll");
-    expect(said(agent)[1]).toMatch(/the job has ended \(1000/);
+    expect(said(agent)[1], "nothing is to come back").toBe(
+      "the server has closed the channel: the job has ended (1000, the job has ended)",
+    );
+  });
+
+  test("by 1000 from something in between, while the job lives, comes back", async () => {
+    const agent = waiting();
+    await until(() => server.of("PUT").length === 1, "the first result");
+    await until(() => server.channel.open.length === 1, "a channel");
+    server.channel.close(1000, "idle timeout");
+    await until(
+      () => server.channel.open.length === 1 && server.channel.asked.length === 2,
+      "the next",
+    );
+    await other().end;
+    expect(await agent.end).toMatchObject({ transport: "channel", task: { state: "completed" } });
   });
 
   test("three times in a minute is enough", async () => {
