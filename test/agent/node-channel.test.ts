@@ -8,7 +8,7 @@ import type { RunStep } from "../../agent/src/step-context.ts";
 import { patient } from "../patience.ts";
 import { type FakeServer, startFakeServer } from "./fake-server.ts";
 import { fastClock, shortChannel, startAgent, until } from "./helpers.ts";
-import { certificateFile, startProxy, startTls } from "./network-stand-ins.ts";
+import { certificateFile, startProxy, startRelay, startTls } from "./network-stand-ins.ts";
 
 let server: FakeServer;
 const cleanups: (() => unknown)[] = [];
@@ -417,6 +417,27 @@ describe("where no channel is possible, the node polls and says so", () => {
         raw.on("close", () => clearInterval(drip));
       });
     await polling(/no answer to its first message within/);
+  });
+});
+
+describe("a server that has vanished without a word", () => {
+  test("is found out by a ping, and there is another channel", async () => {
+    server = await twoNodes();
+    const relay = keep(await startRelay(server.port));
+    const clock = fastClock(1);
+    const agent = startAgent(`http://127.0.0.1:${relay.port}`, {
+      transport: "auto",
+      clock,
+      runStep: completed,
+    });
+    await until(() => server.of("PUT").length === 1, "the first result");
+    await until(() => server.channel.pings > 2, "pings that are answered");
+    relay.freeze();
+    await until(() => server.channel.asked.length === 2, "another channel");
+    expect(server.channel.open.length, "the server knows of no end").toBeLessThanOrEqual(2);
+    await other().end;
+    expect(await agent.end).toMatchObject({ transport: "channel", task: { state: "completed" } });
+    expect(said(agent)[1]).toMatch(/^no channel: no answer to a ping within .* until it is back$/);
   });
 });
 
