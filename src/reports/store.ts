@@ -1,125 +1,15 @@
-import { and, between, eq, isNotNull, isNull, ne, type SQL, sql } from "drizzle-orm";
+import { and, eq, isNotNull, isNull, ne, type SQL, sql } from "drizzle-orm";
 import type { Database } from "../db/client.ts";
 import { unhex } from "../db/hex.ts";
 import { insertFrom } from "../db/insert-from.ts";
-import { measuredHardware } from "../db/measured-hardware.ts";
-import { nodeVerdict } from "../db/node-verdict.ts";
 import { reports } from "../db/schema/reports.ts";
-import { customers, jobs, tasks } from "../db/schema.ts";
-import { taskIdRange } from "../lib/ids.ts";
-import type { NodeVerdict } from "../lib/stored-json.ts";
+import { jobs, tasks } from "../db/schema.ts";
 
 /** Jobs that get reports: settled, not deleted, and created with an account. */
 export const reportable = and(isNotNull(jobs.endedAt), isNull(jobs.deletedAt), ne(jobs.userId, 0));
 
-/** The columns of a job's row that its report uses. */
-export type JobFactsRow = Pick<
-  typeof jobs.$inferSelect,
-  | "id"
-  | "name"
-  | "description"
-  | "tags"
-  | "sequence"
-  | "state"
-  | "steps"
-  | "events"
-  | "nodeCount"
-  | "currentNodes"
-  | "createdAt"
-  | "startedAt"
-  | "endedAt"
-  | "origin"
-  | "verdict"
-  | "reportHash"
-> & {
-  customer: string;
-  /** The stored text of the verdict: any other text is another verdict. */
-  verdictText: string | null;
-};
-
-/** A task; its inventory and results are in R2. */
-export type TaskFacts = Pick<
-  typeof tasks.$inferSelect,
-  | "id"
-  | "rank"
-  | "machineUuid"
-  | "machineIp"
-  | "gpuModel"
-  | "gpuCount"
-  | "gpuModels"
-  | "state"
-  | "failedMessage"
-  | "steps"
-  | "createdAt"
-  | "startedAt"
-  | "endedAt"
-  | "reportHash"
-  | "bodies"
-  | "bodyOffset"
-> & { verdict: NodeVerdict | null };
-
-/** A job and its tasks, without inventories and results, which are in R2. */
-export interface JobFacts {
-  job: JobFactsRow;
-  /** By rank. */
-  tasks: TaskFacts[];
-}
-
 /** The row of a new report. */
 export type ReportRow = Omit<typeof reports.$inferSelect, "version">;
-
-/** Null for a job that gets no report: unknown, deleted, not settled, or without an account. One round trip. */
-export async function findFacts(db: Database, jobId: number): Promise<JobFacts | null> {
-  const range = taskIdRange(jobId);
-  const [[job], taskRows] = await db.batch([
-    db
-      .select({
-        id: jobs.id,
-        name: sql<string>`${jobs.name}`.as("job_name"),
-        customer: sql<string>`${customers.name}`.as("customer_name"),
-        description: jobs.description,
-        tags: jobs.tags,
-        sequence: jobs.sequence,
-        state: jobs.state,
-        steps: jobs.steps,
-        events: jobs.events,
-        nodeCount: jobs.nodeCount,
-        currentNodes: jobs.currentNodes,
-        createdAt: sql<number>`${jobs.createdAt}`.as("job_created_at"),
-        startedAt: jobs.startedAt,
-        endedAt: jobs.endedAt,
-        origin: jobs.origin,
-        verdict: jobs.verdict,
-        verdictText: sql<string | null>`${jobs.verdict}`.as("verdict_text"),
-        reportHash: jobs.reportHash,
-      })
-      .from(jobs)
-      .innerJoin(customers, eq(customers.id, jobs.customerId))
-      .where(and(eq(jobs.id, jobId), reportable)),
-    db
-      .select({
-        id: tasks.id,
-        rank: tasks.rank,
-        machineUuid: tasks.machineUuid,
-        machineIp: tasks.machineIp,
-        ...measuredHardware,
-        state: tasks.state,
-        failedMessage: tasks.failedMessage,
-        steps: tasks.steps,
-        createdAt: tasks.createdAt,
-        startedAt: tasks.startedAt,
-        endedAt: tasks.endedAt,
-        verdict: nodeVerdict,
-        reportHash: tasks.reportHash,
-        bodies: tasks.bodies,
-        bodyOffset: tasks.bodyOffset,
-      })
-      .from(tasks)
-      .where(between(tasks.id, ...range))
-      .orderBy(tasks.id),
-  ]);
-  return job === undefined ? null : { job, tasks: taskRows };
-}
 
 /**
  * Records reports whose files are in R2, and makes each the newest of its job or node; with the last of them, the
@@ -131,7 +21,7 @@ export async function findFacts(db: Database, jobId: number): Promise<JobFacts |
  */
 export async function recordReports(
   db: Database,
-  { id: jobId, verdictText }: Pick<JobFactsRow, "id" | "verdictText">,
+  { id: jobId, verdictText }: { id: number; verdictText: string | null },
   made: readonly ReportRow[],
   { isLast }: { isLast: boolean },
 ): Promise<boolean> {
