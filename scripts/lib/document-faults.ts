@@ -46,7 +46,8 @@ export function documentFaults(document: Document): string[] {
   const { schemas, securitySchemes = {} } = document.components;
   const requested = namesReachedFrom(requestsOf(document), schemas);
   const faults: string[] = [];
-  const check = (schema: Schema, place: Place) => faults.push(...faultsOf(schema, place));
+  const check = (schema: Schema, place: Place) =>
+    faults.push(...faultsOf(schema, place), ...mixturesIn(schema, place, schemas));
   for (const [name, schema] of Object.entries(schemas)) {
     visit(schema, { at: name, depth: 0, requested: requested.has(name) }, check);
     if (name.startsWith("New") && name.slice(3) in schemas) {
@@ -57,7 +58,45 @@ export function documentFaults(document: Document): string[] {
     }
   }
   visitPaths(document.paths, "", check);
+  faults.push(...enumerationsInForms(document));
   return faults;
+}
+
+const REFERENCE = "#/components/schemas/";
+const referred = ({ $ref }: Schema, schemas: Record<string, Schema>): Schema | undefined =>
+  schemas[$ref?.replace(REFERENCE, "") ?? ""];
+
+/** Alternatives of an enumeration and an object, by reference. */
+function mixturesIn(schema: Schema, { at }: Place, schemas: Record<string, Schema>): string[] {
+  const members = (schema.oneOf ?? []).map((member) => referred(member, schemas));
+  const isMixed =
+    members.some((member) => member?.enum !== undefined) &&
+    members.some((member) => member?.properties !== undefined);
+  return isMixed
+    ? [`${at}: an enumeration beside an object does not compile in TypeScript. Give it a pattern.`]
+    : [];
+}
+
+const FORM = "application/x-www-form-urlencoded";
+
+function enumerationsInForms({ paths, components: { schemas } }: Document): string[] {
+  const operations = Object.values(paths).flatMap((item) => Object.values(item));
+  return operations.flatMap(({ requestBody }) => {
+    const { content = {} } = (requestBody ?? {}) as { content?: Record<string, Media> };
+    const form = content[FORM]?.schema;
+    if (form === undefined) return [];
+    const { properties = {} } = referred(form, schemas) ?? form;
+    return Object.entries(properties)
+      .filter(([, property]) => referred(property, schemas)?.enum !== undefined)
+      .map(
+        ([name]) =>
+          `${name}: an enumeration in a form does not compile in Rust. Give it a pattern.`,
+      );
+  });
+}
+
+interface Media {
+  schema?: Schema;
 }
 
 function faultsOf(schema: Schema, { at, depth, requested }: Place): string[] {

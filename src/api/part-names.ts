@@ -24,6 +24,7 @@ export const PART_NAMES: Readonly<Record<string, string>> = {
   "Error.error.details[]": "FieldFault",
   "NodeView.benchmark_sequence[]": "SequenceEntry",
   "CreateJob.benchmarks[]": "BenchmarkChoice",
+  "CreateJob.benchmarks[]|0": "BenchmarkName",
   "CreateJob.benchmarks[]|1": "BenchmarkWithConfig",
   "CreateAnonymousJob.benchmarks[]": "AnonymousBenchmarkChoice",
   "CreateAnonymousJob.benchmarks[]|0": "AnonymousBenchmarkId",
@@ -43,7 +44,6 @@ export const PART_NAMES: Readonly<Record<string, string>> = {
 const ENUMS: Readonly<Record<string, readonly string[]>> = {
   ErrorCode: Object.keys(ERRORS),
   OAuthErrorCode: ["invalid_request", "invalid_grant", "unsupported_grant_type"],
-  GrantType: ["password", "refresh_token"],
   Directive: ["join", "wait", "run", "stop"],
   StepOutcome: ["completed", "failed"],
   JobEventKind: JOB_EVENT_KINDS,

@@ -28,6 +28,7 @@ const MEMORY = ["memory_bandwidth_gbs"];
 export const METHODS: ReadonlyMap<string, Method> = new Map([
   method("gemm.cublaslt.4096.nn.normal/1", PRODUCTS, "library-gemm"),
   method("gemm.ptx.4096.nt.normal/1", PRODUCTS, "mma-gemm"),
+  method("gemm.torch.4096.nn.normal/1", PRODUCTS, "torch-gemm"),
   method("copy.ptx.4gib/1", MEMORY, "copy"),
   method("copy.ptx.1gib/1", MEMORY, "copy-1gib"),
   method("copy.ptx.256mib/1", MEMORY, "copy-256mib"),

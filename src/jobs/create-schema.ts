@@ -65,22 +65,22 @@ export const jobOrder = {
   example: "PO-2024-117",
 };
 
-const requestedBenchmark = z
-  .string()
-  .min(1)
-  .max(64)
-  .openapi({
-    enum: CATALOGUE.map(({ id }) => id),
-    description: "A benchmark id, from `GET /benchmarks`.",
-    example: "cluster_network",
-  });
+const BENCHMARK_IDS = CATALOGUE.map(({ id }) => id);
+const requestedBenchmark = z.string().min(1).max(64);
+const aboutBenchmark = {
+  description: "A benchmark id, from `GET /benchmarks`.",
+  example: "cluster_network",
+};
 
 const benchmarkChoice = z
   .union(
     [
-      requestedBenchmark.transform((benchmark_id) => ({ benchmark_id, config: null })),
+      // An enumeration beside an object does not compile in TypeScript (documentFaults).
+      requestedBenchmark
+        .openapi({ pattern: `^(${BENCHMARK_IDS.join("|")})$`, ...aboutBenchmark })
+        .transform((benchmark_id) => ({ benchmark_id, config: null })),
       z.object({
-        benchmark_id: requestedBenchmark,
+        benchmark_id: requestedBenchmark.openapi({ enum: BENCHMARK_IDS, ...aboutBenchmark }),
         config: jsonObject({
           maxBytes: CONFIG_BYTES,
           description:

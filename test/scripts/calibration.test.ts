@@ -8,6 +8,8 @@ import {
   calibrateGpu,
 } from "../../scripts/calibration/calibrate-gpu.ts";
 import { calibrationTable } from "../../scripts/calibration/table.ts";
+import { emulatedInstructions } from "../agent/gpu/emulator/launch.ts";
+import { SHARES } from "../agent/gpu/emulator/shares.ts";
 import { type FakeOptions, fakeDriver } from "../agent/gpu/fake-driver.ts";
 import { SMALL, telemetryOf } from "../agent/gpu/runs.ts";
 
@@ -103,4 +105,8 @@ test("what fails is a row with its fault, and the rest goes on", () => {
 
 test("without a GPU there is nothing to calibrate", () => {
   expect(() => calibrate({ gpus: 0 })).toThrow(/no GPU/);
+});
+
+test("emulates no more than its share of `npm test`", () => {
+  expect(emulatedInstructions()).toBeLessThanOrEqual(SHARES.calibration);
 });

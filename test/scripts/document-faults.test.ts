@@ -50,6 +50,36 @@ describe("each shape is found", () => {
     ]);
   });
 
+  test("an enumeration beside an object, but not beside a text", ({ expect }) => {
+    const ref = (name: string) => ({ $ref: `#/components/schemas/${name}` });
+    const Kind = { ...text, enum: ["a", "b"] };
+    const Options = { type: "object", properties: { kind: ref("Kind") } };
+    const faultsOf = (...names: string[]) =>
+      documentFaults(documentOf({ Kind, Name: text, Options, Choice: { oneOf: names.map(ref) } }));
+    expect(faultsOf("Kind", "Options")).toEqual([
+      "Choice: an enumeration beside an object does not compile in TypeScript. Give it a pattern.",
+    ]);
+    expect(faultsOf("Name", "Options")).toEqual([]);
+    expect(faultsOf("Kind", "Name")).toEqual([]);
+  });
+
+  test("an enumeration in a form, but not in JSON", ({ expect }) => {
+    const schemas = {
+      Kind: { ...text, enum: ["a", "b"] },
+      Sent: { type: "object", properties: { kind: { $ref: "#/components/schemas/Kind" } } },
+    };
+    const faultsOf = (type: string) => {
+      const content = { [type]: { schema: { $ref: "#/components/schemas/Sent" } } };
+      return documentFaults(
+        documentOf(schemas, { paths: { "/things": { post: { requestBody: { content } } } } }),
+      );
+    };
+    expect(faultsOf("application/x-www-form-urlencoded")).toEqual([
+      "kind: an enumeration in a form does not compile in Rust. Give it a pattern.",
+    ]);
+    expect(faultsOf("application/json")).toEqual([]);
+  });
+
   test("a closed reply, but no closed request", ({ expect }) => {
     const closed = { type: "object", additionalProperties: false };
     const content = { "application/json": { schema: { $ref: "#/components/schemas/Sent" } } };

@@ -16,7 +16,11 @@ const onlyBenchmark = z.literal(quickMark.id);
 const benchmarkChoice = z
   .union(
     [
-      onlyBenchmark.transform((benchmark_id) => ({ benchmark_id, config: null })),
+      z
+        .string()
+        .regex(new RegExp(`^${quickMark.id}$`))
+        .max(64)
+        .transform(() => ({ benchmark_id: quickMark.id, config: null })),
       z.object({
         benchmark_id: onlyBenchmark,
         config: jsonObject({

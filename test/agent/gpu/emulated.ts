@@ -6,6 +6,8 @@ import { createHash, randomUUID } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { deserialize, serialize } from "node:v8";
+import { emulatedInstructions } from "./emulator/launch.ts";
+import { SHARES } from "./emulator/shares.ts";
 
 const folder = folderOfKept();
 const ran = new Map<string, Uint8Array[]>();
@@ -38,6 +40,9 @@ export function emulatedOnce(key: string, emulate: () => Uint8Array[]): Uint8Arr
   const known = ran.get(key) ?? read(key);
   const buffers = known ?? emulate();
   if (known === null) keep(key, buffers);
+  if (emulatedInstructions() > SHARES.runs) {
+    throw new Error("the runs of `npm test` emulate more than their share: see emulator/shares.ts");
+  }
   ran.set(key, buffers);
   return buffers;
 }

@@ -8,9 +8,10 @@ import {
   FMA_FLOP_PER_ITERATION,
   FMA_THREADS,
 } from "../../../agent/src/gpu/ptx.ts";
-import { launch } from "./emulator/launch.ts";
+import { emulatedInstructions, launch } from "./emulator/launch.ts";
 import { Memory } from "./emulator/machine.ts";
 import { fromBf16, fromF16 } from "./emulator/numbers.ts";
+import { SHARES } from "./emulator/shares.ts";
 import {
   entryOf,
   faultOf,
@@ -147,4 +148,9 @@ describe("the emulator refuses", () => {
   ])("%s", (_, body, message) => {
     expect(() => run(body)).toThrow(message);
   });
+});
+
+test("all of this takes no more than its share of `npm test`", () => {
+  expect(emulatedInstructions()).toBeGreaterThan(0);
+  expect(emulatedInstructions()).toBeLessThanOrEqual(SHARES.kernels);
 });

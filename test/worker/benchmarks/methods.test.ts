@@ -76,6 +76,7 @@ describe("methods", () => {
     const used = {
       [gemmMethod("cublaslt", SIZES.gemm)]: ["bf16_tflops", "fp16_tflops"],
       [gemmMethod("ptx", SIZES.gemm)]: ["bf16_tflops", "fp16_tflops"],
+      [gemmMethod("torch", SIZES.gemm)]: ["bf16_tflops", "fp16_tflops"],
       ...Object.fromEntries(
         SIZES.copy.map((bytes) => [copyMethod(bytes), ["memory_bandwidth_gbs"]]),
       ),

@@ -34,6 +34,11 @@ const MAX_INSTRUCTIONS = 2_000_000;
 
 const programs = new WeakMap<Entry, Instruction[]>();
 
+let emulated = 0;
+
+/** What this process has emulated since it began: instructions of warps, the emulator's unit of work. */
+export const emulatedInstructions = (): number => emulated;
+
 export function launch(entry: Entry, options: Launch): Statistics {
   const { grid, threads, sharedBytes = 0, args, memory, copiesLandEarly = false } = options;
   if (args.length !== entry.parameters.length) throw new Error(`${entry.name}: arguments`);
@@ -116,6 +121,7 @@ function runWarp(
     for (let lane = 0; lane < LANES; lane++)
       if ((mask >>> lane) & 1) pc[lane] = (pc[lane] ?? 0) + 1;
     block.statistics.instructions += 1;
+    emulated += 1;
     if (block.statistics.instructions > maxInstructions) throw new Error("too many instructions");
   }
 }
