@@ -265,6 +265,15 @@ CREATE TABLE `lobby_specs` (
 	PRIMARY KEY(`spec_uuid`, `lobby_id`)
 );
 
+CREATE TABLE `report_keys` (
+	`id` integer PRIMARY KEY NOT NULL,
+	`kid` text NOT NULL,
+	`jwk` text NOT NULL,
+	`created_at` integer NOT NULL,
+	`retired_at` integer
+);
+
+CREATE UNIQUE INDEX `report_keys_kid_unique` ON `report_keys` (`kid`);
 CREATE TABLE `reports` (
 	`hash` blob PRIMARY KEY NOT NULL,
 	`job_id` integer NOT NULL,
@@ -274,7 +283,10 @@ CREATE TABLE `reports` (
 	`bytes` integer NOT NULL,
 	`status` text NOT NULL,
 	`made_at` integer NOT NULL,
-	`is_replayed` integer DEFAULT false NOT NULL
+	`is_replayed` integer DEFAULT false NOT NULL,
+	`key_id` integer,
+	`data_offset` integer DEFAULT 0 NOT NULL,
+	`data_bytes` integer DEFAULT 0 NOT NULL
 );
 
 CREATE INDEX `reports_by_job` ON `reports` (`job_id`,`rank`);

@@ -13,6 +13,7 @@ export interface ReportsDeps {
   bucket: R2Bucket;
   links: ReportLinks;
   thresholds: RatingThresholds;
+  seeds: readonly string[];
   clock: Clock;
 }
 
@@ -44,12 +45,13 @@ export class ReportsService {
     refuseUnreportable(job);
     // PDF parts load with the first report that is made.
     const { attemptReports } = await import("./attempt.ts");
-    const { bucket: r2, thresholds, clock, links } = this.#deps;
+    const { bucket: r2, thresholds, seeds, clock, links } = this.#deps;
     const attempt = await attemptReports(
       {
         db,
         bucket: openBucket(r2, meter),
         thresholds,
+        seeds,
         clock,
       },
       job.id,

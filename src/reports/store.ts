@@ -4,10 +4,11 @@ import { unhex } from "../db/hex.ts";
 import { insertFrom } from "../db/insert-from.ts";
 import { measuredHardware } from "../db/measured-hardware.ts";
 import { nodeVerdict } from "../db/node-verdict.ts";
-import { reports } from "../db/schema/reports.ts";
+import { reportKeys, reports } from "../db/schema/reports.ts";
 import { customers, jobs, tasks } from "../db/schema.ts";
 import { taskIdRange } from "../lib/ids.ts";
 import type { NodeVerdict } from "../lib/stored-json.ts";
+import type { Signer } from "./signing.ts";
 
 /** Jobs that get reports: settled, not deleted, and created with an account. */
 export const reportable = and(isNotNull(jobs.endedAt), isNull(jobs.deletedAt), ne(jobs.userId, 0));
@@ -66,7 +67,7 @@ export interface JobFacts {
 }
 
 /** The row of a new report. */
-export type ReportRow = Omit<typeof reports.$inferSelect, "version">;
+export type ReportRow = Omit<typeof reports.$inferSelect, "version" | "keyId">;
 
 /** Null for a job that gets no report: unknown, deleted, not settled, or without an account. One round trip. */
 export async function findFacts(db: Database, jobId: number): Promise<JobFacts | null> {
@@ -133,7 +134,7 @@ export async function recordReports(
   db: Database,
   { id: jobId, verdictText }: Pick<JobFactsRow, "id" | "verdictText">,
   made: readonly ReportRow[],
-  { isLast }: { isLast: boolean },
+  { isLast, signer, now }: { isLast: boolean; signer: Signer | null; now: number },
 ): Promise<boolean> {
   const rows = JSON.stringify(made);
   const field = (name: keyof ReportRow): SQL => sql.raw(`value ->> '$.${name}'`);
@@ -151,7 +152,8 @@ export async function recordReports(
   // An attempt that has recorded something is the first of its row.
   const attempts = isLast ? 0 : 1;
   const error = isLast ? null : sql`${jobs.reportError}`;
-  const [, , , unchanged] = await db.batch([
+  const [, , , , , unchanged] = await db.batch([
+    ...noteKey(db, rows, signer, now),
     insertFrom(
       db,
       reports,
@@ -165,6 +167,9 @@ export async function recordReports(
         status: field("status"),
         madeAt: field("madeAt"),
         isReplayed: field("isReplayed"),
+        keyId: sql`(select ${reportKeys.id} from ${reportKeys} where ${reportKeys.kid} = ${signer?.kid ?? null})`,
+        dataOffset: field("dataOffset"),
+        dataBytes: field("dataBytes"),
       },
       sql`from json_each(${rows}) where ${ifUnchanged}`,
     ).onConflictDoNothing(),
@@ -190,6 +195,34 @@ export async function recordReports(
     db.select({ id: jobs.id }).from(jobs).where(unchangedJob),
   ]);
   return unchanged.length > 0;
+}
+
+/** Stands for the key of unsigned reports, and is not stored. */
+const NO_KEY = { kid: "", jwk: { kty: "OKP", crv: "Ed25519", x: "" } } as const;
+
+/**
+ * Keeps the key that signs these reports, and notes since when others do not sign any more. Writes nothing while the same
+ * key signs.
+ */
+function noteKey(db: Database, rows: string, signer: Signer | null, now: number) {
+  const { kid, jwk } = signer ?? NO_KEY;
+  const isUsed = sql`${kid} <> '' and ${rows} <> '[]'`;
+  return [
+    insertFrom(
+      db,
+      reportKeys,
+      { kid, jwk, createdAt: now, retiredAt: null },
+      sql`where ${isUsed}`,
+    ).onConflictDoUpdate({
+      target: reportKeys.kid,
+      set: { retiredAt: null },
+      setWhere: isNotNull(reportKeys.retiredAt),
+    }),
+    db
+      .update(reportKeys)
+      .set({ retiredAt: now })
+      .where(and(isUsed, ne(reportKeys.kid, kid), isNull(reportKeys.retiredAt))),
+  ] as const;
 }
 
 /** A hash that the database chooses. */
