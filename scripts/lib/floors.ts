@@ -42,6 +42,7 @@ const NESTED = [
   "identity/sign-in",
   "jobs/anonymous",
   "jobs/tasks",
+  "reports/check",
   "reports/drawing",
   "reports/drawing/sections",
 ];
@@ -61,6 +62,7 @@ const PURE = [
   "scoreboard/verdict.ts",
   "scoreboard/baselines.ts",
   "scoreboard/figures.ts",
+  "reports/check/",
   "reports/drawing/",
   "reports/assemble.ts",
   "reports/node-results.ts",

@@ -59,7 +59,6 @@ export async function makeReports(deps: MakeDeps, jobId: number): Promise<number
   const data = assemble(facts, await readResults(deps, facts), { ...deps, release: RELEASE });
   const signer = await openSigner(deps.seeds);
   const recorded = new Set([facts.job, ...facts.tasks].map(({ reportHash }) => reportHash));
-  const { drawReport } = await import("./drawing/draw-report.ts");
 
   const current = new Set<string>();
   let pending: ReportRow[] = [];
@@ -95,32 +94,39 @@ export async function makeReports(deps: MakeDeps, jobId: number): Promise<number
     const key = fileKey(jobId, hash);
     current.add(key);
     if (recorded.has(hash) && stored.has(key)) continue;
-    const json = await signData(reportJson(own, hash), signer);
-    const bytes = await drawReport(own, { hash, data: json, breathe });
-    free(json);
-    const { length } = bytes;
-    const [embedded] = embeddedFiles(bytes);
-    const sha256 = createHash("sha256").update(bytes).digest("hex");
+    const { bytes, file } = await drawFile(own, { hash, signer, breathe });
     // Sent while the next report is drawn.
     const httpMetadata = { contentType: "application/pdf" };
-    const put = bucket.put(key, bytes, { sha256, httpMetadata }).then(() => free(bytes));
+    const put = bucket
+      .put(key, bytes, { sha256: file.fileSha256, httpMetadata })
+      .then(() => free(bytes));
     put.catch(() => {}); // `record` awaits and reports the failure
     puts.push(put);
     await puts.at(-MAX_PUTS);
     const row = { hash, jobId, rank, madeAt: now, ...verdictOf(own) };
-    pending.push({
-      ...row,
-      fileSha256: sha256,
-      bytes: length,
-      dataOffset: embedded?.offset ?? 0,
-      dataBytes: embedded?.length ?? 0,
-    });
+    pending.push({ ...row, ...file });
     drawn++;
     if (pending.length >= BATCH && !(await record(false))) return makeReports(deps, jobId);
   }
   if (!(await record(true))) return makeReports(deps, jobId);
   await bucket.delete([...stored].filter((key) => !current.has(key)));
   return drawn;
+}
+
+/** Draws a report with its data in it. */
+async function drawFile(
+  data: ReportData,
+  { hash, signer, breathe }: { hash: string; signer: Signer | null; breathe: () => Promise<void> },
+) {
+  const { drawReport } = await import("./drawing/draw-report.ts");
+  const json = await signData(reportJson(data, hash), signer);
+  const bytes = await drawReport(data, { hash, data: json, breathe });
+  free(json);
+  const [embedded] = embeddedFiles(bytes);
+  if (embedded === undefined) throw new Error("The report was drawn without its data");
+  const fileSha256 = createHash("sha256").update(bytes).digest("hex");
+  const { offset: dataOffset, length: dataBytes } = embedded;
+  return { bytes, file: { fileSha256, bytes: bytes.length, dataOffset, dataBytes } };
 }
 
 /** What whoever checks a report is told of it. */

@@ -8,6 +8,7 @@ import { reportKeys, reports } from "../db/schema/reports.ts";
 import { customers, jobs, tasks } from "../db/schema.ts";
 import { taskIdRange } from "../lib/ids.ts";
 import type { NodeVerdict } from "../lib/stored-json.ts";
+import { noteKey } from "./key-store.ts";
 import type { Signer } from "./signing.ts";
 
 /** Jobs that get reports: settled, not deleted, and created with an account. */
@@ -195,34 +196,6 @@ export async function recordReports(
     db.select({ id: jobs.id }).from(jobs).where(unchangedJob),
   ]);
   return unchanged.length > 0;
-}
-
-/** Stands for the key of unsigned reports, and is not stored. */
-const NO_KEY = { kid: "", jwk: { kty: "OKP", crv: "Ed25519", x: "" } } as const;
-
-/**
- * Keeps the key that signs these reports, and notes since when others do not sign any more. Writes nothing while the same
- * key signs.
- */
-function noteKey(db: Database, rows: string, signer: Signer | null, now: number) {
-  const { kid, jwk } = signer ?? NO_KEY;
-  const isUsed = sql`${kid} <> '' and ${rows} <> '[]'`;
-  return [
-    insertFrom(
-      db,
-      reportKeys,
-      { kid, jwk, createdAt: now, retiredAt: null },
-      sql`where ${isUsed}`,
-    ).onConflictDoUpdate({
-      target: reportKeys.kid,
-      set: { retiredAt: null },
-      setWhere: isNotNull(reportKeys.retiredAt),
-    }),
-    db
-      .update(reportKeys)
-      .set({ retiredAt: now })
-      .where(and(isUsed, ne(reportKeys.kid, kid), isNull(reportKeys.retiredAt))),
-  ] as const;
 }
 
 /** A hash that the database chooses. */

@@ -1,5 +1,4 @@
 /** Embeds the data of a report in its file (PDF 32000-1, 7.11; ISO 19005-3, 6.8). */
-import { createHash } from "node:crypto";
 import { deflateSync } from "node:zlib";
 import { PDFDict, type PDFDocument, PDFHexString, PDFName, PDFString } from "@cantoo/pdf-lib";
 import { DATA_NAME } from "../check/format.ts";
@@ -16,11 +15,7 @@ export function attachData(document: PDFDocument, json: Uint8Array, at: Date): v
     Type: "EmbeddedFile",
     Subtype: "application/json",
     Filter: "FlateDecode",
-    Params: {
-      Size: json.length,
-      ModDate: PDFString.fromDate(at),
-      CheckSum: PDFHexString.of(createHash("md5").update(json).digest("hex").toUpperCase()),
-    },
+    Params: { Size: json.length, ModDate: PDFString.fromDate(at) },
   });
   const file = context.register(stream);
   const name = PDFString.of(DATA_NAME);
