@@ -409,6 +409,19 @@ CREATE TABLE `task_figures` (
 
 CREATE INDEX `task_figures_by_machine` ON `task_figures` (`user_id`,`customer_id`,`machine_uuid`,`model`,`at`,`task_id`) WHERE coalesce(bf16_tflops, memory_bandwidth_gbs, parts) is not null;
 CREATE INDEX `task_figures_by_version` ON `task_figures` (`model`,`rated_version`);
+CREATE TABLE `job_shares` (
+	`id` integer PRIMARY KEY NOT NULL,
+	`uuid` text NOT NULL,
+	`job_id` integer NOT NULL,
+	`token_hash` text NOT NULL,
+	`user_id` integer NOT NULL,
+	`created_at` integer NOT NULL,
+	`expires_at` integer NOT NULL
+);
+
+CREATE UNIQUE INDEX `job_shares_uuid_unique` ON `job_shares` (`uuid`);
+CREATE UNIQUE INDEX `job_shares_token_hash_unique` ON `job_shares` (`token_hash`);
+CREATE INDEX `job_shares_by_job` ON `job_shares` (`job_id`);
 CREATE TABLE `spec_counts` (
 	`name` text PRIMARY KEY NOT NULL,
 	`live` integer NOT NULL,

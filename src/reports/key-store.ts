@@ -1,5 +1,5 @@
 /** Public keys of reports in D1: those that sign, and those that have signed. */
-import { and, isNotNull, isNull, ne, sql } from "drizzle-orm";
+import { and, desc, isNotNull, isNull, ne, sql } from "drizzle-orm";
 import type { Database } from "../db/client.ts";
 import { insertFrom } from "../db/insert-from.ts";
 import { reportKeys } from "../db/schema/reports.ts";
@@ -31,4 +31,17 @@ export function noteKey(db: Database, rows: string, signer: Signer | null, now: 
       .set({ retiredAt: now })
       .where(and(isUsed, ne(reportKeys.kid, kid), isNull(reportKeys.retiredAt))),
   ] as const;
+}
+
+/** Far more than any deployment has. */
+export const MAX_KEYS = 1_000;
+
+/** All keys that have signed a report, the newest first. One round trip. */
+export function listKeys(db: Database) {
+  const { kid, jwk, createdAt, retiredAt } = reportKeys;
+  return db
+    .select({ kid, jwk, createdAt, retiredAt })
+    .from(reportKeys)
+    .orderBy(desc(reportKeys.id))
+    .limit(MAX_KEYS);
 }

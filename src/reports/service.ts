@@ -72,11 +72,11 @@ export class ReportsService {
     return findReportedJob(db, jobId);
   }
 
-  /** The public facts of a report, for anyone who holds its hash. One round trip. */
-  async find(db: Database, hash: string) {
+  /** A report, for anyone who holds its hash. One round trip. */
+  async find(db: Database, hash: string): Promise<ReportRecord> {
     const report = await findReport(db, hash);
     if (report === null) throw notFound("Report", hash);
-    return toReport(report);
+    return report;
   }
 }
 
@@ -91,7 +91,8 @@ function refuseUnreportable({ userId, endedAt }: ReportedJob): void {
   }
 }
 
-function toReport(report: ReportRecord) {
+/** The public facts of a report. */
+export function toReport(report: ReportRecord) {
   const { hash, jobId, rank, version, status, state } = report;
   return {
     hash,
@@ -108,5 +109,6 @@ function toReport(report: ReportRecord) {
     made_at: toTimestamp(report.madeAt),
     file_sha256: report.fileSha256,
     file_bytes: report.bytes,
+    signed_by: report.kid,
   };
 }

@@ -38,8 +38,8 @@ export async function openKey(seed: string): Promise<Signer> {
 const OPEN = '{"payload":"';
 
 /**
- * The data of a report as it is embedded in its file: `{"payload", "protected", "signature"}`, or the payload alone
- * without a signer. One buffer holds first what is signed, then what is answered: the payload of a large job has
+ * The data of a report as it is embedded in its file: `{"payload", "protected", "signature"}`, the last two
+ * null without a signer. One buffer holds first what is signed, then what is answered: the payload of a large job has
  * megabytes.
  *
  * @param payload JSON, in parts (`report-json.ts`)
@@ -58,7 +58,9 @@ export async function signData(
   const before = header === null ? OPEN : `${header}.`;
   const encoded = Math.ceil((json.length * 4) / 3);
   const close = (signature: string) =>
-    header === null ? '"}' : `","protected":"${header}","signature":"${signature}"}`;
+    header === null
+      ? '","protected":null,"signature":null}'
+      : `","protected":"${header}","signature":"${signature}"}`;
   const end = before.length + encoded;
   const whole = Buffer.alloc(end + close("x".repeat(86)).length);
   whole.write(before, "latin1");

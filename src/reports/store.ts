@@ -260,6 +260,13 @@ export async function findReport(db: Database, hash: string) {
       status: reports.status,
       madeAt: reports.madeAt,
       isReplayed: reports.isReplayed,
+      dataOffset: reports.dataOffset,
+      dataBytes: reports.dataBytes,
+      kid: sql<
+        string | null
+      >`(select ${reportKeys.kid} from ${reportKeys} where ${reportKeys.id} = ${reports.keyId})`.as(
+        "signing_kid",
+      ),
       createdAt: jobs.createdAt,
       startedAt: jobs.startedAt,
       endedAt: jobs.endedAt,

@@ -137,10 +137,14 @@ describe("signing", () => {
     },
   );
 
-  test("without a key the payload stands alone", async ({ expect }) => {
+  test("without a key the data says that it is unsigned", async ({ expect }) => {
     const bytes = await signData(['{"a"', ":1}"], null);
     const payload = Buffer.from('{"a":1}').toString("base64url");
-    expect(JSON.parse(new TextDecoder().decode(bytes))).toEqual({ payload });
+    expect(JSON.parse(new TextDecoder().decode(bytes))).toEqual({
+      payload,
+      protected: null,
+      signature: null,
+    });
   });
 });
 
