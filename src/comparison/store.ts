@@ -83,7 +83,8 @@ function resultsOf(scope: Scope, key: Key, model: string | null, limit: number):
   const also = model === null || key.by === "model" ? "" : ` AND ${prefix}g${hexOf(model)}`;
   const terms =
     key.by === "spec"
-      ? sql`(select ${prefix} || 'x' || hex(${specs.uuid}) || ${also} from ${specs} where ${byReference(specs, key.spec)})`
+      ? // An unknown spec has a label without a text, which no figure has: the index refuses an empty query.
+        sql`(select ${`${prefix}x`} || coalesce((select hex(${specs.uuid}) from ${specs} where ${byReference(specs, key.spec)}), '') || ${also})`
       : sql`${`${prefix}${labelOf(key)}${also}`}`;
   return sql`select figure from ${index} where ${index} match ${terms} order by rowid desc limit ${limit}`;
 }

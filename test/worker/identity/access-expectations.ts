@@ -286,7 +286,7 @@ export const EXPECTATIONS: Record<string, Expectation> = {
   },
   compare: {
     access: "user",
-    request: () => ({ query: `group_by=job&key=${job.id}&key=${ended.id}` }),
+    request: () => ({ query: `?group_by=job&key=${job.id}&key=${ended.id}` }),
     people: everyone(200),
   },
   listJobTags: { access: "user", request: () => ({}), people: everyone(200) },
