@@ -63,7 +63,7 @@ export async function createServices(deps: ServiceDeps) {
   const runner = createRunnerGuard({ authenticator, limits, runnerAuth, suspects });
 
   const links = new ReportLinks(config.tokenSecrets, clock);
-  const reports = new ReportsService({ bucket, links, clock, thresholds: config.rating });
+  const reports = new ReportsService({ bucket, assets, links, clock, thresholds: config.rating });
   const jobIds = new JobIdSource(clock);
   const stores = { callCoordinator, r2: bucket };
   const jobs = new JobsService({ tokens, clock, jobIds, ...stores, reports, quotas });

@@ -146,3 +146,7 @@ export const OPERATING_SYSTEMS = ["linux", "macos", "windows"] as const;
 export type OperatingSystem = (typeof OPERATING_SYSTEMS)[number];
 export const ARCHITECTURES = ["x86_64", "aarch64"] as const;
 export type Architecture = (typeof ARCHITECTURES)[number];
+
+/** Sizes of paper that reports are made for. */
+export const PAPER_SIZES = ["a4", "letter"] as const;
+export type PaperSize = (typeof PAPER_SIZES)[number];

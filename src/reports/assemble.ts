@@ -33,6 +33,7 @@ export function assemble(
     subject: { kind: "job", id: String(job.id) },
     release,
     origin: job.origin,
+    paper: "a4",
     job: {
       id: String(job.id),
       name: job.name,

@@ -95,7 +95,10 @@ export const stage = {
     const db = openDatabase(env.DB, meter);
     const bucket = openBucket(env.BUCKET, meter);
     const thresholds = readConfig(env).rating;
-    const attempt = await attemptReports({ db, bucket, thresholds, clock: systemClock }, jobId);
+    const attempt = await attemptReports(
+      { db, bucket, assets: env.ASSETS, thresholds, clock: systemClock },
+      jobId,
+    );
     return attempt === "busy" ? "later" : undefined;
   },
 };

@@ -12,6 +12,7 @@ import type { RatingThresholds } from "../lib/config.ts";
 import { RELEASE } from "../lib/release.ts";
 import { assemble, jobDataOf, taskDataOf } from "./assemble.ts";
 import { fileKey, filePrefix } from "./files.ts";
+import { loadFonts } from "./fonts.ts";
 import { type NodeResults, readNodeResults, shareTexts } from "./node-results.ts";
 import type { ReportData } from "./report-data.ts";
 import {
@@ -23,7 +24,7 @@ import {
 } from "./store.ts";
 
 /** Incremented when the same data is drawn differently, so that a hash stands for one file. */
-const LAYOUT = 7;
+const LAYOUT = 8;
 
 /** Results are read in parts of about this many bytes, since parsed results take many times as much memory. */
 const PART_BYTES = 1_000_000;
@@ -37,6 +38,8 @@ const MAX_PUTS = 6;
 export interface MakeDeps {
   db: Database;
   bucket: Bucket;
+  /** Where the fonts are. */
+  assets: Fetcher;
   thresholds: RatingThresholds;
   now: number;
   /** Looked at before each part of the work; throws when its time is over. */
@@ -54,6 +57,7 @@ export async function makeReports(deps: MakeDeps, jobId: number): Promise<number
   const data = assemble(facts, await readResults(deps, facts), { ...deps, release: RELEASE });
   const recorded = new Set([facts.job, ...facts.tasks].map(({ reportHash }) => reportHash));
   const { drawReport } = await import("./drawing/draw-report.ts");
+  const fonts = await loadFonts(deps.assets);
 
   const current = new Set<string>();
   let pending: ReportRow[] = [];
@@ -87,7 +91,7 @@ export async function makeReports(deps: MakeDeps, jobId: number): Promise<number
     const key = fileKey(jobId, hash);
     current.add(key);
     if (recorded.has(hash) && stored.has(key)) continue;
-    const bytes = await drawReport(own, { hash, breathe });
+    const bytes = await drawReport(own, { hash, fonts, breathe });
     const { length } = bytes;
     const sha256 = createHash("sha256").update(bytes).digest("hex");
     // Sent while the next report is drawn.

@@ -1,4 +1,5 @@
 import type { RatingThresholds } from "../lib/config.ts";
+import type { PaperSize } from "../lib/enums.ts";
 import type { Implausible, JobVerdict } from "../lib/stored-json.ts";
 import type { LinkTable } from "./link-table.ts";
 
@@ -16,6 +17,8 @@ export interface ReportData {
   release: string;
   /** Address of the deployment, such as `https://assay.example`; null if unknown. */
   origin: string | null;
+  /** What it is printed on. */
+  paper: PaperSize;
   job: ReportJob;
   /** Null for a job without a verdict. A task's report has the verdict of its node alone. */
   verdict: JobVerdict | null;

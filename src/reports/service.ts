@@ -11,6 +11,7 @@ const BUSY_RETRY_SECONDS = 5;
 
 export interface ReportsDeps {
   bucket: R2Bucket;
+  assets: Fetcher;
   links: ReportLinks;
   thresholds: RatingThresholds;
   clock: Clock;
@@ -44,11 +45,12 @@ export class ReportsService {
     refuseUnreportable(job);
     // PDF parts load with the first report that is made.
     const { attemptReports } = await import("./attempt.ts");
-    const { bucket: r2, thresholds, clock, links } = this.#deps;
+    const { bucket: r2, assets, thresholds, clock, links } = this.#deps;
     const attempt = await attemptReports(
       {
         db,
         bucket: openBucket(r2, meter),
+        assets,
         thresholds,
         clock,
       },

@@ -68,6 +68,7 @@ export function sampleReport(options: SampleOptions): ReportData {
     subject: { kind: "job", id: "7554621440" },
     release: "0.1.0",
     origin: "https://assay.example",
+    paper: "a4",
     job: {
       id: "7554621440",
       name: options.name ?? "Acceptance of the new racks",

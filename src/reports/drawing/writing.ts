@@ -1,20 +1,6 @@
 /** Formats of figures, times and names in reports. */
 import anyAscii from "any-ascii";
 
-/** Characters whose WinAnsi code is not their Unicode code point (PDF 32000-1, D.2). */
-const WIN_ANSI: ReadonlyMap<number, number> = new Map(
-  [..."€\u0000‚ƒ„…†‡ˆ‰Š‹Œ\u0000Ž\u0000\u0000‘’“”•–—˜™š›œ\u0000žŸ"].flatMap((character, at) =>
-    character === "\u0000" ? [] : [[character.charCodeAt(0), 0x80 + at] as [number, number]],
-  ),
-);
-
-/** The code of a character in the encoding of the standard fonts; null for a missing character. */
-export function winAnsiCode(codePoint: number): number | null {
-  if (codePoint >= 0x20 && codePoint <= 0x7e) return codePoint;
-  if (codePoint >= 0xa1 && codePoint <= 0xff && codePoint !== 0xad) return codePoint;
-  return WIN_ANSI.get(codePoint) ?? null;
-}
-
 const NEEDS_CARE = /[^ -~]/;
 
 /** Transliterations by character: texts in other scripts repeat theirs, and looking one up is slow. */
@@ -22,10 +8,12 @@ const plainForms = new Map<number, string>();
 const MAX_PLAIN_FORMS = 20_000;
 
 /**
- * Text in characters of the standard fonts. Missing characters are transliterated, or replaced by their code
- * points, so that two different names never look alike. The text is composed first, which saves accents.
+ * Text in characters of the fonts. Missing characters are transliterated, or replaced by their code points, so that two
+ * different names never look alike. The text is composed first, which saves accents.
+ *
+ * @param isDrawn whether the fonts have a character; the same at each call
  */
-export function toPrintable(text: string): string {
+export function toPrintable(text: string, isDrawn: (codePoint: number) => boolean): string {
   if (!NEEDS_CARE.test(text)) return text;
   const composed = text.normalize("NFC");
   let printable = "";
@@ -34,7 +22,7 @@ export function toPrintable(text: string): string {
     if (codePoint > 0xffff) at++;
     let plain = plainForms.get(codePoint);
     if (plain === undefined) {
-      plain = plainForm(codePoint);
+      plain = plainForm(codePoint, isDrawn);
       if (plainForms.size >= MAX_PLAIN_FORMS) plainForms.clear();
       plainForms.set(codePoint, plain);
     }
@@ -43,9 +31,9 @@ export function toPrintable(text: string): string {
   return printable;
 }
 
-function plainForm(codePoint: number): string {
+function plainForm(codePoint: number, isDrawn: (codePoint: number) => boolean): string {
   const character = String.fromCodePoint(codePoint);
-  if (winAnsiCode(codePoint) !== null) return character;
+  if (isDrawn(codePoint)) return character;
   if (/[\s\u00a0]/u.test(character)) return " ";
   const plain = anyAscii(character);
   const hex = codePoint.toString(16).toUpperCase().padStart(4, "0");

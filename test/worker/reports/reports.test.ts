@@ -161,6 +161,7 @@ test("cron makes what nobody else has, and a job that cannot be made holds up no
     sweepReports({
       db: openDatabase(env.DB, createMeter()),
       bucket: openBucket(env.BUCKET, createMeter()),
+      assets: env.ASSETS,
       thresholds: readConfig(env).rating,
       clock: systemClock,
     });
@@ -193,6 +194,7 @@ test("cron leaves a job to its object, which rates it first, for five minutes", 
     await sweepReports({
       db: openDatabase(env.DB, createMeter()),
       bucket: openBucket(env.BUCKET, createMeter()),
+      assets: env.ASSETS,
       thresholds: readConfig(env).rating,
       clock: { now: () => now },
     });
@@ -216,6 +218,7 @@ test("those that cannot be made, however many, keep no other from its turn", asy
     await sweepReports({
       db: openDatabase(env.DB, createMeter()),
       bucket: openBucket(env.BUCKET, createMeter()),
+      assets: env.ASSETS,
       thresholds: readConfig(env).rating,
       clock: { now: () => start + minute * 60_000 },
     });

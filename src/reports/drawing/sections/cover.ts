@@ -5,8 +5,8 @@ import { type PerformanceStatus, RATED_METRICS } from "../../../lib/enums.ts";
 import type { MetricVerdict, NodeVerdict } from "../../../lib/stored-json.ts";
 import type { ReportData, ReportNode } from "../../report-data.ts";
 import { statusShape } from "../charts.ts";
+import { facts } from "../facts.ts";
 import { type Flow, LEFT, RIGHT, WIDTH } from "../flow.ts";
-import { facts } from "../table.ts";
 import { INK, SIZE, SOFT, STATUS, WASH } from "../theme.ts";
 import {
   capital,

@@ -10,8 +10,9 @@ import {
   inkOn,
   ratioBar,
 } from "../charts.ts";
+import { facts } from "../facts.ts";
 import { type Flow, LEFT, WIDTH } from "../flow.ts";
-import { facts, table } from "../table.ts";
+import { table } from "../table.ts";
 import { SIZE, SOFT } from "../theme.ts";
 import { figure, words } from "../writing.ts";
 
