@@ -86,6 +86,8 @@ const finding = record<Finding>({
     above_data_sheet: "a",
     gpu_straggler: "g",
     node_straggler: "n",
+    network: "l",
+    asymmetry: "y",
     drop: "d",
   }),
   metric,

@@ -63,6 +63,8 @@ export const FINDING_KINDS = [
   "above_data_sheet",
   "gpu_straggler",
   "node_straggler",
+  "network",
+  "asymmetry",
   "drop",
 ] as const;
 export type FindingKind = (typeof FINDING_KINDS)[number];
