@@ -175,6 +175,7 @@ CREATE TABLE `jobs` (
 	`region` text,
 	`order_reference` text,
 	`folded_origins` text,
+	`paper` text DEFAULT 'a4' NOT NULL,
 	`token_key_id` text NOT NULL,
 	`created_at` integer NOT NULL,
 	`expires_at` integer NOT NULL,

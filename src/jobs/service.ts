@@ -14,6 +14,7 @@ import { JOB_LIFETIME_MS } from "../identity/lifetimes.ts";
 import type { Tokens } from "../identity/tokens.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Quotas } from "../lib/config.ts";
+import type { PaperSize } from "../lib/enums.ts";
 import { type JobIdSource, jobCreatedAt } from "../lib/ids.ts";
 import { nameOf } from "../lib/references.ts";
 import type { ReportsService } from "../reports/service.ts";
@@ -77,7 +78,7 @@ export class JobsService {
     { actor, db }: Omit<Caller, "meter">,
     input: CreateJobInput,
     key: IdempotencyKey | null,
-    site: string | null,
+    { site, paper = "a4" }: { site: string | null; paper?: PaperSize },
   ): Promise<{ row: CreatedRow; token: string; replayed: boolean }> {
     const planned = planSequence(input.benchmarks, input.node_count);
     if (!planned.ok) throw sequenceError(planned.fault);
@@ -96,6 +97,7 @@ export class JobsService {
         sequence: planned.sequence,
         tags: input.tags ?? [],
         ...originColumns(input),
+        paper,
         tokenKeyId: this.#deps.tokens.signingKeyId,
         createdAt: now,
         expiresAt: now + JOB_LIFETIME_MS,
@@ -200,13 +202,14 @@ export class JobsService {
 
   /** Makes a settled job's reports; answers the link to the job's own. One round trip and those of `make`. */
   async makeReport(
-    { actor, db, meter }: Caller,
+    { actor, ...at }: Caller,
     jobId: number,
     site: string | null,
-  ): Promise<string> {
-    const job = await findReportedJob(db, scopeOf(actor), jobId);
+    paper?: PaperSize,
+  ) {
+    const job = await findReportedJob(at.db, scopeOf(actor), jobId, paper);
     if (job === null) throw notFound("Job", jobId);
-    return this.#deps.reports.make({ db, meter }, job, site);
+    return this.#deps.reports.make(at, job, site);
   }
 
   /** Aborts a job; answers the time of its end, ms. A repeat changes nothing. */

@@ -4,6 +4,7 @@ import { hardwareName } from "../benchmarks/gpus.ts";
 import { resultKeys } from "../benchmarks/sequence.ts";
 import type { RatingThresholds } from "../lib/config.ts";
 import type { JobVerdict } from "../lib/stored-json.ts";
+import type { JobFacts, TaskFacts } from "./facts-store.ts";
 import { joinLinks, linkCount, linksOfNode } from "./link-table.ts";
 import { type NodeResults, numberOf } from "./node-results.ts";
 import {
@@ -12,7 +13,6 @@ import {
   type ReportNetwork,
   type ReportNode,
 } from "./report-data.ts";
-import type { JobFacts, TaskFacts } from "./store.ts";
 
 /** A step as the projection stores it. */
 type StoredStep = Pick<
@@ -33,12 +33,16 @@ export function assemble(
     subject: { kind: "job", id: String(job.id) },
     release,
     origin: job.origin,
-    paper: "a4",
+    paper: job.paper,
     job: {
       id: String(job.id),
       name: job.name,
       description: job.description,
       customer: job.customer,
+      person: job.person === "" ? null : job.person,
+      provider: job.provider,
+      region: job.region,
+      order: job.order,
       tags: job.tags,
       state: job.state,
       nodeCount: job.nodeCount,

@@ -11,17 +11,17 @@ import { free } from "../lib/bytes.ts";
 import type { RatingThresholds } from "../lib/config.ts";
 import { RELEASE } from "../lib/release.ts";
 import { assemble, jobDataOf, taskDataOf } from "./assemble.ts";
-import { fileKey, filePrefix } from "./files.ts";
-import { loadFonts } from "./fonts.ts";
-import { type NodeResults, readNodeResults, shareTexts } from "./node-results.ts";
-import type { ReportData } from "./report-data.ts";
 import {
   findFacts,
   type JobFacts,
   type ReportRow,
   recordReports,
   type TaskFacts,
-} from "./store.ts";
+} from "./facts-store.ts";
+import { fileKey, filePrefix } from "./files.ts";
+import { loadFonts } from "./fonts.ts";
+import { type NodeResults, readNodeResults, shareTexts } from "./node-results.ts";
+import type { ReportData } from "./report-data.ts";
 
 /** Incremented when the same data is drawn differently, so that a hash stands for one file. */
 const LAYOUT = 8;

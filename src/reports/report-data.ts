@@ -36,6 +36,12 @@ export interface ReportJob {
   description: string | null;
   /** Name of the customer who owns the job. */
   customer: string;
+  /** Name of the person who owns it; null for a deleted one. */
+  person: string | null;
+  /** Where the machines were rented, and under which order; null for what was not given. */
+  provider: string | null;
+  region: string | null;
+  order: string | null;
   tags: string[];
   state: string;
   nodeCount: number;
