@@ -1,9 +1,10 @@
 /**
  * Signing in, and the administration: people, customers, tokens, the audit log, specs, baselines, the management of
- * runners, lists of tasks, the files of reports, and the API document for published clients. Few requests need it, so it loads with the
+ * runners, lists of tasks, machines and their comparison, the files of reports, and the API document for published clients. Few requests need it, so it loads with the
  * first of them (`app.ts`), and no poll pays for its contracts.
  */
 import { Hono } from "hono";
+import { comparisonRoutes } from "./comparison/router.ts";
 import type { App, RequestEnv } from "./http/context.ts";
 import { mount, type Served } from "./http/serve.ts";
 import { userKeysRoutes } from "./identity/api-tokens/keys-router.ts";
@@ -20,6 +21,7 @@ import { loginRoutes, oauthRoutes, onOAuthError } from "./identity/sign-in/route
 import { SignInService } from "./identity/sign-in/service.ts";
 import { tasksRoutes } from "./jobs/tasks/router.ts";
 import { TasksService } from "./jobs/tasks/service.ts";
+import { machinesRoutes } from "./machines/router.ts";
 import { reportsRoutes } from "./reports/router.ts";
 import { runnersRoutes } from "./runners/router.ts";
 import { RunnersService } from "./runners/service.ts";
@@ -69,6 +71,8 @@ function routesOf(services: Services): { oauth: Served[]; others: Served[] } {
     ...runnersRoutes({ runners, clock, timeoutMs }),
     ...baselinesRoutes(services),
     ...tasksRoutes({ ...services, tasks: new TasksService(stores) }),
+    ...machinesRoutes(),
+    ...comparisonRoutes(),
     ...reportsRoutes(services),
   ];
   return { oauth: oauthRoutes({ signIns, limits }), others };
