@@ -118,9 +118,8 @@ export const jobsRoutes = ({ jobs, links, wakeRunners, ...watching }: JobsDeps) 
   }),
 
   serve(makeReportRoute, async (c) => {
-    const { paper } = c.req.valid("query");
-    const { job_id: id } = c.req.valid("param");
-    const url = await jobs.makeReport(callerOf(c), id, siteOf(c), paper);
+    const wish = { site: siteOf(c), ...c.req.valid("query") };
+    const url = await jobs.makeReport(callerOf(c), c.req.valid("param").job_id, wish);
     return c.json({ pdf_report_url: url }, 202);
   }),
 

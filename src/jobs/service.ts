@@ -14,10 +14,9 @@ import { JOB_LIFETIME_MS } from "../identity/lifetimes.ts";
 import type { Tokens } from "../identity/tokens.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Quotas } from "../lib/config.ts";
-import type { PaperSize } from "../lib/enums.ts";
 import { type JobIdSource, jobCreatedAt } from "../lib/ids.ts";
 import { nameOf } from "../lib/references.ts";
-import type { ReportsService } from "../reports/service.ts";
+import type { ReportsService, ReportWish } from "../reports/service.ts";
 import type { RequestOrigin } from "../resources/audit.ts";
 import { createOnce } from "../resources/create.ts";
 import { changedSince } from "../resources/rules.ts";
@@ -78,7 +77,7 @@ export class JobsService {
     { actor, db }: Omit<Caller, "meter">,
     input: CreateJobInput,
     key: IdempotencyKey | null,
-    { site, paper = "a4" }: { site: string | null; paper?: PaperSize },
+    { site, paper = "a4" }: ReportWish,
   ): Promise<{ row: CreatedRow; token: string; replayed: boolean }> {
     const planned = planSequence(input.benchmarks, input.node_count);
     if (!planned.ok) throw sequenceError(planned.fault);
@@ -201,15 +200,10 @@ export class JobsService {
   }
 
   /** Makes a settled job's reports; answers the link to the job's own. One round trip and those of `make`. */
-  async makeReport(
-    { actor, ...at }: Caller,
-    jobId: number,
-    site: string | null,
-    paper?: PaperSize,
-  ) {
-    const job = await findReportedJob(at.db, scopeOf(actor), jobId, paper);
+  async makeReport({ actor, ...at }: Caller, jobId: number, wish: ReportWish) {
+    const job = await findReportedJob(at.db, scopeOf(actor), jobId, wish.paper);
     if (job === null) throw notFound("Job", jobId);
-    return this.#deps.reports.make(at, job, site);
+    return this.#deps.reports.make(at, job, wish.site);
   }
 
   /** Aborts a job; answers the time of its end, ms. A repeat changes nothing. */
