@@ -2,14 +2,18 @@
 import { benchmarkOf } from "../benchmarks/catalogue.ts";
 import { hardwareName } from "../benchmarks/gpus.ts";
 import { resultKeys } from "../benchmarks/sequence.ts";
+import { RATED_METRICS } from "../lib/enums.ts";
+import { judgementOf } from "../scoreboard/link-findings.ts";
 import type { RatingThresholds } from "../lib/config.ts";
 import type { JobVerdict } from "../lib/stored-json.ts";
-import type { JobFacts, TaskFacts } from "./facts-store.ts";
+import type { JobFacts, PastFigures, TaskFacts } from "./facts-store.ts";
 import { joinLinks, linkCount, linksOfNode } from "./link-table.ts";
+import { NOTHING } from "./inventory.ts";
 import { type NodeResults, numberOf } from "./node-results.ts";
 import {
   MAX_INVENTORIES,
   type ReportData,
+  type ReportHistory,
   type ReportNetwork,
   type ReportNode,
 } from "./report-data.ts";
@@ -28,7 +32,8 @@ export function assemble(
   const { job, tasks } = facts;
   const { sequence, steps, events } = job;
   const keys = resultKeys(sequence);
-  const nodes = tasks.map((task) => toNode(task, keys, results.get(task.id)));
+  const past = Map.groupBy(facts.history, ({ taskId }) => taskId);
+  const nodes = tasks.map((task) => toNode(task, keys, results.get(task.id), past.get(task.id) ?? []));
   return {
     subject: { kind: "job", id: String(job.id) },
     release,
@@ -116,11 +121,13 @@ function toNode(
   task: TaskFacts,
   keys: readonly string[],
   results: NodeResults | undefined,
+  history: readonly PastFigures[],
 ): ReportNode {
   const { steps } = task;
   const { quickMark = null } = results ?? {};
   const gpuCount = task.gpuCount ?? (quickMark?.gpus.length || null);
-  const { agentVersion = null, values = [], omitted = 0 } = results?.inventory ?? {};
+  const { inventory } = results ?? {};
+  const { agentVersion = null, values = [], omitted = 0, machine = NOTHING } = inventory ?? {};
   return {
     rank: task.rank,
     taskId: String(task.id),
@@ -130,6 +137,7 @@ function toNode(
     gpus: hardwareName({ ...task, gpuCount }),
     gpuCount,
     agentVersion,
+    machine,
     state: task.state,
     failedMessage: task.failedMessage,
     joinedAt: task.createdAt,
@@ -139,7 +147,22 @@ function toNode(
     inventory: values,
     omittedInventory: omitted,
     quickMark,
+    history: historyOf(history),
   };
+}
+
+/** The newest is this job's; figures by other methods, and gaps, are left out. */
+function historyOf(figures: readonly PastFigures[]): ReportHistory[] {
+  const list = figures.toSorted((a, b) => a.at - b.at);
+  const own = list.at(-1);
+  return RATED_METRICS.flatMap((metric) => {
+    const points = list.flatMap(({ at, values, methods }): [number, number][] => {
+      const value = values[metric];
+      const isAlike = (methods?.[metric] ?? null) === (own?.methods?.[metric] ?? null);
+      return value === null || !isAlike ? [] : [[at, value]];
+    });
+    return points.length < 2 ? [] : [{ metric, points }];
+  });
 }
 
 function toNetwork(
@@ -161,6 +184,7 @@ function toNetwork(
     minimumGbps: numberOf(summary.min_bandwidth_gbps),
     averageLatencyMs: numberOf(summary.avg_latency),
     linksTested: numberOf(summary.total_links_tested) ?? linkCount(links),
+    judgement: judgementOf(step),
     links,
   };
 }

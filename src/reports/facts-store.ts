@@ -6,9 +6,11 @@ import { insertFrom } from "../db/insert-from.ts";
 import { measuredHardware } from "../db/measured-hardware.ts";
 import { nodeVerdict } from "../db/node-verdict.ts";
 import { reports } from "../db/schema/reports.ts";
+import { taskFigures } from "../db/schema/scoreboard.ts";
 import { customers, jobs, tasks, users } from "../db/schema.ts";
+import type { RatedMetric } from "../lib/enums.ts";
 import { taskIdRange } from "../lib/ids.ts";
-import type { NodeVerdict } from "../lib/stored-json.ts";
+import type { NodeVerdict, Provenance } from "../lib/stored-json.ts";
 
 /** Jobs that get reports: settled, not deleted, and created with an account. */
 export const reportable = and(isNotNull(jobs.endedAt), isNull(jobs.deletedAt), ne(jobs.userId, 0));
@@ -70,6 +72,38 @@ export interface JobFacts {
   job: JobFactsRow;
   /** By rank. */
   tasks: TaskFacts[];
+  history: PastFigures[];
+}
+
+/** Figures of a node's machine, per GPU, in this job or an earlier one of the same owner. */
+export interface PastFigures {
+  /** The node's task in this job. */
+  taskId: number;
+  /** The end of the job that they are of, ms. */
+  at: number;
+  values: Readonly<Record<RatedMetric, number | null>>;
+  methods: Provenance["methods"];
+}
+
+/** Jobs of a machine that a report shows. */
+const MAX_JOBS = 10;
+
+/** The last figures of each node's machine, as the same model, for the same person and customer. */
+function historyOf(db: Database, range: ReturnType<typeof taskIdRange>) {
+  const { at, bf16Tflops, memoryBandwidthGbs, methods } = taskFigures;
+  // Their columns, as the index of a machine's figures has them.
+  const last = sql`(select p.task_id from task_figures p where p.user_id = own.user_id and p.customer_id = own.customer_id and p.machine_uuid = own.machine_uuid and p.model = own.model and (p.at, p.task_id) <= (own.at, own.task_id) and coalesce(p.bf16_tflops, p.memory_bandwidth_gbs, p.parts) is not null order by p.at desc, p.task_id desc limit ${MAX_JOBS})`;
+  return db
+    .select({
+      taskId: sql<number>`own.task_id`.as("own_task_id"),
+      at,
+      bf16: bf16Tflops,
+      memory: memoryBandwidthGbs,
+      methods,
+    })
+    .from(sql`task_figures own`)
+    .innerJoin(taskFigures, sql`${taskFigures.taskId} in ${last}`)
+    .where(sql`own.task_id between ${range[0]} and ${range[1]}`);
 }
 
 /** The row of a new report. */
@@ -78,7 +112,7 @@ export type ReportRow = Omit<typeof reports.$inferSelect, "version">;
 /** Null for a job that gets no report: unknown, deleted, not settled, or without an account. One round trip. */
 export async function findFacts(db: Database, jobId: number): Promise<JobFacts | null> {
   const range = taskIdRange(jobId);
-  const [[job], taskRows] = await db.batch([
+  const [[job], taskRows, past] = await db.batch([
     db
       .select({
         id: jobs.id,
@@ -130,8 +164,13 @@ export async function findFacts(db: Database, jobId: number): Promise<JobFacts |
       .from(tasks)
       .where(between(tasks.id, ...range))
       .orderBy(tasks.id),
+    historyOf(db, range),
   ]);
-  return job === undefined ? null : { job, tasks: taskRows };
+  if (job === undefined) return null;
+  const history = past.map(({ taskId, at, bf16, memory, methods }) => {
+    return { taskId, at, values: { bf16_tflops: bf16, memory_bandwidth_gbs: memory }, methods };
+  });
+  return { job, tasks: taskRows, history };
 }
 
 /**

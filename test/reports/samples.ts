@@ -1,4 +1,5 @@
 /** Repeatable sample report data of any size, for tests and the bench. */
+import { judgeLinks } from "../../src/benchmarks/link-judgement.ts";
 import type { PerformanceStatus } from "../../src/lib/enums.ts";
 import type { JobVerdict, MetricVerdict, NodeVerdict } from "../../src/lib/stored-json.ts";
 import { type Link, toLinkTable } from "../../src/reports/link-table.ts";
@@ -181,6 +182,17 @@ function node(
     gpus: `${gpus} × ${model.name}`,
     gpuCount: gpus,
     agentVersion: "0.1.0",
+    machine: {
+      hostName: `gpu-${String(rank).padStart(3, "0")}`,
+      instanceId: `i-0f3a${(rank + 4_096).toString(16)}`,
+      system: "Supermicro SYS-821GE-TNHR",
+      board: "Supermicro X13DEG-OAD",
+      bios: "2.1",
+      processor: "AMD EPYC 7513 32-Core Processor",
+      kernel: "Linux 6.8.0-45-generic",
+      surroundings: "docker",
+      driver: "570.195.03",
+    },
     state: "completed",
     failedMessage: null,
     joinedAt: START + MINUTE + rank * 900,
@@ -213,6 +225,7 @@ function node(
     quickMark: {
       isReplayed,
       measuredAt: "2026-01-15T10:42:00Z",
+      measurement: measurementOf(rank, gpus, isSlow),
       aggregate,
       implausible: reasonsOf(
         isSlow
@@ -230,6 +243,70 @@ function node(
       })),
       pairs: pairsOf(gpus, random),
     },
+    history: historyOf(rank, bf16, model.memory),
+  };
+}
+
+const WEEK = 7 * 86_400_000;
+
+/** Seven jobs, a week apart; every third machine fell in the fifth. */
+function historyOf(rank: number, bf16: number, memory: number): ReportNode["history"] {
+  const random = noise(rank + 100);
+  const at = (index: number) => START - (6 - index) * WEEK;
+  const points = (value: number, dips: boolean) =>
+    Array.from({ length: 7 }, (_, index): [number, number] => {
+      const dip = dips && index === 4 ? 0.8 : 1;
+      return [at(index), Math.round(value * dip * (0.98 + random() * 0.04) * 10) / 10];
+    });
+  return [
+    { metric: "bf16_tflops", points: points(bf16, rank % 3 === 1) },
+    { metric: "memory_bandwidth_gbs", points: points(memory, false) },
+  ];
+}
+
+function measurementOf(rank: number, gpus: number, isSlow: boolean) {
+  const random = noise(rank + 500);
+  const quality = (metric: string, method: string, seconds: number) => ({
+    metric,
+    method,
+    samples: 24 + Math.round(random() * 12),
+    spread: Math.round(random() * 150) / 10_000,
+    drift: Math.round((random() - 0.3) * 200) / 10_000,
+    seconds,
+    isSettled: !isSlow || metric !== "bf16_tflops",
+  });
+  return {
+    engine: "cublaslt 12.8.4",
+    driver: "570.195.03",
+    isBusy: false,
+    quality: [
+      quality("bf16_tflops", "gemm.cublaslt.4096.nn.normal/1", 2.9),
+      quality("memory_bandwidth_gbs", "copy.ptx.4gib/1", 2.4),
+      quality("fp16_tflops", "gemm.cublaslt.4096.nn.normal/1", 2.1),
+      quality("fp32_cuda_core_tflops", "fma.ptx/1", 1.8),
+      quality("host_to_device_bandwidth_gbs", "h2d.pinned.128mib/1", 1.1),
+      quality("device_to_host_bandwidth_gbs", "d2h.pinned.128mib/1", 1.1),
+      quality("kernel_launch_overhead_us", "launch.events/1", 0.4),
+    ],
+    gpus: Array.from({ length: gpus }, (_, at) => ({
+      uuid: `GPU-00000000-0000-4000-8000-${(rank * 64 + at).toString(16).padStart(12, "0")}`,
+      serial: String(1_320_922_018_000 + rank * 64 + at),
+      pciAddress: `00000000:${(0x0f + at * 0x10).toString(16).padStart(2, "0").toUpperCase()}:00.0`,
+      smMhz: isSlow ? 1_095 : 1_410,
+      maxSmMhz: 1_410,
+      memoryMhz: 1_215,
+      maxMemoryMhz: 1_215,
+      throttle: isSlow ? ["sw_power_cap"] : [],
+      powerLimitWatts: isSlow ? 300 : 400,
+      defaultPowerLimitWatts: 400,
+      eccErrors: 0,
+      remappedRows: at === 3 ? 1 : 0,
+      rowState: null,
+      pcieGeneration: 4,
+      pcieWidth: 16,
+      watts: isSlow ? 296 : 388,
+      celsius: 62,
+    })),
   };
 }
 
@@ -273,6 +350,10 @@ function networkOf(size: number, random: () => number) {
     minimumGbps: Math.min(...good),
     averageLatencyMs: 0.2,
     linksTested: links.length,
+    judgement: judgeLinks(
+      links.map(({ source, target, gbps }) => ({ source, target, gbps: gbps ?? 0 })),
+      new Map(),
+    ),
     links: toLinkTable(links),
   };
 }
