@@ -8,13 +8,19 @@ import { addOutline, addPages, addStructure, describe } from "./document.ts";
 import { Flow } from "./flow.ts";
 import { noticesOf } from "./notices.ts";
 import { PAPERS } from "./paper.ts";
-import { identity, title, verdictPanel } from "./sections/cover.ts";
+import { baselines } from "./sections/baselines.ts";
+import { conditions } from "./sections/conditions.ts";
+import { title, verdictPanel } from "./sections/cover.ts";
 import { findings } from "./sections/findings.ts";
 import { gpuPairs } from "./sections/gpu-pairs.ts";
 import { gpuTable, implausibleReadings, telemetry } from "./sections/gpus.ts";
+import { history } from "./sections/history.ts";
+import { identity } from "./sections/identity.ts";
+import { machines } from "./sections/machines.ts";
 import { networks } from "./sections/network.ts";
-import { baselines, distributions, isLong, nodeTable } from "./sections/nodes.ts";
-import { events, machines, method, steps } from "./sections/record.ts";
+import { distributions, isLong, nodeTable } from "./sections/nodes.ts";
+import { measured } from "./sections/quality.ts";
+import { events, method, steps } from "./sections/record.ts";
 import { Type } from "./type.ts";
 import { type FontFiles, typefacesOf } from "./typeface.ts";
 
@@ -45,14 +51,17 @@ export async function drawReport(data: ReportData, options: DrawOptions): Promis
     ...(isLong(data) ? [] : [() => nodeTable(flow, data)]),
     () => baselines(flow, data),
     () => distributions(flow, data),
-    ...(isLong(data) ? [() => nodeTable(flow, data)] : []),
+    ...(isLong(data) ? [] : [() => history(flow, data)]),
+    ...(isLong(data) ? [() => nodeTable(flow, data), () => history(flow, data)] : []),
     () => networks(flow, data),
     () => gpuTable(flow, data),
+    () => conditions(flow, data),
     () => gpuPairs(flow, data),
     () => telemetry(flow, data),
     () => implausibleReadings(flow, data),
-    () => steps(flow, data),
     () => machines(flow, data),
+    () => measured(flow, data),
+    () => steps(flow, data),
     () => events(flow, data),
     () => method(flow, data, hash),
   ];

@@ -113,3 +113,36 @@ export function nodesOf(list: readonly { rank: number }[], maxRanges = 12): stri
 export function capital(text: string): string {
   return text.slice(0, 1).toUpperCase() + text.slice(1);
 }
+
+/** A reason as a sentence: agents send some with a full stop, and some without. */
+export function sentence(text: string): string {
+  const trimmed = text.trimEnd();
+  return /[.!?…]$/.test(trimmed) ? trimmed : `${trimmed}.`;
+}
+
+/** Words of names that are written in their own way. */
+const WRITTEN: Readonly<Record<string, string>> = Object.fromEntries(
+  [
+    ...["API", "BIOS", "CPU", "CUDA", "DNS", "ECC", "GB", "GPU", "GPUs", "ID", "IP", "MHz", "MiB"],
+    ...["MIG", "NCCL", "NIC", "NUMA", "NVLink", "OS", "PCIe", "RAM", "SM", "TB", "UUID"],
+  ].map((word) => [word.toLowerCase(), word]),
+);
+
+/** A dotted name of an inventory, such as `gpu.network_type`, as "GPU, network type". */
+export function label(name: string): string {
+  const parts = name.split(".").map((part) =>
+    words(part)
+      .split(" ")
+      .map((word) => WRITTEN[word.toLowerCase()] ?? word)
+      .join(" "),
+  );
+  return capital(parts.join(", "));
+}
+
+/** How GPUs are connected, such as `nvlink_v4_12x`, as "NVLink 4, 12 links". */
+export function connection(type: string): string {
+  const match = /^nvlink(?:_v(\d+))?(?:_(\d+)x)?$/i.exec(type);
+  if (match === null) return label(type);
+  const [, version, links] = match;
+  return `NVLink${version === undefined ? "" : ` ${version}`}${links === undefined ? "" : `, ${links} links`}`;
+}

@@ -8,6 +8,18 @@ export function metricUnit(metric: string): string {
   return quickMark.fields[metric]?.unit ?? "";
 }
 
+const NAMES = new RegExp(
+  `\\b(?:${Object.keys(quickMark.fields)
+    .sort((a, b) => b.length - a.length)
+    .join("|")})\\b`,
+  "g",
+);
+
+/** A text with the names of metrics as people write them. */
+export function withMetricNames(text: string): string {
+  return text.replaceAll(NAMES, metricName);
+}
+
 /** Columns of the tables by GPU: metrics with short titles. */
 export const GPU_COLUMNS: readonly (readonly [metric: string, title: string])[] = [
   ["bf16_tflops", "BF16"],
