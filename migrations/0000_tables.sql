@@ -355,6 +355,8 @@ CREATE TABLE `baselines` (
 	`fleet_median` real,
 	`fleet_machines` integer,
 	`fleet_at` integer,
+	`fleet_customers` integer,
+	`fleet_spread` text,
 	`pinned_value` real,
 	`pinned_at` integer,
 	`pinned_by` text,
@@ -373,6 +375,8 @@ CREATE TABLE `customer_fleets` (
 	`bf16_machines` integer DEFAULT 0 NOT NULL,
 	`memory_median` real,
 	`memory_machines` integer DEFAULT 0 NOT NULL,
+	`bf16_spread` text,
+	`memory_spread` text,
 	PRIMARY KEY(`model`, `customer_id`, `class`)
 );
 

@@ -134,6 +134,7 @@ export interface Reference {
 export interface FleetMedian {
   median: number;
   machines: number;
+  spread?: BaselineSpread | null;
 }
 
 /** The fleets that a node is compared with besides recorded runs, as known when its job was first rated. */

@@ -2,13 +2,13 @@
 import { benchmarkOf } from "../benchmarks/catalogue.ts";
 import { hardwareName } from "../benchmarks/gpus.ts";
 import { resultKeys } from "../benchmarks/sequence.ts";
-import { RATED_METRICS } from "../lib/enums.ts";
-import { judgementOf } from "../scoreboard/link-findings.ts";
 import type { RatingThresholds } from "../lib/config.ts";
+import { RATED_METRICS } from "../lib/enums.ts";
 import type { JobVerdict } from "../lib/stored-json.ts";
+import { judgementOf } from "../scoreboard/link-findings.ts";
 import type { JobFacts, PastFigures, TaskFacts } from "./facts-store.ts";
-import { joinLinks, linkCount, linksOfNode } from "./link-table.ts";
 import { NOTHING } from "./inventory.ts";
+import { joinLinks, linkCount, linksOfNode } from "./link-table.ts";
 import { type NodeResults, numberOf } from "./node-results.ts";
 import {
   MAX_INVENTORIES,
@@ -33,7 +33,9 @@ export function assemble(
   const { sequence, steps, events } = job;
   const keys = resultKeys(sequence);
   const past = Map.groupBy(facts.history, ({ taskId }) => taskId);
-  const nodes = tasks.map((task) => toNode(task, keys, results.get(task.id), past.get(task.id) ?? []));
+  const nodes = tasks.map((task) =>
+    toNode(task, keys, results.get(task.id), past.get(task.id) ?? []),
+  );
   return {
     subject: { kind: "job", id: String(job.id) },
     release,

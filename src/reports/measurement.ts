@@ -19,7 +19,8 @@ export function readMeasurement(
   if (!isObject(sent)) return null;
   const conditions = sectionOf(sent, "conditions");
   const engine = sectionOf(sent, "engine");
-  const text = (value: unknown) => (typeof value === "string" ? share(cutAt(value, MAX_TEXT)) : null);
+  const text = (value: unknown) =>
+    typeof value === "string" ? share(cutAt(value, MAX_TEXT)) : null;
   const facts = Array.isArray(conditions.facts) ? conditions.facts.slice(0, MAX_GPUS) : [];
   return {
     engine: [text(engine.id), text(engine.library)].filter((each) => each !== null).join(" "),

@@ -1,5 +1,5 @@
-import type { RatingThresholds } from "../lib/config.ts";
 import type { LinkJudgement } from "../benchmarks/link-judgement.ts";
+import type { RatingThresholds } from "../lib/config.ts";
 import type { PaperSize, RatedMetric } from "../lib/enums.ts";
 import type { Implausible, JobVerdict } from "../lib/stored-json.ts";
 import type { LinkTable } from "./link-table.ts";

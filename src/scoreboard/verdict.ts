@@ -165,6 +165,7 @@ function comparedWith(baseline: Baseline | null) {
     ownFleetBaseline: baseline?.ownFleet ?? null,
     fleetBaseline: baseline?.fleet ?? null,
     shippedBaseline: baseline?.shipped ?? null,
+    ...(baseline?.spread !== undefined && { spread: baseline.spread }),
   };
 }
 

@@ -15,18 +15,20 @@ export interface HeatGrid {
 
 type Scale = Pick<HeatGrid, "low" | "high" | "isLowGood">;
 
-/** The scale reaches at least this far below the fastest figure, so that small differences stay light. */
+/** The scale reaches at least this far from the best figure, so that small differences stay light. */
 const HEAT_SPAN = 0.3;
 
 /** The ends of the scale for these figures. */
-export function heatRange(values: Iterable<number>): Pick<HeatGrid, "low" | "high"> {
+export function heatRange(values: Iterable<number>, isLowGood = false): Scale {
   let low = Number.POSITIVE_INFINITY;
   let high = 0;
   for (const value of values) {
     low = Math.min(low, value);
     high = Math.max(high, value);
   }
-  return { low: Math.min(low, high * (1 - HEAT_SPAN)), high };
+  return isLowGood
+    ? { low, high: Math.max(high, low / (1 - HEAT_SPAN)), isLowGood }
+    : { low: Math.min(low, high * (1 - HEAT_SPAN)), high };
 }
 
 /** Level of a figure, 0 for the best: light is fast. */
@@ -78,6 +80,8 @@ export function heatMap(
   canvas.frame(x - 0.5, y - 0.5, size * cell + 1, size * cell + 1, { colour: RULE });
 }
 
+export const LEGEND_WIDTH = 132;
+
 /** The colour scale with its ends. */
 export function heatLegend(
   canvas: Canvas,
@@ -87,9 +91,9 @@ export function heatLegend(
   hasFailed: boolean,
 ): void {
   const { x, y } = place;
-  const step = 13;
+  const step = LEGEND_WIDTH / HEAT_LEVELS;
   const style = { size: SIZE.tiny, colour: SOFT };
-  const width = HEAT_LEVELS * step;
+  const width = LEGEND_WIDTH;
   for (let level = 0; level < HEAT_LEVELS; level++) {
     canvas.rectangle(x + level * step, y, step + 0.2, 7, heat(level));
   }

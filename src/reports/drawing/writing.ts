@@ -53,6 +53,12 @@ export function percent(ratio: number): string {
   return `${(ratio * 100).toFixed(1)}%`;
 }
 
+/** A change, such as "+1.2%". */
+export function signed(ratio: number): string {
+  const text = percent(ratio).replace(/^-(?=0\.0%)/, "");
+  return ratio > 0 && text !== "0.0%" ? `+${text}` : text.replace("-", "−");
+}
+
 /** A threshold, such as "90%". */
 export function threshold(ratio: number): string {
   return percent(ratio).replace(".0", "");

@@ -104,10 +104,18 @@ function behind({ source, sampleSize, spread }: MetricVerdict): string {
   if (sampleSize === null) return "–";
   const customers = spread?.customers == null ? [] : [count(spread.customers, "customer")];
   const age = spread?.at == null ? [] : [time(spread.at).slice(0, 10)];
-  return [`n = ${sampleSize}`, ...customers, ...age, ...(source === "shipped" ? ["2025-12"] : [])].join(", ");
+  return [
+    `n = ${sampleSize}`,
+    ...customers,
+    ...age,
+    ...(source === "shipped" ? ["2025-12"] : []),
+  ].join(", ");
 }
 
-function spreadOf(model: string, { metric, source, baseline, spread }: MetricVerdict): Spread | null {
+function spreadOf(
+  model: string,
+  { metric, source, baseline, spread }: MetricVerdict,
+): Spread | null {
   if (baseline === null || !isRated(metric)) return null;
   if (source === "shipped") return shippedSpread(model, metric);
   if (spread == null) return null;

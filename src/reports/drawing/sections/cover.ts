@@ -7,15 +7,7 @@ import type { ReportData } from "../../report-data.ts";
 import { statusShape } from "../charts.ts";
 import { type Flow, LEFT, RIGHT, WIDTH } from "../flow.ts";
 import { INK, SIZE, SOFT, STATUS, WASH } from "../theme.ts";
-import {
-  capital,
-  count,
-  figure,
-  nodesOf,
-  percent,
-  threshold,
-  sentence,
-} from "../writing.ts";
+import { capital, count, figure, nodesOf, percent, sentence, threshold } from "../writing.ts";
 import { networkReasons } from "./judgement.ts";
 import { metricName, metricUnit } from "./metrics.ts";
 

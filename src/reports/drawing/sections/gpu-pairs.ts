@@ -1,7 +1,7 @@
 /** Bandwidth between the GPUs of each node, and of their collectives. */
 import type { ReportData, ReportNode } from "../../report-data.ts";
-import { type HeatGrid, heatLegend, heatLevel, heatMap, heatRange, inkOn } from "../heat.ts";
 import { type Flow, LEFT, WIDTH } from "../flow.ts";
+import { type HeatGrid, heatLegend, heatLevel, heatMap, heatRange, inkOn } from "../heat.ts";
 import { table } from "../table.ts";
 import { SIZE, SOFT } from "../theme.ts";
 import { connection } from "../writing.ts";
@@ -125,7 +125,8 @@ function drawMatrix(
   const left = x + (numbered ? 20 : 0);
   const top = y + (numbered ? 22 : 10);
   const some = omitted > 0 ? `, ${gpus.length} of ${gpus.length + omitted} GPUs` : "";
-  const kind = numbered && types.length > 0 ? `, ${types.slice(0, 2).map(connection).join(", ")}` : "";
+  const kind =
+    numbered && types.length > 0 ? `, ${types.slice(0, 2).map(connection).join(", ")}` : "";
   canvas.text(`Node ${rank}${some}${kind}`, x, y + 6, {
     size: SIZE.small,
     face: "bold" as const,

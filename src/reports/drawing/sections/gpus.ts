@@ -20,7 +20,7 @@ export function gpuTable(flow: Flow, { nodes }: ReportData): void {
   flow.heading(
     "Figures by GPU",
     60,
-    `Each GPU measured alone, and all GPUs of the node at once, in a separate pass that shows contention. ${MARK} marks implausible readings, a triangle copies between host and GPU below ${threshold(SLOW_DIRECTION)} of the other direction, a dash figures that were not sent.`,
+    `Each GPU measured alone, and all GPUs of the node at once, in a separate pass that shows contention. ${MARK} marks implausible readings, a triangle copies between host and GPU below ${threshold(SLOW_DIRECTION)} of the other direction, a dash figures that were not sent. TF32: on tensor cores. FP32: on CUDA cores. To GPU, to host: copies between the host's memory and the GPU.`,
   );
   const width = (WIDTH - 58) / GPU_COLUMNS.length;
   table(

@@ -6,7 +6,7 @@ import type { Flow } from "../flow.ts";
 import { machineNames } from "../machine-names.ts";
 import { type Cell, table } from "../table.ts";
 import { WARNING } from "../theme.ts";
-import { count, figure, percent, threshold, time } from "../writing.ts";
+import { count, figure, signed, threshold, time } from "../writing.ts";
 import { metricName, metricUnit } from "./metrics.ts";
 
 /** A table with more rows is dense. */
@@ -27,12 +27,12 @@ export function history(flow: Flow, { nodes, thresholds }: ReportData): void {
     flow,
     [
       { title: "Node", width: 26 },
-      { title: "Machine", width: 84 },
-      { title: "Jobs, since", width: 75 },
+      { title: "Machine", width: 77 },
+      { title: "Jobs, since", width: 76 },
       ...RATED_METRICS.flatMap((metric) => [
-        { title: metricName(metric), width: 92 },
-        { title: "now", unit: metricUnit(metric), width: 36, align: right },
-        { title: "to the last", width: 32, align: right },
+        { title: metricName(metric), width: 86 },
+        { title: "now", unit: metricUnit(metric), width: 38, align: right },
+        { title: "change", width: 39, align: right },
       ]),
     ],
     known.map((node) => rowOf(node, names.get(node.rank) ?? "", dropBelow)),
@@ -56,8 +56,7 @@ function cells({ history: all }: ReportNode, metric: RatedMetric, dropBelow: num
   const values = all.find((each) => each.metric === metric)?.points.map(([, value]) => value) ?? [];
   const [before, now] = values.slice(-2);
   if (before === undefined || now === undefined) return ["–", "", ""];
-  const change = now / before - 1;
-  const text = `${change > 0 ? "+" : ""}${percent(change)}`;
+  const text = signed(now / before - 1);
   const drops = values.filter((value, at) => value < dropBelow * (values[at - 1] ?? 0)).length;
   return [
     {

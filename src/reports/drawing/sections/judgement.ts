@@ -1,7 +1,7 @@
 /** The judgement of the network in words. */
 import { isFlawless, MIN_LINKS, SLOW_LINK } from "../../../benchmarks/link-judgement.ts";
-import type { ReportData, ReportNetwork } from "../../report-data.ts";
 import { eachLink, linkCount } from "../../link-table.ts";
+import type { ReportData, ReportNetwork } from "../../report-data.ts";
 import { count, figure, nodesOf, percent, threshold } from "../writing.ts";
 
 const LINE = threshold(SLOW_LINK);

@@ -4,7 +4,15 @@ import type { ReportData, ReportNetwork } from "../../report-data.ts";
 import { ratioBar } from "../charts.ts";
 import { facts } from "../facts.ts";
 import { type Flow, LEFT, WIDTH } from "../flow.ts";
-import { type HeatGrid, heatLegend, heatLevel, heatMap, heatRange, inkOn } from "../heat.ts";
+import {
+  type HeatGrid,
+  heatLegend,
+  heatLevel,
+  heatMap,
+  heatRange,
+  inkOn,
+  LEGEND_WIDTH,
+} from "../heat.ts";
 import { table } from "../table.ts";
 import { SIZE, SOFT } from "../theme.ts";
 import { capital, figure, percent, words } from "../writing.ts";
@@ -14,8 +22,8 @@ import { judgementOf } from "./judgement.ts";
 const MAX_PAIRED = 10;
 /** Least side of a cell that shows its figure, points. */
 const MIN_NUMBERED = 18;
-/** As wide as the legend's levels, and "failed" beside them. */
-const LEGEND_WIDTH = 150;
+/** The widths of a legend, and of "failed" beside it. */
+const FAILED_WIDTH = 46;
 const SLOWEST = 10;
 const MAX_FAILED = 20;
 
@@ -84,9 +92,9 @@ function maps(flow: Flow, step: ReportNetwork): void {
   const both: LinkMap[] = [
     { title: "Bandwidth", unit: "Gbit/s", grid: gridOf(step, ({ gbps }) => gbps) },
     {
-      title: "Latency, there and back",
+      title: "Latency",
       unit: "ms",
-      grid: { ...gridOf(step, ({ gbps, latencyMs }) => (gbps === null ? null : latencyMs)), isLowGood: true },
+      grid: gridOf(step, ({ gbps, latencyMs }) => (gbps === null ? null : latencyMs), true),
     },
   ];
   const height = side + 56;
@@ -101,12 +109,13 @@ function maps(flow: Flow, step: ReportNetwork): void {
 
 function gridOf(
   { nodeCount: size, links }: ReportNetwork,
-  valueOf: (link: Link) => number | null,
+  pick: (link: Link) => number | null,
+  isLowGood = false,
 ): HeatGrid {
   /** NaN for a link without a measurement, negative for a failed one: plain numbers, since there may be 65,000. */
   const values = new Float64Array(size * size).fill(Number.NaN);
   for (const link of eachLink(links)) {
-    values[link.source * size + link.target] = valueOf(link) ?? -1;
+    values[link.source * size + link.target] = pick(link) ?? -1;
   }
   return {
     size,
@@ -115,7 +124,10 @@ function gridOf(
       if (value === undefined || Number.isNaN(value)) return undefined;
       return value < 0 ? null : value;
     },
-    ...heatRange(values.filter((value) => value >= 0)),
+    ...heatRange(
+      values.filter((value) => value >= 0),
+      isLowGood,
+    ),
   };
 }
 
@@ -131,8 +143,9 @@ function drawMap(
   const [x, y] = [left + ROW_NAMES, flow.y + 40];
   const style = { size: SIZE.tiny, colour: SOFT };
   canvas.text(`${title}, ${unit}`, left, flow.y + 7, { size: SIZE.text, face: "bold" });
-  const legend = { x: left + side + ROW_NAMES - LEGEND_WIDTH, y: flow.y + 1 };
-  heatLegend(canvas, legend, grid, unit, step.links.errors.length > 0);
+  const hasFailed = step.links.errors.length > 0;
+  const legend = left + side + ROW_NAMES - LEGEND_WIDTH - (hasFailed ? FAILED_WIDTH : 0);
+  heatLegend(canvas, { x: legend, y: flow.y + 1 }, grid, unit, hasFailed);
   canvas.text("target node", x + side, flow.y + 25, { ...style, align: "right" });
   canvas.text("source node", left, flow.y + 33, style);
   heatMap(canvas, { x, y, cell }, grid);

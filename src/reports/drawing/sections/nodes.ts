@@ -6,8 +6,8 @@ import type { MetricVerdict, NodeVerdict } from "../../../lib/stored-json.ts";
 import { lowestMetric } from "../../../scoreboard/facts.ts";
 import type { ReportData, ReportNode } from "../../report-data.ts";
 import { distribution, ratioBar, statusShape } from "../charts.ts";
-import { machineNames } from "../machine-names.ts";
 import { type Flow, LEFT, WIDTH } from "../flow.ts";
+import { machineNames } from "../machine-names.ts";
 import { type Cell, table } from "../table.ts";
 import { SIZE, SOFT, STATUS } from "../theme.ts";
 import { count, figure, percent, threshold, words } from "../writing.ts";
@@ -53,7 +53,12 @@ export function nodeTable(flow: Flow, data: ReportData): void {
       ]),
     ],
     nodes.map((node) =>
-      nodeRow(node, names.get(node.rank) ?? "", verdicts.get(node.rank), thresholds.underperformingBelow),
+      nodeRow(
+        node,
+        names.get(node.rank) ?? "",
+        verdicts.get(node.rank),
+        thresholds.underperformingBelow,
+      ),
     ),
     { dense },
   );

@@ -4,7 +4,7 @@ import { MAX_INVENTORIES, type ReportData, type ReportNode } from "../../report-
 import type { Flow } from "../flow.ts";
 import { type Cell, type Row, table } from "../table.ts";
 import { SIZE, SOFT, WARNING } from "../theme.ts";
-import { percent } from "../writing.ts";
+import { percent, signed } from "../writing.ts";
 import { metricName } from "./metrics.ts";
 
 export function measured(flow: Flow, { nodes }: ReportData): void {
@@ -16,7 +16,9 @@ export function measured(flow: Flow, { nodes }: ReportData): void {
     "All GPUs of a machine work at once. Each figure is the median of the last batches of calls, once they agree within 2%, or of the last before its time was up.",
   );
   const ids = new Set(
-    told.flatMap(({ quickMark }) => quickMark?.measurement?.quality.map(({ method }) => method) ?? []),
+    told.flatMap(
+      ({ quickMark }) => quickMark?.measurement?.quality.map(({ method }) => method) ?? [],
+    ),
   );
   table(
     flow,
@@ -31,7 +33,11 @@ export function measured(flow: Flow, { nodes }: ReportData): void {
         name,
         definition,
       ]),
-      ...unknown(ids).map((id) => [id, "unknown", "A method that this server does not know: nothing is rated by it."]),
+      ...unknown(ids).map((id) => [
+        id,
+        "unknown",
+        "A method that this server does not know: nothing is rated by it.",
+      ]),
     ],
   );
   if (nodes.length > MAX_INVENTORIES) {
@@ -72,7 +78,7 @@ function* rowsOf(nodes: readonly ReportNode[]): Generator<Row> {
     for (const each of quickMark?.measurement?.quality ?? []) {
       const or = (value: number | null, show: (value: number) => string) =>
         value === null ? "–" : show(value);
-      const drift = or(each.drift, (value) => `${value > 0 ? "+" : ""}${percent(value)}`);
+      const drift = or(each.drift, signed);
       const settled: Cell =
         each.isSettled === false
           ? { text: "▼ no", face: "bold", colour: WARNING }
