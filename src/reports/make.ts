@@ -10,7 +10,7 @@ import { unavailable } from "../http/errors.ts";
 import { free } from "../lib/bytes.ts";
 import type { RatingThresholds } from "../lib/config.ts";
 import { RELEASE } from "../lib/release.ts";
-import { assemble, jobDataOf, taskDataOf } from "./assemble.ts";
+import { assemble } from "./assemble.ts";
 import {
   findFacts,
   type JobFacts,
@@ -22,6 +22,7 @@ import { fileKey, filePrefix } from "./files.ts";
 import { loadFonts } from "./fonts.ts";
 import { type NodeResults, readNodeResults, shareTexts } from "./node-results.ts";
 import type { ReportData } from "./report-data.ts";
+import { jobDataOf, taskDataOf } from "./subjects.ts";
 
 /** Incremented when the same data is drawn differently, so that a hash stands for one file. */
 const LAYOUT = 8;

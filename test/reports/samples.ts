@@ -1,9 +1,10 @@
 /** Repeatable sample report data of any size, for tests and the bench. */
 import { judgeLinks } from "../../src/benchmarks/link-judgement.ts";
 import type { PerformanceStatus } from "../../src/lib/enums.ts";
-import type { JobVerdict, MetricVerdict, NodeVerdict } from "../../src/lib/stored-json.ts";
+import type { Finding, JobVerdict, MetricVerdict, NodeVerdict } from "../../src/lib/stored-json.ts";
 import { type Link, toLinkTable } from "../../src/reports/link-table.ts";
 import type { ReportData, ReportNode } from "../../src/reports/report-data.ts";
+import { linkFindings } from "../../src/scoreboard/link-findings.ts";
 
 const START = Date.UTC(2026, 0, 15, 10, 30);
 const MINUTE = 60_000;
@@ -444,6 +445,118 @@ export function failedReport(): ReportData {
         errorMessage: "CUDA error 802",
       })),
       quickMark: null,
+      history: [],
     })),
   };
+}
+
+/** A job with something to look at of every kind: its network, health, copies one way, a drop. */
+export function findingsReport(): ReportData {
+  const data = sampleReport({ nodes: 4, gpus: 8, model: A100 });
+  const links: Link[] = [];
+  for (const source of [0, 1, 2, 3]) {
+    for (const target of [0, 1, 2, 3].filter((rank) => rank !== source)) {
+      const isSlow = source === 3 || target === 3;
+      const gbps = isSlow
+        ? 0.22 + target / 100
+        : source === 0 && target === 1
+          ? 0.9
+          : 1.8 - source / 50;
+      const latencyMs = isSlow ? 0.61 : 0.14;
+      links.push({ source, target, gbps, latencyMs, error: null });
+    }
+  }
+  const figures = links.map(({ source, target, gbps }) => ({ source, target, gbps: gbps ?? 0 }));
+  const judgement = judgeLinks(
+    figures,
+    new Map([
+      [0, 2.5],
+      [1, 2.5],
+      [2, 2.5],
+      [3, 2.5],
+    ]),
+  );
+  const [network] = data.networks;
+  const summary = JSON.stringify({ judgement });
+  const found: Finding[] = [
+    ofHealth(1, 5, "uncorrected_ecc_errors", "GPU 5: 2 memory errors could not be corrected", 2, 0),
+    ofHealth(
+      2,
+      0,
+      "power_limit_watts",
+      "GPU 0: its power limit is 300 W, below its default of 400 W",
+      300,
+      400,
+    ),
+    ...linkFindings([{ benchmark_id: "cluster_network", config: null }], [{ summary }]),
+    {
+      kind: "asymmetry",
+      metric: "device_to_host_bandwidth_gbs",
+      rank: 2,
+      gpu: null,
+      value: 59.92,
+      expected: 166.4,
+      ratio: 0.36,
+      message: "device_to_host_bandwidth_gbs 59.92, 36 % of host_to_device_bandwidth_gbs (166.4)",
+    },
+  ];
+  return {
+    ...data,
+    job: { ...data.job, name: "Links under suspicion" },
+    verdict: data.verdict && { ...data.verdict, findings: found },
+    networks: network === undefined ? [] : [{ ...network, links: toLinkTable(links), judgement }],
+    nodes: data.nodes.map((node) =>
+      node.rank !== 2 || node.quickMark === null
+        ? node
+        : {
+            ...node,
+            quickMark: {
+              ...node.quickMark,
+              gpus: node.quickMark.gpus.map((gpu) => ({
+                ...gpu,
+                figures: {
+                  ...gpu.figures,
+                  host_to_device_bandwidth_gbs: 20.8,
+                  device_to_host_bandwidth_gbs: 7.49,
+                },
+              })),
+            },
+          },
+    ),
+  };
+}
+
+/** A machine that has less than its spec promises. */
+export function mismatchReport(): ReportData {
+  const data = sampleReport({ nodes: 1, gpus: 8 });
+  const differs = (metric: string, value: number, expected: number, message: string): Finding => ({
+    kind: "spec_differs",
+    metric,
+    rank: 0,
+    gpu: null,
+    value,
+    expected,
+    ratio: value / expected,
+    message: `the spec's ${metric}: ${message}`,
+  });
+  const findings = [
+    differs("cpu", 48, 64, "48 usable logical CPUs, 64 promised"),
+    differs("memory", 274_877_906_944, 549_755_813_888, "256 GiB found, 512 GiB promised"),
+  ];
+  return {
+    ...data,
+    job: { ...data.job, name: "Half of what was ordered" },
+    verdict: data.verdict && { ...data.verdict, findings },
+  };
+}
+
+function ofHealth(
+  rank: number,
+  gpu: number,
+  metric: string,
+  message: string,
+  value: number,
+  expected: number,
+): Finding {
+  return { kind: "health", metric, rank, gpu, value, expected, ratio: null, message };
 }

@@ -158,7 +158,10 @@ function axis(
     canvas.line([at, y], [at, y + 2], { colour: SOFT, line: 0.4 });
     canvas.text(text, at, y + 11.5, style);
   };
-  if (isOne) return tick(x + width / 2, figure(value));
+  if (isOne) {
+    tick(x + width / 2, figure(value));
+    return;
+  }
   const step = niceStep((to - from) / TICKS);
   for (let at = Math.ceil(from / step) * step; at <= to; at += step) {
     const place = x + ((at - from) / (to - from)) * width;

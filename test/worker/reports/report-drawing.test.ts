@@ -1,7 +1,6 @@
 /** A report's text and size, drawn from made-up data in the runtime that draws them. */
 import { env } from "cloudflare:workers";
 import { describe, test } from "vitest";
-import { jobDataOf, taskDataOf } from "../../../src/reports/assemble.ts";
 import { drawReport } from "../../../src/reports/drawing/draw-report.ts";
 import { LEFT, RIGHT } from "../../../src/reports/drawing/flow.ts";
 import { isDrawn, typefacesOf } from "../../../src/reports/drawing/typeface.ts";
@@ -10,6 +9,7 @@ import { loadFonts } from "../../../src/reports/fonts.ts";
 import { readInventory } from "../../../src/reports/inventory.ts";
 import { eachLink } from "../../../src/reports/link-table.ts";
 import type { ReportData } from "../../../src/reports/report-data.ts";
+import { jobDataOf, taskDataOf } from "../../../src/reports/subjects.ts";
 import { readPdf } from "../../reports/read-pdf.ts";
 import { A100, failedReport, sampleReport } from "../../reports/samples.ts";
 
