@@ -4,6 +4,7 @@ import { hardwareName } from "../benchmarks/gpus.ts";
 import { resultKeys } from "../benchmarks/sequence.ts";
 import type { RatingThresholds } from "../lib/config.ts";
 import type { JobVerdict } from "../lib/stored-json.ts";
+import { cutAt } from "../lib/text.ts";
 import type { JobFacts, TaskFacts } from "./facts-store.ts";
 import { joinLinks, linkCount, linksOfNode } from "./link-table.ts";
 import { type NodeResults, numberOf } from "./node-results.ts";
@@ -45,17 +46,19 @@ export function assemble(
       createdAt: job.createdAt,
       startedAt: job.startedAt,
       endedAt: job.endedAt,
-      steps: sequence.map((step, position) => {
-        const { kind, name } = benchmarkOf(step.benchmark_id);
-        const config = step.config === null ? null : JSON.stringify(step.config);
-        return {
-          key: keys[position] ?? "",
-          name,
-          isCluster: kind === "cluster",
-          config,
-          ...toStep(steps[position]),
-        };
-      }),
+      steps: withoutRepeats(
+        sequence.map((step, position) => {
+          const { kind, name } = benchmarkOf(step.benchmark_id);
+          const config = step.config === null ? null : JSON.stringify(step.config);
+          return {
+            key: keys[position] ?? "",
+            name,
+            isCluster: kind === "cluster",
+            config,
+            ...toStep(steps[position]),
+          };
+        }),
+      ),
     },
     verdict: toVerdict(facts),
     thresholds: {
@@ -107,6 +110,19 @@ function toStep(step: StoredStep | undefined) {
   };
 }
 
+/** A reason that steps have in common is printed once, if it is longer than this. */
+const SHORT_REASON = 60;
+
+/** A node that gives up ends all its steps for one reason, of up to 1,000 characters. */
+function withoutRepeats<T extends { errorMessage: string | null }>(steps: readonly T[]): T[] {
+  return steps.map((step, position) => {
+    const { errorMessage } = step;
+    const isRepeat = errorMessage !== null && errorMessage === steps[position - 1]?.errorMessage;
+    if (!isRepeat || errorMessage.length <= SHORT_REASON) return step;
+    return { ...step, errorMessage: "for the same reason as the step before" };
+  });
+}
+
 function toNode(
   task: TaskFacts,
   keys: readonly string[],
@@ -130,7 +146,7 @@ function toNode(
     joinedAt: task.createdAt,
     startedAt: task.startedAt,
     endedAt: task.endedAt,
-    steps: keys.map((key, position) => ({ key, ...toStep(steps[position]) })),
+    steps: withoutRepeats(keys.map((key, position) => ({ key, ...toStep(steps[position]) }))),
     inventory: values,
     omittedInventory: omitted,
     quickMark,
@@ -169,6 +185,14 @@ export function jobDataOf(data: ReportData): ReportData {
   };
 }
 
+/** The job's events are whole in its own report. */
+const MAX_EVENT_OF_JOB = 200;
+
+function shortened(message: string): string {
+  if (message.length <= MAX_EVENT_OF_JOB) return message;
+  return `${cutAt(message, MAX_EVENT_OF_JOB - 1)}…`;
+}
+
 /** The data of one node's report: its part of the job's. */
 export function taskDataOf(data: ReportData, rank: number): ReportData {
   const nodes = data.nodes.filter((each) => each.rank === rank);
@@ -193,6 +217,9 @@ export function taskDataOf(data: ReportData, rank: number): ReportData {
       ...step,
       links: linksOfNode(step.links, rank),
     })),
-    events: data.events.filter((event) => event.rank === null || event.rank === rank),
+    events: data.events.flatMap((event) => {
+      if (event.rank === null) return [{ ...event, message: shortened(event.message) }];
+      return event.rank === rank ? [event] : [];
+    }),
   };
 }
