@@ -45,8 +45,8 @@ export class JobRuntime {
     const { DB: d1 } = env;
     const storage = new CoordinatorStorage(ctx.storage);
     const sockets = new OpenSockets(ctx, clock);
-    const { nodeTimeoutMs: leaseMs } = readConfig(env);
-    const leases = new Leases({ storage, sockets, clock, leaseMs });
+    const { nodeTimeoutMs: leaseMs, socketCheckMs } = readConfig(env);
+    const leases = new Leases({ storage, sockets, clock, leaseMs, socketCheckMs });
     const projection = new Projection(storage, leases);
     const live = storage.load();
     const flusher = new Flusher({ d1, storage, projection, clock, live });

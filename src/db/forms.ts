@@ -105,8 +105,13 @@ export function record<T extends object>(
     },
     unpack(packed) {
       const items = packed as unknown[]; // as `pack` made it
-      const entries = names.map((name, at) => [name, fields[name].unpack(items[at] ?? null)]);
-      return Object.fromEntries(entries) as T; // each field by its own form
+      const value: Partial<T> = {};
+      // A list of entries would be twice as much garbage as the objects themselves, of which a job has 30,000.
+      for (let at = 0; at < names.length; at++) {
+        const name = names[at] as keyof T; // at < names.length
+        value[name] = fields[name].unpack(items[at] ?? null);
+      }
+      return value as T; // each field by its own form
     },
   };
 }

@@ -51,7 +51,34 @@ const stepFields = {
   errorMessage: nullable(text),
 };
 
-export const steps: Form<readonly Step[]> = listOf(
+/** The place of a step's `errorMessage`, and what stands there for that of the step before. */
+const [REASON, SAME] = [3, 0];
+
+/** A node that gives up ends all its steps for one reason, which may be long: it is stored once. */
+function stepsOf<T extends Pick<Step, "errorMessage">>(item: Form<T>): Form<T[]> {
+  return {
+    pack(list) {
+      let before: string | null = null;
+      return list.map((step) => {
+        const fields = item.pack(step) as unknown[]; // of a record
+        if (step.errorMessage !== null && step.errorMessage === before) fields[REASON] = SAME;
+        before = step.errorMessage;
+        return fields;
+      });
+    },
+    unpack(packed) {
+      let before: string | null = null;
+      // As `pack` made it.
+      return (packed as unknown[][]).map((fields) => {
+        const step = item.unpack(fields[REASON] === SAME ? fields.with(REASON, before) : fields);
+        before = step.errorMessage;
+        return step;
+      });
+    },
+  };
+}
+
+export const steps: Form<readonly Step[]> = stepsOf(
   record<Step>({ ...stepFields, clockSkewMs: optional(number) }),
 );
 
@@ -94,7 +121,7 @@ const summary: Form<string> = {
     JSON.stringify(Array.isArray(packed) ? metricsSummary.unpack(packed) : packed),
 };
 
-export const jobSteps = listOf(record<StepRecord>({ ...stepFields, summary: nullable(summary) }));
+export const jobSteps = stepsOf(record<StepRecord>({ ...stepFields, summary: nullable(summary) }));
 /** The path of a step's summary. */
 export const summaryPath = (position: number) => `$[${position}][4]`;
 /** The path of a step's state. */

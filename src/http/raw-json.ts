@@ -12,6 +12,8 @@ export interface Hole {
 /** Text that is made while the reply is sent, when the client wants it. */
 export interface Later {
   later(): AsyncIterable<string>;
+  /** The texts that it is made of: an entity tag is made of them instead. */
+  madeOf?: readonly string[];
 }
 
 /** A piece of JSON text: text, bytes in memory, a hole to be filled from a source, or text that is made later. */

@@ -90,12 +90,16 @@ export async function filledUnlessKnown<Env extends RequestEnv>(
   return filled(c, pieces, stream, source.from);
 }
 
-/** A hash of everything but the stored bytes, of which only the lengths count. */
+/**
+ * A hash of everything but the stored bytes, of which only the lengths count. Text that is made later counts by what
+ * it is made of.
+ */
 export function hashOf(pieces: readonly Piece[]): string {
   const hash = createHash("sha256").update(RELEASE);
   for (const piece of pieces) {
     if (typeof piece === "string" || piece instanceof Uint8Array) hash.update(piece);
     else if ("bytes" in piece) hash.update(`:${piece.bytes}:`);
+    else for (const text of piece.madeOf ?? []) hash.update(text);
   }
   return hash.digest("base64url").slice(0, 22);
 }

@@ -2,7 +2,7 @@ import { and, between, eq, getTableColumns, gt, isNull, ne, type SQL, sql } from
 import type { Database } from "../db/client.ts";
 import { batchAfter, type IdempotencyKey, reserveKey } from "../db/idempotency.ts";
 import { insertFrom } from "../db/insert-from.ts";
-import { nodeVerdict } from "../db/node-verdict.ts";
+import { nodeVerdictText } from "../db/node-verdict.ts";
 import { jobs, jobTags, tasks } from "../db/schema.ts";
 import { counterKey, type Scope } from "../identity/actor.ts";
 import type { Quotas } from "../lib/config.ts";
@@ -76,7 +76,8 @@ export const isStored = sql`(coordinated = 0 or body_bytes is not null)`;
 
 /**
  * Reads a job with its tasks; null when the scope does not see it. Tasks come only with a job whose bodies are in R2,
- * since those of another one are in its object, and without figures. One round trip.
+ * since those of another one are in its object, without figures, and with their verdicts as text for `readNodeVerdict`.
+ * One round trip.
  */
 export async function findJob(db: Database, scope: Scope, jobId: number) {
   const target = and(eq(jobs.id, jobId), visibleTo(scope));
@@ -87,7 +88,7 @@ export async function findJob(db: Database, scope: Scope, jobId: number) {
       .select({
         ...getTableColumns(tasks),
         figures: sql<null>`null`.as("none"),
-        verdict: nodeVerdict,
+        verdict: sql<string | null>`${nodeVerdictText}`.as("node_verdict"),
       })
       .from(tasks)
       .where(and(between(tasks.id, ...taskIdRange(jobId)), stored))

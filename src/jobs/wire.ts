@@ -3,14 +3,12 @@ import { benchmarkIds, resultKeys } from "../benchmarks/sequence.ts";
 import type { JobRecord, TaskRecord } from "../coordinator/projection/records.ts";
 import { toTaskWire } from "../coordinator/wire/task.ts";
 import type { Extent } from "../db/bodies.ts";
+import { readNodeVerdict } from "../db/node-verdict.ts";
 import { type Later, type Piece, rawJson, rawList } from "../http/raw-json.ts";
 import { toTimestamp } from "../lib/clock.ts";
-import type { NodeVerdict, SequenceStep, Step, StepRecord } from "../lib/stored-json.ts";
-import {
-  toPerformance,
-  toPerformanceNode,
-  toScoreboardSummary,
-} from "../scoreboard/verdict-wire.ts";
+import type { SequenceStep, Step, StepRecord } from "../lib/stored-json.ts";
+import type { PerformanceNodeWire } from "../scoreboard/verdict-schemas.ts";
+import { toPerformance, toPerformanceNode } from "../scoreboard/verdict-wire.ts";
 import type { Bodies } from "./bodies.ts";
 import type { ListedRow } from "./list-columns.ts";
 import type { ListedNode } from "./node-verdicts.ts";
@@ -33,8 +31,8 @@ export interface JobView {
   job: JobRecord;
   tasks: readonly ReportedTask[];
   bodies: Bodies;
-  /** The scoreboard's, by rank; a live job has none. */
-  verdicts: readonly { id: number; verdict: NodeVerdict | null }[];
+  /** The scoreboard's, by rank, as text for `readNodeVerdict`; a live job has none. */
+  verdicts: readonly { id: number; verdict: string | null }[];
 }
 
 /** The projection in the row, as the record it was written from. */
@@ -90,7 +88,7 @@ export function toJobDetail(view: JobView, token: string, linkOf: LinkOf): JobDe
   const sequence = row.sequence;
   const keys = resultKeys(sequence);
   const summary = job.steps[0]?.summary ?? null;
-  const scoreboard = toScoreboardSummary(row.verdict, view.verdicts);
+  const performance = toPerformance(row.verdict);
   return {
     ...jobFields(row, job, token),
     benchmarks: benchmarkIds(sequence),
@@ -110,9 +108,22 @@ export function toJobDetail(view: JobView, token: string, linkOf: LinkOf): JobDe
     quickmark_aggregate_results: summary === null ? null : JSON.parse(summary),
     pdf_report_url: linkOf(row.id, row.reportHash),
     report_error: row.reportError,
-    scoreboard_summary: scoreboard && { ...scoreboard, nodes: rawList(scoreboard.nodes) },
+    scoreboard_summary: performance && { ...performance, nodes: nodesOf(view.verdicts) },
     events: job.events.map((event) => ({ ...event, at: toTimestamp(event.at) })),
   };
+}
+
+/** Nodes are written one by one: the verdicts of 256 whose GPUs are all slow make 30,000 objects. */
+function nodesOf(verdicts: JobView["verdicts"]) {
+  const rated = verdicts.flatMap(({ id, verdict }) => (verdict === null ? [] : [{ id, verdict }]));
+  async function* later() {
+    for (const [at, { id, verdict }] of rated.entries()) {
+      const node = toPerformanceNode({ id, verdict: readNodeVerdict(JSON.parse(verdict)) });
+      yield `${at === 0 ? "" : ","}${JSON.stringify(node)}`;
+    }
+  }
+  const madeOf = rated.map(({ verdict }) => verdict);
+  return rated.length === 0 ? [] : rawJson<PerformanceNodeWire[]>("[", { later, madeOf }, "]");
 }
 
 /** The cluster-level results of a job, with all measurements. */

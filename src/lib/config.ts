@@ -11,6 +11,8 @@ export interface Config {
   setupToken: string | null;
   /** A node out of contact for longer is lost. */
   nodeTimeoutMs: number;
+  /** A node with an open socket is looked for this often. */
+  socketCheckMs: number;
   /** Number of requests that rate limits count as one. */
   rateLimitScale: number;
   /** Cron warns of a database of this size. */
@@ -130,6 +132,8 @@ const settings = z.object({
     .transform((text) => text.split(",").map((part) => part.trim()))
     .pipe(z.array(secret)),
   NODE_TIMEOUT_SECONDS: wholeNumber(10),
+  // Pings come every minute at the latest: below this, one that got lost would be the end of a node.
+  SOCKET_CHECK_SECONDS: z.preprocess((value) => value || 900, wholeNumber(150)),
   RATE_LIMIT_SCALE: wholeNumber(1),
   ENVIRONMENT: z.string().optional(),
   RATE_REPLAYS: z.preprocess(
@@ -175,6 +179,7 @@ export function readConfig(env: object): Config {
     passwordPepper: data.PASSWORD_PEPPER,
     setupToken: data.SETUP_TOKEN,
     nodeTimeoutMs: data.NODE_TIMEOUT_SECONDS * SECOND_MS,
+    socketCheckMs: data.SOCKET_CHECK_SECONDS * SECOND_MS,
     rateLimitScale: data.RATE_LIMIT_SCALE,
     databaseWarningBytes: data.DATABASE_WARNING_GB * 1e9,
     routineLogOneIn: data.ROUTINE_LOG_ONE_IN,

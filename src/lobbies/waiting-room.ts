@@ -1,7 +1,7 @@
 /** The inside of a lobby. */
 import { createMeter, type Database, openDatabase } from "../db/client.ts";
 import { causesOf } from "../db/errors.ts";
-import { type Clock, MINUTE_MS } from "../lib/clock.ts";
+import { type Clock, MINUTE_MS, SECOND_MS } from "../lib/clock.ts";
 import { readConfig } from "../lib/config.ts";
 import { logEvent } from "../lib/log.ts";
 import { lobbyOf, RENEW_MS, type Turned, type Waiting } from "./protocol.ts";
@@ -9,6 +9,8 @@ import { admitRunner, closeLobby, releaseRunners, renewLobby } from "./store.ts"
 
 /** Far below the platform's bound on the sockets of an object. */
 const MAX_WAITING = 10_000;
+/** Pings come every minute at the latest: however short the lease is, an open socket may be silent for so long. */
+const SILENCE_MS = 150 * SECOND_MS;
 /** After a failure of D1. */
 const RETRY_MS = MINUTE_MS;
 
@@ -47,6 +49,7 @@ export class WaitingRoom {
   readonly #ctx: DurableObjectState;
   readonly #db: Database;
   readonly #clock: Clock;
+  /** A runner whose pings are missing for longer has gone. */
   readonly #leaseMs: number;
   readonly #opening = new Set<Opening>();
   #waiters: Waiter[];
@@ -58,7 +61,7 @@ export class WaitingRoom {
     this.#ctx = ctx;
     this.#db = openDatabase(env.DB, createMeter());
     this.#clock = clock;
-    this.#leaseMs = readConfig(env).nodeTimeoutMs;
+    this.#leaseMs = Math.max(readConfig(env).nodeTimeoutMs, SILENCE_MS);
     this.#waiters = ctx.getWebSockets().flatMap((socket) => {
       const attachment: Attachment | null = socket.deserializeAttachment();
       return attachment === null ? [] : [{ ...attachment, socket }];

@@ -51,17 +51,19 @@ export function assemble(
       createdAt: job.createdAt,
       startedAt: job.startedAt,
       endedAt: job.endedAt,
-      steps: sequence.map((step, position) => {
-        const { kind, name } = benchmarkOf(step.benchmark_id);
-        const config = step.config === null ? null : JSON.stringify(step.config);
-        return {
-          key: keys[position] ?? "",
-          name,
-          isCluster: kind === "cluster",
-          config,
-          ...toStep(steps[position]),
-        };
-      }),
+      steps: withoutRepeats(
+        sequence.map((step, position) => {
+          const { kind, name } = benchmarkOf(step.benchmark_id);
+          const config = step.config === null ? null : JSON.stringify(step.config);
+          return {
+            key: keys[position] ?? "",
+            name,
+            isCluster: kind === "cluster",
+            config,
+            ...toStep(steps[position]),
+          };
+        }),
+      ),
     },
     verdict: toVerdict(facts),
     thresholds: {
@@ -113,6 +115,19 @@ function toStep(step: StoredStep | undefined) {
   };
 }
 
+/** A reason that steps have in common is printed once, if it is longer than this. */
+const SHORT_REASON = 60;
+
+/** A node that gives up ends all its steps for one reason, of up to 1,000 characters. */
+function withoutRepeats<T extends { errorMessage: string | null }>(steps: readonly T[]): T[] {
+  return steps.map((step, position) => {
+    const { errorMessage } = step;
+    const isRepeat = errorMessage !== null && errorMessage === steps[position - 1]?.errorMessage;
+    if (!isRepeat || errorMessage.length <= SHORT_REASON) return step;
+    return { ...step, errorMessage: "for the same reason as the step before" };
+  });
+}
+
 function toNode(
   task: TaskFacts,
   keys: readonly string[],
@@ -139,7 +154,7 @@ function toNode(
     joinedAt: task.createdAt,
     startedAt: task.startedAt,
     endedAt: task.endedAt,
-    steps: keys.map((key, position) => ({ key, ...toStep(steps[position]) })),
+    steps: withoutRepeats(keys.map((key, position) => ({ key, ...toStep(steps[position]) }))),
     inventory: values,
     omittedInventory: omitted,
     quickMark,

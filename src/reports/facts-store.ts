@@ -1,19 +1,16 @@
-/** The facts of a job that its reports show, and the record of what was made of them. Loaded with the drawing. */
-import { and, between, eq, isNotNull, isNull, ne, type SQL, sql } from "drizzle-orm";
+/** Reads what D1 knows of a settled job, for its reports. */
+import { and, between, eq, sql } from "drizzle-orm";
 import type { Database } from "../db/client.ts";
-import { unhex } from "../db/hex.ts";
-import { insertFrom } from "../db/insert-from.ts";
+import { fromJson } from "../db/json.ts";
 import { measuredHardware } from "../db/measured-hardware.ts";
-import { nodeVerdict } from "../db/node-verdict.ts";
-import { reports } from "../db/schema/reports.ts";
+import { nodeVerdictText, readNodeVerdict } from "../db/node-verdict.ts";
 import { taskFigures } from "../db/schema/scoreboard.ts";
 import { customers, jobs, tasks, users } from "../db/schema.ts";
+import { MIB } from "../lib/bytes.ts";
 import type { RatedMetric } from "../lib/enums.ts";
 import { taskIdRange } from "../lib/ids.ts";
 import type { NodeVerdict, Provenance } from "../lib/stored-json.ts";
-
-/** Jobs that get reports: settled, not deleted, and created with an account. */
-export const reportable = and(isNotNull(jobs.endedAt), isNull(jobs.deletedAt), ne(jobs.userId, 0));
+import { reportable } from "./record-store.ts";
 
 /** The columns of a job's row that its report uses. */
 export type JobFactsRow = Pick<
@@ -89,7 +86,7 @@ export interface PastFigures {
 const MAX_JOBS = 10;
 
 /** The last figures of each node's machine, as the same model, for the same person and customer. */
-function historyOf(db: Database, range: ReturnType<typeof taskIdRange>) {
+function readHistory(db: Database, range: ReturnType<typeof taskIdRange>) {
   const { at, bf16Tflops, memoryBandwidthGbs, methods } = taskFigures;
   // Their columns, as the index of a machine's figures has them.
   const last = sql`(select p.task_id from task_figures p where p.user_id = own.user_id and p.customer_id = own.customer_id and p.machine_uuid = own.machine_uuid and p.model = own.model and (p.at, p.task_id) <= (own.at, own.task_id) and coalesce(p.bf16_tflops, p.memory_bandwidth_gbs, p.parts) is not null order by p.at desc, p.task_id desc limit ${MAX_JOBS})`;
@@ -106,13 +103,54 @@ function historyOf(db: Database, range: ReturnType<typeof taskIdRange>) {
     .where(sql`own.task_id between ${range[0]} and ${range[1]}`);
 }
 
-/** The row of a new report. */
-export type ReportRow = Omit<typeof reports.$inferSelect, "version">;
+/** Bound of the longest columns of one read, as they are stored: parsed, they take many times as much memory. */
+const READ_BYTES = MIB / 2;
 
-/** Null for a job that gets no report: unknown, deleted, not settled, or without an account. One round trip. */
+// A report tells of straggling GPUs by the findings that they have become.
+const reportedVerdict = fromJson<NodeVerdict | null>(
+  sql`json_set(${nodeVerdictText}, '$[4][2]', null)`,
+  readNodeVerdict,
+).as("node_verdict");
+
+/**
+ * The tasks of a job behind an id, as many as the bound allows: of a job of 256 nodes in which everything went wrong,
+ * the verdicts and reasons of all take 6 MB.
+ */
+function readTasks(db: Database, jobId: number, after: number) {
+  const [first, last] = taskIdRange(jobId);
+  const own = between(tasks.id, Math.max(first, after + 1), last);
+  const bytes = sql`octet_length(${tasks.steps}) + coalesce(octet_length(${tasks.verdict}), 0)`;
+  const sized = sql`select ${tasks.id} task_id, sum(${bytes}) over (order by ${tasks.id}) upto, row_number() over (order by ${tasks.id}) number from ${tasks} where ${own}`;
+  const until = sql`(select max(task_id) from (${sized}) where upto <= ${READ_BYTES} or number = 1)`;
+  return db
+    .select({
+      id: tasks.id,
+      rank: tasks.rank,
+      machineUuid: tasks.machineUuid,
+      machineIp: tasks.machineIp,
+      ...measuredHardware,
+      state: tasks.state,
+      failedMessage: tasks.failedMessage,
+      steps: tasks.steps,
+      createdAt: tasks.createdAt,
+      startedAt: tasks.startedAt,
+      endedAt: tasks.endedAt,
+      verdict: reportedVerdict,
+      reportHash: tasks.reportHash,
+      bodies: tasks.bodies,
+      bodyOffset: tasks.bodyOffset,
+    })
+    .from(tasks)
+    .where(and(own, sql`${tasks.id} <= ${until}`))
+    .orderBy(tasks.id);
+}
+
+/**
+ * Null for a job that gets no report: unknown, deleted, not settled, or without an account. One round trip; more for a
+ * job whose tasks are beyond the bound of one read.
+ */
 export async function findFacts(db: Database, jobId: number): Promise<JobFacts | null> {
-  const range = taskIdRange(jobId);
-  const [[job], taskRows, past] = await db.batch([
+  const [[job], first, past] = await db.batch([
     db
       .select({
         id: jobs.id,
@@ -143,103 +181,19 @@ export async function findFacts(db: Database, jobId: number): Promise<JobFacts |
       .innerJoin(customers, eq(customers.id, jobs.customerId))
       .innerJoin(users, eq(users.id, jobs.userId))
       .where(and(eq(jobs.id, jobId), reportable)),
-    db
-      .select({
-        id: tasks.id,
-        rank: tasks.rank,
-        machineUuid: tasks.machineUuid,
-        machineIp: tasks.machineIp,
-        ...measuredHardware,
-        state: tasks.state,
-        failedMessage: tasks.failedMessage,
-        steps: tasks.steps,
-        createdAt: tasks.createdAt,
-        startedAt: tasks.startedAt,
-        endedAt: tasks.endedAt,
-        verdict: nodeVerdict,
-        reportHash: tasks.reportHash,
-        bodies: tasks.bodies,
-        bodyOffset: tasks.bodyOffset,
-      })
-      .from(tasks)
-      .where(between(tasks.id, ...range))
-      .orderBy(tasks.id),
-    historyOf(db, range),
+    readTasks(db, jobId, 0),
+    readHistory(db, taskIdRange(jobId)),
   ]);
   if (job === undefined) return null;
+  const all = [...first];
+  // A job that is rated again meanwhile is read again: see `recordReports`.
+  for (let at = all.at(-1)?.id; at !== undefined && all.length < job.currentNodes; ) {
+    const page = await readTasks(db, jobId, at);
+    all.push(...page);
+    at = page.at(-1)?.id;
+  }
   const history = past.map(({ taskId, at, bf16, memory, methods }) => {
     return { taskId, at, values: { bf16_tflops: bf16, memory_bandwidth_gbs: memory }, methods };
   });
-  return { job, tasks: taskRows, history };
-}
-
-/**
- * Records reports whose files are in R2, and makes each the newest of its job or node; with the last of them, the
- * job's attempts are over, and no report is missing any more. Nothing is recorded if
- * the job was rated again or deleted since it was read, so that a slow run never replaces a newer verdict by an
- * older one. Safe to repeat. One batch, one round trip.
- *
- * @returns false when the job has changed and nothing was recorded
- */
-export async function recordReports(
-  db: Database,
-  { id: jobId, verdictText }: Pick<JobFactsRow, "id" | "verdictText">,
-  made: readonly ReportRow[],
-  { isLast }: { isLast: boolean },
-): Promise<boolean> {
-  const rows = JSON.stringify(made);
-  const field = (name: keyof ReportRow): SQL => sql.raw(`value ->> '$.${name}'`);
-  const unchangedJob = and(
-    eq(jobs.id, jobId),
-    isNull(jobs.deletedAt),
-    sql`${jobs.verdict} is ${verdictText}`,
-  );
-  const ifUnchanged = sql`exists (select 1 from ${jobs} where ${unchangedJob})`;
-  const hashOf = (rank: SQL) =>
-    sql`(select ${unhex(field("hash"))} from json_each(${rows}) where ${field("rank")} is ${rank})`;
-  const ids = sql`(select ${jobId} + 1 + ${field("rank")} from json_each(${rows}) where ${field("rank")} is not null)`;
-  const nodeHash = hashOf(sql`tasks.rank`);
-  const jobHash = hashOf(sql`null`);
-  // An attempt that has recorded something is the first of its row.
-  const attempts = isLast ? 0 : 1;
-  const error = isLast ? null : sql`${jobs.reportError}`;
-  const [, , , unchanged] = await db.batch([
-    insertFrom(
-      db,
-      reports,
-      {
-        hash: unhex(field("hash")),
-        jobId,
-        rank: field("rank"),
-        version: sql`1 + (select count(*) from reports r where r.job_id = ${jobId} and r.rank is ${field("rank")})`,
-        fileSha256: unhex(field("fileSha256")),
-        bytes: field("bytes"),
-        status: field("status"),
-        madeAt: field("madeAt"),
-        isReplayed: field("isReplayed"),
-      },
-      sql`from json_each(${rows}) where ${ifUnchanged}`,
-    ).onConflictDoNothing(),
-    db
-      .update(tasks)
-      .set({ reportHash: nodeHash, reportError: null })
-      .where(
-        sql`${tasks.id} in ${ids} and ${tasks.reportHash} is not ${nodeHash} and ${ifUnchanged}`,
-      ),
-    db
-      .update(jobs)
-      .set({
-        reportHash: sql`coalesce(${jobHash}, ${jobs.reportHash})`,
-        reportAttempts: attempts,
-        reportError: error,
-      })
-      .where(
-        and(
-          unchangedJob,
-          sql`(${jobHash} is not null and ${jobs.reportHash} is not ${jobHash} or ${jobs.reportAttempts} <> ${attempts} or ${jobs.reportError} is not ${error})`,
-        ),
-      ),
-    db.select({ id: jobs.id }).from(jobs).where(unchangedJob),
-  ]);
-  return unchanged.length > 0;
+  return { job, tasks: all, history };
 }

@@ -11,16 +11,11 @@ import { free } from "../lib/bytes.ts";
 import type { RatingThresholds } from "../lib/config.ts";
 import { RELEASE } from "../lib/release.ts";
 import { assemble } from "./assemble.ts";
-import {
-  findFacts,
-  type JobFacts,
-  type ReportRow,
-  recordReports,
-  type TaskFacts,
-} from "./facts-store.ts";
+import { findFacts, type JobFacts, type TaskFacts } from "./facts-store.ts";
 import { fileKey, filePrefix } from "./files.ts";
 import { loadFonts } from "./fonts.ts";
 import { type NodeResults, readNodeResults, shareTexts } from "./node-results.ts";
+import { type ReportRow, recordReports } from "./record-store.ts";
 import type { ReportData } from "./report-data.ts";
 import { jobDataOf, taskDataOf } from "./subjects.ts";
 
@@ -53,10 +48,9 @@ export async function makeReports(deps: MakeDeps, jobId: number): Promise<number
   // Listed before the facts are read, so that a newer file, which another run has put but not yet recorded, is
   // never taken for an old file and deleted.
   const stored = await bucket.list(filePrefix(jobId));
-  const facts = await findFacts(db, jobId);
-  if (facts === null) return null;
-  const data = assemble(facts, await readResults(deps, facts), { ...deps, release: RELEASE });
-  const recorded = new Set([facts.job, ...facts.tasks].map(({ reportHash }) => reportHash));
+  const read = await readData(deps, jobId);
+  if (read === null) return null;
+  const { job, data, recorded } = read;
   const { drawReport } = await import("./drawing/draw-report.ts");
   const fonts = await loadFonts(deps.assets);
 
@@ -70,7 +64,7 @@ export async function makeReports(deps: MakeDeps, jobId: number): Promise<number
     [pending, puts] = [[], []];
     // The files first, so that D1 never names a missing file.
     await Promise.all(sent);
-    return (rows.length === 0 && !isLast) || recordReports(db, facts.job, rows, { isLast });
+    return (rows.length === 0 && !isLast) || recordReports(db, job, rows, { isLast });
   };
   let pauses = 0;
   /** Lets other requests of this isolate run. What is drawn is recorded, even when the time is over. */
@@ -84,10 +78,10 @@ export async function makeReports(deps: MakeDeps, jobId: number): Promise<number
       throw error;
     }
   };
-  for (const rank of [null, ...facts.tasks.map((task) => task.rank)]) {
+  for (const rank of [null, ...data.nodes.map((node) => node.rank)]) {
     const own = rank === null ? jobDataOf(data) : taskDataOf(data, rank);
     // A node's figures are in the job's report, which comes first, and in its own.
-    if (rank !== null) data.nodes = data.nodes.filter((node) => node.rank !== rank);
+    if (rank !== null) letGo(data, rank);
     const hash = hashOf(own);
     const key = fileKey(jobId, hash);
     current.add(key);
@@ -111,6 +105,25 @@ export async function makeReports(deps: MakeDeps, jobId: number): Promise<number
   return drawn;
 }
 
+/** What the reports say, the job's row, and the hashes of its newest reports; null when the job gets no reports. */
+async function readData(deps: MakeDeps, jobId: number) {
+  const facts = await findFacts(deps.db, jobId);
+  if (facts === null) return null;
+  const data = assemble(facts, await readResults(deps, facts), { ...deps, release: RELEASE });
+  const { id, verdictText } = facts.job;
+  const recorded = new Set([facts.job, ...facts.tasks].map(({ reportHash }) => reportHash));
+  return { job: { id, verdictText }, data, recorded };
+}
+
+/** Forgets a node, to save memory. */
+function letGo(data: ReportData, rank: number): void {
+  const isOther = (node: { rank: number }) => node.rank !== rank;
+  data.nodes = data.nodes.filter(isOther);
+  if (data.verdict !== null) {
+    data.verdict = { ...data.verdict, nodes: data.verdict.nodes.filter(isOther) };
+  }
+}
+
 /** What whoever checks a report is told of it. */
 function verdictOf({ verdict, nodes }: ReportData) {
   const isReplayed = nodes.some(({ quickMark }) => quickMark?.isReplayed === true);
@@ -118,10 +131,11 @@ function verdictOf({ verdict, nodes }: ReportData) {
 }
 
 /** The content hash, which covers everything that the report says and the layout; part by part, to save memory. */
-function hashOf({ nodes, networks, ...data }: ReportData): string {
-  const parts = [LAYOUT, data, nodes.length, networks.length];
+function hashOf({ nodes, networks, verdict, ...data }: ReportData): string {
+  const { nodes: rated, ...whole } = verdict ?? { nodes: [] };
+  const parts = [LAYOUT, data, whole, nodes.length, rated.length, networks.length];
   const hash = createHash("sha256").update(JSON.stringify(parts));
-  for (const node of nodes) hash.update(JSON.stringify(node));
+  for (const node of [...nodes, ...rated]) hash.update(JSON.stringify(node));
   for (const { links, ...step } of networks) {
     const { numbers, errors } = links;
     hash.update(JSON.stringify([step, errors, numbers.length])).update(numbers);

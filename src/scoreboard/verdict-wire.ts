@@ -6,7 +6,6 @@ import {
   type PerformanceNodeWire,
   type PerformanceWire,
   REFERENCE_NOTE,
-  type ScoreboardSummaryWire,
 } from "./verdict-schemas.ts";
 
 /** @param verdict stored with the job; null before the job is rated */
@@ -58,16 +57,6 @@ export function toPerformanceNode(task: {
       message: dropMessage(drop),
     })),
   };
-}
-
-/** A job's verdict with those of its tasks, by rank. */
-export function toScoreboardSummary(
-  verdict: StoredJobVerdict | null,
-  tasks: readonly { id: number; verdict: NodeVerdict | null }[],
-): ScoreboardSummaryWire | null {
-  const performance = toPerformance(verdict);
-  if (performance === null) return null;
-  return { ...performance, nodes: tasks.flatMap((task) => toPerformanceNode(task) ?? []) };
 }
 
 function toMetric(verdict: MetricVerdict): PerformanceWire["metrics"][number] {

@@ -1,7 +1,13 @@
 /** A proxy and servers over TLS, real ones on loopback, for what stands between an agent and its server. */
 import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, request } from "node:http";
-import { type AddressInfo, connect, type Server, type Socket } from "node:net";
+import {
+  type AddressInfo,
+  connect,
+  createServer as createTcpServer,
+  type Server,
+  type Socket,
+} from "node:net";
 import { createServer as createTlsServer } from "node:tls";
 import { fileURLToPath } from "node:url";
 
@@ -36,6 +42,39 @@ export async function startTls(certificate: string, target: number): Promise<Sta
     },
   );
   return standIn(server);
+}
+
+export interface Relay extends StandIn {
+  /** From now on nothing passes by the connections that are open, and nobody is told: their ends have vanished. */
+  freeze(): void;
+}
+
+/** Passes bytes on to a port of this machine, until it is frozen; later connections are whole again. */
+export async function startRelay(target: number): Promise<Relay> {
+  const pairs = new Set<readonly [Socket, Socket]>();
+  const server = createTcpServer((near) => {
+    const far = connect(target, "127.0.0.1");
+    const pair = [near, far] as const;
+    pairs.add(pair);
+    for (const [one, other] of [pair, [far, near] as const]) {
+      one.on("error", () => {});
+      one.on("close", () => other.destroy());
+      one.pipe(other);
+    }
+  });
+  return {
+    ...(await standIn(server)),
+    freeze() {
+      for (const [near, far] of pairs) {
+        for (const socket of [near, far]) {
+          socket.unpipe();
+          socket.removeAllListeners("close");
+          socket.pause();
+        }
+      }
+      pairs.clear();
+    },
+  };
 }
 
 /** An HTTP proxy that takes every name for this machine: CONNECT and forwarding, both to `target`. */

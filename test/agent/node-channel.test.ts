@@ -8,7 +8,7 @@ import type { RunStep } from "../../agent/src/step-context.ts";
 import { patient } from "../patience.ts";
 import { type FakeServer, startFakeServer } from "./fake-server.ts";
 import { fastClock, shortChannel, startAgent, until } from "./helpers.ts";
-import { certificateFile, startProxy, startTls } from "./network-stand-ins.ts";
+import { certificateFile, startProxy, startRelay, startTls } from "./network-stand-ins.ts";
 
 let server: FakeServer;
 const cleanups: (() => unknown)[] = [];
@@ -182,7 +182,22 @@ describe("a channel that ends", () => {
     const polls = server.of("GET").length;
     server.channel.close(1000, "the job has ended");
     await until(() => server.of("GET").length > polls, "a poll");
-    expect(said(agent)[1]).toMatch(/the job has ended \(1000/);
+    expect(said(agent)[1], "nothing is to come back").toBe(
+      "the server has closed the channel: the job has ended (1000, the job has ended)",
+    );
+  });
+
+  test("by 1000 from something in between, while the job lives, comes back", async () => {
+    const agent = waiting();
+    await until(() => server.of("PUT").length === 1, "the first result");
+    await until(() => server.channel.open.length === 1, "a channel");
+    server.channel.close(1000, "idle timeout");
+    await until(
+      () => server.channel.open.length === 1 && server.channel.asked.length === 2,
+      "the next",
+    );
+    await other().end;
+    expect(await agent.end).toMatchObject({ transport: "channel", task: { state: "completed" } });
   });
 
   test("three times in a minute is enough", async () => {
@@ -402,6 +417,27 @@ describe("where no channel is possible, the node polls and says so", () => {
         raw.on("close", () => clearInterval(drip));
       });
     await polling(/no answer to its first message within/);
+  });
+});
+
+describe("a server that has vanished without a word", () => {
+  test("is found out by a ping, and there is another channel", async () => {
+    server = await twoNodes();
+    const relay = keep(await startRelay(server.port));
+    const clock = fastClock(1);
+    const agent = startAgent(`http://127.0.0.1:${relay.port}`, {
+      transport: "auto",
+      clock,
+      runStep: completed,
+    });
+    await until(() => server.of("PUT").length === 1, "the first result");
+    await until(() => server.channel.pings > 2, "pings that are answered");
+    relay.freeze();
+    await until(() => server.channel.asked.length === 2, "another channel");
+    expect(server.channel.open.length, "the server knows of no end").toBeLessThanOrEqual(2);
+    await other().end;
+    expect(await agent.end).toMatchObject({ transport: "channel", task: { state: "completed" } });
+    expect(said(agent)[1]).toMatch(/^no channel: no answer to a ping within .* until it is back$/);
   });
 });
 

@@ -5,6 +5,7 @@ import type { ApiClient } from "../api-client.ts";
 import type { Log } from "../log.ts";
 import type { ChannelBounds } from "./bounds.ts";
 import { converse, type Push } from "./conversation.ts";
+import type { Ending } from "./messages.ts";
 
 /** `channel`: it is tried again and again, whatever comes of it. */
 export type TransportChoice = "auto" | "channel" | "poll";
@@ -84,7 +85,7 @@ export function createChannel(options: {
       tell();
       if (ending.kind === "over") return;
       const now = performance.now();
-      const hasClosed = ending.kind === "lost" && ending.wasOpen;
+      const hasClosed = ending.kind === "ended" || (ending.kind === "lost" && ending.wasOpen);
       closedAt = closedAt.filter((at) => now - at < bounds.closesWithinMs);
       if (hasClosed) closedAt.push(now);
       else failures += 1;
@@ -92,16 +93,17 @@ export function createChannel(options: {
       if (ending.kind === "unusable" && choice === "auto") {
         return say(`this node polls the server; a channel is not possible: ${ending.why}`);
       }
-      if (ending.kind !== "lost" || (isOften && choice === "auto")) {
+      const isBrief = ending.kind === "lost" || ending.kind === "ended";
+      if (!isBrief || (isOften && choice === "auto")) {
         say(`this node polls the server, and tries the channel seldom: ${ending.why}`);
         closedAt = [];
         failures = 0;
         await delay(bounds.pauseMs * (1 + random()), undefined, { signal: stop });
       } else {
-        const again = hasClosed ? "until it is back" : "until there is one";
-        say(`no channel: ${ending.why}; this node polls the server ${again}`);
-        const waitMs = (ending.retryAfterMs ?? 0) + random() * bounds.spreadMs;
-        await delay(waitMs, undefined, { signal: stop });
+        say(wordsOf(ending));
+        const leastMs = ending.kind === "lost" ? (ending.retryAfterMs ?? 0) : 0;
+        // After the end of the job the next poll ends this; only something in between says so of a live one.
+        await delay(leastMs + random() * bounds.spreadMs, undefined, { signal: stop });
       }
     }
   };
@@ -143,4 +145,11 @@ export function createChannel(options: {
       sendText = null;
     },
   };
+}
+
+/** What the log says of the end of a socket that another may follow. */
+function wordsOf(ending: Extract<Ending, { kind: "lost" | "ended" }>): string {
+  if (ending.kind === "ended") return `the server has closed the channel: ${ending.why}`;
+  const until = ending.wasOpen ? "until it is back" : "until there is one";
+  return `no channel: ${ending.why}; this node polls the server ${until}`;
 }

@@ -45,6 +45,8 @@ function parseJson(text: string): unknown {
 export type Ending =
   /** A new one is worth a try. */
   | { kind: "lost"; why: string; wasOpen: boolean; retryAfterMs: number | null }
+  /** The server says that the job has ended, which a poll confirms. */
+  | { kind: "ended"; why: string }
   /** None gets through to the server here, at present. */
   | { kind: "swallowed"; why: string }
   /** Another one would end in the same way. */
@@ -61,7 +63,7 @@ export function endingOf(code: number, reason: string, wasOpen: boolean): Ending
   };
   switch (code) {
     case 1000:
-      return lost("the server has closed it: the job has ended");
+      return { kind: "ended", why: `the job has ended (${said})` };
     case 1003:
     case 1008:
       return unusable("the server does not take this agent's messages");

@@ -1,8 +1,5 @@
-import { type Clock, MINUTE_MS } from "../../lib/clock.ts";
+import type { Clock } from "../../lib/clock.ts";
 import type { Contact } from "../life/model.ts";
-
-/** A node with an open socket is looked for this often: its pings wake nobody. */
-export const SOCKET_LEASE_MS = 15 * MINUTE_MS;
 
 /** The node that a socket speaks for. */
 export interface SocketNode {

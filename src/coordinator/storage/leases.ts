@@ -1,5 +1,5 @@
 import { type Clock, SECOND_MS } from "../../lib/clock.ts";
-import { type OpenSockets, SOCKET_LEASE_MS } from "../channel/open-sockets.ts";
+import type { OpenSockets } from "../channel/open-sockets.ts";
 import {
   type Contact,
   hasEnded,
@@ -29,6 +29,8 @@ const OUTAGE_MS = 30 * SECOND_MS;
 export class Leases {
   /** A node out of contact for this long is lost. */
   readonly leaseMs: number;
+  /** A node with an open socket is looked for this often: its pings wake nobody. */
+  readonly #socketCheckMs: number;
   /** A contact without news is written at most this often: an object's memory is short-lived, but writes cost money. */
   readonly #granularityMs: number;
   readonly #storage: CoordinatorStorage;
@@ -44,9 +46,11 @@ export class Leases {
     sockets: OpenSockets;
     clock: Clock;
     leaseMs: number;
+    socketCheckMs: number;
   }) {
     const { storage, sockets, clock, leaseMs } = options;
     this.leaseMs = leaseMs;
+    this.#socketCheckMs = options.socketCheckMs;
     this.#granularityMs = leaseMs / 2;
     this.#storage = storage;
     this.#sockets = sockets;
@@ -151,7 +155,7 @@ export class Leases {
 
   /** See `nextDeadline`. */
   deadlineOf({ job, hearingSince }: Live): number | null {
-    const more = Math.max(SOCKET_LEASE_MS - this.leaseMs, 0);
+    const more = Math.max(this.#socketCheckMs - this.leaseMs, 0);
     this.#listen();
     const looks = this.#contacts.map(({ at, hasSocket }) => (hasSocket ? at + more : at));
     return nextDeadline(job, looks, this.leaseMs, hearingSince, this.news());

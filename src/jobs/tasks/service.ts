@@ -15,6 +15,7 @@ import {
   type ExportedTaskRow,
   exportTasks,
   findTask,
+  type ListedTaskRow,
   listTasks,
   orderOf,
   type TaskFilter,
@@ -49,7 +50,7 @@ export class TasksService {
   /** A page of the tasks that the caller sees, with its total and with cursors to its neighbours. */
   async list({ actor, db, meter }: Caller, query: ListTasksQuery) {
     const { filter, order } = readList(query);
-    const page = await readPage(query, order, (window) =>
+    const page = await readPage<ListedTaskRow>(query, order, (window) =>
       listTasks(db, scopeOf(actor), filter, window, query.include_results),
     );
     if (!query.include_results) return { ...page, results: null };

@@ -30,7 +30,8 @@ const step = {
   state: fc.constantFrom(...STEP_STATES),
   startedAt: orNull(time),
   endedAt: orNull(time),
-  errorMessage: orNull(text),
+  // Steps that end together have one reason.
+  errorMessage: orNull(fc.oneof(fc.constantFrom("", "0", "it failed"), text)),
 };
 
 const summaryFigures = fc
@@ -277,5 +278,16 @@ test("a job of one node stores no names, no nulls and no figure twice", ({ expec
   ).toEqual([
     ["j", 100, "joined", 0],
     ["d", 3, "job completed"],
+  ]);
+});
+
+test("the reason of steps that end together is stored once", ({ expect }) => {
+  const ended = { state: "aborted", startedAt: null, endedAt: null, errorMessage: "why" } as const;
+  const other = { ...ended, errorMessage: "another" };
+  expect(packed.steps.pack([ended, ended, other, ended])).toEqual([
+    ["a", null, null, "why"],
+    ["a", null, null, 0],
+    ["a", null, null, "another"],
+    ["a", null, null, "why"],
   ]);
 });

@@ -14,6 +14,7 @@ import { systemClock } from "../../../src/lib/clock.ts";
 import { readConfig } from "../../../src/lib/config.ts";
 import { generateReportRoute } from "../../../src/nodes/contract.ts";
 import { getReportRoute } from "../../../src/reports/contract.ts";
+import { findFacts } from "../../../src/reports/facts-store.ts";
 import { makeReports } from "../../../src/reports/make.ts";
 import { patient } from "../../patience.ts";
 import { readPdf } from "../../reports/read-pdf.ts";
@@ -72,9 +73,27 @@ test("256 nodes of 8 GPUs: every node has its report, in a few batches; a kill c
   expect(await makeReports(deps, id)).toBe(0);
 });
 
+test("tasks with long texts are read a few at a time, and all of them are in the report", async ({
+  expect,
+}) => {
+  const job = await createJob({ node_count: 40 });
+  const id = Number(job.id);
+  await fillWithNodes(id, 40, 1, "x".repeat(30_000));
+  const meter = createMeter();
+  const facts = await findFacts(openDatabase(env.DB, meter), id);
+  // 17 tasks of 30 KB are below 512 KiB.
+  expect(meter.d1RoundTrips).toBe(3);
+  expect(facts?.tasks.map(({ rank }) => rank)).toEqual(times(40, (rank) => rank));
+});
+
 /** Makes a job one that has settled with so many nodes: through the API it would take minutes. */
-async function fillWithNodes(jobId: number, nodes: number, gpus: number): Promise<void> {
-  const step = { state: "completed" as const, startedAt: 1, endedAt: 2, errorMessage: null };
+async function fillWithNodes(
+  jobId: number,
+  nodes: number,
+  gpus: number,
+  errorMessage: string | null = null,
+): Promise<void> {
+  const step = { state: "completed" as const, startedAt: 1, endedAt: 2, errorMessage };
   const figures = { bf16_tflops: 700, memory_bandwidth_gbs: 2_900, power_consumption_watts: 500 };
   const each = Array.from({ length: gpus }, (_, at) => ({ gpu_id: `GPU-${at}`, ...figures }));
   const results = JSON.stringify({ aggregate_results: figures, test_results: each });

@@ -13,7 +13,7 @@ import { SIZE, SOFT } from "../theme.ts";
 import { count, figure, time } from "../writing.ts";
 import { metricName, metricUnit } from "./metrics.ts";
 
-/** Nodes of this many or fewer are marked beside the spread one by one. */
+/** The nodes that are marked beside the spread: of more a sample. */
 const MAX_MARKED = 40;
 
 interface Compared {
@@ -83,13 +83,21 @@ function rowOf({ model, metric, values }: Compared): Cell[] {
       ? { text: "not known", colour: SOFT }
       : {
           draw: (canvas, x, y, width, height) =>
-            boxPlot(canvas, { x, y, width, height }, spread, values.slice(0, MAX_MARKED)),
+            boxPlot(canvas, { x, y, width, height }, spread, sampled(values)),
           alt: `from ${figure(spread.low)} to ${figure(spread.high)}`,
         },
     metric.source === null ? "–" : SOURCES[metric.source],
     behind(metric),
     promised === undefined ? "–" : `${figure(promised)} ${unit}`,
   ];
+}
+
+/** Some of many, always the ends. */
+function sampled(values: readonly number[]): number[] {
+  if (values.length <= MAX_MARKED) return [...values];
+  const sorted = values.toSorted((a, b) => a - b);
+  const step = (sorted.length - 1) / (MAX_MARKED - 1);
+  return Array.from({ length: MAX_MARKED }, (_, at) => sorted[Math.round(at * step)] ?? 0);
 }
 
 const SOURCES: Readonly<Record<BaselineSource, string>> = {

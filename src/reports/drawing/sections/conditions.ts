@@ -12,9 +12,8 @@ import { words } from "../writing.ts";
 
 /** The GPUs of the report, after their figures; of a large job in the reports of the nodes. */
 export function conditions(flow: Flow, { nodes }: ReportData): void {
-  const told = nodes.filter(({ quickMark }) => (quickMark?.measurement?.gpus.length ?? 0) > 0);
   if (nodes.length > MAX_INVENTORIES) {
-    if (told.length === 0) return;
+    if (nodes.every(({ quickMark }) => quickMark?.measurement == null)) return;
     const style = { size: SIZE.small, colour: SOFT };
     flow.paragraph(
       "Identity, clocks, power limits and memory errors of each GPU are in the report of its node.",
@@ -22,6 +21,7 @@ export function conditions(flow: Flow, { nodes }: ReportData): void {
     );
     return;
   }
+  const told = nodes.filter(({ quickMark }) => (quickMark?.measurement?.gpus.length ?? 0) > 0);
   if (told.length > 0) detailed(flow, told);
   else identifiers(flow, nodes);
 }
