@@ -59,7 +59,15 @@ const STEPS: Readonly<Record<string, Step>> = {
   },
   sweepReports: async ({ db, bucket, assets, config, clock, goOn }) => {
     const { sweepReports } = await import("../reports/sweep.ts");
-    return sweepReports({ db, bucket, assets, thresholds: config.rating, clock, goOn });
+    return sweepReports({
+      db,
+      bucket,
+      assets,
+      thresholds: config.rating,
+      seeds: config.reportSeeds,
+      clock,
+      goOn,
+    });
   },
   removeReports: async (context) => {
     const { removeReports } = await import("../reports/sweep.ts");

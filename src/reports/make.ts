@@ -11,12 +11,16 @@ import { free } from "../lib/bytes.ts";
 import type { RatingThresholds } from "../lib/config.ts";
 import { RELEASE } from "../lib/release.ts";
 import { assemble } from "./assemble.ts";
+import { embeddedFiles } from "./check/embedded-files.ts";
+import type { DrawOptions } from "./drawing/draw-report.ts";
 import { findFacts, type JobFacts, type TaskFacts } from "./facts-store.ts";
 import { fileKey, filePrefix } from "./files.ts";
 import { loadFonts } from "./fonts.ts";
 import { type NodeResults, readNodeResults, shareTexts } from "./node-results.ts";
 import { type ReportRow, recordReports } from "./record-store.ts";
 import type { ReportData } from "./report-data.ts";
+import { reportJson } from "./report-json.ts";
+import { openSigner, type Signer, signData } from "./signing.ts";
 import { jobDataOf, taskDataOf } from "./subjects.ts";
 
 /** Incremented when the same data is drawn differently, so that a hash stands for one file. */
@@ -37,6 +41,8 @@ export interface MakeDeps {
   /** Where the fonts are. */
   assets: Fetcher;
   thresholds: RatingThresholds;
+  /** Of the keys of reports; the first signs. Without any, reports are unsigned. */
+  seeds: readonly string[];
   now: number;
   /** Looked at before each part of the work; throws when its time is over. */
   goOn?: (() => void) | undefined;
@@ -51,7 +57,7 @@ export async function makeReports(deps: MakeDeps, jobId: number): Promise<number
   const read = await readData(deps, jobId);
   if (read === null) return null;
   const { job, data, recorded } = read;
-  const { drawReport } = await import("./drawing/draw-report.ts");
+  const signer = await openSigner(deps.seeds);
   const fonts = await loadFonts(deps.assets);
 
   const current = new Set<string>();
@@ -64,7 +70,7 @@ export async function makeReports(deps: MakeDeps, jobId: number): Promise<number
     [pending, puts] = [[], []];
     // The files first, so that D1 never names a missing file.
     await Promise.all(sent);
-    return (rows.length === 0 && !isLast) || recordReports(db, job, rows, { isLast });
+    return (rows.length === 0 && !isLast) || recordReports(db, job, rows, { isLast, signer, now });
   };
   let pauses = 0;
   /** Lets other requests of this isolate run. What is drawn is recorded, even when the time is over. */
@@ -82,21 +88,21 @@ export async function makeReports(deps: MakeDeps, jobId: number): Promise<number
     const own = rank === null ? jobDataOf(data) : taskDataOf(data, rank);
     // A node's figures are in the job's report, which comes first, and in its own.
     if (rank !== null) letGo(data, rank);
-    const hash = hashOf(own);
+    const hash = hashOf(own, signer);
     const key = fileKey(jobId, hash);
     current.add(key);
     if (recorded.has(hash) && stored.has(key)) continue;
-    const bytes = await drawReport(own, { hash, fonts, breathe });
-    const { length } = bytes;
-    const sha256 = createHash("sha256").update(bytes).digest("hex");
+    const { bytes, file } = await drawFile(own, { hash, fonts, signer, breathe });
     // Sent while the next report is drawn.
     const httpMetadata = { contentType: "application/pdf" };
-    const put = bucket.put(key, bytes, { sha256, httpMetadata }).then(() => free(bytes));
+    const put = bucket
+      .put(key, bytes, { sha256: file.fileSha256, httpMetadata })
+      .then(() => free(bytes));
     put.catch(() => {}); // `record` awaits and reports the failure
     puts.push(put);
     await puts.at(-MAX_PUTS);
     const row = { hash, jobId, rank, madeAt: now, ...verdictOf(own) };
-    pending.push({ ...row, fileSha256: sha256, bytes: length });
+    pending.push({ ...row, ...file });
     drawn++;
     if (pending.length >= BATCH && !(await record(false))) return makeReports(deps, jobId);
   }
@@ -124,16 +130,32 @@ function letGo(data: ReportData, rank: number): void {
   }
 }
 
+/** Draws a report with its data in it. */
+async function drawFile(
+  data: ReportData,
+  { signer, ...options }: DrawOptions & { signer: Signer | null },
+) {
+  const { drawReport } = await import("./drawing/draw-report.ts");
+  const json = await signData(reportJson(data, options.hash), signer);
+  const bytes = await drawReport(data, { ...options, data: json });
+  free(json);
+  const [embedded] = embeddedFiles(bytes);
+  if (embedded === undefined) throw new Error("The report was drawn without its data");
+  const fileSha256 = createHash("sha256").update(bytes).digest("hex");
+  const { offset: dataOffset, length: dataBytes } = embedded;
+  return { bytes, file: { fileSha256, bytes: bytes.length, dataOffset, dataBytes } };
+}
+
 /** What whoever checks a report is told of it. */
 function verdictOf({ verdict, nodes }: ReportData) {
   const isReplayed = nodes.some(({ quickMark }) => quickMark?.isReplayed === true);
   return { status: verdict?.status ?? ("unrated" as const), isReplayed };
 }
 
-/** The content hash, which covers everything that the report says and the layout; part by part, to save memory. */
-function hashOf({ nodes, networks, verdict, ...data }: ReportData): string {
+function hashOf({ nodes, networks, verdict, ...data }: ReportData, signer: Signer | null): string {
   const { nodes: rated, ...whole } = verdict ?? { nodes: [] };
-  const parts = [LAYOUT, data, whole, nodes.length, rated.length, networks.length];
+  const signed = signer?.kid ?? null;
+  const parts = [LAYOUT, signed, data, whole, nodes.length, rated.length, networks.length];
   const hash = createHash("sha256").update(JSON.stringify(parts));
   for (const node of [...nodes, ...rated]) hash.update(JSON.stringify(node));
   for (const { links, ...step } of networks) {

@@ -3,14 +3,16 @@ import { and, eq, isNotNull, isNull, ne, type SQL, sql } from "drizzle-orm";
 import type { Database } from "../db/client.ts";
 import { unhex } from "../db/hex.ts";
 import { insertFrom } from "../db/insert-from.ts";
-import { reports } from "../db/schema/reports.ts";
+import { reportKeys, reports } from "../db/schema/reports.ts";
 import { jobs, tasks } from "../db/schema.ts";
+import { noteKey } from "./key-store.ts";
+import type { Signer } from "./signing.ts";
 
 /** Jobs that get reports: settled, not deleted, and created with an account. */
 export const reportable = and(isNotNull(jobs.endedAt), isNull(jobs.deletedAt), ne(jobs.userId, 0));
 
 /** The row of a new report. */
-export type ReportRow = Omit<typeof reports.$inferSelect, "version">;
+export type ReportRow = Omit<typeof reports.$inferSelect, "version" | "keyId">;
 
 /**
  * Records reports whose files are in R2, and makes each the newest of its job or node; with the last of them, the
@@ -24,7 +26,7 @@ export async function recordReports(
   db: Database,
   { id: jobId, verdictText }: { id: number; verdictText: string | null },
   made: readonly ReportRow[],
-  { isLast }: { isLast: boolean },
+  { isLast, signer, now }: { isLast: boolean; signer: Signer | null; now: number },
 ): Promise<boolean> {
   const rows = JSON.stringify(made);
   const field = (name: keyof ReportRow): SQL => sql.raw(`value ->> '$.${name}'`);
@@ -42,7 +44,8 @@ export async function recordReports(
   // An attempt that has recorded something is the first of its row.
   const attempts = isLast ? 0 : 1;
   const error = isLast ? null : sql`${jobs.reportError}`;
-  const [, , , unchanged] = await db.batch([
+  const [, , , , , unchanged] = await db.batch([
+    ...noteKey(db, rows, signer, now),
     insertFrom(
       db,
       reports,
@@ -56,6 +59,9 @@ export async function recordReports(
         status: field("status"),
         madeAt: field("madeAt"),
         isReplayed: field("isReplayed"),
+        keyId: sql`(select ${reportKeys.id} from ${reportKeys} where ${reportKeys.kid} = ${signer?.kid ?? null})`,
+        dataOffset: field("dataOffset"),
+        dataBytes: field("dataBytes"),
       },
       sql`from json_each(${rows}) where ${ifUnchanged}`,
     ).onConflictDoNothing(),

@@ -1,7 +1,7 @@
 /** Reads of reports, for those who open or check them. */
 import { and, eq, isNull, ne, type SQL, sql } from "drizzle-orm";
 import type { Database } from "../db/client.ts";
-import { reports } from "../db/schema/reports.ts";
+import { reportKeys, reports } from "../db/schema/reports.ts";
 import { jobs } from "../db/schema.ts";
 
 /** A hash that the database chooses. */
@@ -66,6 +66,13 @@ export async function findReport(db: Database, hash: string) {
       status: reports.status,
       madeAt: reports.madeAt,
       isReplayed: reports.isReplayed,
+      dataOffset: reports.dataOffset,
+      dataBytes: reports.dataBytes,
+      kid: sql<
+        string | null
+      >`(select ${reportKeys.kid} from ${reportKeys} where ${reportKeys.id} = ${reports.keyId})`.as(
+        "signing_kid",
+      ),
       createdAt: jobs.createdAt,
       startedAt: jobs.startedAt,
       endedAt: jobs.endedAt,

@@ -31,6 +31,7 @@ export async function sweepReports(deps: {
   bucket: Bucket;
   assets: Fetcher;
   thresholds: RatingThresholds;
+  seeds: readonly string[];
   clock: Clock;
   /** False ends the sweep before the next job. */
   goOn?: () => boolean;

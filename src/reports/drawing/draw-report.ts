@@ -4,6 +4,7 @@
  */
 import { PDFDocument } from "@cantoo/pdf-lib";
 import type { ReportData } from "../report-data.ts";
+import { attachData } from "./attachment.ts";
 import { addOutline, addPages, addStructure, describe } from "./document.ts";
 import { Flow } from "./flow.ts";
 import { noticesOf } from "./notices.ts";
@@ -31,6 +32,8 @@ export interface DrawOptions {
   /** The content hash printed in the report. */
   hash: string;
   fonts: FontFiles;
+  /** The data of the report, to be embedded (`signing.ts`). */
+  data?: Uint8Array;
   /** Called between sections, to let other requests run. */
   breathe?: () => Promise<void>;
 }
@@ -84,6 +87,7 @@ export async function drawReport(data: ReportData, options: DrawOptions): Promis
     release: data.release,
     at: job.endedAt ?? job.createdAt,
   };
+  if (options.data) attachData(document, options.data, new Date(described.at));
   describe(document, described, type.originals);
   return document.save({
     addDefaultPage: false,

@@ -30,6 +30,7 @@ const depsOf = () => ({
   bucket: openBucket(env.BUCKET, createMeter()),
   assets: env.ASSETS,
   thresholds: readConfig(env).rating,
+  seeds: readConfig(env).reportSeeds,
   clock,
 });
 const attempt = (job: TestJob, isAsked = false) =>

@@ -163,6 +163,7 @@ test("cron makes what nobody else has, and a job that cannot be made holds up no
       bucket: openBucket(env.BUCKET, createMeter()),
       assets: env.ASSETS,
       thresholds: readConfig(env).rating,
+      seeds: readConfig(env).reportSeeds,
       clock: systemClock,
     });
   const first = await sweep();
@@ -196,6 +197,7 @@ test("cron leaves a job to its object, which rates it first, for five minutes", 
       bucket: openBucket(env.BUCKET, createMeter()),
       assets: env.ASSETS,
       thresholds: readConfig(env).rating,
+      seeds: readConfig(env).reportSeeds,
       clock: { now: () => now },
     });
     return (await reportRows(job)).length;
@@ -220,6 +222,7 @@ test("those that cannot be made, however many, keep no other from its turn", asy
       bucket: openBucket(env.BUCKET, createMeter()),
       assets: env.ASSETS,
       thresholds: readConfig(env).rating,
+      seeds: readConfig(env).reportSeeds,
       clock: { now: () => start + minute * 60_000 },
     });
   }
