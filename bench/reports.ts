@@ -1,10 +1,20 @@
 /** Cost of a report: CPU time of workerd, which draws it, the heap that it needs, and the file's size. */
 import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { convertV4MiniflareOptions, Miniflare, NoOpLog } from "miniflare";
+import { ROOT } from "../scripts/lib/project.ts";
 import { cpuMs, workerdProcesses } from "./cpu.ts";
 import { median } from "./rounds.ts";
 import { buildBaseline } from "./stage.ts";
+
+const FILES = ["DejaVuSans.ttf", "DejaVuSans-Bold.ttf"].map((name) =>
+  join(ROOT, "public/fonts", name),
+);
+const [REGULAR, BOLD] = FILES.map((path) => readFileSync(path));
+const FONTS = Buffer.concat([REGULAR ?? "", BOLD ?? ""].map((file) => Buffer.from(file)));
+const SIZES = `&regular=${REGULAR?.length}`;
 
 const TIMES = 5;
 const HEAP_TIMEOUT_MS = 60_000;
@@ -77,7 +87,10 @@ async function timeReport(
   try {
     const url = await miniflare.ready;
     const ask = async (idle = "") => {
-      const response = await fetch(`${url}?nodes=${nodes}&gpus=${gpus}${idle}`);
+      const response = await fetch(`${url}?nodes=${nodes}&gpus=${gpus}${SIZES}${idle}`, {
+        method: "POST",
+        body: FONTS,
+      });
       if (!response.ok) throw new Error(`drawing ${name}: ${await response.text()}`);
       const { bytes } = (await response.json()) as { bytes: number }; // the reply of the baseline
       return bytes;
@@ -121,7 +134,9 @@ async function timeReport(
 /** Answers true if V8 draws the same with no more heap than this. Nothing else enforces the limit locally. */
 function fitsInHeap(path: string, query: string, heapMib: number): boolean {
   const program = `import worker from ${JSON.stringify(pathToFileURL(path).href)};
-    const reply = await worker.fetch(new Request("http://heap/?${query}"));
+    import { readFileSync } from "node:fs";
+    const body = Buffer.concat(${JSON.stringify(FILES)}.map((file) => readFileSync(file)));
+    const reply = await worker.fetch(new Request("http://heap/?${query}${SIZES}", { method: "POST", body }));
     if (!reply.ok) process.exit(1);`;
   const limits = [`--max-old-space-size=${heapMib}`, "--max-semi-space-size=4"];
   const options = { input: program, timeout: HEAP_TIMEOUT_MS };

@@ -175,6 +175,7 @@ CREATE TABLE `jobs` (
 	`region` text,
 	`order_reference` text,
 	`folded_origins` text,
+	`paper` text DEFAULT 'a4' NOT NULL,
 	`token_key_id` text NOT NULL,
 	`created_at` integer NOT NULL,
 	`expires_at` integer NOT NULL,
@@ -366,6 +367,8 @@ CREATE TABLE `baselines` (
 	`fleet_median` real,
 	`fleet_machines` integer,
 	`fleet_at` integer,
+	`fleet_customers` integer,
+	`fleet_spread` text,
 	`pinned_value` real,
 	`pinned_at` integer,
 	`pinned_by` text,
@@ -384,6 +387,8 @@ CREATE TABLE `customer_fleets` (
 	`bf16_machines` integer DEFAULT 0 NOT NULL,
 	`memory_median` real,
 	`memory_machines` integer DEFAULT 0 NOT NULL,
+	`bf16_spread` text,
+	`memory_spread` text,
 	PRIMARY KEY(`model`, `customer_id`, `class`)
 );
 

@@ -106,6 +106,10 @@ publishPage("set-up.html", "set-up.html", {
   ...common,
   "set-up.js": await publishScript("set-up.ts", {}),
 });
+publishPage("verify.html", "verify.html", {
+  ...common,
+  "verify.js": await publishScript("verify.ts", {}),
+});
 publishPage("home.html", "home.html", common);
 publishPage("404.html", "404.html", common);
 publish("public/favicon.svg", readFileSync(join(ROOT, "pages/favicon.svg")));

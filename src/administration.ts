@@ -1,6 +1,6 @@
 /**
  * Signing in, and the administration: people, customers, tokens, the audit log, specs, baselines, the management of
- * runners, lists of tasks, machines and their comparison, shared jobs, the files of reports, and the API document for published clients. Few requests need it, so it loads with the
+ * runners, lists of tasks, shared jobs, machines and their comparison, the files of reports, and the API document for published clients. Few requests need it, so it loads with the
  * first of them (`app.ts`), and no poll pays for its contracts.
  */
 import { Hono } from "hono";

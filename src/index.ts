@@ -42,8 +42,12 @@ export default {
   async scheduled(_controller, env) {
     // Loaded only here, since no request needs it.
     const { runTick } = await import("./maintenance/tick.ts");
-    const { DB: d1, BUCKET: bucket, COORDINATOR: coordinators, LOBBY: lobbies } = env;
+    const { DB: d1, BUCKET: bucket, ASSETS: assets, COORDINATOR: coordinators } = env;
     const config = readConfig(env);
-    await runTick({ d1, bucket, coordinators, lobbies, config, clock: systemClock });
+    await runTick({
+      ...{ d1, bucket, assets, coordinators, lobbies: env.LOBBY },
+      config,
+      clock: systemClock,
+    });
   },
 } satisfies ExportedHandler<Env>;

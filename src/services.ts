@@ -64,7 +64,7 @@ export async function createServices(deps: ServiceDeps) {
 
   const links = new ReportLinks(config.tokenSecrets, clock);
   const { rating: thresholds, reportSeeds: seeds } = config;
-  const reports = new ReportsService({ bucket, links, clock, thresholds, seeds });
+  const reports = new ReportsService({ bucket, assets, links, clock, thresholds, seeds });
   const jobIds = new JobIdSource(clock);
   const stores = { callCoordinator, r2: bucket };
   const jobs = new JobsService({ tokens, clock, jobIds, ...stores, reports, quotas });

@@ -1,4 +1,5 @@
 /** What a node tells the server of itself when it joins or claims. */
+import { cardGbps } from "./cluster-network/card-rate.ts";
 import type { Location } from "./cluster-network/own-addresses.ts";
 import { formatHostPort } from "./host-port.ts";
 import type { MachineFacts } from "./machine.ts";
@@ -18,6 +19,8 @@ export async function describeNode({ locate, facts, bootId }: NodeFacts) {
   const addresses = clusterAddresses.map(formatHostPort);
   // A recording is of another machine.
   const isNamed = machineIp !== null && facts.inventory.replayed !== true;
+  const rate = cardGbps(clusterAddresses[0]?.host ?? null);
+  const card = rate === null ? {} : { card_gbps: rate };
   return {
     machine_ip: machineIp ?? undefined,
     cluster_address: addresses[0],
@@ -29,7 +32,7 @@ export async function describeNode({ locate, facts, bootId }: NodeFacts) {
     // Reports name the software that measured.
     inventory: {
       ...facts.inventory,
-      ...(isNamed ? { network: { machine_ip: machineIp } } : {}),
+      ...(isNamed ? { network: { machine_ip: machineIp, ...card } } : {}),
       agent_version: AGENT_VERSION,
     },
   };

@@ -28,6 +28,8 @@ export interface Measurer {
   hardware: Hardware;
   /** The models of its GPUs by UUID, as its inventory has them. */
   models: ReadonlyMap<string, string>;
+  /** The rate of the network card that other nodes reach it by, Gbit/s, for cluster benchmarks; null if it is not known. */
+  cardGbps?: number | null;
 }
 
 export type JsonObject = { [key: string]: unknown };

@@ -1,6 +1,7 @@
 import { z } from "@hono/zod-openapi";
-import type { Benchmark, JsonObject } from "./benchmark.ts";
+import type { Benchmark, JsonObject, NodeDigest } from "./benchmark.ts";
 import { boundFault } from "./bounds.ts";
+import { judgeLinks } from "./link-judgement.ts";
 
 const rank = z.int().min(0).max(255);
 
@@ -70,7 +71,10 @@ export const clusterNetwork: Benchmark = {
     }
     return null;
   },
-  digest: (value) => ({ measurements: measurementsOf(value).map(withoutExtras) }),
+  digest: (value, { cardGbps = null }) => ({
+    measurements: measurementsOf(value).map(withoutExtras),
+    ...(cardGbps !== null && { card_gbps: cardGbps }),
+  }),
   implausible: (value) =>
     measurementsOf(value)
       .flatMap((link, index) =>
@@ -86,12 +90,20 @@ export const clusterNetwork: Benchmark = {
     // A failed link counts as tested but not in the averages.
     const good = links.filter(isGood);
     const bandwidths = good.map((link) => link.bandwidth_gbps);
+    const measured = good.map(
+      ({ source_rank: source, target_rank: target, bandwidth_gbps: gbps }) => ({
+        source,
+        target,
+        gbps,
+      }),
+    );
     return {
       avg_bandwidth_gbps: mean(bandwidths),
       avg_latency: mean(good.map((link) => link.latency_ms)),
       min_bandwidth_gbps: bandwidths.length === 0 ? null : Math.min(...bandwidths),
       total_links_tested: links.length,
       node_count: nodeCount,
+      judgement: judgeLinks(measured, cardsOf(nodes)),
     };
   },
   details: {
@@ -112,6 +124,7 @@ export const clusterNetwork: Benchmark = {
     total_links_tested: { display_name: "Links tested", unit: "" },
     node_count: { display_name: "Nodes", unit: "" },
     measurements: { display_name: "Link measurements", unit: "" },
+    judgement: { display_name: "Links beside each other", unit: "" },
     bandwidth_gbps: { display_name: "Bandwidth", unit: "Gbit/s" },
     latency_ms: { display_name: "Latency", unit: "ms" },
   },
@@ -143,6 +156,15 @@ function withoutExtras(link: LinkMeasurement): LinkMeasurement {
   if (typeof link.error === "string") return { source_rank, target_rank, error: link.error };
   const { bandwidth_gbps, latency_ms } = link as z.infer<typeof measured>; // without an error
   return { source_rank, target_rank, bandwidth_gbps, latency_ms };
+}
+
+/** Rates of the nodes' network cards, by rank. */
+function cardsOf(nodes: readonly NodeDigest[]): Map<number, number> {
+  return new Map(
+    nodes.flatMap(({ rank, digest: { card_gbps: gbps } }) =>
+      typeof gbps === "number" ? [[rank, gbps] as const] : [],
+    ),
+  );
 }
 
 function measurementsOf(value: JsonObject): LinkMeasurement[] {

@@ -88,6 +88,16 @@ export function modelsByUuid(inventory: unknown): Map<string, string> {
   return models;
 }
 
+/** The most that a network card has, Gbit/s; more is no rate. */
+const MAX_CARD_GBPS = 10_000;
+
+/** The rate of the card that other nodes reach a machine by, as its inventory states it; null if it does not. */
+export function cardGbpsOf(inventory: unknown): number | null {
+  const { network } = isObject(inventory) ? inventory : {};
+  const { card_gbps: gbps } = isObject(network) ? network : {};
+  return typeof gbps === "number" && gbps > 0 && gbps <= MAX_CARD_GBPS ? gbps : null;
+}
+
 /** The model of one GPU's figures: as they name it, else as the inventory does by UUID; null for neither. */
 export function modelOfTest(
   test: { [key: string]: unknown },

@@ -33,7 +33,7 @@ export function acceptResult(
   const benchmark = benchmarkOf(live.identity.sequence[position]?.benchmark_id ?? "");
   const { isAnonymous } = live.identity;
   const context = { rank, nodeCount: live.job.nodeCount, state: sent.end.state, isAnonymous };
-  const measurer = measurerOf(storage, node);
+  const measurer = measurerOf(storage, node, benchmark);
   const checked = checkResults(benchmark, sent, { ...context, ...measurer });
   if (!checked.ok) return checked;
   const { results } = checked;

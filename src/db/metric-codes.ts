@@ -21,6 +21,7 @@ const METRIC_CODES = new Map([
   ["mixed_precision_tflops_per_peak_watt", "mixw"],
   ["power_consumption_watts", "w"],
   ["temperature_centigrade", "t"],
+  ["bandwidth_gbps", "net"],
 ]);
 const METRIC_NAMES = new Map([...METRIC_CODES].map(([name, code]) => [code, name]));
 

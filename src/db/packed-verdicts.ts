@@ -17,12 +17,13 @@ import {
   listOrNothing,
   nullable,
   number,
+  optional,
   record,
   text,
   unless,
 } from "./forms.ts";
 import { metric } from "./metric-codes.ts";
-import { gpuGroups } from "./packed.ts";
+import { gpuGroups, spread } from "./packed.ts";
 
 const performanceStatus = coded<PerformanceStatus>({
   underperforming: "u",
@@ -54,6 +55,7 @@ const metricFields = record<MetricVerdict>({
       of: coded<Reference["of"]>({ shipped: "s", data_sheet: "d" }),
     }),
   ),
+  spread: optional(spread),
 });
 
 /** The baseline is one of its candidates, unless a person has pinned it. */
@@ -86,6 +88,8 @@ const finding = record<Finding>({
     above_data_sheet: "a",
     gpu_straggler: "g",
     node_straggler: "n",
+    network: "l",
+    asymmetry: "y",
     drop: "d",
   }),
   metric,

@@ -5,6 +5,7 @@
  */
 import type { JobEventKind, RatedMetric, StepState } from "../lib/enums.ts";
 import type {
+  BaselineSpread,
   FiguresPart,
   FleetMedian,
   Fleets,
@@ -226,7 +227,20 @@ export const figuresPath = {
   withheld: "$[5][0]",
 } as const;
 
-const fleetMedian = nullable(record<FleetMedian>({ median: number, machines: number }));
+const pair: Form<readonly [number, number]> = {
+  pack: (values) => values,
+  unpack: (packed) => packed as [number, number], // as `pack` made it
+};
+export const spread = record<BaselineSpread>({
+  low: number,
+  high: number,
+  quartiles: pair,
+  customers: nullable(number),
+  at: number,
+});
+const fleetMedian = nullable(
+  record<FleetMedian>({ median: number, machines: number, spread: optional(spread) }),
+);
 const bothFleets = record<Fleets>({ own: fleetMedian, all: fleetMedian });
 
 export const fleets = record<Readonly<Record<RatedMetric, Fleets>>>({

@@ -2,6 +2,7 @@ import { z } from "@hono/zod-openapi";
 import { json, jsonBody, operation, textStream } from "../api/operation.ts";
 import { queryBoolean, queryChoice, queryInteger } from "../api/query-parameters.ts";
 import { idParameter } from "../api/schemas.ts";
+import { PAPER_SIZES } from "../lib/enums.ts";
 import { reportLink, reportLinkExample } from "../reports/link-schema.ts";
 import { createJobBody } from "./create-schema.ts";
 import {
@@ -233,10 +234,15 @@ export const makeReportRoute = operation({
   summary: "Make a job's report",
   description: `Makes the PDF reports of an ended job and of its nodes if they are missing or their verdict has changed. The end of a job also makes its reports. Repeating the request changes nothing.
 
+\`paper\` changes the paper of the job's reports: they are made again for it. Without it they keep theirs: A4, or Letter if the request that created the job preferred en-US, en-CA or es-MX (\`Accept-Language\`).
+
 For everyone who sees the job in the list; limited to ten per minute. A job created without an account gets no report. There is no request body.`,
   access: "user",
   limit: "report",
-  request: { params },
+  request: {
+    params,
+    query: z.object({ paper: queryChoice(PAPER_SIZES, "Paper of the job's reports.").optional() }),
+  },
   responses: {
     202: json(reportLink, { description: "The report is ready.", example: reportLinkExample }),
   },

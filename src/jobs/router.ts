@@ -1,6 +1,7 @@
 import type { Context } from "hono";
 import { toPagination } from "../api/lists.ts";
 import { CATALOGUE } from "../benchmarks/catalogue.ts";
+import { preferredPaper } from "../http/accept-language.ts";
 import { entityTagOf, matchesEntityTag } from "../http/entity-tag.ts";
 import { invalidField } from "../http/errors.ts";
 import { readIdempotencyKey } from "../http/idempotency.ts";
@@ -58,7 +59,8 @@ export const jobsRoutes = ({ jobs, links, wakeRunners, ...watching }: JobsDeps) 
     const input = c.req.valid("json");
     const key = readIdempotencyKey(c, input);
     const site = siteOf(c);
-    const { row, token, replayed } = await jobs.create(callerOf(c), input, key, site);
+    const paper = preferredPaper(c.req.header("Accept-Language"));
+    const { row, token, replayed } = await jobs.create(callerOf(c), input, key, { site, paper });
     if (!replayed && input.spec != null) wakeFor(c, input.spec, row, wakeRunners);
     const joinSite = input.spec == null ? site : null;
     return created(c, toCreatedJob(row, token, joinSite), { replayed });
@@ -74,7 +76,6 @@ export const jobsRoutes = ({ jobs, links, wakeRunners, ...watching }: JobsDeps) 
   serve(listJobTagsRoute, async (c) => single(c, { tags: await jobs.tags(callerOf(c)) })),
 
   serve(deleteJobRoute, async (c) => c.json(await deleteJob(c, jobs, c.req.valid("json").id), 200)),
-
   serve(deleteJobByIdRoute, async (c) =>
     c.json(await deleteJob(c, jobs, c.req.valid("param").job_id), 200),
   ),
@@ -117,7 +118,8 @@ export const jobsRoutes = ({ jobs, links, wakeRunners, ...watching }: JobsDeps) 
   }),
 
   serve(makeReportRoute, async (c) => {
-    const url = await jobs.makeReport(callerOf(c), c.req.valid("param").job_id, siteOf(c));
+    const wish = { site: siteOf(c), ...c.req.valid("query") };
+    const url = await jobs.makeReport(callerOf(c), c.req.valid("param").job_id, wish);
     return c.json({ pdf_report_url: url }, 202);
   }),
 

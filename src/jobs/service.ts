@@ -16,7 +16,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { Quotas } from "../lib/config.ts";
 import { type JobIdSource, jobCreatedAt } from "../lib/ids.ts";
 import { nameOf } from "../lib/references.ts";
-import type { ReportsService } from "../reports/service.ts";
+import type { ReportsService, ReportWish } from "../reports/service.ts";
 import type { RequestOrigin } from "../resources/audit.ts";
 import { createOnce } from "../resources/create.ts";
 import { changedSince } from "../resources/rules.ts";
@@ -78,7 +78,7 @@ export class JobsService {
     { actor, db }: Omit<Caller, "meter">,
     input: CreateJobInput,
     key: IdempotencyKey | null,
-    site: string | null,
+    { site, paper = "a4" }: ReportWish,
   ): Promise<{ row: CreatedRow; token: string; replayed: boolean }> {
     const planned = planSequence(input.benchmarks, input.node_count);
     if (!planned.ok) throw sequenceError(planned.fault);
@@ -97,6 +97,7 @@ export class JobsService {
         sequence: planned.sequence,
         tags: input.tags ?? [],
         ...originColumns(input),
+        paper,
         tokenKeyId: this.#deps.tokens.signingKeyId,
         createdAt: now,
         expiresAt: now + JOB_LIFETIME_MS,
@@ -200,14 +201,10 @@ export class JobsService {
   }
 
   /** Makes a settled job's reports; answers the link to the job's own. One round trip and those of `make`. */
-  async makeReport(
-    { actor, db, meter }: Caller,
-    jobId: number,
-    site: string | null,
-  ): Promise<string> {
-    const job = await findReportedJob(db, scopeOf(actor), jobId);
+  async makeReport({ actor, ...at }: Caller, jobId: number, wish: ReportWish) {
+    const job = await findReportedJob(at.db, scopeOf(actor), jobId, wish.paper);
     if (job === null) throw notFound("Job", jobId);
-    return this.#deps.reports.make({ db, meter }, job, site);
+    return this.#deps.reports.make(at, job, wish.site);
   }
 
   /** Aborts a job; answers the time of its end, ms. A repeat changes nothing. */

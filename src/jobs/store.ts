@@ -1,4 +1,4 @@
-import { and, between, eq, getTableColumns, gt, isNull, type SQL, sql } from "drizzle-orm";
+import { and, between, eq, getTableColumns, gt, isNull, ne, type SQL, sql } from "drizzle-orm";
 import type { Database } from "../db/client.ts";
 import { batchAfter, type IdempotencyKey, reserveKey } from "../db/idempotency.ts";
 import { insertFrom } from "../db/insert-from.ts";
@@ -6,6 +6,7 @@ import { nodeVerdictText } from "../db/node-verdict.ts";
 import { jobs, jobTags, tasks } from "../db/schema.ts";
 import { counterKey, type Scope } from "../identity/actor.ts";
 import type { Quotas } from "../lib/config.ts";
+import type { PaperSize } from "../lib/enums.ts";
 import { taskIdRange } from "../lib/ids.ts";
 import type { Reference } from "../lib/references.ts";
 import type { JobEvent } from "../lib/stored-json.ts";
@@ -124,13 +125,27 @@ export async function findWatched(
   return row ?? null;
 }
 
-/** Reads the facts of a job that its report needs; null when the scope does not see it. One round trip. */
-export async function findReportedJob(db: Database, scope: Scope, jobId: number) {
+/**
+ * Reads the facts of a job that its report needs; null when the scope does not see it. With `paper` the next reports are
+ * made for that. One round trip.
+ */
+export async function findReportedJob(
+  db: Database,
+  scope: Scope,
+  jobId: number,
+  paper: PaperSize | undefined,
+) {
   const { id, userId, endedAt } = jobs;
-  const [row] = await db
-    .select({ id, userId, endedAt })
-    .from(jobs)
-    .where(and(eq(jobs.id, jobId), visibleTo(scope)));
+  const own = and(eq(jobs.id, jobId), visibleTo(scope));
+  const read = db.select({ id, userId, endedAt }).from(jobs).where(own);
+  if (paper === undefined) return (await read)[0] ?? null;
+  const [, [row]] = await db.batch([
+    db
+      .update(jobs)
+      .set({ paper })
+      .where(and(own, ne(jobs.paper, paper))),
+    read,
+  ]);
   return row ?? null;
 }
 

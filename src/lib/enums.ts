@@ -63,6 +63,8 @@ export const FINDING_KINDS = [
   "above_data_sheet",
   "gpu_straggler",
   "node_straggler",
+  "network",
+  "asymmetry",
   "drop",
 ] as const;
 export type FindingKind = (typeof FINDING_KINDS)[number];
@@ -149,3 +151,7 @@ export const OPERATING_SYSTEMS = ["linux", "macos", "windows"] as const;
 export type OperatingSystem = (typeof OPERATING_SYSTEMS)[number];
 export const ARCHITECTURES = ["x86_64", "aarch64"] as const;
 export type Architecture = (typeof ARCHITECTURES)[number];
+
+/** Sizes of paper that reports are made for. */
+export const PAPER_SIZES = ["a4", "letter"] as const;
+export type PaperSize = (typeof PAPER_SIZES)[number];

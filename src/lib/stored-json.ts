@@ -104,10 +104,23 @@ export interface MetricVerdict {
   ownFleetBaseline: number | null;
   fleetBaseline: number | null;
   shippedBaseline: number | null;
+  /** What is behind the baseline, for one of a fleet; null where it is not known. */
+  spread?: BaselineSpread | null;
   /** The class of methods that the figure was made by (`benchmarks/methods.ts`). */
   methodClass: string;
   /** For a figure whose class has no baseline: one of another class, which gives no verdict. */
   reference: Reference | null;
+}
+
+/** How far apart the figures behind a fleet's baseline are, and how old. */
+export interface BaselineSpread {
+  low: number;
+  high: number;
+  quartiles: readonly [first: number, third: number];
+  /** Null for the fleet of one customer. */
+  customers: number | null;
+  /** When it was computed, ms. */
+  at: number;
 }
 
 /** A figure that was made by another method. */
@@ -121,6 +134,7 @@ export interface Reference {
 export interface FleetMedian {
   median: number;
   machines: number;
+  spread?: BaselineSpread | null;
 }
 
 /** The fleets that a node is compared with besides recorded runs, as known when its job was first rated. */

@@ -9,6 +9,7 @@ import type { LobbyNamespace } from "../lobbies/client.ts";
 export interface StepContext {
   db: Database;
   bucket: Bucket;
+  assets: Fetcher;
   callCoordinator: CallCoordinator;
   lobbies: LobbyNamespace;
   /** Counts every call of D1, objects and R2 in this tick. */

@@ -31,6 +31,7 @@ const CALLS_PER_RATING = 3;
 export interface MaintenanceDeps {
   d1: D1Database;
   bucket: R2Bucket;
+  assets: Fetcher;
   coordinators: DurableObjectNamespace<JobCoordinator>;
   lobbies: LobbyNamespace;
   config: Config;
@@ -56,11 +57,12 @@ const STEPS: Readonly<Record<string, Step>> = {
     const jobs = Math.min(MAX_RATED_JOBS, affordable);
     return { jobs: jobs > 0 ? await rerate(db, clock.now(), jobs, config.rating) : 0 };
   },
-  sweepReports: async ({ db, bucket, config, clock, goOn }) => {
+  sweepReports: async ({ db, bucket, assets, config, clock, goOn }) => {
     const { sweepReports } = await import("../reports/sweep.ts");
     return sweepReports({
       db,
       bucket,
+      assets,
       thresholds: config.rating,
       seeds: config.reportSeeds,
       clock,
@@ -91,6 +93,7 @@ export async function runTick(deps: MaintenanceDeps): Promise<Record<string, obj
     db: openDatabase(deps.d1, meter),
     meter,
     bucket: openBucket(deps.bucket, meter),
+    assets: deps.assets,
     callCoordinator: createCoordinatorClient(deps.coordinators, {
       attempts: 1,
       timeoutMs: CALL_TIMEOUT_MS,

@@ -3,16 +3,14 @@ import { benchmarkOf } from "../benchmarks/catalogue.ts";
 import { hardwareName } from "../benchmarks/gpus.ts";
 import { resultKeys } from "../benchmarks/sequence.ts";
 import type { RatingThresholds } from "../lib/config.ts";
+import { RATED_METRICS } from "../lib/enums.ts";
 import type { JobVerdict } from "../lib/stored-json.ts";
-import type { JobFacts, TaskFacts } from "./facts-store.ts";
-import { joinLinks, linkCount, linksOfNode } from "./link-table.ts";
+import { judgementOf } from "../scoreboard/link-findings.ts";
+import type { JobFacts, PastFigures, TaskFacts } from "./facts-store.ts";
+import { NOTHING } from "./inventory.ts";
+import { joinLinks, linkCount } from "./link-table.ts";
 import { type NodeResults, numberOf } from "./node-results.ts";
-import {
-  MAX_INVENTORIES,
-  type ReportData,
-  type ReportNetwork,
-  type ReportNode,
-} from "./report-data.ts";
+import type { ReportData, ReportHistory, ReportNetwork, ReportNode } from "./report-data.ts";
 
 /** A step as the projection stores it. */
 type StoredStep = Pick<
@@ -28,16 +26,24 @@ export function assemble(
   const { job, tasks } = facts;
   const { sequence, steps, events } = job;
   const keys = resultKeys(sequence);
-  const nodes = tasks.map((task) => toNode(task, keys, results.get(task.id)));
+  const past = Map.groupBy(facts.history, ({ taskId }) => taskId);
+  const nodes = tasks.map((task) =>
+    toNode(task, keys, results.get(task.id), past.get(task.id) ?? []),
+  );
   return {
     subject: { kind: "job", id: String(job.id) },
     release,
     origin: job.origin,
+    paper: job.paper,
     job: {
       id: String(job.id),
       name: job.name,
       description: job.description,
       customer: job.customer,
+      person: job.person === "" ? null : job.person,
+      provider: job.provider,
+      region: job.region,
+      order: job.order,
       tags: job.tags,
       state: job.state,
       nodeCount: job.nodeCount,
@@ -45,17 +51,19 @@ export function assemble(
       createdAt: job.createdAt,
       startedAt: job.startedAt,
       endedAt: job.endedAt,
-      steps: sequence.map((step, position) => {
-        const { kind, name } = benchmarkOf(step.benchmark_id);
-        const config = step.config === null ? null : JSON.stringify(step.config);
-        return {
-          key: keys[position] ?? "",
-          name,
-          isCluster: kind === "cluster",
-          config,
-          ...toStep(steps[position]),
-        };
-      }),
+      steps: withoutRepeats(
+        sequence.map((step, position) => {
+          const { kind, name } = benchmarkOf(step.benchmark_id);
+          const config = step.config === null ? null : JSON.stringify(step.config);
+          return {
+            key: keys[position] ?? "",
+            name,
+            isCluster: kind === "cluster",
+            config,
+            ...toStep(steps[position]),
+          };
+        }),
+      ),
     },
     verdict: toVerdict(facts),
     thresholds: {
@@ -107,15 +115,30 @@ function toStep(step: StoredStep | undefined) {
   };
 }
 
+/** A reason that steps have in common is printed once, if it is longer than this. */
+const SHORT_REASON = 60;
+
+/** A node that gives up ends all its steps for one reason, of up to 1,000 characters. */
+function withoutRepeats<T extends { errorMessage: string | null }>(steps: readonly T[]): T[] {
+  return steps.map((step, position) => {
+    const { errorMessage } = step;
+    const isRepeat = errorMessage !== null && errorMessage === steps[position - 1]?.errorMessage;
+    if (!isRepeat || errorMessage.length <= SHORT_REASON) return step;
+    return { ...step, errorMessage: "for the same reason as the step before" };
+  });
+}
+
 function toNode(
   task: TaskFacts,
   keys: readonly string[],
   results: NodeResults | undefined,
+  history: readonly PastFigures[],
 ): ReportNode {
   const { steps } = task;
   const { quickMark = null } = results ?? {};
   const gpuCount = task.gpuCount ?? (quickMark?.gpus.length || null);
-  const { agentVersion = null, values = [], omitted = 0 } = results?.inventory ?? {};
+  const { inventory } = results ?? {};
+  const { agentVersion = null, values = [], omitted = 0, machine = NOTHING } = inventory ?? {};
   return {
     rank: task.rank,
     taskId: String(task.id),
@@ -125,16 +148,32 @@ function toNode(
     gpus: hardwareName({ ...task, gpuCount }),
     gpuCount,
     agentVersion,
+    machine,
     state: task.state,
     failedMessage: task.failedMessage,
     joinedAt: task.createdAt,
     startedAt: task.startedAt,
     endedAt: task.endedAt,
-    steps: keys.map((key, position) => ({ key, ...toStep(steps[position]) })),
+    steps: withoutRepeats(keys.map((key, position) => ({ key, ...toStep(steps[position]) }))),
     inventory: values,
     omittedInventory: omitted,
     quickMark,
+    history: historyOf(history),
   };
+}
+
+/** The newest is this job's; figures by other methods, and gaps, are left out. */
+function historyOf(figures: readonly PastFigures[]): ReportHistory[] {
+  const list = figures.toSorted((a, b) => a.at - b.at);
+  const own = list.at(-1);
+  return RATED_METRICS.flatMap((metric) => {
+    const points = list.flatMap(({ at, values, methods }): [number, number][] => {
+      const value = values[metric];
+      const isAlike = (methods?.[metric] ?? null) === (own?.methods?.[metric] ?? null);
+      return value === null || !isAlike ? [] : [[at, value]];
+    });
+    return points.length < 2 ? [] : [{ metric, points }];
+  });
 }
 
 function toNetwork(
@@ -156,43 +195,7 @@ function toNetwork(
     minimumGbps: numberOf(summary.min_bandwidth_gbps),
     averageLatencyMs: numberOf(summary.avg_latency),
     linksTested: numberOf(summary.total_links_tested) ?? linkCount(links),
+    judgement: judgementOf(step),
     links,
-  };
-}
-
-/** The data of the job's report: without inventories if it has many nodes. */
-export function jobDataOf(data: ReportData): ReportData {
-  if (data.nodes.length <= MAX_INVENTORIES) return data;
-  return {
-    ...data,
-    nodes: data.nodes.map((node) => ({ ...node, inventory: [], omittedInventory: 0 })),
-  };
-}
-
-/** The data of one node's report: its part of the job's. */
-export function taskDataOf(data: ReportData, rank: number): ReportData {
-  const nodes = data.nodes.filter((each) => each.rank === rank);
-  const own = data.verdict?.nodes.filter((each) => each.rank === rank) ?? [];
-  const status = own[0]?.status ?? "unrated";
-  return {
-    ...data,
-    subject: { kind: "task", id: nodes[0]?.taskId ?? "", rank },
-    nodes,
-    verdict: data.verdict && {
-      ...data.verdict,
-      status,
-      ratedNodes: status === "unrated" ? 0 : 1,
-      underperformingNodes: status === "underperforming" ? 1 : 0,
-      metrics: own[0]?.metrics ?? [],
-      nodes: own,
-      isReplayed: own[0]?.isReplayed ?? false,
-      findings: own[0]?.findings ?? [],
-      moreFindings: own[0]?.moreFindings ?? 0,
-    },
-    networks: data.networks.map((step) => ({
-      ...step,
-      links: linksOfNode(step.links, rank),
-    })),
-    events: data.events.filter((event) => event.rank === null || event.rank === rank),
   };
 }

@@ -3,7 +3,7 @@ import { and, between, eq, gte, isNull, lt, sql } from "drizzle-orm";
 import type { Database } from "../db/client.ts";
 import { jobs, tasks } from "../db/schema.ts";
 import { taskIdRange } from "../lib/ids.ts";
-import { reportable } from "./store.ts";
+import { reportable } from "./record-store.ts";
 
 /**
  * Counts an attempt, before it begins: one that dies cannot count itself. One round trip.

@@ -95,7 +95,10 @@ export const stage = {
     const db = openDatabase(env.DB, meter);
     const bucket = openBucket(env.BUCKET, meter);
     const { rating: thresholds, reportSeeds: seeds } = readConfig(env);
-    const deps = { db, bucket, thresholds, seeds, clock: systemClock };
+    const deps = {
+      ...{ db, bucket, assets: env.ASSETS, thresholds, seeds },
+      clock: systemClock,
+    };
     const attempt = await attemptReports(deps, jobId);
     return attempt === "busy" ? "later" : undefined;
   },

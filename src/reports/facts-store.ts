@@ -4,11 +4,13 @@ import type { Database } from "../db/client.ts";
 import { fromJson } from "../db/json.ts";
 import { measuredHardware } from "../db/measured-hardware.ts";
 import { nodeVerdictText, readNodeVerdict } from "../db/node-verdict.ts";
-import { customers, jobs, tasks } from "../db/schema.ts";
+import { taskFigures } from "../db/schema/scoreboard.ts";
+import { customers, jobs, tasks, users } from "../db/schema.ts";
 import { MIB } from "../lib/bytes.ts";
+import type { RatedMetric } from "../lib/enums.ts";
 import { taskIdRange } from "../lib/ids.ts";
-import type { NodeVerdict } from "../lib/stored-json.ts";
-import { reportable } from "./store.ts";
+import type { NodeVerdict, Provenance } from "../lib/stored-json.ts";
+import { reportable } from "./record-store.ts";
 
 /** The columns of a job's row that its report uses. */
 export type JobFactsRow = Pick<
@@ -27,10 +29,16 @@ export type JobFactsRow = Pick<
   | "startedAt"
   | "endedAt"
   | "origin"
+  | "paper"
+  | "provider"
+  | "region"
   | "verdict"
   | "reportHash"
 > & {
   customer: string;
+  /** Name of the job's owner; empty for a deleted person. */
+  person: string;
+  order: string | null;
   /** The stored text of the verdict: any other text is another verdict. */
   verdictText: string | null;
 };
@@ -61,6 +69,38 @@ export interface JobFacts {
   job: JobFactsRow;
   /** By rank. */
   tasks: TaskFacts[];
+  history: PastFigures[];
+}
+
+/** Figures of a node's machine, per GPU, in this job or an earlier one of the same owner. */
+export interface PastFigures {
+  /** The node's task in this job. */
+  taskId: number;
+  /** The end of the job that they are of, ms. */
+  at: number;
+  values: Readonly<Record<RatedMetric, number | null>>;
+  methods: Provenance["methods"];
+}
+
+/** Jobs of a machine that a report shows. */
+const MAX_JOBS = 10;
+
+/** The last figures of each node's machine, as the same model, for the same person and customer. */
+function readHistory(db: Database, range: ReturnType<typeof taskIdRange>) {
+  const { at, bf16Tflops, memoryBandwidthGbs, methods } = taskFigures;
+  // Their columns, as the index of a machine's figures has them.
+  const last = sql`(select p.task_id from task_figures p where p.user_id = own.user_id and p.customer_id = own.customer_id and p.machine_uuid = own.machine_uuid and p.model = own.model and (p.at, p.task_id) <= (own.at, own.task_id) and coalesce(p.bf16_tflops, p.memory_bandwidth_gbs, p.parts) is not null order by p.at desc, p.task_id desc limit ${MAX_JOBS})`;
+  return db
+    .select({
+      taskId: sql<number>`own.task_id`.as("own_task_id"),
+      at,
+      bf16: bf16Tflops,
+      memory: memoryBandwidthGbs,
+      methods,
+    })
+    .from(sql`task_figures own`)
+    .innerJoin(taskFigures, sql`${taskFigures.taskId} in ${last}`)
+    .where(sql`own.task_id between ${range[0]} and ${range[1]}`);
 }
 
 /** Bound of the longest columns of one read, as they are stored: parsed, they take many times as much memory. */
@@ -110,7 +150,7 @@ function readTasks(db: Database, jobId: number, after: number) {
  * job whose tasks are beyond the bound of one read.
  */
 export async function findFacts(db: Database, jobId: number): Promise<JobFacts | null> {
-  const [[job], first] = await db.batch([
+  const [[job], first, past] = await db.batch([
     db
       .select({
         id: jobs.id,
@@ -128,14 +168,21 @@ export async function findFacts(db: Database, jobId: number): Promise<JobFacts |
         startedAt: jobs.startedAt,
         endedAt: jobs.endedAt,
         origin: jobs.origin,
+        paper: jobs.paper,
+        provider: jobs.provider,
+        region: jobs.region,
+        order: jobs.orderReference,
+        person: sql<string>`${users.name}`.as("person_name"),
         verdict: jobs.verdict,
         verdictText: sql<string | null>`${jobs.verdict}`.as("verdict_text"),
         reportHash: jobs.reportHash,
       })
       .from(jobs)
       .innerJoin(customers, eq(customers.id, jobs.customerId))
+      .innerJoin(users, eq(users.id, jobs.userId))
       .where(and(eq(jobs.id, jobId), reportable)),
     readTasks(db, jobId, 0),
+    readHistory(db, taskIdRange(jobId)),
   ]);
   if (job === undefined) return null;
   const all = [...first];
@@ -145,5 +192,8 @@ export async function findFacts(db: Database, jobId: number): Promise<JobFacts |
     all.push(...page);
     at = page.at(-1)?.id;
   }
-  return { job, tasks: all };
+  const history = past.map(({ taskId, at, bf16, memory, methods }) => {
+    return { taskId, at, values: { bf16_tflops: bf16, memory_bandwidth_gbs: memory }, methods };
+  });
+  return { job, tasks: all, history };
 }

@@ -1,3 +1,7 @@
+import { isObject } from "../lib/json.ts";
+import { cutAt } from "../lib/text.ts";
+import type { ReportMachine } from "./report-data.ts";
+
 /**
  * An inventory may have 64 KiB: a report shows this many values, each cut to this many characters, and no more than
  * these together.
@@ -11,17 +15,64 @@ export interface InventoryView {
   values: [name: string, value: string][];
   /** Number of values that are left out. */
   omitted: number;
+  machine: ReportMachine;
 }
 
+/** A fact of the machine is cut to this many characters. */
+const MAX_FACT = 80;
+
+/** A machine that says nothing of itself. */
+export const NOTHING: ReportMachine = {
+  hostName: null,
+  instanceId: null,
+  system: null,
+  board: null,
+  bios: null,
+  processor: null,
+  kernel: null,
+  surroundings: null,
+  driver: null,
+};
+
 /** A machine's inventory as dotted names and values, in the order the machine sent them. */
-export function readInventory(text: string | null): InventoryView {
-  const view: InventoryView = { agentVersion: null, values: [], omitted: 0 };
+export function readInventory(
+  text: string | null,
+  share: (text: string) => string = (text) => text,
+): InventoryView {
+  const view: InventoryView = { agentVersion: null, values: [], omitted: 0, machine: NOTHING };
   if (text === null) return view;
   const inventory: Record<string, unknown> = JSON.parse(text);
   const { agent_version: agentVersion, ...rest } = inventory;
   if (typeof agentVersion === "string") view.agentVersion = cut(agentVersion);
+  view.machine = machineOf(inventory, share);
   add({ view, left: MAX_CHARACTERS }, "", rest);
   return view;
+}
+
+type Section = Readonly<Record<string, unknown>>;
+
+/** @param inventory as the machine sent it: nothing in it is sure */
+function machineOf(inventory: Section, share: (text: string) => string): ReportMachine {
+  const section = (name: string): Section => {
+    const value = inventory[name];
+    return isObject(value) ? value : {};
+  };
+  const [cpu, gpu, kernel, system] = ["cpu", "gpu", "kernel", "system"].map(section);
+  const joined = (...values: unknown[]) => {
+    const texts = values.filter((each): each is string => typeof each === "string" && each !== "");
+    return texts.length === 0 ? null : share(cutAt(texts.join(" "), MAX_FACT));
+  };
+  return {
+    hostName: joined(inventory.host_name ?? inventory.hostname),
+    instanceId: joined(system?.instance_id),
+    system: joined(system?.vendor, system?.product),
+    board: joined(system?.board_vendor, system?.board),
+    bios: joined(system?.bios_version),
+    processor: joined(cpu?.processor ?? cpu?.model),
+    kernel: joined(kernel?.name, kernel?.release),
+    surroundings: joined(inventory.container ?? inventory.virtual_machine),
+    driver: joined(gpu?.driver_version),
+  };
 }
 
 /** A view that is being filled. */

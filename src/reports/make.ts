@@ -10,15 +10,18 @@ import { unavailable } from "../http/errors.ts";
 import { free } from "../lib/bytes.ts";
 import type { RatingThresholds } from "../lib/config.ts";
 import { RELEASE } from "../lib/release.ts";
-import { assemble, jobDataOf, taskDataOf } from "./assemble.ts";
+import { assemble } from "./assemble.ts";
 import { embeddedFiles } from "./check/embedded-files.ts";
+import type { DrawOptions } from "./drawing/draw-report.ts";
 import { findFacts, type JobFacts, type TaskFacts } from "./facts-store.ts";
 import { fileKey, filePrefix } from "./files.ts";
+import { loadFonts } from "./fonts.ts";
 import { type NodeResults, readNodeResults, shareTexts } from "./node-results.ts";
+import { type ReportRow, recordReports } from "./record-store.ts";
 import type { ReportData } from "./report-data.ts";
 import { reportJson } from "./report-json.ts";
 import { openSigner, type Signer, signData } from "./signing.ts";
-import { type ReportRow, recordReports } from "./store.ts";
+import { jobDataOf, taskDataOf } from "./subjects.ts";
 
 /** Incremented when the same data is drawn differently, so that a hash stands for one file. */
 const LAYOUT = 8;
@@ -35,6 +38,8 @@ const MAX_PUTS = 6;
 export interface MakeDeps {
   db: Database;
   bucket: Bucket;
+  /** Where the fonts are. */
+  assets: Fetcher;
   thresholds: RatingThresholds;
   /** Of the keys of reports; the first signs. Without any, reports are unsigned. */
   seeds: readonly string[];
@@ -49,11 +54,11 @@ export async function makeReports(deps: MakeDeps, jobId: number): Promise<number
   // Listed before the facts are read, so that a newer file, which another run has put but not yet recorded, is
   // never taken for an old file and deleted.
   const stored = await bucket.list(filePrefix(jobId));
-  const facts = await findFacts(db, jobId);
-  if (facts === null) return null;
-  const data = assemble(facts, await readResults(deps, facts), { ...deps, release: RELEASE });
+  const read = await readData(deps, jobId);
+  if (read === null) return null;
+  const { job, data, recorded } = read;
   const signer = await openSigner(deps.seeds);
-  const recorded = new Set([facts.job, ...facts.tasks].map(({ reportHash }) => reportHash));
+  const fonts = await loadFonts(deps.assets);
 
   const current = new Set<string>();
   let pending: ReportRow[] = [];
@@ -65,9 +70,7 @@ export async function makeReports(deps: MakeDeps, jobId: number): Promise<number
     [pending, puts] = [[], []];
     // The files first, so that D1 never names a missing file.
     await Promise.all(sent);
-    return (
-      (rows.length === 0 && !isLast) || recordReports(db, facts.job, rows, { isLast, signer, now })
-    );
+    return (rows.length === 0 && !isLast) || recordReports(db, job, rows, { isLast, signer, now });
   };
   let pauses = 0;
   /** Lets other requests of this isolate run. What is drawn is recorded, even when the time is over. */
@@ -81,15 +84,15 @@ export async function makeReports(deps: MakeDeps, jobId: number): Promise<number
       throw error;
     }
   };
-  for (const rank of [null, ...facts.tasks.map((task) => task.rank)]) {
+  for (const rank of [null, ...data.nodes.map((node) => node.rank)]) {
     const own = rank === null ? jobDataOf(data) : taskDataOf(data, rank);
     // A node's figures are in the job's report, which comes first, and in its own.
-    if (rank !== null) data.nodes = data.nodes.filter((node) => node.rank !== rank);
+    if (rank !== null) letGo(data, rank);
     const hash = hashOf(own, signer);
     const key = fileKey(jobId, hash);
     current.add(key);
     if (recorded.has(hash) && stored.has(key)) continue;
-    const { bytes, file } = await drawFile(own, { hash, signer, breathe });
+    const { bytes, file } = await drawFile(own, { hash, fonts, signer, breathe });
     // Sent while the next report is drawn.
     const httpMetadata = { contentType: "application/pdf" };
     const put = bucket
@@ -108,14 +111,33 @@ export async function makeReports(deps: MakeDeps, jobId: number): Promise<number
   return drawn;
 }
 
+/** What the reports say, the job's row, and the hashes of its newest reports; null when the job gets no reports. */
+async function readData(deps: MakeDeps, jobId: number) {
+  const facts = await findFacts(deps.db, jobId);
+  if (facts === null) return null;
+  const data = assemble(facts, await readResults(deps, facts), { ...deps, release: RELEASE });
+  const { id, verdictText } = facts.job;
+  const recorded = new Set([facts.job, ...facts.tasks].map(({ reportHash }) => reportHash));
+  return { job: { id, verdictText }, data, recorded };
+}
+
+/** Forgets a node, to save memory. */
+function letGo(data: ReportData, rank: number): void {
+  const isOther = (node: { rank: number }) => node.rank !== rank;
+  data.nodes = data.nodes.filter(isOther);
+  if (data.verdict !== null) {
+    data.verdict = { ...data.verdict, nodes: data.verdict.nodes.filter(isOther) };
+  }
+}
+
 /** Draws a report with its data in it. */
 async function drawFile(
   data: ReportData,
-  { hash, signer, breathe }: { hash: string; signer: Signer | null; breathe: () => Promise<void> },
+  { signer, ...options }: DrawOptions & { signer: Signer | null },
 ) {
   const { drawReport } = await import("./drawing/draw-report.ts");
-  const json = await signData(reportJson(data, hash), signer);
-  const bytes = await drawReport(data, { hash, data: json, breathe });
+  const json = await signData(reportJson(data, options.hash), signer);
+  const bytes = await drawReport(data, { ...options, data: json });
   free(json);
   const [embedded] = embeddedFiles(bytes);
   if (embedded === undefined) throw new Error("The report was drawn without its data");
@@ -130,14 +152,12 @@ function verdictOf({ verdict, nodes }: ReportData) {
   return { status: verdict?.status ?? ("unrated" as const), isReplayed };
 }
 
-/**
- * The content hash, which covers everything that the report says, the layout, and the key that signs it; part by part,
- * to save memory.
- */
-function hashOf({ nodes, networks, ...data }: ReportData, signer: Signer | null): string {
-  const parts = [LAYOUT, signer?.kid ?? null, data, nodes.length, networks.length];
+function hashOf({ nodes, networks, verdict, ...data }: ReportData, signer: Signer | null): string {
+  const { nodes: rated, ...whole } = verdict ?? { nodes: [] };
+  const signed = signer?.kid ?? null;
+  const parts = [LAYOUT, signed, data, whole, nodes.length, rated.length, networks.length];
   const hash = createHash("sha256").update(JSON.stringify(parts));
-  for (const node of nodes) hash.update(JSON.stringify(node));
+  for (const node of [...nodes, ...rated]) hash.update(JSON.stringify(node));
   for (const { links, ...step } of networks) {
     const { numbers, errors } = links;
     hash.update(JSON.stringify([step, errors, numbers.length])).update(numbers);

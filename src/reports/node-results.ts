@@ -15,6 +15,7 @@ import { INVENTORY, type SequenceStep } from "../lib/stored-json.ts";
 import { cutAt } from "../lib/text.ts";
 import { readInventory } from "./inventory.ts";
 import { type LinkTable, toLinkTable } from "./link-table.ts";
+import { readMeasurement } from "./measurement.ts";
 import type { QuickMarkFigures } from "./report-data.ts";
 
 type JsonObject = Record<string, unknown>;
@@ -53,7 +54,7 @@ export function readNodeResults(
 ): NodeResults {
   const inventory = bodies.find(({ position }) => position === INVENTORY)?.text ?? null;
   const read: NodeResults = {
-    inventory: readInventory(inventory),
+    inventory: readInventory(inventory, share),
     quickMark: null,
     links: new Map(),
   };
@@ -103,6 +104,7 @@ function readQuickMark(
   return {
     isReplayed: isReplayed(value),
     measuredAt: typeof value.timestamp === "string" ? value.timestamp : null,
+    measurement: readMeasurement(value.measurement, share),
     aggregate,
     implausible: Object.fromEntries(
       findImplausible(

@@ -1,4 +1,6 @@
+import type { LinkJudgement } from "../benchmarks/link-judgement.ts";
 import type { RatingThresholds } from "../lib/config.ts";
+import type { PaperSize, RatedMetric } from "../lib/enums.ts";
 import type { Implausible, JobVerdict } from "../lib/stored-json.ts";
 import type { LinkTable } from "./link-table.ts";
 
@@ -16,6 +18,8 @@ export interface ReportData {
   release: string;
   /** Address of the deployment, such as `https://assay.example`; null if unknown. */
   origin: string | null;
+  /** What it is printed on. */
+  paper: PaperSize;
   job: ReportJob;
   /** Null for a job without a verdict. A task's report has the verdict of its node alone. */
   verdict: JobVerdict | null;
@@ -33,6 +37,12 @@ export interface ReportJob {
   description: string | null;
   /** Name of the customer who owns the job. */
   customer: string;
+  /** Name of the person who owns it; null for a deleted one. */
+  person: string | null;
+  /** Where the machines were rented, and under which order; null for what was not given. */
+  provider: string | null;
+  region: string | null;
+  order: string | null;
   tags: string[];
   state: string;
   nodeCount: number;
@@ -71,6 +81,7 @@ export interface ReportNode {
   /** The count stated by the machine on joining, else the number of GPUs with results; null for neither. */
   gpuCount: number | null;
   agentVersion: string | null;
+  machine: ReportMachine;
   state: string;
   failedMessage: string | null;
   joinedAt: number;
@@ -82,6 +93,72 @@ export interface ReportNode {
   /** Number of inventory values that are left out. */
   omittedInventory: number;
   quickMark: QuickMarkFigures | null;
+  /** Figures of the same machine in its owner's earlier jobs and in this one, by the same method, the oldest first. */
+  history: ReportHistory[];
+}
+
+/** What a machine says of itself; null for what it does not. */
+export interface ReportMachine {
+  hostName: string | null;
+  /** Of a cloud. */
+  instanceId: string | null;
+  system: string | null;
+  board: string | null;
+  bios: string | null;
+  processor: string | null;
+  kernel: string | null;
+  /** A container or a virtual machine. */
+  surroundings: string | null;
+  driver: string | null;
+}
+
+export interface ReportHistory {
+  metric: RatedMetric;
+  /** Per GPU. */
+  points: [at: number, value: number][];
+}
+
+/** How the figures of a node were made. */
+export interface ReportMeasurement {
+  engine: string;
+  driver: string | null;
+  isBusy: boolean;
+  quality: ReportQuality[];
+  /** In the order of the figures by GPU. */
+  gpus: GpuConditions[];
+}
+
+export interface ReportQuality {
+  metric: string;
+  method: string;
+  samples: number | null;
+  /** Shares: of the batches, and of the end against the beginning. */
+  spread: number | null;
+  drift: number | null;
+  seconds: number | null;
+  isSettled: boolean | null;
+}
+
+/** A GPU while it was measured. */
+export interface GpuConditions {
+  uuid: string | null;
+  serial: string | null;
+  pciAddress: string | null;
+  smMhz: number | null;
+  maxSmMhz: number | null;
+  memoryMhz: number | null;
+  maxMemoryMhz: number | null;
+  throttle: string[] | null;
+  powerLimitWatts: number | null;
+  defaultPowerLimitWatts: number | null;
+  /** Memory errors that could not be corrected. */
+  eccErrors: number | null;
+  remappedRows: number | null;
+  rowState: "failed" | "pending" | null;
+  pcieGeneration: number | null;
+  pcieWidth: number | null;
+  watts: number | null;
+  celsius: number | null;
 }
 
 /** Figures by metric, as named by `quickMark.fields`. */
@@ -94,6 +171,8 @@ export interface QuickMarkFigures {
   /** True when the agent sent a recording instead of a measurement. */
   isReplayed: boolean;
   measuredAt: string | null;
+  /** Null for a result that does not say it. */
+  measurement: ReportMeasurement | null;
   /** Figures of all GPUs of the node at once. */
   aggregate: Figures;
   /** Reasons of the aggregate's implausible metrics (`benchmarks/plausibility.ts`). */
@@ -118,6 +197,8 @@ export interface ReportNetwork {
   minimumGbps: number | null;
   averageLatencyMs: number | null;
   linksTested: number;
+  /** The links beside each other; null without any. */
+  judgement: LinkJudgement | null;
   /** Directed links, by source, then target. A task's report has the links from and to its node. */
   links: LinkTable;
 }

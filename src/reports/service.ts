@@ -3,6 +3,7 @@ import type { Database, Meter } from "../db/client.ts";
 import { ApiError, notFound } from "../http/errors.ts";
 import { type Clock, toTimestamp } from "../lib/clock.ts";
 import type { RatingThresholds } from "../lib/config.ts";
+import type { PaperSize } from "../lib/enums.ts";
 import { taskIdOf } from "../lib/ids.ts";
 import type { ReportLinks } from "./links.ts";
 import { findReport, findReportedJob, type ReportRecord } from "./store.ts";
@@ -11,6 +12,7 @@ const BUSY_RETRY_SECONDS = 5;
 
 export interface ReportsDeps {
   bucket: R2Bucket;
+  assets: Fetcher;
   links: ReportLinks;
   thresholds: RatingThresholds;
   seeds: readonly string[];
@@ -22,6 +24,14 @@ export interface ReportedJob {
   id: number;
   userId: number;
   endedAt: number | null;
+}
+
+/** What a request says of the job's reports. */
+export interface ReportWish {
+  /** The origin of links; null if nobody has said it. */
+  site: string | null;
+  /** What they are printed on; as before without it. */
+  paper?: PaperSize | undefined;
 }
 
 /** Makes and checks reports on request. */
@@ -45,11 +55,12 @@ export class ReportsService {
     refuseUnreportable(job);
     // PDF parts load with the first report that is made.
     const { attemptReports } = await import("./attempt.ts");
-    const { bucket: r2, thresholds, seeds, clock, links } = this.#deps;
+    const { bucket: r2, assets, thresholds, seeds, clock, links } = this.#deps;
     const attempt = await attemptReports(
       {
         db,
         bucket: openBucket(r2, meter),
+        assets,
         thresholds,
         seeds,
         clock,

@@ -29,6 +29,7 @@ const OBJECT_TIME_MS = 5 * MINUTE_MS;
 export async function sweepReports(deps: {
   db: Database;
   bucket: Bucket;
+  assets: Fetcher;
   thresholds: RatingThresholds;
   seeds: readonly string[];
   clock: Clock;

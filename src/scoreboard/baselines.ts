@@ -2,7 +2,7 @@
 import type { ShippedBaseline } from "../benchmarks/shipped-baselines.ts";
 import type { RatingThresholds } from "../lib/config.ts";
 import type { BaselineSource } from "../lib/enums.ts";
-import type { FleetMedian, Fleets } from "../lib/stored-json.ts";
+import type { BaselineSpread, FleetMedian, Fleets } from "../lib/stored-json.ts";
 import type { Baseline } from "./facts.ts";
 
 export interface BaselineSources {
@@ -30,8 +30,8 @@ export function chooseBaseline(
   if (pinned !== null) return { value: pinned, source: "pinned", sampleSize: null, ...candidates };
   const [best] = [
     candidateOf("shipped", shipped?.median, shipped?.runs),
-    candidateOf("fleet", all?.median, all?.machines),
-    candidateOf("own_fleet", own?.median, own?.machines),
+    candidateOf("fleet", all?.median, all?.machines, all?.spread),
+    candidateOf("own_fleet", own?.median, own?.machines, own?.spread),
   ]
     .flat()
     .sort((a, b) => Number(a.sampleSize === 1) - Number(b.sampleSize === 1) || b.value - a.value);
@@ -46,6 +46,12 @@ export function largeEnough(
   return fleet != null && fleet.machines >= fleetMinMachines ? fleet : null;
 }
 
-function candidateOf(source: BaselineSource, value?: number, sampleSize?: number) {
-  return value === undefined || sampleSize === undefined ? [] : [{ source, value, sampleSize }];
+function candidateOf(
+  source: BaselineSource,
+  value?: number,
+  sampleSize?: number,
+  spread?: BaselineSpread | null,
+) {
+  if (value === undefined || sampleSize === undefined) return [];
+  return [{ source, value, sampleSize, ...(spread != null && { spread }) }];
 }

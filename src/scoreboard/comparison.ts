@@ -5,7 +5,13 @@ import { normalizeModel } from "../benchmarks/models.ts";
 import { SHIPPED } from "../benchmarks/shipped-baselines.ts";
 import type { RatingThresholds } from "../lib/config.ts";
 import type { RatedMetric } from "../lib/enums.ts";
-import type { FiguresPart, FleetMedian, Fleets, Provenance } from "../lib/stored-json.ts";
+import type {
+  BaselineSpread,
+  FiguresPart,
+  FleetMedian,
+  Fleets,
+  Provenance,
+} from "../lib/stored-json.ts";
 import { chooseBaseline } from "./baselines.ts";
 import type { Comparison, OtherClass, PastReading } from "./facts.ts";
 
@@ -16,6 +22,9 @@ export interface KnownBaseline {
   class: string;
   fleetMedian: number | null;
   fleetMachines: number | null;
+  fleetCustomers: number | null;
+  fleetSpread: Four | null;
+  fleetAt: number | null;
   pinnedValue: number | null;
 }
 
@@ -27,7 +36,12 @@ export interface KnownFleet {
   bf16Machines: number;
   memoryMedian: number | null;
   memoryMachines: number;
+  bf16Spread: Four | null;
+  memorySpread: Four | null;
+  computedAt: number;
 }
+
+type Four = readonly [low: number, first: number, third: number, high: number];
 
 /** The machine's figures before. */
 export interface PastFigures {
@@ -115,19 +129,41 @@ export function fleetsOf(
     const name = classOf(metric, provenance);
     const fleet = customerFleets.find((row) => row.model === model && row.class === name);
     const row = baselineRow(baselines, model, metric, name);
-    const all = toFleet(row?.fleetMedian ?? null, row?.fleetMachines ?? null);
+    const spread = toSpread(row?.fleetSpread, row?.fleetCustomers ?? null, row?.fleetAt ?? null);
+    const all = toFleet(row?.fleetMedian ?? null, row?.fleetMachines ?? null, spread);
     return { own: fleet === undefined ? null : ownOf(fleet), all };
   };
   return {
-    bf16_tflops: of("bf16_tflops", (own) => toFleet(own.bf16Median, own.bf16Machines)),
+    bf16_tflops: of("bf16_tflops", (own) =>
+      toFleet(own.bf16Median, own.bf16Machines, toSpread(own.bf16Spread, null, own.computedAt)),
+    ),
     memory_bandwidth_gbs: of("memory_bandwidth_gbs", (own) =>
-      toFleet(own.memoryMedian, own.memoryMachines),
+      toFleet(
+        own.memoryMedian,
+        own.memoryMachines,
+        toSpread(own.memorySpread, null, own.computedAt),
+      ),
     ),
   };
 }
 
-function toFleet(median: number | null, machines: number | null): FleetMedian | null {
-  return median === null || machines === null ? null : { median, machines };
+function toFleet(
+  median: number | null,
+  machines: number | null,
+  spread: BaselineSpread | null,
+): FleetMedian | null {
+  if (median === null || machines === null) return null;
+  return spread === null ? { median, machines } : { median, machines, spread };
+}
+
+function toSpread(
+  spread: Four | null | undefined,
+  customers: number | null,
+  at: number | null,
+): BaselineSpread | null {
+  if (spread == null || at === null) return null;
+  const [low, first, third, high] = spread;
+  return { low, high, quartiles: [first, third], customers, at };
 }
 
 function baselineRow(

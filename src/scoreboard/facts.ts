@@ -3,6 +3,7 @@ import type { Hardware } from "../benchmarks/gpus.ts";
 import { plural } from "../benchmarks/plausibility.ts";
 import { type BaselineSource, RATED_METRICS, type RatedMetric } from "../lib/enums.ts";
 import type {
+  BaselineSpread,
   Drop,
   Findings,
   MetricVerdict,
@@ -46,6 +47,8 @@ export interface Baseline {
   ownFleet: number | null;
   fleet: number | null;
   shipped: number | null;
+  /** Of the fleet that it is the median of. */
+  spread?: BaselineSpread;
 }
 
 /** An earlier measurement of the same machine, per GPU. */

@@ -26,6 +26,8 @@ import {
 import { isReplayed } from "./figures.ts";
 import { isForeign } from "./observations.ts";
 
+/** PCIe is as fast one way as the other; below this share of it, a direction is slow. */
+export const SLOW_DIRECTION = 0.6;
 /** Fewer have no middle. */
 const MIN_NODES = 3;
 
@@ -52,6 +54,7 @@ export function nodeFindings(
     ...specFindings(facts.specCheck, rank),
     ...aboveSheet(facts),
     ...stragglers.map((straggler) => ofStraggler(rank, straggler)),
+    ...oneWay(facts),
     ...drops.map((drop) => ofDrop(rank, drop)),
   ].map((finding) => marked(finding, facts));
 }
@@ -70,6 +73,25 @@ function ofStraggler(rank: number, straggler: Straggler): Finding {
       ? `GPU ${gpu}: ${metric} ${short(value)} is implausible, unlike ${than}`
       : `GPU ${gpu}: ${metric} ${short(value)}, ${percent(ratio)} of ${than}`;
   return { kind: "gpu_straggler", metric, rank, gpu, value, expected: median, ratio, message };
+}
+
+const TO_GPU = "host_to_device_bandwidth_gbs";
+const TO_HOST = "device_to_host_bandwidth_gbs";
+
+/** Copies between host and GPUs that are much slower one way than the other. */
+function oneWay({ rank, figures }: NodeFacts): Finding[] {
+  const { [TO_GPU]: to = 0, [TO_HOST]: from = 0 } = figures?.aggregate ?? {};
+  const [slow, fast] = to < from ? [TO_GPU, TO_HOST] : [TO_HOST, TO_GPU];
+  const [value, expected] = to < from ? [to, from] : [from, to];
+  if (value <= 0 || value >= SLOW_DIRECTION * expected - EPSILON) return [];
+  const than = `${percent(value / expected)} of ${fast} (${short(expected)})`;
+  const message = `${slow} ${short(value)}, ${than}`;
+  const all = {
+    value: rounded(value),
+    expected: rounded(expected),
+    ratio: rounded(value / expected),
+  };
+  return [{ kind: "asymmetry", metric: slow, rank, gpu: null, ...all, message }];
 }
 
 function ofDrop(rank: number, drop: Drop): Finding {
@@ -132,6 +154,7 @@ function aboveSheet({ rank, figures, gpuModel, gpuCount }: NodeFacts): Finding[]
 export function peerFindings(
   nodes: readonly NodeFacts[],
   rules: RatingRules,
+  links: readonly Finding[] = [],
 ): ReadonlyMap<number, Finding[]> {
   const own = nodes.filter((facts) => !isForeign(facts, rules));
   const found = [...laggingNodes(own, rules), ...smallerNodes(own)];
@@ -140,7 +163,8 @@ export function peerFindings(
     const facts = factsOf.get(finding.rank);
     return facts === undefined ? [] : [marked(finding, facts)];
   });
-  return Map.groupBy(all, ({ rank }) => rank);
+  // Links are measured anew also where figures are recordings.
+  return Map.groupBy([...all, ...links], ({ rank }) => rank);
 }
 
 interface Peer {

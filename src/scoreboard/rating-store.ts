@@ -51,6 +51,8 @@ export async function readSettledJob(db: Database, jobId: number) {
         userId: jobs.userId,
         customerId: jobs.customerId,
         endedAt: jobs.endedAt,
+        sequence: jobs.sequence,
+        steps: jobs.steps,
         specUuid: jobs.specUuid,
       })
       .from(jobs)

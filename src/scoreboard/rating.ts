@@ -11,6 +11,7 @@ import { comparisonWith, fleetsOf } from "./comparison.ts";
 import type { CountRow } from "./count-store.ts";
 import { type Comparison, countOf, type NodeFacts, type PastCount } from "./facts.ts";
 import { isReplayed, REPLAY, readingOf, readingsOf, withheldReason } from "./figures.ts";
+import { linkFindings } from "./link-findings.ts";
 import { modelColumn } from "./models-column.ts";
 import { type FiguresRow, readComparison, readSettledJob, writeVerdict } from "./rating-store.ts";
 import { rateJob, rateNodes } from "./verdict.ts";
@@ -39,7 +40,7 @@ export async function rateSettledJob(
       withFleets(row, sent.get(row.taskId)?.provenance ?? null, comparison),
   );
   const facts = factsOfNodes(settled.nodes, measured, comparison, rules);
-  const verdicts = rateNodes(facts, rules);
+  const verdicts = rateNodes(facts, rules, linkFindings(settled.job.sequence, settled.job.steps));
   const { nodes, ...verdict } = rateJob(verdicts, version);
   // A job that measured nothing has a verdict only for what was found nevertheless.
   if (measured.length === 0 && countOf(verdict) === 0) {

@@ -14,7 +14,13 @@ import {
 import { jobs } from "../db/schema.ts";
 import type { RatedMetric } from "../lib/enums.ts";
 import { JOB_ID_STRIDE } from "../lib/ids.ts";
-import type { FleetMedian } from "../lib/stored-json.ts";
+
+/** The figures of a customer's machines. */
+export interface ComputedFleet {
+  median: number;
+  machines: number;
+  spread: readonly [low: number, first: number, third: number, high: number];
+}
 
 /** The fleet of all customers counts customers with at least so many machines, and needs so many customers. */
 const MIN_MACHINES_OF_CUSTOMER = 5;
@@ -90,7 +96,7 @@ export function readMachines(
 export async function writeFleet(
   db: Database,
   { changes, ...fleet }: CustomerFleet,
-  { bf16_tflops: bf16, memory_bandwidth_gbs: memory }: Record<RatedMetric, FleetMedian | null>,
+  { bf16_tflops: bf16, memory_bandwidth_gbs: memory }: Record<RatedMetric, ComputedFleet | null>,
   now: number,
 ): Promise<void> {
   const { model, customerId, class: name } = fleet;
@@ -102,6 +108,8 @@ export async function writeFleet(
         bf16Machines: bf16?.machines ?? 0,
         memoryMedian: memory?.median ?? null,
         memoryMachines: memory?.machines ?? 0,
+        bf16Spread: bf16?.spread ?? null,
+        memorySpread: memory?.spread ?? null,
         computedChanges: changes,
         computedAt: now,
       })
@@ -131,7 +139,7 @@ function upsertFleet(
   const [median, machines] = [`${column}_median`, `${column}_machines`].map(sql.raw);
   const customers = sql`select ${median} as median, ${machines} as machines from ${customerFleets} where ${customerFleets.model} = ${model} and ${customerFleets.class} = ${name} and ${machines} >= ${MIN_MACHINES_OF_CUSTOMER}`;
   // The middle customer, or the mean of the two in the middle.
-  const all = sql`(select avg(case when place in ((customers + 1) / 2, (customers + 2) / 2) then median end) as median, sum(machines) as machines, count(*) as customers from (select *, count(*) over () as customers, row_number() over (order by median) as place from (${customers})))`;
+  const all = sql`(select avg(case when place in ((customers + 1) / 2, (customers + 2) / 2) then median end) as median, sum(machines) as machines, count(*) as customers, json_array(min(median), max(case when place = (customers + 3) / 4 then median end), max(case when place = (3 * customers + 1) / 4 then median end), max(median)) as spread from (select *, count(*) over () as customers, row_number() over (order by median) as place from (${customers})))`;
   const ifEnough = (value: string) =>
     sql`case when fleet.customers >= ${MIN_CUSTOMERS} then fleet.${sql.raw(value)} end`;
   const figures = {
@@ -139,6 +147,8 @@ function upsertFleet(
     fleetMedian: ifEnough("median"),
     fleetMachines: ifEnough("machines"),
     fleetAt: sql`${now}`,
+    fleetCustomers: ifEnough("customers"),
+    fleetSpread: ifEnough("spread"),
   };
   const known = sql`(select 1 from ${baselines} where ${baselines.model} = ${model} and ${baselines.metric} = ${metric} and ${baselines.class} = ${name})`;
   const from = sql`from ${all} fleet where fleet.customers >= ${MIN_CUSTOMERS} or exists ${known}`;
@@ -154,6 +164,8 @@ function upsertFleet(
       fleetMedian: sql`excluded.fleet_median`,
       fleetMachines: sql`excluded.fleet_machines`,
       fleetAt: sql`excluded.fleet_at`,
+      fleetCustomers: sql`excluded.fleet_customers`,
+      fleetSpread: sql`excluded.fleet_spread`,
     },
     setWhere: sql`(excluded.fleet_median, excluded.fleet_machines) is not (${baselines.fleetMedian}, ${baselines.fleetMachines})`,
   });

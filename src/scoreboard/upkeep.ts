@@ -1,17 +1,17 @@
 /** Cron's part of the scoreboard, in bounded steps: medians of fleets, and verdicts that are missing or outdated. */
 
 import { SHIPPED_BASELINES } from "../benchmarks/shipped-baselines.ts";
-import { medianOf } from "../benchmarks/statistics.ts";
+import { quantileOf } from "../benchmarks/statistics.ts";
 import type { Database } from "../db/client.ts";
 import { causesOf } from "../db/errors.ts";
 import { MINUTE_MS } from "../lib/clock.ts";
 import type { RatingRules } from "../lib/config.ts";
 import type { RatedMetric } from "../lib/enums.ts";
 import { logEvent } from "../lib/log.ts";
-import type { FleetMedian } from "../lib/stored-json.ts";
 import { rateSettledJob } from "./rating.ts";
 import {
   applyRules,
+  type ComputedFleet,
   clearStale,
   customerFleetsWithNews,
   jobsToRate,
@@ -56,10 +56,13 @@ export async function recomputeBaselines(
 function medianOfFleet(
   machines: readonly Readonly<Record<RatedMetric, number | null>>[],
   metric: RatedMetric,
-): FleetMedian | null {
-  const values = machines.flatMap(({ [metric]: value }) => value ?? []);
-  const median = medianOf(values);
-  return median === null ? null : { median, machines: values.length };
+): ComputedFleet | null {
+  const values = machines.flatMap(({ [metric]: value }) => value ?? []).sort((a, b) => a - b);
+  const [low, first, median, third, high] = [0, 0.25, 0.5, 0.75, 1].map((share) =>
+    quantileOf(values, share),
+  );
+  if (low == null || first == null || median == null || third == null || high == null) return null;
+  return { median, machines: values.length, spread: [low, first, third, high] };
 }
 
 /**

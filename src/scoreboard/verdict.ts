@@ -21,9 +21,17 @@ import { isReplayed } from "./figures.ts";
 import { bounded, findingsOfJob, nodeFindings, peerFindings } from "./findings.ts";
 import { findDrops, findFewerGpus, stragglersOf } from "./observations.ts";
 
-/** The verdicts on the nodes of a job, with what they show beside each other. */
-export function rateNodes(nodes: readonly NodeFacts[], rules: RatingRules): NodeVerdict[] {
-  const beside = peerFindings(nodes, rules);
+/**
+ * The verdicts on the nodes of a job, with what they show beside each other.
+ *
+ * @param links findings of the links between them
+ */
+export function rateNodes(
+  nodes: readonly NodeFacts[],
+  rules: RatingRules,
+  links: readonly Finding[] = [],
+): NodeVerdict[] {
+  const beside = peerFindings(nodes, rules, links);
   return nodes.map((facts) => rateNode(facts, rules, beside.get(facts.rank)));
 }
 
@@ -157,6 +165,7 @@ function comparedWith(baseline: Baseline | null) {
     ownFleetBaseline: baseline?.ownFleet ?? null,
     fleetBaseline: baseline?.fleet ?? null,
     shippedBaseline: baseline?.shipped ?? null,
+    ...(baseline?.spread !== undefined && { spread: baseline.spread }),
   };
 }
 

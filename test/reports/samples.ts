@@ -1,8 +1,10 @@
 /** Repeatable sample report data of any size, for tests and the bench. */
+import { judgeLinks } from "../../src/benchmarks/link-judgement.ts";
 import type { PerformanceStatus } from "../../src/lib/enums.ts";
-import type { JobVerdict, MetricVerdict, NodeVerdict } from "../../src/lib/stored-json.ts";
+import type { Finding, JobVerdict, MetricVerdict, NodeVerdict } from "../../src/lib/stored-json.ts";
 import { type Link, toLinkTable } from "../../src/reports/link-table.ts";
 import type { ReportData, ReportNode } from "../../src/reports/report-data.ts";
+import { linkFindings } from "../../src/scoreboard/link-findings.ts";
 
 const START = Date.UTC(2026, 0, 15, 10, 30);
 const MINUTE = 60_000;
@@ -68,11 +70,16 @@ export function sampleReport(options: SampleOptions): ReportData {
     subject: { kind: "job", id: "7554621440" },
     release: "0.1.0",
     origin: "https://assay.example",
+    paper: "a4",
     job: {
       id: "7554621440",
       name: options.name ?? "Acceptance of the new racks",
       description: "Before the contract begins",
       customer: options.customer ?? "Example Labs",
+      person: "Ada Example",
+      provider: "Example Cloud",
+      region: "eu-west-2",
+      order: "PO-2026-0117",
       tags: ["production", "provider: aws"],
       state: "completed",
       nodeCount: size,
@@ -176,6 +183,17 @@ function node(
     gpus: `${gpus} × ${model.name}`,
     gpuCount: gpus,
     agentVersion: "0.1.0",
+    machine: {
+      hostName: `gpu-${String(rank).padStart(3, "0")}`,
+      instanceId: `i-0f3a${(rank + 4_096).toString(16)}`,
+      system: "Supermicro SYS-821GE-TNHR",
+      board: "Supermicro X13DEG-OAD",
+      bios: "2.1",
+      processor: "AMD EPYC 7513 32-Core Processor",
+      kernel: "Linux 6.8.0-45-generic",
+      surroundings: "docker",
+      driver: "570.195.03",
+    },
     state: "completed",
     failedMessage: null,
     joinedAt: START + MINUTE + rank * 900,
@@ -208,6 +226,7 @@ function node(
     quickMark: {
       isReplayed,
       measuredAt: "2026-01-15T10:42:00Z",
+      measurement: measurementOf(rank, gpus, isSlow),
       aggregate,
       implausible: reasonsOf(
         isSlow
@@ -225,6 +244,70 @@ function node(
       })),
       pairs: pairsOf(gpus, random),
     },
+    history: historyOf(rank, bf16, model.memory),
+  };
+}
+
+const WEEK = 7 * 86_400_000;
+
+/** Seven jobs, a week apart; every third machine fell in the fifth. */
+function historyOf(rank: number, bf16: number, memory: number): ReportNode["history"] {
+  const random = noise(rank + 100);
+  const at = (index: number) => START - (6 - index) * WEEK;
+  const points = (value: number, dips: boolean) =>
+    Array.from({ length: 7 }, (_, index): [number, number] => {
+      const dip = dips && index === 4 ? 0.8 : 1;
+      return [at(index), Math.round(value * dip * (0.98 + random() * 0.04) * 10) / 10];
+    });
+  return [
+    { metric: "bf16_tflops", points: points(bf16, rank % 3 === 1) },
+    { metric: "memory_bandwidth_gbs", points: points(memory, false) },
+  ];
+}
+
+function measurementOf(rank: number, gpus: number, isSlow: boolean) {
+  const random = noise(rank + 500);
+  const quality = (metric: string, method: string, seconds: number) => ({
+    metric,
+    method,
+    samples: 24 + Math.round(random() * 12),
+    spread: Math.round(random() * 150) / 10_000,
+    drift: Math.round((random() - 0.3) * 200) / 10_000,
+    seconds,
+    isSettled: !isSlow || metric !== "bf16_tflops",
+  });
+  return {
+    engine: "cublaslt 12.8.4",
+    driver: "570.195.03",
+    isBusy: false,
+    quality: [
+      quality("bf16_tflops", "gemm.cublaslt.4096.nn.normal/1", 2.9),
+      quality("memory_bandwidth_gbs", "copy.ptx.4gib/1", 2.4),
+      quality("fp16_tflops", "gemm.cublaslt.4096.nn.normal/1", 2.1),
+      quality("fp32_cuda_core_tflops", "fma.ptx/1", 1.8),
+      quality("host_to_device_bandwidth_gbs", "h2d.pinned.128mib/1", 1.1),
+      quality("device_to_host_bandwidth_gbs", "d2h.pinned.128mib/1", 1.1),
+      quality("kernel_launch_overhead_us", "launch.events/1", 0.4),
+    ],
+    gpus: Array.from({ length: gpus }, (_, at) => ({
+      uuid: `GPU-00000000-0000-4000-8000-${(rank * 64 + at).toString(16).padStart(12, "0")}`,
+      serial: String(1_320_922_018_000 + rank * 64 + at),
+      pciAddress: `00000000:${(0x0f + at * 0x10).toString(16).padStart(2, "0").toUpperCase()}:00.0`,
+      smMhz: isSlow ? 1_095 : 1_410,
+      maxSmMhz: 1_410,
+      memoryMhz: 1_215,
+      maxMemoryMhz: 1_215,
+      throttle: isSlow ? ["sw_power_cap"] : [],
+      powerLimitWatts: isSlow ? 300 : 400,
+      defaultPowerLimitWatts: 400,
+      eccErrors: 0,
+      remappedRows: at === 3 ? 1 : 0,
+      rowState: null,
+      pcieGeneration: 4,
+      pcieWidth: 16,
+      watts: isSlow ? 296 : 388,
+      celsius: 62,
+    })),
   };
 }
 
@@ -268,6 +351,10 @@ function networkOf(size: number, random: () => number) {
     minimumGbps: Math.min(...good),
     averageLatencyMs: 0.2,
     linksTested: links.length,
+    judgement: judgeLinks(
+      links.map(({ source, target, gbps }) => ({ source, target, gbps: gbps ?? 0 })),
+      new Map(),
+    ),
     links: toLinkTable(links),
   };
 }
@@ -358,6 +445,118 @@ export function failedReport(): ReportData {
         errorMessage: "CUDA error 802",
       })),
       quickMark: null,
+      history: [],
     })),
   };
+}
+
+/** A job with something to look at of every kind: its network, health, copies one way, a drop. */
+export function findingsReport(): ReportData {
+  const data = sampleReport({ nodes: 4, gpus: 8, model: A100 });
+  const links: Link[] = [];
+  for (const source of [0, 1, 2, 3]) {
+    for (const target of [0, 1, 2, 3].filter((rank) => rank !== source)) {
+      const isSlow = source === 3 || target === 3;
+      const gbps = isSlow
+        ? 0.22 + target / 100
+        : source === 0 && target === 1
+          ? 0.9
+          : 1.8 - source / 50;
+      const latencyMs = isSlow ? 0.61 : 0.14;
+      links.push({ source, target, gbps, latencyMs, error: null });
+    }
+  }
+  const figures = links.map(({ source, target, gbps }) => ({ source, target, gbps: gbps ?? 0 }));
+  const judgement = judgeLinks(
+    figures,
+    new Map([
+      [0, 2.5],
+      [1, 2.5],
+      [2, 2.5],
+      [3, 2.5],
+    ]),
+  );
+  const [network] = data.networks;
+  const summary = JSON.stringify({ judgement });
+  const found: Finding[] = [
+    ofHealth(1, 5, "uncorrected_ecc_errors", "GPU 5: 2 memory errors could not be corrected", 2, 0),
+    ofHealth(
+      2,
+      0,
+      "power_limit_watts",
+      "GPU 0: its power limit is 300 W, below its default of 400 W",
+      300,
+      400,
+    ),
+    ...linkFindings([{ benchmark_id: "cluster_network", config: null }], [{ summary }]),
+    {
+      kind: "asymmetry",
+      metric: "device_to_host_bandwidth_gbs",
+      rank: 2,
+      gpu: null,
+      value: 59.92,
+      expected: 166.4,
+      ratio: 0.36,
+      message: "device_to_host_bandwidth_gbs 59.92, 36 % of host_to_device_bandwidth_gbs (166.4)",
+    },
+  ];
+  return {
+    ...data,
+    job: { ...data.job, name: "Links under suspicion" },
+    verdict: data.verdict && { ...data.verdict, findings: found },
+    networks: network === undefined ? [] : [{ ...network, links: toLinkTable(links), judgement }],
+    nodes: data.nodes.map((node) =>
+      node.rank !== 2 || node.quickMark === null
+        ? node
+        : {
+            ...node,
+            quickMark: {
+              ...node.quickMark,
+              gpus: node.quickMark.gpus.map((gpu) => ({
+                ...gpu,
+                figures: {
+                  ...gpu.figures,
+                  host_to_device_bandwidth_gbs: 20.8,
+                  device_to_host_bandwidth_gbs: 7.49,
+                },
+              })),
+            },
+          },
+    ),
+  };
+}
+
+/** A machine that has less than its spec promises. */
+export function mismatchReport(): ReportData {
+  const data = sampleReport({ nodes: 1, gpus: 8 });
+  const differs = (metric: string, value: number, expected: number, message: string): Finding => ({
+    kind: "spec_differs",
+    metric,
+    rank: 0,
+    gpu: null,
+    value,
+    expected,
+    ratio: value / expected,
+    message: `the spec's ${metric}: ${message}`,
+  });
+  const findings = [
+    differs("cpu", 48, 64, "48 usable logical CPUs, 64 promised"),
+    differs("memory", 274_877_906_944, 549_755_813_888, "256 GiB found, 512 GiB promised"),
+  ];
+  return {
+    ...data,
+    job: { ...data.job, name: "Half of what was ordered" },
+    verdict: data.verdict && { ...data.verdict, findings },
+  };
+}
+
+function ofHealth(
+  rank: number,
+  gpu: number,
+  metric: string,
+  message: string,
+  value: number,
+  expected: number,
+): Finding {
+  return { kind: "health", metric, rank, gpu, value, expected, ratio: null, message };
 }

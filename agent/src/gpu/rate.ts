@@ -48,6 +48,8 @@ export interface Rate {
   /** Batches after the warm-up. */
   samples: number;
   callsPerSample: number;
+  /** Device time of all samples. */
+  deviceMs: number;
   /** Null where the host's time says nothing about the device's. */
   clockShare: ClockShare | null;
 }
@@ -147,6 +149,7 @@ export function createRateMeter(count: number, plan: RatePlan = RATE): RateMeter
           drift: msPerCall / median(series.slice(0, plan.window)) - 1,
           samples: series.length,
           callsPerSample: calls,
+          deviceMs,
           clockShare:
             hostTotalMs === null
               ? null

@@ -149,6 +149,7 @@ function quality(rates: readonly Rate[]): Results {
     ),
     samples: Math.min(...rates.map(({ samples }) => samples)),
     calls_per_sample: Math.min(...rates.map(({ callsPerSample }) => callsPerSample)),
+    seconds: rounded(Math.max(...rates.map(({ deviceMs }) => deviceMs)) / 1_000, 3),
   };
 }
 

@@ -76,11 +76,12 @@ export class Channel {
   }
 
   async #greet(open: OpenSocket, live: Live, hello: Hello): Promise<void> {
-    if (open.node !== null) return this.#refuse(open, CLOSE.refused, "hello comes once");
+    if (isGreeted(open)) return this.#refuse(open, CLOSE.refused, "hello comes once");
     const { task_id: taskId, task_token: token, known_etag: known = null } = hello;
     const epoch = token ? await epochOf(await this.#tokens, token, taskId) : null;
     // The check of the token has taken a moment: everything else is decided now.
     if (!this.#sockets.all().includes(open)) return;
+    if (isGreeted(open)) return this.#refuse(open, CLOSE.refused, "hello comes once");
     const rank = rankOf(live.identity.jobId, taskId);
     const node = rank === null ? undefined : live.job.nodes[rank];
     if (node === undefined) return this.#refuse(open, CLOSE.refused, `no task ${taskId}`);
@@ -225,6 +226,9 @@ export class Channel {
     });
   }
 }
+
+/** A function, since what it reads changes while a hello is looked at. */
+const isGreeted = ({ node }: OpenSocket) => node !== null;
 
 /** A close frame's reason has at most 123 bytes, and ours are ASCII. */
 const MAX_REASON = 120;

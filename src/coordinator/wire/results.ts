@@ -149,6 +149,7 @@ export function checkResults(
     isAnonymous,
     hardware,
     models,
+    cardGbps = null,
     ...context
   }: ResultContext & Measurer & { isAnonymous: boolean },
 ): { ok: true; results: CheckedResults | null } | Refusal {
@@ -172,7 +173,7 @@ export function checkResults(
   const isNormal = sameJson(value, kept) && countMembers(value) === written.members;
   const bytes = utf8Bytes(isNormal ? written.text : JSON.stringify(kept));
   if (bytes.length > MAX_STORED_BYTES) return { ok: false, reason: "result_too_large" };
-  const measurer = { hardware, models };
+  const measurer = { hardware, models, cardGbps };
   const digest = benchmark.digest(parsed.data, measurer);
   return {
     ok: true,

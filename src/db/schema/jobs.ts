@@ -12,6 +12,7 @@ import {
   GANG_STATES,
   JOB_STATES,
   JOINABLE_STATES,
+  PAPER_SIZES,
   PERFORMANCE_STATUSES,
   SPEC_CHECK_STATUSES,
 } from "../../lib/enums.ts";
@@ -46,9 +47,8 @@ export const owner = () =>
   });
 
 /**
- * One row per job. Columns up to `expires_at` are D1's own facts, written once at creation. Columns from `state`
- * on are the projection of the job's coordinator, once `coordinated` is set (docs/architecture.md, "Who owns
- * which fact").
+ * One row per job. Columns up to `expires_at` are D1's own facts, those from `state` on the projection of the job's
+ * coordinator, once `coordinated` is set (docs/architecture.md, "Who owns which fact").
  */
 export const jobs = sqliteTable(
   "jobs",
@@ -73,6 +73,7 @@ export const jobs = sqliteTable(
     orderReference: text("order_reference"),
     /** The three above as filters compare them (`jobs/origins.ts`), for the search by label; null for none. */
     foldedOrigins: text("folded_origins", { mode: "json" }).$type<FoldedOrigins>(),
+    paper: text("paper", { enum: PAPER_SIZES }).notNull().default("a4"),
     /** Id of the token secret that signs the job's token, which is derived and never stored. */
     tokenKeyId: text("token_key_id").notNull(),
     /** The time in the job's id (`jobCreatedAt`), so that both have the same order. */

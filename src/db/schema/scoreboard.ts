@@ -5,6 +5,8 @@ import { RATED_METRICS } from "../../lib/enums.ts";
 import { packedText } from "../forms.ts";
 import { fleets, methods, parts } from "../packed.ts";
 
+type FourNumbers = readonly [low: number, first: number, third: number, high: number];
+
 /** Withheld figures have no row in the index: they never stand between a machine's figures and those before. */
 export const comparable = sql`coalesce(bf16_tflops, memory_bandwidth_gbs, parts) is not null`;
 
@@ -97,6 +99,9 @@ export const customerFleets = sqliteTable(
     bf16Machines: integer("bf16_machines").notNull().default(0),
     memoryMedian: real("memory_median"),
     memoryMachines: integer("memory_machines").notNull().default(0),
+    /** The smallest figure, the quartiles, and the largest. */
+    bf16Spread: text("bf16_spread", { mode: "json" }).$type<FourNumbers>(),
+    memorySpread: text("memory_spread", { mode: "json" }).$type<FourNumbers>(),
   },
   (table) => [
     primaryKey({ columns: [table.model, table.customerId, table.class] }),
@@ -132,6 +137,9 @@ export const baselines = sqliteTable(
     fleetMedian: real("fleet_median"),
     fleetMachines: integer("fleet_machines"),
     fleetAt: integer("fleet_at"),
+    fleetCustomers: integer("fleet_customers"),
+    /** Of customers' medians: the smallest, the quartiles, and the largest. */
+    fleetSpread: text("fleet_spread", { mode: "json" }).$type<FourNumbers>(),
     pinnedValue: real("pinned_value"),
     pinnedAt: integer("pinned_at"),
     /** UUID of the administrator. */

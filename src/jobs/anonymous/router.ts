@@ -12,7 +12,7 @@ export const anonymousJobsRoutes = ({ jobs }: { jobs: JobsService }) => [
     const caller = { actor: ANONYMOUS, db: c.get("databases").session };
     const input = { description, benchmarks, node_count, tags };
     const site = siteOf(c);
-    const { row, token } = await jobs.create(caller, input, null, site);
+    const { row, token } = await jobs.create(caller, input, null, { site });
     return c.json(toCreatedJob(row, token, site), 201);
   }),
 ];

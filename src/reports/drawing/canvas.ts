@@ -4,11 +4,9 @@
  */
 import { deflateSync } from "node:zlib";
 import { Operators } from "./operators.ts";
-import type { Face, Type } from "./type.ts";
-import { winAnsiCode } from "./writing.ts";
-
-export const PAGE_WIDTH = 595.28;
-export const PAGE_HEIGHT = 841.89;
+import { A4, type Paper } from "./paper.ts";
+import type { Type } from "./type.ts";
+import type { Face } from "./typeface.ts";
 
 /** Grey, or red, green and blue; 0 to 1. */
 export type Colour = number | readonly [red: number, green: number, blue: number];
@@ -38,9 +36,16 @@ export interface Link {
   url: string;
 }
 
+/** `artifact`: what is drawn belongs to the page, not to the document (PDF 32000-1, 14.8.2.2); `plain`: it has no tag. */
+type Open = "nothing" | "artifact" | "content" | "plain";
+
 export class Canvas {
   readonly type: Type;
+  readonly paper: Paper;
   readonly links: Link[] = [];
+  /** Pieces of tagged content so far. */
+  marks = 0;
+  #open: Open = "nothing";
   /** What has been drawn since `pack`. */
   #operators: Operators | null = null;
   #packed: Uint8Array | null = null;
@@ -50,19 +55,49 @@ export class Canvas {
   #font = "";
   #fontSize = 0;
 
-  constructor(type: Type) {
+  constructor(type: Type, paper: Paper) {
     this.type = type;
+    this.paper = paper;
+    // All pages are laid out on the width of A4; others have wider margins.
+    const shift = (paper.width - A4.width) / 2;
+    if (shift !== 0) this.#raw.name("1 0 0 1 ").number(shift).name("0 cm").end();
+  }
+
+  /** Begins content of an element of the document's structure; answers its number on this page. */
+  beginContent(tag: string): number {
+    this.endContent();
+    const id = this.marks++;
+    this.#raw.name(`/${tag} <</MCID ${id}>> BDC`).end();
+    this.#open = "content";
+    return id;
+  }
+
+  /** Begins content that no element has. */
+  beginPlain(): void {
+    this.endContent();
+    this.#open = "plain";
+  }
+
+  /** What follows is decoration, until other content begins. */
+  endContent(): void {
+    if (this.#open === "artifact" || this.#open === "content") this.#raw.name("EMC").end();
+    this.#open = "nothing";
   }
 
   /** Compresses what is drawn, to save memory while other pages are drawn; only the foot follows. */
   pack(): void {
-    this.#packed = deflateSync(this.#to.bytes);
+    this.endContent();
+    this.#packed = deflateSync(this.#raw.bytes);
     this.#release();
   }
 
   /** The page's content as compressed streams, to be read one after the other; the page keeps nothing. */
   take(): Uint8Array[] {
-    const streams = [...(this.#packed === null ? [] : [this.#packed]), deflateSync(this.#to.bytes)];
+    this.endContent();
+    const streams = [
+      ...(this.#packed === null ? [] : [this.#packed]),
+      deflateSync(this.#raw.bytes),
+    ];
     this.#release();
     this.#packed = null;
     return streams;
@@ -76,9 +111,18 @@ export class Canvas {
     this.#operators = null;
   }
 
-  get #to(): Operators {
+  get #raw(): Operators {
     this.#operators ??= spare.pop() ?? new Operators();
     return this.#operators;
+  }
+
+  /** For what is drawn. */
+  get #to(): Operators {
+    if (this.#open === "nothing") {
+      this.#raw.name("/Artifact BMC").end();
+      this.#open = "artifact";
+    }
+    return this.#raw;
   }
 
   /** One line; `y` is its baseline, `x` its left end, right end or middle. Answers its width. */
@@ -93,15 +137,17 @@ export class Canvas {
     this.#to
       .name("BT ")
       .number(left)
-      .number(PAGE_HEIGHT - y)
+      .number(this.paper.height - y)
       .name("Td ");
-    this.#to.literal(printable, codeOf).name(" Tj ET").end();
+    // Readers of tagged content join its lines.
+    const written = this.#open === "content" ? `${printable} ` : printable;
+    this.#to.literal(written, this.type.codes[face]).name(" Tj ET").end();
     return width;
   }
 
   rectangle(x: number, y: number, width: number, height: number, colour: Colour): void {
     this.#setFill(colour);
-    const to = this.#to.number(x).number(PAGE_HEIGHT - y - height);
+    const to = this.#to.number(x).number(this.paper.height - y - height);
     to.number(width).number(height).name("re f").end();
   }
 
@@ -115,7 +161,7 @@ export class Canvas {
   ): void {
     const { line = 0.5 } = style;
     this.#setStroke(style.colour, line);
-    const to = this.#to.number(x + line / 2).number(PAGE_HEIGHT - y - height + line / 2);
+    const to = this.#to.number(x + line / 2).number(this.paper.height - y - height + line / 2);
     to.number(width - line)
       .number(height - line)
       .name("re S")
@@ -136,11 +182,11 @@ export class Canvas {
     }
     this.#to
       .number(from[0])
-      .number(PAGE_HEIGHT - from[1])
+      .number(this.paper.height - from[1])
       .name("m ");
     this.#to
       .number(to[0])
-      .number(PAGE_HEIGHT - to[1])
+      .number(this.paper.height - to[1])
       .name("l S")
       .end();
     if (dash !== undefined) this.#to.name("[] 0 d").end();
@@ -152,7 +198,7 @@ export class Canvas {
     for (const [at, [x, y]] of points.entries()) {
       this.#to
         .number(x)
-        .number(PAGE_HEIGHT - y)
+        .number(this.paper.height - y)
         .name(at === 0 ? "m " : "l ");
     }
     this.#to.name("h f").end();
@@ -176,7 +222,7 @@ export class Canvas {
       .name("0 0 ")
       .number(-cell)
       .number(x)
-      .number(PAGE_HEIGHT - y);
+      .number(this.paper.height - y);
     to.name("cm ");
     for (const [row, column, columns] of runs) {
       to.number(column).number(row).number(columns).name("1 re ");
@@ -219,9 +265,4 @@ export class Canvas {
 function isSame(a: Colour, b: Colour): boolean {
   if (typeof a === "number" || typeof b === "number") return a === b;
   return a[0] === b[0] && a[1] === b[1] && a[2] === b[2];
-}
-
-/** Characters of printable text are all in the encoding. */
-function codeOf(unit: number): number {
-  return winAnsiCode(unit) ?? 0x3f;
 }

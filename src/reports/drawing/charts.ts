@@ -1,18 +1,7 @@
-/** Charts made of lines and rectangles: ratio bars, distributions, heat maps. */
+/** Charts made of lines and rectangles: ratio bars, distributions, boxes, series. */
 import type { PerformanceStatus } from "../../lib/enums.ts";
-import type { Canvas, Colour } from "./canvas.ts";
-import {
-  ACCENT,
-  HEAT_LEVELS,
-  heat,
-  INK,
-  PALE_ACCENT,
-  RULE,
-  SIZE,
-  SOFT,
-  STATUS,
-  WASH,
-} from "./theme.ts";
+import type { Canvas } from "./canvas.ts";
+import { ACCENT, INK, PALE_ACCENT, RULE, SIZE, SOFT, STATUS, WARNING, WASH } from "./theme.ts";
 import { figure } from "./writing.ts";
 
 /** The ratio at the right end of a bar. */
@@ -108,6 +97,7 @@ export function distribution(
   const at = (value: number) => x + (high === low ? width / 2 : (value - from) * scale);
   const floor = y + height;
   canvas.line([x, floor], [x + width, floor], { colour: RULE });
+  axis(canvas, { x, y: floor, width }, { from, to: from + span * 1.12, isOne: high === low }, high);
   if (values.length >= MIN_BINNED && high > low) {
     const bins = new Array<number>(BINS).fill(0);
     for (const value of values) {
@@ -138,120 +128,130 @@ export function distribution(
   const { median, baseline } = marks;
   canvas.polygon(
     [
-      [at(median), floor + 1],
-      [at(median) - 3, floor + 6],
-      [at(median) + 3, floor + 6],
+      [at(median), floor + 0.5],
+      [at(median) - 2.6, floor + 5],
+      [at(median) + 2.6, floor + 5],
     ],
     INK,
   );
   if (baseline !== null) {
     canvas.line([at(baseline), y - 2], [at(baseline), floor + 2], { colour: INK, line: 1 });
     canvas.text("baseline", at(baseline), y - 4, {
-      size: SIZE.tiny - 0.8,
+      size: SIZE.tiny - 0.5,
       colour: SOFT,
       align: "centre",
     });
   }
 }
 
-/** A square of figures by row and column; undefined for a cell without a measurement, null for a failed one. */
-export interface HeatGrid {
-  size: number;
-  value: (row: number, column: number) => number | null | undefined;
+const TICKS = 4;
+
+/** Round numbers below a chart. */
+function axis(
+  canvas: Canvas,
+  { x, y, width }: { x: number; y: number; width: number },
+  { from, to, isOne }: { from: number; to: number; isOne: boolean },
+  value: number,
+): void {
+  const style = { size: SIZE.tiny - 0.3, colour: SOFT, align: "centre" as const };
+  const tick = (at: number, text: string) => {
+    canvas.line([at, y], [at, y + 2], { colour: SOFT, line: 0.4 });
+    canvas.text(text, at, y + 11.5, style);
+  };
+  if (isOne) {
+    tick(x + width / 2, figure(value));
+    return;
+  }
+  const step = niceStep((to - from) / TICKS);
+  for (let at = Math.ceil(from / step) * step; at <= to; at += step) {
+    const place = x + ((at - from) / (to - from)) * width;
+    if (place > x + 8 && place < x + width - 8) tick(place, figure(Number(at.toPrecision(6))));
+  }
+}
+
+/** 1, 2 or 5 times a power of ten. */
+function niceStep(rough: number): number {
+  const power = 10 ** Math.floor(Math.log10(rough));
+  return power * ([1, 2, 5].find((each) => each * power >= rough) ?? 10);
+}
+
+/** The spread behind a baseline: whiskers, a box of the middle half where it is known, and a figure beside it. */
+export interface Spread {
   low: number;
   high: number;
+  quartiles: readonly [number, number] | null;
+  median: number;
 }
 
-/** The scale reaches at least this far below the fastest figure, so that small differences stay light. */
-const HEAT_SPAN = 0.3;
-
-/** The ends of the scale for these figures. */
-export function heatRange(values: Iterable<number>): Pick<HeatGrid, "low" | "high"> {
-  let low = Number.POSITIVE_INFINITY;
-  let high = 0;
-  for (const value of values) {
-    low = Math.min(low, value);
-    high = Math.max(high, value);
-  }
-  return { low: Math.min(low, high * (1 - HEAT_SPAN)), high };
-}
-
-/** Level of a figure, 0 for the highest: light is fast. */
-export function heatLevel(value: number, { low, high }: Pick<HeatGrid, "low" | "high">): number {
-  if (high <= low) return 0;
-  const share = (high - value) / (high - low);
-  return Math.min(HEAT_LEVELS - 1, Math.max(0, Math.round(share * (HEAT_LEVELS - 1))));
-}
-
-const FAILED: Colour = [0.85, 0.33, 0.1];
-
-/** The grid as coloured cells; equal neighbours in a row are one rectangle. Failed cells are crossed out. */
-export function heatMap(
+export function boxPlot(
   canvas: Canvas,
-  place: { x: number; y: number; cell: number },
-  grid: HeatGrid,
+  { x, y, width, height }: { x: number; y: number; width: number; height: number },
+  { low, high, quartiles, median }: Spread,
+  own: readonly number[],
 ): void {
-  const { x, y, cell } = place;
-  const { size } = grid;
-  const runs = Array.from({ length: HEAT_LEVELS }, (): [number, number, number][] => []);
-  const failed: [number, number, number][] = [];
-  canvas.rectangle(x, y, size * cell, size * cell, WASH);
-  for (let row = 0; row < size; row++) {
-    let open: { level: number; run: [number, number, number] } | null = null;
-    for (let column = 0; column < size; column++) {
-      const value = grid.value(row, column);
-      if (typeof value !== "number") {
-        open = null;
-        if (value === null) failed.push([row, column, 1]);
-        continue;
-      }
-      const level = heatLevel(value, grid);
-      if (open !== null && open.level === level) open.run[2]++;
-      else {
-        open = { level, run: [row, column, 1] };
-        runs[level]?.push(open.run);
-      }
+  const from = Math.min(low, ...own);
+  const span = Math.max(high, ...own) - from || Math.abs(high) || 1;
+  const at = (value: number) => x + 3 + ((value - from) / span) * (width - 6);
+  const middle = y + height / 2;
+  canvas.line([at(low), middle], [at(high), middle], { colour: SOFT, line: 0.6 });
+  for (const end of [low, high]) {
+    canvas.line([at(end), middle - 2.2], [at(end), middle + 2.2], { colour: SOFT, line: 0.6 });
+  }
+  if (quartiles !== null) {
+    const [first, third] = quartiles;
+    const width = Math.max(at(third) - at(first), 1);
+    canvas.rectangle(at(first), middle - 2.6, width, 5.2, PALE_ACCENT);
+  }
+  canvas.line([at(median), middle - 3], [at(median), middle + 3], { colour: INK, line: 1 });
+  for (const value of own) {
+    const place = at(value);
+    canvas.polygon(
+      [
+        [place, middle + 0.6],
+        [place - 2, middle + 4.4],
+        [place + 2, middle + 4.4],
+      ],
+      ACCENT,
+    );
+  }
+}
+
+/** Figures over time as a line; those that fell below `dropBelow` of the one before are marked. */
+export function series(
+  canvas: Canvas,
+  { x, y, width, height }: { x: number; y: number; width: number; height: number },
+  values: readonly number[],
+  dropBelow: number,
+): void {
+  const low = Math.min(...values);
+  const high = Math.max(...values);
+  // Small changes stay small: the line takes the whole height only from a tenth on.
+  const span = Math.max(high - low, high * 0.1) || 1;
+  const step = (width - 6) / Math.max(values.length - 1, 1);
+  const place = (value: number, index: number): [number, number] => [
+    x + 3 + index * step,
+    y + 1.5 + ((high - value) / span) * (height - 4.5),
+  ];
+  for (const [index, value] of values.entries()) {
+    const before = values[index - 1];
+    if (before !== undefined) {
+      canvas.line(place(before, index - 1), place(value, index), { colour: ACCENT, line: 0.8 });
     }
   }
-  for (const [level, cells] of runs.entries()) canvas.cells(place, cells, heat(level));
-  canvas.cells(place, failed, FAILED);
-  if (cell >= 3) {
-    for (const [row, column] of failed) {
-      const [left, top] = [x + column * cell, y + row * cell];
-      canvas.line([left, top], [left + cell, top + cell], { colour: 1, line: 0.8 });
-      canvas.line([left + cell, top], [left, top + cell], { colour: 1, line: 0.8 });
+  for (const [index, value] of values.entries()) {
+    const [left, top] = place(value, index);
+    const before = values[index - 1];
+    if (before !== undefined && value < dropBelow * before) {
+      canvas.polygon(
+        [
+          [left - 2.6, top - 2],
+          [left + 2.6, top - 2],
+          [left, top + 2.8],
+        ],
+        WARNING,
+      );
+    } else if (index === values.length - 1) {
+      canvas.rectangle(left - 1.2, top - 1.2, 2.4, 2.4, INK);
     }
   }
-  canvas.frame(x - 0.5, y - 0.5, size * cell + 1, size * cell + 1, { colour: RULE });
-}
-
-/** The colour scale with its ends. */
-export function heatLegend(
-  canvas: Canvas,
-  place: { x: number; y: number },
-  grid: Pick<HeatGrid, "low" | "high">,
-  unit: string,
-  hasFailed: boolean,
-): void {
-  const { x, y } = place;
-  const step = 11;
-  const style = { size: SIZE.tiny, colour: SOFT };
-  const width = HEAT_LEVELS * step;
-  for (let level = 0; level < HEAT_LEVELS; level++) {
-    canvas.rectangle(x + level * step, y, step + 0.2, 7, heat(level));
-  }
-  canvas.frame(x, y, width, 7, { colour: RULE, line: 0.4 });
-  canvas.text(`${figure(grid.high)} ${unit}`, x, y + 14, style);
-  canvas.text(`${figure(grid.low)} ${unit}`, x + width, y + 14, { ...style, align: "right" });
-  if (hasFailed) {
-    canvas.rectangle(x + width + 14, y, 7, 7, FAILED);
-    canvas.line([x + width + 14, y], [x + width + 21, y + 7], { colour: 1, line: 0.8 });
-    canvas.line([x + width + 21, y], [x + width + 14, y + 7], { colour: 1, line: 0.8 });
-    canvas.text("failed", x + width + 25, y + 6, style);
-  }
-}
-
-/** The colour of figures on a cell: light on dark cells. */
-export function inkOn(level: number): number {
-  return level >= HEAT_LEVELS * 0.5 ? 1 : INK;
 }

@@ -1,13 +1,15 @@
 /** Pages filled from top to bottom: a cursor, headings, paragraphs, and the head and foot of every page. */
-import { Canvas, PAGE_HEIGHT, PAGE_WIDTH } from "./canvas.ts";
+import { Canvas } from "./canvas.ts";
+import { A4, type Paper } from "./paper.ts";
+import { type ElementType, type GroupType, Structure, type StructureElement } from "./structure.ts";
 import { INK, PALE_WARNING, RULE, SIZE, SOFT, WARNING } from "./theme.ts";
 import type { Type } from "./type.ts";
 
 export const LEFT = 45;
-export const RIGHT = PAGE_WIDTH - 45;
+export const RIGHT = A4.width - LEFT;
 export const WIDTH = RIGHT - LEFT;
 const TOP = 40;
-const BOTTOM = PAGE_HEIGHT - 52;
+const FOOT = 52;
 
 /** A bookmark of the document's outline. */
 export interface Mark {
@@ -22,15 +24,22 @@ export class Flow {
   readonly marks: Mark[] = [];
   /** The top of the next element. */
   y = 0;
+  readonly structure = new Structure();
+  readonly #paper: Paper;
   readonly #notices: readonly string[];
   readonly #running: string;
+  /** The element that new elements belong to; null for none beyond the bound of elements. */
+  #parent: StructureElement | null = this.structure.root;
+  /** The element whose content is being drawn; `plain` beyond the bound of elements, null for none. */
+  #element: StructureElement | "plain" | null = null;
 
   /**
    * @param notices printed on top of every page, for readers of a single page
    * @param running the running head, from the second page on
    */
-  constructor(type: Type, notices: readonly string[], running: string) {
+  constructor(type: Type, paper: Paper, notices: readonly string[], running: string) {
     this.type = type;
+    this.#paper = paper;
     this.#notices = notices;
     this.#running = running;
     this.newPage();
@@ -44,7 +53,7 @@ export class Flow {
 
   newPage(): void {
     this.pages.at(-1)?.pack();
-    const canvas = new Canvas(this.type);
+    const canvas = new Canvas(this.type, this.#paper);
     this.pages.push(canvas);
     this.y = TOP;
     if (this.pages.length > 1) {
@@ -55,15 +64,42 @@ export class Flow {
       this.y += 20;
     }
     this.#writeNotices(canvas);
+    this.#resume();
+  }
+
+  /** Draws content of an element of its own, which may continue on other pages. */
+  content(type: Exclude<ElementType, GroupType>, draw: () => void, alt?: string): void {
+    this.#element = (this.#parent && this.structure.add(this.#parent, type, alt)) ?? "plain";
+    this.#resume();
+    draw();
+    this.#element = null;
+    this.canvas.endContent();
+  }
+
+  /** Draws elements that belong together. */
+  group(type: GroupType, draw: () => void, isTagged = true): void {
+    const parent = this.#parent;
+    this.#parent = parent && isTagged ? this.structure.add(parent, type) : null;
+    draw();
+    this.#parent = parent;
+  }
+
+  /** Content of the open element that follows on this page. */
+  #resume(): void {
+    const element = this.#element;
+    if (element === null) return;
+    if (element === "plain") this.canvas.beginPlain();
+    else
+      this.structure.mark(element, this.pages.length - 1, this.canvas.beginContent(element.type));
   }
 
   /** Begins a new page unless this much room is left. */
   need(height: number): void {
-    if (this.y + height > BOTTOM) this.newPage();
+    if (height > this.room) this.newPage();
   }
 
   get room(): number {
-    return BOTTOM - this.y;
+    return this.#paper.height - FOOT - this.y;
   }
 
   skip(height: number): void {
@@ -78,7 +114,9 @@ export class Flow {
     this.marks.push({ title, page: this.pages.length - 1, y: this.y });
     const { canvas } = this;
     canvas.line([LEFT, this.y], [RIGHT, this.y], { colour: INK, line: 0.8 });
-    canvas.text(title, LEFT, this.y + 15, { size: SIZE.heading, face: "bold" });
+    this.content("H2", () => {
+      canvas.text(title, LEFT, this.y + 15, { size: SIZE.heading, face: "bold" });
+    });
     this.y += 22;
     if (note !== undefined) this.paragraph(note, { colour: SOFT, size: SIZE.small });
     this.y += 3;
@@ -87,7 +125,7 @@ export class Flow {
   subheading(title: string, needed: number): void {
     this.need(20 + needed);
     const style = { size: SIZE.text, face: "bold" as const, maxWidth: WIDTH };
-    this.canvas.text(title, LEFT, this.y + 10, style);
+    this.content("H3", () => this.canvas.text(title, LEFT, this.y + 10, style));
     this.y += 15;
   }
 
@@ -97,21 +135,24 @@ export class Flow {
   ): void {
     const { size = SIZE.text, indent = 0, face = "regular", colour = INK } = style;
     const leading = size * 1.38;
-    for (const line of this.type.wrap(text, WIDTH - indent, size, face)) {
-      this.need(leading);
-      this.canvas.text(line, LEFT + indent, this.y + size, { size, face, colour });
-      this.y += leading;
-    }
+    this.need(leading);
+    this.content("P", () => {
+      for (const line of this.type.wrap(text, WIDTH - indent, size, face)) {
+        this.need(leading);
+        this.canvas.text(line, LEFT + indent, this.y + size, { size, face, colour });
+        this.y += leading;
+      }
+    });
   }
 
   /** Writes the foot of each page and answers it, once the number of pages is final. */
   *finish(left: string, middle: string): Generator<Canvas> {
     for (const [index, canvas] of this.pages.entries()) {
-      const y = PAGE_HEIGHT - 30;
+      const y = this.#paper.height - 30;
       const style = { size: SIZE.tiny, colour: SOFT };
       canvas.line([LEFT, y - 10], [RIGHT, y - 10], { colour: RULE });
       canvas.text(left, LEFT, y, style);
-      canvas.text(middle, PAGE_WIDTH / 2 + 20, y, { ...style, align: "centre" });
+      canvas.text(middle, A4.width / 2 + 20, y, { ...style, align: "centre" });
       canvas.text(`Page ${index + 1} of ${this.pages.length}`, RIGHT, y, {
         ...style,
         align: "right",

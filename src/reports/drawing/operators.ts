@@ -11,6 +11,8 @@ const NEW_LINE = 0x0a;
 const OPEN = 0x28;
 const CLOSE = 0x29;
 const BACKSLASH = 0x5c;
+const RETURN = 0x0d;
+const LETTER_R = 0x72;
 
 /** A growing list of bytes: numbers, names of operators, and literal strings. */
 export class Operators {
@@ -55,17 +57,25 @@ export class Operators {
     return this;
   }
 
-  /** A literal string; each code is a byte of WinAnsi. */
-  literal(text: string, codeOf: (unit: number) => number): this {
-    this.#reserve(2 * text.length + 2);
+  /** A literal string; each code has two bytes. */
+  literal(text: string, codes: { of(unit: number): number }): this {
+    this.#reserve(4 * text.length + 2);
     this.#put(OPEN);
     for (let at = 0; at < text.length; at++) {
-      const code = codeOf(text.charCodeAt(at));
-      if (code === OPEN || code === CLOSE || code === BACKSLASH) this.#put(BACKSLASH);
-      this.#put(code);
+      const code = codes.of(text.charCodeAt(at));
+      this.#escaped(code >> 8);
+      this.#escaped(code & 0xff);
     }
     this.#put(CLOSE);
     return this;
+  }
+
+  #escaped(byte: number): void {
+    if (byte === OPEN || byte === CLOSE || byte === BACKSLASH || byte === RETURN) {
+      this.#put(BACKSLASH);
+    }
+    // A bare carriage return would be read as a line feed.
+    this.#put(byte === RETURN ? LETTER_R : byte);
   }
 
   end(): void {

@@ -20,13 +20,13 @@ export const STATUS: Record<PerformanceStatus, { word: string; colour: Colour }>
 };
 
 export const SIZE = {
-  title: 20,
-  verdict: 17,
-  heading: 11.5,
-  text: 8.5,
-  small: 7.2,
-  dense: 6.6,
-  tiny: 6,
+  title: 17.5,
+  verdict: 15.5,
+  heading: 10.5,
+  text: 7.7,
+  small: 6.5,
+  dense: 5.9,
+  tiny: 5.5,
 };
 
 /** Levels from light (fast) to dark (slow), so that slow links stand out in grey prints, too. */

@@ -1,14 +1,12 @@
-/** Type of the standard fonts: which characters there are, and how wide text is. */
+/** The type of a report: which characters there are, and how wide text is. */
+import { type Codes, type Face, isDrawn, type Typefaces } from "./typeface.ts";
 import { toPrintable } from "./writing.ts";
-
-export type Face = "regular" | "bold";
-
-/** Widths of the standard fonts' characters, in thousandths of the size. */
-export type Metrics = Record<Face, (character: string) => number>;
 
 /** Measures text, and caches the widths of characters. */
 export class Type {
-  readonly #metrics: Metrics;
+  readonly #typefaces: Typefaces;
+  /** The characters used so far. */
+  readonly codes: Record<Face, Codes>;
   /** By code: a character of the fonts is one code unit. */
   readonly #widths: Record<Face, Map<number, number>> = { regular: new Map(), bold: new Map() };
   /** Texts with characters missing from the fonts: original → transliteration, which several may share. */
@@ -16,14 +14,17 @@ export class Type {
   /** Characters that the report's tables may still show. */
   charactersLeft: number;
 
-  constructor(metrics: Metrics, maxCharacters: number) {
-    this.#metrics = metrics;
+  constructor(typefaces: Typefaces, maxCharacters: number) {
+    this.#typefaces = typefaces;
+    this.codes = { regular: typefaces.regular.codes(), bold: typefaces.bold.codes() };
     this.charactersLeft = maxCharacters;
   }
 
+  readonly #isDrawn = (codePoint: number) => isDrawn(this.#typefaces, codePoint);
+
   /** A text in the fonts' characters; the document's metadata keeps the original. */
   show(text: string): string {
-    const printable = toPrintable(text);
+    const printable = toPrintable(text, this.#isDrawn);
     if (printable !== text) this.originals.set(text, printable);
     return printable;
   }
@@ -41,7 +42,7 @@ export class Type {
     const code = text.charCodeAt(at);
     let width = widths.get(code);
     if (width === undefined) {
-      width = this.#metrics[face](text.charAt(at));
+      width = this.#typefaces[face].widthOf(code);
       widths.set(code, width);
     }
     return width;

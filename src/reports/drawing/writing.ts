@@ -1,20 +1,6 @@
 /** Formats of figures, times and names in reports. */
 import anyAscii from "any-ascii";
 
-/** Characters whose WinAnsi code is not their Unicode code point (PDF 32000-1, D.2). */
-const WIN_ANSI: ReadonlyMap<number, number> = new Map(
-  [..."€\u0000‚ƒ„…†‡ˆ‰Š‹Œ\u0000Ž\u0000\u0000‘’“”•–—˜™š›œ\u0000žŸ"].flatMap((character, at) =>
-    character === "\u0000" ? [] : [[character.charCodeAt(0), 0x80 + at] as [number, number]],
-  ),
-);
-
-/** The code of a character in the encoding of the standard fonts; null for a missing character. */
-export function winAnsiCode(codePoint: number): number | null {
-  if (codePoint >= 0x20 && codePoint <= 0x7e) return codePoint;
-  if (codePoint >= 0xa1 && codePoint <= 0xff && codePoint !== 0xad) return codePoint;
-  return WIN_ANSI.get(codePoint) ?? null;
-}
-
 const NEEDS_CARE = /[^ -~]/;
 
 /** Transliterations by character: texts in other scripts repeat theirs, and looking one up is slow. */
@@ -22,10 +8,12 @@ const plainForms = new Map<number, string>();
 const MAX_PLAIN_FORMS = 20_000;
 
 /**
- * Text in characters of the standard fonts. Missing characters are transliterated, or replaced by their code
- * points, so that two different names never look alike. The text is composed first, which saves accents.
+ * Text in characters of the fonts. Missing characters are transliterated, or replaced by their code points, so that two
+ * different names never look alike. The text is composed first, which saves accents.
+ *
+ * @param isDrawn whether the fonts have a character; the same at each call
  */
-export function toPrintable(text: string): string {
+export function toPrintable(text: string, isDrawn: (codePoint: number) => boolean): string {
   if (!NEEDS_CARE.test(text)) return text;
   const composed = text.normalize("NFC");
   let printable = "";
@@ -34,7 +22,7 @@ export function toPrintable(text: string): string {
     if (codePoint > 0xffff) at++;
     let plain = plainForms.get(codePoint);
     if (plain === undefined) {
-      plain = plainForm(codePoint);
+      plain = plainForm(codePoint, isDrawn);
       if (plainForms.size >= MAX_PLAIN_FORMS) plainForms.clear();
       plainForms.set(codePoint, plain);
     }
@@ -43,9 +31,9 @@ export function toPrintable(text: string): string {
   return printable;
 }
 
-function plainForm(codePoint: number): string {
+function plainForm(codePoint: number, isDrawn: (codePoint: number) => boolean): string {
   const character = String.fromCodePoint(codePoint);
-  if (winAnsiCode(codePoint) !== null) return character;
+  if (isDrawn(codePoint)) return character;
   if (/[\s\u00a0]/u.test(character)) return " ";
   const plain = anyAscii(character);
   const hex = codePoint.toString(16).toUpperCase().padStart(4, "0");
@@ -63,6 +51,12 @@ export function figure(value: number): string {
 /** A share of a baseline, such as "86.3%". */
 export function percent(ratio: number): string {
   return `${(ratio * 100).toFixed(1)}%`;
+}
+
+/** A change, such as "+1.2%". */
+export function signed(ratio: number): string {
+  const text = percent(ratio).replace(/^-(?=0\.0%)/, "");
+  return ratio > 0 && text !== "0.0%" ? `+${text}` : text.replace("-", "−");
 }
 
 /** A threshold, such as "90%". */
@@ -124,4 +118,37 @@ export function nodesOf(list: readonly { rank: number }[], maxRanges = 12): stri
 
 export function capital(text: string): string {
   return text.slice(0, 1).toUpperCase() + text.slice(1);
+}
+
+/** A reason as a sentence: agents send some with a full stop, and some without. */
+export function sentence(text: string): string {
+  const trimmed = text.trimEnd();
+  return /[.!?…]$/.test(trimmed) ? trimmed : `${trimmed}.`;
+}
+
+/** Words of names that are written in their own way. */
+const WRITTEN: Readonly<Record<string, string>> = Object.fromEntries(
+  [
+    ...["API", "BIOS", "CPU", "CUDA", "DNS", "ECC", "GB", "GPU", "GPUs", "ID", "IP", "MHz", "MiB"],
+    ...["MIG", "NCCL", "NIC", "NUMA", "NVLink", "OS", "PCIe", "RAM", "SM", "TB", "UUID"],
+  ].map((word) => [word.toLowerCase(), word]),
+);
+
+/** A dotted name of an inventory, such as `gpu.network_type`, as "GPU, network type". */
+export function label(name: string): string {
+  const parts = name.split(".").map((part) =>
+    words(part)
+      .split(" ")
+      .map((word) => WRITTEN[word.toLowerCase()] ?? word)
+      .join(" "),
+  );
+  return capital(parts.join(", "));
+}
+
+/** How GPUs are connected, such as `nvlink_v4_12x`, as "NVLink 4, 12 links". */
+export function connection(type: string): string {
+  const match = /^nvlink(?:_v(\d+))?(?:_(\d+)x)?$/i.exec(type);
+  if (match === null) return label(type);
+  const [, version, links] = match;
+  return `NVLink${version === undefined ? "" : ` ${version}`}${links === undefined ? "" : `, ${links} links`}`;
 }

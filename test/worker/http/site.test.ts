@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import { createApp } from "../../../src/app.ts";
 import { readConfig } from "../../../src/lib/config.ts";
 import { drawReport } from "../../../src/reports/drawing/draw-report.ts";
+import { loadFonts } from "../../../src/reports/fonts.ts";
 import { readPdf } from "../../reports/read-pdf.ts";
 import { sampleReport } from "../../reports/samples.ts";
 import { appDeps } from "../harness/client.ts";
@@ -140,7 +141,7 @@ test("a report without an origin names the path of its check, and links nowhere"
   const hash = "0123456789abcdef".repeat(4);
   const data = sampleReport({ nodes: 1, gpus: 1 });
   const report = async (origin: string | null) =>
-    readPdf(await drawReport({ ...data, origin }, { hash }));
+    readPdf(await drawReport({ ...data, origin }, { hash, fonts: await loadFonts(env.ASSETS) }));
   const path = `/api/silicon-mark/v1/reports/${hash}`;
   expect((await report("https://assay.example")).links).toContain(`https://assay.example${path}`);
   const { links, text } = await report(null);

@@ -281,8 +281,8 @@ test.for([
 });
 
 function tick(now: number, warningBytes?: number) {
-  const { d1, bucket, coordinators, lobbies, config } = appDeps();
+  const { config, ...deps } = appDeps();
   const databaseWarningBytes = warningBytes ?? config.databaseWarningBytes;
   const changed = { ...config, databaseWarningBytes };
-  return runTick({ d1, bucket, coordinators, lobbies, config: changed, clock: { now: () => now } });
+  return runTick({ ...deps, config: changed, clock: { now: () => now } });
 }

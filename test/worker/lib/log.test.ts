@@ -16,9 +16,12 @@ import { eventually } from "../harness/time.ts";
 const METHODS = { log: "info", warn: "warn", error: "error" } as const;
 
 function tick(at: number, d1 = env.DB) {
-  const { bucket, coordinators, lobbies } = appDeps();
+  const { bucket, assets, coordinators, lobbies } = appDeps();
   const config = { ...readConfig(env), databaseWarningBytes: 1 };
-  return runTick({ d1, bucket, coordinators, lobbies, config, clock: { now: () => at } });
+  return runTick({
+    ...{ d1, bucket, assets, coordinators, lobbies, config },
+    clock: { now: () => at },
+  });
 }
 
 test("failing paths write lines of one shape", async ({ expect }) => {

@@ -112,6 +112,7 @@ test("100,000 expired jobs, hundreds of them out of reach", { timeout: patient(2
       d1,
       bucket: env.BUCKET,
       coordinators,
+      assets: env.ASSETS,
       lobbies: env.LOBBY,
       config: readConfig(env),
       clock: { now: () => at },

@@ -30,6 +30,7 @@ async function tick({ coordinators = env.COORDINATOR, d1 = env.DB } = {}) {
   return runTick({
     d1,
     bucket: env.BUCKET,
+    assets: env.ASSETS,
     coordinators,
     lobbies: env.LOBBY,
     config,
@@ -358,6 +359,7 @@ describe("what fails", () => {
     await runTick({
       d1: env.DB,
       bucket: env.BUCKET,
+      assets: env.ASSETS,
       coordinators: env.COORDINATOR,
       lobbies: env.LOBBY,
       config,

@@ -34,6 +34,7 @@ const tick = () =>
   runTick({
     d1: env.DB,
     bucket: env.BUCKET,
+    assets: env.ASSETS,
     coordinators: env.COORDINATOR,
     lobbies: env.LOBBY,
     config: readConfig(env),

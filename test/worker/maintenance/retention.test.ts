@@ -30,8 +30,11 @@ import {
 } from "../harness/rows.ts";
 
 function tick(at: number, config = readConfig(env), d1 = env.DB) {
-  const { bucket, coordinators, lobbies } = appDeps();
-  return runTick({ d1, bucket, coordinators, lobbies, config, clock: { now: () => at } });
+  const { bucket, assets, coordinators, lobbies } = appDeps();
+  return runTick({
+    ...{ d1, bucket, assets, coordinators, lobbies, config },
+    clock: { now: () => at },
+  });
 }
 
 describe("idempotency keys", () => {

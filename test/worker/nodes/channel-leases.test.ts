@@ -260,6 +260,24 @@ describe("hostile clients", () => {
     expect((await other.hear(2))[1]).toBe("pong");
   });
 
+  test("two hellos at once, for two tasks: refused, and neither node is held by it", async ({
+    expect,
+  }) => {
+    const start = farAhead();
+    const time = travel();
+    time.to(start);
+    const { job, taskId } = await joined();
+    const { body: other } = await join(job, { join_secret: joinSecret() });
+    await flushed(job);
+    await wake(job);
+    const socket = await openChannel(job);
+    socket.send({ type: "hello", task_id: taskId, task_token: job.taskToken });
+    socket.send({ type: "hello", task_id: other.id, task_token: other.task_token });
+    expect(await socket.end()).toEqual({ code: 1008, reason: "hello comes once" });
+    // The ordinary leases count again.
+    await expect.poll(() => alarmOf(job)).toBe(start + LEASE_MS);
+  });
+
   test("a second hello, and a message after that", async ({ expect }) => {
     const { job, taskId } = await joined();
     const socket = await joinChannel(job, taskId);

@@ -28,6 +28,7 @@ const clock = { at: Date.now(), now: () => clock.at };
 const depsOf = () => ({
   db: openDatabase(env.DB, createMeter()),
   bucket: openBucket(env.BUCKET, createMeter()),
+  assets: env.ASSETS,
   thresholds: readConfig(env).rating,
   seeds: readConfig(env).reportSeeds,
   clock,

@@ -23,7 +23,7 @@ export function make(job: TestJob) {
   const db = openDatabase(env.DB, createMeter());
   const { rating: thresholds, reportSeeds: seeds } = readConfig(env);
   const now = systemClock.now();
-  return makeReports({ db, bucket, thresholds, seeds, now }, Number(job.id));
+  return makeReports({ db, bucket, assets: env.ASSETS, thresholds, seeds, now }, Number(job.id));
 }
 
 /** Asks for a job's reports, again while the isolate makes those of another test's job. */

@@ -52,7 +52,7 @@ test("256 nodes of 8 GPUs: every node has its report, in a few batches; a kill c
   const db = openDatabase(env.DB, meter);
   const bucket = openBucket(env.BUCKET, meter);
   const { rating: thresholds, reportSeeds: seeds } = readConfig(env);
-  const deps = { db, bucket, thresholds, seeds, now: 1 };
+  const deps = { db, bucket, assets: env.ASSETS, thresholds, seeds, now: 1 };
   const realPut = env.BUCKET.put.bind(env.BUCKET);
   let puts = 0;
   const put = vi.spyOn(env.BUCKET, "put").mockImplementation((async (

@@ -161,6 +161,7 @@ test("cron makes what nobody else has, and a job that cannot be made holds up no
     sweepReports({
       db: openDatabase(env.DB, createMeter()),
       bucket: openBucket(env.BUCKET, createMeter()),
+      assets: env.ASSETS,
       thresholds: readConfig(env).rating,
       seeds: readConfig(env).reportSeeds,
       clock: systemClock,
@@ -194,6 +195,7 @@ test("cron leaves a job to its object, which rates it first, for five minutes", 
     await sweepReports({
       db: openDatabase(env.DB, createMeter()),
       bucket: openBucket(env.BUCKET, createMeter()),
+      assets: env.ASSETS,
       thresholds: readConfig(env).rating,
       seeds: readConfig(env).reportSeeds,
       clock: { now: () => now },
@@ -218,6 +220,7 @@ test("those that cannot be made, however many, keep no other from its turn", asy
     await sweepReports({
       db: openDatabase(env.DB, createMeter()),
       bucket: openBucket(env.BUCKET, createMeter()),
+      assets: env.ASSETS,
       thresholds: readConfig(env).rating,
       seeds: readConfig(env).reportSeeds,
       clock: { now: () => start + minute * 60_000 },

@@ -2,7 +2,9 @@
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, test, vi } from "vitest";
+import { systemClock } from "../../../src/lib/clock.ts";
 import { lobbyOf } from "../../../src/lobbies/protocol.ts";
+import { WaitingRoom } from "../../../src/lobbies/waiting-room.ts";
 import { runTick } from "../../../src/maintenance/tick.ts";
 import { askFor, holdOpen, type TestSocket } from "../harness/channel.ts";
 import { appDeps, call, claim, expectError, V0 } from "../harness/client.ts";
@@ -352,6 +354,26 @@ describe("what D1 knows", () => {
       storage.getAlarm(),
     );
     expect(next).toBeNull();
+  });
+
+  test("with a lease shorter than the time between two pings, a runner that pings stays", async ({
+    expect,
+  }) => {
+    const real = Date.now();
+    const { spec, runner } = await one();
+    const time = travel();
+    time.to(real - RENEW_MS);
+    const socket = await wait(runner);
+    socket.send("ping");
+    await socket.hear(1);
+    time.to(real + MINUTE);
+    const hasLeft = await runInDurableObject(lobbyFor(spec), async (_lobby, ctx) => {
+      const short = { ...env, NODE_TIMEOUT_SECONDS: "10" };
+      await new WaitingRoom(ctx, short, systemClock).look();
+      return ctx.getWebSockets().some(({ readyState }) => readyState !== WebSocket.OPEN);
+    });
+    expect(hasLeft).toBe(false);
+    expect(socket.ended).toBeNull();
   });
 
   test("a deployment closes all sockets, and tells nobody: who does not come back is gone at the next look", async ({

@@ -1,24 +1,14 @@
-/** The top of the first page: title, verdict with its reasons, identity. */
+/** The top of the first page: title, and the verdict with its reasons. */
 
 import { groupsOf } from "../../../benchmarks/gpus.ts";
 import { type PerformanceStatus, RATED_METRICS } from "../../../lib/enums.ts";
 import type { MetricVerdict, NodeVerdict } from "../../../lib/stored-json.ts";
-import type { ReportData, ReportNode } from "../../report-data.ts";
+import type { ReportData } from "../../report-data.ts";
 import { statusShape } from "../charts.ts";
 import { type Flow, LEFT, RIGHT, WIDTH } from "../flow.ts";
-import { facts } from "../table.ts";
 import { INK, SIZE, SOFT, STATUS, WASH } from "../theme.ts";
-import {
-  capital,
-  count,
-  duration,
-  figure,
-  nodesOf,
-  percent,
-  threshold,
-  time,
-  words,
-} from "../writing.ts";
+import { capital, count, figure, nodesOf, percent, sentence, threshold } from "../writing.ts";
+import { networkReasons } from "./judgement.ts";
 import { metricName, metricUnit } from "./metrics.ts";
 
 /** Bound of the reasons on the cover; the tables have all of them. */
@@ -31,17 +21,21 @@ export function title(flow: Flow, data: ReportData): void {
   const { job, subject } = data;
   const kind =
     subject.kind === "job" ? "Hardware benchmark report" : "Hardware benchmark report, one node";
-  canvas.text(kind, LEFT, flow.y + 4, { size: SIZE.text, face: "bold", colour: SOFT });
+  flow.content("P", () => {
+    canvas.text(kind, LEFT, flow.y + 4, { size: SIZE.text, face: "bold", colour: SOFT });
+  });
   canvas.text("Assay", RIGHT, flow.y + 4, { size: SIZE.heading, face: "bold", align: "right" });
   flow.skip(14);
   canvas.line([LEFT, flow.y], [RIGHT, flow.y], { colour: INK, line: 1.4 });
   flow.skip(8);
   const name = subject.kind === "job" ? job.name : `${job.name}: node ${subject.rank}`;
-  for (const line of type.wrap(name, WIDTH, SIZE.title, "bold")) {
-    flow.need(SIZE.title * 1.2);
-    flow.canvas.text(line, LEFT, flow.y + SIZE.title, { size: SIZE.title, face: "bold" });
-    flow.skip(SIZE.title * 1.2);
-  }
+  flow.content("H1", () => {
+    for (const line of type.wrap(name, WIDTH, SIZE.title, "bold")) {
+      flow.need(SIZE.title * 1.2);
+      flow.canvas.text(line, LEFT, flow.y + SIZE.title, { size: SIZE.title, face: "bold" });
+      flow.skip(SIZE.title * 1.2);
+    }
+  });
   flow.skip(5);
   flow.paragraph(subtitle(data), { colour: SOFT });
   flow.skip(8);
@@ -49,10 +43,12 @@ export function title(flow: Flow, data: ReportData): void {
 
 function subtitle({ job, subject, nodes }: ReportData): string {
   const gpus = nodes.reduce((sum, node) => sum + (node.gpuCount ?? 0), 0);
+  // A machine that failed early has told nothing of its GPUs.
+  const seen = gpus === 0 ? "no GPU was reported" : count(gpus, "GPU");
   const what =
     subject.kind === "job"
-      ? `Job ${subject.id}: ${count(job.currentNodes, "node")}, ${count(gpus, "GPU")}`
-      : `Task ${subject.id} of job ${job.id}: ${count(gpus, "GPU")}`;
+      ? `Job ${subject.id}: ${count(job.currentNodes, "node")}, ${seen}`
+      : `Task ${subject.id} of job ${job.id}: ${seen}`;
   const models = [...new Set(nodes.flatMap(({ gpuModel, gpus }) => gpuModel ?? gpus ?? []))].sort();
   const names =
     models.length > 3 ? `${models.slice(0, 3).join(", ")} and others` : models.join(", ");
@@ -82,24 +78,30 @@ export function verdictPanel(flow: Flow, data: ReportData): void {
   canvas.rectangle(LEFT, top, WIDTH, height, WASH);
   canvas.rectangle(LEFT, top, 4, height, colour);
   statusShape(canvas, LEFT + 18, top + 13, 13, status);
-  canvas.text(word, LEFT + 39, top + 26, { size: SIZE.verdict, face: "bold", colour });
-  let y = top + 46;
-  for (const line of lead) {
-    canvas.text(line, LEFT + 18, y, { size: SIZE.text, face: "bold" });
-    y += 11.8;
-  }
+  flow.content("H2", () => {
+    canvas.text(word, LEFT + 39, top + 25, { size: SIZE.verdict, face: "bold", colour });
+  });
+  let y = top + 45;
+  flow.content("P", () => {
+    for (const line of lead) {
+      canvas.text(line, LEFT + 18, y, { size: SIZE.text, face: "bold" });
+      y += 11.8;
+    }
+  });
   if (lines > 0) y += 4;
   for (const reason of listed) {
     canvas.rectangle(LEFT + 19, y - 4.4, 2.6, 2.6, colour);
-    for (const line of reason) {
-      canvas.text(line, LEFT + 28, y, { size: SIZE.text });
-      y += 11.8;
-    }
+    flow.content("P", () => {
+      for (const line of reason) {
+        canvas.text(line, LEFT + 28, y, { size: SIZE.text });
+        y += 11.8;
+      }
+    });
   }
   if (rest > 0) {
-    canvas.text(`and ${rest} more, in the tables below`, LEFT + 28, y, {
-      size: SIZE.text,
-      colour: SOFT,
+    flow.content("P", () => {
+      const style = { size: SIZE.text, colour: SOFT };
+      canvas.text(`and ${rest} more, in the tables below`, LEFT + 28, y, style);
     });
   }
   flow.skip(height + 12);
@@ -133,7 +135,8 @@ function leadOf(
 }
 
 /** The reasons of the verdict, the worst first, then missing parts. */
-function reasonsOf({ verdict, nodes, job, subject }: ReportData): string[] {
+function reasonsOf(data: ReportData): string[] {
+  const { verdict, nodes, job, subject } = data;
   const below = (verdict?.nodes ?? [])
     .filter(({ status }) => status === "underperforming")
     .map((node) => ({ node, ratio: lowest(node) }))
@@ -150,20 +153,20 @@ function reasonsOf({ verdict, nodes, job, subject }: ReportData): string[] {
   );
   const notRated = [...unrated].map(([reason, list]) => {
     const which = subject.kind === "task" ? "Not rated" : `${capital(nodesOf(list))} not rated`;
-    return reason === "" ? `${which}.` : `${which}: ${reason}${besides(list)}.`;
+    return reason === "" ? `${which}.` : sentence(`${which}: ${reason}${besides(list)}`);
   });
   const failed = Map.groupBy(
     nodes.filter(({ state, failedMessage }) => failedMessage !== null || state === "failed"),
     (node) => node.failedMessage ?? "it failed",
   );
   const failures = [...failed].map(([reason, list]) =>
-    subject.kind === "task" ? capital(`${reason}.`) : `${capital(nodesOf(list))}: ${reason}.`,
+    sentence(subject.kind === "task" ? capital(reason) : `${capital(nodesOf(list))}: ${reason}`),
   );
   const absent = job.nodeCount - job.currentNodes;
   const missing =
     subject.kind === "job" && absent > 0 ? [`${count(absent, "expected node")} never joined.`] : [];
   const ending = job.state === "aborted" ? ["The job was aborted before it was complete."] : [];
-  return [...below, ...notRated, ...missing, ...failures, ...ending];
+  return [...below, ...networkReasons(data), ...notRated, ...missing, ...failures, ...ending];
 }
 
 function isRated(metric: string): boolean {
@@ -197,7 +200,7 @@ function belowReason(node: NodeVerdict): string {
     );
   const groups = groupsOf(node).map(({ model, count }) => `${count ?? 1} × ${model}`);
   const model = groups.length === 0 ? "" : ` (${groups.join(", ")})`;
-  return `Node ${node.rank}${model}: ${figures.join("; ")}.`;
+  return sentence(`Node ${node.rank}${model}: ${figures.join("; ")}`);
 }
 
 function metricSentence({ metric, value, baseline, ratio }: MetricVerdict): string {
@@ -205,56 +208,4 @@ function metricSentence({ metric, value, baseline, ratio }: MetricVerdict): stri
   if (value === null || baseline === null || ratio === null) return name;
   const unit = metricUnit(metric);
   return `${name} ${figure(value)} ${unit} per GPU, ${percent(ratio)} of the baseline ${figure(baseline)}`;
-}
-
-/** The job's identity: owner, times, software. */
-export function identity(flow: Flow, data: ReportData): void {
-  const { job, nodes, subject, release } = data;
-  const agents = [...new Set(nodes.map(({ agentVersion }) => agentVersion ?? "not stated"))].sort();
-  const at = (ms: number | null) => (ms === null ? "–" : time(ms));
-  const took =
-    job.endedAt === null ? "–" : duration(job.endedAt - (job.startedAt ?? job.createdAt));
-  const [node] = nodes;
-  const ofTask: [string, string][] =
-    subject.kind === "task" && node !== undefined ? factsOfNode(node, at) : [];
-  facts(
-    flow,
-    [
-      ["Job", job.id],
-      ["Customer", job.customer],
-      ["State", words(job.state)],
-      ["Nodes", `${job.currentNodes} of ${job.nodeCount} joined`],
-      ["Created", at(job.createdAt)],
-      ["All nodes joined", at(job.startedAt)],
-      ["Ended", at(job.endedAt)],
-      ["Duration", took],
-      ["Benchmarks", job.steps.map(({ name }) => name).join(", ")],
-      ["Agent", nodes.length === 0 ? "–" : agents.join(", ")],
-      ["Server", `Assay ${release}`],
-      ["Tags", job.tags.length === 0 ? "–" : job.tags.join(", ")],
-      ...ofTask,
-    ],
-    { columns: 4, width: WIDTH },
-  );
-  const long: [string, string | null][] = [
-    ["Description", job.description],
-    // In the job's report, the table of machines has it.
-    ["Node's failure", subject.kind === "task" ? (node?.failedMessage ?? null) : null],
-  ];
-  for (const [label, text] of long) {
-    if (text) facts(flow, [[label, text]], { columns: 1, width: WIDTH });
-  }
-}
-
-function factsOfNode(node: ReportNode, at: (ms: number | null) => string): [string, string][] {
-  return [
-    ["Task", node.taskId],
-    ["Node", `rank ${node.rank}`],
-    ["Machine", node.machineUuid],
-    ["Address", node.machineIp ?? "–"],
-    ["Node's state", words(node.state)],
-    ["Joined", at(node.joinedAt)],
-    ["First step", at(node.startedAt)],
-    ["Node ended", at(node.endedAt)],
-  ];
 }

@@ -3,8 +3,8 @@ import type { Finding, JobVerdict } from "../../../lib/stored-json.ts";
 import type { ReportData } from "../../report-data.ts";
 import { type Flow, LEFT, WIDTH } from "../flow.ts";
 import { PALE_WARNING, SIZE, SOFT, WARNING } from "../theme.ts";
-import { count, time } from "../writing.ts";
-import { metricName } from "./metrics.ts";
+import { count, sentence, time } from "../writing.ts";
+import { withMetricNames } from "./metrics.ts";
 
 /** Bound of the findings on the first page; the reports of the nodes have the others. */
 const MAX_SHOWN = 12;
@@ -16,7 +16,7 @@ export function findings(flow: Flow, { verdict, subject }: ReportData): void {
   const inner = WIDTH - 46;
   const shown = list
     .slice(0, MAX_SHOWN)
-    .map((finding) => flow.type.wrap(sentence(finding, verdict), inner, SIZE.text));
+    .map((finding) => flow.type.wrap(textOf(finding, verdict), inner, SIZE.text));
   const all = list.length + verdict.moreFindings;
   const rest = all - shown.length;
   const lines = shown.reduce((sum, each) => sum + each.length, rest > 0 ? 1 : 0);
@@ -27,26 +27,31 @@ export function findings(flow: Flow, { verdict, subject }: ReportData): void {
   canvas.rectangle(LEFT, top, WIDTH, height, PALE_WARNING);
   canvas.rectangle(LEFT, top, 4, height, WARNING);
   const title = `${count(all, "finding")}, whatever the verdict is`;
-  canvas.text(title, LEFT + 18, top + 15, { size: SIZE.text, face: "bold", colour: WARNING });
+  flow.content("H2", () => {
+    canvas.text(title, LEFT + 18, top + 15, { size: SIZE.text, face: "bold", colour: WARNING });
+  });
   let y = top + 29;
   for (const finding of shown) {
     canvas.rectangle(LEFT + 19, y - 4.4, 2.6, 2.6, WARNING);
-    for (const line of finding) {
-      canvas.text(line, LEFT + 28, y, { size: SIZE.text });
-      y += LEADING;
-    }
+    flow.content("P", () => {
+      for (const line of finding) {
+        canvas.text(line, LEFT + 28, y, { size: SIZE.text });
+        y += LEADING;
+      }
+    });
   }
   if (rest > 0) {
     const where = subject.kind === "job" ? "in the reports of the nodes" : "in the task's verdict";
-    canvas.text(`and ${rest} more, ${where}`, LEFT + 28, y, { size: SIZE.text, colour: SOFT });
+    flow.content("P", () => {
+      canvas.text(`and ${rest} more, ${where}`, LEFT + 28, y, { size: SIZE.text, colour: SOFT });
+    });
   }
   flow.skip(height + 8);
 }
 
-function sentence(finding: Finding, verdict: JobVerdict): string {
-  const { rank, metric, message } = finding;
-  const text = message.replace(metric, metricName(metric));
-  return `Node ${rank}: ${text}${since(finding, verdict)}.`;
+function textOf(finding: Finding, verdict: JobVerdict): string {
+  const { rank, message } = finding;
+  return sentence(`Node ${rank}: ${withMetricNames(message)}${since(finding, verdict)}`);
 }
 
 /** The job that a drop is compared with. */

@@ -1,9 +1,10 @@
 /** Bandwidth between the GPUs of each node, and of their collectives. */
 import type { ReportData, ReportNode } from "../../report-data.ts";
-import { type HeatGrid, heatLegend, heatLevel, heatMap, heatRange, inkOn } from "../charts.ts";
 import { type Flow, LEFT, WIDTH } from "../flow.ts";
+import { type HeatGrid, heatLegend, heatLevel, heatMap, heatRange, inkOn } from "../heat.ts";
 import { table } from "../table.ts";
 import { SIZE, SOFT } from "../theme.ts";
+import { connection } from "../writing.ts";
 import { figureCell } from "./gpus.ts";
 import { metricName, metricUnit } from "./metrics.ts";
 
@@ -32,10 +33,12 @@ export function gpuPairs(flow: Flow, { nodes }: ReportData): void {
   for (let at = 0; at < matrices.length; at += columns) {
     const row = matrices.slice(at, at + columns);
     const most = Math.max(...row.map(({ gpus }) => gpus.length));
-    const side = Math.min(cellWidth - 40, numbered ? Math.max(most * 26, 52) : 62);
+    const side = Math.min(cellWidth - 30, numbered ? Math.max(most * 27, 52) : cellWidth - 12);
     flow.need(side + 34);
     for (const [index, matrix] of row.entries()) {
-      drawMatrix(flow, matrix, { x: LEFT + index * cellWidth, side }, range, numbered);
+      const place = { x: LEFT + index * cellWidth, side };
+      const alt = `Bandwidth between the GPUs of node ${matrix.rank} in GB/s`;
+      flow.content("Figure", () => drawMatrix(flow, matrix, place, range, numbered), alt);
     }
     flow.skip(side + (numbered ? 34 : 18));
   }
@@ -122,7 +125,8 @@ function drawMatrix(
   const left = x + (numbered ? 20 : 0);
   const top = y + (numbered ? 22 : 10);
   const some = omitted > 0 ? `, ${gpus.length} of ${gpus.length + omitted} GPUs` : "";
-  const kind = numbered && types.length > 0 ? `, ${types.slice(0, 2).join(", ")}` : "";
+  const kind =
+    numbered && types.length > 0 ? `, ${types.slice(0, 2).map(connection).join(", ")}` : "";
   canvas.text(`Node ${rank}${some}${kind}`, x, y + 6, {
     size: SIZE.small,
     face: "bold" as const,

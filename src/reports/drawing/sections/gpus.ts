@@ -5,10 +5,12 @@ import { distribution } from "../charts.ts";
 import { type Flow, LEFT, WIDTH } from "../flow.ts";
 import { type Cell, type Row, table } from "../table.ts";
 import { SIZE, SOFT, WARNING } from "../theme.ts";
-import { count, figure } from "../writing.ts";
+import { count, figure, threshold } from "../writing.ts";
 import { GPU_COLUMNS, metricUnit, PER_WATT_COLUMNS } from "./metrics.ts";
 
 const MARK = "!";
+/** As `scoreboard/findings.ts` has it. */
+const SLOW_DIRECTION = 0.6;
 /** Bound of the table of implausible readings; the others are only marked beside their figures. */
 const MAX_IMPLAUSIBLE = 40;
 
@@ -18,7 +20,7 @@ export function gpuTable(flow: Flow, { nodes }: ReportData): void {
   flow.heading(
     "Figures by GPU",
     60,
-    `Each GPU measured alone, and all GPUs of the node at once, in a separate pass that shows contention. ${MARK} marks implausible readings; a dash marks figures that were not sent.`,
+    `Each GPU measured alone, and all GPUs of the node at once, in a separate pass that shows contention. ${MARK} marks implausible readings, a triangle copies between host and GPU below ${threshold(SLOW_DIRECTION)} of the other direction, a dash figures that were not sent. TF32: on tensor cores. FP32: on CUDA cores. To GPU, to host: copies between the host's memory and the GPU.`,
   );
   const width = (WIDTH - 58) / GPU_COLUMNS.length;
   table(
@@ -54,7 +56,23 @@ function* gpuRows(nodes: readonly ReportNode[]): Generator<Row> {
 }
 
 function figureRow(name: Cell, figures: Figures, implausible: Faults): Cell[] {
-  return [name, ...GPU_COLUMNS.map(([metric]) => figureCell(metric, figures, implausible))];
+  const slow = slowDirection(figures, implausible);
+  const cells = GPU_COLUMNS.map(([metric]): Cell => {
+    if (metric !== slow) return figureCell(metric, figures, implausible);
+    return { text: `▼ ${figure(figures[metric] ?? 0)}`, face: "bold", colour: WARNING };
+  });
+  return [name, ...cells];
+}
+
+const COPIES = ["host_to_device_bandwidth_gbs", "device_to_host_bandwidth_gbs"] as const;
+
+/** The direction between host and GPU that is far slower than the other; null for none. */
+function slowDirection(figures: Figures, implausible: Faults): string | null {
+  const [[slow, low = 0] = ["", 0], [, high = 0] = []] = COPIES.map(
+    (metric) => [metric, figures[metric]] as const,
+  ).toSorted(([, a = 0], [, b = 0]) => a - b);
+  if (COPIES.some((metric) => metric in implausible)) return null;
+  return low > 0 && low < SLOW_DIRECTION * high ? slow : null;
 }
 
 export function figureCell(metric: string, figures: Figures, implausible: Faults): Cell {
@@ -119,14 +137,17 @@ function sensorCharts(flow: Flow, readings: readonly Reading[]): void {
     const x = LEFT + side * (width + 30);
     const name = side === 0 ? "Power, W" : "Temperature, °C";
     const title = `${name}, ${count(values.length, "valid reading")}`;
-    flow.canvas.text(title, x, flow.y + 6, { size: SIZE.tiny, colour: SOFT });
-    if (summary === null) continue;
-    const place = { x, y: flow.y + 12, width, height: 26 };
-    distribution(flow.canvas, place, values, { median: summary.median, baseline: null });
-    const text = `min ${figure(summary.min)}   median ${figure(summary.median)}   max ${figure(summary.max)}`;
-    flow.canvas.text(text, x, flow.y + 53, { size: SIZE.tiny });
+    const draw = () => {
+      flow.canvas.text(title, x, flow.y + 6, { size: SIZE.tiny, colour: SOFT });
+      if (summary === null) return;
+      const place = { x, y: flow.y + 12, width, height: 26 };
+      distribution(flow.canvas, place, values, { median: summary.median, baseline: null });
+      const text = `min ${figure(summary.min)}   median ${figure(summary.median)}   max ${figure(summary.max)}`;
+      flow.canvas.text(text, x, flow.y + 58, { size: SIZE.tiny });
+    };
+    flow.content("Figure", draw, `Distribution of ${title}`);
   }
-  flow.skip(64);
+  flow.skip(70);
 }
 
 /** The fields of QuickMark results that cannot be true, with the reasons. */

@@ -8,17 +8,29 @@ export function metricUnit(metric: string): string {
   return quickMark.fields[metric]?.unit ?? "";
 }
 
+const NAMES = new RegExp(
+  `\\b(?:${Object.keys(quickMark.fields)
+    .sort((a, b) => b.length - a.length)
+    .join("|")})\\b`,
+  "g",
+);
+
+/** A text with the names of metrics as people write them. */
+export function withMetricNames(text: string): string {
+  return text.replaceAll(NAMES, metricName);
+}
+
 /** Columns of the tables by GPU: metrics with short titles. */
 export const GPU_COLUMNS: readonly (readonly [metric: string, title: string])[] = [
   ["bf16_tflops", "BF16"],
   ["fp16_tflops", "FP16"],
-  ["fp32_tflops", "FP32 (TF32)"],
-  ["fp32_cuda_core_tflops", "FP32 CUDA"],
+  ["fp32_tflops", "TF32"],
+  ["fp32_cuda_core_tflops", "FP32"],
   ["mixed_precision_tflops", "Mixed"],
   ["memory_bandwidth_gbs", "Memory"],
   ["l2_bandwidth_gbs", "L2"],
-  ["host_to_device_bandwidth_gbs", "Host > GPU"],
-  ["device_to_host_bandwidth_gbs", "GPU > host"],
+  ["host_to_device_bandwidth_gbs", "To GPU"],
+  ["device_to_host_bandwidth_gbs", "To host"],
   ["kernel_launch_overhead_us", "Launch"],
   ["power_consumption_watts", "Power"],
   ["temperature_centigrade", "Temp."],

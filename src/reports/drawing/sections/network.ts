@@ -1,6 +1,9 @@
 /** Cluster network: all directed links as a heat map, the slowest and the failed links as tables. */
 import { eachLink, type Link, linkCount } from "../../link-table.ts";
 import type { ReportData, ReportNetwork } from "../../report-data.ts";
+import { ratioBar } from "../charts.ts";
+import { facts } from "../facts.ts";
+import { type Flow, LEFT, WIDTH } from "../flow.ts";
 import {
   type HeatGrid,
   heatLegend,
@@ -8,15 +11,19 @@ import {
   heatMap,
   heatRange,
   inkOn,
-  ratioBar,
-} from "../charts.ts";
-import { type Flow, LEFT, WIDTH } from "../flow.ts";
-import { facts, table } from "../table.ts";
+  LEGEND_WIDTH,
+} from "../heat.ts";
+import { table } from "../table.ts";
 import { SIZE, SOFT } from "../theme.ts";
-import { figure, words } from "../writing.ts";
+import { capital, figure, percent, words } from "../writing.ts";
+import { judgementOf } from "./judgement.ts";
 
-/** Bound of the nodes for which every cell shows its figure. */
-const MAX_NUMBERED = 12;
+/** Bound of the nodes whose maps stand side by side. */
+const MAX_PAIRED = 10;
+/** Least side of a cell that shows its figure, points. */
+const MIN_NUMBERED = 18;
+/** The widths of a legend, and of "failed" beside it. */
+const FAILED_WIDTH = 46;
 const SLOWEST = 10;
 const MAX_FAILED = 20;
 
@@ -27,14 +34,17 @@ export function networks(flow: Flow, { networks: steps, subject }: ReportData): 
     const name = step.key.includes(":") ? `Cluster network (${step.key})` : "Cluster network";
     flow.heading(
       name,
-      100 + (subject.kind === "job" && total > failed ? sideOf(step.nodeCount) : 0),
+      80 + (subject.kind === "job" && total > failed ? layoutOf(step.nodeCount).side : 0),
       "Bandwidth and round-trip latency over TCP, measured between the agents of every pair of nodes, in both directions.",
     );
+    const judged = judgementOf(step);
+    if (judged !== null) flow.paragraph(capital(judged), { face: "bold" });
+    flow.skip(4);
     summary(flow, step, subject.kind === "job" ? ` (${failed} failed)` : "");
     if (total === 0) {
       flow.paragraph("No node sent measurements of this step.", { colour: SOFT });
     } else if (subject.kind === "job") {
-      map(flow, step);
+      maps(flow, step);
       extremes(flow, step);
     } else {
       peers(flow, step, subject.rank);
@@ -57,61 +67,107 @@ function summary(flow: Flow, step: ReportNetwork, failed: string): void {
   );
 }
 
-/** Side of the heat map, points. */
-function sideOf(size: number): number {
-  return size <= MAX_NUMBERED
-    ? Math.min(380, size * 46)
-    : Math.min(WIDTH - 40, Math.max(300, size * 9));
+/** Room for the numbers of rows, points. */
+const ROW_NAMES = 22;
+const BETWEEN = 26;
+
+/** Small maps stand side by side, large ones take the width of the page each. */
+function layoutOf(size: number): { side: number; isPaired: boolean; isNumbered: boolean } {
+  const isPaired = size <= MAX_PAIRED;
+  const width = isPaired ? (WIDTH - BETWEEN) / 2 : WIDTH;
+  const side = Math.min(width - ROW_NAMES, isPaired ? size * 60 : Number.POSITIVE_INFINITY);
+  return { side, isPaired, isNumbered: side / size >= MIN_NUMBERED };
 }
 
-function map(flow: Flow, step: ReportNetwork): void {
+interface LinkMap {
+  title: string;
+  unit: string;
+  grid: HeatGrid;
+}
+
+/** Bandwidth, and latency of the same links. */
+function maps(flow: Flow, step: ReportNetwork): void {
   const { nodeCount: size } = step;
+  const { side, isPaired, isNumbered } = layoutOf(size);
+  const both: LinkMap[] = [
+    { title: "Bandwidth", unit: "Gbit/s", grid: gridOf(step, ({ gbps }) => gbps) },
+    {
+      title: "Latency",
+      unit: "ms",
+      grid: gridOf(step, ({ gbps, latencyMs }) => (gbps === null ? null : latencyMs), true),
+    },
+  ];
+  const height = side + 56;
+  for (const [index, each] of both.entries()) {
+    if (index === 0 || !isPaired) flow.need(height);
+    const x = LEFT + (isPaired ? index * ((WIDTH - BETWEEN) / 2 + BETWEEN) : 0);
+    const alt = `${each.title} of each link in ${each.unit}, by source and target node, from ${figure(each.grid.low)} to ${figure(each.grid.high)}`;
+    flow.content("Figure", () => drawMap(flow, step, each, { x, side, isNumbered }), alt);
+    if (!isPaired || index === 1) flow.skip(height);
+  }
+}
+
+function gridOf(
+  { nodeCount: size, links }: ReportNetwork,
+  pick: (link: Link) => number | null,
+  isLowGood = false,
+): HeatGrid {
   /** NaN for a link without a measurement, negative for a failed one: plain numbers, since there may be 65,000. */
   const values = new Float64Array(size * size).fill(Number.NaN);
-  for (const { source, target, gbps } of eachLink(step.links)) {
-    values[source * size + target] = gbps ?? -1;
+  for (const link of eachLink(links)) {
+    values[link.source * size + link.target] = pick(link) ?? -1;
   }
-  const grid: HeatGrid = {
+  return {
     size,
     value: (row, column) => {
       const value = values[row * size + column];
       if (value === undefined || Number.isNaN(value)) return undefined;
       return value < 0 ? null : value;
     },
-    ...heatRange(values.filter((value) => value >= 0)),
+    ...heatRange(
+      values.filter((value) => value >= 0),
+      isLowGood,
+    ),
   };
-  const numbered = size <= MAX_NUMBERED;
-  const side = sideOf(size);
-  const cell = side / size;
-  flow.need(side + 62);
+}
+
+function drawMap(
+  flow: Flow,
+  step: ReportNetwork,
+  { title, unit, grid }: LinkMap,
+  { x: left, side, isNumbered }: { x: number; side: number; isNumbered: boolean },
+): void {
   const { canvas } = flow;
-  const failed = step.links.errors.length > 0;
-  heatLegend(canvas, { x: LEFT, y: flow.y + 2 }, grid, "Gbit/s", failed);
-  canvas.text("Row: source node. Column: target node. Dark is slow.", LEFT + 230, flow.y + 8, {
-    size: SIZE.tiny,
-    colour: SOFT,
-  });
-  const x = LEFT + 26;
-  const y = flow.y + 38;
+  const { size } = grid;
+  const cell = side / size;
+  const [x, y] = [left + ROW_NAMES, flow.y + 40];
+  const style = { size: SIZE.tiny, colour: SOFT };
+  canvas.text(`${title}, ${unit}`, left, flow.y + 7, { size: SIZE.text, face: "bold" });
+  const hasFailed = step.links.errors.length > 0;
+  const legend = left + side + ROW_NAMES - LEGEND_WIDTH - (hasFailed ? FAILED_WIDTH : 0);
+  heatLegend(canvas, { x: legend, y: flow.y + 1 }, grid, unit, hasFailed);
+  canvas.text("target node", x + side, flow.y + 25, { ...style, align: "right" });
+  canvas.text("source node", left, flow.y + 33, style);
   heatMap(canvas, { x, y, cell }, grid);
   const every = [1, 2, 4, 8, 16, 32].find((step) => cell * step >= 11) ?? 32;
   for (let rank = 0; rank < size; rank += every) {
-    const style = { size: SIZE.tiny, colour: SOFT };
     const middle = (rank + 0.5) * cell;
-    canvas.text(String(rank), x + middle, y - 4, { ...style, align: "centre" });
+    canvas.text(String(rank), x + middle, y - 3, { ...style, align: "centre" });
     canvas.text(String(rank), x - 4, y + middle + 2, { ...style, align: "right" });
   }
-  if (numbered) {
-    for (const { source, target, gbps } of eachLink(step.links)) {
-      if (gbps === null) continue;
-      canvas.text(figure(gbps), x + (target + 0.5) * cell, y + (source + 0.5) * cell + 2.5, {
-        size: SIZE.dense,
+  if (!isNumbered) return;
+  for (let row = 0; row < size; row++) {
+    for (let column = 0; column < size; column++) {
+      const value = grid.value(row, column);
+      if (typeof value !== "number") continue;
+      const place = [x + (column + 0.5) * cell, y + (row + 0.5) * cell + 2] as const;
+      canvas.text(figure(value), ...place, {
+        size: Math.min(SIZE.dense, cell / 4.2),
         align: "centre",
-        colour: inkOn(heatLevel(gbps, grid)),
+        colour: inkOn(heatLevel(value, grid)),
       });
     }
   }
-  flow.skip(side + 50);
 }
 
 function extremes(flow: Flow, step: ReportNetwork): void {
@@ -125,14 +181,14 @@ function extremes(flow: Flow, step: ReportNetwork): void {
         { title: "Source", width: 60 },
         { title: "Target", width: 60 },
         { title: "Bandwidth", unit: "Gbit/s", width: 80, align: right },
-        { title: "of average", width: 70, align: right },
+        { title: "of median", width: 70, align: right },
         { title: "Latency", unit: "ms", width: 80, align: right },
       ],
       slowest(step).map(({ source, target, gbps, latencyMs }) => [
         `node ${source}`,
         `node ${target}`,
         figure(gbps),
-        step.averageGbps === null ? "–" : `${((gbps / step.averageGbps) * 100).toFixed(0)}%`,
+        step.judgement === null ? "–" : percent(gbps / step.judgement.median_gbps),
         figure(latencyMs),
       ]),
     );

@@ -1,6 +1,5 @@
-/** The nodes compared with their baselines: tables of nodes and baselines, and distributions. */
+/** The nodes compared with their baselines, and with each other. */
 
-import { dataSheetOf } from "../../../benchmarks/data-sheets.ts";
 import { summarizeValues } from "../../../benchmarks/statistics.ts";
 import { RATED_METRICS } from "../../../lib/enums.ts";
 import type { MetricVerdict, NodeVerdict } from "../../../lib/stored-json.ts";
@@ -8,6 +7,7 @@ import { lowestMetric } from "../../../scoreboard/facts.ts";
 import type { ReportData, ReportNode } from "../../report-data.ts";
 import { distribution, ratioBar, statusShape } from "../charts.ts";
 import { type Flow, LEFT, WIDTH } from "../flow.ts";
+import { machineNames } from "../machine-names.ts";
 import { type Cell, table } from "../table.ts";
 import { SIZE, SOFT, STATUS } from "../theme.ts";
 import { count, figure, percent, threshold, words } from "../writing.ts";
@@ -31,39 +31,53 @@ export function nodeTable(flow: Flow, data: ReportData): void {
     `Figures per GPU: those of all GPUs of the node at once, divided by the number of GPUs. The solid line marks the baseline, the dashed line ${under} of it.`,
   );
   const verdicts = new Map(verdict?.nodes.map((node) => [node.rank, node]));
+  const names = machineNames(nodes);
   const dense = isLong(data);
   table(
     flow,
     [
       { title: "", width: 12 },
       { title: "Node", width: 24 },
-      { title: "Machine", width: 78 },
-      { title: "GPUs", width: 109 },
+      { title: "Machine", width: 84 },
+      { title: "GPUs", width: 101 },
       { title: "State", width: 50 },
       ...RATED_METRICS.flatMap((metric) => [
         {
           title: metric === "bf16_tflops" ? "BF16" : "Memory",
           unit: metricUnit(metric),
-          width: 39,
+          width: 36,
           align: "right" as const,
         },
-        { title: "", width: 46 },
-        { title: "of baseline", width: 31, align: "right" as const },
+        { title: "", width: 44 },
+        { title: "of baseline", width: 37, align: "right" as const },
       ]),
     ],
-    nodes.map((node) => nodeRow(node, verdicts.get(node.rank), thresholds.underperformingBelow)),
+    nodes.map((node) =>
+      nodeRow(
+        node,
+        names.get(node.rank) ?? "",
+        verdicts.get(node.rank),
+        thresholds.underperformingBelow,
+      ),
+    ),
     { dense },
   );
 }
 
-function nodeRow(node: ReportNode, verdict: NodeVerdict | undefined, under: number): Cell[] {
+function nodeRow(
+  node: ReportNode,
+  name: string,
+  verdict: NodeVerdict | undefined,
+  under: number,
+): Cell[] {
   const status = verdict?.status ?? "unrated";
   return [
     {
       draw: (canvas, x, y, _width, height) => statusShape(canvas, x, y + height / 2 - 3, 6, status),
+      alt: STATUS[status].word,
     },
     { text: String(node.rank), face: "bold" },
-    node.machineIp ?? node.machineUuid.slice(0, 13),
+    name,
     node.gpus ?? "not stated",
     words(node.state),
     ...RATED_METRICS.flatMap((name) => {
@@ -74,7 +88,7 @@ function nodeRow(node: ReportNode, verdict: NodeVerdict | undefined, under: numb
 }
 
 /** A node's figure divided by its number of GPUs; null for a figure that was not sent. */
-function perGpu(node: ReportNode, metric: string): number | null {
+export function perGpu(node: ReportNode, metric: string): number | null {
   const total = node.quickMark?.aggregate[metric];
   const isMixed = node.gpuModel === null && node.gpus !== null;
   return total === undefined || isMixed ? null : total / (node.gpuCount ?? 1);
@@ -104,69 +118,6 @@ function metricCells(metric: MetricVerdict | undefined, own: number | null, unde
   ];
 }
 
-/** Baselines by model and metric, with source and sample size. */
-export function baselines(flow: Flow, { verdict, nodes }: ReportData): void {
-  if (nodes.every(({ quickMark }) => quickMark === null)) return;
-  const seen = new Map<string, { model: string; metric: MetricVerdict }>();
-  for (const node of verdict?.nodes ?? []) {
-    for (const metric of node.metrics) {
-      const model = metric.gpuModel ?? node.gpuModel ?? "unknown model";
-      const key = `${model}|${metric.metric}|${metric.methodClass}`;
-      if (metric.baseline !== null && !seen.has(key)) seen.set(key, { model, metric });
-    }
-  }
-  const rows = [...seen.values()].sort((a, b) =>
-    a.model < b.model ? -1 : a.model > b.model ? 1 : 0,
-  );
-  const version = verdict === null ? "" : `Baseline set ${verdict.baselineVersion}. `;
-  flow.heading(
-    "Baselines",
-    50,
-    `${version}Figures per GPU. Data sheets are for information only: healthy machines reach 54–85% of them.`,
-  );
-  if (rows.length === 0) {
-    flow.paragraph("No figure of this report has a baseline.", { colour: SOFT });
-    return;
-  }
-  const right = "right" as const;
-  table(
-    flow,
-    [
-      { title: "GPU model", width: 120 },
-      { title: "Metric", width: 74 },
-      { title: "Method", width: 52 },
-      { title: "Baseline", width: 66, align: right },
-      { title: "", width: 8 },
-      { title: "Source", width: 82 },
-      { title: "Sample", width: 40, align: right },
-      { title: "Data sheet", width: 63, align: right },
-    ],
-    rows.map(({ model, metric }) => {
-      const unit = metricUnit(metric.metric);
-      const sheet = dataSheetOf(model);
-      const promised =
-        metric.metric === "bf16_tflops" ? sheet?.bf16Tflops : sheet?.memoryBandwidthGbs;
-      return [
-        model,
-        metricName(metric.metric),
-        metric.methodClass,
-        { text: `${figure(metric.baseline ?? 0)} ${unit}`, face: "bold" as const },
-        "",
-        metric.source === null ? "–" : SOURCES[metric.source],
-        metric.sampleSize === null ? "–" : `n = ${metric.sampleSize}`,
-        promised === undefined ? "–" : `${figure(promised)} ${unit}`,
-      ];
-    }),
-  );
-}
-
-const SOURCES = {
-  pinned: "set by administrator",
-  own_fleet: "own fleet's median",
-  fleet: "fleet median",
-  shipped: "shipped median",
-} as const;
-
 /** The distribution of each rated metric over the nodes of a model. */
 export function distributions(flow: Flow, { nodes, verdict }: ReportData): void {
   const byModel = Map.groupBy(
@@ -194,17 +145,23 @@ export function distributions(flow: Flow, { nodes, verdict }: ReportData): void 
       const first = verdict?.nodes.find((node) => node.gpuModel === model);
       const baseline = first?.metrics.find((each) => each.metric === metric)?.baseline ?? null;
       const unit = metricUnit(metric);
-      canvas.text(`${metricName(metric)}, ${unit}`, x, flow.y + 6, {
-        size: SIZE.tiny,
-        colour: SOFT,
-      });
-      distribution(canvas, { x, y: flow.y + 14, width, height: 26 }, values, {
-        median: summary.median,
-        baseline,
-      });
       const text = `min ${figure(summary.min)}   median ${figure(summary.median)}   max ${figure(summary.max)}`;
-      canvas.text(text, x, flow.y + 55, { size: SIZE.tiny });
+      flow.content(
+        "Figure",
+        () => {
+          canvas.text(`${metricName(metric)}, ${unit}`, x, flow.y + 6, {
+            size: SIZE.tiny,
+            colour: SOFT,
+          });
+          distribution(canvas, { x, y: flow.y + 14, width, height: 26 }, values, {
+            median: summary.median,
+            baseline,
+          });
+          canvas.text(text, x, flow.y + 61, { size: SIZE.tiny });
+        },
+        `Distribution of ${metricName(metric)} over ${count(list.length, "node")}, ${unit}: ${text}`,
+      );
     }
-    flow.skip(66);
+    flow.skip(72);
   }
 }

@@ -1,12 +1,9 @@
-/** The record of the job: steps, machines, events, method, and a guide to checking the report. */
-import { MAX_INVENTORIES, type ReportData, type ReportNode } from "../../report-data.ts";
+/** The record of the job: steps, events, method, and a guide to checking the report. */
+import type { ReportData, ReportNode } from "../../report-data.ts";
 import { type Flow, LEFT, WIDTH } from "../flow.ts";
 import { table } from "../table.ts";
 import { SIZE, SOFT } from "../theme.ts";
-import { capital, duration, ranks, threshold, time, words } from "../writing.ts";
-
-/** Printed characters of one inventory: about two pages. */
-const MAX_INVENTORY_CHARACTERS = 8_000;
+import { capital, duration, threshold, time, words } from "../writing.ts";
 
 /** Nodes with a wrong clock that are named. */
 const MAX_CLOCKS = 8;
@@ -66,96 +63,6 @@ function spanOf(steps: readonly { startedAt: number | null; endedAt: number | nu
   };
 }
 
-export function machines(flow: Flow, { nodes, subject }: ReportData): void {
-  if (nodes.length === 0) return;
-  if (subject.kind === "job") {
-    flow.heading("Machines", 50);
-    table(
-      flow,
-      [
-        { title: "Node", width: 28 },
-        { title: "Machine UUID", width: 146 },
-        { title: "Address", width: 80 },
-        { title: "Agent", width: 48 },
-        { title: "Joined", width: 92 },
-        { title: "Remark", width: 111 },
-      ],
-      nodes.map((node) => [
-        String(node.rank),
-        node.machineUuid,
-        node.machineIp ?? "–",
-        node.agentVersion ?? "–",
-        time(node.joinedAt),
-        node.failedMessage ?? "",
-      ]),
-      { dense: nodes.length > 40 },
-    );
-  }
-  if (nodes.length <= MAX_INVENTORIES) inventory(flow, nodes);
-  else {
-    const style = { size: SIZE.small, colour: SOFT };
-    flow.paragraph("The inventory of each node is in the node's own report.", style);
-  }
-  if (subject.kind === "task") gpuIdentifiers(flow, nodes);
-}
-
-/** Machines with the same inventory share a table. */
-function inventory(flow: Flow, nodes: ReportData["nodes"]): void {
-  const alike = Map.groupBy(
-    nodes.filter((node) => node.inventory.length > 0),
-    (node) => JSON.stringify([node.inventory, node.omittedInventory]),
-  );
-  if (alike.size === 0) return;
-  flow.heading("Inventory", 60, "As reported by the machines when they joined, unverified.");
-  for (const list of alike.values()) {
-    const [first] = list;
-    if (first === undefined) continue;
-    const which = list.length === 1 ? "Node" : "Nodes";
-    flow.subheading(`${which} ${ranks(list.map(({ rank }) => rank))}`, 30);
-    // Two columns of names and values.
-    const half = Math.ceil(first.inventory.length / 2);
-    const pair = (at: number) => {
-      const [name = "", value = ""] = first.inventory[at] ?? [];
-      return [{ text: name, colour: SOFT }, value];
-    };
-    const rows = Array.from({ length: half }, (_, at) => [...pair(at), ...pair(at + half)]);
-    table(
-      flow,
-      [
-        { title: "Name", width: 112 },
-        { title: "Value", width: 140 },
-        { title: half < first.inventory.length ? "Name" : "", width: 112 },
-        { title: half < first.inventory.length ? "Value" : "", width: 140 },
-      ],
-      rows,
-      { dense: true, maxCharacters: MAX_INVENTORY_CHARACTERS },
-    );
-    if (first.omittedInventory > 0) {
-      flow.paragraph(`${first.omittedInventory} more values are not shown.`, {
-        size: SIZE.small,
-        colour: SOFT,
-      });
-    }
-  }
-}
-
-function gpuIdentifiers(flow: Flow, nodes: ReportData["nodes"]): void {
-  const rows = nodes.flatMap(({ quickMark }) =>
-    (quickMark?.gpus ?? []).map(({ id }, at) => [`GPU ${at}`, id]),
-  );
-  if (rows.length === 0) return;
-  flow.subheading("GPU identifiers, as reported by the agent", 40);
-  table(
-    flow,
-    [
-      { title: "GPU", width: 60 },
-      { title: "Identifier", width: 300 },
-    ],
-    rows,
-    { dense: true },
-  );
-}
-
 export function events(flow: Flow, { events: list }: ReportData): void {
   if (list.length === 0) return;
   flow.heading("Events", 50);
@@ -191,11 +98,11 @@ export function method(
     "QuickMark loads the GPUs of a node with matrix products in several precisions and measures memory and host bandwidth, first on each GPU alone, then on all at once. A node is rated by two figures of the pass with all GPUs, each divided by the number of GPUs: BF16 throughput and memory bandwidth.",
     `Each figure is compared with the baseline of the GPU model and of the method that measured it: a value set by an administrator, else the highest of three medians: of the customer's own machines of the model (own fleet), of the medians of at least three customers (fleet), both of at least ${thresholds.fleetMinMachines} machines, and of the runs recorded before this version was released (shipped). It is the baseline that was known when the job was first rated; the figure of a single machine gives no verdict. A figure below ${under} of its baseline is underperforming. A node is underperforming when one of its figures is, outperforming when all are above ${over}, and as expected otherwise. A job is underperforming when any of its nodes is.`,
     "A node without a baseline, or without the figures to compare, is not rated, which says nothing about its performance. Implausible figures are marked and never rated, and figures computed from them are left out. The same holds for figures that were measured while the GPUs were busy, and for GPUs that failed a check.",
-    "Findings need no baseline: they compare the GPUs of a node, the nodes of the job that were measured by the same method, and the machine's own last job, and tell of its health and of figures that no such GPU can reach.",
+    "Findings need no baseline: they compare the GPUs of a node, the nodes of the job that were measured by the same method, their links, and the machine's own last job, and tell of its health and of figures that no such GPU can reach.",
     ...(networks.length === 0
       ? []
       : [
-          "Cluster network measures every directed pair of nodes over TCP, in rounds in which no node takes part twice. A failed link counts as tested but is left out of the averages.",
+          "Cluster network measures every directed pair of nodes over TCP, in rounds in which no node takes part twice. A failed link counts as tested but is left out of the averages. From 6 links on, they are compared with their median: a link below 60% of it is slow, and so is a node all of whose links are below 60% of the others' median, or a direction below 60% of the other.",
         ]),
   ];
   for (const text of paragraphs) {
