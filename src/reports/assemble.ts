@@ -119,7 +119,9 @@ function toStep(step: StoredStep | undefined) {
 const SHORT_REASON = 60;
 
 /** A node that gives up ends all its steps for one reason, of up to 1,000 characters. */
-function withoutRepeats<T extends { errorMessage: string | null }>(steps: readonly T[]): T[] {
+export function withoutRepeats<T extends { errorMessage: string | null }>(
+  steps: readonly T[],
+): T[] {
   return steps.map((step, position) => {
     const { errorMessage } = step;
     const isRepeat = errorMessage !== null && errorMessage === steps[position - 1]?.errorMessage;

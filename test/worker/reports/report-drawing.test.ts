@@ -1,6 +1,7 @@
 /** A report's text and size, drawn from made-up data in the runtime that draws them. */
 import { env } from "cloudflare:workers";
 import { describe, test } from "vitest";
+import { withoutRepeats } from "../../../src/reports/assemble.ts";
 import { drawReport } from "../../../src/reports/drawing/draw-report.ts";
 import { LEFT, RIGHT } from "../../../src/reports/drawing/flow.ts";
 import { isDrawn, typefacesOf } from "../../../src/reports/drawing/typeface.ts";
@@ -470,9 +471,36 @@ describe("what is sent without bound", () => {
     const event = { at: 1, kind: "failed", rank: null, message: "long ".repeat(200) };
     const { text } = await read({ ...sample, events: Array(1_000).fill(event) });
     expect(text).toMatch(/and 7\d\d more rows, not shown/);
-    const task = taskDataOf({ ...sample, events: Array(1_000).fill(event) }, 0);
+    const task = taskDataOf({ ...sample, events: Array(1_000).fill({ ...event, rank: 0 }) }, 0);
     expect((await read(task)).text).toMatch(/and 9\d\d more rows, not shown/);
     expect(text).toContain("How to check this report");
+  });
+
+  test("a long event of the whole job is whole in its report, and cut in those of its nodes", async ({
+    expect,
+  }) => {
+    const sample = sampleReport({ nodes: 2, gpus: 1 });
+    const message = `${"long ".repeat(100)}end`;
+    const data = { ...sample, events: [{ at: 1, kind: "failed", rank: null, message }] };
+    expect((await read(jobDataOf(data))).text.replaceAll(/\s+/g, " ")).toContain("long long end");
+    const task = taskDataOf(data, 1);
+    expect(task.events[0]?.message).toBe(`${"long ".repeat(100).slice(0, 199)}…`);
+    expect((await read(task)).text).not.toContain("long end");
+  });
+
+  test("a long reason that steps share is printed once", ({ expect }) => {
+    const long = "it gave up ".repeat(10);
+    const steps = [null, long, long, "short", "short", long].map((errorMessage) => ({
+      errorMessage,
+    }));
+    expect(withoutRepeats(steps).map(({ errorMessage }) => errorMessage)).toEqual([
+      null,
+      long,
+      "for the same reason as the step before",
+      "short",
+      "short",
+      long,
+    ]);
   });
 
   test("a job of more than eight nodes leaves inventories to the reports of its nodes", async ({
