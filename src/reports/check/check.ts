@@ -180,7 +180,9 @@ function decoded(text: string, name: string): Uint8Array<ArrayBuffer> {
 
 function readObject(bytes: Uint8Array, fault: string): Record<string, unknown> {
   try {
-    const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes));
+    const value: unknown = JSON.parse(
+      new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes),
+    );
     if (typeof value === "object" && value !== null) return objectOf(value);
   } catch {}
   throw new Refusal(fault);
