@@ -137,7 +137,7 @@ async function drawFile(
 ) {
   const { drawReport } = await import("./drawing/draw-report.ts");
   const json = await signData(reportJson(data, options.hash), signer);
-  const bytes = await drawReport(data, { ...options, data: json });
+  const bytes = await drawReport(data, { ...options, kid: signer?.kid ?? null, data: json });
   free(json);
   const [embedded] = embeddedFiles(bytes);
   if (embedded === undefined) throw new Error("The report was drawn without its data");

@@ -8,7 +8,7 @@ export interface Signer {
   /** The key's thumbprint (RFC 7638). */
   kid: string;
   jwk: PublicJwk;
-  key: CryptoKey;
+  key: Awaited<ReturnType<typeof crypto.subtle.importKey>>;
 }
 
 const ALGORITHM = "Ed25519";

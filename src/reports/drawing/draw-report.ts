@@ -10,6 +10,7 @@ import { Flow } from "./flow.ts";
 import { noticesOf } from "./notices.ts";
 import { PAPERS } from "./paper.ts";
 import { baselines } from "./sections/baselines.ts";
+import { checking } from "./sections/checking.ts";
 import { conditions } from "./sections/conditions.ts";
 import { title, verdictPanel } from "./sections/cover.ts";
 import { findings } from "./sections/findings.ts";
@@ -32,6 +33,8 @@ export interface DrawOptions {
   /** The content hash printed in the report. */
   hash: string;
   fonts: FontFiles;
+  /** The key that signed the data; null or absent for an unsigned report. */
+  kid?: string | null;
   /** The data of the report, to be embedded (`signing.ts`). */
   data?: Uint8Array;
   /** Called between sections, to let other requests run. */
@@ -66,7 +69,8 @@ export async function drawReport(data: ReportData, options: DrawOptions): Promis
     () => measured(flow, data),
     () => steps(flow, data),
     () => events(flow, data),
-    () => method(flow, data, hash),
+    () => method(flow, data),
+    () => checking(flow, data, { hash, kid: options.kid ?? null }),
   ];
   for (const section of sections) {
     section();

@@ -5,7 +5,6 @@ import { describe, onTestFinished, test, vi } from "vitest";
 import { jobShares } from "../../../src/db/schema/shares.ts";
 import {
   createShareRoute,
-  deleteShareRoute,
   getSharedJobRoute,
   listSharesRoute,
 } from "../../../src/jobs/shares/contract.ts";
@@ -155,7 +154,10 @@ describe("making a link", () => {
     const job = await createJob();
     const { uuid, expires_at, url } = (await make(job, job.owner)).body;
     await revoke(job, uuid, job.owner);
-    const entries = await auditOf(uuid);
+    const entries = (await auditOf(uuid)).map((row) => ({
+      ...row,
+      details: JSON.parse(String(row.details)),
+    }));
     expect(entries).toMatchObject([
       {
         action: "job_share_created",
@@ -287,7 +289,7 @@ describe("when a link stops working", () => {
     const job = await createJob();
     const [one, other] = [await make(job, job.owner), await make(job, job.owner)];
     const reply = await revoke(job, one.body.uuid.toUpperCase(), job.owner);
-    expectContract(expect, reply, deleteShareRoute, 204);
+    expect(reply.status).toBe(204);
     expectError(expect, await shown(tokenOf(one.body.url)), 404, "RESOURCE_NOT_FOUND");
     expect((await shown(tokenOf(other.body.url))).status).toBe(200);
   });
