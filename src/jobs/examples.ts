@@ -137,6 +137,7 @@ export const jobDetailExample: JobDetailWire = {
   },
   pdf_report_url: null,
   report_error: null,
+  findings: null,
   scoreboard_summary: null,
   events: [
     {

@@ -22,7 +22,12 @@ import {
   reportError,
   reportUrl,
 } from "../coordinator/wire/task.ts";
-import { performance, performanceNodes, scoreboardSummary } from "../scoreboard/verdict-schemas.ts";
+import {
+  jobFindings,
+  performance,
+  performanceNodes,
+  scoreboardSummary,
+} from "../scoreboard/verdict-schemas.ts";
 import {
   jobDescription,
   jobName,
@@ -187,6 +192,9 @@ export const jobDetail = z
     quickmark_aggregate_results: orNull(aggregateResults),
     pdf_report_url: reportUrl,
     report_error: reportError,
+    findings: orNull(jobFindings).openapi({
+      description: "What to look at, those of `scoreboard_summary`; null until the job is rated.",
+    }),
     scoreboard_summary: orNull(scoreboardSummary).openapi({
       description:
         "Comparison of the job and its nodes with baselines; null until the job has ended and is rated, and if nothing was measured.",

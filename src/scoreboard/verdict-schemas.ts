@@ -89,6 +89,9 @@ const findings = (max: number) => ({
 /** A node's findings, in a list of tasks. */
 export const nodeFindings = findings(MAX_NODE_FINDINGS).findings;
 
+/** A job's findings, in its detail. */
+export const jobFindings = findings(MAX_JOB_FINDINGS).findings;
+
 const replayed = z.boolean().openapi({
   description:
     "True if the figures are a recording in place of a measurement. They are rated on development servers alone, on request.",

@@ -297,6 +297,7 @@ describe("its token", () => {
     expect(settled.detail).toMatchObject({
       ...live.detail,
       scoreboard_summary: { status: "unrated", metrics: [{ ratio: 1 }, {}, {}] },
+      findings: [],
       pdf_report_url: null,
     });
   });

@@ -208,7 +208,7 @@ describe("GET /jobs/{job_id}", () => {
           ..."pdf_report_url report_error scoreboard_summary spec expected_spec spec_check".split(
             " ",
           ),
-          ..."quickmark_aggregate_results events provider region order".split(" "),
+          ..."quickmark_aggregate_results events provider region order findings".split(" "),
         ].sort(),
       );
     }
@@ -232,6 +232,7 @@ describe("GET /jobs/{job_id}", () => {
       quickmark_aggregate_results: null,
       pdf_report_url: null,
       scoreboard_summary: null,
+      findings: null,
       spec: null,
     });
     expect(before.started_at).not.toBeNull();

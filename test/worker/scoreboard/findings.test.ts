@@ -234,7 +234,8 @@ describe("a step that failed", () => {
 
   test("has its partial figures and its findings, and no verdict", async ({ expect }) => {
     const job = await fail(partial);
-    const { tasks, scoreboard_summary: summary } = (await detail(job)).body;
+    const { tasks, findings, scoreboard_summary: summary } = (await detail(job)).body;
+    expect(findings).toEqual(summary.findings);
     expect(tasks[0].benchmark_results.quick_mark).toMatchObject({
       state: "failed",
       results: partial,
