@@ -1,5 +1,5 @@
 /**
- * `npm start`: the whole API on this machine. Settings: PORT, HOST, PUBLIC_ORIGIN, ASSAY_STATE. With `-- --rate-replays`
+ * `npm start`: the whole API on this machine. Settings: PORT, HOST, PUBLIC_ORIGIN, ASSAY_STATE, ASSAY_SECRETS. With `-- --rate-replays`
  * recordings are rated, too, and marked as REPLAYED.
  */
 import { resolve } from "node:path";
@@ -22,7 +22,7 @@ if (publicOrigin !== "" && readOrigin(publicOrigin) === null) {
   process.exit(2);
 }
 const state = resolve(ROOT, process.env.ASSAY_STATE ?? ".wrangler/state");
-const secretsFile = resolve(ROOT, ".dev.vars");
+const secretsFile = resolve(ROOT, process.env.ASSAY_SECRETS ?? ".dev.vars");
 
 const CRON_MS = 60_000;
 
