@@ -186,26 +186,39 @@ function withoutSamples<Document extends object>(document: Document): Document {
 const METHODS = ["post", "get", "put", "patch", "delete"];
 
 /**
- * Paths in the order of the tags, whatever order the routers are mounted in. Within a tag: to create and list, to read,
- * change and delete one, then the rest.
+ * Paths in the order of the tags, whatever order the routers are mounted in. Within a tag: to create and list its resources, to
+ * read, change and delete one, then the rest, path by path as declared, those that begin alike together.
  */
 function inOrder<Item extends object>(paths: Record<string, Item>): Record<string, Item> {
-  const isCollection = (path: string) => {
-    const item = paths[path];
-    return item !== undefined && "post" in item && "get" in item;
-  };
-  const place = ([path, item]: [string, Item]) => {
+  const all = Object.entries(paths);
+  const tagOf = (item: Item): string | undefined => {
     const operations: { tags?: string[] }[] = Object.values(item);
-    const tag = TAGS.findIndex(({ name }) => name === operations[0]?.tags?.[0]);
-    const [, parent = ""] = /^(.*)\/\{\w+\}$/.exec(path) ?? [];
-    return tag * 3 + (isCollection(path) ? 0 : isCollection(parent) ? 1 : 2);
+    return operations[0]?.tags?.[0];
   };
-  return Object.fromEntries(
-    Object.entries(paths)
-      .sort((one, other) => place(one) - place(other))
-      .map(([path, item]) => [path, withOrderedMethods(item)]),
-  );
+  const stranger = all.find(([, item]) => TAGS.every(({ name }) => name !== tagOf(item)));
+  if (stranger !== undefined) throw new Error(`The tag of ${stranger[0]} is not in TAGS`);
+  const ordered = TAGS.flatMap(({ name }) => {
+    const own = all.filter(([, item]) => tagOf(item) === name);
+    const collection = collectionOf(own);
+    const groups = Map.groupBy(own, ([path]) => withoutParameters(path));
+    const first = groups.get(collection) ?? [];
+    groups.delete(collection);
+    return [...first, ...[...groups.values()].flat()];
+  });
+  return Object.fromEntries(ordered.map(([path, item]) => [path, withOrderedMethods(item)]));
 }
+
+/** The path that lists a tag's resources, each of which has a path below it; the shortest of several, "" for none. */
+function collectionOf(own: readonly [path: string, item: object][]): string {
+  const lists = own.filter(([path, item]) => "get" in item && !path.endsWith("}"));
+  const [shortest = ""] = lists
+    .map(([path]) => path)
+    .filter((path) => own.some(([other]) => other !== path && withoutParameters(other) === path))
+    .sort((one, other) => one.length - other.length);
+  return shortest;
+}
+
+const withoutParameters = (path: string) => path.replace(/(?:\/\{\w+\})+$/, "");
 
 function withOrderedMethods<Item extends object>(item: Item): Item {
   const sorted = Object.entries(item).sort(
