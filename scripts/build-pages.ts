@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { basename, extname, join, relative } from "node:path";
 import { build } from "esbuild";
-import { guides } from "./lib/guides.ts";
+import { guides, referenceGuides } from "./lib/guides.ts";
 import { ROOT } from "./lib/project.ts";
 import { publish } from "./lib/publish.ts";
 import { openTarball, type Pin } from "./lib/tarballs.ts";
@@ -64,6 +64,7 @@ async function publishScript(name: string, alias: Record<string, string>): Promi
     target: "es2022",
     alias,
     external: Object.values(alias),
+    define: { GUIDES: JSON.stringify(referenceGuides()) },
     write: false,
     logLevel: "warning",
   });

@@ -16,13 +16,13 @@ People sign in at \`POST /token\` and send the access token as \`Authorization: 
 ## Errors
 All errors have the same body: a \`code\` for programs, a \`message\` for people, \`details\` of each refused field, and the id of the request, which is also in the \`x-request-id\` header of every response. (Only \`/token\` answers errors in the form of RFC 6749.) Unknown parameters and unknown keys are ignored, so that newer clients work.
 
+## Paging
+Lists are paged by \`page\` and \`per_page\`. \`X-Total-Count\` has the number of items, \`Link\` the links to other pages. Follow \`next\` to read a long list: its \`cursor\`, where a list has cursors, makes all pages cost the same, and never skips or repeats an item that was not changed meanwhile.
+
 ## Limits
 All operations are rate-limited: \`RateLimit-Policy\` has the limits, and \`Retry-After\` of a 429 has the seconds to wait. JSON bodies are limited to 256 KiB unless an operation states another limit. Integers are below 2^53; lengths count Unicode code points.
 
-## Lists
-Lists are paged by \`page\` and \`per_page\`. \`X-Total-Count\` has the number of items, \`Link\` the links to other pages. Follow \`next\` to read a long list: its \`cursor\`, where a list has cursors, makes all pages cost the same, and never skips or repeats an item that was not changed meanwhile.
-
-## Repeating requests
+## Idempotency
 Single resources have an \`ETag\`; with \`If-None-Match\` the reply is 304 until the resource changes. With \`If-Match\`, an operation changes only the version that you have read. Operations that create a resource accept an \`Idempotency-Key\`: a repeat with the same key gets the first reply again. A request's \`Assay-Nonce\` (22 base64url characters) comes back on its reply, whatever that is.
 
 ## Times
