@@ -79,12 +79,12 @@ function publishPage(
   template: string,
   parts: Readonly<Record<string, string>>,
 ): void {
-  const page = Object.entries(parts).reduce(
-    (text, [name, part]) => text.replaceAll(`{{${name}}}`, () => part),
-    read(`pages/${template}`),
-  );
-  const missing = page.match(/{{[\w.-]+}}/);
-  if (missing !== null) throw new Error(`pages/${template}: nothing is there for ${missing[0]}`);
+  // In one pass: what a part itself holds in braces stays.
+  const page = read(`pages/${template}`).replaceAll(/{{([\w.-]+)}}/g, (_whole, name: string) => {
+    const part = parts[name];
+    if (part === undefined) throw new Error(`pages/${template}: nothing is there for ${name}`);
+    return part;
+  });
   publish(join("public", path), Buffer.from(page));
 }
 
