@@ -131,6 +131,15 @@ describe.skipIf(executable === null)("pages", () => {
     },
   );
 
+  test("the start page leads to the console, the reference, the first job, the agent and health", async () => {
+    const page = await open("/");
+    const links = await page.evaluate<string[]>(
+      `[...document.querySelectorAll("main a")].map((link) => link.getAttribute("href"))`,
+    );
+    const places = ["/console", "/docs", "/docs/guide/first-job", "/docs/agent", "/health"];
+    expect(links).toEqual(expect.arrayContaining(places));
+  });
+
   test("a missing page is a page for browsers, and JSON for programs", async () => {
     const page = await open("/nowhere");
     await page.getByRole("heading", { name: "There is no page at this address" }).waitFor();
