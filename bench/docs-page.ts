@@ -14,7 +14,8 @@ import { browserPath, openBrowser } from "../test/e2e/browser.ts";
 /** Bound on the median, for an idle machine of two cores. */
 export const MAX_FIRST_OPERATION_MS = 2_500;
 const ROUNDS = 10;
-const FIRST_OPERATION = "Create a job";
+/** The first operation: of ours its entry in the navigation, since guides stand before it; of Swagger UI its row. */
+const FIRST_OPERATION = { docs: 'a[href="#tag/sign-in/POST/token"]', "swagger.html": ".opblock" };
 
 const TYPES: Readonly<Record<string, string>> = {
   ".css": "text/css",
@@ -69,7 +70,7 @@ export async function timeDocsPage(): Promise<{ docs: PageTimes; swagger: PageTi
         bytes = 0;
         const from = performance.now();
         await tab.goto(`http://127.0.0.1:${port}/${page}`);
-        await tab.getByText(FIRST_OPERATION).first().waitFor();
+        await tab.locator(FIRST_OPERATION[page]).first().waitFor();
         times[page].push(performance.now() - from);
         sizes[page] = bytes;
         await context.close();

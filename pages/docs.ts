@@ -93,6 +93,6 @@ createApiReference("#reference", {
   defaultHttpClient: { targetKey: "shell", clientKey: "curl" },
   // The bar above signs in.
   customCss:
-    ".scalar-reference-intro-auth, .scalar-app .request-section-content-auth { display: none; }",
+    ".introduction-card-item.scalar-reference-intro-auth, .scalar-app .request-section-content-auth { display: none; }",
   metaData: { title: "Assay API" },
 });

@@ -1,5 +1,17 @@
+/** Guides as Markdown, which the build puts here. */
+declare const GUIDES: string;
+
+/** Where a section of the document's description is told in full. */
+const MORE: Readonly<Record<string, string>> = {
+  "Signing in": "/docs/api#people-and-tokens",
+  Errors: "/docs/contract#http-rules",
+  Paging: "/docs/lists",
+  Limits: "/docs/operations#quotas",
+  Idempotency: "/docs/contract#http-rules",
+};
+
 /**
- * The API document as the console needs it: it fills in whatever has a value, and sends what it has filled in.
+ * The API document as the console needs it: guides first, and nothing filled in that would be sent by itself.
  *
  * Defaults of parameters move into their descriptions, since the server knows them. Fields for people, passwords and tokens
  * open empty. People sign in above: the console's own form for the password grant would ask for an OAuth client, which
@@ -7,7 +19,22 @@
  */
 export async function readDocument(): Promise<string> {
   const response = await fetch("/openapi.json");
-  return JSON.stringify(JSON.parse(await response.text(), forConsole));
+  const { info, ...document } = JSON.parse(await response.text(), forConsole);
+  const description = withGuides(info.description);
+  return JSON.stringify({ ...document, info: { ...info, description } });
+}
+
+/**
+ * The guides stand in the place of what the document says before its first section. Each guide and section begins with a
+ * heading of level 1, so that the navigation has an entry for it.
+ */
+function withGuides(text: string): string {
+  const [, ...sections] = text.split(/^## /m);
+  const linked = sections.map((section) => {
+    const more = MORE[section.slice(0, section.indexOf("\n"))];
+    return `# ${section.trimEnd()}${more === undefined ? "" : ` [More](${more})`}`;
+  });
+  return [GUIDES, ...linked].join("\n\n");
 }
 
 /** Fields whose samples nobody should send. */

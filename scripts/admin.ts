@@ -20,7 +20,8 @@ try {
     process.env.ADMIN_EMAIL !== undefined && process.env.ADMIN_PASSWORD !== undefined
       ? { adminEmail: process.env.ADMIN_EMAIL, adminPassword: process.env.ADMIN_PASSWORD }
       : null;
-  const secrets = fromEnvironment ?? ensureSecrets(resolve(ROOT, ".dev.vars"));
+  const secrets =
+    fromEnvironment ?? ensureSecrets(resolve(ROOT, process.env.ASSAY_SECRETS ?? ".dev.vars"));
   const state = resolve(ROOT, process.env.ASSAY_STATE ?? ".wrangler/state");
   await createFirstAdmin(values.remote ? { remote: true } : { remote: false, state }, {
     email: secrets.adminEmail,

@@ -2,7 +2,7 @@
  * `npm run bench`: what requests cost, first in exact counts, then beside the least that could answer the
  * same, both in one workerd. Exits 1 when a ratio is below its floor. `--only poll` runs one of them, `--only lists`
  * those of many jobs, which take minutes to fill, `--only cost` what agents cost, `--only barrier` how fast sockets tell,
- * `--only docs` how fast the docs page shows.
+ * `--only docs` how fast the docs page shows, `--only local` what the server of `npm start` carries.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,6 +16,7 @@ import { countCosts } from "../bench/counts.ts";
 import { TOLERANCE, timeRefusals } from "../bench/denied.ts";
 import { MAX_FIRST_OPERATION_MS, timeDocsPage } from "../bench/docs-page.ts";
 import { compareLists } from "../bench/lists.ts";
+import { measureLocalServer } from "../bench/local-server.ts";
 import { type MemoryCost, measureMemory } from "../bench/memory.ts";
 import { profile } from "../bench/profile.ts";
 import { timeReports } from "../bench/reports.ts";
@@ -45,6 +46,7 @@ if (values.only === "barrier") {
   await runAlone(async () => showBarrier(folder, await buildBundle(folder)));
 }
 if (values.only === "docs") await runAlone(showDocsPage);
+if (values.only === "local") await runAlone(showLocalServer);
 if (values.only === "cost") await runAlone(() => showCosts(folder));
 const matches = MATCHES.filter(({ name }) => name.includes(values.only ?? ""));
 try {
@@ -172,6 +174,17 @@ async function reportsAreCheap(): Promise<boolean> {
     );
   }
   return costs.every(({ isWithin }) => isWithin);
+}
+
+/** Prints what a local server carries. */
+async function showLocalServer(): Promise<boolean> {
+  const { cores, load, rates } = await measureLocalServer(folder);
+  console.log("the server of npm start, 32 connections, requests a second");
+  for (const [name, rate] of Object.entries(rates)) {
+    console.log(`${name.padEnd(22)} ${rate.toFixed(0)}`);
+  }
+  console.log(`${cores} cores, load ${load.map((each) => each.toFixed(1)).join(" to ")}`);
+  return true;
 }
 
 /** Prints how long the docs page takes to its first operation; whether that is within its bound. */

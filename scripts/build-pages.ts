@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { basename, extname, join, relative } from "node:path";
 import { build } from "esbuild";
-import { guides } from "./lib/guides.ts";
+import { guides, referenceGuides } from "./lib/guides.ts";
 import { ROOT } from "./lib/project.ts";
 import { publish } from "./lib/publish.ts";
 import { openTarball, type Pin } from "./lib/tarballs.ts";
@@ -64,6 +64,7 @@ async function publishScript(name: string, alias: Record<string, string>): Promi
     target: "es2022",
     alias,
     external: Object.values(alias),
+    define: { GUIDES: JSON.stringify(referenceGuides()) },
     write: false,
     logLevel: "warning",
   });
@@ -78,12 +79,12 @@ function publishPage(
   template: string,
   parts: Readonly<Record<string, string>>,
 ): void {
-  const page = Object.entries(parts).reduce(
-    (text, [name, part]) => text.replaceAll(`{{${name}}}`, () => part),
-    read(`pages/${template}`),
-  );
-  const missing = page.match(/{{[\w.-]+}}/);
-  if (missing !== null) throw new Error(`pages/${template}: nothing is there for ${missing[0]}`);
+  // In one pass: what a part itself holds in braces stays.
+  const page = read(`pages/${template}`).replaceAll(/{{([\w.-]+)}}/g, (_whole, name: string) => {
+    const part = parts[name];
+    if (part === undefined) throw new Error(`pages/${template}: nothing is there for ${name}`);
+    return part;
+  });
   publish(join("public", path), Buffer.from(page));
 }
 

@@ -21,7 +21,7 @@ const { values } = parseArgs({
   options: {
     local: { type: "boolean" },
     remote: { type: "boolean" },
-    "secrets-file": { type: "string", default: ".dev.vars" },
+    "secrets-file": { type: "string", default: process.env.ASSAY_SECRETS ?? ".dev.vars" },
   },
 });
 if (values.local === values.remote) {

@@ -1,6 +1,6 @@
 /**
- * `npm start`: the whole API on this machine. Settings: PORT, HOST, PUBLIC_ORIGIN, ASSAY_STATE, and LOG=requests for
- * a line of each request. With `-- --rate-replays`
+ * `npm start`: the whole API on this machine. Settings: PORT, HOST, PUBLIC_ORIGIN, ASSAY_STATE, ASSAY_SECRETS, and
+ * LOG=requests for a line of each request. With `-- --rate-replays`
  * recordings are rated, too, and marked as REPLAYED.
  */
 import { resolve } from "node:path";
@@ -24,7 +24,7 @@ if (publicOrigin !== "" && readOrigin(publicOrigin) === null) {
   process.exit(2);
 }
 const state = resolve(ROOT, process.env.ASSAY_STATE ?? ".wrangler/state");
-const secretsFile = resolve(ROOT, ".dev.vars");
+const secretsFile = resolve(ROOT, process.env.ASSAY_SECRETS ?? ".dev.vars");
 
 const CRON_MS = 60_000;
 

@@ -76,9 +76,9 @@ export async function describedRoutes(deps: ServiceDeps): Promise<Served[]> {
 function routesOf(services: Services): Served[] {
   return [
     ...claimRoutes(services),
-    ...channelRoutes(services),
     // Before the jobs, whose `{id}` would match `current` and `anonymous`.
     ...nodesRoutes(services),
+    ...channelRoutes(services),
     ...anonymousJobsRoutes(services),
     ...jobsRoutes(services),
     ...serviceRoutes(),

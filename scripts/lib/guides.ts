@@ -31,6 +31,13 @@ export function guides(): Guide[] {
   ];
 }
 
+/** The guides that stand before the operations in the API reference, as Markdown; their first lines are headings of level 1. */
+export function referenceGuides(): string {
+  return ["docs/guide/first-job.md", "docs/guide/own-agent.md"]
+    .map((file) => withServedLinks(readFileSync(join(ROOT, file), "utf8"), file, ""))
+    .join("\n");
+}
+
 const compare = (one: string, other: string) => (one < other ? -1 : one > other ? 1 : 0);
 
 function readGuide(file: string, path: string): Guide {

@@ -16,13 +16,13 @@ People sign in at \`POST /token\` and send the access token as \`Authorization: 
 ## Errors
 All errors have the same body: a \`code\` for programs, a \`message\` for people, \`details\` of each refused field, and the id of the request, which is also in the \`x-request-id\` header of every response. (Only \`/token\` answers errors in the form of RFC 6749.) Unknown parameters and unknown keys are ignored, so that newer clients work.
 
+## Paging
+Lists are paged by \`page\` and \`per_page\`. \`X-Total-Count\` has the number of items, \`Link\` the links to other pages. Follow \`next\` to read a long list: its \`cursor\`, where a list has cursors, makes all pages cost the same, and never skips or repeats an item that was not changed meanwhile.
+
 ## Limits
 All operations are rate-limited: \`RateLimit-Policy\` has the limits, and \`Retry-After\` of a 429 has the seconds to wait. JSON bodies are limited to 256 KiB unless an operation states another limit. Integers are below 2^53; lengths count Unicode code points.
 
-## Lists
-Lists are paged by \`page\` and \`per_page\`. \`X-Total-Count\` has the number of items, \`Link\` the links to other pages. Follow \`next\` to read a long list: its \`cursor\`, where a list has cursors, makes all pages cost the same, and never skips or repeats an item that was not changed meanwhile.
-
-## Repeating requests
+## Idempotency
 Single resources have an \`ETag\`; with \`If-None-Match\` the reply is 304 until the resource changes. With \`If-Match\`, an operation changes only the version that you have read. Operations that create a resource accept an \`Idempotency-Key\`: a repeat with the same key gets the first reply again. A request's \`Assay-Nonce\` (22 base64url characters) comes back on its reply, whatever that is.
 
 ## Times
@@ -190,26 +190,39 @@ function withoutSamples<Document extends object>(document: Document): Document {
 const METHODS = ["post", "get", "put", "patch", "delete"];
 
 /**
- * Paths in the order of the tags, whatever order the routers are mounted in. Within a tag: to create and list, to read,
- * change and delete one, then the rest.
+ * Paths in the order of the tags, whatever order the routers are mounted in. Within a tag: to create and list its resources, to
+ * read, change and delete one, then the rest, path by path as declared, those that begin alike together.
  */
 function inOrder<Item extends object>(paths: Record<string, Item>): Record<string, Item> {
-  const isCollection = (path: string) => {
-    const item = paths[path];
-    return item !== undefined && "post" in item && "get" in item;
-  };
-  const place = ([path, item]: [string, Item]) => {
+  const all = Object.entries(paths);
+  const tagOf = (item: Item): string | undefined => {
     const operations: { tags?: string[] }[] = Object.values(item);
-    const tag = TAGS.findIndex(({ name }) => name === operations[0]?.tags?.[0]);
-    const [, parent = ""] = /^(.*)\/\{\w+\}$/.exec(path) ?? [];
-    return tag * 3 + (isCollection(path) ? 0 : isCollection(parent) ? 1 : 2);
+    return operations[0]?.tags?.[0];
   };
-  return Object.fromEntries(
-    Object.entries(paths)
-      .sort((one, other) => place(one) - place(other))
-      .map(([path, item]) => [path, withOrderedMethods(item)]),
-  );
+  const stranger = all.find(([, item]) => TAGS.every(({ name }) => name !== tagOf(item)));
+  if (stranger !== undefined) throw new Error(`The tag of ${stranger[0]} is not in TAGS`);
+  const ordered = TAGS.flatMap(({ name }) => {
+    const own = all.filter(([, item]) => tagOf(item) === name);
+    const collection = collectionOf(own);
+    const groups = Map.groupBy(own, ([path]) => withoutParameters(path));
+    const first = groups.get(collection) ?? [];
+    groups.delete(collection);
+    return [...first, ...[...groups.values()].flat()];
+  });
+  return Object.fromEntries(ordered.map(([path, item]) => [path, withOrderedMethods(item)]));
 }
+
+/** The path that lists a tag's resources, each of which has a path below it; the shortest of several, "" for none. */
+function collectionOf(own: readonly [path: string, item: object][]): string {
+  const lists = own.filter(([path, item]) => "get" in item && !path.endsWith("}"));
+  const [shortest = ""] = lists
+    .map(([path]) => path)
+    .filter((path) => own.some(([other]) => other !== path && withoutParameters(other) === path))
+    .sort((one, other) => one.length - other.length);
+  return shortest;
+}
+
+const withoutParameters = (path: string) => path.replace(/(?:\/\{\w+\})+$/, "");
 
 function withOrderedMethods<Item extends object>(item: Item): Item {
   const sorted = Object.entries(item).sort(

@@ -58,9 +58,9 @@ export const listBenchmarksRoute = operation({
   path: "/api/silicon-mark/v1/benchmarks",
   operationId: "listBenchmarks",
   tags: ["Benchmarks"],
-  summary: "The benchmark catalogue",
+  summary: "List benchmarks",
   description:
-    "The benchmarks that a job can run: ids, options and result fields, with their display names and units. The catalogue changes only with the server's version. For every signed-in user.",
+    "Lists the benchmarks that a job can run: ids, options and result fields, with their display names and units. The catalogue changes only with the server's version. For every signed-in user.",
   access: "user",
   single: true,
   responses: {

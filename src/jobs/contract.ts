@@ -37,7 +37,7 @@ export const createJobRoute = operation({
   operationId: "createJob",
   tags: ["Jobs"],
   summary: "Create a job",
-  description: `Create a new benchmarking job. quick_mark is always included automatically, and runs first.
+  description: `Creates a benchmarking job. quick_mark is always included automatically, and runs first.
 
 For every signed-in user; the job belongs to you and your customer. The \`token\` in the reply lets agents join until the job expires, 24 hours after its creation. A body has at most 256 KiB. With an \`Idempotency-Key\` the request can be repeated without creating a second job. Quotas bound the jobs that your customer creates in a UTC day and the results that it stores.
 
@@ -57,7 +57,7 @@ export const listJobsRoute = operation({
   operationId: "listJobs",
   tags: ["Jobs"],
   summary: "List jobs",
-  description: `The jobs you may see, newest first, a page at a time. Regular users see their own jobs, customer admins all jobs of their customer, staff and root admins all jobs. Changes on the nodes in the last seconds may be missing; the job's detail has them.
+  description: `Lists the jobs you may see, newest first, a page at a time. Regular users see their own jobs, customer admins all jobs of their customer, staff and root admins all jobs. Changes on the nodes in the last seconds may be missing; the job's detail has them.
 
 Filters combine; bounds that exclude each other find nothing. A page beyond the last one is empty.
 
@@ -74,9 +74,11 @@ export const listJobTagsRoute = operation({
   operationId: "listJobTags",
   tags: ["Jobs"],
   summary: "List tags",
-  description: `Get all unique tags from the jobs you may see: regular users get the tags of their own jobs, customer admins those of all jobs of their customer, staff and root admins all. Tags used only by deleted jobs are left out.
+  description: `Returns all unique tags of the jobs you may see: regular users get the tags of their own jobs, customer admins those of all jobs of their customer, staff and root admins all. Tags used only by deleted jobs are left out.
 
-The reply has at most the first 10,000 tags, sorted by bytes. The cost depends on the number of tags, not of jobs.`,
+The reply has at most the first 10,000 tags, sorted by bytes.
+
+**Cost.** It depends on the number of tags, not of jobs.`,
   access: "user",
   single: true,
   responses: {
@@ -93,7 +95,7 @@ export const getJobRoute = operation({
   operationId: "getJob",
   tags: ["Jobs"],
   summary: "View a job",
-  description: `Get detailed information about a specific job. Tasks and all benchmark results are always included; those of a live job are up to date.
+  description: `Returns one job in full. Tasks and all benchmark results are always included; those of a live job are up to date.
 
 For everyone who sees the job in the list; for others it is 404.
 
@@ -122,7 +124,7 @@ export const streamJobEventsRoute = operation({
   operationId: "streamJobEvents",
   tags: ["Jobs"],
   summary: "Follow a job",
-  description: `The job's events as they happen, as \`text/event-stream\`, after the one that \`Last-Event-ID\` names, or all. Each has its ordinal as \`id\`. \`event: event\` is one of the \`events\` of the job's detail; \`progress\` is the progress of one node, without an id, the latest alone; \`end\` is the last: the job has ended.
+  description: `Streams the job's events as they happen, as \`text/event-stream\`: those after the one that \`Last-Event-ID\` names, or all. Each has its ordinal as \`id\`. \`event: event\` is one of the \`events\` of the job's detail; \`progress\` is the progress of one node, without an id, the latest alone; \`end\` is the last: the job has ended.
 
 Every 20 seconds without news there is a comment. A stream without \`end\` has broken off, after 15 minutes at the latest: send the request again with \`Last-Event-ID\`. Until the first node joins, news is up to 5 seconds old. A person can follow 32 jobs at a time.
 
@@ -145,7 +147,7 @@ export const getJobResultsRoute = operation({
   operationId: "getJobResults",
   tags: ["Jobs"],
   summary: "View a job's results",
-  description: `Get the result summary of this job: a map keyed by benchmark id, where each value is a cluster-level benchmark result with all its measurements. The map is empty until a cluster benchmark has started.
+  description: `Returns the result summary of a job: a map keyed by benchmark id, where each value is a cluster-level benchmark result with all its measurements. The map is empty until a cluster benchmark has started.
 
 For everyone who sees the job in the list.`,
   access: "user",
@@ -199,7 +201,7 @@ export const deleteJobRoute = operation({
   operationId: "deleteJob",
   tags: ["Jobs"],
   summary: "Delete a job",
-  description: `Soft-delete a job and all associated tasks. The job disappears from all lists, and its name can be reused. One job per request. Its nodes are told to stop at their next call; a job without nodes can no longer be joined.
+  description: `Deletes a job and its tasks. The job disappears from all lists, and its name can be reused. One job per request. Its nodes are told to stop at their next call; a job without nodes can no longer be joined.
 
 Only an idle job can be deleted (created, completed, completed_with_warnings, failed or aborted); abort a running one first. Only for people of the job's customer who see the job. Deleting a job twice is 404. With \`If-Match\`, the \`ETag\` of \`GET /jobs/{job_id}\`, a job that has changed since is 412.`,
   access: "user",
@@ -219,7 +221,7 @@ export const deleteJobByIdRoute = operation({
   operationId: "deleteJobById",
   tags: ["Jobs"],
   summary: "Delete a job by its path",
-  description: "Same as `DELETE /jobs/delete`, with the id in the path. There is no request body.",
+  description: "Deletes a job, as `DELETE /jobs/delete` does, with the id in the path. There is no request body.",
   access: "user",
   conditional: true,
   request: { params },
@@ -255,7 +257,9 @@ export const getJobStatsRoute = operation({
   operationId: "getJobStats",
   tags: ["Jobs"],
   summary: "Count jobs that underperform",
-  description: `Performance tab badge count: the number of jobs you may see whose aggregated performance status is underperforming. The sort parameters are validated and have no effect. Without \`name\` and \`tags\` the count reads one counter row; with them it reads all matching jobs.`,
+  description: `Counts the jobs you may see whose aggregated performance status is underperforming. The sort parameters are validated and have no effect.
+
+**Cost.** Without \`name\` and \`tags\` the count reads one counter row; with them it reads all matching jobs.`,
   access: "user",
   counts: true,
   request: {

@@ -47,7 +47,7 @@ export const pollRoute = operation({
   path: BASE,
   operationId: "pollCurrentJob",
   tags: ["Node protocol"],
-  summary: "Job configuration and current directive",
+  summary: "Ask what to do",
   description: `Tells this node what to do now. Each poll counts as contact; a node out of contact for too long is lost.
 
 Requires the job's token. Send the \`ETag\` back as \`If-None-Match\`: 304 without a body means that nothing has changed. Poll again after \`poll_after_seconds\` (also \`Retry-After\`), not sooner. An ended job answers with directive \`stop\`, and a node of it also gets its \`performance\`, \`findings\` and \`spec_check\`, some seconds after the end.
@@ -132,7 +132,7 @@ export const heartbeatRoute = operation({
   path: `${BASE}/tasks/{task_id}`,
   operationId: "updateCurrentTask",
   tags: ["Node protocol"],
-  summary: "Heartbeat",
+  summary: "Report progress",
   description: `Reports the progress of the running step, which the job's owner sees; counts as contact. With \`state: failed\` the node gives up.
 
 Requires the job's token; the task must belong to that job. Send a heartbeat when something has changed, at most once every two seconds.`,
@@ -162,7 +162,7 @@ export const resultRoute = operation({
   operationId: "putStepResult",
   tags: ["Node protocol"],
   summary: "Send the result of a step",
-  description: `\`position\` is the 0-based index into \`benchmark_sequence\`. A result is stored exactly once: the same body again gets the same reply, also after the job has ended; a different body is refused.
+  description: `Stores the result of a step, exactly once: the same body again gets the same reply, also after the job has ended; a different body is refused. \`position\` is the 0-based index into \`benchmark_sequence\`.
 
 Requires the job's token; the node must have been told to run the step. One result has at most 1 MiB and 50,000 JSON values, all results of a job 16 MiB. Of a job without an account, the known fields of a result are kept: it has at most 64 KiB, and \`measurement\`, \`replayed\` and \`partial\` at most 32 KiB together.`,
   access: "node",
@@ -225,7 +225,7 @@ export const generateReportRoute = operation({
   operationId: "generateReport",
   tags: ["Node protocol"],
   summary: "Make the job's report again",
-  description: `Same as \`POST /jobs/{job_id}/report\`, for agents: makes the missing reports of an ended job. Repeating it changes nothing.
+  description: `Makes the missing reports of an ended job, as \`POST /jobs/{job_id}/report\` does, for agents. Repeating it changes nothing.
 
 Requires the job's token, also after the job has ended; limited to ten per minute. There is no request body.`,
   access: "node",

@@ -142,7 +142,7 @@ export const getReportFileRoute = operation({
   operationId: "getReportFile",
   tags: ["Reports"],
   summary: "Open a report",
-  description: `The newest report of a job or of one node, as a PDF. \`pdf_report_url\` links here. The signed link is the only credential; it works for seven to eight days, until the job is deleted. A request may ask for one range of bytes.`,
+  description: `Returns the newest report of a job or of one node, as a PDF. \`pdf_report_url\` links here. The signed link is the only credential; it works for seven to eight days, until the job is deleted. A request may ask for one range of bytes.`,
   access: "open",
   single: true,
   request: {

@@ -33,11 +33,11 @@ export const listRunnersRoute = operation({
   operationId: "listRunners",
   tags: TAGS,
   summary: "List runners",
-  description: `All runners that are not archived, by name, a page at a time. Filters combine. A page beyond the last one is empty.
+  description: `Lists runners that are not archived, by name, a page at a time. Filters combine. A page beyond the last one is empty.
 
-Along the links of \`Link\` a page costs the same however many runners there are; \`page\` and \`search\` name the exceptions.
+For root administrators.
 
-For root administrators.`,
+**Cost.** Along the links of \`Link\` a page costs the same however many runners there are; \`page\` and \`search\` name the exceptions.`,
   access: "admin",
   list: true,
   request: { query: listQuery("runners") },
@@ -74,7 +74,7 @@ export const getRunnerRoute = operation({
   operationId: "getRunner",
   tags: TAGS,
   summary: "View a runner",
-  description: "One runner, archived or not, with its state.\n\nFor root administrators.",
+  description: "Returns one runner, archived or not, with its state.\n\nFor root administrators.",
   access: "admin",
   single: true,
   request: { params },
@@ -137,7 +137,7 @@ export const listOfferedRoute = operation({
   tags: TAGS,
   summary: "List the specs of a runner",
   description:
-    "All specs that a runner offers, archived ones too, by name. Filters combine.\n\nFor root administrators.",
+    "Lists the specs that a runner offers, archived ones too, by name. Filters combine.\n\nFor root administrators.",
   access: "admin",
   list: true,
   request: { params, query: listQuery("specs", { isWhole: true }) },
@@ -153,7 +153,7 @@ export const offerSpecRoute = operation({
   operationId: "offerRunnerSpec",
   tags: TAGS,
   summary: "Offer a spec",
-  description: `Within 30 seconds the runner also claims jobs made for this spec. A runner offers at most ${MAX_OFFERED} specs.
+  description: `Offers a spec: within 30 seconds the runner also claims jobs made for it. A runner offers at most ${MAX_OFFERED} specs.
 
 For root administrators. Unknown keys are ignored.`,
   access: "admin",
@@ -175,7 +175,7 @@ export const withdrawSpecRoute = operation({
   operationId: "withdrawRunnerSpec",
   tags: TAGS,
   summary: "Withdraw a spec",
-  description: `The runner claims no more jobs made for this spec. A job that it works on continues.
+  description: `Withdraws a spec: the runner claims no more jobs made for it. A job that it works on continues.
 
 For root administrators. There is no request body. \`If-Match\` names a version of the runner.`,
   access: "admin",

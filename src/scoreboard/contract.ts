@@ -58,7 +58,7 @@ export const listBaselinesRoute = operation({
   operationId: "listBaselines",
   tags: TAGS,
   summary: "List baselines",
-  description: `All baselines, and the thresholds of the verdicts. A metric is rated against its pinned value, else against the highest of the medians of the customer's own fleet, of all fleets, and of recorded runs, all of the class of its method; there is a baseline for each class. Own fleets appear only in verdicts. Models that have only data-sheet figures are listed, but not used for rating.
+  description: `Lists all baselines, and the thresholds of the verdicts. A metric is rated against its pinned value, else against the highest of the medians of the customer's own fleet, of all fleets, and of recorded runs, all of the class of its method; there is a baseline for each class. Own fleets appear only in verdicts. Models that have only data-sheet figures are listed, but not used for rating.
 
 For every signed-in user.`,
   access: "user",
@@ -89,7 +89,7 @@ export const getBaselineRoute = operation({
   tags: TAGS,
   summary: "View a baseline",
   description:
-    "The baseline of one metric of a GPU model; 404 if the model has neither a baseline nor a data sheet.\n\nFor every signed-in user.",
+    "Returns the baseline of one metric of a GPU model; 404 if the model has neither a baseline nor a data sheet.\n\nFor every signed-in user.",
   access: "user",
   single: true,
   request: { params, query },

@@ -48,7 +48,7 @@ export const versionRoute = operation({
   tags: ["Service"],
   summary: "View the server's version",
   description:
-    "Published command-line clients read it before any other request, and warn of a `version` that is not theirs. Open to anyone, and limited per IP address.",
+    "Returns the version of the published command-line client that the server answers; that client warns of a `version` that is not its own. Open to anyone, and limited per IP address.",
   access: "open",
   responses: {
     200: json(version, {

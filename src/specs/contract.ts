@@ -21,11 +21,11 @@ export const listSpecsRoute = operation({
   operationId: "listSpecs",
   tags: TAGS,
   summary: "List specs",
-  description: `All hardware specs that are not archived, by name, a page at a time. Filters combine. A page beyond the last one is empty.
+  description: `Lists hardware specs that are not archived, by name, a page at a time. Filters combine. A page beyond the last one is empty.
 
-Along the links of \`Link\` a page costs the same with any order and filter, however many specs there are; \`page\` and \`search\` name the exceptions.
+For root administrators.
 
-For root administrators.`,
+**Cost.** Along the links of \`Link\` a page costs the same with any order and filter, however many specs there are; \`page\` and \`search\` name the exceptions.`,
   access: "admin",
   list: true,
   request: { query: listQuery("specs") },
@@ -69,7 +69,7 @@ export const getSpecRoute = operation({
   operationId: "getSpec",
   tags: TAGS,
   summary: "View a spec",
-  description: "One hardware spec, archived or not.\n\nFor root administrators.",
+  description: "Returns one hardware spec, archived or not.\n\nFor root administrators.",
   access: "admin",
   single: true,
   request: { params },
@@ -127,9 +127,11 @@ export const listCatalogueRoute = operation({
   operationId: "listAvailableSpecs",
   tags: TAGS,
   summary: "List the specs for jobs",
-  description: `The hardware specs that a job's \`spec\` can name: all that are not archived, by name, a page at a time. Along the links of \`Link\` a page costs the same however many specs there are, except that \`runners_online\` reads all runners that offer the specs of the page.
+  description: `Lists the hardware specs that a job's \`spec\` can name: all that are not archived, by name, a page at a time.
 
-For every signed-in user.`,
+For every signed-in user.
+
+**Cost.** Along the links of \`Link\` a page costs the same however many specs there are, except that \`runners_online\` reads all runners that offer the specs of the page.`,
   access: "user",
   list: true,
   request: {

@@ -1,6 +1,6 @@
 /**
  * What a container is to the program in it, made by `unshare`: process 1 of its own process namespace, with a root that is
- * read-only but for a /tmp of its own. Network and users are those of this machine.
+ * read-only but for a /tmp of its own and for volumes. The network is that of this machine.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
@@ -8,7 +8,7 @@ import { readdirSync, readFileSync } from "node:fs";
 const UNSHARE = ["--map-root-user", "--mount", "--pid", "--fork", "--kill-child"];
 
 /** A root of this machine's own folders, each read-only; then the command, as process 1. */
-const PREPARE = `
+const prepare = (user = 0) => `
   root=$(mktemp -d)
   mount -t tmpfs none "$root"
   for at in /*; do
@@ -19,19 +19,18 @@ const PREPARE = `
   done
   mkdir "$root/proc" "$root/tmp" && mount -t proc none "$root/proc" && mount -t tmpfs none "$root/tmp"
   while [ "$1" != -- ]; do
-    mkdir "$root$1" && mount --bind "$2" "$root$1" && mount -o remount,bind,ro "$root$1"
-    shift 2
+    mkdir "$root$1" && mount --bind "$2" "$root$1" && mount -o "remount,bind,$3" "$root$1"
+    shift 3
   done
   shift
   mount -o remount,ro "$root"
-  chroot=$(PATH=$PATH:/usr/sbin:/sbin; command -v chroot)
-  cd / && exec "$chroot" "$root" "$@"`;
+  cd / && exec unshare --user --map-user=${user} --map-group=${user} --root="$root" -- "$@"`;
 
 const PROBE = ["touch /tmp/a && ! touch /b 2>/dev/null && test $$ = 1"];
 
 /** Whether this machine allows them. */
 export const hasContainers =
-  spawnSync("unshare", [...UNSHARE, "sh", "-ec", PREPARE, "sh", "--", "sh", "-c", ...PROBE])
+  spawnSync("unshare", [...UNSHARE, "sh", "-ec", prepare(), "sh", "--", "sh", "-c", ...PROBE])
     .status === 0;
 if (!hasContainers) {
   console.warn("Nothing is run in containers here: this machine allows no namespaces.");
@@ -50,11 +49,18 @@ export function startContainer(options: {
   env: Record<string, string>;
   /** Folders of this machine by their place, read-only. */
   volumes: Record<string, string>;
+  /** As `volumes`, and writable. */
+  writable?: Record<string, string>;
+  /** The user and group that the program runs as, without any right of root; root by default. */
+  user?: number;
   stdin: string;
 }): Container {
-  const { command, env, volumes, stdin } = options;
-  const mounts = Object.entries(volumes).flat();
-  const args = [...UNSHARE, "sh", "-ec", PREPARE, "sh", ...mounts, "--", ...command];
+  const { command, env, volumes, writable = {}, user, stdin } = options;
+  const mounts = [
+    ...Object.entries(volumes).flatMap((mount) => [...mount, "ro"]),
+    ...Object.entries(writable).flatMap((mount) => [...mount, "rw"]),
+  ];
+  const args = [...UNSHARE, "sh", "-ec", prepare(user), "sh", ...mounts, "--", ...command];
   const child = spawn("unshare", args, { env });
   const output = { stdout: "", stderr: "" };
   child.stdout.on("data", (chunk) => {

@@ -58,6 +58,48 @@ describe.skipIf(executable === null)("pages", () => {
     }
   });
 
+  test("the reference has the guides first, then the operations in the document's order, and no sign-in of its own", async () => {
+    const page = await open("/docs");
+    const { paths } = (await (await fetch(`${server.url}/openapi.json`)).json()) as {
+      paths: Record<string, Record<string, { tags: string[] }>>;
+    };
+    const anchors = Object.entries(paths).flatMap(([path, item]) =>
+      Object.entries(item).map(
+        ([
+          method,
+          {
+            tags: [tag = ""],
+          },
+        ]) => {
+          const slug = tag.toLowerCase().replaceAll(" ", "-");
+          return { tag: `#tag/${slug}`, operation: `#tag/${slug}/${method.toUpperCase()}${path}` };
+        },
+      ),
+    );
+    await page.getByRole("heading", { name: "Your first job" }).waitFor();
+    const shown = () =>
+      page.evaluate<string[]>(
+        `[...document.querySelectorAll("aside a[href^='#']")].map((link) => link.getAttribute("href"))`,
+      );
+    const guides = ["your-first-job", "write-your-own-agent", "signing-in", "errors", "paging"];
+    const rest = ["limits", "idempotency", "times"];
+    const top = (await shown()).filter((href) => !/^#tag\/[^/]+\//.test(href));
+    expect(top).toEqual([
+      ...[...guides, ...rest].map((name) => `#description/${name}`),
+      ...new Set(anchors.map(({ tag }) => tag)),
+      "#models",
+    ]);
+    for (const tag of new Set(anchors.map((each) => each.tag))) {
+      await page.evaluate(`location.hash = ${JSON.stringify(tag)}`);
+      const own = anchors.filter((each) => each.tag === tag).map(({ operation }) => operation);
+      await page.locator(`aside a[href="${own[0]}"]`).waitFor();
+      const listed = (await shown()).filter((href) => href.startsWith(`${tag}/`));
+      expect(listed, tag).toEqual(own);
+    }
+    expect(await page.locator(".scalar-reference-intro-auth").isVisible()).toBe(false);
+    expect(await page.getByText(/client.?(?:id|secret)/i).count()).toBe(0);
+  });
+
   test("a wrong password is said in the server's words, and signing out ends the session", async () => {
     const page = await open("/docs");
     const { adminEmail } = server.secrets;
@@ -88,6 +130,15 @@ describe.skipIf(executable === null)("pages", () => {
       expect(faults).toEqual([]);
     },
   );
+
+  test("the start page leads to the console, the reference, the first job, the agent and health", async () => {
+    const page = await open("/");
+    const links = await page.evaluate<string[]>(
+      `[...document.querySelectorAll("main a")].map((link) => link.getAttribute("href"))`,
+    );
+    const places = ["/console", "/docs", "/docs/guide/first-job", "/docs/agent", "/health"];
+    expect(links).toEqual(expect.arrayContaining(places));
+  });
 
   test("a missing page is a page for browsers, and JSON for programs", async () => {
     const page = await open("/nowhere");

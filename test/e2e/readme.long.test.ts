@@ -1,4 +1,4 @@
-/** The commands of the README and of docs/api.md, which continues its session, run as they stand there. */
+/** The commands of the README, of docs/api.md, which continues its session, and of the first guides, run as they stand there. */
 import { spawn } from "node:child_process";
 import { cpSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -42,6 +42,29 @@ test("the commands of the README and docs/api.md work as written", async () => {
   expect(output).toContain("%PDF-1.7");
   if (process.env.SHOW_README === "1") console.log(output);
 });
+
+test.each(["first-job", "own-agent"])(
+  "the commands of docs/guide/%s.md work as written",
+  async (name) => {
+    const { folder, start } = await createStack();
+    const server = await start();
+    cpSync(join(ROOT, "agent/replays"), join(folder, "agent/replays"), { recursive: true });
+    const text = readFileSync(join(ROOT, `docs/guide/${name}.md`), "utf8");
+    const [commands, replies] = ["sh", "text"].map((kind) =>
+      [...text.matchAll(new RegExp(`^\`\`\`${kind}\\n(.*?)^\`\`\`$`, "gms"))].map(
+        ([, block = ""]) => block,
+      ),
+    );
+    const script = ["set -eu", ...(commands ?? [])].join("\n");
+    const { code, output } = await bash(
+      script.replaceAll("http://localhost:8787", server.url),
+      folder,
+    );
+    expect(code, output).toBe(0);
+    expect(replies).not.toEqual([]);
+    for (const reply of replies ?? []) expect(output).toContain(reply);
+  },
+);
 
 /** Commands of npm itself that pages name. */
 const NPM_COMMANDS = ["ci", "install"];

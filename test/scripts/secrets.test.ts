@@ -35,13 +35,15 @@ describe("a secrets file", () => {
   test("copied from the example gets what is empty, and keeps the rest", () => {
     const example = readFileSync(join(ROOT, ".dev.vars.example"), "utf8");
     expect(example).toMatch(/^TOKEN_SECRET=""$/m);
-    expect(example).toMatch(/^ADMIN_PASSWORD=""$/m);
-    const file = secretsFile(example.replace("admin@example.com", "me@example.com"));
+    // Whoever deploys with the button is asked for each of them.
+    const names = [...example.matchAll(/^(\w+)=""$/gm)].map(([, name]) => name);
+    expect(names).toEqual(["TOKEN_SECRET", "SETUP_TOKEN", "PASSWORD_PEPPER"]);
+    const file = secretsFile(`${example}ADMIN_EMAIL="me@example.com"\n`);
     const { adminEmail, adminPassword } = ensureSecrets(file);
     expect(adminEmail).toBe("me@example.com");
     expect(adminPassword).toMatch(/^[\w-]{24}$/);
     expect(secretFault(readTokenSecrets(file)[0] ?? "")).toBeNull();
-    expect(readFileSync(file, "utf8")).toContain("# The first administrator.\n");
+    expect(readFileSync(file, "utf8")).toContain('\nSETUP_TOKEN=""\n');
   });
 
   test("lines that are empty without quotes, or missing, are filled in as well", () => {
@@ -120,3 +122,39 @@ describe("npm run deploy", () => {
     );
   });
 });
+
+describe("Deploy to Cloudflare", () => {
+  const { cloudflare, scripts }: Deployed = JSON.parse(
+    readFileSync(join(ROOT, "package.json"), "utf8"),
+  );
+
+  test("describes every binding and secret that its page asks for, and no other", () => {
+    const toml = readFileSync(join(ROOT, "wrangler.toml"), "utf8").replaceAll(/^#.*$/gm, "");
+    const example = readFileSync(join(ROOT, ".dev.vars.example"), "utf8");
+    const [, vars = ""] = /^\[vars\]$(.*?)^\[/ms.exec(toml) ?? [];
+    const tables = toml
+      .split(/^(?=\[)/m)
+      .filter((table) => !/^\[\[ratelimits|^\[assets/.test(table));
+    const bindings = tables.flatMap((table) => [
+      ...table.matchAll(/^binding = "(\w+)"$/gm),
+      ...(/^\[\[durable/.test(table) ? table.matchAll(/^name = "(\w+)"$/gm) : []),
+    ]);
+    const names = [...bindings, ...vars.matchAll(/^(\w+) = /gm), ...example.matchAll(/^(\w+)=/gm)];
+    expect(Object.keys(cloudflare.bindings).sort()).toEqual(names.map(([, name]) => name).sort());
+    for (const { description } of Object.values(cloudflare.bindings)) {
+      expect(description).toMatch(/^[A-Z].*\.$/);
+    }
+  });
+
+  test("runs the scripts that its page takes for building and deploying", () => {
+    expect(Object.keys(scripts)).toEqual(expect.arrayContaining(["build", "deploy"]));
+    // By the binding: whoever deploys may name the database otherwise.
+    const text = readFileSync(join(ROOT, "scripts/deploy.ts"), "utf8");
+    expect(text).toContain('["d1", "migrations", "apply", "DB", "--remote"]');
+  });
+});
+
+interface Deployed {
+  cloudflare: { bindings: Record<string, { description: string }> };
+  scripts: Record<string, string>;
+}

@@ -43,9 +43,11 @@ export const listAuditEventsRoute = operation({
   operationId: "listAuditEvents",
   tags: ["Audit trail"],
   summary: "Read the audit trail",
-  description: `Lists the entries of the append-only audit trail, newest first, a page at a time: changes of customers, people, API tokens, specs, runners and baselines, deletions of jobs, sign-ins, and refusals. A refusal is recorded at most once a minute for each caller and action. Filters combine. A page beyond the last page is empty. Without filters, each page along the links of \`Link\` costs the same at any length of the trail; with filters, all matching entries are counted.
+  description: `Lists the entries of the append-only audit trail, newest first, a page at a time: changes of customers, people, API tokens, specs, runners and baselines, deletions of jobs, sign-ins, and refusals. A refusal is recorded at most once a minute for each caller and action. Filters combine. A page beyond the last page is empty.
 
-For administrators: root administrators read all entries, others those of their own customer.`,
+For administrators: root administrators read all entries, others those of their own customer.
+
+**Cost.** Without filters, each page along the links of \`Link\` costs the same at any length of the trail; with filters, all matching entries are counted.`,
   access: "manager",
   list: true,
   request: { query },

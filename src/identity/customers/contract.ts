@@ -34,9 +34,11 @@ export const listCustomersRoute = operation({
   operationId: "listCustomers",
   tags: TAGS,
   summary: "List customers",
-  description: `Lists customers by name, a page at a time. Filters combine. A page beyond the last page is empty. Without filters, each page along the links of \`Link\` costs the same at any number of customers.
+  description: `Lists customers by name, a page at a time. Filters combine. A page beyond the last page is empty.
 
-For administrators: root administrators see all, others their own customer.`,
+For administrators: root administrators see all, others their own customer.
+
+**Cost.** Without filters, each page along the links of \`Link\` costs the same at any number of customers.`,
   access: "manager",
   list: true,
   request: { query: namedListQuery("customers", "name, slug or UUID", "Example Labs") },

@@ -41,9 +41,11 @@ export const listUsersRoute = operation({
   operationId: "listUsers",
   tags: TAGS,
   summary: "List people",
-  description: `Lists people by name, a page at a time. Filters combine. A page beyond the last page is empty. Without filters, each page along the links of \`Link\` costs the same at any number of people.
+  description: `Lists people by name, a page at a time. Filters combine. A page beyond the last page is empty.
 
-For administrators: root administrators see everyone, others the people of their own customer.`,
+For administrators: root administrators see everyone, others the people of their own customer.
+
+**Cost.** Without filters, each page along the links of \`Link\` costs the same at any number of people.`,
   access: "manager",
   list: true,
   request: { query: namedListQuery("people", "name, slug, UUID or e-mail", "Ada Lovelace") },
@@ -244,7 +246,7 @@ export const setUpRoute = operation({
   summary: "Create the first administrator",
   description: `Creates the first root administrator of a new deployment. It exists only while the secret \`SETUP_TOKEN\` is set and there is no root administrator; otherwise the reply is 404. Remove the secret afterwards.
 
-Open to everyone with the token; the page at \`/setup-admin\` calls it. Bodies are limited to 16 KiB, attempts per IP address. Unknown keys are ignored.`,
+Open to everyone with the token; the page at \`/set-up\` calls it. Bodies are limited to 16 KiB, attempts per IP address. Unknown keys are ignored.`,
   access: "open",
   limit: "sign-in-address",
   bodyLimit: PASSWORD_BODY_LIMIT,

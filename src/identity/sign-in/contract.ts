@@ -87,7 +87,7 @@ export const tokenRoute = operation({
   operationId: "createToken",
   tags: ["Sign-in"],
   summary: "Sign in, or stay signed in",
-  description: `The OAuth 2 password grant (RFC 6749 §4.3): a form with \`grant_type=password\`, the e-mail address as \`username\`, and the password. Returns an access token to send as \`Authorization: Bearer <token>\`, and a refresh token. \`grant_type=refresh_token\` exchanges the refresh token for new tokens (§6). A refresh token works once: a second use is taken for theft and ends the session.
+  description: `Signs a person in: returns an access token to send as \`Authorization: Bearer <token>\`, and a refresh token. The request is that of the OAuth 2 password grant (RFC 6749 §4.3): a form with \`grant_type=password\`, the e-mail address as \`username\`, and the password. \`grant_type=refresh_token\` exchanges the refresh token for new tokens (§6). A refresh token works once: a second use is taken for theft and ends the session.
 
 Open to everyone with an account. Forms are limited to 16 KiB; parameters must not repeat. Attempts are limited per IP address and per account. After 4 failures in a row from one network, each further failure doubles its wait, up to 15 minutes; from all networks together, an account takes one attempt in 5 s. Addresses that signed in within 30 days wait for their own failures alone. 429 has the wait in \`Retry-After\`. A wrong password, an unknown account and a locked account get the same reply in the same time.`,
   access: "open",
