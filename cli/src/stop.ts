@@ -9,15 +9,21 @@ export class Stop {
   readonly #abort = new AbortController();
   #handler: StopHandler | undefined;
   #count = 0;
+  #name: NodeJS.Signals | undefined;
 
   /** Aborted by the first signal. */
   get signal(): AbortSignal {
     return this.#abort.signal;
   }
 
+  /** The first signal; undefined before it. */
+  get name(): NodeJS.Signals | undefined {
+    return this.#name;
+  }
+
   listen(): void {
     for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-      process.on(name, () => void this.#onSignal());
+      process.on(name, () => void this.#onSignal(name));
     }
   }
 
@@ -26,9 +32,10 @@ export class Stop {
     this.#handler = handler;
   }
 
-  async #onSignal(): Promise<void> {
+  async #onSignal(name: NodeJS.Signals): Promise<void> {
     this.#count += 1;
     if (this.#count > 1) process.exit(EXIT.stopped);
+    this.#name = name;
     this.#abort.abort(stopped());
     if (this.#handler !== undefined) return this.#handler();
     await whenUnlocked();

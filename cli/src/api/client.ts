@@ -86,4 +86,3 @@ export async function body<Data>(reply: Promise<Reply<Data>>): Promise<Data> {
 export function onlyOnce(key: string = randomUUID()): { "Idempotency-Key": string } {
   return { "Idempotency-Key": key };
 }
-

@@ -78,7 +78,9 @@ async function attemptOnce(request: Request, sending: Sending): Promise<Response
     const reply = await fetch(request, { redirect: "manual", signal: AbortSignal.any(signals) });
     if (reply.status >= 300 && reply.status < 400 && reply.status !== 304) {
       const to = reply.headers.get("location") ?? "another address";
-      throw unreachable(`${new URL(request.url).origin} sends on to ${to}: give the address of the server itself with --host`);
+      throw unreachable(
+        `${new URL(request.url).origin} sends on to ${to}: give the address of the server itself with --host`,
+      );
     }
     if (isStream) return reply;
     clearTimeout(timer);
@@ -119,7 +121,19 @@ export function retryAfterMs(reply: Response): number | null {
   return value !== null && /^\d{1,9}$/.test(value) ? Number(value) * 1_000 : null;
 }
 
-const NEVER_SENT = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH", "UND_ERR_CONNECT_TIMEOUT", "CERT_HAS_EXPIRED", "DEPTH_ZERO_SELF_SIGNED_CERT", "SELF_SIGNED_CERT_IN_CHAIN", "UNABLE_TO_VERIFY_LEAF_SIGNATURE", "ERR_TLS_CERT_ALTNAME_INVALID"]);
+const NEVER_SENT = new Set([
+  "ECONNREFUSED",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "UND_ERR_CONNECT_TIMEOUT",
+  "CERT_HAS_EXPIRED",
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+  "ERR_TLS_CERT_ALTNAME_INVALID",
+]);
 const REASONS: Readonly<Record<string, string>> = {
   ECONNREFUSED: "nothing listens there",
   ENOTFOUND: "there is no such host",
@@ -131,11 +145,17 @@ const REASONS: Readonly<Record<string, string>> = {
 
 function lostReply(origin: string, error: unknown, isLate: boolean, replyMs: number): LostReply {
   if (isLate) {
-    return new LostReply(`${origin} did not answer within ${showDuration(replyMs / 1_000)}: try again`, true);
+    return new LostReply(
+      `${origin} did not answer within ${showDuration(replyMs / 1_000)}: try again`,
+      true,
+    );
   }
   const code = causeCode(error);
   const reason = REASONS[code] ?? (code === "" ? String(error) : code);
-  return new LostReply(`${origin} cannot be reached: ${reason}. Check the address and the network`, !NEVER_SENT.has(code));
+  return new LostReply(
+    `${origin} cannot be reached: ${reason}. Check the address and the network`,
+    !NEVER_SENT.has(code),
+  );
 }
 
 function causeCode(error: unknown): string {

@@ -7,7 +7,9 @@ type Schemas = components["schemas"];
 export type Job = Schemas["Job"];
 export type JobDetail = Schemas["JobDetail"];
 export type CreateJob = Schemas["CreateJob"];
+export type CreatedJob = Schemas["CreatedJob"];
 export type Task = JobDetail["tasks"][number];
+export type TaskPage = Schemas["TaskPage"];
 export type ListedTask = Schemas["ListedTask"];
 export type TaskWithResults = Schemas["TaskWithResults"];
 export type NodeVerdict = NonNullable<JobDetail["scoreboard_summary"]>["nodes"][number];
@@ -23,7 +25,6 @@ export type UserKey = Schemas["UserKey"];
 export type AuditEvent = Schemas["AuditEvent"];
 export type Baseline = Schemas["Baseline"];
 export type TokenReply = Schemas["Token"];
-
 
 /** The query of an operation. */
 export type QueryParameters<Operation extends keyof operations> = NonNullable<

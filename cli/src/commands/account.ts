@@ -4,7 +4,13 @@ import { body, createApi } from "../api/client.ts";
 import { send } from "../api/transport.ts";
 import { denied, Failure, usage } from "../failure.ts";
 import { fields } from "../output/table.ts";
-import { changeConfig, configPath, type Profile, readConfig, withProfile } from "../session/config.ts";
+import {
+  changeConfig,
+  configPath,
+  type Profile,
+  readConfig,
+  withProfile,
+} from "../session/config.ts";
 import { checkToken, DEFAULT_PROFILE, parseHost, resolveTarget } from "../session/credentials.ts";
 import { ask } from "../session/prompt.ts";
 import { signIn, signOut } from "../session/sign-in.ts";
@@ -23,16 +29,19 @@ export function loginCommand(open: Open): AnyCommand {
       const { globals, output } = opened;
       const host = hostFor(opened);
       const name = profileNameFor(opened, host);
-      const profile = globals.token !== undefined
-        ? await tokenProfile(host, globals.token)
-        : await sessionProfile(host, email);
+      const profile =
+        globals.token !== undefined
+          ? await tokenProfile(host, globals.token)
+          : await sessionProfile(host, email);
       const old = await changeConfig(configPath(opened.env), (config) => ({
         config: { ...withProfile(config, name, profile), current: name },
         result: config.profiles[name],
       }));
       if (old !== undefined) await signOut(old).catch(() => {});
       const document = { host, profile: name, email: profile.email };
-      await output.result(document, () => [`Signed in to ${host} as ${profile.email ?? "the token's owner"} (profile ${name})`]);
+      await output.result(document, () => [
+        `Signed in to ${host} as ${profile.email ?? "the token's owner"} (profile ${name})`,
+      ]);
       if (host.startsWith("http:") && !isThisMachine(host)) {
         output.note("Warning: http sends tokens unencrypted; use https where others can listen.");
       }
@@ -66,11 +75,15 @@ function profileNameFor({ globals, env }: Opened, host: string): string {
   if (current !== null && profiles[current]?.host === host) return current;
   const other = Object.keys(profiles).find((key) => profiles[key]?.host === host);
   if (other !== undefined) return other;
-  return Object.hasOwn(profiles, DEFAULT_PROFILE) ? new URL(host).host.replace(/[^\w.-]/g, "-") : DEFAULT_PROFILE;
+  return Object.hasOwn(profiles, DEFAULT_PROFILE)
+    ? new URL(host).host.replace(/[^\w.-]/g, "-")
+    : DEFAULT_PROFILE;
 }
 
 async function sessionProfile(host: string, email: string | undefined): Promise<Profile> {
-  const needsTerminal = denied("there is no terminal to ask for the password: give --token, or set ASSAY_TOKEN");
+  const needsTerminal = denied(
+    "there is no terminal to ask for the password: give --token, or set ASSAY_TOKEN",
+  );
   const address = email ?? (await ask(`E-mail address at ${host}: `));
   if (address === null) throw needsTerminal;
   const password = await ask(`Password of ${address}: `, true);
@@ -109,7 +122,11 @@ export function logoutCommand(open: Open): AnyCommand {
   ]).action(async (_options, self) => {
     const { globals, env, output } = open(self);
     const path = configPath(env);
-    const target = resolveTarget({ ...globals, token: undefined }, { ...env, ASSAY_TOKEN: "", BENCHER_API_TOKEN: "" }, readConfig(path));
+    const target = resolveTarget(
+      { ...globals, token: undefined },
+      { ...env, ASSAY_TOKEN: "", BENCHER_API_TOKEN: "" },
+      readConfig(path),
+    );
     if (target.credential.kind !== "profile") throw denied(`not signed in to ${target.host}`);
     const { name } = target.credential;
     const removed = await changeConfig(path, (config) => ({
@@ -118,56 +135,61 @@ export function logoutCommand(open: Open): AnyCommand {
     }));
     if (removed !== undefined) {
       await signOut(removed).catch((error: Error) =>
-        output.say(`assay: the token was removed here, but the session did not end at the server: ${error.message}`),
+        output.say(
+          `assay: the token was removed here, but the session did not end at the server: ${error.message}`,
+        ),
       );
     }
-    await output.result({ signed_out: name, host: target.host }, () => [`Signed out of ${target.host} (profile ${name})`]);
+    await output.result({ signed_out: name, host: target.host }, () => [
+      `Signed out of ${target.host} (profile ${name})`,
+    ]);
   });
 }
 
 export function whoamiCommand(open: Open): AnyCommand {
-  return verb("whoami", "Show the person whose token is used", ["assay whoami", "assay whoami --json"]).action(
-    async (_options, self) => {
-      const { api, output } = open(self);
-      const me = await body(api().GET("/v0/users/me"));
-      await output.result(me, () => showUser(me));
-    },
-  );
+  return verb("whoami", "Show the person whose token is used", [
+    "assay whoami",
+    "assay whoami --json",
+  ]).action(async (_options, self) => {
+    const { api, output } = open(self);
+    const me = await body(api().GET("/v0/users/me"));
+    await output.result(me, () => showUser(me));
+  });
 }
 
 export function statusCommand(open: Open): AnyCommand {
-  return verb("status", "Show server, version, clock skew, and what this token may do", ["assay status"]).action(
-    async (_options, self) => {
-      const opened = open(self);
-      const { session, output } = opened;
-      const { host, credential } = session();
-      const asked = Date.now();
-      const reply = await send(new Request(`${host}/v0/server/version`));
-      const version = await readVersion(reply);
-      const skew = skewSeconds(reply, asked, Date.now());
-      const rights = await readRights(opened);
-      const document = {
-        host,
-        server_version: version,
-        clock_skew_seconds: skew,
-        profile: credential.kind === "profile" ? credential.name : null,
-        ...rights,
-      };
-      await output.result(document, () =>
-        fields([
-          ["Server", host],
-          ["Version", version],
-          ["Clock skew", skew === null ? "not known" : `${skew} s`],
-          ["Profile", document.profile],
-          ["Token", document.token],
-          ["Person", document.email],
-          ["Role", document.role],
-          ["May", document.may],
-        ]),
-      );
-      if (rights.failure !== null) throw rights.failure;
-    },
-  );
+  return verb("status", "Show server, version, clock skew, and what this token may do", [
+    "assay status",
+  ]).action(async (_options, self) => {
+    const opened = open(self);
+    const { session, output } = opened;
+    const { host, credential } = session();
+    const asked = Date.now();
+    const reply = await send(new Request(`${host}/v0/server/version`));
+    const version = await readVersion(reply);
+    const skew = skewSeconds(reply, asked, Date.now());
+    const rights = await readRights(opened);
+    const document = {
+      host,
+      server_version: version,
+      clock_skew_seconds: skew,
+      profile: credential.kind === "profile" ? credential.name : null,
+      ...rights,
+    };
+    await output.result(document, () =>
+      fields([
+        ["Server", host],
+        ["Version", version],
+        ["Clock skew", skew === null ? "not known" : `${skew} s`],
+        ["Profile", document.profile],
+        ["Token", document.token],
+        ["Person", document.email],
+        ["Role", document.role],
+        ["May", document.may],
+      ]),
+    );
+    if (rights.failure !== null) throw rights.failure;
+  });
 }
 
 async function readVersion(reply: Response): Promise<string> {
@@ -212,7 +234,13 @@ async function readRights({ session, api }: Opened): Promise<Rights> {
       scope === "read" ? `read alone: ${rights}` : rights,
       ...(kind.startsWith("session") ? [] : ["not: change people, passwords, tokens and keys"]),
     ].join("; ");
-    return { token: scope === null ? kind : `${kind}, ${scope}`, email: me.email, role: me.role, may, failure: null };
+    return {
+      token: scope === null ? kind : `${kind}, ${scope}`,
+      email: me.email,
+      role: me.role,
+      may,
+      failure: null,
+    };
   } catch (error) {
     if (!(error instanceof Failure) || error.exitCode !== 77) throw error;
     return { token: kind, email: null, role: null, may: "nothing", failure: error };
@@ -226,18 +254,25 @@ function kindOf(credential: Credential): string {
   if (credential.kind === "profile" && credential.profile.access_expires_at !== null) {
     return "session";
   }
-  const token = credential.kind === "given" ? credential.token : (credential.profile.access_token ?? "");
+  const token =
+    credential.kind === "given" ? credential.token : (credential.profile.access_token ?? "");
   const from = credential.kind === "given" ? ` of ${credential.from}` : "";
   if (token.startsWith("bencher_user_")) return `API key${from}`;
   const typ = String(readPart(token, 0).typ ?? "");
-  const KINDS: Readonly<Record<string, string>> = { "api+jwt": "API token", "job+jwt": "token of a job", "user+jwt": "session" };
+  const KINDS: Readonly<Record<string, string>> = {
+    "api+jwt": "API token",
+    "job+jwt": "token of a job",
+    "user+jwt": "session",
+  };
   return `${KINDS[typ] ?? "token"}${from}`;
 }
 
 /** A part of a JWT, unverified: for showing alone. */
 function readPart(token: string, at: 0 | 1): Record<string, unknown> {
   try {
-    const value: unknown = JSON.parse(Buffer.from(token.split(".")[at] ?? "", "base64url").toString());
+    const value: unknown = JSON.parse(
+      Buffer.from(token.split(".")[at] ?? "", "base64url").toString(),
+    );
     return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
   } catch {
     return {};
@@ -245,7 +280,11 @@ function readPart(token: string, at: 0 | 1): Record<string, unknown> {
 }
 
 /** The scope of an API token, which its own entry tells; null where it is not known. */
-async function readScope(kind: string, session: Opened["session"], api: Opened["api"]): Promise<string | null> {
+async function readScope(
+  kind: string,
+  session: Opened["session"],
+  api: Opened["api"],
+): Promise<string | null> {
   if (!kind.startsWith("API token")) return null;
   const { jti } = readPart((await session().token()) ?? "", 1);
   if (typeof jti !== "string") return null;

@@ -15,7 +15,11 @@ export function auditCommand(open: Open): AnyCommand {
     {
       summary: "The audit log, newest first (root administrators)",
       examples: ["assay audit", "assay audit --action user_updated --all --json"],
-      filters: { action: "text", actor: "text", subject: "text" } satisfies Filters<"listAuditEvents">,
+      filters: {
+        action: "text",
+        actor: "text",
+        subject: "text",
+      } satisfies Filters<"listAuditEvents">,
       mostPerPage: MOST_NAMED,
       columns: [
         { title: "Time", of: (event: AuditEvent) => showTime(event.at) },
@@ -26,7 +30,11 @@ export function auditCommand(open: Open): AnyCommand {
         { title: "Request", of: (event) => event.request_id },
       ],
       read: async (api, query) =>
-        pageOf(await whole(api.GET("/v0/audit", { params: { query: queryFor<"listAuditEvents">(query) } }))),
+        pageOf(
+          await whole(
+            api.GET("/v0/audit", { params: { query: queryFor<"listAuditEvents">(query) } }),
+          ),
+        ),
     },
     "audit",
   );

@@ -6,7 +6,14 @@ import { showTime } from "../values/time.ts";
 import { type AnyCommand, noun, type Open, verb } from "./open.ts";
 
 const METRICS = ["bf16_tflops", "memory_bandwidth_gbs"] as const;
-const CLASSES = ["quickmark", "library-gemm", "mma-gemm", "copy", "copy-1gib", "copy-256mib"] as const;
+const CLASSES = [
+  "quickmark",
+  "library-gemm",
+  "mma-gemm",
+  "copy",
+  "copy-1gib",
+  "copy-256mib",
+] as const;
 
 const metricArgument = () => new Argument("<metric>", "the figure").choices(METRICS);
 const classOption = () =>
@@ -21,18 +28,20 @@ export function baselineCommand(open: Open): AnyCommand {
         const { api, output } = open(self);
         const found = await body(api().GET("/api/silicon-mark/v1/baselines"));
         const { baselines, ...rest } = found;
-        await output.result({ results: baselines, total: baselines.length, next_cursor: null, ...rest }, () =>
-          table(
-            [
-              { title: "Model", of: (one: Baseline) => one.model },
-              { title: "Metric", of: (one) => one.metric },
-              { title: "Class", of: (one) => one.class },
-              { title: "Value", of: (one) => one.value },
-              { title: "Source", of: (one) => one.source },
-              { title: "Machines", of: (one) => one.fleet?.machines },
-            ],
-            baselines,
-          ),
+        await output.result(
+          { results: baselines, total: baselines.length, next_cursor: null, ...rest },
+          () =>
+            table(
+              [
+                { title: "Model", of: (one: Baseline) => one.model },
+                { title: "Metric", of: (one) => one.metric },
+                { title: "Class", of: (one) => one.class },
+                { title: "Value", of: (one) => one.value },
+                { title: "Source", of: (one) => one.source },
+                { title: "Machines", of: (one) => one.fleet?.machines },
+              ],
+              baselines,
+            ),
         );
       }),
   );
@@ -45,7 +54,9 @@ export function baselineCommand(open: Open): AnyCommand {
       .action(async (model, metric, options, self) => {
         const { api, output } = open(self);
         const params = { path: { model, metric }, query: options };
-        const found = await body(api().GET("/api/silicon-mark/v1/baselines/{model}/{metric}", { params }));
+        const found = await body(
+          api().GET("/api/silicon-mark/v1/baselines/{model}/{metric}", { params }),
+        );
         await output.result(found, () => show(found));
       }),
   );

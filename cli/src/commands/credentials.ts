@@ -6,7 +6,14 @@ import { Failure } from "../failure.ts";
 import { fields } from "../output/table.ts";
 import { showTime } from "../values/time.ts";
 import { type Filters, listVerb, type Page, pageOf, queryFor } from "./list.ts";
-import { type AnyCommand, durationOption, idempotencyOption, noun, type Open, verb } from "./open.ts";
+import {
+  type AnyCommand,
+  durationOption,
+  idempotencyOption,
+  noun,
+  type Open,
+  verb,
+} from "./open.ts";
 import { MOST_NAMED, NAMED_ORDER } from "./spec.ts";
 
 type Row = ApiToken | UserKey;
@@ -45,14 +52,22 @@ export function tokenCommand(open: Open): AnyCommand {
     }),
   );
   command.addCommand(
-    createVerb("token", async (open_, user, { idempotencyKey, ...made }) => {
-      const params = { path: { user }, header: onlyOnce(idempotencyKey) };
-      const reply = await body(open_.api().POST("/v0/users/{user}/tokens", { params, body: made }));
-      return { document: reply, secret: reply.token };
-    }, open),
+    createVerb(
+      "token",
+      async (open_, user, { idempotencyKey, ...made }) => {
+        const params = { path: { user }, header: onlyOnce(idempotencyKey) };
+        const reply = await body(
+          open_.api().POST("/v0/users/{user}/tokens", { params, body: made }),
+        );
+        return { document: reply, secret: reply.token };
+      },
+      open,
+    ),
   );
   command.addCommand(
-    verb("view", "View an API token; the token itself is not shown again", ["assay token view UUID"])
+    verb("view", "View an API token; the token itself is not shown again", [
+      "assay token view UUID",
+    ])
       .alias("get")
       .argument("<uuid>", "UUID of the token")
       .addOption(userOption())
@@ -72,7 +87,9 @@ export function tokenCommand(open: Open): AnyCommand {
       .action(async (uuid, { name, user }, self) => {
         const { api, output } = open(self);
         const params = { path: { user, uuid } };
-        const changed = await body(api().PATCH("/v0/users/{user}/tokens/{uuid}", { params, body: { name } }));
+        const changed = await body(
+          api().PATCH("/v0/users/{user}/tokens/{uuid}", { params, body: { name } }),
+        );
         await output.result(changed, () => show(changed));
       }),
   );
@@ -83,7 +100,9 @@ export function tokenCommand(open: Open): AnyCommand {
       .addOption(userOption())
       .action(async (uuid, { user }, self) => {
         const { api, output } = open(self);
-        await body(api().DELETE("/v0/users/{user}/tokens/{uuid}", { params: { path: { user, uuid } } }));
+        await body(
+          api().DELETE("/v0/users/{user}/tokens/{uuid}", { params: { path: { user, uuid } } }),
+        );
         await output.result({ revoked: uuid }, () => [`token ${uuid} revoked`]);
       }),
   );
@@ -92,7 +111,10 @@ export function tokenCommand(open: Open): AnyCommand {
 
 /** Verbs of API keys. */
 export function keyCommand(open: Open): AnyCommand {
-  const command = noun("key", "API keys: API tokens in the form that published clients of /v0 take");
+  const command = noun(
+    "key",
+    "API keys: API tokens in the form that published clients of /v0 take",
+  );
   command.addCommand(
     listVerb(open, {
       summary: "List API keys",
@@ -109,11 +131,15 @@ export function keyCommand(open: Open): AnyCommand {
     }),
   );
   command.addCommand(
-    createVerb("key", async (open_, user, { idempotencyKey, ...made }) => {
-      const params = { path: { user }, header: onlyOnce(idempotencyKey) };
-      const reply = await body(open_.api().POST("/v0/users/{user}/keys", { params, body: made }));
-      return { document: reply, secret: reply.key };
-    }, open),
+    createVerb(
+      "key",
+      async (open_, user, { idempotencyKey, ...made }) => {
+        const params = { path: { user }, header: onlyOnce(idempotencyKey) };
+        const reply = await body(open_.api().POST("/v0/users/{user}/keys", { params, body: made }));
+        return { document: reply, secret: reply.key };
+      },
+      open,
+    ),
   );
   command.addCommand(
     verb("view", "View an API key; the key itself is not shown again", ["assay key view UUID"])
@@ -136,7 +162,9 @@ export function keyCommand(open: Open): AnyCommand {
       .action(async (key, { name, user }, self) => {
         const { api, output } = open(self);
         const params = { path: { user, key } };
-        const changed = await body(api().PATCH("/v0/users/{user}/keys/{key}", { params, body: { name } }));
+        const changed = await body(
+          api().PATCH("/v0/users/{user}/keys/{key}", { params, body: { name } }),
+        );
         await output.result(changed, () => show(changed));
       }),
   );
@@ -147,7 +175,9 @@ export function keyCommand(open: Open): AnyCommand {
       .addOption(userOption())
       .action(async (key, { user }, self) => {
         const { api, output } = open(self);
-        await body(api().DELETE("/v0/users/{user}/keys/{key}", { params: { path: { user, key } } }));
+        await body(
+          api().DELETE("/v0/users/{user}/keys/{key}", { params: { path: { user, key } } }),
+        );
         await output.result({ revoked: key }, () => [`key ${key} revoked`]);
       }),
   );
@@ -174,7 +204,11 @@ function createVerb(kind: "token" | "key", create: Create, open: Open): AnyComma
   ])
     .alias("add")
     .requiredOption("--name <name>", "name")
-    .addOption(new Option("--ttl <duration>", "lifetime, such as 30d; 136 years by default").argParser(durationOption))
+    .addOption(
+      new Option("--ttl <duration>", "lifetime, such as 30d; 136 years by default").argParser(
+        durationOption,
+      ),
+    )
     .addOption(new Option("--scope <scope>", "read, or write by default").choices(SCOPES))
     .addOption(userOption())
     .addOption(idempotencyOption())

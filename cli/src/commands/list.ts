@@ -54,13 +54,24 @@ export function listVerb<Row>(open: Open, list: ListVerb<Row>, name = "list"): A
   const command: AnyCommand = verb(name, list.summary, list.examples);
   if (name === "list") command.alias("ls");
   const { place } = list;
-  if (place !== undefined && "argument" in place) command.argument(place.argument, place.description);
+  if (place !== undefined && "argument" in place)
+    command.argument(place.argument, place.description);
   if (place !== undefined && "option" in place) command.addOption(place.option);
-  for (const [name, kind] of Object.entries(list.filters)) command.addOption(filterOption(name, kind));
+  for (const [name, kind] of Object.entries(list.filters))
+    command.addOption(filterOption(name, kind));
   command
-    .addOption(new Option("--filter <name=value>", `a filter of the API by its own name: ${Object.keys(list.filters).join(", ")}`).argParser(collect))
+    .addOption(
+      new Option(
+        "--filter <name=value>",
+        `a filter of the API by its own name: ${Object.keys(list.filters).join(", ")}`,
+      ).argParser(collect),
+    )
     .addOption(new Option("--page <number>", "page of the list").argParser(integer(1, 2 ** 31)))
-    .addOption(new Option("--per-page <count>", `rows on a page, up to ${list.mostPerPage}`).argParser(integer(1, list.mostPerPage)))
+    .addOption(
+      new Option("--per-page <count>", `rows on a page, up to ${list.mostPerPage}`).argParser(
+        integer(1, list.mostPerPage),
+      ),
+    )
     .addOption(new Option("--cursor <cursor>", "goes on where a page ended: its next_cursor"))
     .addOption(new Option("--all", "every page, along the cursors").conflicts(["page", "cursor"]));
   if (list.order !== undefined) {
@@ -74,11 +85,20 @@ export function listVerb<Row>(open: Open, list: ListVerb<Row>, name = "list"): A
     const { output, api } = open(self);
     const query = queryOf(list, options);
     const where = placeOf(list, args, options);
-    await print(output, list, (more) => list.read(api(), { ...query, ...more }, where), options.all === true);
+    await print(
+      output,
+      list,
+      (more) => list.read(api(), { ...query, ...more }, where),
+      options.all === true,
+    );
   });
 }
 
-function placeOf<Row>({ place }: ListVerb<Row>, args: readonly unknown[], options: ListOptions): string {
+function placeOf<Row>(
+  { place }: ListVerb<Row>,
+  args: readonly unknown[],
+  options: ListOptions,
+): string {
   if (place === undefined) return "";
   return String("argument" in place ? args[0] : options[place.option.attributeName()]);
 }
@@ -88,9 +108,16 @@ function filterOption(name: string, kind: FilterKind): Option {
   const flag = `--${name.replaceAll("_", "-")}`;
   const said = `filter by ${name}`;
   if (kind === "flag") return new Option(flag, said);
-  if (kind === "texts") return new Option(`${flag} <text>`, `${said}; may be repeated`).argParser(collect);
-  if (kind === "date") return new Option(`${flag} <time>`, `${said}: ${DATE_FORMS}`).argParser((text: string) => readFilter(name, kind, text));
-  if (kind === "number") return new Option(`${flag} <number>`, said).argParser((text: string) => readFilter(name, kind, text));
+  if (kind === "texts")
+    return new Option(`${flag} <text>`, `${said}; may be repeated`).argParser(collect);
+  if (kind === "date")
+    return new Option(`${flag} <time>`, `${said}: ${DATE_FORMS}`).argParser((text: string) =>
+      readFilter(name, kind, text),
+    );
+  if (kind === "number")
+    return new Option(`${flag} <number>`, said).argParser((text: string) =>
+      readFilter(name, kind, text),
+    );
   if (kind === "text") return new Option(`${flag} <text>`, said);
   return new Option(`${flag} <${name}>`, said).choices(kind);
 }
@@ -138,16 +165,21 @@ function addFilter<Row>({ filters }: ListVerb<Row>, query: Query, entry: string)
   const name = at < 0 ? entry : entry.slice(0, at);
   const kind = Object.hasOwn(filters, name) ? filters[name] : undefined;
   if (at < 1 || kind === undefined) {
-    throw usage(`--filter takes name=value, with one of ${Object.keys(filters).join(", ")}; not ${entry}`);
+    throw usage(
+      `--filter takes name=value, with one of ${Object.keys(filters).join(", ")}; not ${entry}`,
+    );
   }
   let value: string | number | boolean;
   try {
     value = readFilter(name, kind, entry.slice(at + 1));
   } catch (error) {
-    throw error instanceof InvalidArgumentError ? usage(`--filter ${entry}: ${error.message}`) : error;
+    throw error instanceof InvalidArgumentError
+      ? usage(`--filter ${entry}: ${error.message}`)
+      : error;
   }
   const before = query[name];
-  query[name] = kind === "texts" ? [...(Array.isArray(before) ? before : []), String(value)] : value;
+  query[name] =
+    kind === "texts" ? [...(Array.isArray(before) ? before : []), String(value)] : value;
 }
 
 async function print<Row>(
@@ -165,7 +197,9 @@ async function print<Row>(
   );
   const shown = first.rows.length;
   if (!output.json && !isAll && first.nextCursor !== null) {
-    output.note(`${shown} of ${first.total}: --all shows all, --cursor ${first.nextCursor} the next ones`);
+    output.note(
+      `${shown} of ${first.total}: --all shows all, --cursor ${first.nextCursor} the next ones`,
+    );
   } else if (!output.json && shown === 0) output.note("nothing found");
 }
 
@@ -190,10 +224,13 @@ async function writeJson<Row>(
 ): Promise<void> {
   const { total, nextCursor } = first;
   if (!isAll) {
-    await write(`${JSON.stringify({ results: first.rows, total, next_cursor: nextCursor }, null, 2)}\n`);
+    await write(
+      `${JSON.stringify({ results: first.rows, total, next_cursor: nextCursor }, null, 2)}\n`,
+    );
     return;
   }
-  const items = (rows: readonly Row[]) => rows.map((row) => `    ${JSON.stringify(row)}`).join(",\n");
+  const items = (rows: readonly Row[]) =>
+    rows.map((row) => `    ${JSON.stringify(row)}`).join(",\n");
   await write(`{\n  "results": [\n${items(first.rows)}`);
   let count = first.rows.length;
   for await (const page of pagesAfter(first, read)) {
@@ -221,7 +258,13 @@ async function writeTable<Row>(
 }
 
 /** A page of a list that is a bare array, as those below /v0 are: its total and its cursor are in headers. */
-export function pageOf<Row>({ data, response }: { data: readonly Row[]; response: Response }): Page<Row> {
+export function pageOf<Row>({
+  data,
+  response,
+}: {
+  data: readonly Row[];
+  response: Response;
+}): Page<Row> {
   const total = Number(response.headers.get("x-total-count") ?? data.length);
   const next = /<([^>]*)>;\s*rel="?next"?/.exec(response.headers.get("link") ?? "")?.[1];
   const address = next === undefined ? null : new URL(next, "http://assay.invalid");
@@ -234,7 +277,9 @@ export type Filters<Operation extends keyof operations> = Partial<
 >;
 
 /** The query with the type of its operation. */
-export function queryFor<Operation extends keyof operations>(query: Query): QueryParameters<Operation> {
+export function queryFor<Operation extends keyof operations>(
+  query: Query,
+): QueryParameters<Operation> {
   // `as`: names and values are those of the operation's filters, which a test compares with the document.
   return query as QueryParameters<Operation>;
 }

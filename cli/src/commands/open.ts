@@ -120,7 +120,9 @@ export function defined<Fields extends object>(
 ): { [Name in keyof Fields]?: Exclude<Fields[Name], undefined> } {
   const entries = Object.entries(all).filter(([, value]) => value !== undefined);
   // `as`: the same fields, without the undefined ones.
-  return Object.fromEntries(entries) as { [Name in keyof Fields]?: Exclude<Fields[Name], undefined> };
+  return Object.fromEntries(entries) as {
+    [Name in keyof Fields]?: Exclude<Fields[Name], undefined>;
+  };
 }
 
 /** Refuses an update that changes nothing, which is more likely a slip. */

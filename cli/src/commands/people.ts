@@ -40,7 +40,9 @@ export function userCommand(open: Open): AnyCommand {
         { title: "Locked", of: (user) => (user.locked ? "yes" : "no") },
       ],
       read: async (api, query) =>
-        pageOf(await whole(api.GET("/v0/users", { params: { query: queryFor<"listUsers">(query) } }))),
+        pageOf(
+          await whole(api.GET("/v0/users", { params: { query: queryFor<"listUsers">(query) } })),
+        ),
     }),
   );
   command.addCommand(createUser(open));
@@ -137,11 +139,16 @@ function updateUser(open: Open): AnyCommand {
     .action(async (user, { lock, unlock, password, ...others }, self) => {
       const { api, output, session } = open(self);
       const locked = lock ? true : unlock ? false : undefined;
-      requireChange({ ...others, locked, password }, "--name, --slug, --email, --role, --customer, --lock, --unlock, --password");
+      requireChange(
+        { ...others, locked, password },
+        "--name, --slug, --email, --role, --customer, --lock, --unlock, --password",
+      );
       if (others.role !== undefined || others.email !== undefined || password) {
         await session().requireRecentSignIn();
       }
-      const secret = password ? await newPassword(`New password of ${user} (12 to 128 characters): `) : undefined;
+      const secret = password
+        ? await newPassword(`New password of ${user} (12 to 128 characters): `)
+        : undefined;
       const changed = await body(
         api().PATCH("/v0/users/{user}", {
           params: { path: { user } },
@@ -153,15 +160,15 @@ function updateUser(open: Open): AnyCommand {
 }
 
 function ownPassword(open: Open): AnyCommand {
-  return verb("password", "Change your own password; your other sessions end", ["assay user password"]).action(
-    async (_options, self) => {
-      const { api, output } = open(self);
-      const old_password = await secret("Present password: ");
-      const password = await newPassword("New password (12 to 128 characters): ");
-      await body(api().POST("/v0/users/me/password", { body: { old_password, password } }));
-      await output.result({ changed: "password" }, () => ["password changed"]);
-    },
-  );
+  return verb("password", "Change your own password; your other sessions end", [
+    "assay user password",
+  ]).action(async (_options, self) => {
+    const { api, output } = open(self);
+    const old_password = await secret("Present password: ");
+    const password = await newPassword("New password (12 to 128 characters): ");
+    await body(api().POST("/v0/users/me/password", { body: { old_password, password } }));
+    await output.result({ changed: "password" }, () => ["password changed"]);
+  });
 }
 
 async function secret(question: string): Promise<string> {
@@ -205,7 +212,11 @@ export function customerCommand(open: Open): AnyCommand {
         { title: "Created", of: (customer) => showTime(customer.created) },
       ],
       read: async (api, query) =>
-        pageOf(await whole(api.GET("/v0/customers", { params: { query: queryFor<"listCustomers">(query) } }))),
+        pageOf(
+          await whole(
+            api.GET("/v0/customers", { params: { query: queryFor<"listCustomers">(query) } }),
+          ),
+        ),
     }),
   );
   command.addCommand(
@@ -227,12 +238,16 @@ export function customerCommand(open: Open): AnyCommand {
       .argument("<customer>", "UUID or slug")
       .action(async (customer, _options, self) => {
         const { api, output } = open(self);
-        const found = await body(api().GET("/v0/customers/{customer}", { params: { path: { customer } } }));
+        const found = await body(
+          api().GET("/v0/customers/{customer}", { params: { path: { customer } } }),
+        );
         await output.result(found, () => showCustomer(found));
       }),
   );
   command.addCommand(
-    verb("update", "Update a customer", ['assay customer update example-labs --name "Example Laboratories"'])
+    verb("update", "Update a customer", [
+      'assay customer update example-labs --name "Example Laboratories"',
+    ])
       .alias("edit")
       .argument("<customer>", "UUID or slug")
       .option("--name <name>", "new name")
@@ -241,7 +256,9 @@ export function customerCommand(open: Open): AnyCommand {
         const { api, output } = open(self);
         requireChange(changes, "--name, --slug");
         const params = { path: { customer } };
-        const changed = await body(api().PATCH("/v0/customers/{customer}", { params, body: changes }));
+        const changed = await body(
+          api().PATCH("/v0/customers/{customer}", { params, body: changes }),
+        );
         await output.result(changed, () => showCustomer(changed));
       }),
   );

@@ -7,7 +7,15 @@ import type { Output } from "../output/output.ts";
 import { fields } from "../output/table.ts";
 import { showTime } from "../values/time.ts";
 import { type Filters, listVerb, pageOf, queryFor } from "./list.ts";
-import { type AnyCommand, defined, idempotencyOption, noun, type Open, requireChange, verb } from "./open.ts";
+import {
+  type AnyCommand,
+  defined,
+  idempotencyOption,
+  noun,
+  type Open,
+  requireChange,
+  verb,
+} from "./open.ts";
 import {
   archivedOf,
   archiveOption,
@@ -20,7 +28,10 @@ import {
 } from "./spec.ts";
 
 export function runnerCommand(open: Open): AnyCommand {
-  const command = noun("runner", "Runners: standing machines that claim jobs (root administrators)");
+  const command = noun(
+    "runner",
+    "Runners: standing machines that claim jobs (root administrators)",
+  );
   command.addCommand(
     listVerb(open, {
       summary: "List runners",
@@ -37,7 +48,11 @@ export function runnerCommand(open: Open): AnyCommand {
         { title: "Archived", of: (runner) => showTime(runner.archived) },
       ],
       read: async (api, query) =>
-        pageOf(await whole(api.GET("/v0/runners", { params: { query: queryFor<"listRunners">(query) } }))),
+        pageOf(
+          await whole(
+            api.GET("/v0/runners", { params: { query: queryFor<"listRunners">(query) } }),
+          ),
+        ),
     }),
   );
   command.addCommand(createCommand(open));
@@ -47,7 +62,9 @@ export function runnerCommand(open: Open): AnyCommand {
       .argument("<runner>", "UUID or slug")
       .action(async (runner, _options, self) => {
         const { api, output } = open(self);
-        const found = await body(api().GET("/v0/runners/{runner}", { params: { path: { runner } } }));
+        const found = await body(
+          api().GET("/v0/runners/{runner}", { params: { path: { runner } } }),
+        );
         await output.result(found, () => showRunner(found));
       }),
   );
@@ -71,7 +88,9 @@ export function runnerCommand(open: Open): AnyCommand {
 }
 
 function createCommand(open: Open): AnyCommand {
-  return verb("create", "Create a runner, and show its key once", ['assay runner create --name "Rack 7"'])
+  return verb("create", "Create a runner, and show its key once", [
+    'assay runner create --name "Rack 7"',
+  ])
     .alias("add")
     .requiredOption("--name <name>", "name, at most 64 bytes")
     .addOption(new Option("--slug <slug>", "slug; made from the name by default"))
@@ -92,9 +111,17 @@ async function showKey(
   runner: string,
 ): Promise<void> {
   if (key === null) {
-    throw new Failure(`the runner ${uuid} has its key, but the reply that showed it was lost: make another with assay runner key ${runner}`, 1);
+    throw new Failure(
+      `the runner ${uuid} has its key, but the reply that showed it was lost: make another with assay runner key ${runner}`,
+      1,
+    );
   }
-  await output.result({ uuid, key }, () => fields([["UUID", uuid], ["Key", key]]));
+  await output.result({ uuid, key }, () =>
+    fields([
+      ["UUID", uuid],
+      ["Key", key],
+    ]),
+  );
   output.note("The key is shown this once.");
 }
 
@@ -136,15 +163,15 @@ function offersCommand(open: Open): AnyCommand {
   const command = noun("spec", "Specs that a runner offers");
   command.addCommand(
     listVerb(open, {
-        summary: "List the specs that a runner offers",
-        examples: ["assay runner spec list rack-7"],
-        filters: NAMED_FILTERS satisfies Filters<"listRunnerSpecs">,
-        order: NAMED_ORDER,
-        mostPerPage: MOST_NAMED,
-        columns: SPEC_COLUMNS,
-        place: { argument: "<runner>", description: "UUID or slug" },
-        read: (api, query, runner) => readOffers(api, runner, query),
-      }),
+      summary: "List the specs that a runner offers",
+      examples: ["assay runner spec list rack-7"],
+      filters: NAMED_FILTERS satisfies Filters<"listRunnerSpecs">,
+      order: NAMED_ORDER,
+      mostPerPage: MOST_NAMED,
+      columns: SPEC_COLUMNS,
+      place: { argument: "<runner>", description: "UUID or slug" },
+      read: (api, query, runner) => readOffers(api, runner, query),
+    }),
   );
   command.addCommand(
     verb("add", "Let a runner offer a spec", ["assay runner spec add rack-7 --spec h100-node"])
@@ -155,12 +182,16 @@ function offersCommand(open: Open): AnyCommand {
       .action(async (runner, { spec, idempotencyKey }, self) => {
         const { api, output } = open(self);
         const params = { path: { runner }, header: onlyOnce(idempotencyKey) };
-        const offered = await body(api().POST("/v0/runners/{runner}/specs", { params, body: { spec } }));
+        const offered = await body(
+          api().POST("/v0/runners/{runner}/specs", { params, body: { spec } }),
+        );
         await output.result(offered, () => showSpec(offered));
       }),
   );
   command.addCommand(
-    verb("remove", "Let a runner no longer offer a spec", ["assay runner spec remove rack-7 h100-node"])
+    verb("remove", "Let a runner no longer offer a spec", [
+      "assay runner spec remove rack-7 h100-node",
+    ])
       .alias("rm")
       .argument("<runner>", "UUID or slug")
       .argument("<spec>", "UUID or slug of the spec")
@@ -168,7 +199,9 @@ function offersCommand(open: Open): AnyCommand {
         const { api, output } = open(self);
         const params = { path: { runner, spec } };
         await body(api().DELETE("/v0/runners/{runner}/specs/{spec}", { params }));
-        await output.result({ runner, removed: spec }, () => [`${runner} no longer offers ${spec}`]);
+        await output.result({ runner, removed: spec }, () => [
+          `${runner} no longer offers ${spec}`,
+        ]);
       }),
   );
   return command;

@@ -5,9 +5,22 @@ import { fields } from "../output/table.ts";
 import { parseSize, SIZE_FORMS, showSize } from "../values/size.ts";
 import { showTime } from "../values/time.ts";
 import { type Filters, listVerb, pageOf, queryFor } from "./list.ts";
-import { type AnyCommand, defined, idempotencyOption, integer, noun, type Open, requireChange, verb } from "./open.ts";
+import {
+  type AnyCommand,
+  defined,
+  idempotencyOption,
+  integer,
+  noun,
+  type Open,
+  requireChange,
+  verb,
+} from "./open.ts";
 
-export const NAMED_ORDER = { keys: ["name", "created"], by: "sort", direction: "direction" } as const;
+export const NAMED_ORDER = {
+  keys: ["name", "created"],
+  by: "sort",
+  direction: "direction",
+} as const;
 export const NAMED_FILTERS = { name: "text", search: "text", archived: "flag" } as const;
 export const MOST_NAMED = 255;
 
@@ -37,7 +50,9 @@ export function specCommand(open: Open): AnyCommand {
       mostPerPage: MOST_NAMED,
       columns: SPEC_COLUMNS,
       read: async (api, query) =>
-        pageOf(await whole(api.GET("/v0/specs", { params: { query: queryFor<"listSpecs">(query) } }))),
+        pageOf(
+          await whole(api.GET("/v0/specs", { params: { query: queryFor<"listSpecs">(query) } })),
+        ),
     }),
   );
   command.addCommand(createCommand(open));
@@ -80,9 +95,19 @@ function createCommand(open: Open): AnyCommand {
         .choices(ARCHITECTURES)
         .makeOptionMandatory(),
     )
-    .addOption(new Option("--cpu <count>", "CPUs").argParser(integer(1, 2 ** 31 - 1)).makeOptionMandatory())
-    .addOption(new Option("--memory <size>", `memory: ${SIZE_FORMS}`).argParser(sizeOption).makeOptionMandatory())
-    .addOption(new Option("--disk <size>", `disk: ${SIZE_FORMS}`).argParser(sizeOption).makeOptionMandatory())
+    .addOption(
+      new Option("--cpu <count>", "CPUs").argParser(integer(1, 2 ** 31 - 1)).makeOptionMandatory(),
+    )
+    .addOption(
+      new Option("--memory <size>", `memory: ${SIZE_FORMS}`)
+        .argParser(sizeOption)
+        .makeOptionMandatory(),
+    )
+    .addOption(
+      new Option("--disk <size>", `disk: ${SIZE_FORMS}`)
+        .argParser(sizeOption)
+        .makeOptionMandatory(),
+    )
     .option("--network", "the machine has network access")
     .addOption(idempotencyOption())
     .action(async ({ idempotencyKey, ...options }, self) => {

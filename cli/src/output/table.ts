@@ -32,7 +32,9 @@ export function table<Row>(columns: readonly Column<Row>[], rows: readonly Row[]
 }
 
 /** One resource: a line for each field. */
-export function fields(entries: readonly (readonly [string, string | number | null | undefined])[]) {
+export function fields(
+  entries: readonly (readonly [string, string | number | null | undefined])[],
+) {
   const width = Math.max(...entries.map(([name]) => widthOf(name)));
   return entries.map(([name, value]) => `${pad(name, width, false)}  ${cellOf(value)}`.trimEnd());
 }

@@ -1,5 +1,13 @@
 /** The configuration: profiles with a host and a token each, never a password. */
-import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { usage } from "../failure.ts";
@@ -32,7 +40,9 @@ const EMPTY: Config = { current: null, profiles: {} };
 export function configPath(env: NodeJS.ProcessEnv): string {
   const { XDG_CONFIG_HOME } = env;
   // The standard asks for relative paths to be ignored.
-  const base = XDG_CONFIG_HOME?.startsWith("/") ? XDG_CONFIG_HOME : join(env.HOME || homedir(), ".config");
+  const base = XDG_CONFIG_HOME?.startsWith("/")
+    ? XDG_CONFIG_HOME
+    : join(env.HOME || homedir(), ".config");
   return join(base, "assay", "config.json");
 }
 
@@ -49,7 +59,9 @@ export function readConfig(path: string): Config {
   }
   const config = parseConfig(text);
   if (config === null) {
-    throw usage(`${path} is not a configuration of assay: correct it, or remove it and sign in again`);
+    throw usage(
+      `${path} is not a configuration of assay: correct it, or remove it and sign in again`,
+    );
   }
   return config;
 }
@@ -67,7 +79,9 @@ function parseConfig(text: string): Config | null {
   if (typeof profiles !== "object" || profiles === null) return null;
   const entries = Object.entries(profiles);
   // `as`: each profile is checked here.
-  return entries.every(([, one]) => isProfile(one)) ? { current, profiles: profiles as Config["profiles"] } : null;
+  return entries.every(([, one]) => isProfile(one))
+    ? { current, profiles: profiles as Config["profiles"] }
+    : null;
 }
 
 function isProfile(value: unknown): value is Profile {
@@ -86,7 +100,11 @@ function isProfile(value: unknown): value is Profile {
  */
 export function changeConfig<Result>(
   path: string,
-  change: (config: Config) => Promise<{ config: Config | null; result: Result }> | { config: Config | null; result: Result },
+  change: (
+    config: Config,
+  ) =>
+    | Promise<{ config: Config | null; result: Result }>
+    | { config: Config | null; result: Result },
 ): Promise<Result> {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   return underLock(`${path}.lock`, async (isHeld) => {

@@ -25,8 +25,11 @@ export const DEFAULT_PROFILE = "default";
 export function parseHost(text: string): string {
   const trimmed = text.trim().replace(/\/+$/, "");
   const isLocal = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$/i.test(trimmed);
-  const address = /^https?:\/\//i.test(trimmed) ? trimmed : `${isLocal ? "http" : "https"}://${trimmed}`;
-  if (!URL.canParse(address)) throw usage(`${text} is no address of a server: give one such as https://assay.example`);
+  const address = /^https?:\/\//i.test(trimmed)
+    ? trimmed
+    : `${isLocal ? "http" : "https"}://${trimmed}`;
+  if (!URL.canParse(address))
+    throw usage(`${text} is no address of a server: give one such as https://assay.example`);
   const { origin, pathname, search, username, password } = new URL(address);
   if (pathname !== "/" || search !== "" || username !== "" || password !== "") {
     throw usage(`${origin} is the server's address: leave out what follows or precedes it`);
@@ -44,7 +47,9 @@ export function resolveTarget(globals: Globals, env: NodeJS.ProcessEnv, config: 
   const chosen = chooseProfile(globals.profile, wanted, config);
   const host = wanted ?? chosen?.profile.host ?? installedFrom(env);
   if (host === undefined) {
-    throw usage("no server is known: give --host, set ASSAY_HOST, or sign in with assay login --host URL");
+    throw usage(
+      "no server is known: give --host, set ASSAY_HOST, or sign in with assay login --host URL",
+    );
   }
   return { host, credential: chooseToken(globals, env, chosen) };
 }
@@ -59,19 +64,28 @@ interface Named {
   profile: Profile;
 }
 
-function chooseProfile(name: string | undefined, host: string | undefined, config: Config): Named | null {
+function chooseProfile(
+  name: string | undefined,
+  host: string | undefined,
+  config: Config,
+): Named | null {
   const named = (key: string | null): Named | null => {
-    const profile = key === null || !Object.hasOwn(config.profiles, key) ? undefined : config.profiles[key];
+    const profile =
+      key === null || !Object.hasOwn(config.profiles, key) ? undefined : config.profiles[key];
     return key === null || profile === undefined ? null : { name: key, profile };
   };
   if (name !== undefined) {
     const profile = named(name);
     if (profile === null) {
       const names = Object.keys(config.profiles).join(", ") || "none yet";
-      throw usage(`there is no profile ${name}; profiles: ${names}. assay login --profile ${name} makes it`);
+      throw usage(
+        `there is no profile ${name}; profiles: ${names}. assay login --profile ${name} makes it`,
+      );
     }
     if (host !== undefined && profile.profile.host !== host) {
-      throw usage(`the profile ${name} belongs to ${profile.profile.host}, and its token is not sent to ${host}`);
+      throw usage(
+        `the profile ${name} belongs to ${profile.profile.host}, and its token is not sent to ${host}`,
+      );
     }
     return profile;
   }
@@ -100,4 +114,5 @@ export function checkToken(token: string, from: string): string {
   throw usage(`${from} holds no token: one is a single line of letters, digits and punctuation`);
 }
 
-const nonEmpty = (text: string | undefined) => (text === undefined || text.trim() === "" ? undefined : text);
+const nonEmpty = (text: string | undefined) =>
+  text === undefined || text.trim() === "" ? undefined : text;

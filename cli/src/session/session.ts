@@ -40,7 +40,8 @@ export class Session implements Caller {
     if (credential.kind === "none") throw denied(`not signed in to ${this.host}: ${SIGN_IN}`);
     const { access_token, access_expires_at, refresh_token } = credential.profile;
     if (access_token === null) throw denied(`the session at ${this.host} has ended: ${SIGN_IN}`);
-    const isFresh = access_expires_at === null || Date.parse(access_expires_at) - Date.now() > MARGIN_MS;
+    const isFresh =
+      access_expires_at === null || Date.parse(access_expires_at) - Date.now() > MARGIN_MS;
     if (isFresh || refresh_token === null) return access_token;
     return this.#renew(credential.name, access_token);
   };
@@ -93,7 +94,9 @@ export class Session implements Caller {
     if (email === null) throw denied(`${why}: sign in again with assay login`);
     const password = await ask(`${why}.\nPassword of ${email}: `, true);
     if (password === null) {
-      throw denied(`${why}, and there is no terminal to ask for the password: run assay login first`);
+      throw denied(
+        `${why}, and there is no terminal to ask for the password: run assay login first`,
+      );
     }
     await this.replace(name, await signIn(this.host, email, password));
   }

@@ -26,7 +26,9 @@ export async function signIn(host: string, email: string, password: string): Pro
  *
  * @returns null where the session has ended; `wasLost` where the reply did not come, so that the session may have ended
  */
-export async function refresh(profile: Profile): Promise<{ profile: Profile | null; wasLost: boolean }> {
+export async function refresh(
+  profile: Profile,
+): Promise<{ profile: Profile | null; wasLost: boolean }> {
   const form = { grant_type: "refresh_token", refresh_token: profile.refresh_token ?? "" };
   let reply: Response;
   try {
@@ -44,7 +46,9 @@ export async function refresh(profile: Profile): Promise<{ profile: Profile | nu
 /** Ends a session at the server. */
 export async function signOut({ host, refresh_token }: Profile): Promise<void> {
   if (refresh_token === null) return;
-  const reply = await send(formRequest(host, "/token/revoke", { token: refresh_token }), { repeatable: true });
+  const reply = await send(formRequest(host, "/token/revoke", { token: refresh_token }), {
+    repeatable: true,
+  });
   if (!reply.ok) throw failureOf(reply, null);
 }
 

@@ -18,7 +18,8 @@ export const SIZE_FORMS = "whole bytes, or a number with a unit such as 512GiB, 
 
 /** Bytes of a size such as `512GiB`; null for other text, and where the bytes are not a whole number below 2^53. */
 export function parseSize(text: string): number | null {
-  const [, number, unit = ""] = /^(\d{1,16}(?:\.\d{1,6})?)\s*([kmgtp]?i?b)?$/i.exec(text.trim()) ?? [];
+  const [, number, unit = ""] =
+    /^(\d{1,16}(?:\.\d{1,6})?)\s*([kmgtp]?i?b)?$/i.exec(text.trim()) ?? [];
   if (number === undefined) return null;
   const factor = unit === "" ? 1 : UNITS[unit.toLowerCase()];
   if (factor === undefined) return null;
