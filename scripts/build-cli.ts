@@ -1,6 +1,8 @@
-/** Builds the command line in one file, which the Worker serves. */
+/** Builds the command line in one file, and the script that installs it: the Worker serves both. */
 import { build } from "esbuild";
+import { npmRegistry } from "./lib/bootstrap.ts";
 import { CLI_BUNDLE, CLI_END, cliLicences } from "./lib/cli-bundle.ts";
+import { renderInstaller } from "./lib/cli-installer.ts";
 import { publish } from "./lib/publish.ts";
 
 const MAX_CLI_BYTES = 400_000;
@@ -15,3 +17,4 @@ for (const { contents } of outputFiles) {
   }
   publish("public/assay.mjs", contents);
 }
+publish("public/cli.sh", Buffer.from(renderInstaller(npmRegistry())));

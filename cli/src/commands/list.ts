@@ -1,5 +1,5 @@
 /** Lists: filters as the API has them, pages, cursors, and tables. */
-import { type Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
+import { InvalidArgumentError, Option } from "@commander-js/extra-typings";
 import type { Api } from "../api/client.ts";
 import type { operations, QueryParameters } from "../api/types.ts";
 import { usage } from "../failure.ts";

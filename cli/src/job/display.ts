@@ -1,7 +1,7 @@
 /** Live progress on the standard error: lines that are drawn over on a terminal, else a line for each event. */
 import type { WriteStream } from "node:tty";
 import type { JobDetail, Task } from "../api/types.ts";
-import { fit, plain } from "../output/text.ts";
+import { cutTo, plain } from "../output/text.ts";
 import { gpusOf } from "./report-lines.ts";
 import type { Watched } from "./watch.ts";
 
@@ -119,7 +119,7 @@ class Drawing implements Display {
     if (this.#job === undefined) return;
     const { columns, rows } = this.#out;
     const lines = linesOf(this.#job, this.#progress, this.#note, Math.max(4, rows - 1)).map(
-      (line) => fit(line, Math.max(10, columns - 1)),
+      (line) => cutTo(line, Math.max(10, columns - 1)),
     );
     const up = this.#drawn > 0 ? `\x1b[${this.#drawn}A` : "";
     this.#out.write(`${up}${lines.map((line) => `\x1b[2K${line}\n`).join("")}\x1b[J`);
@@ -129,7 +129,7 @@ class Drawing implements Display {
 
 type Progress = ReadonlyMap<number, { progress: number; message: string | null }>;
 
-/** Head, a line for each node as far as they fit, and the latest event. Nodes at work come first where not all fit. */
+/** Head, a line for each node as far as they cutTo, and the latest event. Nodes at work come first where not all cutTo. */
 export function linesOf(job: JobDetail, progress: Progress, note: string, most: number): string[] {
   const head = `Job ${job.id}: ${job.state}, ${job.current_nodes} of ${job.node_count} nodes`;
   const foot = note === "" ? [] : [`  ${note}`];

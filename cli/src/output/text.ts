@@ -5,7 +5,7 @@
 const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
 const WIDE =
   /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1faff}\u{20000}-\u{3fffd}]/u;
-const EMPTY = /[\p{Mn}\p{Me}\u200b-\u200d\ufe0f]/u;
+const EMPTY = /\p{Mn}|\p{Me}|\p{Cf}/u;
 
 /** One line without control characters. */
 export function plain(text: string): string {
@@ -22,7 +22,7 @@ export function widthOf(text: string): number {
 }
 
 /** The beginning of a line that fits into `cells`, with an ellipsis where something was cut off. */
-export function fit(text: string, cells: number): string {
+export function cutTo(text: string, cells: number): string {
   if (widthOf(text) <= cells) return text;
   let kept = "";
   let width = 1;
