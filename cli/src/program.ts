@@ -5,6 +5,7 @@ import { baselineCommand } from "./commands/baseline.ts";
 import { completeCommand, completionCommand } from "./commands/completion.ts";
 import { keyCommand, tokenCommand } from "./commands/credentials.ts";
 import { jobCommand } from "./commands/job.ts";
+import { machineCommand } from "./commands/machine.ts";
 import { type AnyCommand, createOpen, type Open } from "./commands/open.ts";
 import { customerCommand, userCommand } from "./commands/people.ts";
 import { runCommand } from "./commands/run.ts";
@@ -18,7 +19,7 @@ import { VERSION } from "./version.ts";
 
 /** Groups of `assay --help`, in its order. */
 const GROUPS: readonly [string, readonly ((open: Open) => AnyCommand)[]][] = [
-  ["Measure:", [runCommand, jobCommand, taskCommand]],
+  ["Measure:", [runCommand, jobCommand, taskCommand, machineCommand]],
   ["Fleet:", [specCommand, runnerCommand, baselineCommand]],
   ["People:", [userCommand, customerCommand, tokenCommand, keyCommand, auditCommand]],
   ["This program:", [loginCommand, logoutCommand, whoamiCommand, statusCommand, completionCommand]],

@@ -9,7 +9,7 @@ import { JOB_STATES, SPEC_CHECKS } from "./job.ts";
 import { type Filters, listVerb, queryFor } from "./list.ts";
 import { type AnyCommand, idArgument, noun, type Open, verb } from "./open.ts";
 
-const VERDICTS = ["underperforming", "expected", "outperforming", "unrated"] as const;
+export const VERDICTS = ["underperforming", "expected", "outperforming", "unrated"] as const;
 
 export const TASK_FILTERS = {
   job_id: "text",

@@ -2,8 +2,10 @@
 import type { BenchmarkResult, JobDetail } from "../api/types.ts";
 import { table } from "../output/table.ts";
 import { plain } from "../output/text.ts";
-import { describeMetric, type NodeOutcome, nodeOutcomes, showNumber } from "./outcome.ts";
+import { labelOf, type NodeOutcome, nodeOutcomes, showNumber, showRatio } from "./outcome.ts";
 
+/** Figures that make a node's verdict. */
+const RATED: ReadonlySet<string> = new Set(["bf16_tflops", "memory_bandwidth_gbs"]);
 /** Larger matrices do not fit on a screen. */
 const MATRIX_NODES = 8;
 const SLOWEST_LINKS = 10;
@@ -45,10 +47,27 @@ function nodeTable(nodes: readonly NodeOutcome[]): string[] {
       { title: "State", of: (node) => node.task.state },
       { title: "Verdict", of: (node) => node.verdict?.status },
       { title: "Spec", of: (node) => node.task.spec_check?.status },
-      { title: "Figures", of: (node) => figuresOf(node) },
+      ...metricsOf(nodes).map((metric) => ({
+        title: labelOf(metric),
+        of: (node: NodeOutcome) => figureOf(node, metric),
+      })),
     ],
     nodes,
   );
+}
+
+/** Figures that some node has and that have been rated, in the order of the verdicts. */
+function metricsOf(nodes: readonly NodeOutcome[]): string[] {
+  const rated = nodes.flatMap(({ verdict }) => verdict?.metrics ?? []).filter(({ value, metric }) => value !== null && RATED.has(metric));
+  return [...new Set(rated.map(({ metric }) => metric))];
+}
+
+/** Such as `149.0 (58 %)`: per GPU, and the part of its baseline. A node with several models has several. */
+function figureOf({ verdict }: NodeOutcome, name: string): string {
+  return (verdict?.metrics ?? [])
+    .filter(({ metric, value }) => metric === name && value !== null)
+    .map(({ value, ratio }) => `${showNumber(value)}${ratio === null ? "" : ` (${showRatio(ratio)})`}`)
+    .join(", ");
 }
 
 /** Such as `2 × NVIDIA H100 NVL, 2 × NVIDIA L40S`. */
@@ -60,13 +79,6 @@ export function gpusOf({
   const groups = gpu_models.map(({ model, count }) => `${count ?? "?"} × ${model}`);
   if (groups.length > 0) return groups.join(", ");
   return gpu_model === null ? "" : `${gpu_count ?? "?"} × ${gpu_model}`;
-}
-
-function figuresOf({ verdict }: NodeOutcome): string {
-  return (verdict?.metrics ?? [])
-    .filter(({ value }) => value !== null)
-    .map(describeMetric)
-    .join("; ");
 }
 
 function faultLines(job: JobDetail, nodes: readonly NodeOutcome[]): string[] {

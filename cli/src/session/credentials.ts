@@ -23,15 +23,15 @@ export const DEFAULT_PROFILE = "default";
 
 /** An origin such as `https://assay.example`; a missing scheme is https, or http on this machine. */
 export function parseHost(text: string): string {
-  const trimmed = text.trim().replace(/\/+$/, "");
-  const isLocal = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$/i.test(trimmed);
+  const trimmed = text.trim();
+  const isLocal = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?\/*$/i.test(trimmed);
   const address = /^https?:\/\//i.test(trimmed)
     ? trimmed
     : `${isLocal ? "http" : "https"}://${trimmed}`;
   if (!URL.canParse(address))
     throw usage(`${text} is no address of a server: give one such as https://assay.example`);
   const { origin, pathname, search, username, password } = new URL(address);
-  if (pathname !== "/" || search !== "" || username !== "" || password !== "") {
+  if (/[^/]/.test(pathname) || search !== "" || username !== "" || password !== "") {
     throw usage(`${origin} is the server's address: leave out what follows or precedes it`);
   }
   return origin;
