@@ -121,7 +121,10 @@ function showHistory({ points, events }: MachineHistory): string[] {
             { title: "Time", of: (point: MachineHistory["points"][number]) => showTime(point.at) },
             { title: "Job", of: (point) => point.job_id },
             { title: "Metric", of: (point) => point.metric },
-            { title: "GPUs", of: (point) => `${point.gpu_count ?? "?"} × ${point.gpu_model ?? "unknown"}` },
+            {
+              title: "GPUs",
+              of: (point) => `${point.gpu_count ?? "?"} × ${point.gpu_model ?? "unknown"}`,
+            },
             { title: "Class", of: (point) => point.class },
             { title: "Per GPU", of: (point) => showNumber(point.value) },
             { title: "Of baseline", of: (point) => point.ratio && showRatio(point.ratio) },

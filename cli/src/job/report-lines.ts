@@ -58,7 +58,9 @@ function nodeTable(nodes: readonly NodeOutcome[]): string[] {
 
 /** Figures that some node has and that have been rated, in the order of the verdicts. */
 function metricsOf(nodes: readonly NodeOutcome[]): string[] {
-  const rated = nodes.flatMap(({ verdict }) => verdict?.metrics ?? []).filter(({ value, metric }) => value !== null && RATED.has(metric));
+  const rated = nodes
+    .flatMap(({ verdict }) => verdict?.metrics ?? [])
+    .filter(({ value, metric }) => value !== null && RATED.has(metric));
   return [...new Set(rated.map(({ metric }) => metric))];
 }
 
@@ -66,7 +68,9 @@ function metricsOf(nodes: readonly NodeOutcome[]): string[] {
 function figureOf({ verdict }: NodeOutcome, name: string): string {
   return (verdict?.metrics ?? [])
     .filter(({ metric, value }) => metric === name && value !== null)
-    .map(({ value, ratio }) => `${showNumber(value)}${ratio === null ? "" : ` (${showRatio(ratio)})`}`)
+    .map(
+      ({ value, ratio }) => `${showNumber(value)}${ratio === null ? "" : ` (${showRatio(ratio)})`}`,
+    )
     .join(", ");
 }
 
