@@ -1,10 +1,15 @@
 /**
  * Signing in, and the administration: people, customers, tokens, the audit log, specs, baselines, the management of
+<<<<<<< HEAD
  * runners, lists of tasks and machines, the files of reports, the API document for published clients, and the script that
  * installs the command line. Few requests need it, so it loads with the
+=======
+ * runners, lists of tasks, machines and their comparison, the files of reports, and the API document for published clients. Few requests need it, so it loads with the
+>>>>>>> house/machines
  * first of them (`app.ts`), and no poll pays for its contracts.
  */
 import { Hono } from "hono";
+import { comparisonRoutes } from "./comparison/router.ts";
 import type { App, RequestEnv } from "./http/context.ts";
 import type { Pages } from "./http/pages.ts";
 import { limitAddress, mount, type Served } from "./http/serve.ts";
@@ -75,6 +80,7 @@ function routesOf(services: Services): { oauth: Served[]; others: Served[] } {
     ...baselinesRoutes(services),
     ...tasksRoutes({ ...services, tasks: new TasksService(stores) }),
     ...machinesRoutes(),
+    ...comparisonRoutes(),
     ...reportsRoutes(services),
   ];
   return { oauth: oauthRoutes({ signIns, limits }), others };
