@@ -2,6 +2,7 @@ import { Command, CommanderError, Option } from "@commander-js/extra-typings";
 import { loginCommand, logoutCommand, statusCommand, whoamiCommand } from "./commands/account.ts";
 import { auditCommand } from "./commands/audit.ts";
 import { baselineCommand } from "./commands/baseline.ts";
+import { compareCommand } from "./commands/compare.ts";
 import { completeCommand, completionCommand } from "./commands/completion.ts";
 import { keyCommand, tokenCommand } from "./commands/credentials.ts";
 import { jobCommand } from "./commands/job.ts";
@@ -19,7 +20,7 @@ import { VERSION } from "./version.ts";
 
 /** Groups of `assay --help`, in its order. */
 const GROUPS: readonly [string, readonly ((open: Open) => AnyCommand)[]][] = [
-  ["Measure:", [runCommand, jobCommand, taskCommand, machineCommand]],
+  ["Measure:", [runCommand, jobCommand, taskCommand, machineCommand, compareCommand]],
   ["Fleet:", [specCommand, runnerCommand, baselineCommand]],
   ["People:", [userCommand, customerCommand, tokenCommand, keyCommand, auditCommand]],
   ["This program:", [loginCommand, logoutCommand, whoamiCommand, statusCommand, completionCommand]],

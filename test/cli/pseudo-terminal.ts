@@ -31,7 +31,13 @@ const quote = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
 export function openPseudoTerminal(
   cli: CliProgram,
   args: readonly string[],
-  { columns = 100, rows = 24, env = {} as Record<string, string> } = {},
+  {
+    columns = 100,
+    rows = 24,
+    env = {} as Record<string, string>,
+    /** In place of the command line. */
+    program = "",
+  } = {},
 ): PseudoTerminal {
   const folder = mkdtempSync(join(tmpdir(), "assay-tty-"));
   const tmux = (...words: string[]) => {
@@ -47,8 +53,7 @@ export function openPseudoTerminal(
     "env",
     "-i",
     ...variables.map(([name, value]) => `${name}=${value}`),
-    process.execPath,
-    cli.file,
+    ...(program === "" ? [process.execPath, cli.file] : [program]),
     ...args,
   ];
   // Ctrl-C reaches the shell, too, which is to outlive it.

@@ -18,6 +18,7 @@ export type Finding = NodeVerdict["findings"][number];
 export type BenchmarkResult = Schemas["BenchmarkResult"];
 export type Machine = Schemas["Machine"];
 export type MachineHistory = Schemas["MachineHistory"];
+export type Comparison = Schemas["Comparison"];
 export type Spec = Schemas["Spec"];
 export type Runner = Schemas["Runner"];
 export type User = Schemas["User"];

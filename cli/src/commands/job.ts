@@ -135,12 +135,10 @@ function viewVerb(open: Open): AnyCommand {
         Object.keys(job.benchmark_results).length > 0 && !output.json
           ? await readResults(api(), id)
           : {};
-      await output.result(job, () => [
-        ...showJob(job),
-        "",
-        ...(hasEnded(job) ? resultLines(job, clusters).slice(2) : nodeLines(job)),
-        ...eventLines(job),
-      ]);
+      const nodes = () => (hasEnded(job) ? resultLines(job, clusters).slice(2) : nodeLines(job));
+      await output.result(job, () => [...showJob(job), "", ...nodes(), ...eventLines(job)], {
+        isForReading: true,
+      });
     });
 }
 

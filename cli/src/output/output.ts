@@ -38,11 +38,16 @@ export class Output {
     this.#stderr = stderr;
   }
 
-  /** One result: the document with `--json`, else lines for people. */
-  async result(document: unknown, lines: () => readonly string[]): Promise<void> {
+  /** One result: the document with `--json`, else lines for people. A pager shows those that only a reader asks for. */
+  async result(
+    document: unknown,
+    lines: () => readonly string[],
+    { isForReading = false } = {},
+  ): Promise<void> {
     const text = this.json ? JSON.stringify(document, null, 2) : lines().join("\n");
     if (text === "") return;
-    const isLong = text.split("\n").length >= (this.#stdout.rows ?? Number.POSITIVE_INFINITY);
+    const isLong =
+      isForReading && text.split("\n").length >= (this.#stdout.rows ?? Number.POSITIVE_INFINITY);
     await this.paged(isLong, (write) => write(`${text}\n`));
   }
 
