@@ -100,11 +100,10 @@ const readResults = (api: Api, job_id: string) =>
   body(api.GET("/api/silicon-mark/v1/jobs/{job_id}/results", { params: { path: { job_id } } }));
 
 function createVerb(open: Open): AnyCommand {
-  const command = addJobOptions(
-    verb("create", "Create a job, and print the line that joins a machine", [
-      "assay job create --nodes 4 --benchmark cluster_network --tag production",
-    ]).alias("add"),
-  );
+  const command = verb("create", "Create a job, and print the line that joins a machine", [
+    "assay job create --nodes 4 --benchmark cluster_network --tag production",
+  ]).alias("add");
+  addJobOptions(command);
   return command.action(async (given, self) => {
     const opened = open(self);
     // `as`: declared above.
@@ -135,8 +134,9 @@ function viewVerb(open: Open): AnyCommand {
         Object.keys(job.benchmark_results).length > 0 && !output.json
           ? await readResults(api(), id)
           : {};
-      const nodes = () => (hasEnded(job) ? resultLines(job, clusters).slice(2) : nodeLines(job));
-      await output.result(job, () => [...showJob(job), "", ...nodes(), ...eventLines(job)], {
+      const nodes = () =>
+        hasEnded(job) ? resultLines(job, clusters).slice(1) : ["", ...nodeLines(job)];
+      await output.result(job, () => [...showJob(job), ...nodes(), ...eventLines(job)], {
         isForReading: true,
       });
     });
@@ -222,7 +222,7 @@ function resultsVerb(open: Open): AnyCommand {
       if (!output.json && Object.keys(results).length === 0) {
         output.note(`No results between nodes; those of each node: assay task list --job-id ${id}`);
       }
-      await output.result(results, () => clusterLines(results));
+      await output.result(results, () => clusterLines(results).slice(1));
     });
 }
 

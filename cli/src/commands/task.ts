@@ -90,7 +90,9 @@ function showTask(task: TaskWithResults): string[] {
       ["Ended", showTime(task.ended_at)],
     ]),
     ...(verdict?.findings ?? []).map(({ message }) => `Finding: ${plain(message)}`),
-    ...(verdict?.metrics ?? []).map((metric) => plain(describeMetric(metric))),
+    ...(verdict?.metrics ?? [])
+      .filter(({ value }) => value !== null)
+      .map((metric) => plain(describeMetric(metric))),
     ...Object.values(task.benchmark_results).flatMap(showResult),
   ];
 }
