@@ -29,7 +29,9 @@ export function timeCliStart(folder: string, rounds: number, node = process.exec
   for (let round = -WARM_UPS; round < rounds; round++) {
     for (const name of ["bare", "cli"] as const) {
       const startedAt = performance.now();
-      const { status, stderr } = spawnSync(node, commands[name], { env: { PATH: folder, HOME: folder } });
+      const { status, stderr } = spawnSync(node, commands[name], {
+        env: { PATH: folder, HOME: folder },
+      });
       const ms = performance.now() - startedAt;
       if (status !== 0) throw new Error(`${name} ended with ${status}: ${stderr}`);
       if (round >= 0) times[name].push(ms);
@@ -38,7 +40,13 @@ export function timeCliStart(folder: string, rounds: number, node = process.exec
   const [after = 0] = loadavg();
   const [bareMs, cliMs] = [median(times.bare), median(times.cli)];
   const differenceMs = median(times.cli.map((ms, at) => ms - (times.bare[at] ?? Number.NaN)));
-  return { bareMs, cliMs, differenceMs, isWithin: differenceMs <= MAX_CLI_DIFFERENCE_MS, load: [before, after] };
+  return {
+    bareMs,
+    cliMs,
+    differenceMs,
+    isWithin: differenceMs <= MAX_CLI_DIFFERENCE_MS,
+    load: [before, after],
+  };
 }
 
 function median(values: readonly number[]): number {

@@ -91,14 +91,14 @@ async function measure(token: string, machine: string, bf16: number): Promise<vo
   };
   const joined = await call("POST", "/tasks", {
     machine_uuid: machine,
-    gpu_model: "NVIDIA H100 NVL",
+    gpu_model: "NVIDIA A100-SXM4-40GB",
     gpu_count: 1,
     join_secret: "a-secret-of-22-characters",
   });
   await fetch(`${server.url}${JOBS}/current?task_id=${joined.id}`, {
     headers: { authorization: `Bearer ${token}`, "assay-task-token": joined.task_token },
   });
-  const results = { aggregate_results: { bf16_tflops: bf16, memory_bandwidth_gbs: 3254.42 } };
+  const results = { aggregate_results: { bf16_tflops: bf16, memory_bandwidth_gbs: 1371 } };
   const times = { started_at: "2026-01-01T00:00:00Z", ended_at: "2026-01-01T00:05:00Z" };
   await call(
     "PUT",
@@ -352,11 +352,11 @@ describe("jobs", () => {
     expect(await text(["job", "create", "--name", "Idle", "--provider", "Other"])).toContain(
       "curl -fsSL",
     );
-    await measure(token, MACHINES[0], 300);
+    await measure(token, MACHINES[0], 170);
     const watched = await document(["job", "watch", second], {}, 3);
     expect(watched.job.scoreboard_summary.status).toBe("underperforming");
     expect(await text(["job", "watch", second], {}, 3)).toMatch(
-      /node 0: BF16 TFLOPS 300\.0 per GPU, 66 % of 452\.\d \(shipped, \d+ runs\)/,
+      /node 0: BF16 TFLOPS 170\.0 per GPU, 67 % of 255\.\d \(shipped, \d+ runs\)/,
     );
     const list = await document(
       words("job list --filter tags=cli --created-after 1h --provider lambda"),
@@ -392,10 +392,10 @@ describe("jobs", () => {
     expect((await document(["task", "view", results[0].id])).performance.status).toBe(
       "underperforming",
     );
-    expect(await text(["task", "view", results[0].id])).toContain("BF16 TFLOPS 300.0 per GPU");
+    expect(await text(["task", "view", results[0].id])).toContain("BF16 TFLOPS 170.0 per GPU");
 
     const again = await document(["job", "create", "--name", "Good one", "--provider", "Other"]);
-    await measure(again.token, MACHINES[1], 450);
+    await measure(again.token, MACHINES[1], 255);
     await text(["job", "watch", again.id, "--quiet"]);
     expect((await document(words("machine list --provider lambda"))).results).toMatchObject([
       { machine_uuid: MACHINES[0], status: "underperforming" },
@@ -408,14 +408,14 @@ describe("jobs", () => {
     expect(await text(["machine", "view", MACHINES[0]])).toContain("Lambda");
     expect(
       (await document(["machine", "history", MACHINES[0], "--metric", "bf16_tflops"])).points,
-    ).toMatchObject([{ value: 300 }]);
-    expect(await text(["machine", "history", MACHINES[0]])).toContain("66 %");
+    ).toMatchObject([{ value: 170 }]);
+    expect(await text(["machine", "history", MACHINES[0]])).toContain("67 %");
 
     const compared = await document(["compare", second, again.id, "--metric", "bf16_tflops"]);
     expect(compared.group_by).toBe("job");
     const [one, other] = compared.comparisons[0].groups;
-    expect(one).toMatchObject({ median: 300, ratio: 1, is_best: false, n: 1, machines: 1 });
-    expect(other).toMatchObject({ median: 450, ratio: 1.5, is_best: true });
+    expect(one).toMatchObject({ median: 170, ratio: 1, is_best: false, n: 1, machines: 1 });
+    expect(other).toMatchObject({ median: 255, ratio: 1.5, is_best: true });
     expect(await text(["compare", ...MACHINES])).toContain("50.0 % above the next");
     expect(await text(words("compare --by provider Lambda Other"))).toContain("Best");
     expect((await cli.run(words("compare Lambda Other"))).code).toBe(2);

@@ -60,36 +60,40 @@ export function baselineCommand(open: Open): AnyCommand {
         await output.result(found, () => show(found));
       }),
   );
-  command.addCommand(
-    verb("pin", "Pin a value, which then rates all nodes of the model (root administrators)", [
-      "assay baseline pin h100-nvl bf16_tflops 460",
-    ])
-      .argument("<model>", "GPU model, as listed")
-      .addArgument(metricArgument())
-      .addArgument(new Argument("<value>", "per GPU").argParser(positive))
-      .addOption(classOption())
-      .action(async (model, metric, value, options, self) => {
-        const { api, output } = open(self);
-        const params = { path: { model, metric }, query: options };
-        const pinned = await body(
-          api().PUT("/api/silicon-mark/v1/baselines/{model}/{metric}", { params, body: { value } }),
-        );
-        await output.result(pinned, () => show(pinned));
-      }),
-  );
-  command.addCommand(
-    verb("unpin", "Take a pinned value away", ["assay baseline unpin h100-nvl bf16_tflops"])
-      .argument("<model>", "GPU model, as listed")
-      .addArgument(metricArgument())
-      .addOption(classOption())
-      .action(async (model, metric, options, self) => {
-        const { api, output } = open(self);
-        const params = { path: { model, metric }, query: options };
-        await body(api().DELETE("/api/silicon-mark/v1/baselines/{model}/{metric}", { params }));
-        await output.result({ unpinned: { model, metric } }, () => [`${model} ${metric} unpinned`]);
-      }),
-  );
+  command.addCommand(pinVerb(open));
+  command.addCommand(unpinVerb(open));
   return command;
+}
+
+function pinVerb(open: Open): AnyCommand {
+  return verb("pin", "Pin a value, which then rates all nodes of the model (root administrators)", [
+    "assay baseline pin h100-nvl bf16_tflops 460",
+  ])
+    .argument("<model>", "GPU model, as listed")
+    .addArgument(metricArgument())
+    .addArgument(new Argument("<value>", "per GPU").argParser(positive))
+    .addOption(classOption())
+    .action(async (model, metric, value, options, self) => {
+      const { api, output } = open(self);
+      const params = { path: { model, metric }, query: options };
+      const pinned = await body(
+        api().PUT("/api/silicon-mark/v1/baselines/{model}/{metric}", { params, body: { value } }),
+      );
+      await output.result(pinned, () => show(pinned));
+    });
+}
+
+function unpinVerb(open: Open): AnyCommand {
+  return verb("unpin", "Take a pinned value away", ["assay baseline unpin h100-nvl bf16_tflops"])
+    .argument("<model>", "GPU model, as listed")
+    .addArgument(metricArgument())
+    .addOption(classOption())
+    .action(async (model, metric, options, self) => {
+      const { api, output } = open(self);
+      const params = { path: { model, metric }, query: options };
+      await body(api().DELETE("/api/silicon-mark/v1/baselines/{model}/{metric}", { params }));
+      await output.result({ unpinned: { model, metric } }, () => [`${model} ${metric} unpinned`]);
+    });
 }
 
 function positive(text: string): number {

@@ -73,27 +73,29 @@ export function userCommand(open: Open): AnyCommand {
         await output.result({ deleted: user }, () => [`${user} deleted`]);
       }),
   );
-  command.addCommand(
-    verb("link", "Create a link with which a person sets a password, once within 24 hours", [
-      "assay user link ada-lovelace",
-    ])
-      .argument("<user>", "UUID or slug")
-      .addOption(idempotencyOption())
-      .action(async (user, { idempotencyKey }, self) => {
-        const { api, output, session } = open(self);
-        await session().requireRecentSignIn();
-        const params = { path: { user }, header: onlyOnce(idempotencyKey) };
-        const link = await body(api().POST("/v0/users/{user}/password-link", { params }));
-        await output.result(link, () =>
-          fields([
-            ["Link", link.url],
-            ["Works until", showTime(link.expiration)],
-          ]),
-        );
-      }),
-  );
+  command.addCommand(linkVerb(open));
   command.addCommand(ownPassword(open));
   return command;
+}
+
+function linkVerb(open: Open): AnyCommand {
+  return verb("link", "Create a link with which a person sets a password, once within 24 hours", [
+    "assay user link ada-lovelace",
+  ])
+    .argument("<user>", "UUID or slug")
+    .addOption(idempotencyOption())
+    .action(async (user, { idempotencyKey }, self) => {
+      const { api, output, session } = open(self);
+      await session().requireRecentSignIn();
+      const params = { path: { user }, header: onlyOnce(idempotencyKey) };
+      const link = await body(api().POST("/v0/users/{user}/password-link", { params }));
+      await output.result(link, () =>
+        fields([
+          ["Link", link.url],
+          ["Works until", showTime(link.expiration)],
+        ]),
+      );
+    });
 }
 
 function createUser(open: Open): AnyCommand {

@@ -12,6 +12,8 @@ export interface NodeOutcome {
 }
 
 const HEALTHY: ReadonlySet<string> = new Set(["expected", "outperforming"]);
+/** Figures that make a node's verdict. */
+export const RATED: ReadonlySet<string> = new Set(["bf16_tflops", "memory_bandwidth_gbs"]);
 /** States in which a job has ended. */
 const ENDED: ReadonlySet<string> = new Set([
   "completed",
@@ -96,7 +98,9 @@ function faultsOf(task: Task, verdict: NodeVerdict | null): string[] {
 
 function metricFault(metric: MetricVerdict): string[] {
   if (metric.status === "underperforming") return [describeMetric(metric)];
-  if (metric.status !== "unrated") return [];
+  // Nobody misses a figure that makes no verdict.
+  if (metric.status !== "unrated" || (metric.value === null && !RATED.has(metric.metric)))
+    return [];
   return [`${labelOf(metric.metric)} is not rated: ${metric.reason ?? "there is no baseline"}`];
 }
 

@@ -2,10 +2,15 @@
 import type { BenchmarkResult, JobDetail } from "../api/types.ts";
 import { table } from "../output/table.ts";
 import { plain } from "../output/text.ts";
-import { labelOf, type NodeOutcome, nodeOutcomes, showNumber, showRatio } from "./outcome.ts";
+import {
+  labelOf,
+  type NodeOutcome,
+  nodeOutcomes,
+  RATED,
+  showNumber,
+  showRatio,
+} from "./outcome.ts";
 
-/** Figures that make a node's verdict. */
-const RATED: ReadonlySet<string> = new Set(["bf16_tflops", "memory_bandwidth_gbs"]);
 /** Larger matrices do not fit on a screen. */
 const MATRIX_NODES = 8;
 const SLOWEST_LINKS = 10;
