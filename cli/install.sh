@@ -26,7 +26,7 @@ download "$host/assay.mjs" "$work/assay.mjs" || die "assay cannot be fetched fro
 cat > "$work/assay" <<END
 #!/bin/sh
 # assay, installed from $host. To remove it: rm -r $(quoted "$data") $(quoted "$bin/assay")
-export ASSAY_INSTALLED_FROM=$(quoted "$host")
+export ASSAY_INSTALLED_FROM=$(quoted "$host") NODE_USE_ENV_PROXY="\${NODE_USE_ENV_PROXY-1}"
 for node in $(quoted "$node") "\$(command -v node)" $(quoted "$kept"); do
   [ ! -x "\$node" ] || exec "\$node" $(quoted "$data/assay.mjs") "\$@"
 done

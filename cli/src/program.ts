@@ -87,9 +87,9 @@ function endOf(error: unknown, stop: Stop): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   const cause = stop.signal.aborted ? stop.signal.reason : error;
   if (!(cause instanceof Failure)) {
-    process.stderr.write(
-      `assay: unexpected error: ${cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)}\n`,
-    );
+    const { message, stack } = cause instanceof Error ? cause : new Error(String(cause));
+    process.stderr.write(`assay: a fault of this program, please report it: ${message}\n`);
+    if (process.env.ASSAY_DEBUG) process.stderr.write(`${stack}\n`);
     return EXIT.failed;
   }
   if (cause.exitCode !== EXIT.stopped) {

@@ -12,6 +12,8 @@ if (!hasTmux) console.warn("There is no tmux here: the command line is not teste
 export interface PseudoTerminal {
   /** Text on the screen, and above it. */
   screen(): string;
+  /** As `screen`, with the sequences that colour it. */
+  coloured(): string;
   /** Lines on the screen alone. */
   lines(): string[];
   /** Types text as it is. */
@@ -70,6 +72,7 @@ export function openPseudoTerminal(
   };
   return {
     screen,
+    coloured: () => tmux("capture-pane", "-e", "-p", "-J", "-S", "-200"),
     lines: () => tmux("capture-pane", "-p").split("\n"),
     type: (text) => void tmux("send-keys", "-l", text),
     press: (key) => void tmux("send-keys", key),

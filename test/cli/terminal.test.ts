@@ -214,6 +214,21 @@ describe.skipIf(!hasTmux)("in a terminal", () => {
     expect(short.screen()).not.toContain("PAGED:");
   });
 
+  test("the verdict has a colour, unless NO_COLOR says otherwise", async () => {
+    server.on(`GET ${JOB}`, json(200, job()));
+    server.on("GET /report", error(404, "RESOURCE_NOT_FOUND", "no"));
+    const env = { ASSAY_HOST: server.url, ASSAY_TOKEN: "t" };
+    for (const [more, isColoured] of [
+      [{}, true],
+      [{ NO_COLOR: "" }, true],
+      [{ NO_COLOR: "1" }, false],
+    ] as const) {
+      const terminal = open(cli, ["job", "watch", ID], { env: { ...env, ...more } });
+      expect(await terminal.ended()).toBe(0);
+      expect(terminal.coloured().includes("\x1b[32mJob 7554621440 (nightly)")).toBe(isColoured);
+    }
+  });
+
   test("deleting asks first", async () => {
     server.on(
       `DELETE ${JOB}`,

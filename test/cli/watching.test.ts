@@ -165,6 +165,20 @@ test("a job that the caller may no longer see ends the watching with its own cod
   expect((await watch()).code).toBe(77);
 });
 
+test("the verdict is waited for, though the server lets too many wait and answers at once", async () => {
+  const unrated = job({ scoreboard_summary: null, pdf_report_url: null });
+  const unchanged: Answer = (response) => void response.writeHead(304).end();
+  server.on(
+    `GET ${JOB}`,
+    json(200, unrated, { etag: '"1"' }),
+    json(200, unrated, { etag: '"1"' }),
+    unchanged,
+    unchanged,
+    json(200, job(), { etag: '"2"' }),
+  );
+  expect((await watch("--quiet")).code).toBe(0);
+});
+
 describe("assay run", () => {
   beforeEach(() => server.on(`POST ${JOBS}`, json(201, created)));
 

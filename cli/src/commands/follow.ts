@@ -1,6 +1,7 @@
 /** What `assay run` and `assay job watch` share: progress, the end, the report, the exit code. */
 import { body } from "../api/client.ts";
 import type { JobDetail } from "../api/types.ts";
+import { EXIT, type Outcome } from "../exit-codes.ts";
 import { Failure } from "../failure.ts";
 import { createDisplay } from "../job/display.ts";
 import { jobOutcome } from "../job/outcome.ts";
@@ -52,11 +53,17 @@ export async function followJob(opened: Opened, following: Following): Promise<v
         );
   const saved = await trySaving(opened, following, job);
   const code = jobOutcome(job);
-  await output.result({ exit_code: code, report: saved, job, results: clusters }, () => [
-    ...resultLines(job, clusters),
-    ...(saved === null ? [] : ["", `Report: ${saved}`]),
-  ]);
+  await output.result({ exit_code: code, report: saved, job, results: clusters }, () => {
+    const [head = "", ...lines] = resultLines(job, clusters);
+    const report = saved === null ? [] : ["", `Report: ${saved}`];
+    return [output.paint(colourOf(code), head), ...lines, ...report];
+  });
   process.exitCode = code;
+}
+
+function colourOf(code: Outcome): "green" | "yellow" | "red" {
+  if (code === EXIT.ok) return "green";
+  return code === EXIT.unrated ? "yellow" : "red";
 }
 
 /** The job goes on without this program, unless it is to be aborted. */

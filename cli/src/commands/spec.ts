@@ -109,6 +109,8 @@ function createCommand(open: Open): AnyCommand {
         .makeOptionMandatory(),
     )
     .option("--network", "the machine has network access")
+    .option("--sandbox <sandbox>", "taken by the published client of /v0; this server has none")
+    .option("--fallback", "as --sandbox")
     .addOption(idempotencyOption())
     .action(async ({ idempotencyKey, ...options }, self) => {
       const { api, output } = open(self);
@@ -132,10 +134,17 @@ function updateCommand(open: Open): AnyCommand {
     .option("--slug <slug>", "new slug")
     .addOption(archiveOption())
     .addOption(unarchiveOption())
+    .addOption(
+      new Option(
+        "--fallback <yes>",
+        "taken by the published client of /v0; this server has none",
+      ).choices(["true", "false"] as const),
+    )
     .action(async (spec, options, self) => {
       const { api, output } = open(self);
       const { name, slug } = options;
-      const changes = { name, slug, archived: archivedOf(options) };
+      const fallback = options.fallback === undefined ? undefined : options.fallback === "true";
+      const changes = { name, slug, archived: archivedOf(options), fallback };
       requireChange(changes, "--name, --slug, --archive, --unarchive");
       const changed = await body(
         api().PATCH("/v0/specs/{spec}", { params: { path: { spec } }, body: defined(changes) }),

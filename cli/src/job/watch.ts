@@ -202,10 +202,11 @@ async function awaitVerdict(watching: Watching, settled: JobDetail): Promise<Job
   while (settled.tasks.length > 0 && !isComplete(read.job) && Date.now() < until) {
     const askedAt = Date.now();
     const next = await waitForChange(watching, read.etag);
-    // Unchanged at once: the server knows that nothing more comes.
-    if (next === null && Date.now() - askedAt < POLL_MS) return read.job;
     read = next ?? read;
-    if (!isComplete(read.job) && read.etag === null) await pause(POLL_MS, watching.signal);
+    if (next !== null || Date.now() - askedAt >= POLL_MS) continue;
+    // Unchanged at once: nothing more comes to a job with a verdict. Others hear so where too many requests wait.
+    if (read.job.scoreboard_summary !== null) break;
+    await pause(POLL_MS, watching.signal);
   }
   watching.listener.onDetail(read.job);
   return read.job;

@@ -7,14 +7,8 @@ export interface OutputOptions {
   pager: boolean;
 }
 
-type Colour = "red" | "green" | "yellow" | "dim" | "bold";
-const CODES: Readonly<Record<Colour, string>> = {
-  red: "31",
-  green: "32",
-  yellow: "33",
-  dim: "2",
-  bold: "1",
-};
+const CODES = { red: "31", green: "32", yellow: "33" } as const;
+type Colour = keyof typeof CODES;
 
 /** The two streams of the program: results on the standard output, all else on the standard error. */
 export class Output {
