@@ -214,6 +214,24 @@ describe.skipIf(!hasTmux)("in a terminal", () => {
     expect(short.screen()).not.toContain("PAGED:");
   });
 
+  test("Ctrl-C in the pager belongs to the pager", async () => {
+    const row = {
+      slug: "s",
+      name: "N",
+      uuid: "u",
+      created: "2026-11-22T10:00:00.000Z",
+      modified: "2026-11-22T10:00:00.000Z",
+    };
+    server.on("GET /v0/customers", json(200, Array(100).fill(row), { "x-total-count": "100" }));
+    const pager = "trap 'echo PAGER STAYS' INT; head -3; sleep 2; sleep 2";
+    const env = { ASSAY_HOST: server.url, ASSAY_TOKEN: "t", PAGER: pager };
+    const terminal = open(cli, ["customer", "list"], { env });
+    await terminal.shows("Slug");
+    terminal.press("C-c");
+    await terminal.shows("PAGER STAYS");
+    expect(await terminal.ended()).toBe(0);
+  });
+
   test("the verdict has a colour, unless NO_COLOR says otherwise", async () => {
     server.on(`GET ${JOB}`, json(200, job()));
     server.on("GET /report", error(404, "RESOURCE_NOT_FOUND", "no"));

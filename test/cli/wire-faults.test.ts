@@ -112,6 +112,17 @@ test("a deletion whose first reply was lost has succeeded", async () => {
   expect((await cli.run(["spec", "delete", "h100"], env)).code).toBe(1);
 });
 
+test("aborting, which does no more the second time, is repeated", async () => {
+  const path = "/api/silicon-mark/v1/jobs/7554621440/abort";
+  server.on(
+    `POST ${path}`,
+    cut,
+    json(200, { id: "7554621440", state: "aborted", ended_at: SPEC.created }),
+  );
+  expect((await cli.run(["job", "abort", "7554621440"], env)).code).toBe(0);
+  expect(server.seen).toHaveLength(2);
+});
+
 test("a key that only a lost reply has shown is told so", async () => {
   server.on("POST /v0/runners", cut, json(201, { uuid: SPEC.uuid, key: null }));
   const { code, stdout, stderr } = await cli.run(["runner", "create", "--name", "Rack 7"], env);

@@ -19,6 +19,8 @@ const TOTAL_MS = 90_000;
 const LONGEST_PAUSE_MS = 20_000;
 const PASSING = new Set([429, 502, 503, 504]);
 const IDEMPOTENT = new Set(["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"]);
+/** Creations that do no more the second time: the end of a job, and its report. */
+const HARMLESS_POST = /\/jobs\/\d+\/(?:abort|report)$/;
 
 export interface Sending {
   /** Ends the request and the pauses; the program is stopping. */
@@ -48,9 +50,7 @@ export class LostReply extends Failure {
  * @throws LostReply when no reply came
  */
 export async function send(request: Request, sending: Sending = {}): Promise<Response> {
-  const isRepeatable =
-    sending.repeatable ??
-    (IDEMPOTENT.has(request.method) || request.headers.has("idempotency-key"));
+  const isRepeatable = sending.repeatable ?? mayRepeat(request);
   const attempts = isRepeatable ? ATTEMPTS : 1;
   const until = Date.now() + TOTAL_MS;
   for (let attempt = 1; ; attempt++) {
@@ -67,6 +67,10 @@ export async function send(request: Request, sending: Sending = {}): Promise<Res
     }
     await sleep(pauseMs / 2 + randomInt(pauseMs / 2), undefined, { signal: sending.signal });
   }
+}
+
+function mayRepeat({ method, headers, url }: Request): boolean {
+  return IDEMPOTENT.has(method) || headers.has("idempotency-key") || HARMLESS_POST.test(url);
 }
 
 async function attemptOnce(request: Request, sending: Sending): Promise<Response> {

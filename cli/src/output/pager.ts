@@ -7,6 +7,8 @@ export interface Pager {
   end: () => Promise<void>;
 }
 
+const ignore = () => {};
+
 /** Starts the program of `PAGER`, less by default; null where there is to be none. */
 export function openPager(env: NodeJS.ProcessEnv): Pager | null {
   const command = env.PAGER ?? "if command -v less >/dev/null; then exec less; else exec cat; fi";
@@ -17,16 +19,20 @@ export function openPager(env: NodeJS.ProcessEnv): Pager | null {
     env: { ...env, LESS: env.LESS ?? "FRX" },
   });
   // Ctrl-C belongs to the pager while it shows.
-  const ignore = () => {};
-  process.on("SIGINT", ignore);
+  const listeners = process.listeners("SIGINT");
+  process.removeAllListeners("SIGINT").on("SIGINT", ignore);
   let isOpen = true;
+  let isOver = false;
   child.stdin.on("error", () => {
     isOpen = false;
   });
   const ended = new Promise<void>((done) => {
     const end = () => {
+      if (isOver) return;
+      isOver = true;
       isOpen = false;
       process.off("SIGINT", ignore);
+      for (const listener of listeners) process.on("SIGINT", listener);
       done();
     };
     child.once("close", end);
