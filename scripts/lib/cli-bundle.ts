@@ -1,11 +1,25 @@
 /** How the command line becomes one file, for the Worker to serve and for tests to start. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { BuildOptions } from "esbuild";
+import type { BuildOptions, Plugin } from "esbuild";
 import { ROOT } from "./project.ts";
 
 /** Last line of `assay.mjs`, by which the script that installs it knows a whole file. */
 export const CLI_END = "// The end of assay.mjs.";
+
+/** Loads Node's own modules with the parts that need them, instead of all at the start: they are most of its time. */
+const LAZY_BUILTINS: Plugin = {
+  name: "lazy-builtins",
+  setup(build) {
+    const namespace = "builtin";
+    build.onResolve({ filter: /^node:/ }, ({ path, namespace: importer }) =>
+      importer === namespace ? { path, external: true } : { path, namespace },
+    );
+    build.onLoad({ filter: /.*/, namespace }, ({ path }) => ({
+      contents: `module.exports = require(${JSON.stringify(path)});`,
+    }));
+  },
+};
 
 export const CLI_BUNDLE = {
   absWorkingDir: ROOT,
@@ -23,6 +37,7 @@ export const CLI_BUNDLE = {
   },
   // The package of types answers commander's own classes, and would make a program of its own at the start.
   alias: { "@commander-js/extra-typings": "commander" },
+  plugins: [LAZY_BUILTINS],
   write: false,
   logLevel: "warning",
 } satisfies BuildOptions;
