@@ -274,6 +274,20 @@ test("logout ends the session at the server, and removes the profile though the 
   expect(JSON.parse(readFileSync(path, "utf8")).profiles).toEqual({});
 });
 
+test("after a logout the only profile that is left is used; of several, one is to be chosen", async () => {
+  const other = (token: string) => profile({ host: server.url, access_token: token });
+  server.on("POST /token/revoke", json(200, {}));
+  path = writeProfile(cli, { host: server.url }, { staging: other("a-staging") });
+  await cli.run(["logout", "--profile", "default"]);
+  expect((await cli.run(["whoami"])).code).toBe(0);
+  expect(bearers()).toEqual(["Bearer a-staging"]);
+  writeProfile(cli, { host: server.url }, { staging: other("a"), other: other("b") });
+  await cli.run(["logout", "--profile", "default"]);
+  const { code, stderr } = await cli.run(["whoami"]);
+  expect(code).toBe(2);
+  expect(stderr).toContain("--profile, one of staging, other");
+});
+
 test.each(["{", "[]", '{"profiles": {"default": {"host": 5}}}', '{"current": 5, "profiles": {}}'])(
   "a configuration of %s is a fault of configuration",
   async (text) => {

@@ -139,6 +139,7 @@ describe.each([
     (response) => void response.writeHead(200, { "content-type": "text/html" }).end("<html>"),
   ],
   ["streams that are cut at once", (response) => void response.socket?.destroy()],
+  ["a proxy that holds them back", () => {}],
   ["503", error(503, "SERVICE_UNAVAILABLE", "no streams", { "retry-after": "0" })],
 ] as [string, Answer][])("with %s in place of events", (_, answer) => {
   test("the job is polled to its end", async () => {

@@ -70,8 +70,9 @@ async function readJob({ api, jobId }: Watching): Promise<Read> {
 async function follow(watching: Watching, first: Read): Promise<JobDetail> {
   const stream = new Stream(watching);
   for (let broken = 0; broken < MAX_BROKEN; ) {
-    const { isOver, wasRead } = await stream.read();
+    const { isOver, wasRead, isHeldBack } = await stream.read();
     if (isOver) return (await readJob(watching)).job;
+    if (isHeldBack) break;
     broken = wasRead ? 0 : broken + 1;
     await pause(RETRY_MS * (broken + 1) * 0.5, watching.signal);
   }
@@ -90,8 +91,8 @@ class Stream {
     this.#watching = watching;
   }
 
-  /** Reads one stream. `wasRead`: events come through. */
-  async read(): Promise<{ isOver: boolean; wasRead: boolean }> {
+  /** Reads one stream. `wasRead`: events come through; `isHeldBack`: something between keeps them. */
+  async read(): Promise<{ isOver: boolean; wasRead: boolean; isHeldBack?: boolean }> {
     const { signal, caller, jobId } = this.#watching;
     const silence = new AbortController();
     let timer = setTimeout(() => silence.abort(), FIRST_BYTES_MS);
@@ -127,7 +128,7 @@ class Stream {
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof Failure && isFinal(error)) throw error;
-      return { isOver: false, wasRead };
+      return { isOver: false, wasRead, isHeldBack: !wasRead && silence.signal.aborted };
     } finally {
       clearTimeout(timer);
       silence.abort();

@@ -129,6 +129,8 @@ function write(path: string, config: Config, isHeld: () => boolean): void {
 export function withProfile(config: Config, name: string, profile: Profile | null): Config {
   const { [name]: _, ...others } = config.profiles;
   const profiles = profile === null ? others : { ...others, [name]: profile };
-  const isGone = profile === null && config.current === name;
-  return { current: isGone ? null : config.current, profiles };
+  if (profile !== null || config.current !== name) return { current: config.current, profiles };
+  // The only one left needs no choice.
+  const [next, ...more] = Object.keys(profiles);
+  return { current: more.length === 0 ? (next ?? null) : null, profiles };
 }

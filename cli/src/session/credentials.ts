@@ -47,6 +47,9 @@ export function resolveTarget(globals: Globals, env: NodeJS.ProcessEnv, config: 
   const chosen = chooseProfile(globals.profile, wanted, config);
   const host = wanted ?? chosen?.profile.host ?? installedFrom(env);
   if (host === undefined) {
+    const names = Object.keys(config.profiles).join(", ");
+    if (names !== "")
+      throw usage(`no profile is the current one: choose with --profile, one of ${names}`);
     throw usage(
       "no server is known: give --host, set ASSAY_HOST, or sign in with assay login --host URL",
     );
