@@ -2,7 +2,8 @@
  * `npm run bench`: what requests cost, first in exact counts, then beside the least that could answer the
  * same, both in one workerd. Exits 1 when a ratio is below its floor. `--only poll` runs one of them, `--only lists`
  * those of many jobs, which take minutes to fill, `--only cost` what agents cost, `--only barrier` how fast sockets tell,
- * `--only docs` how fast the docs page shows, `--only local` what the server of `npm start` carries.
+ * `--only docs` how fast the docs page shows, `--only cli` how fast the command line starts, `--only local` what the server of
+ * `npm start` carries.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,6 +11,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { MAX_DIFFERENCE_MS, timeAgentStart } from "../bench/agent-start.ts";
 import { showBarrier } from "../bench/barrier.ts";
+import { MAX_CLI_DIFFERENCE_MS, timeCliStart } from "../bench/cli-start.ts";
 import { contendersOf, createScene, MATCHES, type Match } from "../bench/contenders.ts";
 import { showCosts } from "../bench/cost.ts";
 import { countCosts } from "../bench/counts.ts";
@@ -47,6 +49,7 @@ if (values.only === "barrier") {
 }
 if (values.only === "docs") await runAlone(showDocsPage);
 if (values.only === "local") await runAlone(showLocalServer);
+if (values.only === "cli") await runAlone(async () => cliStartsFast());
 if (values.only === "cost") await runAlone(() => showCosts(folder));
 const matches = MATCHES.filter(({ name }) => name.includes(values.only ?? ""));
 try {
@@ -79,6 +82,8 @@ try {
   if ("memory".includes(values.only ?? "") && !(await memorySuffices(bundle))) process.exitCode = 1;
 
   if ("agent".includes(values.only ?? "") && !(await agentStartsFast())) process.exitCode = 1;
+
+  if (isWhole && !cliStartsFast()) process.exitCode = 1;
 
   const { assets: _assets, ...product } = await projectWorkerOptions(bundle, {});
   const { compatibilityDate, compatibilityFlags } = product;
@@ -216,6 +221,21 @@ async function agentStartsFast(): Promise<boolean> {
     `difference ${differenceMs.toFixed(0)} ms`,
     `bound ${MAX_DIFFERENCE_MS} ms${isWithin ? "" : "  MISSED"}`,
     `difference of CPU time ${cpuDifferenceMs?.toFixed(0) ?? "not known"} ms`,
+    `load ${load.map((each) => each.toFixed(1)).join(" to ")}`,
+  ];
+  console.log(cells.join("  "));
+  return isWithin;
+}
+
+/** Prints how long `assay --version` takes beside a bare Node; whether the difference is within its bound. */
+function cliStartsFast(): boolean {
+  const { bareMs, cliMs, differenceMs, isWithin, load } = timeCliStart(folder, rounds);
+  console.log(`\nassay --version, medians of ${rounds} interleaved starts each`);
+  const cells = [
+    `bare Node ${bareMs.toFixed(0)} ms`,
+    `assay ${cliMs.toFixed(0)} ms`,
+    `difference ${differenceMs.toFixed(0)} ms`,
+    `bound ${MAX_CLI_DIFFERENCE_MS} ms${isWithin ? "" : "  MISSED"}`,
     `load ${load.map((each) => each.toFixed(1)).join(" to ")}`,
   ];
   console.log(cells.join("  "));

@@ -1,12 +1,14 @@
 /**
  * Signing in, and the administration: people, customers, tokens, the audit log, specs, baselines, the management of
- * runners, lists of tasks, shared jobs, machines and their comparison, the files of reports, and the API document for published clients. Few requests need it, so it loads with the
+ * runners, lists of tasks, shared jobs, machines and their comparison, the files of reports, the API document for published
+ * clients, and the script that installs the command line. Few requests need it, so it loads with the
  * first of them (`app.ts`), and no poll pays for its contracts.
  */
 import { Hono } from "hono";
 import { comparisonRoutes } from "./comparison/router.ts";
 import type { App, RequestEnv } from "./http/context.ts";
-import { mount, type Served } from "./http/serve.ts";
+import type { Pages } from "./http/pages.ts";
+import { limitAddress, mount, type Served } from "./http/serve.ts";
 import { userKeysRoutes } from "./identity/api-tokens/keys-router.ts";
 import { apiTokensRoutes } from "./identity/api-tokens/router.ts";
 import { ApiTokensService } from "./identity/api-tokens/service.ts";
@@ -30,17 +32,19 @@ import { runnersRoutes } from "./runners/router.ts";
 import { RunnersService } from "./runners/service.ts";
 import { baselinesRoutes } from "./scoreboard/router.ts";
 import { documentRoutes } from "./service/document-router.ts";
+import { installScript } from "./service/install-script.ts";
 import type { Services } from "./services.ts";
 import { specsRoutes } from "./specs/router.ts";
 import { SpecsService } from "./specs/service.ts";
 
-export function mountAdministration(app: App, services: Services): void {
+export function mountAdministration(app: App, services: Services, pages: Pages): void {
   const { oauth, others } = routesOf(services);
   const oauthApp = new Hono<RequestEnv>();
   oauthApp.onError(onOAuthError);
   mount(oauthApp, services, oauth);
   app.route("/", oauthApp);
   mount(app, services, others);
+  app.get("/cli", limitAddress(services.limits, "address"), installScript(pages));
 }
 
 /** Every operation, for the build of the API document. */

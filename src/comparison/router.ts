@@ -6,7 +6,7 @@ import { scopeOf } from "../identity/actor.ts";
 import { compareRoute } from "./contract.ts";
 import { type Key, readKeys, readModel } from "./keys.ts";
 import { type GroupWire, MAX_RESULTS } from "./schemas.ts";
-import { type ClassFigures, readFigures } from "./store.ts";
+import { type Figure, readFigures } from "./store.ts";
 
 export const comparisonRoutes = () => [
   serve(compareRoute, async (c) => {
@@ -29,20 +29,18 @@ function nameOf(key: Key): string {
   return (key.by === "model" ? dataSheetOf(key.model)?.gpuModel : undefined) ?? key.text;
 }
 
-function groupsOf(
-  { text: key }: Key,
-  label: string,
-  figures: readonly ClassFigures[],
-): GroupWire[] {
+function groupsOf({ text: key }: Key, label: string, figures: readonly Figure[]): GroupWire[] {
   const empty = { n: 0, machines: 0, min: null, q1: null, median: null, q3: null, max: null };
   if (figures.length === 0) return [{ key, label, ...empty, class: null }];
-  return figures.map(({ class: name, values, machines }) => {
-    const sorted = values.toSorted((a, b) => a - b);
+  const classes = [...Map.groupBy(figures, (figure) => figure.class)];
+  classes.sort(([one], [other]) => (one < other ? -1 : 1));
+  return classes.map(([name, all]) => {
+    const sorted = all.map(({ value }) => value).sort((a, b) => a - b);
     return {
       key,
       label,
       n: sorted.length,
-      machines,
+      machines: new Set(all.map(({ machineUuid }) => machineUuid)).size,
       min: quantileOf(sorted, 0),
       q1: quantileOf(sorted, 0.25),
       median: quantileOf(sorted, 0.5),

@@ -1,9 +1,10 @@
 /** Reads the figures that compare (`figures_indexed` in db/schema/triggers.sql). */
 import { and, between, eq, isNull, type SQL, sql } from "drizzle-orm";
-import { UNKNOWN } from "../benchmarks/methods.ts";
+import { QUICKMARK, UNKNOWN } from "../benchmarks/methods.ts";
 import type { Database } from "../db/client.ts";
 import { fromJson } from "../db/json.ts";
 import { byReference } from "../db/named-rows.ts";
+import { parts } from "../db/packed.ts";
 import { machines } from "../db/schema/machines.ts";
 import { jobs, specs } from "../db/schema.ts";
 import { counterKey, labelPrefix, type Scope } from "../identity/actor.ts";
@@ -11,11 +12,11 @@ import type { RatedMetric } from "../lib/enums.ts";
 import { taskIdRange } from "../lib/ids.ts";
 import type { Key } from "./keys.ts";
 
-/** The figures of a key that one class of methods made. */
-export interface ClassFigures {
+/** A figure per GPU of one machine and job. */
+export interface Figure {
+  machineUuid: string;
   class: string;
-  values: number[];
-  machines: number;
+  value: number;
 }
 
 export interface Wanted {
@@ -26,53 +27,69 @@ export interface Wanted {
   limit: number;
 }
 
-/** What the scope sees of each key: its name, if it has any, and its figures by class. One round trip. */
+/** What the scope sees of each key: its name, if it has any, and its figures. One round trip. */
 export async function readFigures(
   db: Database,
   scope: Scope,
   keys: readonly Key[],
   wanted: Wanted,
-): Promise<{ label: string | null; figures: ClassFigures[] }[]> {
-  const queries = keys.map((key) => figuresOf(db, scope, key, wanted));
-  const names = keys.map((key) => ({ name: sql`(${nameOf(scope, key)})` }));
+): Promise<{ label: string | null; figures: Figure[] }[]> {
+  const queries = keys.map((key) => resultsOf(db, scope, key, wanted));
+  const names = keys.map((key) => sql`(${nameOf(scope, key)})`);
+  const allNames = sql`json_array(${sql.join(names, sql`, `)})`;
   const texts = db
-    .select({
-      names: fromJson<(string | null)[]>(
-        sql`json_array(${sql.join(
-          names.map(({ name }) => name),
-          sql`, `,
-        )})`,
-      ).as("names"),
-    })
+    .select({ names: fromJson<(string | null)[]>(allNames).as("names") })
     .from(sql`(select 1)`);
   const [[named], ...found] = await db.batch([texts, ...queries] as const);
-  return keys.map((_key, at) => ({
+  return keys.map((key, at) => ({
     label: named?.names[at] ?? null,
-    figures: found[at] ?? [],
+    figures: (found[at]?.[0]?.results ?? []).flatMap((result) =>
+      figuresOf(result, key.by === "model" ? key.model : wanted.model, wanted),
+    ),
   }));
 }
 
-function figuresOf(db: Database, scope: Scope, key: Key, { metric, model, limit }: Wanted) {
-  const [ofClass, place] = metric === "bf16_tflops" ? ["$[1]", "$[1][0]"] : ["$[2]", "$[1][1]"];
-  const path = (text: string) => sql.raw(`'${text}'`);
-  const only = key.by === "model" ? key.model : model;
-  const isOf = only === null ? sql`true` : sql`part.value ->> '$[0]' = ${only}`;
-  const isAlso = key.by === "model" && model !== null ? sql`${key.model} = ${model}` : sql`true`;
-  const each = sql`select figure ->> '$[0]' machine, figure ->> ${path(ofClass)} class, part.value ->> ${path(place)} amount from (${resultsOf(scope, key, model, limit)}) cross join json_each(figure, '$[3]') part where ${isOf} and ${isAlso}`;
+/** A result as the view has it; a class is null for that of QuickMark. */
+type Result = [
+  machineUuid: string,
+  bf16Class: string | null,
+  memoryClass: string | null,
+  bf16Tflops: number | null,
+  memoryBandwidthGbs: number | null,
+  parts: unknown,
+];
+
+/** The figures of a result: of each model where they count apart, else one. Nothing compares with those of unknown methods. */
+function figuresOf(
+  [machineUuid, bf16Class, memoryClass, bf16, memory, apart]: Result,
+  model: string | null,
+  { metric }: Wanted,
+): Figure[] {
+  const [name, whole] = metric === "bf16_tflops" ? [bf16Class, bf16] : [memoryClass, memory];
+  if (name === UNKNOWN) return [];
+  const values =
+    apart === null
+      ? [whole]
+      : parts
+          .unpack(apart)
+          .filter((part) => model === null || part.model === model)
+          .map((part) => part.values[metric]);
+  return values.flatMap((value) =>
+    value === null ? [] : [{ machineUuid, class: name ?? QUICKMARK, value }],
+  );
+}
+
+function resultsOf(db: Database, scope: Scope, key: Key, { model, limit }: Wanted) {
+  const newest = newestOf(scope, key, model, limit);
+  // A model that is asked for twice is the same, or has no figures.
+  const isOther = key.by === "model" && model !== null && model !== key.model;
   return db
-    .select({
-      class: sql<string>`class`.as("class"),
-      values: fromJson<number[]>(sql`json_group_array(amount)`).as("amounts"),
-      machines: sql<number>`count(distinct machine)`.as("machines"),
-    })
-    .from(sql`(${each})`)
-    .where(sql`amount is not null and class <> ${UNKNOWN}`)
-    .groupBy(sql`class`)
-    .orderBy(sql`class`);
+    .select({ results: fromJson<Result[]>(sql`json_group_array(json(figure))`).as("results") })
+    .from(sql`(${isOther ? sql`select null figure where false` : newest})`);
 }
 
 /** The newest results of a key. */
-function resultsOf(scope: Scope, key: Key, model: string | null, limit: number): SQL {
+function newestOf(scope: Scope, key: Key, model: string | null, limit: number): SQL {
   const index = sql.raw("figures_search");
   if (key.by === "job") {
     const ofJob = between(sql`id`, ...taskIdRange(key.jobId));

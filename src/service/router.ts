@@ -28,6 +28,8 @@ const PLACES = {
   client_types: "/client.d.ts",
   agent: "/agent.mjs",
   agent_script: "/agent",
+  cli: "/assay.mjs",
+  cli_script: "/cli",
   health: "/health",
 } as const;
 

@@ -611,8 +611,7 @@ CREATE VIEW `figures_indexed` (id, labels, figure) AS SELECT
       UNION SELECT 'g', value FROM json_each('["' || replace(model, '|', '","') || '"]') WHERE value <> ''
       UNION SELECT key, value FROM json_each(folded_origins) WHERE key <> 'o'
       UNION SELECT 'x', coalesce(expected_spec_uuid, spec_uuid) WHERE coalesce(expected_spec_uuid, spec_uuid) IS NOT NULL)),
-  json_array(machine_uuid, coalesce(bf16_class, 'quickmark'), coalesce(memory_class, 'quickmark'),
-    coalesce(json(parts), json_array(json_array(model, json_array(bf16_tflops, memory_bandwidth_gbs)))))
+  json_array(machine_uuid, bf16_class, memory_class, bf16_tflops, memory_bandwidth_gbs, json(parts))
 FROM task_figures CROSS JOIN jobs ON jobs.id = task_id - task_id % 512
 WHERE coalesce(bf16_tflops, memory_bandwidth_gbs, parts) IS NOT NULL AND bf16_class IS NOT 'replayed';
 

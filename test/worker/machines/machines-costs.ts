@@ -246,7 +246,6 @@ export function testMachineCosts(sizes: readonly number[]): void {
           const shown = reply.body.groups as unknown as { n: number }[];
           for (const [at, rows] of groups.entries()) {
             expect(shown[at]?.n, keys).toBeLessThanOrEqual(1_000);
-            console.log(role(person), keys, rows, shown[at]?.n);
             expect(rows, keys).toBeLessThanOrEqual(1_000 + 10);
           }
         }
@@ -288,5 +287,3 @@ export function testMachineCosts(sizes: readonly number[]): void {
     }
   });
 }
-
-const role = (person: Person) => Object.entries(VIEWERS).find(([, each]) => each === person)?.[0];
