@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { basename, extname, join, relative } from "node:path";
 import { build } from "esbuild";
+import { publishConsole } from "./lib/console-build.ts";
 import { guides } from "./lib/guides.ts";
 import { ROOT } from "./lib/project.ts";
 import { publish } from "./lib/publish.ts";
@@ -72,7 +73,7 @@ async function publishScript(name: string, alias: Record<string, string>): Promi
   return publishHashed(name.replace(/\.ts$/, ".js"), script.contents);
 }
 
-/** Publishes a page of `pages/`, with its parts in the place of their names in braces. */
+/** Publishes a page, with its parts in the place of their names in braces. */
 function publishPage(
   path: string,
   template: string,
@@ -80,10 +81,10 @@ function publishPage(
 ): void {
   const page = Object.entries(parts).reduce(
     (text, [name, part]) => text.replaceAll(`{{${name}}}`, () => part),
-    read(`pages/${template}`),
+    read(template.includes("/") ? template : `pages/${template}`),
   );
   const missing = page.match(/{{[\w.-]+}}/);
-  if (missing !== null) throw new Error(`pages/${template}: nothing is there for ${missing[0]}`);
+  if (missing !== null) throw new Error(`${template}: nothing is there for ${missing[0]}`);
   publish(join("public", path), Buffer.from(page));
 }
 
@@ -106,6 +107,7 @@ publishPage("set-up.html", "set-up.html", {
   ...common,
   "set-up.js": await publishScript("set-up.ts", {}),
 });
+publishPage("console.html", "console/index.html", await publishConsole(publishAsset));
 publishPage("home.html", "home.html", common);
 publishPage("404.html", "404.html", common);
 publish("public/favicon.svg", readFileSync(join(ROOT, "pages/favicon.svg")));

@@ -1,0 +1,1 @@
+export function NodePage(_: Record<string, unknown>) { return <h1>x</h1>; }

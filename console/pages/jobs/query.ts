@@ -1,0 +1,85 @@
+/** The filters of the list, as they stand in the address and as the API takes them. */
+import type { paths } from "../../../public/client.d.ts";
+
+type ListQuery = NonNullable<paths["/api/silicon-mark/v1/jobs"]["get"]["parameters"]["query"]>;
+
+/** Filters with one value, as the API names them. */
+export const SINGLE = [
+  "name",
+  "state",
+  "benchmark_id",
+  "spec_check",
+  "created_after",
+  "created_before",
+  "node_count_min",
+  "node_count_max",
+  "has_findings",
+  "has_performance_data",
+  "sort_by",
+  "sort_order",
+  "per_page",
+] as const;
+export type Single = (typeof SINGLE)[number];
+
+export const DEFAULTS: Readonly<Partial<Record<Single, string>>> = {
+  sort_by: "created_at",
+  sort_order: "desc",
+  per_page: "20",
+};
+export const PAGE_SIZES = ["20", "50", "100", "300"];
+
+/** What narrows the list; order and length of pages do not. */
+const NARROWING: readonly string[] = SINGLE.filter((name) => !Object.hasOwn(DEFAULTS, name));
+
+/** Number of filters that narrow the list. */
+export function activeFilters(query: URLSearchParams): number {
+  return NARROWING.filter((name) => query.has(name)).length + query.getAll("tags").length;
+}
+
+/** The address's query with other filters: from the first page again, without what is empty or a default. */
+export function withFilter(
+  query: URLSearchParams,
+  changes: Readonly<Record<string, string | readonly string[]>>,
+): URLSearchParams {
+  const next = new URLSearchParams(query);
+  next.delete("cursor");
+  next.delete("from");
+  for (const [name, value] of Object.entries(changes)) {
+    next.delete(name);
+    const isDefault = value === DEFAULTS[name as Single]; // other names have no default
+    const values = typeof value === "string" ? [value] : value;
+    for (const each of values) if (each !== "" && !isDefault) next.append(name, each);
+  }
+  return next;
+}
+
+/** The address's query as the API takes it. The API says what is wrong with values that somebody typed there. */
+export function listQuery(query: URLSearchParams): ListQuery {
+  const given = Object.fromEntries(
+    SINGLE.flatMap((name) => {
+      const value = query.get(name);
+      return value === null || value === "" ? [] : [[name, timeOf(name, value)]];
+    }),
+  );
+  const tags = query.getAll("tags");
+  const cursor = query.get("cursor");
+  return {
+    ...given,
+    ...(tags.length === 0 ? {} : { tags }),
+    ...(cursor === null ? {} : { cursor }),
+    include: ["performance"],
+    include_results: true,
+  };
+}
+
+/** Fields for dates have the reader's own zone. */
+function timeOf(name: string, value: string): string {
+  const isLocal = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}$/.test(value);
+  return name.startsWith("created_") && isLocal ? new Date(value).toISOString() : value;
+}
+
+/** Number of the first row of a page; the cursor does not tell it. */
+export function firstRow(query: URLSearchParams): number {
+  const from = Number(query.get("from") ?? 1);
+  return Number.isInteger(from) && from > 0 ? from : 1;
+}
