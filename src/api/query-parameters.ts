@@ -31,9 +31,11 @@ export function queryText(options: {
   description: string;
   example?: string;
   isName?: boolean;
+  trim?: boolean;
 }) {
-  const { max, isName = false, ...documentation } = options;
-  const once = z.string("must be given once");
+  const { max, isName = false, trim = false, ...documentation } = options;
+  const given = z.string("must be given once");
+  const once = trim ? given.trim() : given;
   return (isName ? once.overwrite(toNfc) : once)
     .check((context) => {
       const { value } = context;

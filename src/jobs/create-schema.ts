@@ -46,6 +46,25 @@ export const jobName = {
 };
 export const jobDescription = { max: 512, multiline: true, description: "What the job is for." };
 
+const ORIGIN_LENGTH = 100;
+export const jobProvider = {
+  max: ORIGIN_LENGTH,
+  trim: true,
+  isName: true,
+  description: "Where the machines were rented, for filters and reports.",
+  example: "Example Cloud",
+};
+export const jobRegion = {
+  ...jobProvider,
+  description: "The provider's region or data centre.",
+  example: "eu-north-1",
+};
+export const jobOrder = {
+  ...jobProvider,
+  description: "Number of the order or contract under which they were rented.",
+  example: "PO-2024-117",
+};
+
 const requestedBenchmark = z
   .string()
   .min(1)
@@ -101,6 +120,9 @@ export const createJobBody = z
         maxItems: MAX_TAGS,
         description: "Tags to find the job by; duplicates are removed.",
       }),
+    provider: text(jobProvider).nullish(),
+    region: text(jobRegion).nullish(),
+    order: text(jobOrder).nullish(),
     spec: reference({
       description:
         "The hardware spec to run on: UUID or slug of a spec that is not archived. `GET /specs` lists them.",

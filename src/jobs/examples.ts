@@ -11,6 +11,9 @@ export const createJobExample = {
   benchmarks: ["quick_mark", { benchmark_id: "cluster_network", config: {} }],
   node_count: 4,
   tags: ["production", "gpu"],
+  provider: "Example Cloud",
+  region: "eu-north-1",
+  order: "PO-2024-117",
 };
 
 const jobFields = {
@@ -41,6 +44,9 @@ const jobExample = {
   started_at: "2024-03-15T10:35:00.000Z",
   ended_at: "2024-03-15T11:45:00.000Z",
   spec_check: "differs" as const,
+  provider: "Example Cloud",
+  region: "eu-north-1",
+  order: "PO-2024-117",
 };
 
 const listedJobExample: ListedJobWire = {

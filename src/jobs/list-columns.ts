@@ -40,6 +40,9 @@ export const LISTED = {
   expiresAt: columnOf(jobs.expiresAt),
   endedAt: columnOf(jobs.endedAt),
   specCheck: columnOf(jobs.specCheck),
+  provider: columnOf(jobs.provider),
+  region: columnOf(jobs.region),
+  orderReference: columnOf(jobs.orderReference),
 };
 
 export type ListedRow = Pick<JobRow, keyof typeof LISTED> & Partial<ExpandedColumns>;

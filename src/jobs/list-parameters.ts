@@ -13,7 +13,15 @@ import {
 import { jobState, MAX_NODES } from "../coordinator/wire/task.ts";
 import { INDEXED_SEARCH_LENGTH } from "../db/named-search.ts";
 import { SPEC_CHECK_STATUSES } from "../lib/enums.ts";
-import { jobName, MAX_TAGS, tag, tagDocumentation } from "./create-schema.ts";
+import {
+  jobName,
+  jobOrder,
+  jobProvider,
+  jobRegion,
+  MAX_TAGS,
+  tag,
+  tagDocumentation,
+} from "./create-schema.ts";
 
 /** A name of one or two characters is searched in this many of the newest jobs. */
 export const MAX_SHORT_NAME_JOBS = 10_000;
@@ -85,6 +93,15 @@ const expansions = queryList(z.string())
 const nodeCount = (description: string) =>
   optionalQueryInteger({ min: 1, max: MAX_NODES, description });
 
+const originParameter = ({ max, example }: typeof jobProvider, which: string) =>
+  queryText({
+    max,
+    example,
+    trim: true,
+    isName: true,
+    description: `Only jobs ${which}: the whole text, in any case. An empty value is ignored.`,
+  });
+
 export const listJobsQuery = z
   .object({
     ...pageParameters({ max: 300, default: 20 }),
@@ -96,6 +113,9 @@ export const listJobsQuery = z
       max: 64,
       description: "Only jobs that run this benchmark; an unknown id finds nothing.",
     }),
+    provider: originParameter(jobProvider, "from this provider"),
+    region: originParameter(jobRegion, "in this region"),
+    order: originParameter(jobOrder, "under this order"),
     created_after: queryTime(
       "Only jobs created after this time: an ISO 8601 date or time, in UTC unless it names a zone.",
     ),

@@ -27,6 +27,10 @@ export interface JobFilter {
   performance?: "rated" | "underperforming" | undefined;
   specCheck?: SpecCheckStatus | undefined;
   hasFindings?: true | undefined;
+  /** Where the machines were rented, and under which order; any case. */
+  provider?: string | undefined;
+  region?: string | undefined;
+  order?: string | undefined;
 }
 
 /** The table and conditions that a list of jobs is read by. */
@@ -151,5 +155,8 @@ export function filterOf(query: ListJobsQuery): JobFilter {
     performance: query.has_performance_data ? "rated" : undefined,
     specCheck: query.spec_check,
     hasFindings: query.has_findings || undefined,
+    provider: query.provider,
+    region: query.region,
+    order: query.order,
   };
 }

@@ -23,7 +23,15 @@ import {
   reportUrl,
 } from "../coordinator/wire/task.ts";
 import { performance, performanceNodes, scoreboardSummary } from "../scoreboard/verdict-schemas.ts";
-import { jobDescription, jobName, MAX_TAGS, tag } from "./create-schema.ts";
+import {
+  jobDescription,
+  jobName,
+  jobOrder,
+  jobProvider,
+  jobRegion,
+  MAX_TAGS,
+  tag,
+} from "./create-schema.ts";
 import {
   aggregateResults,
   endedAt,
@@ -99,6 +107,9 @@ const jobFields = {
     .max(MAX_STEPS)
     .openapi({ description: "The steps every node goes through, in order." }),
   tags: tagList,
+  provider: text(jobProvider).nullable(),
+  region: text(jobRegion).nullable(),
+  order: text(jobOrder).nullable(),
   created_at: createdAt,
   started_at: timestamp
     .nullable()

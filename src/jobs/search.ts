@@ -3,6 +3,8 @@ import { type SQL, sql } from "drizzle-orm";
 import { codePoints } from "../api/schemas.ts";
 import { INDEXED_SEARCH_LENGTH } from "../db/named-search.ts";
 import type { Scope } from "../identity/actor.ts";
+import type { FoldedOrigins } from "../lib/stored-json.ts";
+import { type Origins, originLabels } from "./origins.ts";
 
 /** A full-text condition, with the table that answers it in the order of job ids. */
 export interface Match {
@@ -14,13 +16,18 @@ export interface Match {
   coversName: boolean;
 }
 
-/** Chooses the index for a scope's jobs with these tags, benchmark or part of a name; null if no index serves. */
+/** Chooses the index for a scope's jobs with these tags, benchmark, origins or part of a name; null if no index serves. */
 export function matchOf(
   scope: Scope,
-  filter: { name?: string | undefined; benchmarkId?: string | undefined; tags: readonly string[] },
+  filter: {
+    name?: string | undefined;
+    benchmarkId?: string | undefined;
+    tags: readonly string[];
+  } & Origins,
 ): Match | null {
   const { name, benchmarkId, tags } = filter;
   const labels = tags.map((tag) => labelOf(scope, "t", tag));
+  labels.push(...originLabels(filter).map(([kind, text]) => labelOf(scope, kind, text)));
   if (benchmarkId !== undefined) labels.push(labelOf(scope, "b", benchmarkId));
   if (labels.length > 0) return match("jobs_labels", labels.join(" AND "), false);
   if (name === undefined || isShort(name)) return null;
@@ -46,7 +53,7 @@ function match(name: string, terms: string, coversName: boolean): Match {
 }
 
 /** One term of `labels`. */
-function labelOf(scope: Scope, kind: "t" | "b", text: string): string {
+function labelOf(scope: Scope, kind: "t" | "b" | keyof FoldedOrigins, text: string): string {
   return `"${prefixOf(scope)}${kind}${Buffer.from(text).toString("hex")}"`;
 }
 

@@ -27,6 +27,7 @@ import { filterOf } from "./list-source.ts";
 import { planJobList } from "./list-store.ts";
 import { generateJobName } from "./names.ts";
 import { nodesByJob } from "./node-verdicts.ts";
+import { originColumns } from "./origins.ts";
 import { quotaError } from "./quotas.ts";
 import { MAX_LISTED_TAGS } from "./schemas.ts";
 import { sequenceError } from "./sequence-error.ts";
@@ -94,6 +95,7 @@ export class JobsService {
         nodeCount: input.node_count,
         sequence: planned.sequence,
         tags: input.tags ?? [],
+        ...originColumns(input),
         tokenKeyId: this.#deps.tokens.signingKeyId,
         createdAt: now,
         expiresAt: now + JOB_LIFETIME_MS,

@@ -291,3 +291,6 @@ export interface SpecCheck {
   status: SpecCheckStatus;
   fields: SpecCheckField[];
 }
+
+/** Provider, region and order of a job, folded for comparison, by the kind of their label. */
+export type FoldedOrigins = Partial<Record<"p" | "r" | "o", string>>;

@@ -10,6 +10,11 @@ export function cutAt(text: string, length: number): string {
   return text.slice(0, length).replace(/[\ud800-\udbff]$/, "");
 }
 
+/** The form in which texts are compared without case, for all scripts: SQLite's `lower` knows ASCII alone. */
+export function foldedText(text: string): string {
+  return toNfc(toNfc(text).toLowerCase().toUpperCase().toLowerCase());
+}
+
 /**
  * The form in which e-mail addresses are compared: compatibility forms and the case of all scripts are alike. SQLite's
  * `lower` knows ASCII alone. Upper case joins ß with SS, and ς with σ; it leaves ẞ, which lower case brings to ß

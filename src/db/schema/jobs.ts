@@ -15,7 +15,7 @@ import {
   PERFORMANCE_STATUSES,
   SPEC_CHECK_STATUSES,
 } from "../../lib/enums.ts";
-import type { SequenceStep } from "../../lib/stored-json.ts";
+import type { FoldedOrigins, SequenceStep } from "../../lib/stored-json.ts";
 import { packedText } from "../forms.ts";
 import { hexBlob } from "../hex.ts";
 import { events, jobSteps } from "../packed.ts";
@@ -67,6 +67,12 @@ export const jobs = sqliteTable(
     /** In the order they run. */
     sequence: text("sequence", { mode: "json" }).$type<SequenceStep[]>().notNull(),
     tags: text("tags", { mode: "json" }).$type<string[]>().notNull(),
+    /** Where the machines were rented, and under which order: as given at creation, never changed; null for none. */
+    provider: text("provider"),
+    region: text("region"),
+    orderReference: text("order_reference"),
+    /** The three above as filters compare them (`jobs/origins.ts`), for the search by label; null for none. */
+    foldedOrigins: text("folded_origins", { mode: "json" }).$type<FoldedOrigins>(),
     /** Id of the token secret that signs the job's token, which is derived and never stored. */
     tokenKeyId: text("token_key_id").notNull(),
     /** The time in the job's id (`jobCreatedAt`), so that both have the same order. */

@@ -288,19 +288,22 @@ END;
 --
 -- `scope` has one trigram for the user and one for the customer: a control character, which no name contains,
 -- and the id as two of the 20,000 characters from U+4E00 on. `title` is the name with ASCII letters in lower case.
--- `labels` has a term per scope for each tag and each benchmark except quick_mark, which every job runs: `a` (all),
--- `u`, user id, `c` and customer id, or `c` and customer id; then `t` (tag) or `b` (benchmark); then the text in hexadecimal.
+-- `labels` has a term per scope for each tag, each benchmark except quick_mark, which every job runs, and provider, region
+-- and order: `a` (all), `u`, user id, `c` and customer id, or `c` and customer id; then `t` (tag), `b` (benchmark), `p`
+-- (provider), `r` (region) or `o` (order); then the text in hexadecimal.
 CREATE VIEW `jobs_indexed` (id, scope, title, labels, job) AS SELECT
   id,
   char(1, 19968 + user_id / 20000, 19968 + user_id % 20000, 2, 19968 + customer_id / 20000, 19968 + customer_id % 20000),
   lower(name),
   (SELECT coalesce(group_concat(who || kind || hex(label), ' '), '') FROM
     (SELECT 'a' AS who UNION ALL SELECT 'u' || user_id || 'c' || customer_id UNION ALL SELECT 'c' || customer_id),
-    (SELECT 't' AS kind, value AS label FROM json_each(tags) UNION SELECT 'b', value ->> 'benchmark_id' FROM json_each(sequence))
+    (SELECT 't' AS kind, value AS label FROM json_each(tags) UNION SELECT 'b', value ->> 'benchmark_id' FROM json_each(sequence)
+      UNION SELECT key, value FROM json_each(folded_origins))
     WHERE kind || label <> 'bquick_mark'),
   json_object('id', id, 'userId', user_id, 'name', name, 'description', description, 'state', state, 'nodeCount', node_count,
     'currentNodes', current_nodes, 'sequence', json(sequence), 'tags', json(tags), 'tokenKeyId', token_key_id,
-    'createdAt', created_at, 'startedAt', started_at, 'expiresAt', expires_at, 'endedAt', ended_at, 'specCheck', spec_check)
+    'createdAt', created_at, 'startedAt', started_at, 'expiresAt', expires_at, 'endedAt', ended_at, 'specCheck', spec_check,
+    'provider', provider, 'region', region, 'orderReference', order_reference)
 FROM jobs;
 
 CREATE VIRTUAL TABLE `jobs_search` USING fts5(scope, title, job UNINDEXED, content = 'jobs_indexed', content_rowid = 'id', columnsize = 0, tokenize = 'trigram case_sensitive 1');

@@ -67,6 +67,9 @@ const COLUMNS: readonly [name: string, of: (row: ReadRow) => Cell][] = [
     ({ task }) =>
       (task.implausible ?? []).map(([position, field, reason]) => ({ position, field, reason })),
   ],
+  ["provider", ({ task }) => task.origins?.[0] ?? null],
+  ["region", ({ task }) => task.origins?.[1] ?? null],
+  ["order", ({ task }) => task.origins?.[2] ?? null],
 ];
 
 /** All findings that are stored, in words; null for none. */

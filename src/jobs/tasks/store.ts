@@ -182,6 +182,8 @@ export async function listTasks(
 /** A task in an export. */
 export interface ExportedTaskRow extends ListedTaskRow {
   verdict: NodeVerdict | null;
+  /** Provider, region and order of the task's job; null for a job that is gone. */
+  origins: [provider: string | null, region: string | null, order: string | null] | null;
 }
 
 /** A page of an export; the first page comes with the total of the list. One round trip. */
@@ -197,6 +199,10 @@ export async function exportTasks(
       ...listedColumns,
       ...measuredHardware,
       verdict: nodeVerdict,
+      // One row for all three.
+      origins: fromJson<ExportedTaskRow["origins"]>(
+        sql`(select json_array(${jobs.provider}, ${jobs.region}, ${jobs.orderReference}) from ${jobs} where ${jobs.id} = ${tasks.jobId})`,
+      ).as("job_origins"),
       sequence: sql<null>`null`.as("job_sequence"),
     })
     .from(tasks)

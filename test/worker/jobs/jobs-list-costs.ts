@@ -5,6 +5,7 @@ import { beforeAll, describe, test } from "vitest";
 import listsPage from "../../../docs/lists.md?raw";
 import { jobs as jobsTable } from "../../../src/db/schema.ts";
 import { MAX_SHORT_NAME_JOBS } from "../../../src/jobs/list-parameters.ts";
+import { originColumns } from "../../../src/jobs/origins.ts";
 import { DAY_MS, MINUTE_MS } from "../../../src/lib/clock.ts";
 import { firstJobIdAt } from "../../../src/lib/ids.ts";
 import { patient } from "../../patience.ts";
@@ -49,6 +50,7 @@ function seededJob(number: number) {
     nodeCount: 1 + (number % 4),
     sequence: benchmarks.map((benchmark_id) => ({ benchmark_id, config: null })),
     tags: number % 100 === 0 ? ["rare", "common"] : ["common"],
+    ...originColumns({ provider: "Example", region: `eu-${number % 7}` }),
     createdAt,
     expiresAt: createdAt + DAY_MS,
     state: (["failed", "running"] as const)[number % 10] ?? "completed",
@@ -73,6 +75,9 @@ const FLAT: [query: string, counted: boolean][] = [
   ["tags=rare", false],
   ["benchmark_id=quick_mark", true],
   ["benchmark_id=cluster_network", false],
+  ["provider=EXAMPLE", false],
+  ["region=eu-3", false],
+  ["order=none", false],
   [`created_after=${at(10)}`, false],
   [`created_after=${at(10)}&created_before=${at(400)}`, false],
   ["name=job-2025", false],
@@ -117,6 +122,7 @@ const DOCUMENTED: [row: RegExp, query: string][] = [
   [/^`benchmark_id=cluster_network`/, "benchmark_id=cluster_network"],
   [/^`tags`: one that half/, "tags=common"],
   [/^`tags`: one that 1 %/, "tags=rare"],
+  [/^`provider`, `region`/, "region=eu-3"],
   [/^`name`, 3 characters or more/, "name=job-2025"],
   [/^`created_after` and/, `created_after=${at(10)}&created_before=${at(400)}`],
 ];
@@ -245,6 +251,8 @@ export function testListCosts(sizes: readonly number[]): void {
         "state=failed&tags=common",
         "tags=common&tags=rare",
         "tags=rare&benchmark_id=cluster_network",
+        "provider=example&region=eu-3",
+        "region=eu-3&state=failed",
       ],
       ...[
         "name=nightly&state=failed",
