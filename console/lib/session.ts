@@ -108,7 +108,7 @@ export class Session {
   async #renew(): Promise<void> {
     const before = this.#stored?.refreshToken ?? null;
     if (before === null) return;
-    await navigator.locks.request(LOCK, async () => {
+    await inTurn(async () => {
       // A message of the tab that had the lock may be on its way.
       await new Promise((heard) => setTimeout(heard, 0));
       // Another tab with the same session was first: a refresh token is valid once.
@@ -140,6 +140,12 @@ export class Session {
   #tell(ending: Ending | null): void {
     for (const listener of this.#listeners) listener(ending);
   }
+}
+
+/** One tab at a time; without https browsers have no locks, and a copied session ends at its first renewal. */
+async function inTurn(act: () => Promise<void>): Promise<void> {
+  if (window.isSecureContext) await navigator.locks.request(LOCK, act);
+  else await act();
 }
 
 function read(): Stored | null {

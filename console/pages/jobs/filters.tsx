@@ -1,9 +1,18 @@
 /** The filters of the list. Each change is a new address, so that a list can be shared and the back button undoes it. */
+import type { TargetedEvent } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { addressOf, go } from "../../lib/router.ts";
 import { Icon } from "../../parts/icon.tsx";
 import { words } from "../../words.ts";
-import { activeFilters, DEFAULTS, PAGE_SIZES, type Single, withFilter } from "./query.ts";
+import {
+  activeFilters,
+  DEFAULTS,
+  ORIGINS,
+  type Origin,
+  PAGE_SIZES,
+  type Single,
+  withFilter,
+} from "./query.ts";
 
 const text = words.filters;
 /** After the last key. */
@@ -50,7 +59,7 @@ export function Filters({ query, benchmarks }: FiltersProps) {
             <TextField
               key={name}
               name={name}
-              type="datetime-local"
+              kind="time"
               value={query.get(name) ?? ""}
               set={(value) => set({ [name]: value })}
             />
@@ -59,7 +68,15 @@ export function Filters({ query, benchmarks }: FiltersProps) {
             <TextField
               key={name}
               name={name}
-              type="number"
+              kind="number"
+              value={query.get(name) ?? ""}
+              set={(value) => set({ [name]: value })}
+            />
+          ))}
+          {ORIGINS.map((name) => (
+            <TextField
+              key={name}
+              name={name}
               value={query.get(name) ?? ""}
               set={(value) => set({ [name]: value })}
             />
@@ -121,28 +138,27 @@ function Select({ name, value, options, set }: SelectProps) {
 }
 
 interface TextFieldProps {
-  name: "tags" | "created_after" | "created_before" | "node_count_min" | "node_count_max";
-  type?: "text" | "number" | "datetime-local";
+  name: "tags" | "created_after" | "created_before" | "node_count_min" | "node_count_max" | Origin;
+  kind?: "text" | "number" | "time";
   hint?: string;
   value: string;
   set: (value: string) => void;
 }
 
 /** Takes effect when somebody leaves it or presses Enter. */
-function TextField({ name, type = "text", hint, value, set }: TextFieldProps) {
+function TextField({ name, kind = "text", hint, value, set }: TextFieldProps) {
+  const common = {
+    defaultValue: value,
+    onChange: (event: TargetedEvent<HTMLInputElement>) => {
+      if (event.currentTarget.value !== value) set(event.currentTarget.value);
+    },
+  };
   return (
     <label class="field">
       <span>{text[name]}</span>
-      <input
-        key={value}
-        type={type}
-        defaultValue={value}
-        placeholder={hint}
-        {...(type === "number" ? { min: 1, max: 256 } : {})}
-        onChange={(event) => {
-          if (event.currentTarget.value !== value) set(event.currentTarget.value);
-        }}
-      />
+      {kind === "number" && <input key={value} type="number" min={1} max={256} {...common} />}
+      {kind === "time" && <input key={value} type="datetime-local" {...common} />}
+      {kind === "text" && <input key={value} type="text" placeholder={hint} {...common} />}
     </label>
   );
 }

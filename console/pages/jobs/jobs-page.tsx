@@ -152,11 +152,10 @@ function Alerts() {
   );
   const count = data?.alert_job_count ?? 0;
   if (count === 0) return null;
-  const query = new URLSearchParams({ has_findings: "true" });
   return (
-    <a class="alerts" href={addressOf("/jobs", query)}>
+    <span class="alerts">
       <Icon name="warning" />
       {text.alerts(count)}
-    </a>
+    </span>
   );
 }

@@ -3,12 +3,17 @@ import type { paths } from "../../../public/client.d.ts";
 
 type ListQuery = NonNullable<paths["/api/silicon-mark/v1/jobs"]["get"]["parameters"]["query"]>;
 
+/** Where a job's machines come from, in its owner's words. */
+export const ORIGINS = ["provider", "region", "order"] as const;
+export type Origin = (typeof ORIGINS)[number];
+
 /** Filters with one value, as the API names them. */
 export const SINGLE = [
   "name",
   "state",
   "benchmark_id",
   "spec_check",
+  ...ORIGINS,
   "created_after",
   "created_before",
   "node_count_min",

@@ -61,7 +61,7 @@ export interface Machine {
 }
 
 const recording: Json = JSON.parse(
-  readFileSync(join(ROOT, "agent/replays/h100-80gb-hbm3-x8.json"), "utf8"),
+  readFileSync(join(ROOT, "agent/replays/a100-sxm4-80gb-x2.json"), "utf8"),
 );
 
 /** A machine joins a job, as the agent would. */
@@ -73,7 +73,7 @@ export async function joinJob(
   const { uuid = randomUUID(), hostName = `node-${uuid.slice(0, 4)}` } = options;
   const { gpuModel = recording.gpu_model, gpuCount = recording.gpu_count } = options;
   const secret = randomUUID().replaceAll("-", "");
-  const inventory = { ...recording.inventory, host: { hostname: hostName } };
+  const inventory = { ...recording.inventory, host_name: hostName };
   const body = { machine_uuid: uuid, join_secret: secret, gpu_model: gpuModel };
   const task = await send(url, jobToken, {
     method: "POST",
