@@ -265,6 +265,30 @@ CREATE TABLE `lobby_specs` (
 	PRIMARY KEY(`spec_uuid`, `lobby_id`)
 );
 
+CREATE TABLE `machine_counts` (
+	`label` text PRIMARY KEY NOT NULL,
+	`machines` integer NOT NULL
+);
+
+CREATE TABLE `machines` (
+	`id` integer PRIMARY KEY NOT NULL,
+	`scope` text NOT NULL,
+	`machine_uuid` text NOT NULL,
+	`jobs` integer NOT NULL,
+	`last_task_id` integer NOT NULL,
+	`last_job_id` integer NOT NULL,
+	`last_seen_at` integer NOT NULL,
+	`host_name` text,
+	`gpu_models` text,
+	`provider` text,
+	`region` text,
+	`status` text,
+	`finding_count` integer,
+	`spec_check` text,
+	`labels` text NOT NULL
+);
+
+CREATE UNIQUE INDEX `machines_by_uuid` ON `machines` (`scope`,`machine_uuid`);
 CREATE TABLE `reports` (
 	`hash` blob PRIMARY KEY NOT NULL,
 	`job_id` integer NOT NULL,
@@ -441,11 +465,13 @@ CREATE TABLE `tasks` (
 	`rank` integer NOT NULL,
 	`version` integer NOT NULL,
 	`machine_uuid` text NOT NULL,
+	`host_name` text,
 	`machine_ip` text,
 	`cluster_address` text,
 	`gpu_model` text,
 	`gpu_count` integer,
 	`gpu_models` text,
+	`models` text,
 	`bodies` text DEFAULT '[]' NOT NULL,
 	`body_offset` integer,
 	`figures` text,

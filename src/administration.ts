@@ -1,6 +1,6 @@
 /**
  * Signing in, and the administration: people, customers, tokens, the audit log, specs, baselines, the management of
- * runners, lists of tasks, the files of reports, and the API document for published clients. Few requests need it, so it loads with the
+ * runners, lists of tasks and machines, the files of reports, and the API document for published clients. Few requests need it, so it loads with the
  * first of them (`app.ts`), and no poll pays for its contracts.
  */
 import { Hono } from "hono";
@@ -20,6 +20,7 @@ import { loginRoutes, oauthRoutes, onOAuthError } from "./identity/sign-in/route
 import { SignInService } from "./identity/sign-in/service.ts";
 import { tasksRoutes } from "./jobs/tasks/router.ts";
 import { TasksService } from "./jobs/tasks/service.ts";
+import { machinesRoutes } from "./machines/router.ts";
 import { reportsRoutes } from "./reports/router.ts";
 import { runnersRoutes } from "./runners/router.ts";
 import { RunnersService } from "./runners/service.ts";
@@ -69,6 +70,7 @@ function routesOf(services: Services): { oauth: Served[]; others: Served[] } {
     ...runnersRoutes({ runners, clock, timeoutMs }),
     ...baselinesRoutes(services),
     ...tasksRoutes({ ...services, tasks: new TasksService(stores) }),
+    ...machinesRoutes(),
     ...reportsRoutes(services),
   ];
   return { oauth: oauthRoutes({ signIns, limits }), others };

@@ -35,6 +35,10 @@ const TAGS = [
     description: "Benchmark jobs: create a job, watch its nodes, read its results.",
   },
   {
+    name: "Machines",
+    description: "The machines that jobs ran on: what they are, and what they measured over time.",
+  },
+  {
     name: "Reports",
     description:
       "PDF reports of results, made when a job ends. Signed links open them; content hashes verify them.",

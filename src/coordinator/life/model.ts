@@ -22,6 +22,8 @@ export interface Machine {
   readonly gpuModels: readonly GpuGroup[] | null;
   /** Hash of the inventory, which is stored apart; another inventory is a change of the machine. */
   readonly inventoryHash: string | null;
+  /** As the inventory says; absent without an inventory, and where it says nothing. */
+  readonly hostName?: string;
   /** The kernel's id of this boot: another one after a restart of the machine. */
   readonly bootId: string | null;
   /** The machine beside the spec of its job; absent for no spec, and without an inventory. */

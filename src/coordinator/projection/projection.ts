@@ -1,6 +1,8 @@
 import type { NodeDigest } from "../../benchmarks/benchmark.ts";
 import { benchmarkOf } from "../../benchmarks/catalogue.ts";
+import { groupsOf, type Hardware } from "../../benchmarks/gpus.ts";
 import { effectiveCoresOf, hostMark } from "../../benchmarks/host-mark.ts";
+import { normalizeModel } from "../../benchmarks/models.ts";
 import { figuresOf } from "../../benchmarks/quick-mark.ts";
 import { withEffectiveCores, worstCheck } from "../../benchmarks/spec-outcome.ts";
 import { taskIdOf } from "../../lib/ids.ts";
@@ -119,6 +121,11 @@ function measuredFigures({ digest, gpuModel, gpuCount, gpuModels }: NodeDigest):
   return { ...figuresOf(digest), gpuModel, gpuCount, gpuModels };
 }
 
+function modelsOf(machine: Hardware): string[] | null {
+  const models = groupsOf(machine).flatMap(({ model }) => normalizeModel(model) ?? []);
+  return models.length === 0 ? null : [...new Set(models)].sort();
+}
+
 export function toTaskRecord(
   identity: JobIdentity,
   node: Node,
@@ -132,11 +139,13 @@ export function toTaskRecord(
     rank: node.rank,
     version,
     machineUuid: node.machine.machineUuid,
+    hostName: node.machine.hostName ?? null,
     machineIp: node.machine.machineIp,
     clusterAddress: node.machine.clusterAddresses[0] ?? null,
     gpuModel: node.machine.gpuModel,
     gpuCount: node.machine.gpuCount,
     gpuModels: node.machine.gpuModels,
+    models: modelsOf(node.machine),
     state: node.state,
     failedMessage: node.failedMessage,
     steps: node.steps,

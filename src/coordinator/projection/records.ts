@@ -31,12 +31,15 @@ export interface TaskRecord {
   rank: number;
   version: number;
   machineUuid: string;
+  hostName: string | null;
   machineIp: string | null;
   clusterAddress: string | null;
   gpuModel: string | null;
   gpuCount: number | null;
   /** By model where there are several; null otherwise. */
   gpuModels: readonly GpuGroup[] | null;
+  /** Normalised; null if it named none. */
+  models: string[] | null;
   /** Sizes of the results and the inventory, whose bytes are in the job's object, then in R2. */
   bodies: BodySizes;
   /** QuickMark's figures; null while it has none. */

@@ -4,6 +4,7 @@ import { z } from "@hono/zod-openapi";
 import { sentGpuModels } from "../../api/gpus.ts";
 import { integer, jsonObject, text } from "../../api/schemas.ts";
 import { MAX_GPUS_PER_NODE, toHardware } from "../../benchmarks/gpus.ts";
+import { hostNameOf } from "../../lib/host-name.ts";
 import { utf8Bytes, utf8Length } from "../../lib/json.ts";
 import type { PromisedHardware, SpecCheck } from "../../lib/stored-json.ts";
 import type { Machine } from "../life/model.ts";
@@ -93,7 +94,7 @@ export const machineFields = {
 const optionalFields = z.object(machineFields);
 
 /** A machine as the Worker sends it to the job's object. */
-export type SentMachine = Omit<Machine, "inventoryHash" | "specCheck"> & {
+export type SentMachine = Omit<Machine, "inventoryHash" | "hostName" | "specCheck"> & {
   /** JSON, as the agent sent it. */
   inventory: string | null;
 };
@@ -127,6 +128,8 @@ export function readMachine(
   const inventory = typeof sent.inventory === "string" ? utf8Bytes(sent.inventory) : null;
   const inventoryHash =
     inventory === null ? null : createHash("sha256").update(inventory).digest("base64url");
+  const sentInventory: unknown = inventory === null ? null : JSON.parse(sent.inventory ?? "null");
+  const hostName = hostNameOf(sentInventory);
   const machine: Machine = {
     machineUuid,
     machineIp,
@@ -136,9 +139,8 @@ export function readMachine(
     gpuModels,
     inventoryHash,
     bootId,
-    ...(check === null || typeof sent.inventory !== "string"
-      ? {}
-      : { specCheck: check(JSON.parse(sent.inventory)) }),
+    ...(hostName === null ? {} : { hostName }),
+    ...(check === null || inventory === null ? {} : { specCheck: check(sentInventory) }),
   };
   return { machine, inventory };
 }

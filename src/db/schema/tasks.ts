@@ -37,12 +37,16 @@ export const tasks = sqliteTable(
     rank: integer("rank").notNull(),
     version: integer("version").notNull(),
     machineUuid: text("machine_uuid").notNull(),
+    /** As its inventory says; null if it says nothing. */
+    hostName: text("host_name"),
     machineIp: text("machine_ip"),
     clusterAddress: text("cluster_address"),
     gpuModel: text("gpu_model"),
     gpuCount: integer("gpu_count"),
     /** By model where there are several; null otherwise. */
     gpuModels: packedText("gpu_models", gpuGroups),
+    /** Normalised names of its GPU models, for filters; null if it named none. */
+    models: text("models", { mode: "json" }).$type<string[]>(),
     /** Sizes of its results and inventory, whose bytes are in the job's object, then in R2 (`db/bodies.ts`). */
     bodies: text("bodies", { mode: "json" }).$type<BodySizes>().notNull().default([]),
     /** Place of its first body in R2, bytes; null until they are there. */

@@ -374,6 +374,174 @@ BEGIN
   WHERE state = old.state AND scope IN ('all', 'customer:' || old.customer_id, old.owner);
 END;
 
+-- == Machines ==
+
+-- A row for each machine and scope that sees it: what the newest of its tasks says, and of facts that it does not state
+-- the newest of the last 10. A row inserted into this view has the rows of a machine written again: those of all, of a
+-- customer and of an owner. `jobs` is added to their number of jobs.
+CREATE VIEW `machine_changes` (machine_uuid, customer_id, owner, jobs) AS SELECT machine_uuid, customer_id, owner, 0 FROM tasks;
+
+CREATE TRIGGER `machines_change` INSTEAD OF INSERT ON `machine_changes`
+BEGIN
+  DELETE FROM machines WHERE machine_uuid = new.machine_uuid
+  AND scope IN ('all', 'customer:' || new.customer_id, new.owner) AND jobs + new.jobs <= 0;
+  INSERT INTO machines (id, scope, machine_uuid, jobs, last_task_id, last_job_id, last_seen_at,
+    host_name, gpu_models, provider, region, status, finding_count, spec_check, labels)
+  SELECT
+    -- Three numbers for each machine, the next free ones of its millisecond. Where there are none, it comes first.
+    place + iif(
+      coalesce((SELECT max(id) + 1 FROM machines WHERE id >= first_id AND id < first_id + 4096), first_id) + 2 < first_id + 4096,
+      coalesce((SELECT max(id) + 1 FROM machines WHERE id >= first_id AND id < first_id + 4096), first_id),
+      (SELECT max(id) + 1 FROM machines)),
+    scope, new.machine_uuid, max(new.jobs, 1), last_task_id, last_job_id, last_seen_at,
+    host_name, gpus ->> '$[0]', provider ->> '$[0]', region ->> '$[0]', rating ->> '$[0]', rating ->> '$[1]', spec_check,
+    (SELECT json_group_array(prefix || term) FROM (
+      SELECT value AS term FROM json_each(json_array('',
+        iif(provider IS NULL, NULL, 'p' || hex(provider ->> '$[1]')), iif(region IS NULL, NULL, 'r' || hex(region ->> '$[1]')),
+        iif(rating IS NULL, NULL, 's' || hex(rating ->> '$[0]')), iif(rating ->> '$[1]' > 0, 'f', NULL),
+        iif(spec_check IS NULL, NULL, 'x' || hex(spec_check)))) WHERE value IS NOT NULL
+      UNION ALL SELECT 'g' || hex(value) FROM json_each(coalesce(gpus ->> '$[1]', '[]'))))
+  FROM (
+    SELECT scope, prefix, place,
+      newest ->> '$[0][0]' AS last_task_id, newest ->> '$[0][1]' AS last_job_id, newest ->> '$[0][2]' AS last_seen_at,
+      (newest ->> '$[0][2]' - 1704067200000) * 4096 AS first_id,
+      (SELECT value ->> '$[3]' FROM json_each(newest) WHERE value ->> '$[3]' IS NOT NULL LIMIT 1) AS host_name,
+      (SELECT value ->> '$[4]' FROM json_each(newest) WHERE value ->> '$[4]' IS NOT NULL LIMIT 1) AS gpus,
+      (SELECT value ->> '$[5]' FROM json_each(newest) WHERE value ->> '$[5]' IS NOT NULL LIMIT 1) AS rating,
+      (SELECT value ->> '$[6]' FROM json_each(newest) WHERE value ->> '$[6]' IS NOT NULL LIMIT 1) AS spec_check,
+      (SELECT value ->> '$[7]' FROM json_each(newest) WHERE value ->> '$[7]' IS NOT NULL LIMIT 1) AS provider,
+      (SELECT value ->> '$[8]' FROM json_each(newest) WHERE value ->> '$[8]' IS NOT NULL LIMIT 1) AS region
+    FROM (
+      SELECT scope, prefix, place,
+        (SELECT json_group_array(json(said)) FROM (SELECT said FROM machine_said WHERE id IN (SELECT value FROM json_each(ids)) ORDER BY created_at DESC, job_id DESC, rank DESC)) AS newest
+      FROM (
+        SELECT 'all' AS scope, 'a' AS prefix, 0 AS place, (SELECT json_group_array(id) FROM (SELECT id FROM tasks
+          WHERE deleted_at IS NULL AND machine_uuid = new.machine_uuid
+          ORDER BY created_at DESC, job_id DESC, rank DESC LIMIT 10)) AS ids
+        UNION ALL SELECT 'customer:' || new.customer_id, 'c' || new.customer_id, 1, (SELECT json_group_array(id) FROM (SELECT id FROM tasks
+          WHERE deleted_at IS NULL AND customer_id = new.customer_id AND machine_uuid = new.machine_uuid
+          ORDER BY created_at DESC, job_id DESC, rank DESC LIMIT 10))
+        UNION ALL SELECT new.owner, replace(replace(new.owner, 'user:', 'u'), ':', 'c'), 2, (SELECT json_group_array(id) FROM (SELECT id FROM tasks
+          WHERE deleted_at IS NULL AND owner = new.owner AND machine_uuid = new.machine_uuid
+          ORDER BY created_at DESC, job_id DESC, rank DESC LIMIT 10)))
+      WHERE ids <> '[]'))
+  WHERE true
+  ON CONFLICT (scope, machine_uuid) DO UPDATE SET
+    id = iif(machines.last_task_id = excluded.last_task_id, machines.id, excluded.id),
+    jobs = machines.jobs + new.jobs, last_task_id = excluded.last_task_id, last_job_id = excluded.last_job_id,
+    last_seen_at = excluded.last_seen_at, host_name = excluded.host_name, gpu_models = excluded.gpu_models,
+    provider = excluded.provider, region = excluded.region, status = excluded.status,
+    finding_count = excluded.finding_count, spec_check = excluded.spec_check, labels = excluded.labels
+  WHERE new.jobs <> 0
+    OR (machines.last_task_id, machines.host_name, machines.gpu_models, machines.provider, machines.region, machines.status, machines.finding_count, machines.spec_check, machines.labels)
+    IS NOT (excluded.last_task_id, excluded.host_name, excluded.gpu_models, excluded.provider, excluded.region, excluded.status, excluded.finding_count, excluded.spec_check, excluded.labels);
+END;
+
+-- What a task says of its machine. Of its GPUs, those by model with the normalised models; of its verdict, the status with
+-- the number of findings; of where it was rented, the text with the form that filters compare.
+CREATE VIEW `machine_said` (id, created_at, job_id, rank, said) AS SELECT
+  tasks.id, tasks.created_at, job_id, rank, json_array(
+    tasks.id, job_id, tasks.created_at, host_name,
+    iif(gpu_count = 0, json_array(json('[]'), json('[]')),
+      iif(gpu_models IS NOT NULL, json_array(json(gpu_models), json(models)),
+        iif(gpu_model IS NOT NULL, json_array(json_array(json_array(gpu_model, gpu_count)), json(models)), NULL))),
+    iif(tasks.performance_status IS NULL, NULL, json_array(tasks.performance_status, coalesce(tasks.finding_count, 0))),
+    spec_status,
+    iif(provider IS NULL, NULL, json_array(provider, folded_origins ->> '$.p')),
+    iif(region IS NULL, NULL, json_array(region, folded_origins ->> '$.r')))
+FROM tasks CROSS JOIN jobs ON jobs.id = job_id;
+
+CREATE TRIGGER `machines_joined` AFTER INSERT ON `tasks` WHEN new.deleted_at IS NULL
+BEGIN
+  INSERT INTO machine_changes (machine_uuid, customer_id, owner, jobs)
+  VALUES (new.machine_uuid, new.customer_id, new.owner, 1);
+END;
+
+CREATE TRIGGER `machines_told` AFTER UPDATE OF host_name, gpu_model, gpu_count, gpu_models, spec_check, performance_status, finding_count ON `tasks`
+WHEN old.deleted_at IS NULL AND new.deleted_at IS NULL AND (
+  new.host_name IS NOT old.host_name OR new.gpu_model IS NOT old.gpu_model OR new.gpu_count IS NOT old.gpu_count
+  OR new.gpu_models IS NOT old.gpu_models OR new.spec_status IS NOT old.spec_status
+  OR new.performance_status IS NOT old.performance_status OR new.finding_count IS NOT old.finding_count)
+BEGIN
+  INSERT INTO machine_changes (machine_uuid, customer_id, owner, jobs)
+  VALUES (new.machine_uuid, new.customer_id, new.owner, 0);
+END;
+
+CREATE TRIGGER `machines_left` AFTER UPDATE OF deleted_at ON `tasks`
+WHEN (new.deleted_at IS NULL) <> (old.deleted_at IS NULL)
+BEGIN
+  INSERT INTO machine_changes (machine_uuid, customer_id, owner, jobs)
+  VALUES (new.machine_uuid, new.customer_id, new.owner, iif(new.deleted_at IS NULL, 1, -1));
+END;
+
+CREATE TRIGGER `machines_gone` AFTER DELETE ON `tasks` WHEN old.deleted_at IS NULL
+BEGIN
+  INSERT INTO machine_changes (machine_uuid, customer_id, owner, jobs)
+  VALUES (old.machine_uuid, old.customer_id, old.owner, -1);
+END;
+
+-- Lists of machines, the one seen last first: the full-text table holds only the terms and reads the machine from this
+-- view, so that a page costs one row for each of its machines. `terms` has the labels, which begin with the scope: `a`
+-- (all), `c` and customer id, or `u`, user id, `c` and customer id; alone, or with `g` (GPU model), `p` (provider),
+-- `r` (region), `s` (status), `x` (spec check) and the text in hexadecimal, or with `f` (findings). Then `n` with each three
+-- characters of the host name, ASCII letters in lower case.
+CREATE VIEW `machines_indexed` (id, terms, machine) AS SELECT
+  id,
+  labels || coalesce((SELECT group_concat(' n' || hex(substr(lower(host_name), key + 1, 3)), '')
+    FROM json_each('[0' || replace(hex(zeroblob(length(host_name) - 3)), '00', ',0') || ']') WHERE length(host_name) >= 3), ''),
+  json_object('id', id, 'machineUuid', machine_uuid, 'jobs', jobs, 'lastJobId', last_job_id, 'lastSeenAt', last_seen_at,
+    'hostName', host_name, 'gpuModels', json(gpu_models), 'provider', provider, 'region', region,
+    'status', status, 'findingCount', finding_count, 'specCheck', spec_check)
+FROM machines;
+
+CREATE VIRTUAL TABLE `machines_search` USING fts5(terms, machine UNINDEXED, content = 'machines_indexed', content_rowid = 'id', columnsize = 0, detail = none, tokenize = 'ascii');
+
+CREATE TRIGGER `machines_search_insert` AFTER INSERT ON `machines`
+BEGIN
+  INSERT INTO machines_search (rowid, terms) SELECT id, terms FROM machines_indexed WHERE id = new.id;
+END;
+
+-- The two that remove terms run before the change, while the view still has them.
+CREATE TRIGGER `machines_search_leave` BEFORE UPDATE OF id, host_name, labels ON `machines`
+WHEN new.id <> old.id OR new.host_name IS NOT old.host_name OR new.labels <> old.labels
+BEGIN
+  INSERT INTO machines_search (machines_search, rowid, terms) SELECT 'delete', id, terms FROM machines_indexed WHERE id = old.id;
+END;
+
+CREATE TRIGGER `machines_search_enter` AFTER UPDATE OF id, host_name, labels ON `machines`
+WHEN new.id <> old.id OR new.host_name IS NOT old.host_name OR new.labels <> old.labels
+BEGIN
+  INSERT INTO machines_search (rowid, terms) SELECT id, terms FROM machines_indexed WHERE id = new.id;
+END;
+
+CREATE TRIGGER `machines_search_delete` BEFORE DELETE ON `machines`
+BEGIN
+  INSERT INTO machines_search (machines_search, rowid, terms) SELECT 'delete', id, terms FROM machines_indexed WHERE id = old.id;
+END;
+
+-- Counter rows of each label.
+CREATE TRIGGER `machine_counts_insert` AFTER INSERT ON `machines`
+BEGIN
+  INSERT INTO machine_counts (label, machines) SELECT value, 1 FROM json_each(new.labels) WHERE true
+  ON CONFLICT (label) DO UPDATE SET machines = machines + 1;
+END;
+
+CREATE TRIGGER `machine_counts_update` AFTER UPDATE OF labels ON `machines` WHEN new.labels <> old.labels
+BEGIN
+  UPDATE machine_counts SET machines = machines - 1 WHERE label IN
+    (SELECT value FROM json_each(old.labels) EXCEPT SELECT value FROM json_each(new.labels));
+  DELETE FROM machine_counts WHERE machines = 0 AND label IN (SELECT value FROM json_each(old.labels));
+  INSERT INTO machine_counts (label, machines)
+  SELECT value, 1 FROM (SELECT value FROM json_each(new.labels) EXCEPT SELECT value FROM json_each(old.labels)) WHERE true
+  ON CONFLICT (label) DO UPDATE SET machines = machines + 1;
+END;
+
+CREATE TRIGGER `machine_counts_delete` AFTER DELETE ON `machines`
+BEGIN
+  UPDATE machine_counts SET machines = machines - 1 WHERE label IN (SELECT value FROM json_each(old.labels));
+  DELETE FROM machine_counts WHERE machines = 0 AND label IN (SELECT value FROM json_each(old.labels));
+END;
+
 -- == The scoreboard ==
 
 -- Counter rows of rated jobs not deleted, per scope, state and outcome.

@@ -261,7 +261,8 @@ test("a node that joins, changes its state or anything else writes the rows that
     const id = jobId + 1 + rank;
     const { steps, ...row } = taskValues({ id, jobId, rank, version, machineIp: "10.0.0.1" });
     const none = { failedMessage: null, message: null, clockSkewMs: null, implausible: null };
-    const hardware = { gpuModel: null, gpuCount: null, gpuModels: null, clusterAddress: null };
+    const named = { hostName: null, gpuModel: null, gpuModels: null, models: null };
+    const hardware = { ...named, gpuCount: null, clusterAddress: null };
     const more = { ...none, ...hardware, figures: null, bodies: [], progress: 0, specCheck: null };
     const times = { startedAt: null, endedAt: null };
     const task: TaskRecord = { ...row, ...more, ...times, machineIp: "10.0.0.1", steps, ...change };
