@@ -57,7 +57,7 @@ function pageOf({ path, query }: Place): VNode {
     return <Node id={id} rank={Number(last)} />;
   }
   if (path === "/machines") return <Machines query={query} />;
-  if (room === "machines" && part === "") return <Machine uuid={id} query={query} />;
+  if (room === "machines" && part === "") return <Machine uuid={id} />;
   return <NotFoundPage />;
 }
 

@@ -3,6 +3,7 @@ import { render } from "preact";
 import { App } from "./app.tsx";
 import { hearKeys } from "./lib/keys.ts";
 import { followLinks } from "./lib/router.ts";
+import "uplot/dist/uPlot.min.css";
 import "./styles/base.css";
 import "./styles/parts.css";
 import "./styles/pages.css";

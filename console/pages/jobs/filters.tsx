@@ -1,22 +1,17 @@
-/** The filters of the list. Each change is a new address, so that a list can be shared and the back button undoes it. */
-import type { TargetedEvent } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+/** The filters of the list of jobs. */
+import { withFilter } from "../../lib/list-query.ts";
 import { addressOf, go } from "../../lib/router.ts";
-import { Icon } from "../../parts/icon.tsx";
-import { words } from "../../words.ts";
 import {
-  activeFilters,
-  DEFAULTS,
-  ORIGINS,
-  type Origin,
-  PAGE_SIZES,
-  type Single,
-  withFilter,
-} from "./query.ts";
+  ANY,
+  FilterCheck,
+  FilterSearch,
+  FilterSelect,
+  FilterText,
+} from "../../parts/filter-fields.tsx";
+import { words } from "../../words.ts";
+import { activeFilters, DEFAULTS, ORIGINS, PAGE_SIZES, type Single } from "./query.ts";
 
 const text = words.filters;
-/** After the last key. */
-const TYPING_MS = 350;
 
 interface FiltersProps {
   query: URLSearchParams;
@@ -25,23 +20,24 @@ interface FiltersProps {
 
 export function Filters({ query, benchmarks }: FiltersProps) {
   const set = (changes: Record<string, string | string[]>) =>
-    go(addressOf("/jobs", withFilter(query, changes)));
-  const hidden = activeFilters(query) - (query.has("name") ? 1 : 0) - (query.has("state") ? 1 : 0);
-  const select = (name: Single, options: readonly (readonly [string, string])[]) => (
-    <Select
-      name={name}
-      value={query.get(name) ?? DEFAULTS[name] ?? ""}
-      options={options}
-      set={set}
-    />
-  );
-  const any = ["", text.any] as const;
+    go(addressOf("/jobs", withFilter(query, changes, DEFAULTS)));
+  const props = (name: Single) => ({
+    key: name,
+    label: text[name],
+    value: query.get(name) ?? DEFAULTS[name] ?? "",
+    set: (value: string) => set({ [name]: value }),
+  });
+  const shown = ["name", "state", "benchmark_id"].filter((name) => query.has(name)).length;
+  const hidden = activeFilters(query) - shown;
   return (
     <form class="filters" role="search" aria-label={text.label} onSubmit={(e) => e.preventDefault()}>
       <div class="filter-main">
-        <SearchField value={query.get("name") ?? ""} set={(name) => set({ name })} />
-        {select("state", [any, ...Object.entries(words.states)])}
-        {select("benchmark_id", [any, ...benchmarks.map(({ id, name }) => [id, name] as const)])}
+        <FilterSearch {...props("name")} />
+        <FilterSelect {...props("state")} options={[ANY, ...Object.entries(words.states)]} />
+        <FilterSelect
+          {...props("benchmark_id")}
+          options={[ANY, ...benchmarks.map(({ id, name }) => [id, name] as const)]}
+        />
       </div>
       <details open={hidden > 0}>
         <summary>
@@ -49,55 +45,31 @@ export function Filters({ query, benchmarks }: FiltersProps) {
           {hidden > 0 && <span class="pill">{text.active(hidden)}</span>}
         </summary>
         <div class="filter-grid">
-          <TextField
-            name="tags"
+          <FilterText
+            label={text.tags}
             hint={text.tagsHint}
             value={query.getAll("tags").join(", ")}
             set={(value) => set({ tags: splitTags(value) })}
           />
-          {(["created_after", "created_before"] as const).map((name) => (
-            <TextField
-              key={name}
-              name={name}
-              kind="time"
-              value={query.get(name) ?? ""}
-              set={(value) => set({ [name]: value })}
-            />
-          ))}
-          {(["node_count_min", "node_count_max"] as const).map((name) => (
-            <TextField
-              key={name}
-              name={name}
-              kind="number"
-              value={query.get(name) ?? ""}
-              set={(value) => set({ [name]: value })}
-            />
-          ))}
           {ORIGINS.map((name) => (
-            <TextField
-              key={name}
-              name={name}
-              value={query.get(name) ?? ""}
-              set={(value) => set({ [name]: value })}
-            />
+            <FilterText {...props(name)} />
           ))}
-          {select("spec_check", [any, ...Object.entries(words.specChecks)])}
-          {select("sort_by", Object.entries(text.sortKeys))}
-          {select("sort_order", [
-            ["desc", text.desc],
-            ["asc", text.asc],
-          ])}
-          {select("per_page", PAGE_SIZES.map((size) => [size, size] as const))}
-          {(["has_findings", "has_performance_data"] as const).map((name) => (
-            <label key={name} class="check">
-              <input
-                type="checkbox"
-                checked={query.get(name) === "true"}
-                onChange={(event) => set({ [name]: event.currentTarget.checked ? "true" : "" })}
-              />
-              {text[name]}
-            </label>
-          ))}
+          <FilterText {...props("created_after")} kind="time" />
+          <FilterText {...props("created_before")} kind="time" />
+          <FilterText {...props("node_count_min")} kind="number" />
+          <FilterText {...props("node_count_max")} kind="number" />
+          <FilterSelect
+            {...props("spec_check")}
+            options={[ANY, ...Object.entries(words.specChecks)]}
+          />
+          <FilterSelect {...props("sort_by")} options={Object.entries(text.sortKeys)} />
+          <FilterSelect {...props("sort_order")} options={Object.entries(text.sortOrders)} />
+          <FilterSelect
+            {...props("per_page")}
+            options={PAGE_SIZES.map((size) => [size, size] as const)}
+          />
+          <FilterCheck {...props("has_findings")} />
+          <FilterCheck {...props("has_performance_data")} />
         </div>
       </details>
     </form>
@@ -109,94 +81,4 @@ export function splitTags(value: string): string[] {
     .split(",")
     .map((tag) => tag.trim())
     .filter((tag) => tag !== "");
-}
-
-interface SelectProps {
-  name: Single;
-  value: string;
-  options: readonly (readonly [string, string])[];
-  set: (changes: Record<string, string>) => void;
-}
-
-function Select({ name, value, options, set }: SelectProps) {
-  const label = name === "benchmark_id" ? text.benchmark : text[name as keyof typeof text & Single];
-  const isKnown = options.some(([option]) => option === value);
-  return (
-    <label class="field">
-      <span>{String(label)}</span>
-      <select value={value} onChange={(event) => set({ [name]: event.currentTarget.value })}>
-        {options.map(([option, title]) => (
-          <option key={option} value={option}>
-            {title}
-          </option>
-        ))}
-        {/* An address may name what no list offers. */}
-        {!isKnown && <option value={value}>{value}</option>}
-      </select>
-    </label>
-  );
-}
-
-interface TextFieldProps {
-  name: "tags" | "created_after" | "created_before" | "node_count_min" | "node_count_max" | Origin;
-  kind?: "text" | "number" | "time";
-  hint?: string;
-  value: string;
-  set: (value: string) => void;
-}
-
-/** Takes effect when somebody leaves it or presses Enter. */
-function TextField({ name, kind = "text", hint, value, set }: TextFieldProps) {
-  const common = {
-    defaultValue: value,
-    onChange: (event: TargetedEvent<HTMLInputElement>) => {
-      if (event.currentTarget.value !== value) set(event.currentTarget.value);
-    },
-  };
-  return (
-    <label class="field">
-      <span>{text[name]}</span>
-      {kind === "number" && <input key={value} type="number" min={1} max={256} {...common} />}
-      {kind === "time" && <input key={value} type="datetime-local" {...common} />}
-      {kind === "text" && <input key={value} type="text" placeholder={hint} {...common} />}
-    </label>
-  );
-}
-
-/** Searches while somebody types, a moment after the last key. */
-export function SearchField({
-  value,
-  set,
-  label = text.search,
-}: {
-  value: string;
-  set: (name: string) => void;
-  label?: string;
-}) {
-  const [typed, setTyped] = useState(value);
-  const latest = useRef(set);
-  latest.current = set;
-  const field = useRef<HTMLInputElement>(null);
-  useEffect(() => {
-    // The address has changed by a link or the back button.
-    if (document.activeElement !== field.current) setTyped(value);
-  }, [value]);
-  useEffect(() => {
-    if (typed.trim() === value) return;
-    const timer = setTimeout(() => latest.current(typed.trim()), TYPING_MS);
-    return () => clearTimeout(timer);
-  }, [typed, value]);
-  return (
-    <label class="field search">
-      <span>{label}</span>
-      <Icon name="search" />
-      <input
-        ref={field}
-        type="search"
-        value={typed}
-        maxLength={60}
-        onInput={(event) => setTyped(event.currentTarget.value)}
-      />
-    </label>
-  );
 }

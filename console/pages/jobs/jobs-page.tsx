@@ -8,12 +8,13 @@ import { LIVE_STATES } from "../../parts/badge.tsx";
 import { Icon } from "../../parts/icon.tsx";
 import { Empty, FaultNotice, Freshness, Skeleton } from "../../parts/notices.tsx";
 import { PageHead } from "../../parts/page.tsx";
+import { Pages } from "../../parts/pages.tsx";
 import { words } from "../../words.ts";
 import { Bulk } from "./bulk.tsx";
 import { useCatalogue } from "./catalogue.ts";
 import { Filters } from "./filters.tsx";
 import { JobTable } from "./job-table.tsx";
-import { activeFilters, firstRow, listQuery } from "./query.ts";
+import { activeFilters, listQuery } from "./query.ts";
 
 type JobPage = Schemas["JobPage"];
 
@@ -98,7 +99,13 @@ function List({ query, loaded, chosen, toggle }: ListProps) {
   return (
     <>
       <JobTable jobs={data.results} chosen={chosen} toggle={toggle} />
-      <Pages query={query} page={data} />
+      <Pages
+        path="/jobs"
+        query={query}
+        rows={data.results.length}
+        total={data.pagination.total}
+        cursor={data.pagination.next_cursor}
+      />
     </>
   );
 }
@@ -118,30 +125,6 @@ function NoJobs({ isFiltered }: { isFiltered: boolean }) {
         {text.create}
       </a>
     </Empty>
-  );
-}
-
-function Pages({ query, page }: { query: URLSearchParams; page: JobPage }) {
-  const { next_cursor: cursor, total } = page.pagination;
-  const from = firstRow(query);
-  const to = from + page.results.length - 1;
-  const next = new URLSearchParams(query);
-  if (cursor !== null) next.set("cursor", cursor);
-  next.set("from", String(to + 1));
-  const first = new URLSearchParams(query);
-  first.delete("cursor");
-  first.delete("from");
-  return (
-    <nav class="pages" aria-label={text.pageOf(from, to, total)}>
-      <span>{text.pageOf(from, to, total)}</span>
-      {query.has("cursor") && <a href={addressOf("/jobs", first)}>{words.actions.first}</a>}
-      {cursor !== null && (
-        <a rel="next" href={addressOf("/jobs", next)}>
-          {words.actions.next}
-          <Icon name="right" />
-        </a>
-      )}
-    </nav>
   );
 }
 

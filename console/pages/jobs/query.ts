@@ -1,11 +1,11 @@
-/** The filters of the list, as they stand in the address and as the API takes them. */
+/** The filters of the list of jobs, as they stand in the address and as the API takes them. */
 import type { paths } from "../../../public/client.d.ts";
+import { given } from "../../lib/list-query.ts";
 
 type ListQuery = NonNullable<paths["/api/silicon-mark/v1/jobs"]["get"]["parameters"]["query"]>;
 
 /** Where a job's machines come from, in its owner's words. */
 export const ORIGINS = ["provider", "region", "order"] as const;
-export type Origin = (typeof ORIGINS)[number];
 
 /** Filters with one value, as the API names them. */
 export const SINGLE = [
@@ -26,7 +26,7 @@ export const SINGLE = [
 ] as const;
 export type Single = (typeof SINGLE)[number];
 
-export const DEFAULTS: Readonly<Partial<Record<Single, string>>> = {
+export const DEFAULTS: Readonly<Record<string, string>> = {
   sort_by: "created_at",
   sort_order: "desc",
   per_page: "20",
@@ -41,35 +41,15 @@ export function activeFilters(query: URLSearchParams): number {
   return NARROWING.filter((name) => query.has(name)).length + query.getAll("tags").length;
 }
 
-/** The address's query with other filters: from the first page again, without what is empty or a default. */
-export function withFilter(
-  query: URLSearchParams,
-  changes: Readonly<Record<string, string | readonly string[]>>,
-): URLSearchParams {
-  const next = new URLSearchParams(query);
-  next.delete("cursor");
-  next.delete("from");
-  for (const [name, value] of Object.entries(changes)) {
-    next.delete(name);
-    const isDefault = value === DEFAULTS[name as Single]; // other names have no default
-    const values = typeof value === "string" ? [value] : value;
-    for (const each of values) if (each !== "" && !isDefault) next.append(name, each);
-  }
-  return next;
-}
-
 /** The address's query as the API takes it. The API says what is wrong with values that somebody typed there. */
 export function listQuery(query: URLSearchParams): ListQuery {
-  const given = Object.fromEntries(
-    SINGLE.flatMap((name) => {
-      const value = query.get(name);
-      return value === null || value === "" ? [] : [[name, timeOf(name, value)]];
-    }),
+  const single = Object.entries(given(query, SINGLE)).map(
+    ([name, value]) => [name, timeOf(name, value)] as const,
   );
   const tags = query.getAll("tags");
   const cursor = query.get("cursor");
   return {
-    ...given,
+    ...Object.fromEntries(single),
     ...(tags.length === 0 ? {} : { tags }),
     ...(cursor === null ? {} : { cursor }),
     include: ["performance"],
@@ -81,10 +61,4 @@ export function listQuery(query: URLSearchParams): ListQuery {
 function timeOf(name: string, value: string): string {
   const isLocal = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}$/.test(value);
   return name.startsWith("created_") && isLocal ? new Date(value).toISOString() : value;
-}
-
-/** Number of the first row of a page; the cursor does not tell it. */
-export function firstRow(query: URLSearchParams): number {
-  const from = Number(query.get("from") ?? 1);
-  return Number.isInteger(from) && from > 0 ? from : 1;
 }

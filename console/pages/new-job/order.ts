@@ -55,7 +55,8 @@ export function readOrder(
     faults.nodes = { kind: "min_nodes", benchmark: greedy.name, min: greedy.min_nodes };
   }
   if (form.specUse !== "none" && form.spec === "") faults.spec = { kind: "required" };
-  const benchmarks = chosen.map(({ id, config_schema: schema }) => {
+  const benchmarks = chosen.map(({ id: name, config_schema: schema }) => {
+    const id = name as Schemas["BenchmarkId"]; // the catalogue's ids; the server checks them
     const reading = readForm(fieldsOf(schema), form.options[id] ?? {});
     if (!reading.ok) {
       for (const [name, fault] of Object.entries(reading.faults)) faults[`${id}.${name}`] = fault;
