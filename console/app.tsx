@@ -4,11 +4,11 @@ import { useEffect, useErrorBoundary, useState } from "preact/hooks";
 import { forget } from "./lib/load.ts";
 import { type Place, usePlace } from "./lib/router.ts";
 import { type Ending, session } from "./lib/session.ts";
-import { Skeleton } from "./parts/notices.tsx";
-import { Shell } from "./parts/shell.tsx";
 import { JobsPage } from "./pages/jobs/jobs-page.tsx";
 import { NotFoundPage } from "./pages/not-found.tsx";
 import { SignInPage } from "./pages/sign-in.tsx";
+import { Skeleton } from "./parts/notices.tsx";
+import { Shell } from "./parts/shell.tsx";
 import { words } from "./words.ts";
 
 export function App() {

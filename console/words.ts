@@ -115,7 +115,9 @@ export const words = {
     loading: "Loading the jobs",
     total: (total: number) => plural(total, "job"),
     alerts: (total: number) =>
-      total === 1 ? "1 job has underperforming nodes" : `${count(total)} jobs have underperforming nodes`,
+      total === 1
+        ? "1 job has underperforming nodes"
+        : `${count(total)} jobs have underperforming nodes`,
     create: "New job",
     select: (name: string) => `Choose ${name}`,
     selectAll: "Choose all jobs of this page",
@@ -124,12 +126,15 @@ export const words = {
     abort: (value: number) => `Abort ${plural(value, "job")}`,
     remove: (value: number) => `Delete ${plural(value, "job")}`,
     abortHint: "Their machines stop at once. What they have measured so far stays.",
-    removeHint: "They disappear from all lists, with their results and reports. This cannot be undone.",
+    removeHint:
+      "They disappear from all lists, with their results and reports. This cannot be undone.",
     notAbortable: "Only live jobs can be aborted.",
     notRemovable: "Jobs at work cannot be deleted: abort them first.",
     leftOut: (value: number) => `${plural(value, "chosen job")} left out:`,
     done: (done: number, failed: number) =>
-      failed === 0 ? `Done: ${plural(done, "job")}.` : `Done: ${count(done)}. Refused: ${count(failed)}.`,
+      failed === 0
+        ? `Done: ${plural(done, "job")}.`
+        : `Done: ${count(done)}. Refused: ${count(failed)}.`,
     columns: {
       select: "Choose",
       name: "Job",
@@ -207,7 +212,8 @@ export const words = {
     abortHint: "Its machines stop at once. What they have measured so far stays.",
     remove: "Delete",
     removeTitle: "Delete this job?",
-    removeHint: "It disappears from all lists, with its results and reports. This cannot be undone.",
+    removeHint:
+      "It disappears from all lists, with its results and reports. This cannot be undone.",
     removed: "The job is deleted.",
     stopHint: "An agent may still be at work on a machine: it stops within a minute.",
     report: "PDF report",
@@ -222,7 +228,10 @@ export const words = {
     barrier: "Machines",
     joined: (joined: number, wanted: number) =>
       joined === wanted
-        ? `All ${plural(wanted, "machine has", "machines have")} joined.`.replace("All 1 machine", "The machine")
+        ? `All ${plural(wanted, "machine has", "machines have")} joined.`.replace(
+            "All 1 machine",
+            "The machine",
+          )
         : `${count(joined)} of ${plural(wanted, "machine")} joined, ${count(wanted - joined)} missing.`,
     join: "Run this on each machine that is missing",
     joinLabel: "Join command",
@@ -258,7 +267,12 @@ export const words = {
     range: (low: string, middle: string, high: string) => `${low} – ${middle} – ${high}`,
     strip: (count: number, low: string, high: string) =>
       `${plural(count, "node")}, from ${low} to ${high} of the baseline`,
-    sources: { fleet: "this deployment", own_fleet: "your machines", shipped: "shipped", pinned: "pinned" } as Record<string, string>,
+    sources: {
+      fleet: "this deployment",
+      own_fleet: "your machines",
+      shipped: "shipped",
+      pinned: "pinned",
+    } as Record<string, string>,
     samples: (size: number) => plural(size, "machine"),
     reference: (share: string) => `${share} of the best known by another method (no verdict)`,
     reasons: "Reasons",
@@ -294,6 +308,7 @@ export const words = {
     },
     of: (share: string) => `${share} of baseline`,
     missing: "No machine has joined yet.",
+    joined: "Joined",
     previous: "Previous node",
     next: "Next node",
     ip: "Address",
@@ -322,7 +337,9 @@ export const words = {
     loading: "Loading the links",
     none: "No link was measured.",
     summary: (all: number, failed: number) =>
-      failed === 0 ? `${plural(all, "directed link")} measured.` : `${plural(all, "directed link")} measured, ${count(failed)} of them failed.`,
+      failed === 0
+        ? `${plural(all, "directed link")} measured.`
+        : `${plural(all, "directed link")} measured, ${count(failed)} of them failed.`,
     figure: "Colour shows",
     figures: { bandwidth: "Bandwidth", latency: "Latency" },
     units: { bandwidth: "Gbit/s", latency: "ms" },
@@ -370,7 +387,13 @@ export const words = {
   },
   spec: {
     title: "Spec check",
-    columns: { field: "Field", promised: "Promised", found: "Found", status: "Outcome", node: "Node" },
+    columns: {
+      field: "Field",
+      promised: "Promised",
+      found: "Found",
+      status: "Outcome",
+      node: "Node",
+    },
     allMatch: "Every field that was compared matches.",
     counts: (value: number, of: number) => `${count(value)} of ${plural(of, "node")} differ.`,
   },

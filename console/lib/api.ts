@@ -1,10 +1,10 @@
 /** Calls of the public API. Whatever goes wrong becomes a `Fault`, which pages show in words. */
 import createClient, { type Middleware } from "openapi-fetch";
-import type { components, paths } from "../../public/client.d.ts";
+import type { paths } from "../../public/client.d.ts";
 import { words } from "../words.ts";
 import { session } from "./session.ts";
 
-export type Schemas = components["schemas"];
+export type { Schemas } from "./schemas.ts";
 
 /** Longer than any reply of the API takes but the streams. */
 const TIMEOUT_MS = 30_000;

@@ -1,10 +1,6 @@
 /** Server-sent events by `fetch`, which, unlike the browser's `EventSource`, sends a token in a header. */
 import { session } from "./session.ts";
-
-export interface StreamMessage {
-  event: string;
-  data: string;
-}
+import { createParser, type StreamMessage } from "./stream-parser.ts";
 
 export interface StreamOptions {
   signal: AbortSignal;
@@ -44,31 +40,4 @@ export async function readStream(url: string, options: StreamOptions): Promise<s
     if (done) return parser.lastEventId();
     parser.take(value);
   }
-}
-
-/** Turns pieces of text into messages (HTML, "Server-sent events"). Lines end with a line feed, as the API writes them. */
-export function createParser(lastEventId: string, onMessage: (message: StreamMessage) => void) {
-  let text = "";
-  let id = lastEventId;
-  const take = (frame: string) => {
-    let event = "message";
-    const data: string[] = [];
-    for (const line of frame.split("\n")) {
-      const colon = line.indexOf(":");
-      const name = colon === -1 ? line : line.slice(0, colon);
-      const value = colon === -1 ? "" : line.slice(colon + 1).replace(/^ /, "");
-      if (name === "id") id = value;
-      if (name === "event") event = value;
-      if (name === "data") data.push(value);
-    }
-    if (data.length > 0) onMessage({ event, data: data.join("\n") });
-  };
-  return {
-    take(piece: string) {
-      const frames = (text + piece).split("\n\n");
-      text = frames.pop() ?? "";
-      for (const frame of frames) take(frame);
-    },
-    lastEventId: () => id,
-  };
 }

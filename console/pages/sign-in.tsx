@@ -106,7 +106,5 @@ function TokenForm() {
 }
 
 function FormFault({ text: fault }: { text: string | null }) {
-  return (
-    <div role="alert">{fault !== null && <p class="notice bad">{fault}</p>}</div>
-  );
+  return <div role="alert">{fault !== null && <p class="notice bad">{fault}</p>}</div>;
 }

@@ -16,9 +16,14 @@ export function Copy({ text, label }: { text: string; label: string }) {
   };
   return (
     <div class="copy">
-      <code class="copied-text" tabIndex={0} role="textbox" aria-readonly="true" aria-label={label}>
-        {text}
-      </code>
+      <textarea
+        class="copied-text"
+        rows={3}
+        readOnly
+        aria-label={label}
+        value={text}
+        onFocus={(event) => event.currentTarget.select()}
+      />
       <button type="button" onClick={copy} aria-label={words.actions.copyNamed(label)}>
         <Icon name="copy" />
         {words.actions.copy}

@@ -19,6 +19,7 @@ export function Dialog({ title, close, children }: DialogProps) {
     };
   }, []);
   return (
+    // biome-ignore lint/a11y/useKeyWithClickEvents: Escape closes it, too
     <dialog
       ref={element}
       aria-labelledby="dialog-title"

@@ -1,6 +1,6 @@
 /** Fields of filters: each change is a new address. */
 import type { TargetedEvent } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { words } from "../words.ts";
 import { Icon } from "./icon.tsx";
 
@@ -47,19 +47,21 @@ export function FilterText({
   kind = "text",
   hint,
 }: FilterProps & { kind?: "text" | "number" | "time"; hint?: string }) {
+  const id = useId();
   const common = {
+    id,
     defaultValue: value,
     onChange: (event: TargetedEvent<HTMLInputElement>) => {
       if (event.currentTarget.value !== value) set(event.currentTarget.value);
     },
   };
   return (
-    <label class="field">
-      <span>{label}</span>
+    <div class="field">
+      <label for={id}>{label}</label>
       {kind === "number" && <input key={value} type="number" min={1} max={256} {...common} />}
       {kind === "time" && <input key={value} type="datetime-local" {...common} />}
       {kind === "text" && <input key={value} type="text" placeholder={hint} {...common} />}
-    </label>
+    </div>
   );
 }
 

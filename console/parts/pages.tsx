@@ -23,9 +23,7 @@ export function Pages({ path, query, rows, total, cursor }: PagesProps) {
   return (
     <nav class="pages" aria-label={place}>
       <span>{place}</span>
-      {query.has("cursor") && (
-        <a href={addressOf(path, firstPage(query))}>{words.actions.first}</a>
-      )}
+      {query.has("cursor") && <a href={addressOf(path, firstPage(query))}>{words.actions.first}</a>}
       {cursor !== null && (
         <a rel="next" href={addressOf(path, next)}>
           {words.actions.next}

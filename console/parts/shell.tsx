@@ -2,9 +2,9 @@
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import { areShortcutsOn, turnShortcuts, useShortcuts } from "../lib/keys.ts";
+import { usePerson } from "../lib/person.ts";
 import { addressOf, go, usePlace } from "../lib/router.ts";
 import { session } from "../lib/session.ts";
-import { usePerson } from "../lib/person.ts";
 import { words } from "../words.ts";
 import { Dialog } from "./dialog.tsx";
 import { OfflineNotice } from "./notices.tsx";
@@ -120,9 +120,12 @@ function KeyboardHelp({ close }: { close: () => void }) {
         {words.keys.list.map(([key, what]) => (
           <div key={key}>
             <dt>
-              {key.split(" ").filter(Boolean).map((each) => (
-                <kbd key={each}>{each}</kbd>
-              ))}
+              {key
+                .split(" ")
+                .filter(Boolean)
+                .map((each) => (
+                  <kbd key={each}>{each}</kbd>
+                ))}
             </dt>
             <dd>{what}</dd>
           </div>

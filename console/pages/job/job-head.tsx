@@ -76,7 +76,10 @@ export function JobHead({ job, mode, hasList, children }: JobHeadProps) {
 function Moment({ at }: { at: string }) {
   return (
     <>
-      {moment(at)} <span class="soft">(<Time at={at} />)</span>
+      {moment(at)}{" "}
+      <span class="soft">
+        (<Time at={at} />)
+      </span>
     </>
   );
 }

@@ -1,7 +1,8 @@
 /** One job: while it runs, how far it is; afterwards the verdict first, and all that it stands on. */
-import { useLoaded } from "../../lib/load.ts";
-import { joinCommand } from "../../lib/join.ts";
+
 import { api, call, type Schemas } from "../../lib/api.ts";
+import { joinCommand } from "../../lib/join.ts";
+import { useLoaded } from "../../lib/load.ts";
 import { FaultNotice, Freshness, Skeleton } from "../../parts/notices.tsx";
 import { PageHead } from "../../parts/page.tsx";
 import { words } from "../../words.ts";
@@ -110,8 +111,7 @@ export function useTask(taskId: string, version: string) {
   const params = { path: { task_id: taskId } };
   return useLoaded<Schemas["TaskWithResults"]>(`task ${taskId} ${version}`, (signal) =>
     call(
-      (both) =>
-        api.GET("/api/silicon-mark/v1/tasks/{task_id}/results", { params, signal: both }),
+      (both) => api.GET("/api/silicon-mark/v1/tasks/{task_id}/results", { params, signal: both }),
       signal,
     ),
   );

@@ -72,7 +72,6 @@ export function LinkMap({ table, figure }: LinkMapProps) {
         <canvas
           ref={canvas}
           role="img"
-          // biome-ignore lint/a11y/noNoninteractiveTabindex: arrow keys read the map cell by cell
           tabIndex={0}
           aria-label={`${text.map(text.figures[figure], nodeCount)} ${text.hint}`}
           onMouseMove={at}
@@ -111,34 +110,26 @@ const ARROWS: Readonly<Record<string, readonly [number, number]>> = {
 
 function readCell(table: LinkTable, { source, target }: { source: number; target: number }) {
   const name = text.link(source, target);
-  const value = (of: LinkFigure) => table.values[of][source * table.nodeCount + target] ?? Number.NaN;
+  const value = (of: LinkFigure) =>
+    table.values[of][source * table.nodeCount + target] ?? Number.NaN;
   if (source === target) return name;
   if (Number.isNaN(value("bandwidth"))) return `${name}: ${text.failed}`;
   return `${name}: ${format(value("bandwidth"))} ${text.units.bandwidth}, ${format(value("latency"))} ${text.units.latency}`;
 }
 
-function Legend({
-  scale,
-  figure,
-  hasFailures,
-}: {
+interface LegendProps {
   scale: { low: number; high: number } | null;
   figure: LinkFigure;
   hasFailures: boolean;
-}) {
-  const bar = useRef<HTMLCanvasElement>(null);
-  useEffect(() => {
-    const context = bar.current?.getContext("2d");
-    if (context == null) return;
-    const image = context.createImageData(STEPS, 1);
-    for (const [step, colour] of SCALE.entries()) image.data.set([...colour, 255], step * 4);
-    context.putImageData(image, 0, 0);
-  }, []);
+}
+
+function Legend({ scale, figure, hasFailures }: LegendProps) {
   const unit = text.units[figure];
+  const stops = VIRIDIS.map((colour) => `rgb(${colour.join(" ")})`).join(", ");
   return (
     <div class="legend">
       <span>{scale === null ? "–" : `${format(scale.low)} ${unit}`}</span>
-      <canvas ref={bar} width={STEPS} height={1} aria-hidden="true" />
+      <span class="legend-scale" style={{ background: `linear-gradient(to right, ${stops})` }} />
       <span>{scale === null ? "–" : `${format(scale.high)} ${unit}`}</span>
       {hasFailures && (
         <span class="legend-failed">

@@ -80,8 +80,7 @@ function Links({ job }: { job: JobView }) {
     `links ${job.id} ${version}`,
     async (signal) => {
       const outcome = await call(
-        (both) =>
-          api.GET("/api/silicon-mark/v1/jobs/{job_id}/results", { params, signal: both }),
+        (both) => api.GET("/api/silicon-mark/v1/jobs/{job_id}/results", { params, signal: both }),
         signal,
       );
       return outcome;

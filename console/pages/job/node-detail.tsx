@@ -1,7 +1,7 @@
 /** Everything that one node has sent: figures, GPUs, pairs of GPUs, spec check, inventory. */
 import { useState } from "preact/hooks";
-import type { Schemas } from "../../lib/api.ts";
 import { figure, percent } from "../../lib/format.ts";
+import type { Schemas } from "../../lib/schemas.ts";
 import { SpecBadge, VerdictBadge } from "../../parts/badge.tsx";
 import { Section } from "../../parts/section.tsx";
 import { type Column, Table } from "../../parts/table.tsx";
@@ -147,7 +147,10 @@ function Figures({ id, step, node, benchmark }: FiguresProps) {
     { title: text.columns.method, cell: ({ method }) => <code>{method ?? "–"}</code> },
   ];
   return (
-    <Section id={id} title={`${benchmark?.name ?? id}${gpuCount !== null && isQuick ? ` · ${gpuCount} GPU` : ""}`}>
+    <Section
+      id={id}
+      title={`${benchmark?.name ?? id}${gpuCount !== null && isQuick ? ` · ${gpuCount} GPU` : ""}`}
+    >
       {step.error_message !== null && <p class="notice bad">{step.error_message}</p>}
       {rows.length === 0 ? (
         <p class="soft">{text.none}</p>

@@ -1,14 +1,15 @@
 /** One node of a job, by its rank. */
-import type { Schemas } from "../../lib/api.ts";
+
 import { moment, percent } from "../../lib/format.ts";
 import { addressOf } from "../../lib/router.ts";
+import type { Schemas } from "../../lib/schemas.ts";
 import { StateBadge, VerdictBadge } from "../../parts/badge.tsx";
 import { Icon } from "../../parts/icon.tsx";
 import { FaultNotice, Freshness, Skeleton } from "../../parts/notices.tsx";
 import { PageHead } from "../../parts/page.tsx";
 import { words } from "../../words.ts";
 import { useCatalogue } from "../jobs/catalogue.ts";
-import { useTask, nodeOf } from "./job-page.tsx";
+import { nodeOf, useTask } from "./job-page.tsx";
 import { Fact } from "./links-section.tsx";
 import { NodeDetail } from "./node-detail.tsx";
 import { gpusOf } from "./nodes-table.tsx";
@@ -90,12 +91,14 @@ function Facts({ task }: { task: TaskWithResults }) {
       </div>
       <Fact name={text.columns.gpus} value={gpusOf(task)} />
       {ip !== null && <Fact name={text.ip} value={ip} />}
-      <Fact name={words.progress.joined(1, 1)} value={moment(task.created_at)} />
+      <Fact name={text.joined} value={moment(task.created_at)} />
       {task.ended_at !== null && <Fact name={words.job.ended} value={moment(task.ended_at)} />}
       {task.ended_at === null && (
         <Fact name={words.progress.title} value={percent(task.progress)} />
       )}
-      {skew !== null && Math.abs(skew) >= 1_000 && <Fact name={text.skew} value={text.skewed(skew)} />}
+      {skew !== null && Math.abs(skew) >= 1_000 && (
+        <Fact name={text.skew} value={text.skewed(skew)} />
+      )}
     </dl>
   );
 }

@@ -39,7 +39,9 @@ export function NodesSection({ job, fields, progress, hasPages }: NodesProps) {
       progress: progressOf(task, progress.get(task.rank)),
     }),
   );
-  const wanted = isOnlyBad ? rows.filter(isBad) : rows;
+  const bad = rows.filter(isBad);
+  // Nodes with problems come first: of 256 nobody finds the slow one.
+  const wanted = isOnlyBad ? bad : [...bad, ...rows.filter((row) => !isBad(row))];
   const shown = isWhole ? wanted : wanted.slice(0, SHOWN);
   return (
     <Section

@@ -88,8 +88,6 @@ function NodeGrid({ job }: { job: JobView }) {
   const byRank = new Map(job.tasks.map((task) => [task.rank, task]));
   const address = nodePage(job.id);
   return (
-    // biome-ignore lint/a11y/useKeyWithClickEvents: the table of nodes has the same as links
-    // biome-ignore lint/a11y/noStaticElementInteractions: the table of nodes has the same as links
     <div
       class="node-grid"
       aria-hidden="true"

@@ -1,1 +1,3 @@
-export function SharedPage(_: Record<string, unknown>) { return <h1>x</h1>; }
+export function SharedPage(_: Record<string, unknown>) {
+  return <h1>x</h1>;
+}

@@ -1,7 +1,8 @@
 /** The verdict first, then the figures it stands on, beside their baselines. */
-import type { Schemas } from "../../lib/api.ts";
+
 import { figure, percent } from "../../lib/format.ts";
 import { addressOf } from "../../lib/router.ts";
+import type { Schemas } from "../../lib/schemas.ts";
 import { VerdictBadge } from "../../parts/badge.tsx";
 import { Skeleton } from "../../parts/notices.tsx";
 import { Section } from "../../parts/section.tsx";
@@ -122,9 +123,7 @@ const WIDTH = 160;
 /** Each node's figure as a mark on a line, with the baseline across it. */
 function Strip({ metric, summary }: { metric: Metric; summary: Summary }) {
   const own = summary.nodes.flatMap(({ metrics }) =>
-    metrics.filter(
-      (each) => each.metric === metric.metric && each.gpu_model === metric.gpu_model,
-    ),
+    metrics.filter((each) => each.metric === metric.metric && each.gpu_model === metric.gpu_model),
   );
   const ratios = own.flatMap(({ ratio }) => ratio ?? []);
   const values = own.flatMap(({ value }) => value ?? []);
@@ -148,7 +147,6 @@ function Strip({ metric, summary }: { metric: Metric; summary: Summary }) {
         <line class="baseline" x1={x(1)} x2={x(1)} y1="1" y2="19" />
         {ratios.map((ratio, at) => (
           <line
-            // biome-ignore lint/suspicious/noArrayIndexKey: marks have no identity of their own
             key={at}
             class={ratio < 0.9 ? "mark-bad" : "mark"}
             x1={x(ratio)}
@@ -180,7 +178,10 @@ function Reasons({ metrics, fields }: { metrics: readonly Metric[]; fields: Fiel
   );
 }
 
-function Findings({ summary, nodeAddress }: Pick<VerdictProps, "nodeAddress"> & { summary: Summary }) {
+function Findings({
+  summary,
+  nodeAddress,
+}: Pick<VerdictProps, "nodeAddress"> & { summary: Summary }) {
   const { findings, finding_count: total } = summary;
   if (total === 0) return <p class="soft">{text.noFindings}</p>;
   const shown = findings.slice(0, MAX_FINDINGS);

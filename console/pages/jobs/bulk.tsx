@@ -41,7 +41,7 @@ export function Bulk({ chosen, clear, changed }: BulkProps) {
     changed();
   };
   return (
-    <div class="bulk" role="region" aria-label={text.selected(chosen.length)}>
+    <section class="bulk" aria-label={text.selected(chosen.length)}>
       {chosen.length > 0 && (
         <>
           <span>{text.selected(chosen.length)}</span>
@@ -79,7 +79,7 @@ export function Bulk({ chosen, clear, changed }: BulkProps) {
           )}
         </Confirm>
       )}
-    </div>
+    </section>
   );
 }
 
@@ -132,9 +132,7 @@ async function runAll(jobs: readonly Job[], act: Act): Promise<Report> {
 
 export function abortJob(id: string): Promise<Outcome<Schemas["AbortedJob"]>> {
   const params = { path: { job_id: id } };
-  return call((signal) =>
-    api.POST("/api/silicon-mark/v1/jobs/{job_id}/abort", { params, signal }),
-  );
+  return call((signal) => api.POST("/api/silicon-mark/v1/jobs/{job_id}/abort", { params, signal }));
 }
 
 export function deleteJob(id: string): Promise<Outcome<Schemas["DeletedJob"]>> {

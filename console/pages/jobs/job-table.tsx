@@ -1,6 +1,6 @@
 import { useEffect, useRef } from "preact/hooks";
-import type { Schemas } from "../../lib/api.ts";
 import { addressOf } from "../../lib/router.ts";
+import type { Schemas } from "../../lib/schemas.ts";
 import { StateBadge, VerdictBadge } from "../../parts/badge.tsx";
 import { type Column, Table } from "../../parts/table.tsx";
 import { Elapsed, Time } from "../../parts/time.tsx";
@@ -78,7 +78,10 @@ const COLUMNS: readonly Column<Job>[] = [
     ),
   },
   { title: text.columns.state, cell: ({ state }) => <StateBadge state={state} /> },
-  { title: text.columns.verdict, cell: ({ performance }) => <VerdictMark performance={performance} /> },
+  {
+    title: text.columns.verdict,
+    cell: ({ performance }) => <VerdictMark performance={performance} />,
+  },
   {
     title: text.columns.nodes,
     isNumber: true,

@@ -35,7 +35,10 @@ export function JobsPage({ query }: { query: URLSearchParams }) {
           }),
         signal,
       ),
-    { every: (page) => (page?.results.some(({ state }) => LIVE_STATES.has(state)) ? LIVE_MS : QUIET_MS) },
+    {
+      every: (page) =>
+        page?.results.some(({ state }) => LIVE_STATES.has(state)) ? LIVE_MS : QUIET_MS,
+    },
   );
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
   const catalogue = useCatalogue();

@@ -75,7 +75,10 @@ function drawPlot(element: HTMLElement, chart: HistoryChartProps): uPlot {
       legend: { show: series.length > 1 },
       cursor: { y: false },
       scales: { y: { range: (_, low, high) => rangeOf(low, high) } },
-      axes: [axis, { ...axis, size: 64 }],
+      axes: [
+        { ...axis, values: (_, at) => at.map(shortTime) },
+        { ...axis, size: 64 },
+      ],
       series: [
         {},
         ...series.map(({ label }, at) => ({
@@ -99,6 +102,19 @@ function drawPlot(element: HTMLElement, chart: HistoryChartProps): uPlot {
     [times, ...columns],
     element,
   );
+}
+
+const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+const hour = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+const second = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
+
+/** Under a mark of the axis: what tells it from its neighbours. */
+function shortTime(seconds: number, at: number, all: readonly number[]): string {
+  const time = new Date(seconds * 1_000);
+  const step = (all[1] ?? seconds) - (all[0] ?? seconds);
+  if (step >= 86_400) return day.format(time);
+  const clock = step >= 60 ? hour.format(time) : second.format(time);
+  return at === 0 ? `${clock}\n${day.format(time)}` : clock;
 }
 
 /** Room above and below, also for a line of one figure; from zero it would show no drop. */

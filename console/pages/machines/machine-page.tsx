@@ -123,9 +123,10 @@ function HistorySections({ history }: { history: History }) {
   const changes = useMemo(() => history.events.map(({ at }) => new Date(at).getTime()), [history]);
   const metrics = useMemo(
     () =>
-      [...new Set(series.map(({ metric }) => metric))].map(
-        (name) => [name, series.filter(({ metric }) => metric === name)] as const,
-      ),
+      // The names in their own order: BF16 before memory.
+      [...new Set(series.map(({ metric }) => metric))]
+        .toSorted()
+        .map((name) => [name, series.filter(({ metric }) => metric === name)] as const),
     [series],
   );
   return (
@@ -162,7 +163,7 @@ function HistorySections({ history }: { history: History }) {
             {history.events.map(({ at, message, job_id: job }) => (
               <li key={at} class="event">
                 <time dateTime={at}>{moment(at)}</time>
-                <a href={addressOf(`/jobs/${job}`)}>{words.job.id}</a>
+                <a href={addressOf(`/jobs/${job}`)}>{text.openTask(job)}</a>
                 <span>{message}</span>
               </li>
             ))}
@@ -214,14 +215,17 @@ function Points({ series, fields }: { series: readonly Series[]; fields: Fields 
 }
 
 function Jobs({ uuid }: { uuid: string }) {
-  const { data, fault, reload } = useLoaded<Schemas["TaskPage"]>(`tasks of ${uuid}`, async (signal) => {
-    const query = { machine_uuid: uuid, per_page: 50 };
-    const outcome = await call(
-      (both) => api.GET("/api/silicon-mark/v1/tasks", { params: { query }, signal: both }),
-      signal,
-    );
-    return outcome as Outcome<Schemas["TaskPage"]>; // the other forms come to those who ask for them
-  });
+  const { data, fault, reload } = useLoaded<Schemas["TaskPage"]>(
+    `tasks of ${uuid}`,
+    async (signal) => {
+      const query = { machine_uuid: uuid, per_page: 50 };
+      const outcome = await call(
+        (both) => api.GET("/api/silicon-mark/v1/tasks", { params: { query }, signal: both }),
+        signal,
+      );
+      return outcome as Outcome<Schemas["TaskPage"]>; // the other forms come to those who ask for them
+    },
+  );
   const columns: Column<ListedTask>[] = [
     {
       title: text.points.job,

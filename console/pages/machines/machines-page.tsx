@@ -75,26 +75,27 @@ function Filters({ query }: { query: URLSearchParams }) {
     set: (value: string) => go(addressOf("/machines", withFilter(query, { [name]: value }))),
   });
   return (
-    <form
-      class="filters filter-row"
-      role="search"
-      aria-label={words.filters.label}
-      onSubmit={(event) => event.preventDefault()}
-    >
-      <FilterSearch {...props("name", text.search)} />
-      <FilterText {...props("gpu_model", text.gpu_model)} />
-      <FilterText {...props("provider", text.columns.provider)} />
-      <FilterText {...props("region", text.columns.region)} />
-      <FilterSelect
-        {...props("status", text.status)}
-        options={[ANY, ...Object.entries(words.verdicts)]}
-      />
-      <FilterSelect
-        {...props("spec_check", words.filters.spec_check)}
-        options={[ANY, ...Object.entries(words.specChecks)]}
-      />
-      <FilterCheck {...props("has_findings", words.filters.has_findings)} />
-    </form>
+    <search>
+      <form
+        class="filters filter-row"
+        aria-label={words.filters.label}
+        onSubmit={(event) => event.preventDefault()}
+      >
+        <FilterSearch {...props("name", text.search)} />
+        <FilterText {...props("gpu_model", text.gpu_model)} />
+        <FilterText {...props("provider", text.columns.provider)} />
+        <FilterText {...props("region", text.columns.region)} />
+        <FilterSelect
+          {...props("status", text.status)}
+          options={[ANY, ...Object.entries(words.verdicts)]}
+        />
+        <FilterSelect
+          {...props("spec_check", words.filters.spec_check)}
+          options={[ANY, ...Object.entries(words.specChecks)]}
+        />
+        <FilterCheck {...props("has_findings", words.filters.has_findings)} />
+      </form>
+    </search>
   );
 }
 

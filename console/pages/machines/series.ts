@@ -1,5 +1,5 @@
 /** A machine's history as lines: one for each figure that compares with itself. Pure. */
-import type { Schemas } from "../../lib/api.ts";
+import type { Schemas } from "../../lib/schemas.ts";
 
 export type Point = Schemas["MachinePoint"];
 

@@ -1,6 +1,6 @@
-import type { Schemas } from "../../lib/api.ts";
 import { bytes } from "../../lib/format.ts";
 import { fieldsOf } from "../../lib/schema-form.ts";
+import type { Schemas } from "../../lib/schemas.ts";
 import { describedBy, Field } from "../../parts/field.tsx";
 import { words } from "../../words.ts";
 import type { Benchmark } from "../jobs/catalogue.ts";

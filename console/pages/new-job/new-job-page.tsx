@@ -9,7 +9,7 @@ import { FaultNotice, Skeleton } from "../../parts/notices.tsx";
 import { PageHead } from "../../parts/page.tsx";
 import { words } from "../../words.ts";
 import { type Benchmark, useCatalogue } from "../jobs/catalogue.ts";
-import { BenchmarkFields, Basics, Origins, SpecFields } from "./fields.tsx";
+import { Basics, BenchmarkFields, Origins, SpecFields } from "./fields.tsx";
 import { EMPTY, type Form, type FormFault, fieldOfFault, readOrder } from "./order.ts";
 
 const text = words.newJob;

@@ -1,6 +1,7 @@
 /** From the form of a new job to the request, and from the server's faults back to its fields. Pure. */
-import type { Schemas } from "../../lib/api.ts";
+
 import { fieldsOf, type Problem, readForm, type Typed } from "../../lib/schema-form.ts";
+import type { Schemas } from "../../lib/schemas.ts";
 import type { Benchmark } from "../jobs/catalogue.ts";
 import { splitTags } from "../jobs/filters.tsx";
 
@@ -62,7 +63,9 @@ export function readOrder(
       for (const [name, fault] of Object.entries(reading.faults)) faults[`${id}.${name}`] = fault;
       return id;
     }
-    return Object.keys(reading.value).length === 0 ? id : { benchmark_id: id, config: reading.value };
+    return Object.keys(reading.value).length === 0
+      ? id
+      : { benchmark_id: id, config: reading.value };
   });
   if (Object.keys(faults).length > 0) return { faults };
   const orNull = (text: string) => (text.trim() === "" ? null : text.trim());

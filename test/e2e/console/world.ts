@@ -174,8 +174,7 @@ export async function completeJob(url: string, api: Api, options: JobOptions): P
     machines.push(await joinJob(url, job.token, options.machineOf?.(rank)));
   });
   await inTurns(machines, (machine) => machine.put(0, scaledResults(speedOf(machine.rank))));
-  if (cluster)
-    await inTurns(machines, (machine) => machine.put(1, linksOf(machine.rank, nodes)));
+  if (cluster) await inTurns(machines, (machine) => machine.put(1, linksOf(machine.rank, nodes)));
   return job;
 }
 
