@@ -77,7 +77,7 @@ export default defineConfig({
         test: {
           ...inNode,
           name: "node",
-          include: ["test/{agent,e2e,fuzz,scripts}/**/*.test.ts"],
+          include: ["test/{agent,console,e2e,fuzz,scripts}/**/*.test.ts"],
           exclude: [LONG],
         },
       },

@@ -38,3 +38,11 @@ export function given(query: URLSearchParams, names: readonly string[]): Record<
     }),
   );
 }
+
+/** Tags as somebody types them: separated by commas. */
+export function splitTags(value: string): string[] {
+  return value
+    .split(",")
+    .map((tag) => tag.trim())
+    .filter((tag) => tag !== "");
+}

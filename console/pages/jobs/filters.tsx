@@ -1,5 +1,5 @@
 /** The filters of the list of jobs. */
-import { withFilter } from "../../lib/list-query.ts";
+import { splitTags, withFilter } from "../../lib/list-query.ts";
 import { addressOf, go } from "../../lib/router.ts";
 import {
   ANY,
@@ -76,11 +76,4 @@ export function Filters({ query, benchmarks }: FiltersProps) {
       </form>
     </search>
   );
-}
-
-export function splitTags(value: string): string[] {
-  return value
-    .split(",")
-    .map((tag) => tag.trim())
-    .filter((tag) => tag !== "");
 }

@@ -1,9 +1,10 @@
 /** From the form of a new job to the request, and from the server's faults back to its fields. Pure. */
 
+import { splitTags } from "../../lib/list-query.ts";
 import { fieldsOf, type Problem, readForm, type Typed } from "../../lib/schema-form.ts";
 import type { Schemas } from "../../lib/schemas.ts";
-import type { Benchmark } from "../jobs/catalogue.ts";
-import { splitTags } from "../jobs/filters.tsx";
+
+type Benchmark = Schemas["Benchmark"];
 
 export type SpecUse = "none" | "compare" | "run";
 
