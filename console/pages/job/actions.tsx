@@ -9,12 +9,14 @@ import { FaultNotice } from "../../parts/notices.tsx";
 import { words } from "../../words.ts";
 import { abortJob, deleteJob } from "../jobs/bulk.tsx";
 import type { JobDetail } from "./live.ts";
+import { ShareDialog } from "./share-dialog.tsx";
 
 const text = words.job;
 type Act = "abort" | "remove";
 
 export function Actions({ job, changed }: { job: JobDetail; changed: () => void }) {
   const [asking, setAsking] = useState<Act | null>(null);
+  const [isSharing, setIsSharing] = useState(false);
   const [isBusy, setIsBusy] = useState(false);
   const [fault, setFault] = useState<Fault | null>(null);
   const run = async (act: Act) => {
@@ -35,10 +37,14 @@ export function Actions({ job, changed }: { job: JobDetail; changed: () => void 
     <>
       <div class="actions end">
         <ReportButton job={job} changed={changed} setFault={setFault} />
+        <button type="button" onClick={() => setIsSharing(true)}>
+          {text.share}
+        </button>
         {LIVE_STATES.has(job.state) && button("abort")}
         {IDLE_STATES.has(job.state) && button("remove")}
       </div>
       {fault !== null && <FaultNotice fault={fault} />}
+      {isSharing && <ShareDialog jobId={job.id} close={() => setIsSharing(false)} />}
       {asking !== null && (
         <Confirm
           title={asking === "abort" ? text.abortTitle : text.removeTitle}

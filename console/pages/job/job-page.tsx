@@ -60,7 +60,11 @@ function Page({ live, job, benchmarks }: PageProps) {
       </JobHead>
       <Freshness loaded={{ ...live, data: job }} />
       {isLive ? (
-        <ProgressSection job={job} joinCommand={canJoin ? joinCommand(job.id, job.token) : null} />
+        <ProgressSection
+          job={job}
+          joinCommand={canJoin ? joinCommand(job.id, job.token) : null}
+          hasPages={true}
+        />
       ) : (
         <VerdictSection
           job={job}

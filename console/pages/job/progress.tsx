@@ -10,11 +10,13 @@ const text = words.progress;
 
 interface ProgressProps {
   job: JobView;
+  /** False: cells lead nowhere. */
+  hasPages: boolean;
   /** Null where machines cannot join by it. */
   joinCommand: string | null;
 }
 
-export function ProgressSection({ job, joinCommand }: ProgressProps) {
+export function ProgressSection({ job, joinCommand, hasPages }: ProgressProps) {
   const { current_nodes: joined, node_count: wanted } = job;
   const isMissing = joined < wanted && job.ended_at === null;
   return (
@@ -31,7 +33,7 @@ export function ProgressSection({ job, joinCommand }: ProgressProps) {
       )}
       {isMissing && job.spec !== null && <p class="soft">{text.bySpec}</p>}
       <Steps job={job} />
-      {wanted > 1 && <NodeGrid job={job} />}
+      {wanted > 1 && <NodeGrid job={job} hasPages={hasPages} />}
     </Section>
   );
 }
@@ -84,7 +86,7 @@ function countStep(job: JobView, key: string, at: number) {
 }
 
 /** A cell for each node, also for those that are missing. The table of nodes says the same in words. */
-function NodeGrid({ job }: { job: JobView }) {
+function NodeGrid({ job, hasPages }: { job: JobView; hasPages: boolean }) {
   const byRank = new Map(job.tasks.map((task) => [task.rank, task]));
   const address = nodePage(job.id);
   return (
@@ -104,7 +106,7 @@ function NodeGrid({ job }: { job: JobView }) {
             key={rank}
             class={`cell ${task?.state ?? "missing"}`}
             title={text.cell(rank, state)}
-            data-rank={task === undefined ? undefined : rank}
+            data-rank={task === undefined || !hasPages ? undefined : rank}
           >
             {task?.state === "failed" ? "×" : task?.state === "completed" ? "✓" : ""}
           </span>

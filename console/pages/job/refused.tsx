@@ -18,9 +18,9 @@ export interface Refusal {
 /** Of the job and its nodes, in the order of ranks. */
 export function refusalsOf(job: JobView): Refusal[] {
   const ofJob: Refusal[] = [
-    ...(job.report_error === null
-      ? []
-      : [{ rank: null, where: text.report, reason: job.report_error }]),
+    ...(job.report_error
+      ? [{ rank: null, where: text.report, reason: job.report_error }]
+      : []),
     ...ofSteps(job.benchmark_results, null),
   ];
   const ofNodes = job.tasks.flatMap((task) => {
@@ -31,9 +31,9 @@ export function refusalsOf(job: JobView): Refusal[] {
         ? []
         : [{ rank: task.rank, where: words.nodes.columns.state, reason: task.failed_message }]),
       ...steps,
-      ...(task.report_error === null
-        ? []
-        : [{ rank: task.rank, where: text.report, reason: task.report_error }]),
+      ...(task.report_error
+        ? [{ rank: task.rank, where: text.report, reason: task.report_error }]
+        : []),
     ];
   });
   return [...ofJob, ...ofNodes];
