@@ -38,6 +38,8 @@ function workerd(bindings: Record<string, string> = {}) {
           ROUTINE_LOG_ONE_IN: "1",
           TEST_MIGRATIONS: await readD1Migrations("migrations"),
           TOKEN_SECRET: "test-secret-of-at-least-thirty-two-characters",
+          // The seed of RFC 8032's first example.
+          REPORT_SIGNING_KEY: "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A",
           ASSAY_TEST_PATIENCE: String(PATIENCE),
           ...(process.env.FUZZ === undefined ? {} : { FUZZ: JSON.parse(process.env.FUZZ) }),
         },

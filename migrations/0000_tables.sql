@@ -289,6 +289,15 @@ CREATE TABLE `machines` (
 );
 
 CREATE UNIQUE INDEX `machines_by_uuid` ON `machines` (`scope`,`machine_uuid`);
+CREATE TABLE `report_keys` (
+	`id` integer PRIMARY KEY NOT NULL,
+	`kid` text NOT NULL,
+	`jwk` text NOT NULL,
+	`created_at` integer NOT NULL,
+	`retired_at` integer
+);
+
+CREATE UNIQUE INDEX `report_keys_kid_unique` ON `report_keys` (`kid`);
 CREATE TABLE `reports` (
 	`hash` blob PRIMARY KEY NOT NULL,
 	`job_id` integer NOT NULL,
@@ -298,7 +307,10 @@ CREATE TABLE `reports` (
 	`bytes` integer NOT NULL,
 	`status` text NOT NULL,
 	`made_at` integer NOT NULL,
-	`is_replayed` integer DEFAULT false NOT NULL
+	`is_replayed` integer DEFAULT false NOT NULL,
+	`key_id` integer,
+	`data_offset` integer DEFAULT 0 NOT NULL,
+	`data_bytes` integer DEFAULT 0 NOT NULL
 );
 
 CREATE INDEX `reports_by_job` ON `reports` (`job_id`,`rank`);
@@ -421,6 +433,19 @@ CREATE TABLE `task_figures` (
 
 CREATE INDEX `task_figures_by_machine` ON `task_figures` (`user_id`,`customer_id`,`machine_uuid`,`model`,`at`,`task_id`) WHERE coalesce(bf16_tflops, memory_bandwidth_gbs, parts) is not null;
 CREATE INDEX `task_figures_by_version` ON `task_figures` (`model`,`rated_version`);
+CREATE TABLE `job_shares` (
+	`id` integer PRIMARY KEY NOT NULL,
+	`uuid` text NOT NULL,
+	`job_id` integer NOT NULL,
+	`token_hash` text NOT NULL,
+	`user_id` integer NOT NULL,
+	`created_at` integer NOT NULL,
+	`expires_at` integer NOT NULL
+);
+
+CREATE UNIQUE INDEX `job_shares_uuid_unique` ON `job_shares` (`uuid`);
+CREATE UNIQUE INDEX `job_shares_token_hash_unique` ON `job_shares` (`token_hash`);
+CREATE INDEX `job_shares_by_job` ON `job_shares` (`job_id`);
 CREATE TABLE `spec_counts` (
 	`name` text PRIMARY KEY NOT NULL,
 	`live` integer NOT NULL,

@@ -1,6 +1,6 @@
 /**
  * Signing in, and the administration: people, customers, tokens, the audit log, specs, baselines, the management of
- * runners, lists of tasks and machines, the files of reports, and the API document for published clients. Few requests need it, so it loads with the
+ * runners, lists of tasks and machines, shared jobs, the files of reports, and the API document for published clients. Few requests need it, so it loads with the
  * first of them (`app.ts`), and no poll pays for its contracts.
  */
 import { Hono } from "hono";
@@ -18,9 +18,12 @@ import { PeopleService } from "./identity/people/service.ts";
 import { SetupService } from "./identity/people/setup.ts";
 import { loginRoutes, oauthRoutes, onOAuthError } from "./identity/sign-in/router.ts";
 import { SignInService } from "./identity/sign-in/service.ts";
+import { sharesRoutes } from "./jobs/shares/router.ts";
+import { SharesService } from "./jobs/shares/service.ts";
 import { tasksRoutes } from "./jobs/tasks/router.ts";
 import { TasksService } from "./jobs/tasks/service.ts";
 import { machinesRoutes } from "./machines/router.ts";
+import { ReportKeys } from "./reports/keys.ts";
 import { reportsRoutes } from "./reports/router.ts";
 import { runnersRoutes } from "./runners/router.ts";
 import { RunnersService } from "./runners/service.ts";
@@ -71,7 +74,8 @@ function routesOf(services: Services): { oauth: Served[]; others: Served[] } {
     ...baselinesRoutes(services),
     ...tasksRoutes({ ...services, tasks: new TasksService(stores) }),
     ...machinesRoutes(),
-    ...reportsRoutes(services),
+    ...sharesRoutes({ shares: new SharesService(services) }),
+    ...reportsRoutes({ ...services, keys: new ReportKeys(services.reportSeeds) }),
   ];
   return { oauth: oauthRoutes({ signIns, limits }), others };
 }

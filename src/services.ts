@@ -63,7 +63,8 @@ export async function createServices(deps: ServiceDeps) {
   const runner = createRunnerGuard({ authenticator, limits, runnerAuth, suspects });
 
   const links = new ReportLinks(config.tokenSecrets, clock);
-  const reports = new ReportsService({ bucket, links, clock, thresholds: config.rating });
+  const { rating: thresholds, reportSeeds: seeds } = config;
+  const reports = new ReportsService({ bucket, links, clock, thresholds, seeds });
   const jobIds = new JobIdSource(clock);
   const stores = { callCoordinator, r2: bucket };
   const jobs = new JobsService({ tokens, clock, jobIds, ...stores, reports, quotas });
@@ -80,7 +81,8 @@ export async function createServices(deps: ServiceDeps) {
     tokens,
     identity,
     runnerAuth,
-    thresholds: config.rating,
+    thresholds,
+    reportSeeds: seeds,
     timeoutMs,
     guards: {
       ...personGuards(authenticator, clock),

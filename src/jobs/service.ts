@@ -29,6 +29,7 @@ import { generateJobName } from "./names.ts";
 import { nodesByJob } from "./node-verdicts.ts";
 import { originColumns } from "./origins.ts";
 import { quotaError } from "./quotas.ts";
+import { toJobRecord, toTaskRecord } from "./records.ts";
 import { MAX_LISTED_TAGS } from "./schemas.ts";
 import { sequenceError } from "./sequence-error.ts";
 import {
@@ -41,7 +42,7 @@ import {
   listTags,
   type NewJobRow,
 } from "./store.ts";
-import { type JobView, toJobRecord, toTaskRecord } from "./wire.ts";
+import type { JobView } from "./wire.ts";
 
 type CreatedRow = NewJobRow & { id: number };
 

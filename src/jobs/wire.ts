@@ -14,15 +14,10 @@ import {
 import type { Bodies } from "./bodies.ts";
 import type { ListedRow } from "./list-columns.ts";
 import type { ListedNode } from "./node-verdicts.ts";
+import type { ReportedTask } from "./records.ts";
 import { type BenchmarkResultWire, MAX_IMPLAUSIBLE } from "./result-schemas.ts";
 import type { JobDetailWire, ListedJobWire } from "./schemas.ts";
-import type { JobRow, TaskRow } from "./store.ts";
-
-/** A task with its newest report, or the reason for having none; a live task has neither. */
-export type ReportedTask = TaskRecord & {
-  reportHash?: string | null;
-  reportError?: string | null;
-};
+import type { JobRow } from "./store.ts";
 
 /** The link to the report of a job or task; null without a report. */
 export type LinkOf = (id: number, reportHash: string | null | undefined) => string | null;
@@ -35,31 +30,6 @@ export interface JobView {
   bodies: Bodies;
   /** The scoreboard's, by rank; a live job has none. */
   verdicts: readonly { id: number; verdict: NodeVerdict | null }[];
-}
-
-/** The projection in the row, as the record it was written from. */
-export function toJobRecord(row: JobRow): JobRecord {
-  return {
-    version: row.version,
-    state: row.state,
-    currentNodes: row.currentNodes,
-    startedAt: row.startedAt,
-    endedAt: row.endedAt,
-    steps: row.steps,
-    events: row.events,
-    specCheck: row.specCheck,
-  };
-}
-
-export function toTaskRecord(row: Omit<TaskRow, "verdict">): ReportedTask {
-  const {
-    performanceStatus: _status,
-    specStatus: _check,
-    findingCount: _findings,
-    bodyOffset: _offset,
-    ...task
-  } = row;
-  return task;
 }
 
 export function toListedJob(
@@ -86,9 +56,36 @@ function listedNodes(nodes: readonly ListedNode[]) {
 }
 
 export function toJobDetail(view: JobView, token: string, linkOf: LinkOf): JobDetailWire {
-  const { row, job, tasks, bodies } = view;
+  const { tasks, bodies } = view;
+  return {
+    ...toJobFacts(view, token, linkOf),
+    tasks: rawList(
+      tasks.map((task) => toTaskDetail(view, task, bodies.extents[task.rank], linkOf)),
+    ),
+  };
+}
+
+/** A task of a job's detail, with its results from these pieces. */
+export function toTaskDetail(
+  { row: { sequence } }: JobView,
+  task: ReportedTask,
+  bodies: ReadonlyMap<number, Piece> | undefined,
+  linkOf: LinkOf,
+): JobDetailWire["tasks"][number] {
+  return {
+    ...toReportedTask(task, linkOf),
+    benchmark_results: taskResults(task, sequence, resultKeys(sequence), bodies),
+  };
+}
+
+/** A job's detail without its tasks. */
+export function toJobFacts(
+  view: JobView,
+  token: string,
+  linkOf: LinkOf,
+): Omit<JobDetailWire, "tasks"> {
+  const { row, job } = view;
   const sequence = row.sequence;
-  const keys = resultKeys(sequence);
   const summary = job.steps[0]?.summary ?? null;
   const scoreboard = toScoreboardSummary(row.verdict, view.verdicts);
   return {
@@ -96,12 +93,6 @@ export function toJobDetail(view: JobView, token: string, linkOf: LinkOf): JobDe
     benchmarks: benchmarkIds(sequence),
     spec: row.specUuid,
     expected_spec: row.expectedSpecUuid ?? row.specUuid,
-    tasks: rawList(
-      tasks.map((task) => ({
-        ...toReportedTask(task, linkOf),
-        benchmark_results: taskResults(task, sequence, keys, bodies.extents[task.rank]),
-      })),
-    ),
     benchmark_results: clusterResults(view, (step, position) => {
       const { detailFields } = benchmarkOf(sequence[position]?.benchmark_id ?? "");
       return pick(parseSummary(step), detailFields);

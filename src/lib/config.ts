@@ -22,6 +22,8 @@ export interface Config {
   site: SiteConfig;
   rating: RatingRules;
   quotas: Quotas;
+  /** Seeds of the keys that sign reports, base64url; the first signs. Without any, reports are unsigned. */
+  reportSeeds: readonly string[];
 }
 
 /** Bounds of what customers create and store; null for none. */
@@ -108,6 +110,13 @@ export function secretFault(secret: string): string | null {
     : null;
 }
 
+/** The rule that the seed of a key breaks; null for one that may be used: base64url of 32 bytes, in its only spelling. */
+export function seedFault(seed: string): string | null {
+  if (!/^[\w-]{42}[AEIMQUYcgkosw048]$/.test(seed))
+    return "must hold seeds of 32 bytes in base64url";
+  return new Set(seed).size < MIN_SECRET_CHARACTERS ? "must be random" : null;
+}
+
 const secret = z.string(TOO_SHORT).superRefine((text, c) => {
   const message = secretFault(text);
   if (message !== null) c.addIssue({ code: "custom", message });
@@ -122,6 +131,14 @@ export function readOrigin(text: string): string | null {
 }
 
 const ORIGIN_RULE = "must be an origin without a path, such as https://assay.example";
+
+/** The parts of a text between commas, without spaces around them, and without empty ones. */
+function splitList(text: string): string[] {
+  return text
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== "");
+}
 
 /** The settings by name. The first three are required. */
 const settings = z.object({
@@ -139,6 +156,14 @@ const settings = z.object({
   ROUTINE_LOG_ONE_IN: z.preprocess((value) => value || 100, wholeNumber(1)),
   PASSWORD_PEPPER: z.preprocess((value) => value || null, secret.nullable()),
   SETUP_TOKEN: z.preprocess((value) => value || null, secret.nullable()),
+  REPORT_SIGNING_KEY: z
+    .string()
+    .default("")
+    .transform((text) => splitList(text))
+    .superRefine((seeds, c) => {
+      const message = seeds.map(seedFault).find((fault) => fault !== null);
+      if (message !== undefined) c.addIssue({ code: "custom", message });
+    }),
   PUBLIC_ORIGIN: z
     .string()
     .default("")
@@ -189,6 +214,7 @@ export function readConfig(env: object): Config {
       customerJobsPerDay: data.CUSTOMER_JOBS_PER_DAY,
       customerBytes: data.CUSTOMER_STORED_GIB,
     },
+    reportSeeds: data.REPORT_SIGNING_KEY,
     rating: {
       underperformingBelow: data.UNDERPERFORMING_BELOW,
       outperformingAbove: data.OUTPERFORMING_ABOVE,

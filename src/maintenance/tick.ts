@@ -58,7 +58,14 @@ const STEPS: Readonly<Record<string, Step>> = {
   },
   sweepReports: async ({ db, bucket, config, clock, goOn }) => {
     const { sweepReports } = await import("../reports/sweep.ts");
-    return sweepReports({ db, bucket, thresholds: config.rating, clock, goOn });
+    return sweepReports({
+      db,
+      bucket,
+      thresholds: config.rating,
+      seeds: config.reportSeeds,
+      clock,
+      goOn,
+    });
   },
   removeReports: async (context) => {
     const { removeReports } = await import("../reports/sweep.ts");

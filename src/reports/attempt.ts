@@ -94,8 +94,9 @@ export const stage = {
     const meter = createMeter();
     const db = openDatabase(env.DB, meter);
     const bucket = openBucket(env.BUCKET, meter);
-    const thresholds = readConfig(env).rating;
-    const attempt = await attemptReports({ db, bucket, thresholds, clock: systemClock }, jobId);
+    const { rating: thresholds, reportSeeds: seeds } = readConfig(env);
+    const deps = { db, bucket, thresholds, seeds, clock: systemClock };
+    const attempt = await attemptReports(deps, jobId);
     return attempt === "busy" ? "later" : undefined;
   },
 };

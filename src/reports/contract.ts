@@ -2,18 +2,24 @@ import { z } from "@hono/zod-openapi";
 import { headerRefs, json, operation } from "../api/operation.ts";
 import { idParameter, idString, integer, orNull, patternText, timestamp } from "../api/schemas.ts";
 import { PERFORMANCE_STATUSES } from "../lib/enums.ts";
+import { MAX_FILE_BYTES } from "./check/format.ts";
 
 const BASE = "/api/silicon-mark/v1/reports";
 
-const MAX_FILE_BYTES = 64 * 1_024 * 1_024;
-
-const sha256 = (description: string) =>
+export const sha256 = (description: string) =>
   patternText({
     pattern: /^[0-9a-f]{64}$/,
     max: 64,
     description,
     example: "9f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d081",
   });
+
+export const keyId = patternText({
+  pattern: /^[A-Za-z0-9_-]{43}$/,
+  max: 43,
+  description: "Id of a key: its thumbprint (RFC 7638).",
+  example: "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+});
 
 const report = z
   .strictObject({
@@ -51,6 +57,10 @@ const report = z
       max: MAX_FILE_BYTES,
       description: "Size of the file in bytes.",
       example: 17_447,
+    }),
+    signed_by: orNull(keyId).openapi({
+      description:
+        "Id of the key that signed its data, from `GET /.well-known/assay-report-keys.json`; null for an unsigned report.",
     }),
   })
   .openapi("Report", { description: "The public facts of a report." });
@@ -91,6 +101,7 @@ Open to anyone, since only readers of the report have its hash. Reports of delet
         made_at: "2024-03-15T11:45:02.000Z",
         file_sha256: "9f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d081",
         file_bytes: 17_447,
+        signed_by: "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
       },
     }),
   },

@@ -11,9 +11,12 @@ import { free } from "../lib/bytes.ts";
 import type { RatingThresholds } from "../lib/config.ts";
 import { RELEASE } from "../lib/release.ts";
 import { assemble, jobDataOf, taskDataOf } from "./assemble.ts";
+import { embeddedFiles } from "./check/embedded-files.ts";
 import { fileKey, filePrefix } from "./files.ts";
 import { type NodeResults, readNodeResults, shareTexts } from "./node-results.ts";
 import type { ReportData } from "./report-data.ts";
+import { reportJson } from "./report-json.ts";
+import { openSigner, type Signer, signData } from "./signing.ts";
 import {
   findFacts,
   type JobFacts,
@@ -23,7 +26,7 @@ import {
 } from "./store.ts";
 
 /** Incremented when the same data is drawn differently, so that a hash stands for one file. */
-const LAYOUT = 7;
+const LAYOUT = 8;
 
 /** Results are read in parts of about this many bytes, since parsed results take many times as much memory. */
 const PART_BYTES = 1_000_000;
@@ -38,6 +41,8 @@ export interface MakeDeps {
   db: Database;
   bucket: Bucket;
   thresholds: RatingThresholds;
+  /** Of the keys of reports; the first signs. Without any, reports are unsigned. */
+  seeds: readonly string[];
   now: number;
   /** Looked at before each part of the work; throws when its time is over. */
   goOn?: (() => void) | undefined;
@@ -52,8 +57,8 @@ export async function makeReports(deps: MakeDeps, jobId: number): Promise<number
   const facts = await findFacts(db, jobId);
   if (facts === null) return null;
   const data = assemble(facts, await readResults(deps, facts), { ...deps, release: RELEASE });
+  const signer = await openSigner(deps.seeds);
   const recorded = new Set([facts.job, ...facts.tasks].map(({ reportHash }) => reportHash));
-  const { drawReport } = await import("./drawing/draw-report.ts");
 
   const current = new Set<string>();
   let pending: ReportRow[] = [];
@@ -65,7 +70,9 @@ export async function makeReports(deps: MakeDeps, jobId: number): Promise<number
     [pending, puts] = [[], []];
     // The files first, so that D1 never names a missing file.
     await Promise.all(sent);
-    return (rows.length === 0 && !isLast) || recordReports(db, facts.job, rows, { isLast });
+    return (
+      (rows.length === 0 && !isLast) || recordReports(db, facts.job, rows, { isLast, signer, now })
+    );
   };
   let pauses = 0;
   /** Lets other requests of this isolate run. What is drawn is recorded, even when the time is over. */
@@ -83,21 +90,21 @@ export async function makeReports(deps: MakeDeps, jobId: number): Promise<number
     const own = rank === null ? jobDataOf(data) : taskDataOf(data, rank);
     // A node's figures are in the job's report, which comes first, and in its own.
     if (rank !== null) data.nodes = data.nodes.filter((node) => node.rank !== rank);
-    const hash = hashOf(own);
+    const hash = hashOf(own, signer);
     const key = fileKey(jobId, hash);
     current.add(key);
     if (recorded.has(hash) && stored.has(key)) continue;
-    const bytes = await drawReport(own, { hash, breathe });
-    const { length } = bytes;
-    const sha256 = createHash("sha256").update(bytes).digest("hex");
+    const { bytes, file } = await drawFile(own, { hash, signer, breathe });
     // Sent while the next report is drawn.
     const httpMetadata = { contentType: "application/pdf" };
-    const put = bucket.put(key, bytes, { sha256, httpMetadata }).then(() => free(bytes));
+    const put = bucket
+      .put(key, bytes, { sha256: file.fileSha256, httpMetadata })
+      .then(() => free(bytes));
     put.catch(() => {}); // `record` awaits and reports the failure
     puts.push(put);
     await puts.at(-MAX_PUTS);
     const row = { hash, jobId, rank, madeAt: now, ...verdictOf(own) };
-    pending.push({ ...row, fileSha256: sha256, bytes: length });
+    pending.push({ ...row, ...file });
     drawn++;
     if (pending.length >= BATCH && !(await record(false))) return makeReports(deps, jobId);
   }
@@ -106,15 +113,34 @@ export async function makeReports(deps: MakeDeps, jobId: number): Promise<number
   return drawn;
 }
 
+/** Draws a report with its data in it. */
+async function drawFile(
+  data: ReportData,
+  { hash, signer, breathe }: { hash: string; signer: Signer | null; breathe: () => Promise<void> },
+) {
+  const { drawReport } = await import("./drawing/draw-report.ts");
+  const json = await signData(reportJson(data, hash), signer);
+  const bytes = await drawReport(data, { hash, data: json, breathe });
+  free(json);
+  const [embedded] = embeddedFiles(bytes);
+  if (embedded === undefined) throw new Error("The report was drawn without its data");
+  const fileSha256 = createHash("sha256").update(bytes).digest("hex");
+  const { offset: dataOffset, length: dataBytes } = embedded;
+  return { bytes, file: { fileSha256, bytes: bytes.length, dataOffset, dataBytes } };
+}
+
 /** What whoever checks a report is told of it. */
 function verdictOf({ verdict, nodes }: ReportData) {
   const isReplayed = nodes.some(({ quickMark }) => quickMark?.isReplayed === true);
   return { status: verdict?.status ?? ("unrated" as const), isReplayed };
 }
 
-/** The content hash, which covers everything that the report says and the layout; part by part, to save memory. */
-function hashOf({ nodes, networks, ...data }: ReportData): string {
-  const parts = [LAYOUT, data, nodes.length, networks.length];
+/**
+ * The content hash, which covers everything that the report says, the layout, and the key that signs it; part by part,
+ * to save memory.
+ */
+function hashOf({ nodes, networks, ...data }: ReportData, signer: Signer | null): string {
+  const parts = [LAYOUT, signer?.kid ?? null, data, nodes.length, networks.length];
   const hash = createHash("sha256").update(JSON.stringify(parts));
   for (const node of nodes) hash.update(JSON.stringify(node));
   for (const { links, ...step } of networks) {

@@ -1,21 +1,45 @@
+import { openBucket } from "../db/bucket.ts";
 import { notFound } from "../http/errors.ts";
-import { single, writtenReply } from "../http/replies.ts";
+import { filledUnlessKnown, single, writtenReply } from "../http/replies.ts";
 import { serve } from "../http/serve.ts";
 import { getReportFileRoute, getReportRoute } from "./contract.ts";
+import { dataOf } from "./data.ts";
+import { getReportDataRoute, getReportKeysRoute } from "./data-contract.ts";
+import type { ReportKeys } from "./keys.ts";
 import type { ReportLinks } from "./links.ts";
 import { serveFile } from "./serve.ts";
-import type { ReportsService } from "./service.ts";
+import { type ReportsService, toReport } from "./service.ts";
 
 interface ReportsRouterDeps {
   reports: ReportsService;
   links: ReportLinks;
+  keys: ReportKeys;
   bucket: R2Bucket;
 }
 
-export const reportsRoutes = ({ reports, links, bucket }: ReportsRouterDeps) => [
+/** Caches may keep the keys for so long: a new key is found by its id, and asked for again. */
+const KEYS_KEPT_SECONDS = 300;
+
+export const reportsRoutes = ({ reports, links, keys, bucket }: ReportsRouterDeps) => [
   serve(getReportRoute, async (c) => {
     const report = await reports.find(c.get("databases").session, c.req.valid("param").hash);
-    return single(c, report);
+    return single(c, toReport(report));
+  }),
+
+  serve(getReportDataRoute, async (c) => {
+    const { hash } = c.req.valid("param");
+    const report = await reports.find(c.get("databases").session, hash);
+    const { piece, source } = dataOf(openBucket(bucket, c.get("meter")), report);
+    // The hash stands for the bytes.
+    const etag = `"${hash}"`;
+    c.header("ETag", etag);
+    return filledUnlessKnown(c, [piece], source, etag);
+  }),
+
+  serve(getReportKeysRoute, async (c) => {
+    const { session } = c.get("databases");
+    c.header("Cache-Control", `public, max-age=${KEYS_KEPT_SECONDS}`);
+    return single(c, await keys.list(session));
   }),
 
   serve(getReportFileRoute, async (c) => {

@@ -13,6 +13,7 @@ export interface ReportsDeps {
   bucket: R2Bucket;
   links: ReportLinks;
   thresholds: RatingThresholds;
+  seeds: readonly string[];
   clock: Clock;
 }
 
@@ -44,12 +45,13 @@ export class ReportsService {
     refuseUnreportable(job);
     // PDF parts load with the first report that is made.
     const { attemptReports } = await import("./attempt.ts");
-    const { bucket: r2, thresholds, clock, links } = this.#deps;
+    const { bucket: r2, thresholds, seeds, clock, links } = this.#deps;
     const attempt = await attemptReports(
       {
         db,
         bucket: openBucket(r2, meter),
         thresholds,
+        seeds,
         clock,
       },
       job.id,
@@ -70,11 +72,11 @@ export class ReportsService {
     return findReportedJob(db, jobId);
   }
 
-  /** The public facts of a report, for anyone who holds its hash. One round trip. */
-  async find(db: Database, hash: string) {
+  /** A report, for anyone who holds its hash. One round trip. */
+  async find(db: Database, hash: string): Promise<ReportRecord> {
     const report = await findReport(db, hash);
     if (report === null) throw notFound("Report", hash);
-    return toReport(report);
+    return report;
   }
 }
 
@@ -89,7 +91,8 @@ function refuseUnreportable({ userId, endedAt }: ReportedJob): void {
   }
 }
 
-function toReport(report: ReportRecord) {
+/** The public facts of a report. */
+export function toReport(report: ReportRecord) {
   const { hash, jobId, rank, version, status, state } = report;
   return {
     hash,
@@ -106,5 +109,6 @@ function toReport(report: ReportRecord) {
     made_at: toTimestamp(report.madeAt),
     file_sha256: report.fileSha256,
     file_bytes: report.bytes,
+    signed_by: report.kid,
   };
 }

@@ -4,10 +4,12 @@ import { unhex } from "../db/hex.ts";
 import { insertFrom } from "../db/insert-from.ts";
 import { measuredHardware } from "../db/measured-hardware.ts";
 import { nodeVerdict } from "../db/node-verdict.ts";
-import { reports } from "../db/schema/reports.ts";
+import { reportKeys, reports } from "../db/schema/reports.ts";
 import { customers, jobs, tasks } from "../db/schema.ts";
 import { taskIdRange } from "../lib/ids.ts";
 import type { NodeVerdict } from "../lib/stored-json.ts";
+import { noteKey } from "./key-store.ts";
+import type { Signer } from "./signing.ts";
 
 /** Jobs that get reports: settled, not deleted, and created with an account. */
 export const reportable = and(isNotNull(jobs.endedAt), isNull(jobs.deletedAt), ne(jobs.userId, 0));
@@ -66,7 +68,7 @@ export interface JobFacts {
 }
 
 /** The row of a new report. */
-export type ReportRow = Omit<typeof reports.$inferSelect, "version">;
+export type ReportRow = Omit<typeof reports.$inferSelect, "version" | "keyId">;
 
 /** Null for a job that gets no report: unknown, deleted, not settled, or without an account. One round trip. */
 export async function findFacts(db: Database, jobId: number): Promise<JobFacts | null> {
@@ -133,7 +135,7 @@ export async function recordReports(
   db: Database,
   { id: jobId, verdictText }: Pick<JobFactsRow, "id" | "verdictText">,
   made: readonly ReportRow[],
-  { isLast }: { isLast: boolean },
+  { isLast, signer, now }: { isLast: boolean; signer: Signer | null; now: number },
 ): Promise<boolean> {
   const rows = JSON.stringify(made);
   const field = (name: keyof ReportRow): SQL => sql.raw(`value ->> '$.${name}'`);
@@ -151,7 +153,8 @@ export async function recordReports(
   // An attempt that has recorded something is the first of its row.
   const attempts = isLast ? 0 : 1;
   const error = isLast ? null : sql`${jobs.reportError}`;
-  const [, , , unchanged] = await db.batch([
+  const [, , , , , unchanged] = await db.batch([
+    ...noteKey(db, rows, signer, now),
     insertFrom(
       db,
       reports,
@@ -165,6 +168,9 @@ export async function recordReports(
         status: field("status"),
         madeAt: field("madeAt"),
         isReplayed: field("isReplayed"),
+        keyId: sql`(select ${reportKeys.id} from ${reportKeys} where ${reportKeys.kid} = ${signer?.kid ?? null})`,
+        dataOffset: field("dataOffset"),
+        dataBytes: field("dataBytes"),
       },
       sql`from json_each(${rows}) where ${ifUnchanged}`,
     ).onConflictDoNothing(),
@@ -254,6 +260,13 @@ export async function findReport(db: Database, hash: string) {
       status: reports.status,
       madeAt: reports.madeAt,
       isReplayed: reports.isReplayed,
+      dataOffset: reports.dataOffset,
+      dataBytes: reports.dataBytes,
+      kid: sql<
+        string | null
+      >`(select ${reportKeys.kid} from ${reportKeys} where ${reportKeys.id} = ${reports.keyId})`.as(
+        "signing_kid",
+      ),
       createdAt: jobs.createdAt,
       startedAt: jobs.startedAt,
       endedAt: jobs.endedAt,

@@ -30,6 +30,7 @@ export async function sweepReports(deps: {
   db: Database;
   bucket: Bucket;
   thresholds: RatingThresholds;
+  seeds: readonly string[];
   clock: Clock;
   /** False ends the sweep before the next job. */
   goOn?: () => boolean;

@@ -45,6 +45,7 @@ const EXPECTED: Readonly<Record<string, number | [first: number, second: number]
   pollCurrentJob: 401,
   joinCurrentJob: 401,
   openCurrentChannel: 401,
+  getReportKeys: 200,
   getServerVersion: 200,
   getServerSpec: 200,
   getHealth: 200,

@@ -139,6 +139,35 @@ const PROVIDERS: Record<string, Provider> = {
     return { draft: { ...draft, path: { job_id: job.id } }, token: job.token, job };
   },
 
+  async createJobShare({ world, drawn: { draft, choice }, purpose }) {
+    const job = await world.createJob({});
+    // A fault needs a body to spoil.
+    const isLeftOut = draft.body === undefined && purpose === "once";
+    const body = isLeftOut ? undefined : fields(draft);
+    const headers = choice % 2 === 0 ? draft.headers : uniqueKey(draft);
+    const filled = { ...draft, path: { job_id: job.id }, headers, body };
+    return { draft: filled, token: world.ownerToken(), job: null };
+  },
+
+  async deleteJobShare({ world, drawn: { draft, choice }, purpose }) {
+    const job = await world.createJob({});
+    const uuid = purpose === "once" ? (await world.shareJob(job)).uuid : NOBODY;
+    const path = { job_id: job.id, uuid: spelledUuid(uuid, choice) };
+    return { draft: { ...draft, path }, token: world.ownerToken(), job: null };
+  },
+
+  async getSharedJob({ world, drawn: { draft, choice } }) {
+    // One in ten keeps the drawn token, which shows nothing.
+    const path = choice % 10 === 0 ? draft.path : { token: world.sharedToken };
+    return { draft: { ...draft, path }, token: null, job: null };
+  },
+
+  async getReportData({ world, drawn: { draft, choice } }) {
+    const { hash } = await world.reportOf(world.jobs.completed);
+    const path = choice % 10 === 0 ? draft.path : { hash };
+    return { draft: { ...draft, path }, token: null, job: null };
+  },
+
   async getReport({ world, drawn: { draft, choice } }) {
     const { hash } = await world.reportOf(world.jobs.completed);
     // One in ten keeps the drawn hash, which does not exist.

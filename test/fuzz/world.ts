@@ -253,6 +253,10 @@ export async function createWorld({ url, db }: Pick<LocalWorker, "url" | "db">) 
   await finish(await join(jobs.withoutAccount), "completed");
   await succeed("POST", `${API}/jobs/${jobs.aborted.id}/abort`, ownerToken);
   const catalogue = await succeed("GET", `${API}/benchmarks`, ownerToken);
+  const shareJob = async ({ id }: Job) => {
+    const made = await succeed("POST", `${API}/jobs/${id}/shares`, ownerToken);
+    return { uuid: String(made.uuid), token: String(made.url).split("#")[1] ?? "" };
+  };
 
   return {
     url,
@@ -263,6 +267,9 @@ export async function createWorld({ url, db }: Pick<LocalWorker, "url" | "db">) 
     /** The token of a person at another customer, who may not see the owner's data. */
     strangerToken,
     jobs,
+    shareJob,
+    /** The token of a link that shows a job. */
+    sharedToken: (await shareJob(jobs.completed)).token,
     /** A job refers to `used`, so it cannot be deleted. */
     specs,
     createSpec,

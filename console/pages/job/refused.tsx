@@ -18,9 +18,7 @@ export interface Refusal {
 /** Of the job and its nodes, in the order of ranks. */
 export function refusalsOf(job: JobView): Refusal[] {
   const ofJob: Refusal[] = [
-    ...(job.report_error
-      ? [{ rank: null, where: text.report, reason: job.report_error }]
-      : []),
+    ...(job.report_error ? [{ rank: null, where: text.report, reason: job.report_error }] : []),
     ...ofSteps(job.benchmark_results, null),
   ];
   const ofNodes = job.tasks.flatMap((task) => {

@@ -27,8 +27,7 @@ export function ShareDialog({ jobId, close }: ShareDialogProps) {
   const params = { path: { job_id: jobId } };
   const list = useLoaded<Schemas["Shares"]>(`shares ${jobId}`, (signal) =>
     call(
-      (both) =>
-        api.GET("/api/silicon-mark/v1/jobs/{job_id}/shares", { params, signal: both }),
+      (both) => api.GET("/api/silicon-mark/v1/jobs/{job_id}/shares", { params, signal: both }),
       signal,
     ),
   );

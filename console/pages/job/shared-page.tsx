@@ -12,6 +12,7 @@ import type { Fields } from "../jobs/catalogue.ts";
 import { EventsSection } from "./events-log.tsx";
 import { JobHead } from "./job-head.tsx";
 import { LinksSection } from "./links-section.tsx";
+import type { Progress } from "./live.ts";
 import { NodesSection } from "./nodes-table.tsx";
 import { ProgressSection } from "./progress.tsx";
 import { RefusedSection } from "./refused.tsx";
@@ -23,7 +24,7 @@ type SharedJob = Schemas["SharedJob"];
 
 const text = words.shares;
 const LIVE_MS = 5_000;
-const NO_NEWS: ReadonlyMap<number, never> = new Map();
+const NO_NEWS: ReadonlyMap<number, Progress> = new Map();
 
 /** The catalogue is for people who have signed in. */
 const FIELDS: Fields = {

@@ -336,6 +336,12 @@ BEGIN
   INSERT INTO jobs_labels (jobs_labels, rowid, labels) SELECT 'delete', id, labels FROM jobs_indexed WHERE id = old.id AND labels <> '';
 END;
 
+-- The links of a job die with it.
+CREATE TRIGGER `job_shares_deleted` AFTER UPDATE OF deleted_at ON `jobs` WHEN new.deleted_at IS NOT NULL
+BEGIN
+  DELETE FROM job_shares WHERE job_id = new.id;
+END;
+
 -- == Tasks ==
 
 -- Deletes and restores the tasks of a job with it; their ids are the 511 after its own.

@@ -7,8 +7,8 @@ import { scopeOf } from "../../identity/actor.ts";
 import { jobIdOf, rankOf } from "../../lib/ids.ts";
 import type { NodeVerdict, SequenceStep } from "../../lib/stored-json.ts";
 import { taskBodies } from "../bodies.ts";
+import { type ReportedTask, toTaskRecord } from "../records.ts";
 import type { Caller } from "../service.ts";
-import { type ReportedTask, toTaskRecord } from "../wire.ts";
 import type { ListTasksQuery } from "./contract.ts";
 import { readPageBodies } from "./page-bodies.ts";
 import {

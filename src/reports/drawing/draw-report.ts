@@ -14,6 +14,7 @@ import {
   StandardFonts,
 } from "@cantoo/pdf-lib";
 import type { ReportData } from "../report-data.ts";
+import { attachData } from "./attachment.ts";
 import { type Canvas, PAGE_HEIGHT, PAGE_WIDTH } from "./canvas.ts";
 import { Flow, type Mark } from "./flow.ts";
 import { noticesOf } from "./notices.ts";
@@ -34,6 +35,8 @@ const MAX_ORIGINALS_LENGTH = 10_000;
 export interface DrawOptions {
   /** The content hash printed in the report. */
   hash: string;
+  /** The data of the report, to be embedded (`signing.ts`). */
+  data?: Uint8Array;
   /** Called between sections, to let other requests run. */
   breathe?: () => Promise<void>;
 }
@@ -80,6 +83,7 @@ export async function drawReport(data: ReportData, options: DrawOptions): Promis
   const pages = await addPages(document, fonts, finished, breathe);
   addOutline(document, pages, flow.marks);
   describe(document, data, hash, type.originals);
+  if (options.data) attachData(document, options.data, new Date(job.endedAt ?? job.createdAt));
   return document.save({
     addDefaultPage: false,
     updateFieldAppearances: false,

@@ -1,7 +1,7 @@
 /** By operation: a request, and the status that each kind of caller gets for it. */
 import { decodeJwt } from "jose";
 import { baselines } from "../../../src/db/schema/scoreboard.ts";
-import { machineUuid, resultBody } from "../harness/client.ts";
+import { call, machineUuid, resultBody } from "../harness/client.ts";
 import {
   createJob,
   createPerson,
@@ -46,7 +46,13 @@ export interface Expectation {
 }
 
 /** Operations that tell a caller who sees a job of another customer that they may not end it. */
-export const SAYS_WHY = new Set(["abortJob", "deleteJob", "deleteJobById"]);
+export const SAYS_WHY = new Set([
+  "abortJob",
+  "deleteJob",
+  "deleteJobById",
+  "createJobShare",
+  "deleteJobShare",
+]);
 export const UUID = /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g;
 export const NOBODY = "00000000-0000-4000-8000-00000000dead";
 const ROOTS: readonly PersonName[] = ["root_admin", "foreign root_admin"];
@@ -122,6 +128,12 @@ const tokenOfOwner = async () => decodeJwt(await apiToken(persons.owner)).jti ??
 
 const ofJob = { params: { job_id: job.id } };
 const ofNoJob = () => ({ params: { job_id: "512" } });
+/** A new link of the owner's job. */
+async function shareOfJob(): Promise<string> {
+  const reply = await call("POST", `/jobs/${job.id}/shares`, { token: persons.owner.token });
+  if (reply.status !== 201) throw new Error(reply.text);
+  return reply.body.uuid;
+}
 const spec = await createSpec();
 const ofSpec = { params: { spec: spec.uuid } };
 const ofNoSpec = (body?: unknown) => () => ({ params: { spec: NOBODY }, body });
@@ -169,6 +181,28 @@ export const EXPECTATIONS: Record<string, Expectation> = {
     missing: ofNoJob,
     people: viewers(202),
   },
+  createJobShare: {
+    access: "user",
+    request: async () => ({ params: { job_id: (await createJob({}, persons.owner)).id } }),
+    missing: ofNoJob,
+    people: ofItsCustomer(201),
+  },
+  listJobShares: { access: "user", request: () => ofJob, missing: ofNoJob, people: viewers(200) },
+  deleteJobShare: {
+    access: "user",
+    request: async () => ({ params: { ...ofJob.params, uuid: await shareOfJob() } }),
+    missing: () => ({ params: { ...ofNoJob().params, uuid: NOBODY } }),
+    people: ofItsCustomer(204),
+  },
+  getSharedJob: {
+    access: "open",
+    request: () => ({ params: { token: `assay_share_${"0".repeat(30)}` } }),
+  },
+  getReportData: {
+    access: "open",
+    request: () => ({ params: { hash: "0".repeat(64) } }),
+  },
+  getReportKeys: { access: "open", request: () => ({}) },
   getReport: {
     access: "open",
     request: () => ({ params: { hash: "0".repeat(64) } }),

@@ -29,6 +29,7 @@ const depsOf = () => ({
   db: openDatabase(env.DB, createMeter()),
   bucket: openBucket(env.BUCKET, createMeter()),
   thresholds: readConfig(env).rating,
+  seeds: readConfig(env).reportSeeds,
   clock,
 });
 const attempt = (job: TestJob, isAsked = false) =>

@@ -21,9 +21,9 @@ export async function open(url: string, headers: Record<string, string> = {}, me
 export function make(job: TestJob) {
   const bucket = openBucket(env.BUCKET, createMeter());
   const db = openDatabase(env.DB, createMeter());
-  const { rating: thresholds } = readConfig(env);
+  const { rating: thresholds, reportSeeds: seeds } = readConfig(env);
   const now = systemClock.now();
-  return makeReports({ db, bucket, thresholds, now }, Number(job.id));
+  return makeReports({ db, bucket, thresholds, seeds, now }, Number(job.id));
 }
 
 /** Asks for a job's reports, again while the isolate makes those of another test's job. */

@@ -50,7 +50,8 @@ test("256 nodes of 8 GPUs: every node has its report, in a few batches; a kill c
   const meter = createMeter();
   const db = openDatabase(env.DB, meter);
   const bucket = openBucket(env.BUCKET, meter);
-  const deps = { db, bucket, thresholds: readConfig(env).rating, now: 1 };
+  const { rating: thresholds, reportSeeds: seeds } = readConfig(env);
+  const deps = { db, bucket, thresholds, seeds, now: 1 };
   const realPut = env.BUCKET.put.bind(env.BUCKET);
   let puts = 0;
   const put = vi.spyOn(env.BUCKET, "put").mockImplementation((async (

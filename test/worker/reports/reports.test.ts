@@ -162,6 +162,7 @@ test("cron makes what nobody else has, and a job that cannot be made holds up no
       db: openDatabase(env.DB, createMeter()),
       bucket: openBucket(env.BUCKET, createMeter()),
       thresholds: readConfig(env).rating,
+      seeds: readConfig(env).reportSeeds,
       clock: systemClock,
     });
   const first = await sweep();
@@ -194,6 +195,7 @@ test("cron leaves a job to its object, which rates it first, for five minutes", 
       db: openDatabase(env.DB, createMeter()),
       bucket: openBucket(env.BUCKET, createMeter()),
       thresholds: readConfig(env).rating,
+      seeds: readConfig(env).reportSeeds,
       clock: { now: () => now },
     });
     return (await reportRows(job)).length;
@@ -217,6 +219,7 @@ test("those that cannot be made, however many, keep no other from its turn", asy
       db: openDatabase(env.DB, createMeter()),
       bucket: openBucket(env.BUCKET, createMeter()),
       thresholds: readConfig(env).rating,
+      seeds: readConfig(env).reportSeeds,
       clock: { now: () => start + minute * 60_000 },
     });
   }

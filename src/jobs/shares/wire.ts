@@ -1,0 +1,75 @@
+import { type Piece, rawList } from "../../http/raw-json.ts";
+import { toTimestamp } from "../../lib/clock.ts";
+import { type JobView, toJobFacts, toTaskDetail } from "../wire.ts";
+import { redactAddresses } from "./redact.ts";
+import type { SharedJobWire, ShareWire } from "./schemas.ts";
+import type { ShareRow } from "./store.ts";
+
+export function toShare(row: ShareRow): ShareWire {
+  return {
+    uuid: row.uuid,
+    job_id: String(row.jobId),
+    created_by: row.createdBy,
+    created_at: toTimestamp(row.createdAt),
+    expires_at: toTimestamp(row.expiresAt),
+  };
+}
+
+/** The link for people. The token is in its fragment, which browsers send to no server. */
+export function shareUrl(site: string | null, token: string): string {
+  return `${site ?? ""}/console/shared#${token}`;
+}
+
+/** A report names people and addresses: a shared job links none. */
+const NO_LINK = () => null;
+
+const redacted = (text: string | null) => (text === null ? null : redactAddresses(text));
+
+/** The job as a link shows it: its schema leaves no field for people, tokens and the order. */
+export function toSharedJob(view: JobView, until: number): SharedJobWire {
+  const {
+    token: _token,
+    order: _order,
+    pdf_report_url: _url,
+    report_error: _error,
+    ...facts
+  } = toJobFacts(view, "", NO_LINK);
+  const tasks = view.tasks.map((task) => {
+    const stored = view.bodies.extents[task.rank] ?? [];
+    // Each result is in memory while it is redacted.
+    const bodies = Array.from(stored, ([position, extent]): [number, Piece] => [
+      position,
+      { ...extent, show: redactAddresses },
+    ]);
+    const {
+      machine_ip: _ip,
+      pdf_report_url: _report,
+      report_error: _why,
+      ...shown
+    } = toTaskDetail(view, task, new Map(bodies), NO_LINK);
+    return {
+      ...shown,
+      failed_message: redacted(shown.failed_message),
+      message: redacted(shown.message),
+      benchmark_results: withoutAddresses(shown.benchmark_results),
+    };
+  });
+  return {
+    ...facts,
+    tasks: rawList(tasks),
+    benchmark_results: withoutAddresses(facts.benchmark_results),
+    events: facts.events.map((event) => ({ ...event, message: redactAddresses(event.message) })),
+    shared_until: toTimestamp(until),
+  };
+}
+
+function withoutAddresses(
+  results: SharedJobWire["benchmark_results"],
+): SharedJobWire["benchmark_results"] {
+  return Object.fromEntries(
+    Object.entries(results).map(([key, result]) => [
+      key,
+      { ...result, error_message: redacted(result.error_message) },
+    ]),
+  );
+}
