@@ -99,15 +99,18 @@ publishPage("docs.html", "docs.html", {
     .map((address) => `<link rel="modulepreload" href="${address}">`)
     .join("\n    "),
 });
+const consoleParts = await publishConsole(publishAsset);
+publishPage("console.html", "console/index.html", consoleParts);
+// In the clothes of the console, to which they lead.
+const clothes = { "console.css": consoleParts["console.css"] };
 publishPage("set-password.html", "set-password.html", {
-  ...common,
+  ...clothes,
   "set-password.js": await publishScript("set-password.ts", {}),
 });
 publishPage("set-up.html", "set-up.html", {
-  ...common,
+  ...clothes,
   "set-up.js": await publishScript("set-up.ts", {}),
 });
-publishPage("console.html", "console/index.html", await publishConsole(publishAsset));
 publishPage("home.html", "home.html", common);
 publishPage("404.html", "404.html", common);
 publish("public/favicon.svg", readFileSync(join(ROOT, "pages/favicon.svg")));
