@@ -2,6 +2,7 @@
 
 import { api, call, type Schemas } from "../../lib/api.ts";
 import { joinCommand } from "../../lib/join.ts";
+import { moveAlong, useShortcuts } from "../../lib/keys.ts";
 import { useLoaded } from "../../lib/load.ts";
 import { FaultNotice, Freshness, Skeleton } from "../../parts/notices.tsx";
 import { PageHead } from "../../parts/page.tsx";
@@ -24,6 +25,10 @@ export function JobPage({ id }: { id: string }) {
   const live = useLiveJob(id);
   const { job, fault } = live;
   const catalogue = useCatalogue();
+  useShortcuts({
+    j: () => moveAlong(".row-link", 1),
+    k: () => moveAlong(".row-link", -1),
+  });
   if (job === null) {
     return fault === null ? (
       <Skeleton rows={10} label={words.job.loading} />

@@ -7,7 +7,8 @@ import { type LinkFigure, type LinkTable, placeOf, scaleOf } from "./links.ts";
 const text = words.links;
 /** Steps of the colour scale, dark to light; in all of them lightness rises with the value. */
 const STEPS = 64;
-const MAX_CELL = 36;
+/** Edge of a link on the page, px; less where there are many. */
+export const MAX_CELL = 36;
 
 type Rgb = readonly [number, number, number];
 /** Viridis: rises evenly in lightness, and reads the same for people who see few colours. */

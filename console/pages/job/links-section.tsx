@@ -7,7 +7,7 @@ import { FaultNotice, Skeleton } from "../../parts/notices.tsx";
 import { Section } from "../../parts/section.tsx";
 import { type Column, Table } from "../../parts/table.tsx";
 import { words } from "../../words.ts";
-import { LinkMap } from "./link-map.tsx";
+import { LinkMap, MAX_CELL } from "./link-map.tsx";
 import { type Link, type LinkFigure, type LinkTable, type NodeLinks, readLinks } from "./links.ts";
 import type { JobView } from "./view.ts";
 
@@ -25,7 +25,12 @@ export function LinksSection({ job, canLoad }: { job: JobView; canLoad: boolean 
   return (
     <Section id="links" title={text.title}>
       <Summary step={step} />
-      {canLoad && <WhenSeen>{() => <Links job={job} />}</WhenSeen>}
+      {canLoad && (
+        // The place that the map will take, so that nothing below it moves.
+        <div class="map-place" style={{ "--map": `${job.node_count * MAX_CELL}px` }}>
+          <WhenSeen>{() => <Links job={job} />}</WhenSeen>
+        </div>
+      )}
     </Section>
   );
 }
@@ -70,7 +75,7 @@ function WhenSeen({ children }: { children: () => preact.JSX.Element }) {
     observer.observe(place.current);
     return () => observer.disconnect();
   }, []);
-  return isSeen ? children() : <div ref={place} class="map-place" />;
+  return isSeen ? children() : <div ref={place} />;
 }
 
 function Links({ job }: { job: JobView }) {

@@ -1,6 +1,13 @@
 /** A job as it happens: its detail, kept fresh by server-sent events, or by asking again where there are none. */
 import { useEffect, useReducer, useRef } from "preact/hooks";
-import { api, call, type Fault, type Outcome, type Schemas } from "../../lib/api.ts";
+import {
+  api,
+  call,
+  type Fault,
+  type FaultKind,
+  type Outcome,
+  type Schemas,
+} from "../../lib/api.ts";
 import { readStream } from "../../lib/event-stream.ts";
 import { session } from "../../lib/session.ts";
 
@@ -35,6 +42,7 @@ const MAX_FAILURES = 2;
 /** After its end a job gets its verdict and report; afterwards it is asked for no more. */
 const SETTLING_MS = 180_000;
 const SLOW_MS = 3_000;
+const HOPELESS: ReadonlySet<FaultKind> = new Set(["missing", "forbidden", "refused"]);
 /** The detail has no more events than this. */
 const MAX_EVENTS = 1_000;
 
@@ -58,7 +66,9 @@ export function useLiveJob(id: string): LiveJob {
     const own = new Follower(id, change);
     follower.current = own;
     void own.start();
-    const again = () => void own.load();
+    const again = () => {
+      if (document.visibilityState === "visible") void own.load();
+    };
     addEventListener("online", again);
     document.addEventListener("visibilitychange", again);
     return () => {
@@ -80,6 +90,8 @@ class Follower {
   #isWanted = false;
   #timer = 0;
   #endSeenAt: number | null = null;
+  /** There is no such job for this person: asking again changes nothing. */
+  #isHopeless = false;
 
   constructor(id: string, change: (by: Change) => void) {
     this.#id = id;
@@ -103,7 +115,7 @@ class Follower {
   }
 
   get #isOver(): boolean {
-    return this.#ending.signal.aborted || !session.isOpen;
+    return this.#ending.signal.aborted || this.#isHopeless || !session.isOpen;
   }
 
   /** Reads the detail; a call during another one is answered by one more after it. */
@@ -128,6 +140,7 @@ class Follower {
       const outcome = await readJob(this.#id, this.#ending.signal);
       if (this.#ending.signal.aborted) return;
       if (outcome.ok) this.#job = outcome.data;
+      else this.#isHopeless = HOPELESS.has(outcome.fault.kind);
       this.#change((old) => withOutcome(old, outcome));
     } catch (error) {
       if (!this.#ending.signal.aborted) throw error;
@@ -149,7 +162,8 @@ class Follower {
       if (failures >= MAX_FAILURES) {
         this.#setMode("polling");
         await pause(POLL_MS, this.#ending.signal);
-        await this.load();
+        // Nobody looks; the page is brought up to date when somebody does.
+        if (document.visibilityState === "visible") await this.load();
         continue;
       }
       try {

@@ -41,7 +41,7 @@ export function Bulk({ chosen, clear, changed }: BulkProps) {
     changed();
   };
   return (
-    <section class="bulk" aria-label={text.selected(chosen.length)}>
+    <div class="bulk">
       {chosen.length > 0 && (
         <>
           <span>{text.selected(chosen.length)}</span>
@@ -79,7 +79,7 @@ export function Bulk({ chosen, clear, changed }: BulkProps) {
           )}
         </Confirm>
       )}
-    </section>
+    </div>
   );
 }
 
