@@ -318,6 +318,7 @@ export const words = {
   results: {
     title: "Figures",
     none: "Nothing was measured.",
+    ofGpus: (name: string, gpus: number) => `${name}, ${plural(gpus, "GPU")}`,
     columns: {
       figure: "Figure",
       value: "Measured",

@@ -19,11 +19,12 @@ export function FilterSelect({
   options,
   set,
 }: FilterProps & { options: readonly (readonly [string, string])[] }) {
+  const id = useId();
   const isKnown = options.some(([option]) => option === value);
   return (
-    <label class="field">
-      <span>{label}</span>
-      <select value={value} onChange={(event) => set(event.currentTarget.value)}>
+    <div class="field">
+      <label for={id}>{label}</label>
+      <select id={id} value={value} onChange={(event) => set(event.currentTarget.value)}>
         {options.map(([option, title]) => (
           <option key={option} value={option}>
             {title}
@@ -32,7 +33,7 @@ export function FilterSelect({
         {/* An address may name what no list offers. */}
         {!isKnown && <option value={value}>{value}</option>}
       </select>
-    </label>
+    </div>
   );
 }
 

@@ -1,31 +1,16 @@
 /** Everything that one node has sent: figures, GPUs, pairs of GPUs, spec check, inventory. */
 import { useState } from "preact/hooks";
-import { figure, percent } from "../../lib/format.ts";
+import { figure } from "../../lib/format.ts";
 import type { Schemas } from "../../lib/schemas.ts";
-import { SpecBadge, VerdictBadge } from "../../parts/badge.tsx";
+import { SpecBadge } from "../../parts/badge.tsx";
 import { Section } from "../../parts/section.tsx";
 import { type Column, Table } from "../../parts/table.tsx";
 import { words } from "../../words.ts";
 import type { Benchmark } from "../jobs/catalogue.ts";
-import {
-  type Figure,
-  flatten,
-  type GpuPair,
-  type GpuRow,
-  gpuPairs,
-  gpuRows,
-  nodeFigures,
-  numberOf,
-} from "./figures.ts";
+import { flatten, type GpuPair, type GpuRow, gpuPairs, gpuRows, numberOf } from "./figures.ts";
+import { FiguresSection, type NodeFacts } from "./figures-section.tsx";
 import { CLUSTER } from "./links-section.tsx";
-import type { NodeVerdict, Task } from "./view.ts";
-
-export interface NodeFacts {
-  task: Task;
-  performance: NodeVerdict | null;
-  inventory: unknown;
-  dataSheet: Schemas["ManufacturerGpuSpec"] | null;
-}
+import type { Task } from "./view.ts";
 
 export function NodeDetail({
   node,
@@ -45,7 +30,7 @@ export function NodeDetail({
         </Section>
       )}
       {steps.map(([key, step]) => (
-        <Figures
+        <FiguresSection
           key={key}
           id={key}
           step={step}
@@ -59,113 +44,6 @@ export function NodeDetail({
       <Inventory inventory={node.inventory} />
     </>
   );
-}
-
-interface FiguresProps {
-  id: string;
-  step: Schemas["BenchmarkResult"];
-  node: NodeFacts;
-  benchmark: Benchmark | undefined;
-}
-
-function Figures({ id, step, node, benchmark }: FiguresProps) {
-  const text = words.results;
-  const fields = benchmark?.fields ?? {};
-  const rows = nodeFigures(step, Object.keys(fields));
-  const gpuCount = node.task.gpu_count;
-  const isQuick = step.benchmark_id === "quick_mark";
-  const verdictOf = ({ name }: Figure) =>
-    isQuick ? node.performance?.metrics.find(({ metric }) => metric === name) : undefined;
-  const unit = ({ name }: Figure) => fields[name]?.unit ?? "";
-  const columns: Column<Figure>[] = [
-    {
-      title: text.columns.figure,
-      isName: true,
-      isBare: true,
-      cell: (row) => {
-        const status = verdictOf(row)?.status;
-        return (
-          <span class="marks">
-            {fields[row.name]?.display_name ?? row.name}
-            {status !== undefined && status !== "unrated" && <VerdictBadge verdict={status} />}
-          </span>
-        );
-      },
-    },
-    {
-      title: text.columns.value,
-      isNumber: true,
-      cell: (row) => (
-        <>
-          {figure(row.value)} {unit(row)}
-          {row.implausible !== null && (
-            <div class="implausible small">! {text.implausible(row.implausible)}</div>
-          )}
-        </>
-      ),
-    },
-    {
-      title: text.columns.spread,
-      isNumber: true,
-      cell: ({ spread, isSettled }) => (
-        <>
-          {spread === null ? "–" : `± ${percent(spread / 2, 1)}`}
-          {isSettled === false && <div class="soft small">{text.unsettled}</div>}
-        </>
-      ),
-    },
-    ...(isQuick
-      ? ([
-          {
-            title: text.columns.perGpu,
-            isNumber: true,
-            cell: (row) => {
-              const value = verdictOf(row)?.value ?? null;
-              return value === null ? "–" : `${figure(value)} ${unit(row)}`;
-            },
-          },
-          {
-            title: text.columns.baseline,
-            isNumber: true,
-            cell: (row) => {
-              const baseline = verdictOf(row)?.baseline ?? null;
-              return baseline === null ? "–" : `${figure(baseline)} ${unit(row)}`;
-            },
-          },
-          {
-            title: text.columns.share,
-            isNumber: true,
-            cell: (row) => percent(verdictOf(row)?.ratio),
-          },
-          {
-            title: text.dataSheet,
-            isNumber: true,
-            cell: (row) => figure(sheetFigure(node.dataSheet, row.name)),
-          },
-        ] satisfies Column<Figure>[])
-      : []),
-    { title: text.columns.method, cell: ({ method }) => <code>{method ?? "–"}</code> },
-  ];
-  return (
-    <Section
-      id={id}
-      title={`${benchmark?.name ?? id}${gpuCount !== null && isQuick ? ` · ${gpuCount} GPU` : ""}`}
-    >
-      {step.error_message !== null && <p class="notice bad">{step.error_message}</p>}
-      {rows.length === 0 ? (
-        <p class="soft">{text.none}</p>
-      ) : (
-        <Table label={id} columns={columns} rows={rows} keyOf={({ name }) => name} />
-      )}
-    </Section>
-  );
-}
-
-/** The data sheet's names differ in one place: QuickMark's `fp32_tflops` runs on tensor cores. */
-function sheetFigure(sheet: Schemas["ManufacturerGpuSpec"] | null, name: string): number | null {
-  if (sheet === null) return null;
-  const key = name === "fp32_tflops" ? "tf32_tflops" : name;
-  return numberOf(Object.entries(sheet).find(([field]) => field === key)?.[1]);
 }
 
 function Telemetry({ rows }: { rows: readonly GpuRow[] }) {

@@ -99,11 +99,6 @@ function columnsOf(job: JobView, fields: Fields, hasPages: boolean): Column<Row>
   const hasSpec = job.tasks.some(({ spec_check: check }) => check !== null);
   const hasVerdict = job.scoreboard_summary !== null;
   const isLive = job.ended_at === null;
-  const ratio = (metric: string, title: string): Column<Row> => ({
-    title,
-    isNumber: true,
-    cell: ({ verdict }) => <Ratio verdict={verdict} metric={metric} fields={fields} />,
-  });
   return [
     {
       title: text.columns.rank,
@@ -139,17 +134,7 @@ function columnsOf(job: JobView, fields: Fields, hasPages: boolean): Column<Row>
         </span>
       ),
     },
-    ...(hasVerdict
-      ? [
-          {
-            title: text.columns.verdict,
-            cell: ({ verdict }: Row) =>
-              verdict === null ? "–" : <VerdictBadge verdict={verdict.status} />,
-          },
-          ratio("bf16_tflops", text.columns.bf16),
-          ratio("memory_bandwidth_gbs", text.columns.memory),
-        ]
-      : []),
+    ...(hasVerdict ? verdictColumns(fields) : []),
     ...(hasSpec
       ? [
           {
@@ -167,6 +152,22 @@ function columnsOf(job: JobView, fields: Fields, hasPages: boolean): Column<Row>
           },
         ]
       : []),
+  ];
+}
+
+function verdictColumns(fields: Fields): Column<Row>[] {
+  const ratio = (metric: string, title: string): Column<Row> => ({
+    title,
+    isNumber: true,
+    cell: ({ verdict }) => <Ratio verdict={verdict} metric={metric} fields={fields} />,
+  });
+  return [
+    {
+      title: text.columns.verdict,
+      cell: ({ verdict }) => (verdict === null ? "–" : <VerdictBadge verdict={verdict.status} />),
+    },
+    ratio("bf16_tflops", text.columns.bf16),
+    ratio("memory_bandwidth_gbs", text.columns.memory),
   ];
 }
 

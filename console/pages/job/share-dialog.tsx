@@ -21,40 +21,7 @@ interface ShareDialogProps {
 
 export function ShareDialog({ jobId, close }: ShareDialogProps) {
   const [days, setDays] = useState(DEFAULT_DAYS);
-  const [isBusy, setIsBusy] = useState(false);
-  const [made, setMade] = useState<string | null>(null);
-  const [fault, setFault] = useState<Fault | null>(null);
-  const params = { path: { job_id: jobId } };
-  const list = useLoaded<Schemas["Shares"]>(`shares ${jobId}`, (signal) =>
-    call(
-      (both) => api.GET("/api/silicon-mark/v1/jobs/{job_id}/shares", { params, signal: both }),
-      signal,
-    ),
-  );
-  const create = async () => {
-    setIsBusy(true);
-    const body = { ttl: Number(days) * DAY_SECONDS };
-    const outcome = await call((signal) =>
-      api.POST("/api/silicon-mark/v1/jobs/{job_id}/shares", { params, body, signal }),
-    );
-    setIsBusy(false);
-    setFault(outcome.ok ? null : outcome.fault);
-    // A server that does not know its own address answers a path.
-    if (outcome.ok && outcome.data.url !== null) {
-      setMade(new URL(outcome.data.url, location.origin).href);
-    }
-    list.reload();
-  };
-  const revoke = async (uuid: string) => {
-    const outcome = await call((signal) =>
-      api.DELETE("/api/silicon-mark/v1/jobs/{job_id}/shares/{uuid}", {
-        params: { path: { job_id: jobId, uuid } },
-        signal,
-      }),
-    );
-    setFault(outcome.ok ? null : outcome.fault);
-    list.reload();
-  };
+  const { list, made, fault, isBusy, create, revoke } = useShares(jobId);
   return (
     <Dialog title={text.title} close={close}>
       <p class="soft">{text.hint}</p>
@@ -69,7 +36,7 @@ export function ShareDialog({ jobId, close }: ShareDialogProps) {
             ))}
           </select>
         </label>
-        <button type="button" class="primary" disabled={isBusy} onClick={() => void create()}>
+        <button type="button" class="primary" disabled={isBusy} onClick={() => void create(days)}>
           {isBusy ? words.actions.busy : text.create}
         </button>
       </div>
@@ -97,6 +64,45 @@ export function ShareDialog({ jobId, close }: ShareDialogProps) {
       </div>
     </Dialog>
   );
+}
+
+/** The links of a job, and what can be done with them. */
+function useShares(jobId: string) {
+  const [isBusy, setIsBusy] = useState(false);
+  const [made, setMade] = useState<string | null>(null);
+  const [fault, setFault] = useState<Fault | null>(null);
+  const params = { path: { job_id: jobId } };
+  const list = useLoaded<Schemas["Shares"]>(`shares ${jobId}`, (signal) =>
+    call(
+      (both) => api.GET("/api/silicon-mark/v1/jobs/{job_id}/shares", { params, signal: both }),
+      signal,
+    ),
+  );
+  const create = async (days: string) => {
+    setIsBusy(true);
+    const body = { ttl: Number(days) * DAY_SECONDS };
+    const outcome = await call((signal) =>
+      api.POST("/api/silicon-mark/v1/jobs/{job_id}/shares", { params, body, signal }),
+    );
+    setIsBusy(false);
+    setFault(outcome.ok ? null : outcome.fault);
+    // A server that does not know its own address answers a path.
+    if (outcome.ok && outcome.data.url !== null) {
+      setMade(new URL(outcome.data.url, location.origin).href);
+    }
+    list.reload();
+  };
+  const revoke = async (uuid: string) => {
+    const outcome = await call((signal) =>
+      api.DELETE("/api/silicon-mark/v1/jobs/{job_id}/shares/{uuid}", {
+        params: { path: { job_id: jobId, uuid } },
+        signal,
+      }),
+    );
+    setFault(outcome.ok ? null : outcome.fault);
+    list.reload();
+  };
+  return { list, made, fault, isBusy, create, revoke };
 }
 
 interface SharesProps {

@@ -22,7 +22,7 @@ describeConsole("habits of the console", prepare, (stage) => {
     await expect.poll(() => jobs.getByRole("row").count(), { timeout: PATIENCE_MS }).toBe(2);
     await page.goBack();
     await expect.poll(() => jobs.getByRole("row").count(), { timeout: PATIENCE_MS }).toBe(5);
-    await page.getByLabel("State").selectOption("created");
+    await page.getByLabel("State", { exact: true }).selectOption("created");
     await page.waitForURL("**/console/jobs?state=created");
     await expect.poll(() => jobs.getByRole("row").count(), { timeout: PATIENCE_MS }).toBe(2);
     await page.reload();
@@ -152,7 +152,7 @@ describeConsole("habits of the console", prepare, (stage) => {
     await page.getByRole("link", { name: "gamma", exact: true }).waitFor();
     await context.setOffline(true);
     await page.getByText(/^You are offline/).waitFor();
-    await page.getByLabel("State").selectOption("failed");
+    await page.getByLabel("State", { exact: true }).selectOption("failed");
     await page.getByText("The server cannot be reached.").waitFor();
     await context.setOffline(false);
     await page.getByRole("heading", { name: "No job matches" }).waitFor();
@@ -170,7 +170,7 @@ describeConsole("habits of the console", prepare, (stage) => {
       await held;
       await route.fulfill({ status: 503, json: { message: "busy", error: { code: "X" } } });
     });
-    await page.getByLabel("State").selectOption("failed");
+    await page.getByLabel("State", { exact: true }).selectOption("failed");
     await page.getByText("The network or the server is slow.").waitFor();
     answer();
     await page.getByText("The server has failed.").waitFor();

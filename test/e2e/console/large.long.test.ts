@@ -88,7 +88,7 @@ describe.skipIf(!withBrowser())("100,000 jobs in the console", () => {
     expect(await jobs.getByRole("row").nth(1).textContent()).not.toBe(first);
     await page.goBack();
     await page.getByText("1–100 of 100,000").first().waitFor();
-    await page.getByLabel("State").selectOption("failed");
+    await page.getByLabel("State", { exact: true }).selectOption("failed");
     await page.waitForURL("**state=failed**");
     await jobs.getByText("Failed", { exact: true }).first().waitFor();
     expectQuiet(tab);
