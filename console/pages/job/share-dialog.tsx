@@ -55,7 +55,7 @@ export function ShareDialog({ jobId, close }: ShareDialogProps) {
           <FaultNotice fault={list.fault} retry={list.reload} />
         )
       ) : (
-        <Shares shares={list.data.shares} revoke={revoke} />
+        <Shares shares={list.data.shares} isBusy={isBusy} revoke={revoke} />
       )}
       <div class="actions">
         <button type="button" onClick={close}>
@@ -93,12 +93,14 @@ function useShares(jobId: string) {
     list.reload();
   };
   const revoke = async (uuid: string) => {
+    setIsBusy(true);
     const outcome = await call((signal) =>
       api.DELETE("/api/silicon-mark/v1/jobs/{job_id}/shares/{uuid}", {
         params: { path: { job_id: jobId, uuid } },
         signal,
       }),
     );
+    setIsBusy(false);
     setFault(outcome.ok ? null : outcome.fault);
     list.reload();
   };
@@ -107,10 +109,11 @@ function useShares(jobId: string) {
 
 interface SharesProps {
   shares: readonly Schemas["Share"][];
+  isBusy: boolean;
   revoke: (uuid: string) => Promise<void>;
 }
 
-function Shares({ shares, revoke }: SharesProps) {
+function Shares({ shares, isBusy, revoke }: SharesProps) {
   if (shares.length === 0) return <p class="soft">{text.none}</p>;
   return (
     <ul class="shares">
@@ -123,7 +126,7 @@ function Shares({ shares, revoke }: SharesProps) {
               {text.until} {moment(until)}
             </span>
           </span>
-          <button type="button" onClick={() => void revoke(uuid)}>
+          <button type="button" disabled={isBusy} onClick={() => void revoke(uuid)}>
             {text.revoke}
           </button>
         </li>
