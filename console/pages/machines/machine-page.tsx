@@ -161,7 +161,7 @@ function HistorySections({ history }: { history: History }) {
         ) : (
           <ol class="events">
             {history.events.map(({ at, message, job_id: job }) => (
-              <li key={at} class="event">
+              <li key={at} class="event change">
                 <time dateTime={at}>{moment(at)}</time>
                 <a href={addressOf(`/jobs/${job}`)}>{text.openTask(job)}</a>
                 <span>{message}</span>
