@@ -26,7 +26,7 @@ describeConsole("habits of the console", prepare, (stage) => {
     await page.waitForURL("**/console/jobs?state=created");
     await expect.poll(() => jobs.getByRole("row").count(), { timeout: PATIENCE_MS }).toBe(2);
     await page.reload();
-    await jobs.getByText("waiting").waitFor();
+    await jobs.getByRole("link", { name: "waiting", exact: true }).waitFor();
     expect(await jobs.getByRole("row").count()).toBe(2);
     await page.goto(`${stage().server.url}/console/jobs?name=nothing-like-it`);
     await page.getByRole("heading", { name: "No job matches" }).waitFor();
