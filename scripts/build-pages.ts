@@ -111,6 +111,10 @@ publishPage("set-up.html", "set-up.html", {
   ...clothes,
   "set-up.js": await publishScript("set-up.ts", {}),
 });
+publishPage("verify.html", "verify.html", {
+  ...clothes,
+  "verify.js": await publishScript("verify.ts", {}),
+});
 publishPage("home.html", "home.html", common);
 publishPage("404.html", "404.html", common);
 publish("public/favicon.svg", readFileSync(join(ROOT, "pages/favicon.svg")));

@@ -253,7 +253,8 @@ function readCredential(
   return { kind: "job", token };
 }
 
-function parseHost(
+/** An address of a server, without a slash at its end. */
+export function parseHost(
   text: string | undefined,
 ): { ok: true; value: string } | { ok: false; message: string } {
   if (text === undefined || text.trim() === "") {

@@ -6,10 +6,12 @@ export const DRAIN_SECONDS = 60;
 export const HELP = `Usage: node agent.mjs --host URL --token TOKEN [options]
        node agent.mjs --host URL --runner RUNNER --key KEY [options]
        node agent.mjs --probe-only [--json]
+       node agent.mjs verify FILE [--keys FILE | --host URL]
 
 Joins a benchmark job as one of its nodes, runs its steps and sends the results. As a runner it claims
 one job after the other and runs each of them so, until it is stopped. --probe-only measures this machine
-and shows its figures, without a server.
+and shows its figures, without a server. verify checks a PDF report: by the server that made it, by a
+file with its keys, or without either its integrity alone.
 
   --host URL                control plane, such as https://assay.example (or ASSAY_HOST)
   --token TOKEN             the job's token (or ASSAY_TOKEN; --api-key and -api-key also work)
@@ -50,5 +52,5 @@ finishes the step that it runs, for at most ${DRAIN_SECONDS} seconds, sends its 
 and exits with 0; a second signal stops it at once.
 
 Exit code: 0 task completed, runner stopped or all figures measured, 1 anything else, 2 bad usage, 130
-and 143 interrupted.
+and 143 interrupted. Of verify: 0 valid, 1 not, 2 signed by an unknown key, 64 bad usage.
 `;

@@ -54,7 +54,9 @@ for (const name of ["SIGINT", "SIGTERM"] as const) {
 }
 
 try {
-  process.exitCode = await runCli(argv, process.env, terminal, stop.signal);
+  const isVerify = argv[0] === "verify";
+  const run = isVerify ? (await import("./verify.ts")).runVerify : runCli;
+  process.exitCode = await run(isVerify ? argv.slice(1) : argv, process.env, terminal, stop.signal);
 } catch (error) {
   if (!stop.signal.aborted) throw error;
   process.exitCode = interrupted;

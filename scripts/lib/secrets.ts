@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { secretFault } from "../../src/lib/config.ts";
+import { secretFault, seedFault } from "../../src/lib/config.ts";
 
 export interface Secrets {
   adminEmail: string;
@@ -11,6 +11,7 @@ export interface Secrets {
 function freshValues(): Record<string, string> {
   return {
     TOKEN_SECRET: freshSecret(),
+    REPORT_SIGNING_KEY: freshSeed(),
     ADMIN_EMAIL: "admin@example.com",
     ADMIN_PASSWORD: randomBytes(18).toString("base64url"),
   };
@@ -18,6 +19,11 @@ function freshValues(): Record<string, string> {
 
 export function freshSecret(): string {
   return randomBytes(36).toString("base64url");
+}
+
+/** The seed of a key that signs reports. */
+export function freshSeed(): string {
+  return randomBytes(32).toString("base64url");
 }
 
 /**
@@ -84,6 +90,11 @@ function readSecrets(path: string): Secrets {
     const fault = secretFault(secret);
     if (fault !== null)
       throw new Error(`TOKEN_SECRET in ${path} ${fault}. Empty it to get a new one.`);
+  }
+  for (const seed of splitSecrets(read(path, "REPORT_SIGNING_KEY"))) {
+    const fault = seedFault(seed);
+    if (fault !== null)
+      throw new Error(`REPORT_SIGNING_KEY in ${path} ${fault}. Empty it to get a new one.`);
   }
   return { adminEmail: read(path, "ADMIN_EMAIL"), adminPassword: read(path, "ADMIN_PASSWORD") };
 }

@@ -120,7 +120,7 @@ async function drawFile(
 ) {
   const { drawReport } = await import("./drawing/draw-report.ts");
   const json = await signData(reportJson(data, hash), signer);
-  const bytes = await drawReport(data, { hash, data: json, breathe });
+  const bytes = await drawReport(data, { hash, kid: signer?.kid ?? null, data: json, breathe });
   free(json);
   const [embedded] = embeddedFiles(bytes);
   if (embedded === undefined) throw new Error("The report was drawn without its data");

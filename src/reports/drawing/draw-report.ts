@@ -18,6 +18,7 @@ import { attachData } from "./attachment.ts";
 import { type Canvas, PAGE_HEIGHT, PAGE_WIDTH } from "./canvas.ts";
 import { Flow, type Mark } from "./flow.ts";
 import { noticesOf } from "./notices.ts";
+import { checking } from "./sections/checking.ts";
 import { identity, title, verdictPanel } from "./sections/cover.ts";
 import { findings } from "./sections/findings.ts";
 import { gpuPairs } from "./sections/gpu-pairs.ts";
@@ -35,6 +36,8 @@ const MAX_ORIGINALS_LENGTH = 10_000;
 export interface DrawOptions {
   /** The content hash printed in the report. */
   hash: string;
+  /** The key that signed the data; null or absent for an unsigned report. */
+  kid?: string | null;
   /** The data of the report, to be embedded (`signing.ts`). */
   data?: Uint8Array;
   /** Called between sections, to let other requests run. */
@@ -70,7 +73,8 @@ export async function drawReport(data: ReportData, options: DrawOptions): Promis
     () => steps(flow, data),
     () => machines(flow, data),
     () => events(flow, data),
-    () => method(flow, data, hash),
+    () => method(flow, data),
+    () => checking(flow, data, { hash, kid: options.kid ?? null }),
   ];
   for (const section of sections) {
     section();

@@ -59,6 +59,22 @@ const EXPECTED = {
     ...[USER, 200, 304, 400, 401, 404, 429, 500, 503],
   ],
   [`post ${JOBS}/{job_id}/report makeJobReport`]: [USER, 202, 400, 401, 403, 404, 429, 500, 503],
+  [`post ${JOBS}/{job_id}/shares createJobShare`]: [
+    ...[USER, 201, 400, 401, 403, 404, 413, 415, 422, 429, 500, 503],
+  ],
+  [`get ${JOBS}/{job_id}/shares listJobShares`]: [
+    ...[USER, 200, 304, 400, 401, 404, 429, 500, 503],
+  ],
+  [`delete ${JOBS}/{job_id}/shares/{uuid} deleteJobShare`]: [
+    ...[USER, 204, 400, 401, 403, 404, 429, 500, 503],
+  ],
+  "get /api/silicon-mark/v1/shared/{token} getSharedJob": [
+    ...["", 200, 304, 400, 404, 429, 500, 503],
+  ],
+  "get /api/silicon-mark/v1/reports/{hash}/data getReportData": [
+    ...["", 200, 304, 400, 404, 429, 500, 503],
+  ],
+  "get /.well-known/assay-report-keys.json getReportKeys": ["", 200, 304, 400, 429, 500, 503],
   "get /api/silicon-mark/v1/reports/{hash} getReport": [...["", 200, 304, 400, 404, 429, 500, 503]],
   "get /api/silicon-mark/v1/reports/files/{id} getReportFile": [
     ...["", 200, 206, 304, 400, 404, 416, 429, 500, 503],
@@ -236,7 +252,7 @@ describe("operations", () => {
     expect(having("X-Total-Count").sort()).toEqual(lists);
     expect(having("Link").sort()).toEqual(lists);
     const creating = [
-      ...["createApiToken", "createCustomer", "createJob", "createPasswordLink"],
+      ...["createApiToken", "createCustomer", "createJob", "createJobShare", "createPasswordLink"],
       ...["createRunner", "createSpec", "createUser", "createUserKey"],
       ...["offerRunnerSpec", "rotateRunnerKey"],
     ];
@@ -255,15 +271,19 @@ describe("operations", () => {
       ...["getApiToken", "getBaseline", "getCustomer", "getJob", "getJobResults", "getOwnUser"],
       "getReport",
       ...[
+        "getReportData",
         "getReportFile",
+        "getReportKeys",
         "getRunner",
         "getServerSpec",
+        "getSharedJob",
         "getSpec",
         "getTaskResults",
         "getUser",
         "getUserKey",
         "listBaselines",
         "listBenchmarks",
+        "listJobShares",
         "listJobTags",
         "pollCurrentJob",
       ],

@@ -27,6 +27,7 @@ test("the triggers behind counter rows and search are there", async ({ expect })
     "jobs job_search_enter",
     "jobs job_search_insert",
     "jobs job_search_leave",
+    "jobs job_shares_deleted",
     "jobs job_tags_delete",
     "jobs job_tags_enter",
     "jobs job_tags_insert",

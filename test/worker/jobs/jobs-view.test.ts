@@ -208,7 +208,7 @@ describe("GET /jobs/{job_id}", () => {
           ..."pdf_report_url report_error scoreboard_summary spec expected_spec spec_check".split(
             " ",
           ),
-          ..."quickmark_aggregate_results events".split(" "),
+          ..."quickmark_aggregate_results events provider region order".split(" "),
         ].sort(),
       );
     }

@@ -1,6 +1,6 @@
-/** The record of the job: steps, machines, events, method, and a guide to checking the report. */
+/** The record of the job: steps, machines, events and method. */
 import { MAX_INVENTORIES, type ReportData, type ReportNode } from "../../report-data.ts";
-import { type Flow, LEFT, WIDTH } from "../flow.ts";
+import type { Flow } from "../flow.ts";
 import { table } from "../table.ts";
 import { SIZE, SOFT } from "../theme.ts";
 import { capital, duration, ranks, threshold, time, words } from "../writing.ts";
@@ -177,12 +177,8 @@ export function events(flow: Flow, { events: list }: ReportData): void {
   );
 }
 
-/** Explains the measurement, the rating and the check of the report. */
-export function method(
-  flow: Flow,
-  { thresholds, networks, origin, subject }: ReportData,
-  hash: string,
-): void {
+/** Explains the measurement and the rating. */
+export function method(flow: Flow, { thresholds, networks }: ReportData): void {
   const under = threshold(thresholds.underperformingBelow);
   const over = threshold(thresholds.outperformingAbove);
   flow.heading("Method", 120);
@@ -201,29 +197,5 @@ export function method(
   for (const text of paragraphs) {
     flow.paragraph(text);
     flow.skip(4);
-  }
-  flow.heading("How to check this report", 70);
-  const part = subject.kind === "job" ? "job" : "node";
-  flow.paragraph(
-    `The hash below covers everything in this report. Anyone can look it up on the server, without an account. The server answers which ${part} the report is about, when the job ran, the verdict, the SHA-256 of this file, and whether there is a newer report.`,
-  );
-  flow.skip(5);
-  flow.canvas.text("Content hash", LEFT, flow.y + 7, { size: SIZE.tiny, colour: SOFT });
-  flow.canvas.text(hash, LEFT + 70, flow.y + 7, { size: SIZE.small, face: "bold" });
-  flow.skip(14);
-  const path = `/api/silicon-mark/v1/reports/${hash}`;
-  flow.canvas.text("Address", LEFT, flow.y + 7, { size: SIZE.tiny, colour: SOFT });
-  const url = `${origin ?? ""}${path}`;
-  for (const line of flow.type.wrap(url, WIDTH - 70, SIZE.small)) {
-    const width = flow.canvas.text(line, LEFT + 70, flow.y + 7, { size: SIZE.small });
-    if (origin !== null) flow.canvas.link({ x: LEFT + 70, y: flow.y, width, height: 10, url });
-    flow.skip(10);
-  }
-  if (origin === null) {
-    flow.paragraph("on the server that made this report", {
-      indent: 70,
-      size: SIZE.small,
-      colour: SOFT,
-    });
   }
 }

@@ -1,0 +1,362 @@
+/** Links that show a job without an account: who makes them, what they show, and when they stop working. */
+
+import { eq } from "drizzle-orm";
+import { describe, onTestFinished, test, vi } from "vitest";
+import { jobShares } from "../../../src/db/schema/shares.ts";
+import {
+  createShareRoute,
+  deleteShareRoute,
+  getSharedJobRoute,
+  listSharesRoute,
+} from "../../../src/jobs/shares/contract.ts";
+import { redactAddresses } from "../../../src/jobs/shares/redact.ts";
+import { DAY_MS, systemClock } from "../../../src/lib/clock.ts";
+import {
+  call,
+  expectContract,
+  expectError,
+  join,
+  putResult,
+  resultBody,
+} from "../harness/client.ts";
+import {
+  createCustomer,
+  createJob,
+  createPerson,
+  type Person,
+  type TestJob,
+} from "../harness/factories.ts";
+import { costOf, flushed, rated } from "../harness/instruments.ts";
+import { auditOf, db } from "../harness/rows.ts";
+
+const DAY_SECONDS = 86_400;
+const TOKEN = /^assay_share_[A-Za-z0-9]{30}$/;
+
+const make = (
+  { id }: { id: string },
+  person: Person,
+  body?: object,
+  headers: Record<string, string> = {},
+) => call("POST", `/jobs/${id}/shares`, { token: person.token, body, headers });
+const list = ({ id }: { id: string }, person: Person) =>
+  call("GET", `/jobs/${id}/shares`, { token: person.token });
+const revoke = ({ id }: { id: string }, uuid: string, person: Person) =>
+  call("DELETE", `/jobs/${id}/shares/${uuid}`, { token: person.token });
+const shown = (token: string, headers: Record<string, string> = {}) =>
+  call("GET", `/shared/${token}`, { headers });
+const tokenOf = (url: string) => url.split("#")[1] ?? "";
+
+async function shared(job: TestJob): Promise<string> {
+  return tokenOf((await make(job, job.owner)).body.url);
+}
+
+function at(ms: number) {
+  const clock = vi.spyOn(systemClock, "now").mockReturnValue(ms);
+  onTestFinished(() => void clock.mockRestore());
+}
+
+describe("making a link", () => {
+  test("for 7 days unless it says otherwise; the page's address has the token behind #", async ({
+    expect,
+  }) => {
+    const job = await createJob();
+    const reply = await make(job, job.owner);
+    expectContract(expect, reply, createShareRoute, 201);
+    const { url, created_at, expires_at, created_by, job_id } = reply.body;
+    expect(new URL(url).pathname).toBe("/console/shared");
+    expect(tokenOf(url)).toMatch(TOKEN);
+    expect(Date.parse(expires_at) - Date.parse(created_at)).toBe(7 * DAY_MS);
+    expect({ created_by, job_id }).toEqual({ created_by: job.owner.uuid, job_id: job.id });
+    expect(reply.headers.get("cache-control")).toBe("no-store");
+    const again = await make(job, job.owner, { ttl: null });
+    expect(again.body.url).not.toBe(url);
+  });
+
+  test.for([
+    [60, 201],
+    [90 * DAY_SECONDS, 201],
+    [59, 400],
+    [90 * DAY_SECONDS + 1, 400],
+    ["60", 400],
+    [60.5, 400],
+  ] as const)("a ttl of %s is %i", async ([ttl, status], { expect }) => {
+    const job = await createJob();
+    const reply = await make(job, job.owner, { ttl });
+    expect(reply.status).toBe(status);
+    if (status === 400) return;
+    const { created_at, expires_at } = reply.body;
+    expect(Date.parse(expires_at) - Date.parse(created_at)).toBe(Number(ttl) * 1_000);
+  });
+
+  test("the token is stored as its hash alone", async ({ expect }) => {
+    const job = await createJob();
+    const token = await shared(job);
+    const rows = await db
+      .select()
+      .from(jobShares)
+      .where(eq(jobShares.jobId, Number(job.id)));
+    expect(rows).toHaveLength(1);
+    expect(JSON.stringify(rows)).not.toContain(token.slice(-20));
+    const { body } = await list(job, job.owner);
+    expect(JSON.stringify(body)).not.toContain("assay_share_");
+  });
+
+  test("a repeat by its key is the same link, and cannot show it again", async ({ expect }) => {
+    const job = await createJob();
+    const key = { "idempotency-key": crypto.randomUUID() };
+    const first = await make(job, job.owner, {}, key);
+    const repeat = await make(job, job.owner, {}, key);
+    expectContract(expect, repeat, createShareRoute, 201);
+    expect(repeat.body).toEqual({ ...first.body, url: null });
+    expect(repeat.headers.get("idempotency-replayed")).toBe("true");
+    expect((await list(job, job.owner)).body.shares).toHaveLength(1);
+    const other = await make(job, job.owner, { ttl: 60 }, key);
+    expectError(expect, other, 422, "IDEMPOTENCY_KEY_REUSED");
+    const another = await createJob({}, job.owner);
+    expectError(expect, await make(another, job.owner, {}, key), 422, "IDEMPOTENCY_KEY_REUSED");
+  });
+
+  test("20 links at the most, also at once; a revoked one makes room", async ({ expect }) => {
+    const job = await createJob();
+    const replies = await Promise.all(Array.from({ length: 25 }, () => make(job, job.owner)));
+    expect(replies.filter(({ status }) => status === 201)).toHaveLength(20);
+    const refused = replies.find(({ status }) => status !== 201);
+    if (refused !== undefined) expectError(expect, refused, 403, "PERMISSION_DENIED");
+    expect(refused?.body.message).toBe("The job has 20 links already: revoke one first");
+    const [first] = (await list(job, job.owner)).body.shares;
+    expect((await revoke(job, first.uuid, job.owner)).status).toBe(204);
+    expect((await make(job, job.owner)).status).toBe(201);
+  });
+
+  test("people of the job's customer alone, and only those who see the job", async ({ expect }) => {
+    const customerId = await createCustomer();
+    const owner = await createPerson({ customerId });
+    const colleague = await createPerson({ customerId });
+    const admin = await createPerson({ customerId, role: "customer_admin" });
+    const staff = await createPerson({ role: "staff" });
+    const stranger = await createPerson();
+    const job = await createJob({}, owner);
+    const mine = (await make(job, owner)).body.uuid;
+    expect((await make(job, admin)).status).toBe(201);
+    expectError(expect, await make(job, colleague), 404, "RESOURCE_NOT_FOUND");
+    expectError(expect, await make(job, stranger), 404, "RESOURCE_NOT_FOUND");
+    expectError(expect, await make(job, staff), 403, "PERMISSION_DENIED");
+    expect((await list(job, staff)).body.shares).toHaveLength(2);
+    expectError(expect, await list(job, colleague), 404, "RESOURCE_NOT_FOUND");
+    expectError(expect, await revoke(job, mine, staff), 403, "PERMISSION_DENIED");
+    expectError(expect, await revoke(job, mine, colleague), 404, "RESOURCE_NOT_FOUND");
+    const foreign = await createJob({}, stranger);
+    expectError(expect, await revoke(foreign, mine, stranger), 404, "RESOURCE_NOT_FOUND");
+    expect((await revoke(job, mine, admin)).status).toBe(204);
+    expectError(expect, await revoke(job, mine, admin), 404, "RESOURCE_NOT_FOUND");
+  });
+
+  test("the audit log has its making and its end", async ({ expect }) => {
+    const job = await createJob();
+    const { uuid, expires_at, url } = (await make(job, job.owner)).body;
+    await revoke(job, uuid, job.owner);
+    const entries = await auditOf(uuid);
+    expect(entries).toMatchObject([
+      {
+        action: "job_share_created",
+        actor: job.owner.uuid,
+        details: { job: job.id, expires: expires_at },
+      },
+      { action: "job_share_revoked", actor: job.owner.uuid, details: { job: job.id } },
+    ]);
+    expect(JSON.stringify(entries)).not.toContain(tokenOf(url));
+  });
+});
+
+describe("what a link shows", () => {
+  const SECRET = ["10.1.2.3", "192.0.2.77", "fe80::1", "node-7.example.com", "PO-SECRET"];
+
+  test("the detail without tokens, addresses, order and report, live and ended", async ({
+    expect,
+  }) => {
+    const job = await createJob({ provider: "Example", region: "eu-1", order: "PO-SECRET" });
+    const token = await shared(job);
+    const machine = { machine_ip: "10.1.2.3", gpu_model: "NVIDIA H200", gpu_count: 1 };
+    const taskId = (await join(job, machine)).body.id;
+    const message = "waits for 192.0.2.77:4000";
+    await call("PATCH", `/jobs/current/tasks/${taskId}`, { token: job.token, body: { message } });
+    const check = async () => {
+      const reply = await shown(token);
+      expectContract(expect, reply, getSharedJobRoute, 200);
+      for (const secret of [...SECRET, job.token, job.owner.uuid]) {
+        expect(reply.text).not.toContain(secret);
+      }
+      for (const field of ['"token"', '"order"', '"machine_ip"', "pdf_report_url"]) {
+        expect(reply.text).not.toContain(field);
+      }
+      return reply.body;
+    };
+    const live = await check();
+    expect(live).toMatchObject({
+      id: job.id,
+      state: "running",
+      provider: "Example",
+      region: "eu-1",
+      tasks: [{ rank: 0, message: "waits for [address]", gpu_model: "NVIDIA H200" }],
+    });
+    const figures = {
+      aggregate_results: { bf16_tflops: 700, memory_bandwidth_gbs: 4_000 },
+      note: "peer fe80::1 at node-7.example.com:4000 and 192.0.2.77",
+    };
+    await putResult(job, taskId, 0, resultBody(figures));
+    await rated(job);
+    const ended = await check();
+    expect(ended).toMatchObject({ state: "completed", shared_until: expect.any(String) });
+    expect(ended.tasks[0].benchmark_results.quick_mark.results).toMatchObject({
+      aggregate_results: { bf16_tflops: 700 },
+      note: "peer [address] at [address] and [address]",
+    });
+    const own = await call("GET", `/jobs/${job.id}`, { token: job.owner.token });
+    expect(ended.scoreboard_summary).toEqual(own.body.scoreboard_summary);
+    expect(ended.events.length).toBe(own.body.events.length);
+  });
+
+  test("a failure's text without addresses", async ({ expect }) => {
+    const job = await createJob();
+    const token = await shared(job);
+    const taskId = (await join(job)).body.id;
+    const failed = { state: "failed", failed_message: "no answer from [2001:db8::7]:443" };
+    await call("PATCH", `/jobs/current/tasks/${taskId}`, { token: job.token, body: failed });
+    await flushed(job);
+    const { body, text } = await shown(token);
+    expect(body.tasks[0].failed_message).toBe("no answer from [address]");
+    expect(text).not.toContain("2001:db8");
+  });
+
+  test("an unchanged job is 304; nothing of it may be stored", async ({ expect }) => {
+    const job = await createJob();
+    const token = await shared(job);
+    const first = await shown(token);
+    expect(first.headers.get("cache-control")).toBe("no-store");
+    const etag = first.headers.get("etag") ?? "";
+    expect((await shown(token, { "if-none-match": etag })).status).toBe(304);
+    await join(job);
+    expect((await shown(token, { "if-none-match": etag })).status).toBe(200);
+  });
+
+  test("strangers are limited by their address", async ({ expect }) => {
+    const reply = await shown(`assay_share_${"0".repeat(30)}`);
+    expect(reply.headers.get("ratelimit-policy")).toMatch(/^"address";/);
+  });
+
+  test("two round trips, and a hop while the job lives", async ({ expect }) => {
+    const job = await createJob();
+    const token = await shared(job);
+    expect(await costOf(() => shown(token))).toMatchObject({ d1_round_trips: 2, object_hops: 0 });
+    await join(job);
+    expect(await costOf(() => shown(token))).toMatchObject({ d1_round_trips: 2, object_hops: 1 });
+    const one = { d1_round_trips: 1, object_hops: 0 };
+    expect(await costOf(() => make(job, job.owner))).toMatchObject({ status: 201, ...one });
+    expect(await costOf(() => list(job, job.owner))).toMatchObject({ status: 200, ...one });
+    const { uuid } = (await make(job, job.owner)).body;
+    expect(await costOf(() => revoke(job, uuid, job.owner))).toMatchObject({ status: 204, ...one });
+  });
+});
+
+describe("when a link stops working", () => {
+  test("at its end, to the millisecond; then it is not listed, and makes room", async ({
+    expect,
+  }) => {
+    const now = Date.now();
+    at(now);
+    const job = await createJob();
+    const { url, uuid } = (await make(job, job.owner, { ttl: 60 })).body;
+    at(now + 59_999);
+    expect((await shown(tokenOf(url))).status).toBe(200);
+    const reply = await list(job, job.owner);
+    expectContract(expect, reply, listSharesRoute, 200);
+    expect(reply.body.shares).toMatchObject([{ uuid }]);
+    at(now + 60_000);
+    expectError(expect, await shown(tokenOf(url)), 404, "RESOURCE_NOT_FOUND");
+    expect((await list(job, job.owner)).body.shares).toEqual([]);
+    expectError(expect, await revoke(job, uuid, job.owner), 404, "RESOURCE_NOT_FOUND");
+    await make(job, job.owner);
+    const rows = await db
+      .select()
+      .from(jobShares)
+      .where(eq(jobShares.jobId, Number(job.id)));
+    expect(rows, "the expired one is gone").toHaveLength(1);
+  });
+
+  test("when it is revoked, at once; others still work", async ({ expect }) => {
+    const job = await createJob();
+    const [one, other] = [await make(job, job.owner), await make(job, job.owner)];
+    const reply = await revoke(job, one.body.uuid.toUpperCase(), job.owner);
+    expectContract(expect, reply, deleteShareRoute, 204);
+    expectError(expect, await shown(tokenOf(one.body.url)), 404, "RESOURCE_NOT_FOUND");
+    expect((await shown(tokenOf(other.body.url))).status).toBe(200);
+  });
+
+  test("with its job, for ever", async ({ expect }) => {
+    const job = await createJob();
+    const token = await shared(job);
+    await call("DELETE", `/jobs/${job.id}`, { token: job.owner.token });
+    const reply = await shown(token);
+    expectError(expect, reply, 404, "RESOURCE_NOT_FOUND");
+    expect(reply.text).not.toContain(token);
+    expect(
+      await db
+        .select()
+        .from(jobShares)
+        .where(eq(jobShares.jobId, Number(job.id))),
+    ).toEqual([]);
+    expectError(expect, await make(job, job.owner), 404, "RESOURCE_NOT_FOUND");
+  });
+
+  test("what is no token of a link is 400, and unknown ones are 404", async ({ expect }) => {
+    for (const token of ["x", "assay_share_", `assay_share_${"0".repeat(31)}`, "%00"]) {
+      expectError(expect, await shown(token), 400, "PARAMETER_INCORRECT_VALUE");
+    }
+    const unknown = await shown(`assay_share_${"0".repeat(30)}`);
+    expectError(expect, unknown, 404, "RESOURCE_NOT_FOUND");
+  });
+});
+
+describe("addresses", () => {
+  test.for([
+    ["connect to 10.0.0.1:5000", "connect to [address]"],
+    ["10.0.0.0/8 and 10.0.0.1, 10.0.0.2.", "[address] and [address], [address]."],
+    ["at 2001:db8:0:1:2:3:4:5", "at [address]"],
+    ["at ::1, fe80::1%eth0, ::ffff:10.0.0.1", "at [address], [address], [address]"],
+    ["[2001:db8::1]:443", "[address]"],
+    ["card 0a:1b:2c:3d:4e:5f", "card [address]"],
+    ["gpu-7.rack.internal:4000 refused", "[address] refused"],
+    ["node3.example.com:4000", "[address]"],
+  ] as const)("%s", ([text, redacted], { expect }) => {
+    expect(redactAddresses(text)).toBe(redacted);
+  });
+
+  test.for([
+    "CUDA 12.8, driver 570.124.06",
+    "1.2.3.4.5",
+    "256.1.1.1",
+    "2024-03-15T10:30:00.000Z",
+    "0000:3b:00.0",
+    "c10::Error in at::native",
+    "4 of 4 nodes: 1.5:2",
+    'no such file: "a.b"',
+    '{"library":"cuBLASLt 12.8.4.1","driver":"570.1.2.3"}',
+    "exit code 14; 3:2",
+  ])("%s stays", (text, { expect }) => {
+    expect(redactAddresses(text)).toBe(text);
+  });
+
+  test("a long hostile text takes no longer than its length", ({ expect }) => {
+    const texts = [
+      "a".repeat(1e6),
+      "1.".repeat(5e5),
+      ":".repeat(1e6),
+      "a:".repeat(5e5),
+      "a.".repeat(5e5),
+      "1:".repeat(5e5),
+      "[".repeat(1e6),
+      '"library":'.repeat(1e5),
+    ];
+    for (const text of texts) expect(redactAddresses(text).length).toBeGreaterThan(0);
+  });
+});
