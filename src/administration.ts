@@ -1,9 +1,10 @@
 /**
  * Signing in, and the administration: people, customers, tokens, the audit log, specs, baselines, the management of
- * runners, lists of tasks and machines, shared jobs, the files of reports, and the API document for published clients. Few requests need it, so it loads with the
+ * runners, lists of tasks, machines and their comparison, shared jobs, the files of reports, and the API document for published clients. Few requests need it, so it loads with the
  * first of them (`app.ts`), and no poll pays for its contracts.
  */
 import { Hono } from "hono";
+import { comparisonRoutes } from "./comparison/router.ts";
 import type { App, RequestEnv } from "./http/context.ts";
 import { mount, type Served } from "./http/serve.ts";
 import { userKeysRoutes } from "./identity/api-tokens/keys-router.ts";
@@ -75,6 +76,7 @@ function routesOf(services: Services): { oauth: Served[]; others: Served[] } {
     ...tasksRoutes({ ...services, tasks: new TasksService(stores) }),
     ...machinesRoutes(),
     ...sharesRoutes({ shares: new SharesService(services) }),
+    ...comparisonRoutes(),
     ...reportsRoutes({ ...services, keys: new ReportKeys(services.reportSeeds) }),
   ];
   return { oauth: oauthRoutes({ signIns, limits }), others };

@@ -17,7 +17,7 @@ export const FLOORS: readonly (readonly string[])[] = [
   ["resources"],
   ["identity", "lobbies"],
   ["specs", "scoreboard", "service"],
-  ["reports", "machines"],
+  ["reports", "machines", "comparison"],
   ["coordinator"],
   ["jobs", "runners"],
   ["nodes", "maintenance"],

@@ -59,3 +59,15 @@ export function counterKey(scope: Scope): string {
       return "all";
   }
 }
+
+/** The beginning of the scope's labels in full-text tables; the views of `triggers.sql` write the same. */
+export function labelPrefix(scope: Scope): string {
+  switch (scope.kind) {
+    case "user":
+      return `u${scope.userId}c${scope.customerId}`;
+    case "customer":
+      return `c${scope.customerId}`;
+    case "all":
+      return "a";
+  }
+}

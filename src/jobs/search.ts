@@ -2,7 +2,7 @@
 import { type SQL, sql } from "drizzle-orm";
 import { codePoints } from "../api/schemas.ts";
 import { INDEXED_SEARCH_LENGTH } from "../db/named-search.ts";
-import type { Scope } from "../identity/actor.ts";
+import { labelPrefix, type Scope } from "../identity/actor.ts";
 import type { FoldedOrigins } from "../lib/stored-json.ts";
 import { type Origins, originLabels } from "./origins.ts";
 
@@ -54,18 +54,7 @@ function match(name: string, terms: string, coversName: boolean): Match {
 
 /** One term of `labels`. */
 function labelOf(scope: Scope, kind: "t" | "b" | keyof FoldedOrigins, text: string): string {
-  return `"${prefixOf(scope)}${kind}${Buffer.from(text).toString("hex")}"`;
-}
-
-function prefixOf(scope: Scope): string {
-  switch (scope.kind) {
-    case "user":
-      return `u${scope.userId}c${scope.customerId}`;
-    case "customer":
-      return `c${scope.customerId}`;
-    case "all":
-      return "a";
-  }
+  return `"${labelPrefix(scope)}${kind}${Buffer.from(text).toString("hex")}"`;
 }
 
 const DIGITS = 20_000;

@@ -12,7 +12,7 @@ export function hostNameOf(inventory: unknown): string | null {
   const name = cutAt(
     sent
       .toWellFormed()
-      .replaceAll(/\p{Cc}+/gu, " ")
+      .replaceAll(/[\p{Cc}\s]+/gu, " ")
       .normalize("NFC"),
     MAX_HOST_NAME,
   );

@@ -1,7 +1,7 @@
 /** The terms by which lists find machines (`machines_indexed` in db/schema/triggers.sql). */
 import { normalizeModel } from "../benchmarks/models.ts";
 import { INDEXED_SEARCH_LENGTH } from "../db/named-search.ts";
-import type { Scope } from "../identity/actor.ts";
+import { labelPrefix, type Scope } from "../identity/actor.ts";
 import type { PerformanceStatus, SpecCheckStatus } from "../lib/enums.ts";
 import { foldedText } from "../lib/text.ts";
 
@@ -16,18 +16,6 @@ export interface MachineFilter {
   hasFindings?: true | undefined;
 }
 
-/** The beginning of all labels of a scope, and the label of all its machines. */
-export function prefixOf(scope: Scope): string {
-  switch (scope.kind) {
-    case "user":
-      return `u${scope.userId}c${scope.customerId}`;
-    case "customer":
-      return `c${scope.customerId}`;
-    case "all":
-      return "a";
-  }
-}
-
 /** The labels that a machine must have, one for each filter: without any, that of all machines of the scope. */
 export function labelsOf(scope: Scope, filter: MachineFilter): string[] {
   const { gpuModel, provider, region, status, specCheck, hasFindings } = filter;
@@ -40,7 +28,7 @@ export function labelsOf(scope: Scope, filter: MachineFilter): string[] {
     ["x", specCheck],
     ["f", hasFindings && ""],
   ];
-  const prefix = prefixOf(scope);
+  const prefix = labelPrefix(scope);
   const labels = kinds.flatMap(([kind, text]) =>
     text === undefined ? [] : [`${prefix}${kind}${hexOf(text)}`],
   );

@@ -5,9 +5,9 @@ import { fromJson } from "../db/json.ts";
 import type { KeysetOrder, PageWindow } from "../db/keyset.ts";
 import { gpuGroups } from "../db/packed.ts";
 import { machineCounts, machines } from "../db/schema/machines.ts";
-import { counterKey, type Scope } from "../identity/actor.ts";
+import { counterKey, labelPrefix, type Scope } from "../identity/actor.ts";
 import type { PerformanceStatus, SpecCheckStatus } from "../lib/enums.ts";
-import { labelsOf, type MachineFilter, nameTerms, prefixOf } from "./labels.ts";
+import { labelsOf, type MachineFilter, nameTerms } from "./labels.ts";
 
 export interface MachineRow {
   id: number;
@@ -85,7 +85,7 @@ function matching(
   if (name === undefined) return match;
   const contains = sql`instr(lower(machine ->> '$.hostName'), lower(${name})) > 0`;
   if (nameTerms(name).length > 0) return and(match, contains);
-  const oldest = sql`select rowid from ${INDEX} where ${INDEX} match ${prefixOf(scope)} order by rowid desc limit 1 offset ${newest - 1}`;
+  const oldest = sql`select rowid from ${INDEX} where ${INDEX} match ${labelPrefix(scope)} order by rowid desc limit 1 offset ${newest - 1}`;
   return and(match, contains, sql`${ROW_ID} >= coalesce((${oldest}), 0)`);
 }
 

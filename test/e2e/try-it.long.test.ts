@@ -28,6 +28,8 @@ const EXPECTED: Readonly<Record<string, number | [first: number, second: number]
   // The job of the sample is not there.
   deleteJob: 404,
   listTasks: 200,
+  listMachines: 200,
+  compare: 200,
   listBenchmarks: 200,
   listBaselines: 200,
   createSpec: 201,

@@ -106,6 +106,34 @@ const PROVIDERS: Record<string, Provider> = {
     return withoutCursor(await byName(context));
   },
 
+  async listMachines(context) {
+    return withoutCursor(await byName(context));
+  },
+
+  async getMachine({ world, drawn: { draft, choice } }) {
+    return { draft: ofMachine(draft, world, choice), token: world.ownerToken(), job: null };
+  },
+
+  async getMachineHistory({ world, drawn: { draft, choice } }) {
+    return { draft: ofMachine(draft, world, choice), token: world.ownerToken(), job: null };
+  },
+
+  async compare({ world, drawn: { draft, choice } }) {
+    const { completed, failed } = world.jobs;
+    const keys: [by: string, one: string, other: string][] = [
+      ["job", completed.id, failed.id],
+      ["machine", world.machineUuid(choice), NOBODY],
+      ["model", "NVIDIA H100 NVL", "l4"],
+      ["provider", "Example Cloud", "elsewhere"],
+      ["region", "eu-1", "EU-2"],
+      ["spec", spellNamed(world.specs.used, choice), "nobodys"],
+    ];
+    const [by, one, other] = keys[choice % keys.length] ?? ["model", "h100", "l4"];
+    const rest = draft.query.filter(([name]) => !["group_by", "key", "gpu_model"].includes(name));
+    const query: Draft["query"] = [["group_by", by], ["key", one], ["key", other], ...rest];
+    return { draft: { ...draft, query }, token: world.ownerToken(), job: null };
+  },
+
   async listJobs(context) {
     const filled = withoutCursor(await byName(context));
     // One expansion needs the other, so the query has both or neither.
@@ -621,6 +649,12 @@ function spelledUuid(uuid: string, choice: number): string {
   const digits = uuid.replaceAll("-", "");
   const ways = [uuid, uuid.toUpperCase(), digits, `{${uuid}}`, `urn:uuid:${uuid}`];
   return ways[choice % ways.length] ?? uuid;
+}
+
+/** One in ten keeps the drawn machine, which nobody has seen. */
+function ofMachine(draft: Draft, world: World, choice: number): Draft {
+  const machine_uuid = world.machineUuid(choice);
+  return choice % 10 === 0 ? draft : { ...draft, path: { machine_uuid } };
 }
 
 /** Removes a drawn cursor, because no list has issued it. */

@@ -94,6 +94,8 @@ export async function createWorld({ url, db }: Pick<LocalWorker, "url" | "db">) 
 
   let ownerToken = await signIn(owner);
   const strangerToken = await signIn(stranger);
+  /** UUIDs of all that have joined. */
+  const machines: string[] = [];
   /** Jobs whose object may be ahead of D1. */
   const unsettled = new Map<string, Job>();
   // Prepared once, because Miniflare's proxy blocks this process for every `prepare`. An ended job without
@@ -117,6 +119,7 @@ export async function createWorld({ url, db }: Pick<LocalWorker, "url" | "db">) 
     const body = { ...machine, join_secret: `${randomUUID()}-fuzz` };
     const json = await succeed("POST", `${API}/jobs/current/tasks`, job.token, body);
     unsettled.set(job.id, job);
+    machines.push(machine.machine_uuid);
     return { job, taskId: String(json.id), taskToken: String(json.task_token) };
   }
 
@@ -292,6 +295,8 @@ export async function createWorld({ url, db }: Pick<LocalWorker, "url" | "db">) 
     tokenMaker,
     runners,
     createRunner,
+    /** One of the first machines that have joined, whose jobs D1 has. */
+    machineUuid: (choice: number) => machines[choice % 5] ?? "",
 
     /**
      * A runner with a recent contact, so that another contact writes nothing, and its job. The busy runner

@@ -600,6 +600,34 @@ BEGIN
   DELETE FROM task_figures WHERE task_id = old.id;
 END;
 
+-- The figures that compare, the newest job first: the full-text table holds only the labels and reads the figure from this
+-- view, so that a figure costs one row. `labels` has a term per scope, as in `machines_indexed`, for the machine (`m`), each
+-- GPU model (`g`), and the provider (`p`), region (`r`) and expected spec (`x`) of its job. Nothing compares with a recording.
+CREATE VIEW `figures_indexed` (id, labels, figure) AS SELECT
+  task_id,
+  (SELECT group_concat(who || kind || hex(label), ' ') FROM
+    (SELECT 'a' AS who UNION ALL SELECT 'u' || task_figures.user_id || 'c' || task_figures.customer_id UNION ALL SELECT 'c' || task_figures.customer_id),
+    (SELECT 'm' AS kind, machine_uuid AS label
+      UNION SELECT 'g', value FROM json_each('["' || replace(model, '|', '","') || '"]') WHERE value <> ''
+      UNION SELECT key, value FROM json_each(folded_origins) WHERE key <> 'o'
+      UNION SELECT 'x', coalesce(expected_spec_uuid, spec_uuid) WHERE coalesce(expected_spec_uuid, spec_uuid) IS NOT NULL)),
+  json_array(machine_uuid, bf16_class, memory_class, bf16_tflops, memory_bandwidth_gbs, json(parts))
+FROM task_figures CROSS JOIN jobs ON jobs.id = task_id - task_id % 512
+WHERE coalesce(bf16_tflops, memory_bandwidth_gbs, parts) IS NOT NULL AND bf16_class IS NOT 'replayed';
+
+CREATE VIRTUAL TABLE `figures_search` USING fts5(labels, figure UNINDEXED, content = 'figures_indexed', content_rowid = 'id', columnsize = 0, detail = none, tokenize = 'ascii');
+
+CREATE TRIGGER `figures_search_insert` AFTER INSERT ON `task_figures`
+BEGIN
+  INSERT INTO figures_search (rowid, labels) SELECT id, labels FROM figures_indexed WHERE id = new.task_id;
+END;
+
+-- Runs before the row is removed, while the view still has the labels.
+CREATE TRIGGER `figures_search_delete` BEFORE DELETE ON `task_figures`
+BEGIN
+  INSERT INTO figures_search (figures_search, rowid, labels) SELECT 'delete', id, labels FROM figures_indexed WHERE id = old.task_id;
+END;
+
 -- Lists the measured GPU models.
 CREATE TRIGGER `gpu_models_seen` AFTER INSERT ON `task_figures` WHEN new.model <> ''
 BEGIN

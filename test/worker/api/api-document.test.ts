@@ -24,6 +24,7 @@ const operations = operationsOf(served);
 
 const JOBS = "/api/silicon-mark/v1/jobs";
 const BASELINE = "/api/silicon-mark/v1/baselines/{model}/{metric}";
+const MACHINES = "/api/silicon-mark/v1/machines";
 const USER = "OAuth2PasswordBearer";
 const NODE = "JobToken";
 const RUNNER = "RunnerBearer";
@@ -79,6 +80,14 @@ const EXPECTED = {
   "get /api/silicon-mark/v1/reports/files/{id} getReportFile": [
     ...["", 200, 206, 304, 400, 404, 416, 429, 500, 503],
   ],
+  [`get ${MACHINES} listMachines`]: [USER, 200, 400, 401, 429, 500, 503],
+  [`get ${MACHINES}/{machine_uuid} getMachine`]: [
+    ...[USER, 200, 304, 400, 401, 404, 429, 500, 503],
+  ],
+  [`get ${MACHINES}/{machine_uuid}/history getMachineHistory`]: [
+    ...[USER, 200, 304, 400, 401, 404, 429, 500, 503],
+  ],
+  "get /api/silicon-mark/v1/comparison compare": [USER, 200, 304, 400, 401, 429, 500, 503],
   "get /api/silicon-mark/v1/benchmarks listBenchmarks": [USER, 200, 304, 400, 401, 429, 500, 503],
   "get /v0/specs listSpecs": [USER, 200, 400, 401, 403, 429, 500, 503],
   "post /v0/specs createSpec": [USER, 201, 400, 401, 403, 413, 415, 422, 429, 500, 503],
@@ -246,7 +255,13 @@ describe("operations", () => {
         .map(({ operation }) => operation.operationId);
     const lists = [
       ...["listApiTokens 200", "listAuditEvents 200", "listAvailableSpecs 200"],
-      ...["listCustomers 200", "listJobs 200", "listRunnerSpecs 200", "listRunners 200"],
+      ...[
+        "listCustomers 200",
+        "listJobs 200",
+        "listMachines 200",
+        "listRunnerSpecs 200",
+        "listRunners 200",
+      ],
       ...["listSpecs 200", "listTasks 200", "listUserKeys 200", "listUsers 200"],
     ];
     expect(having("X-Total-Count").sort()).toEqual(lists);
@@ -268,8 +283,8 @@ describe("operations", () => {
       ...["updateRunner", "updateSpec", "updateUser", "updateUserKey", "withdrawRunnerSpec"],
     ]);
     const single = [
-      ...["getApiToken", "getBaseline", "getCustomer", "getJob", "getJobResults", "getOwnUser"],
-      "getReport",
+      ...["compare", "getApiToken", "getBaseline", "getCustomer", "getJob", "getJobResults"],
+      ...["getMachine", "getMachineHistory", "getOwnUser", "getReport"],
       ...[
         "getReportData",
         "getReportFile",

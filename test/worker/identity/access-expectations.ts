@@ -22,6 +22,8 @@ import {
 
 export const principals = await createPrincipals();
 const { persons, job, ended, taskId, runner } = principals;
+const ofMachine = { params: { machine_uuid: principals.machineUuid } };
+const ofNoMachine = () => ({ params: { machine_uuid: NOBODY } });
 
 /** A request: sent once for a thing that exists, once for one that does not. */
 export interface Sent {
@@ -268,6 +270,24 @@ export const EXPECTATIONS: Record<string, Expectation> = {
     request: () => ({ params: { task_id: taskId } }),
     missing: () => ({ params: { task_id: "513" } }),
     people: viewers(200),
+  },
+  listMachines: { access: "user", request: () => ({}), people: everyone(200) },
+  getMachine: {
+    access: "user",
+    request: () => ofMachine,
+    missing: ofNoMachine,
+    people: viewers(200),
+  },
+  getMachineHistory: {
+    access: "user",
+    request: () => ofMachine,
+    missing: ofNoMachine,
+    people: viewers(200),
+  },
+  compare: {
+    access: "user",
+    request: () => ({ query: `?group_by=job&key=${job.id}&key=${ended.id}` }),
+    people: everyone(200),
   },
   listJobTags: { access: "user", request: () => ({}), people: everyone(200) },
   listBenchmarks: { access: "user", request: () => ({}), people: everyone(200) },

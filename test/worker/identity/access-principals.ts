@@ -100,6 +100,8 @@ export interface Principals {
   /** Of the owner: one that machines have joined, and whose token is `own job`. */
   job: TestJob;
   taskId: string;
+  /** The machine of that task. */
+  machineUuid: string;
   /** Of the owner: one that has ended, and whose token is `ended job`. */
   ended: TestJob;
   /** The runner whose key is `runner key`. */
@@ -121,7 +123,8 @@ export async function createPrincipals(): Promise<Principals> {
   const [root, lastSeen] = [await person("root_admin"), await person("root_admin")];
 
   const job = await createJob({ node_count: 8 }, owner);
-  const taskId = String((await join(job)).body.id);
+  const joined = await join(job);
+  const taskId = String(joined.body.id);
   const another = await createJob({ node_count: 8 }, owner);
   const ended = await createJob({}, owner);
   await putResult(ended, (await join(ended)).body.id, 0);
@@ -160,6 +163,7 @@ export async function createPrincipals(): Promise<Principals> {
     persons: { owner, colleague, customer_admin: admin, "foreign user": foreign },
     job,
     taskId,
+    machineUuid: joined.body.machine_uuid,
     ended,
     runner,
   };

@@ -1,0 +1,61 @@
+/** What the keys of a comparison name. */
+import { normalizeModel } from "../benchmarks/models.ts";
+import { invalidField } from "../http/errors.ts";
+import { parseReference, type Reference } from "../lib/references.ts";
+import { foldedText } from "../lib/text.ts";
+import { parseUuid } from "../lib/uuids.ts";
+import type { Grouping } from "./schemas.ts";
+
+export type Key = { text: string } & (
+  | { by: "job"; jobId: number }
+  | { by: "machine"; machineUuid: string }
+  | { by: "model"; model: string }
+  | { by: "provider" | "region"; folded: string }
+  | { by: "spec"; spec: Reference }
+);
+
+/** The keys, each once. Throws 400 for a key that can name nothing, and for two that name the same. */
+export function readKeys(by: Grouping, texts: readonly string[]): Key[] {
+  const keys = texts.map((text) => readKey(by, text));
+  const seen = new Map<string, string>();
+  for (const { text, ...rest } of keys) {
+    const name = JSON.stringify(rest);
+    const other = seen.get(name);
+    if (other !== undefined) {
+      throw invalidField("key", `key must name each ${by} once: ${other} and ${text} are the same`);
+    }
+    seen.set(name, text);
+  }
+  return keys;
+}
+
+function readKey(by: Grouping, text: string): Key {
+  switch (by) {
+    case "job": {
+      const jobId = Number(text);
+      if (!/^[0-9]{1,16}$/.test(text) || !Number.isSafeInteger(jobId)) {
+        throw invalidField("key", "key must be the id of a job: decimal digits below 2^53");
+      }
+      return { text, by, jobId };
+    }
+    case "machine": {
+      const machineUuid = parseUuid(text);
+      if (machineUuid === null) throw invalidField("key", "key must be the UUID of a machine");
+      return { text, by, machineUuid };
+    }
+    case "model":
+      return { text, by, model: readModel("key", text) };
+    case "provider":
+    case "region":
+      return { text, by, folded: foldedText(text) };
+    case "spec":
+      return { text, by, spec: parseReference(text) };
+  }
+}
+
+/** The normalised model of a parameter. */
+export function readModel(parameter: "key" | "gpu_model", text: string): string {
+  const model = normalizeModel(text);
+  if (model === null) throw invalidField(parameter, `${parameter} must name a GPU model`);
+  return model;
+}

@@ -1,0 +1,3 @@
+import { testMachineCosts } from "./machines-costs.ts";
+
+testMachineCosts([100_000]);
