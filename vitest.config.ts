@@ -79,7 +79,7 @@ export default defineConfig({
         test: {
           ...inNode,
           name: "node",
-          include: ["test/{agent,cli,e2e,fuzz,scripts}/**/*.test.ts"],
+          include: ["test/{agent,cli,console,e2e,fuzz,scripts}/**/*.test.ts"],
           exclude: [LONG],
         },
       },

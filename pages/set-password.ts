@@ -13,6 +13,7 @@ const password = element("password", HTMLInputElement);
 const again = element("again", HTMLInputElement);
 const button = element("set", HTMLButtonElement);
 const outcome = element("outcome", HTMLElement);
+const onward = element("onward", HTMLElement);
 
 function say(kind: "busy" | "done" | "error", text: string): void {
   outcome.dataset.kind = kind;
@@ -66,5 +67,6 @@ form.addEventListener("submit", async (event) => {
   }
   form.reset();
   form.hidden = true;
+  onward.hidden = false;
   say("done", "The password is set. You can sign in with it now.");
 });

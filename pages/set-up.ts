@@ -4,6 +4,7 @@ import { element } from "./element.ts";
 const form = element("form", HTMLFormElement);
 const button = element("create", HTMLButtonElement);
 const outcome = element("outcome", HTMLElement);
+const onward = element("onward", HTMLElement);
 
 function say(kind: "busy" | "done" | "error", text: string): void {
   outcome.dataset.kind = kind;
@@ -41,6 +42,7 @@ form.addEventListener("submit", async (event) => {
   }
   form.reset();
   form.hidden = true;
+  onward.hidden = false;
   say(
     "done",
     "The administrator is there. Sign in now, and remove SETUP_TOKEN from the deployment.",

@@ -2,8 +2,8 @@
  * `npm run bench`: what requests cost, first in exact counts, then beside the least that could answer the
  * same, both in one workerd. Exits 1 when a ratio is below its floor. `--only poll` runs one of them, `--only lists`
  * those of many jobs, which take minutes to fill, `--only cost` what agents cost, `--only barrier` how fast sockets tell,
- * `--only docs` how fast the docs page shows, `--only cli` how fast the command line starts, `--only local` what the server of
- * `npm start` carries.
+ * `--only docs` how fast the docs page shows, `--only console` how fast the console does, `--only cli` how fast the command line
+ * starts, `--only local` what the server of `npm start` carries.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,6 +12,7 @@ import { parseArgs } from "node:util";
 import { MAX_DIFFERENCE_MS, timeAgentStart } from "../bench/agent-start.ts";
 import { showBarrier } from "../bench/barrier.ts";
 import { MAX_CLI_DIFFERENCE_MS, timeCliStart } from "../bench/cli-start.ts";
+import { MAX_FIRST_CONTENT_MS, MAX_SHIFT, timeConsole } from "../bench/console-page.ts";
 import { contendersOf, createScene, MATCHES, type Match } from "../bench/contenders.ts";
 import { showCosts } from "../bench/cost.ts";
 import { countCosts } from "../bench/counts.ts";
@@ -50,6 +51,7 @@ if (values.only === "barrier") {
 if (values.only === "docs") await runAlone(showDocsPage);
 if (values.only === "local") await runAlone(showLocalServer);
 if (values.only === "cli") await runAlone(async () => cliStartsFast());
+if (values.only === "console") await runAlone(showConsole);
 if (values.only === "cost") await runAlone(() => showCosts(folder));
 const matches = MATCHES.filter(({ name }) => name.includes(values.only ?? ""));
 try {
@@ -205,6 +207,24 @@ async function showDocsPage(): Promise<boolean> {
   }
   const isWithin = times.docs.ms <= MAX_FIRST_OPERATION_MS;
   console.log(`bound ${MAX_FIRST_OPERATION_MS} ms${isWithin ? "" : "  MISSED"}`);
+  return isWithin;
+}
+
+/** Prints how long the console takes to its first content, and how far it moves; whether both are within their bounds. */
+async function showConsole(): Promise<boolean> {
+  const times = await timeConsole();
+  if (times === null) {
+    console.log("console: not measured, since there is no Chromium here");
+    return true;
+  }
+  const { firstContentMs, listMs, shift, bytes } = times;
+  const isWithin = firstContentMs <= MAX_FIRST_CONTENT_MS && shift <= MAX_SHIFT;
+  console.log("the console with 20 jobs, cold, medians of 10 visits");
+  console.log(`first content ${firstContentMs.toFixed(0)} ms, list ${listMs.toFixed(0)} ms`);
+  console.log(
+    `layout shift ${shift.toFixed(3)} at most, ${(bytes / 1_024).toFixed(0)} KiB as sent`,
+  );
+  console.log(`bounds ${MAX_FIRST_CONTENT_MS} ms and ${MAX_SHIFT}${isWithin ? "" : "  MISSED"}`);
   return isWithin;
 }
 

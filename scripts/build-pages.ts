@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { basename, extname, join, relative } from "node:path";
 import { build } from "esbuild";
+import { publishConsole } from "./lib/console-build.ts";
 import { guides, referenceGuides } from "./lib/guides.ts";
 import { ROOT } from "./lib/project.ts";
 import { publish } from "./lib/publish.ts";
@@ -73,16 +74,16 @@ async function publishScript(name: string, alias: Record<string, string>): Promi
   return publishHashed(name.replace(/\.ts$/, ".js"), script.contents);
 }
 
-/** Publishes a page of `pages/`, with its parts in the place of their names in braces. */
+/** Publishes a page, with its parts in the place of their names in braces. */
 function publishPage(
   path: string,
   template: string,
   parts: Readonly<Record<string, string>>,
 ): void {
   // In one pass: what a part itself holds in braces stays.
-  const page = read(`pages/${template}`).replaceAll(/{{([\w.-]+)}}/g, (_whole, name: string) => {
+  const page = read(template.includes("/") ? template : `pages/${template}`).replaceAll(/{{([\w.-]+)}}/g, (_whole, name: string) => {
     const part = parts[name];
-    if (part === undefined) throw new Error(`pages/${template}: nothing is there for ${name}`);
+    if (part === undefined) throw new Error(`${template}: nothing is there for ${name}`);
     return part;
   });
   publish(join("public", path), Buffer.from(page));
@@ -99,16 +100,20 @@ publishPage("docs.html", "docs.html", {
     .map((address) => `<link rel="modulepreload" href="${address}">`)
     .join("\n    "),
 });
+const consoleParts = await publishConsole(publishAsset);
+publishPage("console.html", "console/index.html", consoleParts);
+// In the clothes of the console, to which they lead.
+const clothes = { "console.css": consoleParts["console.css"] };
 publishPage("set-password.html", "set-password.html", {
-  ...common,
+  ...clothes,
   "set-password.js": await publishScript("set-password.ts", {}),
 });
 publishPage("set-up.html", "set-up.html", {
-  ...common,
+  ...clothes,
   "set-up.js": await publishScript("set-up.ts", {}),
 });
 publishPage("verify.html", "verify.html", {
-  ...common,
+  ...clothes,
   "verify.js": await publishScript("verify.ts", {}),
 });
 publishPage("home.html", "home.html", common);

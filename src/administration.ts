@@ -79,8 +79,8 @@ function routesOf(services: Services): { oauth: Served[]; others: Served[] } {
     ...baselinesRoutes(services),
     ...tasksRoutes({ ...services, tasks: new TasksService(stores) }),
     ...machinesRoutes(),
-    ...comparisonRoutes(),
     ...sharesRoutes({ shares: new SharesService(services) }),
+    ...comparisonRoutes(),
     ...reportsRoutes({ ...services, keys: new ReportKeys(services.reportSeeds) }),
   ];
   return { oauth: oauthRoutes({ signIns, limits }), others };

@@ -28,9 +28,12 @@ const FIGURES = ["bandwidth_gbps", "latency_ms"] as const;
 const MAX_FAULTS = 64;
 
 const config = z.strictObject({
-  duration_seconds: z.number().min(0.5).max(30).optional().openapi({
-    description: "Time for which each directed link is loaded, in seconds; 0.5 by default.",
-  }),
+  duration_seconds: z
+    .number()
+    .min(0.5)
+    .max(30)
+    .optional()
+    .describe("Time for which each directed link is loaded, in seconds; 0.5 by default."),
 });
 const result = z.looseObject({ measurements: z.array(linkMeasurement).max(255) });
 

@@ -44,9 +44,12 @@ const result = z.looseObject({
 });
 
 const config = z.strictObject({
-  disk_mib: z.int().min(64).max(8_192).optional().openapi({
-    description: "Size of the file that the disk is measured with, MiB; 512 by default.",
-  }),
+  disk_mib: z
+    .int()
+    .min(64)
+    .max(8_192)
+    .optional()
+    .describe("Size of the file that the disk is measured with, MiB; 512 by default."),
 });
 
 /** What a machine has besides its GPUs: cores, memory and disk, for information. */

@@ -23,6 +23,7 @@ export const serviceRoutes = () => [
 
 /** Addresses that the index names. */
 const PLACES = {
+  console: "/console",
   docs: "/docs",
   api_document: "/openapi.json",
   client_types: "/client.d.ts",

@@ -13,6 +13,21 @@ export function browserPath(): string | null {
   return places.find(existsSync) ?? null;
 }
 
+/**
+ * Whether pages can be tested here; says so if not.
+ *
+ * @throws without a browser where one is required: `.ci/run` sets ASSAY_REQUIRE_BROWSER
+ */
+export function withBrowser(): boolean {
+  if (browserPath() !== null) return true;
+  const message = "there is no Chromium here. Install chromium, or set CHROMIUM.";
+  if (process.env.ASSAY_REQUIRE_BROWSER === "1") {
+    throw new Error(`Pages must be tested (ASSAY_REQUIRE_BROWSER=1), but ${message}`);
+  }
+  console.warn(`Pages are not tested: ${message}`);
+  return false;
+}
+
 /** Starts it without a window. Its sandbox cannot work for root, as which containers run. */
 export function openBrowser(executablePath: string): Promise<Browser> {
   return chromium.launch({

@@ -2,17 +2,12 @@
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import type { RunningServer } from "../../scripts/lib/server.ts";
-import { browserPath, openBrowser, signIn } from "./browser.ts";
+import { browserPath, openBrowser, signIn, withBrowser } from "./browser.ts";
 import { createStack } from "./stack.ts";
 
 const executable = browserPath();
-if (executable === null) {
-  console.warn(
-    "Pages are not tested: there is no Chromium here. Install chromium, or set CHROMIUM.",
-  );
-}
 
-describe.skipIf(executable === null)("pages", () => {
+describe.skipIf(!withBrowser())("pages", () => {
   let server: RunningServer;
   beforeAll(async () => {
     server = await (await createStack(afterAll)).start();

@@ -1,0 +1,2 @@
+/** Styles are imported for the build, which bundles them. */
+declare module "*.css";

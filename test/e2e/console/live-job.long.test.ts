@@ -1,0 +1,111 @@
+/** A job in the console from its creation to its verdict, with real agents on the other side. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { fetchAgent, startAgent } from "../../../scripts/lib/agents.ts";
+import { ROOT } from "../../../scripts/lib/project.ts";
+import { findFreePort } from "../../../scripts/lib/server.ts";
+import { patient } from "../../patience.ts";
+import { describeConsole, expectQuiet, openTab, type Stage } from "./stage.ts";
+import { joinJob } from "./world.ts";
+
+const REPLAYS = ["a100-sxm4-80gb-x2.json", "a100-sxm4-40gb-x8-slow.json"];
+
+async function startAgents({ server: { url } }: Stage, token: string): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "assay-console-"));
+  const program = await fetchAgent(url, folder);
+  for (const [index, replay] of REPLAYS.entries()) {
+    const agent = startAgent({
+      program,
+      index,
+      host: url,
+      token,
+      clusterAddress: `127.0.0.1:${await findFreePort()}`,
+      replayFile: join(ROOT, "agent/replays", replay),
+    });
+    onTestFinished(() => agent.stop());
+  }
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
+}
+
+describeConsole(
+  "a live job in the console",
+  async () => {},
+  (stage) => {
+    test("is created by the form, joined by its command, followed live, and rated", {
+      timeout: patient(480_000),
+    }, async () => {
+      const tab = await openTab(stage(), "/console/jobs/new");
+      const { page } = tab;
+      await page.getByLabel("Name").fill("from the console");
+      await page.getByLabel("Machines", { exact: true }).fill("1");
+      await page.getByLabel("Tags").fill("one, two");
+      await page.getByLabel("Provider").fill("Lambda");
+      await page.getByRole("checkbox", { name: /Cluster Network/ }).check();
+      await page.getByLabel("duration_seconds").fill("99");
+      await page.getByRole("button", { name: "Create the job" }).click();
+      await page.getByText("Cluster Network needs at least 2 machines.").waitFor();
+      await page.getByText("0.5 to 30.", { exact: true }).waitFor();
+      await page.getByLabel("Machines", { exact: true }).fill("2");
+      await page.getByLabel("duration_seconds").fill("0.5");
+      await page.getByRole("button", { name: "Create the job" }).click();
+      await page.getByRole("heading", { name: "from the console", level: 1 }).waitFor();
+      await page.getByText("0 of 2 machines joined, 2 missing.").waitFor();
+      const command = await page.getByRole("textbox", { name: "Join command" }).inputValue();
+      const [, token = ""] = /--token (\S+)$/.exec(command) ?? [];
+      expect(command).toContain(`${stage().server.url}/agent | sh`);
+      await page.getByText("Live", { exact: true }).waitFor();
+
+      await startAgents(stage(), token);
+      // Nothing is clicked from here on: the page follows by itself.
+      await page.getByText("All 2 machines have joined.").waitFor();
+      await page
+        .getByText(/^node \d ended quick_mark: completed$/)
+        .first()
+        .waitFor();
+      await page.getByText(/^1 node is below the baseline, of \d rated nodes?\.$/).waitFor();
+      await page.getByText(/Recordings were replayed/).waitFor();
+      await page.getByRole("link", { name: "PDF report" }).waitFor();
+      await page.getByText("2 directed links measured.").waitFor();
+      expectQuiet(tab);
+    });
+
+    test("where streams are cut, the page asks by itself", async () => {
+      const { server, admin } = stage();
+      const job = await admin.ask("POST", "/jobs", {
+        name: "polled",
+        node_count: 1,
+        benchmarks: [],
+      });
+      const tab = await openTab(stage(), "/console/jobs");
+      await tab.page.route("**/events", (route) => route.abort());
+      await tab.page.getByRole("link", { name: "polled", exact: true }).click();
+      await tab.page.getByText("Asking every few seconds").waitFor();
+      await (await joinJob(server.url, job.token)).fail("CUDA error 999: unknown error");
+      await tab.page.getByText("CUDA error 999: unknown error").first().waitFor();
+      await tab.page.getByText("Failed", { exact: true }).first().waitFor();
+      const refused = tab.page.getByRole("table", { name: "Refused and failed" });
+      await refused.getByText("CUDA error 999: unknown error").waitFor();
+    });
+
+    test("a job is aborted and deleted from its page", async () => {
+      const { admin } = stage();
+      const job = await admin.ask("POST", "/jobs", {
+        name: "unwanted",
+        node_count: 1,
+        benchmarks: [],
+      });
+      const { page } = await openTab(stage(), `/console/jobs/${job.id}`);
+      await page.getByRole("button", { name: "Abort" }).click();
+      const dialog = page.getByRole("dialog");
+      await dialog.getByRole("button", { name: "Abort" }).click();
+      await page.getByText("Aborted", { exact: true }).first().waitFor();
+      await page.getByRole("button", { name: "Delete" }).click();
+      await dialog.getByRole("button", { name: "Delete" }).click();
+      await page.getByRole("heading", { name: "Jobs", level: 1 }).waitFor();
+      await page.goto(`${stage().server.url}/console/jobs/${job.id}`);
+      await page.getByText("Not found.").waitFor();
+    });
+  },
+);

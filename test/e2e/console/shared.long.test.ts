@@ -1,0 +1,103 @@
+/** Links to one job, for whoever has them: made, shown and revoked in the browser. */
+import { expect, test } from "vitest";
+import {
+  accessibilityFaults,
+  describeConsole,
+  expectQuiet,
+  openTab,
+  PATIENCE_MS,
+  type Stage,
+} from "./stage.ts";
+import { completeJob, joinJob, ratedJob } from "./world.ts";
+
+const ids = { done: "", live: "" };
+
+async function prepare({ server: { url }, admin }: Stage): Promise<void> {
+  const done = await completeJob(url, admin, {
+    name: "rack 12",
+    nodes: 3,
+    cluster: true,
+    tags: ["secret-tag"],
+    speedOf: (rank) => (rank === 2 ? 0.8 : 1),
+    more: { provider: "Lambda", region: "eu-west-2", order: "PO-1234" },
+  });
+  ids.done = done.id;
+  await ratedJob(admin, done.id);
+  const live = await admin.ask("POST", "/jobs", { name: "at work", node_count: 3, benchmarks: [] });
+  ids.live = live.id;
+  await (await joinJob(url, live.token)).say(0.5, "fp16 matrix products");
+}
+
+/** Makes a link on the job's page, as its owner does. */
+async function share(stage: Stage, id: string) {
+  const owner = await openTab(stage, `/console/jobs/${id}`);
+  await owner.page.getByRole("button", { name: "Share" }).click();
+  await owner.page.getByLabel("Works for").selectOption("1");
+  await owner.page.getByRole("button", { name: "Make a link" }).click();
+  const link = await owner.page.getByRole("textbox", { name: "Link" }).inputValue();
+  return { owner, link };
+}
+
+describeConsole("a shared job", prepare, (stage) => {
+  test.each([390, 1_280, 2_560])("shows its verdict without a session at %i px", async (width) => {
+    const { owner, link } = await share(stage(), ids.done);
+    expect(await accessibilityFaults(owner.page)).toEqual([]);
+    expectQuiet(owner);
+    const { url } = stage().server;
+    expect(link).toMatch(new RegExp(`^${url}/console/shared#assay_share_\\w+$`));
+    const tab = await openTab(stage(), link.slice(url.length), { as: null, width });
+    const asked: string[] = [];
+    tab.page.on("request", (request) => asked.push(request.url()));
+    await tab.page.getByText("1 node is below the baseline, of 3 rated nodes.").waitFor();
+    await tab.page.getByRole("heading", { name: "rack 12" }).waitFor();
+    await tab.page.getByText(/^Shared with you/).waitFor();
+    const text = await tab.page.evaluate<string>("document.body.innerText");
+    for (const secret of [
+      "PO-1234",
+      stage().server.secrets.adminEmail,
+      "Administrator",
+      "10.0.0.4",
+    ]) {
+      expect(text).not.toContain(secret);
+    }
+    const links = await tab.page.evaluate<string[]>(
+      '[...document.querySelectorAll("main a")].map(({ href }) => href)',
+    );
+    expect(links, "leads nowhere that needs a session").toEqual([]);
+    expect(asked.filter((each) => each.includes("/users/"))).toEqual([]);
+    const overflow = await tab.page.evaluate<number>(
+      "Math.max(0, document.documentElement.scrollWidth - document.documentElement.clientWidth)",
+    );
+    expect(overflow).toBe(0);
+    expect(await accessibilityFaults(tab.page)).toEqual([]);
+    expectQuiet(tab);
+  });
+
+  test("shows a live job's progress", async () => {
+    const { link } = await share(stage(), ids.live);
+    const tab = await openTab(stage(), link.slice(stage().server.url.length), { as: null });
+    await tab.page.getByText("1 of 3 machines joined, 2 missing.").waitFor();
+    expect(await tab.page.getByText("Join command").count()).toBe(0);
+    expect(await tab.page.getByRole("textbox").count()).toBe(0);
+    expectQuiet(tab);
+  });
+
+  test("says in words that a link does not work: revoked, or incomplete", async () => {
+    const { owner, link } = await share(stage(), ids.done);
+    const path = link.slice(stage().server.url.length);
+    const revoke = owner.page.getByRole("button", { name: "Revoke" });
+    for (let left = await revoke.count(); left > 0; left--) {
+      const reply = owner.page.waitForResponse((each) => each.request().method() === "DELETE");
+      await revoke.first().click();
+      expect((await reply).status()).toBe(204);
+      await expect.poll(() => revoke.count(), { timeout: PATIENCE_MS }).toBe(left - 1);
+    }
+    await owner.page.getByText("No link to this job works.").waitFor();
+    const tab = await openTab(stage(), path, { as: null });
+    await tab.page.getByText(/^This link does not work/).waitFor();
+    expect(await accessibilityFaults(tab.page)).toEqual([]);
+    const cut = await openTab(stage(), path.slice(0, -4), { as: null });
+    await cut.page.getByText(/^This link does not work/).waitFor();
+    expectQuiet(cut);
+  });
+});
