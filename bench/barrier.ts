@@ -165,7 +165,7 @@ async function measureMany(folder: string, bundle: Bundle, jobCount: number): Pr
     );
     const held = pid === undefined ? null : rssBytes(pid);
     const begun = performance.now();
-    const aborts = eachOf(jobs, AT_ONCE, ({ id }) => room.abort(id));
+    const aborts = Promise.all(jobs.map(({ id }) => room.abort(id)));
     const times = (await Promise.all(told)).map((at) => at - begun);
     await aborts;
     const isFast = Math.max(...times) <= TOLD_MS;

@@ -7,8 +7,8 @@ import { describe, test } from "vitest";
 import { createApp } from "../../../src/app.ts";
 import { tasks } from "../../../src/db/schema.ts";
 import type { StoredNodeVerdict } from "../../../src/lib/stored-json.ts";
-import { API, appDeps, call } from "../harness/client.ts";
-import { createPerson, type Person } from "../harness/factories.ts";
+import { API, appDeps, call, detail } from "../harness/client.ts";
+import { createPerson, measureJob, type Person } from "../harness/factories.ts";
 import { costOf, rowsReadBy } from "../harness/instruments.ts";
 import { db, insertJobRow, taskValues } from "../harness/rows.ts";
 
@@ -128,4 +128,23 @@ describe("GET /jobs with node verdicts", () => {
     expect(head.reply.status).toBe(200);
     expect(head.statements).toHaveLength(3);
   });
+});
+
+test("in a job's detail they are written while it is sent, and each of them is in its ETag", async ({
+  expect,
+}) => {
+  const h100 = { gpu_model: "NVIDIA H100 80GB HBM3", gpu_count: 8 };
+  const job = await measureJob([h100, h100].map((machine) => ({ ...machine, results: undefined })));
+  const first = await detail(job);
+  const [zero, one] = first.body.scoreboard_summary.nodes;
+  expect([zero.rank, one.rank]).toEqual([0, 1]);
+  expect((await detail(job)).headers.get("etag")).toBe(first.headers.get("etag"));
+  const other = "UPDATE tasks SET verdict = json_set(verdict, '$[0]', 'o') WHERE id = ?";
+  await env.DB.prepare(other)
+    .bind(Number(job.id) + 2)
+    .run();
+  const second = await detail(job);
+  expect(second.headers.get("etag")).not.toBe(first.headers.get("etag"));
+  const { nodes } = second.body.scoreboard_summary;
+  expect(nodes).toEqual([zero, { ...one, status: "outperforming" }]);
 });
