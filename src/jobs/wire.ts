@@ -110,7 +110,7 @@ export function toJobDetail(view: JobView, token: string, linkOf: LinkOf): JobDe
     quickmark_aggregate_results: summary === null ? null : JSON.parse(summary),
     pdf_report_url: linkOf(row.id, row.reportHash),
     report_error: row.reportError,
-    findings: scoreboard && scoreboard.findings,
+    findings: scoreboard?.findings ?? null,
     scoreboard_summary: scoreboard && { ...scoreboard, nodes: rawList(scoreboard.nodes) },
     events: job.events.map((event) => ({ ...event, at: toTimestamp(event.at) })),
   };
