@@ -19,7 +19,7 @@ const PLACE = join(ROOT, ".wrangler", "clients");
 const OFFLINE =
   /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|No matching distribution|No module named|Could not (?:resolve host|transfer artifact)/;
 
-const { signal } = stopSignal();
+const { signal, exitCode } = stopSignal();
 mkdirSync(PLACE, { recursive: true });
 const place = mkdtempSync(join(PLACE, "run-"));
 try {
@@ -40,12 +40,16 @@ try {
     const { key } = await api.createUserKey({ name: "clients" });
     const only = process.argv.slice(2);
     const chosen = GENERATORS.filter(({ name }) => only.length === 0 || only.includes(name));
-    for (const generator of chosen) await tryOut(generator, { url, token: key });
+    for (const generator of chosen) {
+      if (signal.aborted) break;
+      await tryOut(generator, { url, token: key });
+    }
   } finally {
     await server.stop();
   }
 } finally {
   rmSync(place, { recursive: true, force: true });
+  if (signal.aborted) process.exitCode = exitCode();
 }
 
 async function tryOut(generator: Generator, { url, token }: { url: string; token: string }) {
@@ -58,9 +62,10 @@ async function tryOut(generator: Generator, { url, token }: { url: string; token
   writeFileSync(join(folder, "package.json"), JSON.stringify({ type: "module", private: true }));
   writeFileSync(join(folder, program), firstCallOf(name));
   try {
-    const output = await generator.tryOut({ folder, url, token, run: runnerIn(folder) });
+    const output = await generator.tryOut({ folder, url, token, run: runnerIn(folder, signal) });
     console.log(`ok       ${name}: ${output.trim().replaceAll("\n", ", ")}`);
   } catch (error) {
+    if (signal.aborted) return;
     const words = error instanceof Error ? error.message : String(error);
     if (OFFLINE.test(words)) {
       return console.log(`skipped  ${name}: its package cannot be installed here`);

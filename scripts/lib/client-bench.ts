@@ -73,14 +73,15 @@ export function onPath(program: string): boolean {
     .some((folder) => existsSync(join(folder, program)));
 }
 
-/** Runs commands in a folder. A command ends after a quarter of an hour: a Rust client compiles 200 packages. */
-export function runnerIn(folder: string): Workbench["run"] {
+/** Runs commands in a folder until a signal. A command ends after a quarter of an hour: a Rust client compiles 200 packages. */
+export function runnerIn(folder: string, signal: AbortSignal): Workbench["run"] {
   return ([program, ...args], env = {}) =>
     new Promise((resolve, reject) => {
       const options = {
         cwd: folder,
         env: { ...process.env, ...env },
         timeout: 900_000,
+        signal,
         maxBuffer: 64 * 2 ** 20,
       };
       execFile(program, args, options, (error, stdout, stderr) => {

@@ -99,7 +99,7 @@ export function toJobFacts(
     quickmark_aggregate_results: summary === null ? null : JSON.parse(summary),
     pdf_report_url: linkOf(row.id, row.reportHash),
     report_error: row.reportError,
-    findings: performance && performance.findings,
+    findings: performance?.findings ?? null,
     scoreboard_summary: performance && { ...performance, nodes: nodesOf(view.verdicts) },
     events: job.events.map((event) => ({ ...event, at: toTimestamp(event.at) })),
   };
