@@ -53,6 +53,7 @@ export async function projectWorkerOptions(bundle: Bundle, vars: Record<string, 
     bindings: {
       ...bindings,
       TOKEN_SECRET: randomBytes(36).toString("base64url"),
+      REPORT_SIGNING_KEY: randomBytes(32).toString("base64url"),
       ...vars,
     },
   };

@@ -7,8 +7,9 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { deployFault } from "../../scripts/lib/deploy-rules.ts";
 import { createFirstAdmin } from "../../scripts/lib/first-admin.ts";
 import { ROOT, WRANGLER } from "../../scripts/lib/project.ts";
-import { ensureSecrets, readTokenSecrets } from "../../scripts/lib/secrets.ts";
-import { secretFault } from "../../src/lib/config.ts";
+import { reportKeyFor } from "../../scripts/lib/report-key.ts";
+import { ensureSecrets, freshSeed, readTokenSecrets } from "../../scripts/lib/secrets.ts";
+import { secretFault, seedFault } from "../../src/lib/config.ts";
 
 /** The value that this project once published. */
 const EXAMPLE = "change-me-to-48-random-characters-or-more-please";
@@ -30,6 +31,21 @@ describe("a secrets file", () => {
     expect(secretFault(readTokenSecrets(one)[0] ?? "")).toBeNull();
     expect(readTokenSecrets(one)).not.toEqual(readTokenSecrets(two));
     expect(statSync(one).mode & 0o777).toBe(0o600);
+  });
+
+  test("has a key that signs reports, random and kept; a wrong one is refused", () => {
+    const [one, two] = [secretsFile(), secretsFile()];
+    const keyIn = (file: string) =>
+      /^REPORT_SIGNING_KEY="(.*)"$/m.exec(readFileSync(file, "utf8"))?.[1] ?? "";
+    ensureSecrets(one);
+    ensureSecrets(two);
+    expect(seedFault(keyIn(one))).toBeNull();
+    expect(keyIn(one)).not.toBe(keyIn(two));
+    const key = keyIn(one);
+    ensureSecrets(one);
+    expect(keyIn(one)).toBe(key);
+    writeFileSync(two, readFileSync(two, "utf8").replace(keyIn(two), "too-short"));
+    expect(() => ensureSecrets(two)).toThrow(/^REPORT_SIGNING_KEY in .* must hold seeds/);
   });
 
   test("copied from the example gets what is empty, and keeps the rest", () => {
@@ -158,3 +174,49 @@ interface Deployed {
   cloudflare: { bindings: Record<string, { description: string }> };
   scripts: Record<string, string>;
 }
+describe("the key that signs a deployment's reports", () => {
+  const asked = (options: { given?: string; names?: string[] | null; answer?: string | null }) => {
+    const { given, names = [], answer = null } = options;
+    const said: string[] = [];
+    const key = reportKeyFor({
+      given,
+      names: async () => names,
+      ask: answer === null ? null : async () => answer,
+      say: (text) => said.push(text),
+    });
+    return { key, said };
+  };
+
+  test("is the one that is given, or that the deployment has", async () => {
+    const [one, two] = [freshSeed(), freshSeed()];
+    expect(await asked({ given: ` ${one}, ${two} ` }).key).toBe(`${one},${two}`);
+    const there = asked({ names: ["REPORT_SIGNING_KEY"], answer: "y" });
+    expect(await there.key).toBeNull();
+    expect(there.said).toEqual([]);
+    await expect(asked({ given: "abc" }).key).rejects.toThrow(
+      /^REPORT_SIGNING_KEY must hold seeds/,
+    );
+  });
+
+  test("is made if the person wants one, and shown once", async () => {
+    for (const names of [[], null]) {
+      for (const answer of ["", "y", "YES"]) {
+        const { key, said } = asked({ names, answer });
+        const made = (await key) ?? "";
+        expect(seedFault(made)).toBeNull();
+        expect(said.join("\n")).toContain(`REPORT_SIGNING_KEY="${made}"`);
+      }
+    }
+  });
+
+  test("is none otherwise, and that is said", async () => {
+    const no = asked({ answer: "n" });
+    expect(await no.key).toBeNull();
+    expect(no.said.join("\n")).toContain("UNSIGNED");
+    const unattended = asked({});
+    expect(await unattended.key).toBeNull();
+    expect(unattended.said.join("\n")).toMatch(
+      /UNSIGNED[\s\S]*REPORT_SIGNING_KEY='[\w-]{43}' npm run deploy/,
+    );
+  });
+});

@@ -1,14 +1,24 @@
 /** The signed data of reports: canonical JSON, keys, signatures, and the file they are embedded in. */
 import { env } from "cloudflare:workers";
+import { createHash } from "node:crypto";
 import { describe, test } from "vitest";
+import { createApp } from "../../../src/app.ts";
+import { openBucket } from "../../../src/db/bucket.ts";
+import { createMeter, openDatabase } from "../../../src/db/client.ts";
+import { readConfig } from "../../../src/lib/config.ts";
 import { canonicalJson } from "../../../src/lib/json.ts";
 import { fromBase64url, toBase64url } from "../../../src/reports/check/base64url.ts";
 import { embeddedFiles, readEmbedded } from "../../../src/reports/check/embedded-files.ts";
 import { publicJwkOf, thumbprintOf } from "../../../src/reports/check/keys.ts";
+import { getReportRoute } from "../../../src/reports/contract.ts";
+import { getReportDataRoute, getReportKeysRoute } from "../../../src/reports/data-contract.ts";
+import { makeReports } from "../../../src/reports/make.ts";
 import { openKey, openSigner, signData } from "../../../src/reports/signing.ts";
-import { call, detail } from "../harness/client.ts";
+import { readPdf } from "../../reports/read-pdf.ts";
+import { appDeps, call, detail, expectContract, expectError } from "../harness/client.ts";
 import { measureJob } from "../harness/factories.ts";
-import { reported } from "../harness/instruments.ts";
+import { costOf, reported } from "../harness/instruments.ts";
+import { jobRow } from "../harness/rows.ts";
 import { open } from "./report-files.ts";
 
 /** RFC 8785, appendix B: the bits of a number, and its JSON. */
@@ -151,8 +161,7 @@ describe("signing", () => {
 test("a report's file holds its data, as canonical JSON that the deployment's key has signed", async ({
   expect,
 }) => {
-  const job = await measureJob([{ gpu_model: "NVIDIA H200", gpu_count: 1, results: figures }]);
-  await reported(job);
+  const job = await measured();
   const { bytes } = await open((await detail(job)).body.pdf_report_url);
   const files = embeddedFiles(bytes);
   expect(files).toHaveLength(1);
@@ -174,6 +183,111 @@ test("a report's file holds its data, as canonical JSON that the deployment's ke
   const { kid } = await openKey(configured);
   expect(JSON.parse(Buffer.from(jws.protected, "base64url").toString()).kid).toBe(kid);
 });
+
+describe("what the server answers of a report", () => {
+  const deps = { thresholds: readConfig(env).rating, now: 1 };
+  const remake = (job: { id: string }, seeds: readonly string[]) =>
+    makeReports(
+      {
+        ...deps,
+        seeds,
+        db: openDatabase(env.DB, createMeter()),
+        bucket: openBucket(env.BUCKET, createMeter()),
+      },
+      Number(job.id),
+    );
+  const keys = () => call("GET", "https://assay.test/.well-known/assay-report-keys.json");
+  const kidsOf = ({ body }: Awaited<ReturnType<typeof keys>>) =>
+    body.keys.map(({ kid }: { kid: string }) => kid);
+  const hashOf = async (job: { id: string }) => (await jobRow(job)).reportHash ?? "";
+
+  test("its data: what the file embeds, beside the file's hash, in one read of D1 and of R2", async ({
+    expect,
+  }) => {
+    const job = await measured();
+    const { bytes } = await open((await detail(job)).body.pdf_report_url);
+    const [extent] = embeddedFiles(bytes);
+    const json = extent && (await readEmbedded(bytes, extent, 1e6));
+    const embedded = JSON.parse(new TextDecoder().decode(json ?? new Uint8Array()));
+    const hash = await hashOf(job);
+    const ask = (headers = {}, method = "GET") =>
+      call(method, `/reports/${hash}/data`, { headers });
+    const reply = await ask();
+    expectContract(expect, reply, getReportDataRoute, 200);
+    const sha256 = createHash("sha256").update(bytes).digest("hex");
+    expect(reply.body).toEqual({ pdf_sha256: sha256, ...embedded });
+    const facts = await call("GET", `/reports/${hash}`);
+    expectContract(expect, facts, getReportRoute, 200);
+    const header = JSON.parse(Buffer.from(embedded.protected, "base64url").toString());
+    expect(facts.body).toMatchObject({ file_sha256: sha256, signed_by: header.kid });
+    const etag = reply.headers.get("etag") ?? "";
+    expect((await ask({ "if-none-match": etag })).status).toBe(304);
+    expect(await costOf(() => ask())).toMatchObject({ d1_round_trips: 1, r2_calls: 1 });
+    expectError(
+      expect,
+      await call("GET", `/reports/${"0".repeat(64)}/data`),
+      404,
+      "RESOURCE_NOT_FOUND",
+    );
+    await call("DELETE", `/jobs/${job.id}`, { token: job.owner.token });
+    expectError(expect, await ask(), 404, "RESOURCE_NOT_FOUND");
+  });
+
+  test("its key: kept for ever, with the time since which another signs", async ({ expect }) => {
+    const job = await measured();
+    const [first] = [await hashOf(job)];
+    const [old, next] = [seed(), seed()];
+    const [oldKey, nextKey] = [await openKey(old), await openKey(next)];
+    expect(await remake(job, [old])).toBe(2);
+    const second = await hashOf(job);
+    expect(second, "another key makes another report").not.toBe(first);
+    expect(await remake(job, [old]), "the same key the same one").toBe(0);
+    expect(await remake(job, [next, old])).toBe(2);
+    const reply = await keys();
+    expectContract(expect, reply, getReportKeysRoute, 200);
+    expect(kidsOf(reply).slice(0, 2)).toEqual([nextKey.kid, oldKey.kid]);
+    expect(reply.body.keys[0]).toMatchObject({ ...nextKey.jwk, alg: "EdDSA", retired: null });
+    expect(reply.body.keys[1].retired, "its seed is still there").not.toBeNull();
+    // The seed is gone: neither this deployment nor this job has it any more.
+    expect((await call("GET", `/reports/${second}`)).body.signed_by).toBe(oldKey.kid);
+    expectError(expect, await call("GET", `/reports/${second}/data`), 404, "RESOURCE_NOT_FOUND");
+    expect(await remake(job, [old])).toBe(2);
+    const [again] = (await keys()).body.keys.filter(
+      ({ kid }: { kid: string }) => kid === oldKey.kid,
+    );
+    expect(again.retired, "it signs again").toBeNull();
+  });
+
+  test("a key that has signed nothing yet is listed, too", async ({ expect }) => {
+    const fresh = seed();
+    const config = { ...appDeps().config, reportSeeds: [fresh] };
+    const app = await createApp(appDeps({ config }));
+    const reply = await app.request("https://assay.test/.well-known/assay-report-keys.json");
+    expect(reply.headers.get("cache-control")).toBe("public, max-age=300");
+    const { keys: listed } = await reply.json<{
+      keys: { kid: string; created: string | null }[];
+    }>();
+    expect(listed[0]).toMatchObject({ kid: (await openKey(fresh)).kid, created: null });
+  });
+
+  test("without a key: unsigned, and it says so in data, facts and pages", async ({ expect }) => {
+    const job = await measured();
+    await remake(job, []);
+    const hash = await hashOf(job);
+    const reply = await call("GET", `/reports/${hash}/data`);
+    expectContract(expect, reply, getReportDataRoute, 200);
+    expect(reply.body).toMatchObject({ protected: null, signature: null });
+    expect((await call("GET", `/reports/${hash}`)).body.signed_by).toBeNull();
+    const { bytes } = await open((await detail(job)).body.pdf_report_url);
+    expect((await readPdf(bytes)).text).toContain("UNSIGNED");
+  });
+});
+
+async function measured() {
+  const job = await measureJob([{ gpu_model: "NVIDIA H200", gpu_count: 1, results: figures }]);
+  await reported(job);
+  return job;
+}
 
 function seed(): string {
   return Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("base64url");
