@@ -117,7 +117,7 @@ function behind({ source, sampleSize, spread }: MetricVerdict): string {
     ...customers,
     ...age,
     ...(source === "shipped" ? ["2025-12"] : []),
-  ].join(", ");
+  ].join("\n");
 }
 
 function spreadOf(

@@ -5,8 +5,8 @@ import { distribution } from "../charts.ts";
 import { type Flow, LEFT, WIDTH } from "../flow.ts";
 import { type Cell, type Row, table } from "../table.ts";
 import { SIZE, SOFT, WARNING } from "../theme.ts";
-import { count, figure, threshold } from "../writing.ts";
-import { GPU_COLUMNS, metricUnit, PER_WATT_COLUMNS } from "./metrics.ts";
+import { count, figure, label, threshold } from "../writing.ts";
+import { GPU_COLUMNS, metricName, metricUnit, PER_WATT_COLUMNS } from "./metrics.ts";
 
 const MARK = "!";
 /** As `scoreboard/findings.ts` has it. */
@@ -170,7 +170,11 @@ export function implausibleReadings(flow: Flow, { nodes }: ReportData): void {
     ],
     wrong
       .slice(0, MAX_IMPLAUSIBLE)
-      .map(({ rank, field, reason }) => [String(rank), { text: field, colour: WARNING }, reason]),
+      .map(({ rank, field, reason }) => [
+        String(rank),
+        { text: fieldName(field), colour: WARNING },
+        reason,
+      ]),
   );
   if (wrong.length > MAX_IMPLAUSIBLE) {
     const rest = count(wrong.length - MAX_IMPLAUSIBLE, "more reading");
@@ -179,6 +183,16 @@ export function implausibleReadings(flow: Flow, { nodes }: ReportData): void {
       colour: SOFT,
     });
   }
+}
+
+/** A path in a result, such as `test_results.3.bf16_tflops`, as "GPU 3: BF16". */
+function fieldName(path: string): string {
+  const [list = "", ...rest] = path.split(".");
+  if (list === "aggregate_results") return `All GPUs: ${metricName(rest.join("."))}`;
+  const [gpu = "", ...name] = rest;
+  return list === "test_results" && name.length > 0
+    ? `GPU ${gpu}: ${metricName(name.join("."))}`
+    : label(path);
 }
 
 function perWatt(flow: Flow, nodes: readonly ReportNode[]): void {

@@ -1,7 +1,8 @@
 import { quickMark } from "../../../benchmarks/quick-mark.ts";
+import { label } from "../writing.ts";
 
 export function metricName(metric: string): string {
-  return quickMark.fields[metric]?.display_name ?? metric;
+  return quickMark.fields[metric]?.display_name ?? label(metric);
 }
 
 export function metricUnit(metric: string): string {
