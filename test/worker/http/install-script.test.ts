@@ -10,7 +10,10 @@ const SCRIPT = "#!/bin/sh\nhost='@ORIGIN@' rest='@ORIGIN@'\n";
 
 async function get(url: string, more: { config?: object; address?: string; method?: string } = {}) {
   const { config = {}, address = "192.0.2.7", method = "GET" } = more;
-  const assets = { fetch: async () => new Response(SCRIPT) };
+  const connect = () => {
+    throw new Error("Nothing connects to static files");
+  };
+  const assets = { fetch: async () => new Response(SCRIPT), connect };
   const deps = appDeps({ config: readConfig({ ...env, ...config }) });
   const app = await createApp({ ...deps, assets });
   const headers = { "cf-connecting-ip": address };
