@@ -74,7 +74,7 @@ const ERROR_MESSAGES: Record<ErrorCode, readonly [string, ...string[]]> = {
   STEP_NOT_READY: ["Step 1 is not running on this node; poll for the current directive"],
   PRECONDITION_FAILED: ["The spec has changed since the version you name; read it again"],
   REQUEST_TOO_LARGE: ["The body must have at most 262144 bytes"],
-  UNSUPPORTED_MEDIA_TYPE: ["The body must be JSON, with Content-Type: application/json"],
+  UNSUPPORTED_MEDIA_TYPE: ["The body must be JSON: send Content-Type: application/json"],
   RANGE_NOT_SATISFIABLE: ["The report has 17447 bytes"],
   IDEMPOTENCY_KEY_REUSED: [
     "This Idempotency-Key was used before for another request; use a new one",

@@ -35,6 +35,8 @@ export interface Serving<A extends Access = Access> {
     type: "json" | "unparsed-json" | "form";
     isOptional: boolean;
     maxBytes: number;
+    /** Keys that are refused where they nearly are known; null where unknown keys are ignored. */
+    keys: { names: readonly string[]; aliases: Readonly<Record<string, string>> } | null;
   } | null;
   /** Replies hold a credential, or are for one node: caches must not store them. */
   isSecret: boolean;
@@ -73,6 +75,8 @@ type Operation<Method, Path, A, Request, Responses> = {
   request?: Request;
   /** The bound on the body in bytes; by default `BODY_LIMIT`. */
   bodyLimit?: number;
+  /** Keys that people send for a known one, by the known one. With them, keys that nearly are known are refused, too. */
+  aliases?: Readonly<Record<string, string>>;
   /** The handler takes its JSON body as text, and passes it on to be parsed and validated. */
   bodyIsText?: true;
   /** Success responses, and error responses of this route alone; made by `json`. */
@@ -109,12 +113,12 @@ export function operation<
   Responses extends Record<number, SuccessResponse>,
   Request extends RouteRequest = NoRequest,
 >(options: Operation<Method, Path, A, Request, Responses>) {
-  const { access, limit = null, request, bodyLimit = BODY_LIMIT, bodyIsText = false } = options;
+  const { access, limit = null, request, bodyLimit: maxBytes = BODY_LIMIT } = options;
   const serving: Serving<A> = {
     access,
     limit,
     session: options.session ?? null,
-    body: request?.body === undefined ? null : bodyOf(request.body, bodyLimit, bodyIsText),
+    body: request?.body === undefined ? null : bodyOf(request.body, { ...options, maxBytes }),
     isSecret: options.secret === true,
     query:
       request?.query === undefined
@@ -139,12 +143,15 @@ export type AnyOperation = Operation<
 
 function bodyOf(
   { content, required = false }: NonNullable<RouteRequest["body"]>,
-  maxBytes: number,
-  isText: boolean,
+  options: { maxBytes: number; bodyIsText?: true; aliases?: Readonly<Record<string, string>> },
 ): Serving["body"] {
-  const json = isText ? "unparsed-json" : "json";
+  const { maxBytes, bodyIsText, aliases } = options;
+  const json = bodyIsText ? "unparsed-json" : "json";
   const type = "application/json" in content ? json : "form";
-  return { type, isOptional: !required, maxBytes };
+  const { schema } = { schema: undefined, ...content["application/json"] };
+  const names = schema instanceof z.ZodObject ? Object.keys(schema.shape) : [];
+  const keys = aliases === undefined ? null : { names, aliases };
+  return { type, isOptional: !required, maxBytes, keys };
 }
 
 /** Names of a query's parameters; the query may be transformed as a whole. */

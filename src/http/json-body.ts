@@ -5,7 +5,7 @@ import { ApiError, invalidField } from "./errors.ts";
 
 const JSON_MEDIA_TYPE = {
   pattern: /^application\/(?:[\w.-]+\+)?json *(?:;|$)/i,
-  refusal: "The body must be JSON, with Content-Type: application/json",
+  refusal: "The body must be JSON: send Content-Type: application/json",
 };
 
 /** Kinds of bodies. The handler passes the text of `unparsed-json` on to be parsed. */

@@ -1,5 +1,6 @@
-/** Query parameters by the names that clients send for them. */
+/** Parameters and keys by the names that clients send for them. */
 import { nearestName } from "../lib/near-names.ts";
+import { ApiError } from "./errors.ts";
 import { validationErrorOf } from "./validation.ts";
 
 /** The parameter that a name means: `tags[]` and `tags[0]` are `tags`. Null for one that the route does not have. */
@@ -33,4 +34,23 @@ function refuseNear(sent: string, names: readonly string[]): void {
   throw validationErrorOf([{ field: sent.slice(0, MAX_SHOWN), message }]);
 }
 
+/**
+ * Throws 400 for a key of a body that stands for a known one, or nearly is one: ignored, it would change what is asked for.
+ * Other unknown keys are ignored.
+ */
+export function refuseNearKeys(
+  body: unknown,
+  { names, aliases }: { names: readonly string[]; aliases: Readonly<Record<string, string>> },
+): void {
+  for (const sent of Object.keys(body ?? {}).slice(0, MAX_KEYS)) {
+    const meant = Object.hasOwn(aliases, sent) ? aliases[sent] : nearestName(sent, names);
+    if (meant === null || meant === undefined) continue;
+    const field = sent.slice(0, MAX_SHOWN);
+    const message = `unknown field '${field}'; did you mean '${meant}'?`;
+    throw new ApiError("PARAMETER_INCORRECT_VALUE", message, { details: [{ field, message }] });
+  }
+}
+
+/** No body has more known keys; a longer one is not searched to its end. */
+const MAX_KEYS = 100;
 const MAX_SHOWN = 128;

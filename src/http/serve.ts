@@ -6,7 +6,7 @@ import type { Access, AnyOperation, RouteLimit, Serving } from "../api/operation
 import type { CallerVariables, RequestEnv, RequestVariables } from "./context.ts";
 import { readBody } from "./json-body.ts";
 import { refuseMethod, shadowedMethods } from "./methods.ts";
-import { readQuery } from "./query.ts";
+import { readQuery, refuseNearKeys } from "./query.ts";
 import { addressOf, networkOf, type RateLimits } from "./rate-limit.ts";
 import type { WrittenReply } from "./replies.ts";
 import { validationError } from "./validation.ts";
@@ -103,7 +103,7 @@ function validatorsOf({ request = {}, serving }: AnyOperation): MiddlewareHandle
 function validate(
   target: keyof ValidationTargets,
   schema: z.ZodType,
-  { query }: Serving,
+  { query, body }: Serving,
 ): MiddlewareHandler {
   return validator(target, async (value: unknown, c: Context<RequestEnv>) => {
     let sent = value;
@@ -111,6 +111,7 @@ function validate(
       sent = readQuery(value as Record<string, string | string[]>, query); // the framework's form of queries
       c.set("parameters", query.names);
     }
+    if (target === "json" && body?.keys) refuseNearKeys(value, body.keys);
     const parsed = await schema.safeParseAsync(sent);
     if (!parsed.success) throw validationError(parsed.error.issues);
     return parsed.data;

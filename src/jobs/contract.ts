@@ -4,7 +4,7 @@ import { queryBoolean, queryChoice, queryInteger } from "../api/query-parameters
 import { idParameter } from "../api/schemas.ts";
 import { PAPER_SIZES } from "../lib/enums.ts";
 import { reportLink, reportLinkExample } from "../reports/link-schema.ts";
-import { createJobBody } from "./create-schema.ts";
+import { createJobBody, JOB_KEY_ALIASES } from "./create-schema.ts";
 import {
   abortedJobExample,
   createdJobExample,
@@ -44,6 +44,7 @@ For every signed-in user; the job belongs to you and your customer. The \`token\
 \`join_command\` is the line that joins a machine. The reference to a hardware \`spec\` is permanent. An unknown or archived spec is 404.`,
   access: "user",
   creates: true,
+  aliases: JOB_KEY_ALIASES,
   request: {
     body: jsonBody(createJobBody, { description: "The job to create.", example: createJobExample }),
   },
@@ -221,7 +222,8 @@ export const deleteJobByIdRoute = operation({
   operationId: "deleteJobById",
   tags: ["Jobs"],
   summary: "Delete a job by its path",
-  description: "Deletes a job, as `DELETE /jobs/delete` does, with the id in the path. There is no request body.",
+  description:
+    "Deletes a job, as `DELETE /jobs/delete` does, with the id in the path. There is no request body.",
   access: "user",
   conditional: true,
   request: { params },

@@ -136,4 +136,16 @@ export const createJobBody = z
   })
   .openapi("CreateJob", { description: "A job to create." });
 
+/** What people write in the place of a key of this body. */
+export const JOB_KEY_ALIASES = {
+  nodes: "node_count",
+  num_nodes: "node_count",
+  nodes_count: "node_count",
+  nodeCount: "node_count",
+  benchmark: "benchmarks",
+  tag: "tags",
+  desc: "description",
+  title: "name",
+};
+
 export type CreateJobInput = z.infer<typeof createJobBody>;

@@ -1,3 +1,4 @@
+import { CATALOGUE } from "../benchmarks/catalogue.ts";
 import type { SequenceFault } from "../benchmarks/sequence.ts";
 import { ApiError, invalidField } from "../http/errors.ts";
 import { validationError } from "../http/validation.ts";
@@ -8,8 +9,9 @@ export function sequenceError(fault: SequenceFault): ApiError {
     case "unknown": {
       // The page prints this message.
       const message = `Benchmark '${fault.benchmarkId}' not found`;
+      const known = CATALOGUE.map(({ id }) => id).join(", ");
       return new ApiError("PARAMETER_INCORRECT_VALUE", message, {
-        details: [{ field: "benchmarks", message }],
+        details: [{ field: "benchmarks", message: `${message}; it must be one of ${known}` }],
       });
     }
     case "config":

@@ -83,6 +83,7 @@ test.skipIf(!withBrowser())(
     const strangers: string[] = [];
     for (const [at, round] of ["first", "second"].entries()) {
       const page = await browser.newPage();
+      page.setDefaultTimeout(patient(30_000));
       page.on("request", (request) => {
         if (!/^(?:data|blob):/.test(request.url()) && !request.url().startsWith(server.url)) {
           strangers.push(request.url());
@@ -96,7 +97,9 @@ test.skipIf(!withBrowser())(
         ({ path, method }) => at === 0 || (method !== "GET" && !path.includes("{")),
       );
       for (const operation of sent) {
-        const outcome = await send(page, server.url, operation);
+        const outcome = await send(page, server.url, operation).catch((error) => {
+          throw new Error(`${operation.id}, ${round} time`, { cause: error });
+        });
         const known = EXPECTED[operation.id];
         const status = Array.isArray(known) ? known[at] : known;
         const expected = operation.path.includes("{") ? "asks" : status;

@@ -74,7 +74,9 @@ describe("bodies", () => {
     ["a form", "application/x-www-form-urlencoded"],
     ["JSON in disguise", "application/jsonx"],
   ] as const)("%s instead of JSON: 415", async ([, type], { expect }) => {
-    expectError(expect, await post("{}", { "content-type": type }), 415, "UNSUPPORTED_MEDIA_TYPE");
+    const reply = await post("{}", { "content-type": type });
+    const message = "The body must be JSON: send Content-Type: application/json";
+    expectError(expect, reply, 415, "UNSUPPORTED_MEDIA_TYPE", message);
   });
 
   test("the media type comes before what is wrong with the path, or with the text", async ({

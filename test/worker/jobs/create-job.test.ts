@@ -171,6 +171,57 @@ describe("what is refused, and how it says so", () => {
   });
 });
 
+describe("keys that nearly are known", () => {
+  test.for([
+    ["nodes", "node_count"],
+    ["num_nodes", "node_count"],
+    ["nodes_count", "node_count"],
+    ["nodeCount", "node_count"],
+    ["benchmark", "benchmarks"],
+    ["tag", "tags"],
+    ["desc", "description"],
+    ["title", "name"],
+    ["node_cuont", "node_count"],
+    ["Benchmarks", "benchmarks"],
+    ["descripton", "description"],
+    ["specs", "spec"],
+    ["expected_spce", "expected_spec"],
+  ] as const)("%s is refused: did you mean %s?", async ([sent, meant], { expect }) => {
+    // Before what is missing: `benchmark` alone is a body without `benchmarks`.
+    const reply = await create({ ...(sent === "benchmark" ? {} : minimal), [sent]: 2 });
+    const message = `unknown field '${sent}'; did you mean '${meant}'?`;
+    expectError(expect, reply, 400, "PARAMETER_INCORRECT_VALUE", message);
+    expect(reply.body.error.details).toEqual([{ field: sent, message }]);
+  });
+
+  test("unrelated keys are ignored, and so are those of an inherited name", async ({ expect }) => {
+    const unrelated = { date: 1, priority: 2, constructor: 3, x: 4, metadata: { nodes: 5 } };
+    const reply = await create({ ...minimal, ...unrelated });
+    expectContract(expect, reply, createJobRoute, 201);
+  });
+
+  test("of very many keys the first are looked at", async ({ expect }) => {
+    const many = Object.fromEntries(Array.from({ length: 9_000 }, (_, at) => [`zzz${at}`, 1]));
+    expect((await create({ ...minimal, ...many, nodes: 2 })).status).toBe(201);
+  });
+
+  test("other operations ignore them", async ({ expect }) => {
+    const reply = await call("POST", "/jobs/anonymous", { body: { nodes: 2 } });
+    expect(reply.status, reply.text).toBe(201);
+  });
+});
+
+test("an unknown benchmark: the details list the known ones", async ({ expect }) => {
+  const reply = await create({ benchmarks: ["fast_mark"] });
+  expect(reply.body.error.details).toEqual([
+    {
+      field: "benchmarks",
+      message:
+        "Benchmark 'fast_mark' not found; it must be one of quick_mark, host_mark, cluster_network",
+    },
+  ]);
+});
+
 describe("the sequence of a job", () => {
   async function sequenceOf(benchmarks: unknown[]) {
     const job = await createJob({ node_count: 2, benchmarks }, owner);
