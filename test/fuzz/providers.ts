@@ -186,7 +186,7 @@ const PROVIDERS: Record<string, Provider> = {
 
   async getSharedJob({ world, drawn: { draft, choice } }) {
     // One in ten keeps the drawn token, which shows nothing.
-    const path = choice % 10 === 0 ? draft.path : { token: world.sharedToken };
+    const path = choice % 10 === 0 ? draft.path : { share: world.sharedToken };
     return { draft: { ...draft, path }, token: null, job: null };
   },
 

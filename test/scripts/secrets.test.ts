@@ -71,7 +71,7 @@ describe("a secrets file", () => {
   });
 
   test.for([EXAMPLE, "x".repeat(48), "too-short"])("with TOKEN_SECRET=%s is refused", (secret) => {
-    const text = `TOKEN_SECRET="${secret}"\nADMIN_EMAIL="a@b"\nADMIN_PASSWORD="correct horse battery"\n`;
+    const text = `TOKEN_SECRET="${secret}"\nADMIN_EMAIL="a@b"\nADMIN_PASSWORD="correct horse battery"\nREPORT_SIGNING_KEY="${freshSeed()}"\n`;
     const file = secretsFile(text);
     expect(() => ensureSecrets(file)).toThrow(/^TOKEN_SECRET in .* must /);
     expect(readFileSync(file, "utf8")).toBe(text);

@@ -128,7 +128,7 @@ const sharedExample: SharedJobWire = {
 
 export const getSharedJobRoute = operation({
   method: "get",
-  path: `${BASE}/shared/{token}`,
+  path: `${BASE}/shared/{share}`,
   operationId: "getSharedJob",
   tags: TAGS,
   summary: "View a shared job",
@@ -138,7 +138,7 @@ Open to anyone who has the link's token. Tokens that are unknown, expired or rev
   access: "open",
   single: true,
   secret: true,
-  request: { params: z.object({ token: shareToken }) },
+  request: { params: z.object({ share: shareToken }) },
   responses: {
     200: json(sharedJob, {
       description: "The job.",

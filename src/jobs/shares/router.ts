@@ -38,7 +38,7 @@ export const sharesRoutes = ({ shares }: { shares: SharesService }) => [
   }),
 
   serve(getSharedJobRoute, async (c) => {
-    const { token } = c.req.valid("param");
+    const { share: token } = c.req.valid("param");
     // From the primary, so that revoked links stop working at once.
     const using = { db: c.get("databases").primary, meter: c.get("meter") };
     const { view, until } = await shares.view(using, token);

@@ -50,7 +50,7 @@ export const createdShare = z
       format: "uri-reference",
       maxLength: 2_048,
       description:
-        "The link, for people: a page that shows the job. What follows `#` is the token of `GET /shared/{token}`. Shown only once: null when a request with an `Idempotency-Key` is repeated. A path where the server does not know its public address.",
+        "The link, for people: a page that shows the job. What follows `#` is the token of `GET /shared/{share}`. Shown only once: null when a request with an `Idempotency-Key` is repeated. A path where the server does not know its public address.",
       example: "https://assay.example/console/shared#assay_share_0123456789abcdefghijABCDEFGHIJ",
     }),
   })
@@ -62,7 +62,7 @@ export const shareToken = patternText({
   max: SHARE_PREFIX.length + RANDOM_LENGTH,
   description: "The token: what follows `#` in the link.",
   example: `${SHARE_PREFIX}0123456789abcdefghijABCDEFGHIJ`,
-}).openapi({ param: { name: "token", in: "path" } });
+}).openapi({ param: { name: "share", in: "path" } });
 
 const {
   token: _token,

@@ -69,7 +69,7 @@ const EXPECTED = {
   [`delete ${JOBS}/{job_id}/shares/{uuid} deleteJobShare`]: [
     ...[USER, 204, 400, 401, 403, 404, 429, 500, 503],
   ],
-  "get /api/silicon-mark/v1/shared/{token} getSharedJob": [
+  "get /api/silicon-mark/v1/shared/{share} getSharedJob": [
     ...["", 200, 304, 400, 404, 429, 500, 503],
   ],
   "get /api/silicon-mark/v1/reports/{hash}/data getReportData": [

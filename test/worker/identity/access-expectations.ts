@@ -198,7 +198,7 @@ export const EXPECTATIONS: Record<string, Expectation> = {
   },
   getSharedJob: {
     access: "open",
-    request: () => ({ params: { token: `assay_share_${"0".repeat(30)}` } }),
+    request: () => ({ params: { share: `assay_share_${"0".repeat(30)}` } }),
   },
   getReportData: {
     access: "open",
