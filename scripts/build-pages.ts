@@ -81,11 +81,14 @@ function publishPage(
   parts: Readonly<Record<string, string>>,
 ): void {
   // In one pass: what a part itself holds in braces stays.
-  const page = read(template.includes("/") ? template : `pages/${template}`).replaceAll(/{{([\w.-]+)}}/g, (_whole, name: string) => {
-    const part = parts[name];
-    if (part === undefined) throw new Error(`${template}: nothing is there for ${name}`);
-    return part;
-  });
+  const page = read(template.includes("/") ? template : `pages/${template}`).replaceAll(
+    /{{([\w.-]+)}}/g,
+    (_whole, name: string) => {
+      const part = parts[name];
+      if (part === undefined) throw new Error(`${template}: nothing is there for ${name}`);
+      return part;
+    },
+  );
   publish(join("public", path), Buffer.from(page));
 }
 

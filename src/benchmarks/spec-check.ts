@@ -4,7 +4,8 @@
  */
 import type { SpecCheckStatus } from "../lib/enums.ts";
 import { isObject } from "../lib/json.ts";
-import type { Finding, PromisedHardware, SpecCheck, SpecCheckField } from "../lib/stored-json.ts";
+import type { Finding } from "../lib/stored-json.ts";
+import type { PromisedHardware, SpecCheck, SpecCheckField } from "../lib/stored-spec-check.ts";
 
 const MIB = 2 ** 20;
 /** Firmware, kernel and a graphics card's share take this much of the memory, or 4 %, whichever is more. */

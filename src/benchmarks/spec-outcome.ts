@@ -1,6 +1,6 @@
 /** What is made of the checks of machines (`spec-check.ts`). Pure. */
 import { SPEC_CHECK_STATUSES, type SpecCheckStatus } from "../lib/enums.ts";
-import type { SpecCheck, SpecCheckField } from "../lib/stored-json.ts";
+import type { SpecCheck, SpecCheckField } from "../lib/stored-spec-check.ts";
 
 /** The check with the figure of HostMark, which informs and never decides. */
 export function withEffectiveCores(check: SpecCheck, cores: number): SpecCheck {

@@ -1,10 +1,8 @@
 /** Shapes of JSON columns: tables store them; models, wires and reports read them. */
 import type {
-  Architecture,
   BaselineSource,
   FindingKind,
   JobEventKind,
-  OperatingSystem,
   PerformanceStatus,
   RatedMetric,
   SpecCheckStatus,
@@ -274,36 +272,6 @@ export interface MeasuredFigures extends NodeFigures {
   gpuModel: string | null;
   gpuCount: number | null;
   gpuModels: readonly GpuGroup[] | null;
-}
-
-/** The hardware that a spec promises; it never changes. */
-export interface PromisedHardware {
-  uuid: string;
-  os: OperatingSystem;
-  architecture: Architecture;
-  cpu: number;
-  /** bytes */
-  memory: number;
-  /** bytes */
-  disk: number;
-  network: boolean;
-}
-
-/** One field of a spec beside what the machine has (`benchmarks/spec-check.ts`). */
-export interface SpecCheckField {
-  field: string;
-  /** As text, sizes in bytes; null for a field that only informs. */
-  promised: string | null;
-  /** As text, sizes in bytes; null if it could not be read. */
-  found: string | null;
-  status: SpecCheckStatus;
-  /** For people; null where both are the same. */
-  reason: string | null;
-}
-
-export interface SpecCheck {
-  status: SpecCheckStatus;
-  fields: SpecCheckField[];
 }
 
 /** Provider, region and order of a job, folded for comparison, by the kind of their label. */

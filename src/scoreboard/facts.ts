@@ -11,8 +11,8 @@ import type {
   NodeVerdict,
   Provenance,
   Reference,
-  SpecCheck,
 } from "../lib/stored-json.ts";
+import type { SpecCheck } from "../lib/stored-spec-check.ts";
 
 /** One metric of a node, per GPU: a value, or the reason for its absence. */
 export type Reading = {

@@ -1,13 +1,7 @@
 /** A job as its object holds it: plain, immutable data, and functions of that data alone. */
 import type { JobState } from "../../lib/enums.ts";
-import type {
-  GpuGroup,
-  JobEvent,
-  PromisedHardware,
-  SequenceStep,
-  SpecCheck,
-  Step,
-} from "../../lib/stored-json.ts";
+import type { GpuGroup, JobEvent, SequenceStep, Step } from "../../lib/stored-json.ts";
+import type { PromisedHardware, SpecCheck } from "../../lib/stored-spec-check.ts";
 import { cutAt } from "../../lib/text.ts";
 
 export interface Machine {

@@ -5,10 +5,10 @@ import type {
   ImplausibleFields,
   JobEvent,
   MeasuredFigures,
-  SpecCheck,
   Step,
   StepRecord,
 } from "../../lib/stored-json.ts";
+import type { SpecCheck } from "../../lib/stored-spec-check.ts";
 
 /**
  * A job as other rooms read it: from the projection in D1, or from its object while the job is live.

@@ -4,7 +4,7 @@ import type { Database } from "../../db/client.ts";
 import { jobs, specs, tasks } from "../../db/schema.ts";
 import { taskIdRange } from "../../lib/ids.ts";
 import { utf8Length } from "../../lib/json.ts";
-import type { PromisedHardware } from "../../lib/stored-json.ts";
+import type { PromisedHardware } from "../../lib/stored-spec-check.ts";
 import { nextCheck } from "./job-check.ts";
 import type { JobRecord, JobRecords, TaskRecord } from "./records.ts";
 

@@ -6,7 +6,7 @@ import { integer, jsonObject, text } from "../../api/schemas.ts";
 import { MAX_GPUS_PER_NODE, toHardware } from "../../benchmarks/gpus.ts";
 import { hostNameOf } from "../../lib/host-name.ts";
 import { utf8Bytes, utf8Length } from "../../lib/json.ts";
-import type { PromisedHardware, SpecCheck } from "../../lib/stored-json.ts";
+import type { PromisedHardware, SpecCheck } from "../../lib/stored-spec-check.ts";
 import type { Machine } from "../life/model.ts";
 import { ipAddress } from "./task.ts";
 

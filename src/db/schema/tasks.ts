@@ -10,7 +10,8 @@ import {
   text,
 } from "drizzle-orm/sqlite-core";
 import { JOB_STATES, PERFORMANCE_STATUSES, SPEC_CHECK_STATUSES } from "../../lib/enums.ts";
-import type { BodySizes, ImplausibleFields, SpecCheck } from "../../lib/stored-json.ts";
+import type { BodySizes, ImplausibleFields } from "../../lib/stored-json.ts";
+import type { SpecCheck } from "../../lib/stored-spec-check.ts";
 import { packedText } from "../forms.ts";
 import { hexBlob } from "../hex.ts";
 import { figures, gpuGroups, steps } from "../packed.ts";

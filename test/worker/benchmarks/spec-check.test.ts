@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, test } from "vitest";
 import { checkSpec, specFindings } from "../../../src/benchmarks/spec-check.ts";
 import { withEffectiveCores, worstCheck } from "../../../src/benchmarks/spec-outcome.ts";
-import type { PromisedHardware, SpecCheck } from "../../../src/lib/stored-json.ts";
+import type { PromisedHardware, SpecCheck } from "../../../src/lib/stored-spec-check.ts";
 
 const GIB = 2 ** 30;
 const MIB = 2 ** 20;

@@ -191,6 +191,7 @@ describe("what the server answers of a report", () => {
       {
         ...deps,
         seeds,
+        assets: env.ASSETS,
         db: openDatabase(env.DB, createMeter()),
         bucket: openBucket(env.BUCKET, createMeter()),
       },
