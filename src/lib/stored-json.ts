@@ -5,7 +5,6 @@ import type {
   JobEventKind,
   PerformanceStatus,
   RatedMetric,
-  SpecCheckStatus,
   StepState,
 } from "./enums.ts";
 
