@@ -1,12 +1,11 @@
 import { z } from "@hono/zod-openapi";
 import { json, operation } from "../api/operation.ts";
 import { queryChoice, queryList, queryText } from "../api/query-parameters.ts";
-import { text } from "../api/schemas.ts";
-import { RATED_METRICS } from "../lib/enums.ts";
+import { CONTROL, text } from "../api/schemas.ts";
+import { GROUPINGS, RATED_METRICS } from "../lib/enums.ts";
 import {
   type ComparisonWire,
   comparison,
-  GROUPINGS,
   MAX_KEY,
   MAX_KEYS,
   MAX_RESULTS,
@@ -70,7 +69,7 @@ From the jobs that you may see: regular users compare their own, customer admins
         )
         .openapi({
           type: "array",
-          items: { type: "string", minLength: 1, maxLength: MAX_KEY },
+          items: { type: "string", minLength: 1, maxLength: MAX_KEY, pattern: `^[^${CONTROL}]+$` },
           minItems: MIN_KEYS,
           maxItems: MAX_KEYS,
           description:

@@ -1,10 +1,10 @@
 /** What the keys of a comparison name. */
 import { normalizeModel } from "../benchmarks/models.ts";
 import { invalidField } from "../http/errors.ts";
+import type { Grouping } from "../lib/enums.ts";
 import { parseReference, type Reference } from "../lib/references.ts";
 import { foldedText } from "../lib/text.ts";
 import { parseUuid } from "../lib/uuids.ts";
-import type { Grouping } from "./schemas.ts";
 
 export type Key = { text: string } & (
   | { by: "job"; jobId: number }

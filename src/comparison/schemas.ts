@@ -1,11 +1,8 @@
 /** Wire form of comparisons. */
 import { z } from "@hono/zod-openapi";
 import { figure, integer, orNull, text } from "../api/schemas.ts";
+import { GROUPINGS } from "../lib/enums.ts";
 import { methodClass, ratedMetric } from "../scoreboard/schemas.ts";
-
-/** What figures can be grouped by. */
-export const GROUPINGS = ["job", "machine", "model", "provider", "region", "spec"] as const;
-export type Grouping = (typeof GROUPINGS)[number];
 
 /** Bound of a key: the longest is the name of a GPU model. */
 export const MAX_KEY = 128;

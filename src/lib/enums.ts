@@ -55,6 +55,10 @@ export type BaselineSource = (typeof BASELINE_SOURCES)[number];
 export const RATED_METRICS = ["bf16_tflops", "memory_bandwidth_gbs"] as const;
 export type RatedMetric = (typeof RATED_METRICS)[number];
 
+/** What the figures of a comparison are grouped by. */
+export const GROUPINGS = ["job", "machine", "model", "provider", "region", "spec"] as const;
+export type Grouping = (typeof GROUPINGS)[number];
+
 /** What a finding is about, the most urgent first (docs/scoreboard.md, "Findings"). */
 export const FINDING_KINDS = [
   "health",

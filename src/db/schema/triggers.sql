@@ -378,7 +378,8 @@ END;
 
 -- A row for each machine and scope that sees it: what the newest of its tasks says, and of facts that it does not state
 -- the newest of the last 10. A row inserted into this view has the rows of a machine written again: those of all, of a
--- customer and of an owner. `jobs` is added to their number of jobs.
+-- customer and of an owner. `jobs` is added to their number of jobs. The limits of 3, one row for each scope, keep SQLite
+-- from computing the columns of the inner queries anew wherever the outer ones name them.
 CREATE VIEW `machine_changes` (machine_uuid, customer_id, owner, jobs) AS SELECT machine_uuid, customer_id, owner, 0 FROM tasks;
 
 CREATE TRIGGER `machines_change` INSTEAD OF INSERT ON `machine_changes`
@@ -412,19 +413,18 @@ BEGIN
       (SELECT value ->> '$[7]' FROM json_each(newest) WHERE value ->> '$[7]' IS NOT NULL LIMIT 1) AS provider,
       (SELECT value ->> '$[8]' FROM json_each(newest) WHERE value ->> '$[8]' IS NOT NULL LIMIT 1) AS region
     FROM (
-      SELECT scope, prefix, place,
-        (SELECT json_group_array(json(said)) FROM (SELECT said FROM machine_said WHERE id IN (SELECT value FROM json_each(ids)) ORDER BY created_at DESC, job_id DESC, rank DESC)) AS newest
-      FROM (
-        SELECT 'all' AS scope, 'a' AS prefix, 0 AS place, (SELECT json_group_array(id) FROM (SELECT id FROM tasks
-          WHERE deleted_at IS NULL AND machine_uuid = new.machine_uuid
-          ORDER BY created_at DESC, job_id DESC, rank DESC LIMIT 10)) AS ids
-        UNION ALL SELECT 'customer:' || new.customer_id, 'c' || new.customer_id, 1, (SELECT json_group_array(id) FROM (SELECT id FROM tasks
-          WHERE deleted_at IS NULL AND customer_id = new.customer_id AND machine_uuid = new.machine_uuid
-          ORDER BY created_at DESC, job_id DESC, rank DESC LIMIT 10))
-        UNION ALL SELECT new.owner, replace(replace(new.owner, 'user:', 'u'), ':', 'c'), 2, (SELECT json_group_array(id) FROM (SELECT id FROM tasks
-          WHERE deleted_at IS NULL AND owner = new.owner AND machine_uuid = new.machine_uuid
-          ORDER BY created_at DESC, job_id DESC, rank DESC LIMIT 10)))
-      WHERE ids <> '[]'))
+      SELECT 'all' AS scope, 'a' AS prefix, 0 AS place, (SELECT json_group_array(json(said)) FROM (SELECT said FROM machine_said
+        WHERE deleted_at IS NULL AND machine_uuid = new.machine_uuid
+        ORDER BY created_at DESC, job_id DESC, rank DESC LIMIT 10)) AS newest
+      UNION ALL SELECT 'customer:' || new.customer_id, 'c' || new.customer_id, 1, (SELECT json_group_array(json(said)) FROM (SELECT said FROM machine_said
+        WHERE deleted_at IS NULL AND customer_id = new.customer_id AND machine_uuid = new.machine_uuid
+        ORDER BY created_at DESC, job_id DESC, rank DESC LIMIT 10))
+      UNION ALL SELECT new.owner, replace(replace(new.owner, 'user:', 'u'), ':', 'c'), 2, (SELECT json_group_array(json(said)) FROM (SELECT said FROM machine_said
+        WHERE deleted_at IS NULL AND owner = new.owner AND machine_uuid = new.machine_uuid
+        ORDER BY created_at DESC, job_id DESC, rank DESC LIMIT 10))
+      LIMIT 3)
+    WHERE newest <> '[]'
+    LIMIT 3)
   WHERE true
   ON CONFLICT (scope, machine_uuid) DO UPDATE SET
     id = iif(machines.last_task_id = excluded.last_task_id, machines.id, excluded.id),
@@ -439,8 +439,8 @@ END;
 
 -- What a task says of its machine. Of its GPUs, those by model with the normalised models; of its verdict, the status with
 -- the number of findings; of where it was rented, the text with the form that filters compare.
-CREATE VIEW `machine_said` (id, created_at, job_id, rank, said) AS SELECT
-  tasks.id, tasks.created_at, job_id, rank, json_array(
+CREATE VIEW `machine_said` (machine_uuid, customer_id, owner, deleted_at, created_at, job_id, rank, said) AS SELECT
+  tasks.machine_uuid, tasks.customer_id, tasks.owner, tasks.deleted_at, tasks.created_at, job_id, rank, json_array(
     tasks.id, job_id, tasks.created_at, host_name,
     iif(gpu_count = 0, json_array(json('[]'), json('[]')),
       iif(gpu_models IS NOT NULL, json_array(json(gpu_models), json(models)),
