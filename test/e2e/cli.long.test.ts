@@ -1,7 +1,8 @@
 /** Every verb of the command line against the whole stack, with both outputs. */
-import { spawnSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import type { AnyCommand } from "../../cli/src/commands/open.ts";
 import { createProgram } from "../../cli/src/program.ts";
@@ -482,10 +483,9 @@ test("the script at /cli knows the server, and the program is served whole", asy
   // Nothing lies beside it there.
   const alone = join(mkdtempSync(join(stack.folder, "alone-")), "assay.mjs");
   writeFileSync(alone, file);
-  const { stdout } = spawnSync(process.execPath, [alone, "whoami"], {
-    env: cli.env,
-    encoding: "utf8",
-  });
+  // The server's front runs in this process, which must not stand still.
+  const run = promisify(execFile);
+  const { stdout } = await run(process.execPath, [alone, "whoami"], { env: cli.env });
   expect(stdout).toContain(server.secrets.adminEmail);
 });
 
