@@ -1,18 +1,19 @@
 /** The messages of the node channel (docs/contract.md, "The node channel"). */
 import { z } from "@hono/zod-openapi";
-import { idString, text } from "../../api/schemas.ts";
+import { text } from "../../api/schemas.ts";
 import { toDetails } from "../../http/validation.ts";
 import { clockSkewMs } from "../wire/task.ts";
 
 /** The longest message, a hello, has half of this. */
 const MAX_MESSAGE_CHARACTERS = 4_096;
 
+const ID = /^[0-9]{1,16}$/;
 /** Random text that only the server can repeat. */
 const NONCE = /^[\w-]{22}$/;
 
 const hello = z.object({
   type: z.literal("hello"),
-  task_id: idString.transform(Number),
+  task_id: z.string().regex(ID, "must be an id: decimal digits").transform(Number),
   task_token: z.string().max(2_048).nullish(),
   known_etag: z.string().max(128).nullish(),
   nonce: z.string().regex(NONCE, "must be 22 characters of A-Z, a-z, 0-9, - and _").nullish(),
@@ -66,7 +67,8 @@ export function readMessage(
   const parsed = clientMessage.safeParse(value);
   if (parsed.success) return { ok: true, message: parsed.data };
   const [first] = toDetails(parsed.error.issues);
-  return { ...refused, why: first?.message ?? "unknown message" };
+  const { field, message } = first ?? { field: "", message: "unknown message" };
+  return { ...refused, why: `${field === "" ? "type" : field} ${message}` };
 }
 
 /** @param view JSON of the view; null when the client has it already */

@@ -110,18 +110,19 @@ describe("hello", () => {
   });
 
   test.for([
-    ["another task's token", { task_token: "x.y.z" }, 4003],
-    ["no token", { task_token: null }, 4003],
-    ["an unknown task", { task_id: "512" }, 1008],
-    ["no task", { task_id: "abc" }, 1008],
-    ["an unknown type", { type: "hallo" }, 1008],
-    ["a bad nonce", { nonce: "x" }, 1008],
-  ] as const)("%s: an error, then the end", async ([, wrong, code], { expect }) => {
+    ["another task's token", { task_token: "x.y.z" }, 4003, /^task_token is not that of this task/],
+    ["no token", { task_token: null }, 4003, /^task_token is not that of this task/],
+    ["an unknown task", { task_id: "512" }, 1008, /^no task 512$/],
+    ["no task", { task_id: "abc" }, 1008, /^task_id must be an id: decimal digits$/],
+    ["a number for a task", { task_id: 512 }, 1008, /^task_id must be a string$/],
+    ["an unknown type", { type: "hallo" }, 1008, /^type must be hello or progress$/],
+    ["a bad nonce", { nonce: "x" }, 1008, /^nonce must be 22 characters of /],
+  ] as const)("%s: an error, then the end", async ([, wrong, code, words], { expect }) => {
     const { job, taskId } = await joined();
     const socket = await openChannel(job);
     socket.send({ type: "hello", task_id: taskId, task_token: job.taskToken, ...wrong });
     expect((await socket.end()).code).toBe(code);
-    expect(socket.heard).toMatchObject([{ type: "error", message: expect.any(String) }]);
+    expect(socket.heard).toEqual([{ type: "error", message: expect.stringMatching(words) }]);
   });
 
   test("an agent without a secret needs no token", async ({ expect }) => {
