@@ -96,7 +96,7 @@ describe("a report of four nodes", async () => {
       /medians of at least three customers \(fleet\), both of at least 30 machines/,
     );
     expect(report.text.split("\n")).toContain(HASH);
-    expect(report.links).toEqual([`https://assay.example/api/silicon-mark/v1/reports/${HASH}`]);
+    expect(report.links).toEqual(["https://assay.example/verify"]);
     for (const [index, page] of report.pages.entries()) {
       expect(page).toContain(`Page ${index + 1} of ${report.pages.length}`);
       expect(page).toContain(HASH.slice(0, 32));
