@@ -71,6 +71,8 @@ const PURE = [
   "reports/assemble.ts",
   "reports/measurement.ts",
   "reports/node-results.ts",
+  "reports/measurement.ts",
+  "reports/subjects.ts",
   "reports/inventory.ts",
   "reports/link-table.ts",
   "reports/report-data.ts",

@@ -238,7 +238,7 @@ export const makeReportRoute = operation({
   summary: "Make a job's report",
   description: `Makes the PDF reports of an ended job and of its nodes if they are missing or their verdict has changed. The end of a job also makes its reports. Repeating the request changes nothing.
 
-\`paper\` changes the paper of the job's reports: they are made again for it. Without it they keep theirs: A4, or Letter if the request that created the job preferred en-US, en-CA or es-MX (\`Accept-Language\`).
+\`paper\` makes them again for other paper. It is A4, or Letter for a job created with \`Accept-Language\` en-US, en-CA or es-MX.
 
 For everyone who sees the job in the list; limited to ten per minute. A job created without an account gets no report. There is no request body.`,
   access: "user",

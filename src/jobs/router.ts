@@ -1,7 +1,6 @@
 import type { Context } from "hono";
 import { toPagination } from "../api/lists.ts";
 import { CATALOGUE } from "../benchmarks/catalogue.ts";
-import { preferredPaper } from "../http/accept-language.ts";
 import { entityTagOf, matchesEntityTag } from "../http/entity-tag.ts";
 import { invalidField } from "../http/errors.ts";
 import { readIdempotencyKey } from "../http/idempotency.ts";
@@ -59,7 +58,7 @@ export const jobsRoutes = ({ jobs, links, wakeRunners, ...watching }: JobsDeps) 
     const input = c.req.valid("json");
     const key = readIdempotencyKey(c, input);
     const site = siteOf(c);
-    const paper = preferredPaper(c.req.header("Accept-Language"));
+    const paper = await paperFor(c.req.header("Accept-Language"));
     const { row, token, replayed } = await jobs.create(callerOf(c), input, key, { site, paper });
     if (!replayed && input.spec != null) wakeFor(c, input.spec, row, wakeRunners);
     const joinSite = input.spec == null ? site : null;
@@ -125,6 +124,13 @@ export const jobsRoutes = ({ jobs, links, wakeRunners, ...watching }: JobsDeps) 
 
   serve(listBenchmarksRoute, (c) => singleText(c, catalogue().text, catalogue().etag)),
 ];
+
+/** Loads with the first client that names its languages. */
+async function paperFor(languages: string | undefined) {
+  if (languages === undefined) return undefined;
+  const { preferredPaper } = await import("../http/accept-language.ts");
+  return preferredPaper(languages);
+}
 
 /** Tells runners that wait for jobs of the spec of a new one, after the reply. */
 function wakeFor(

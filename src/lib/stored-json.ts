@@ -7,6 +7,9 @@ import type {
   RatedMetric,
   StepState,
 } from "./enums.ts";
+import type { BaselineSpread, Fleets } from "./stored-fleets.ts";
+
+export type { BaselineSpread, FleetMedian, Fleets } from "./stored-fleets.ts";
 
 /** One step of a job, as stored and as shown in `benchmark_sequence`. */
 export interface SequenceStep {
@@ -109,37 +112,11 @@ export interface MetricVerdict {
   reference: Reference | null;
 }
 
-/** How far apart the figures behind a fleet's baseline are, and how old. */
-export interface BaselineSpread {
-  low: number;
-  high: number;
-  quartiles: readonly [first: number, third: number];
-  /** Null for the fleet of one customer. */
-  customers: number | null;
-  /** When it was computed, ms. */
-  at: number;
-}
-
 /** A figure that was made by another method. */
 export interface Reference {
   value: number;
   ratio: number;
   of: "shipped" | "data_sheet";
-}
-
-/** The median of a fleet's machines, per GPU. */
-export interface FleetMedian {
-  median: number;
-  machines: number;
-  spread?: BaselineSpread | null;
-}
-
-/** The fleets that a node is compared with besides recorded runs, as known when its job was first rated. */
-export interface Fleets {
-  /** The customer's machines. */
-  own: FleetMedian | null;
-  /** The median of customers' medians, with the machines behind it. */
-  all: FleetMedian | null;
 }
 
 /** The figures of one of a node's models, and what they are compared with. */

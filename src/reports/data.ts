@@ -6,7 +6,7 @@ import type { HoleSource } from "../http/replies.ts";
 import { SECOND_MS } from "../lib/clock.ts";
 import { withTimeout } from "../lib/retry.ts";
 import { fileKey } from "./files.ts";
-import type { ReportRecord } from "./store.ts";
+import type { ReportRecord } from "./lookup-store.ts";
 
 /** A file that sends nothing for this long has failed. */
 const STALLED_MS = 60 * SECOND_MS;

@@ -1,4 +1,5 @@
 import { openBucket } from "../db/bucket.ts";
+import type { Database } from "../db/client.ts";
 import { notFound } from "../http/errors.ts";
 import { filledUnlessKnown, single, writtenReply } from "../http/replies.ts";
 import { serve } from "../http/serve.ts";
@@ -7,11 +8,11 @@ import { dataOf } from "./data.ts";
 import { getReportDataRoute, getReportKeysRoute } from "./data-contract.ts";
 import type { ReportKeys } from "./keys.ts";
 import type { ReportLinks } from "./links.ts";
+import { findReport } from "./lookup-store.ts";
 import { serveFile } from "./serve.ts";
-import { type ReportsService, toReport } from "./service.ts";
+import { toReport } from "./wire.ts";
 
 interface ReportsRouterDeps {
-  reports: ReportsService;
   links: ReportLinks;
   keys: ReportKeys;
   bucket: R2Bucket;
@@ -20,15 +21,15 @@ interface ReportsRouterDeps {
 /** Caches may keep the keys for so long: a new key is found by its id, and asked for again. */
 const KEYS_KEPT_SECONDS = 300;
 
-export const reportsRoutes = ({ reports, links, keys, bucket }: ReportsRouterDeps) => [
+export const reportsRoutes = ({ links, keys, bucket }: ReportsRouterDeps) => [
   serve(getReportRoute, async (c) => {
-    const report = await reports.find(c.get("databases").session, c.req.valid("param").hash);
+    const report = await recordOf(c.get("databases").session, c.req.valid("param").hash);
     return single(c, toReport(report));
   }),
 
   serve(getReportDataRoute, async (c) => {
     const { hash } = c.req.valid("param");
-    const report = await reports.find(c.get("databases").session, hash);
+    const report = await recordOf(c.get("databases").session, hash);
     const { piece, source } = dataOf(openBucket(bucket, c.get("meter")), report);
     // The hash stands for the bytes.
     const etag = `"${hash}"`;
@@ -51,3 +52,10 @@ export const reportsRoutes = ({ reports, links, keys, bucket }: ReportsRouterDep
     return writtenReply(await serveFile(c, { db, bucket }, id));
   }),
 ];
+
+/** A report, for anyone who holds its hash. One round trip. */
+async function recordOf(db: Database, hash: string) {
+  const report = await findReport(db, hash);
+  if (report === null) throw notFound("Report", hash);
+  return report;
+}

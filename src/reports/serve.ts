@@ -7,7 +7,7 @@ import { ApiError, notFound } from "../http/errors.ts";
 import { streamFile } from "../http/filled-stream.ts";
 import { jobIdOf, rankOf } from "../lib/ids.ts";
 import { contentDisposition, fileKey, parseRange } from "./files.ts";
-import { findFile } from "./store.ts";
+import { findFile } from "./lookup-store.ts";
 
 /**
  * Answers with the newest report of a job or task: the whole file, a range of it, or 304 (RFC 9110 §13, §14).

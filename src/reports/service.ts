@@ -1,12 +1,11 @@
 import { openBucket } from "../db/bucket.ts";
 import type { Database, Meter } from "../db/client.ts";
 import { ApiError, notFound } from "../http/errors.ts";
-import { type Clock, toTimestamp } from "../lib/clock.ts";
+import type { Clock } from "../lib/clock.ts";
 import type { RatingThresholds } from "../lib/config.ts";
 import type { PaperSize } from "../lib/enums.ts";
-import { taskIdOf } from "../lib/ids.ts";
 import type { ReportLinks } from "./links.ts";
-import { findReport, findReportedJob, type ReportRecord } from "./store.ts";
+import { findReportedJob } from "./store.ts";
 
 const BUSY_RETRY_SECONDS = 5;
 
@@ -82,13 +81,6 @@ export class ReportsService {
   jobOf(db: Database, jobId: number): Promise<ReportedJob | null> {
     return findReportedJob(db, jobId);
   }
-
-  /** A report, for anyone who holds its hash. One round trip. */
-  async find(db: Database, hash: string): Promise<ReportRecord> {
-    const report = await findReport(db, hash);
-    if (report === null) throw notFound("Report", hash);
-    return report;
-  }
 }
 
 function refuseUnreportable({ userId, endedAt }: ReportedJob): void {
@@ -100,26 +92,4 @@ function refuseUnreportable({ userId, endedAt }: ReportedJob): void {
     const message = "The job has not ended yet; its report is made when it has";
     throw new ApiError("JOB_STATE_INVALID", message);
   }
-}
-
-/** The public facts of a report. */
-export function toReport(report: ReportRecord) {
-  const { hash, jobId, rank, version, status, state } = report;
-  return {
-    hash,
-    job_id: String(jobId),
-    task_id: rank === null ? null : String(taskIdOf(jobId, rank)),
-    version,
-    is_latest: report.latest === hash,
-    status,
-    replayed: report.isReplayed,
-    state,
-    created_at: toTimestamp(report.createdAt),
-    started_at: toTimestamp(report.startedAt),
-    ended_at: toTimestamp(report.endedAt),
-    made_at: toTimestamp(report.madeAt),
-    file_sha256: report.fileSha256,
-    file_bytes: report.bytes,
-    signed_by: report.kid,
-  };
 }
