@@ -160,7 +160,7 @@ function draw(canvas: HTMLCanvasElement, table: LinkTable, figure: LinkFigure): 
     const colour = isFailed ? FAILED : (SCALE[place] ?? FAILED);
     context.fillStyle = `rgb(${colour.join(" ")})`;
     context.fillRect(x, y, size, size);
-    if (isFailed && size > 3) cross(context, x, y, size);
+    if (isFailed && size > 5) cross(context, x, y, size);
   }
 }
 

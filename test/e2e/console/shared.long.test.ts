@@ -86,7 +86,10 @@ describeConsole("a shared job", prepare, (stage) => {
     const { owner, link } = await share(stage(), ids.done);
     const path = link.slice(stage().server.url.length);
     const revoke = owner.page.getByRole("button", { name: "Revoke" });
-    for (let left = await revoke.count(); left > 0; left--) {
+    const { shares } = await stage().admin.ask("GET", `/jobs/${ids.done}/shares`);
+    // The list is read again after a link was made.
+    await expect.poll(() => revoke.count(), { timeout: PATIENCE_MS }).toBe(shares.length);
+    for (let left = shares.length; left > 0; left--) {
       const reply = owner.page.waitForResponse((each) => each.request().method() === "DELETE");
       await revoke.first().click();
       expect((await reply).status()).toBe(204);
