@@ -41,7 +41,7 @@ test("a job writes the rows for its machines that docs/lists.md names", async ({
   const ratedOther = await rate(third.id, "underperforming");
   const ratedBack = await rate((await join("three")).id, "expected");
   const told =
-    /writes (\d+) rows where its machine first appears.* and (\d+) where it is seen again\. A verdict writes (\d+) .* most (\d+): its rows/s
+    /writes (\d+) rows where its machine first appears.* and (\d+) where it is seen again\. A verdict writes (\d+) .*\smost (\d+): its rows/s
       .exec(listsPage)
       ?.slice(1)
       .map(Number);
