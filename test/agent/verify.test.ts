@@ -1,6 +1,6 @@
 /** `node agent.mjs verify`: which reports it takes for genuine, and what it says of the others. */
 import { createHash } from "node:crypto";
-import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -9,6 +9,7 @@ import { deflateSync } from "node:zlib";
 import { PDFDocument } from "@cantoo/pdf-lib";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { runVerify } from "../../agent/src/verify.ts";
+import { ROOT } from "../../scripts/lib/project.ts";
 import { embeddedFiles, readEmbedded } from "../../src/reports/check/embedded-files.ts";
 import type { PublicJwk } from "../../src/reports/check/keys.ts";
 import { attachData } from "../../src/reports/drawing/attachment.ts";
@@ -19,6 +20,8 @@ import { sampleReport } from "../reports/samples.ts";
 
 const HASH = "0123456789abcdef".repeat(4);
 const data = sampleReport({ nodes: 1, gpus: 1 });
+const font = (name: string) => new Uint8Array(readFileSync(join(ROOT, "public/fonts", name)));
+const fonts = { regular: font("DejaVuSans.ttf"), bold: font("DejaVuSans-Bold.ttf") };
 const newSeed = () => Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("base64url");
 const signer = await openKey(newSeed());
 const other = await openKey(newSeed());
@@ -26,7 +29,7 @@ const genuine = await makeReport(signer);
 
 async function makeReport(by: Signer | null, hash = HASH): Promise<Uint8Array<ArrayBuffer>> {
   const json = await signData(reportJson(data, hash), by);
-  return new Uint8Array(await drawReport(data, { hash, kid: by?.kid ?? null, data: json }));
+  return new Uint8Array(await drawReport(data, { hash, fonts, kid: by?.kid ?? null, data: json }));
 }
 
 /** A PDF of its own with these embedded files. */
