@@ -1,7 +1,7 @@
 /** Much of everything in the console: a job of 256 nodes with 65,280 links, and a list of 100,000 jobs. */
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
-import { afterAll, describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { ROOT } from "../../../scripts/lib/project.ts";
 import { patient } from "../../patience.ts";
 import { browserPath, openBrowser, withBrowser } from "../browser.ts";
@@ -65,7 +65,7 @@ describeConsole("256 nodes in the console", prepare, (stage) => {
 
 describe.skipIf(!withBrowser())("100,000 jobs in the console", () => {
   test("are listed, filtered and paged", { timeout: patient(900_000) }, async () => {
-    const stack = await createStack(afterAll);
+    const stack = await createStack();
     const { status, stderr } = spawnSync(
       process.execPath,
       [join(ROOT, "bench/seed.ts"), "--jobs", "100000", "--state", stack.options.state],
@@ -74,7 +74,7 @@ describe.skipIf(!withBrowser())("100,000 jobs in the console", () => {
     expect(status, stderr).toBe(0);
     const server = await stack.start();
     const browser = await openBrowser(browserPath() ?? "");
-    afterAll(() => browser.close());
+    onTestFinished(() => browser.close());
     const { adminEmail, adminPassword } = server.secrets;
     const admin = await signInAs(server.url, adminEmail, adminPassword);
     const tab = await openTab({ server, browser, admin }, "/console?per_page=100");
