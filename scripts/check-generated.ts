@@ -37,9 +37,19 @@ async function migrationFaults(): Promise<string[]> {
 
 async function typeFaults(): Promise<string[]> {
   try {
-    await runWrangler(["types", "--strict-vars=false", "--include-runtime=false", "--check"], {
-      offline: true,
-    });
+    await runWrangler(
+      [
+        "types",
+        "--env-file",
+        ".dev.vars.example",
+        "--strict-vars=false",
+        "--include-runtime=false",
+        "--check",
+      ],
+      {
+        offline: true,
+      },
+    );
     return [];
   } catch {
     return ["worker-configuration.d.ts is out of date: run npm run types"];

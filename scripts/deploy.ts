@@ -9,13 +9,10 @@ import { join } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { promisify } from "node:util";
 import { secretFault } from "../src/lib/config.ts";
-import { deployFault } from "./lib/deploy-rules.ts";
+import { deployFault, hasTokenSecret, secretMissing } from "./lib/deploy-rules.ts";
 import { ROOT, WRANGLER } from "./lib/project.ts";
 import { reportKeyFor } from "./lib/report-key.ts";
 import { freshSecret, splitSecrets } from "./lib/secrets.ts";
-
-/** Wrangler's words for a deployment that lacks a secret of `[secrets]` in wrangler.toml. */
-const SECRET_MISSING = "required secrets have not been set";
 
 const secrets = splitSecrets(process.env.TOKEN_SECRET ?? "");
 const fault = secrets.map(secretFault).find((each) => each !== null);
@@ -43,16 +40,12 @@ try {
   };
   writeFileSync(file, JSON.stringify(values), { mode: 0o600 });
   const withSecret = Object.keys(values).length === 0 ? [] : ["--secrets-file", file];
-  const migrated = await wrangler(["d1", "migrations", "apply", "DB", "--remote"]);
-  const deployed = migrated.code === 0 ? await wrangler(["deploy", ...withSecret]) : migrated;
-  if (deployed.errors.includes(SECRET_MISSING)) {
-    console.error(`
-The Worker has no TOKEN_SECRET. Deploy it with a random one, and keep the value: Cloudflare does not show it again.
-
-  TOKEN_SECRET='${freshSecret()}' npm run deploy
-`);
-  }
-  process.exitCode = deployed.code;
+  let code = await wrangler(["d1", "migrations", "apply", "DB", "--remote"]);
+  // An account that has migrated is signed in, so a Worker without a list of secrets does not exist yet.
+  const lacksSecret = code === 0 && secrets.length === 0 && !hasTokenSecret(await secretNames());
+  if (lacksSecret) console.error(secretMissing(freshSecret()));
+  else if (code === 0) code = await wrangler(["deploy", ...withSecret]);
+  process.exitCode = lacksSecret ? 1 : code;
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
   process.exitCode = 2;
@@ -81,19 +74,11 @@ async function secretNames(): Promise<string[] | null> {
   }
 }
 
-/** Runs wrangler at this terminal, where it may ask; answers also what it wrote to standard error. */
-function wrangler(args: readonly string[]): Promise<{ code: number; errors: string }> {
-  const child = spawn(process.execPath, [WRANGLER, ...args], {
-    cwd: ROOT,
-    stdio: ["inherit", "inherit", "pipe"],
-  });
-  let errors = "";
-  child.stderr.on("data", (chunk: Buffer) => {
-    errors += chunk.toString();
-    process.stderr.write(chunk);
-  });
+/** Runs wrangler at this terminal, where it may ask; answers its exit code. */
+function wrangler(args: readonly string[]): Promise<number> {
+  const child = spawn(process.execPath, [WRANGLER, ...args], { cwd: ROOT, stdio: "inherit" });
   return new Promise((resolve, reject) => {
     child.once("error", reject);
-    child.once("close", (code) => resolve({ code: code ?? 1, errors }));
+    child.once("close", (code) => resolve(code ?? 1));
   });
 }

@@ -17,3 +17,17 @@ export function deployFault(
   if (where === null) return null;
   return `RATE_REPLAYS is set in ${where}: recordings must not be rated on a deployed server. Remove it; \`npm start -- --rate-replays\` is for this machine alone.`;
 }
+
+/** @param names of the Worker's secrets; null for a Worker that does not exist */
+export function hasTokenSecret(names: readonly string[] | null): boolean {
+  return names?.includes("TOKEN_SECRET") ?? false;
+}
+
+/** @param fresh a random secret */
+export function secretMissing(fresh: string): string {
+  return `
+The Worker has no TOKEN_SECRET. Deploy it with a random one, and keep the value: Cloudflare does not show it again.
+
+  TOKEN_SECRET='${fresh}' npm run deploy
+`;
+}

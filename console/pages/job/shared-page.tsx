@@ -40,12 +40,12 @@ export function SharedPage() {
     addEventListener("hashchange", look);
     return () => removeEventListener("hashchange", look);
   }, []);
-  const params = { path: { token } };
+  const params = { path: { share: token } };
   const loaded = useLoaded<SharedJob>(
     `shared ${token}`,
     (signal) =>
       call(
-        (both) => openApi.GET("/api/silicon-mark/v1/shared/{token}", { params, signal: both }),
+        (both) => openApi.GET("/api/silicon-mark/v1/shared/{share}", { params, signal: both }),
         signal,
       ),
     { every: (job) => (job === null || job.ended_at === null ? LIVE_MS : null) },
