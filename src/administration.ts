@@ -21,6 +21,7 @@ import { PeopleService } from "./identity/people/service.ts";
 import { SetupService } from "./identity/people/setup.ts";
 import { loginRoutes, oauthRoutes, onOAuthError } from "./identity/sign-in/router.ts";
 import { SignInService } from "./identity/sign-in/service.ts";
+import { jobReportRoutes } from "./jobs/report-router.ts";
 import { sharesRoutes } from "./jobs/shares/router.ts";
 import { SharesService } from "./jobs/shares/service.ts";
 import { tasksRoutes } from "./jobs/tasks/router.ts";
@@ -81,6 +82,7 @@ function routesOf(services: Services): { oauth: Served[]; others: Served[] } {
     ...machinesRoutes(),
     ...sharesRoutes({ shares: new SharesService(services) }),
     ...comparisonRoutes(),
+    ...jobReportRoutes(services),
     ...reportsRoutes({ ...services, keys: new ReportKeys(services.reportSeeds) }),
   ];
   return { oauth: oauthRoutes({ signIns, limits }), others };

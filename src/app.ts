@@ -16,7 +16,7 @@ import { createServices, type ServiceDeps, type Services } from "./services.ts";
 
 /** Paths of the administration and of reports, which load with the first request to one of them. */
 const ADMINISTRATION =
-  /^\/(?:cli$|v0\/(?!server\/version$|runners\/[^/]+\/(?:jobs|channel)$)|password$|setup$|token$|\.well-known\/assay|token\/|api\/(?:user\/|silicon-mark\/v1\/(?:specs$|tasks|machines|comparison$|baselines|reports\/|shared\/|jobs\/[^/]+\/shares)))/;
+  /^\/(?:cli$|v0\/(?!server\/version$|runners\/[^/]+\/(?:jobs|channel)$)|password$|setup$|token$|\.well-known\/assay|token\/|api\/(?:user\/|silicon-mark\/v1\/(?:specs$|tasks|machines|comparison$|baselines|reports\/|shared\/|jobs\/[^/]+\/(?:shares|report$))))/;
 
 /** The whole API. Make it once per isolate: its services share caches of callers. */
 export async function createApp(deps: ServiceDeps): Promise<App> {

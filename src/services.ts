@@ -67,7 +67,7 @@ export async function createServices(deps: ServiceDeps) {
   const reports = new ReportsService({ bucket, assets, links, clock, thresholds, seeds });
   const jobIds = new JobIdSource(clock);
   const stores = { callCoordinator, r2: bucket };
-  const jobs = new JobsService({ tokens, clock, jobIds, ...stores, reports, quotas });
+  const jobs = new JobsService({ tokens, clock, jobIds, ...stores, quotas });
   const readAnonymous = createAnonymousReader({ jobs, clock });
   const nodes = new NodesService({ tokens, callCoordinator, reports });
 

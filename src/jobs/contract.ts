@@ -2,8 +2,6 @@ import { z } from "@hono/zod-openapi";
 import { json, jsonBody, operation, textStream } from "../api/operation.ts";
 import { queryBoolean, queryChoice, queryInteger } from "../api/query-parameters.ts";
 import { idParameter } from "../api/schemas.ts";
-import { PAPER_SIZES } from "../lib/enums.ts";
-import { reportLink, reportLinkExample } from "../reports/link-schema.ts";
 import { createJobBody, JOB_KEY_ALIASES } from "./create-schema.ts";
 import {
   abortedJobExample,
@@ -228,29 +226,6 @@ export const deleteJobByIdRoute = operation({
   conditional: true,
   request: { params },
   ...deletion,
-});
-
-export const makeReportRoute = operation({
-  method: "post",
-  path: `${BASE}/jobs/{job_id}/report`,
-  operationId: "makeJobReport",
-  tags: ["Reports"],
-  summary: "Make a job's report",
-  description: `Makes the PDF reports of an ended job and of its nodes if they are missing or their verdict has changed. The end of a job also makes its reports. Repeating the request changes nothing.
-
-\`paper\` makes them again for other paper. It is A4, or Letter for a job created with \`Accept-Language\` en-US, en-CA or es-MX.
-
-For everyone who sees the job in the list; limited to ten per minute. A job created without an account gets no report. There is no request body.`,
-  access: "user",
-  limit: "report",
-  request: {
-    params,
-    query: z.object({ paper: queryChoice(PAPER_SIZES, "Paper of the job's reports.").optional() }),
-  },
-  responses: {
-    202: json(reportLink, { description: "The report is ready.", example: reportLinkExample }),
-  },
-  errors: ["JOB_STATE_INVALID", "RESOURCE_NOT_FOUND"],
 });
 
 export const getJobStatsRoute = operation({

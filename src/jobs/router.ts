@@ -27,7 +27,6 @@ import {
   getJobStatsRoute,
   listJobsRoute,
   listJobTagsRoute,
-  makeReportRoute,
   streamJobEventsRoute,
 } from "./contract.ts";
 import { MAX_TAGS } from "./create-schema.ts";
@@ -114,12 +113,6 @@ export const jobsRoutes = ({ jobs, links, wakeRunners, ...watching }: JobsDeps) 
     const { endedAt } = await jobs.abort(callerOf(c), job_id);
     const state = "aborted" as const;
     return c.json({ id: String(job_id), state, ended_at: toTimestamp(endedAt) }, 200);
-  }),
-
-  serve(makeReportRoute, async (c) => {
-    const wish = { site: siteOf(c), ...c.req.valid("query") };
-    const url = await jobs.makeReport(callerOf(c), c.req.valid("param").job_id, wish);
-    return c.json({ pdf_report_url: url }, 202);
   }),
 
   serve(listBenchmarksRoute, (c) => singleText(c, catalogue().text, catalogue().etag)),

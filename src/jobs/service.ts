@@ -16,7 +16,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { Quotas } from "../lib/config.ts";
 import { type JobIdSource, jobCreatedAt } from "../lib/ids.ts";
 import { nameOf } from "../lib/references.ts";
-import type { ReportsService, ReportWish } from "../reports/service.ts";
+import type { ReportWish } from "../reports/service.ts";
 import type { RequestOrigin } from "../resources/audit.ts";
 import { createOnce } from "../resources/create.ts";
 import { changedSince } from "../resources/rules.ts";
@@ -36,7 +36,6 @@ import {
   abortUncoordinated,
   deleteJob,
   findJob,
-  findReportedJob,
   insertJob,
   type JobRow,
   listTags,
@@ -58,7 +57,6 @@ export interface JobsDeps {
   clock: Clock;
   jobIds: JobIdSource;
   callCoordinator: CallCoordinator;
-  reports: ReportsService;
   r2: R2Bucket;
   quotas: Quotas;
 }
@@ -198,13 +196,6 @@ export class JobsService {
       part,
     );
     return { row, job: live.job, tasks: live.tasks, bodies, verdicts: [] };
-  }
-
-  /** Makes a settled job's reports; answers the link to the job's own. One round trip and those of `make`. */
-  async makeReport({ actor, ...at }: Caller, jobId: number, wish: ReportWish) {
-    const job = await findReportedJob(at.db, scopeOf(actor), jobId, wish.paper);
-    if (job === null) throw notFound("Job", jobId);
-    return this.#deps.reports.make(at, job, wish.site);
   }
 
   /** Aborts a job; answers the time of its end, ms. A repeat changes nothing. */

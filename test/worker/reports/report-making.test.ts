@@ -9,7 +9,7 @@ import { createApp } from "../../../src/app.ts";
 import { openBucket } from "../../../src/db/bucket.ts";
 import { createMeter, openDatabase } from "../../../src/db/client.ts";
 import { tasks } from "../../../src/db/schema.ts";
-import { makeReportRoute } from "../../../src/jobs/contract.ts";
+import { makeReportRoute } from "../../../src/jobs/report-contract.ts";
 import { systemClock } from "../../../src/lib/clock.ts";
 import { readConfig } from "../../../src/lib/config.ts";
 import { generateReportRoute } from "../../../src/nodes/contract.ts";
