@@ -20,14 +20,14 @@ const JOB_TIMEOUT_MS = 10 * 60_000;
 
 /** The verdict and the report follow the end of the job within seconds. */
 const REPORT_TIMEOUT_MS = 2 * 60_000;
-/** In the folder in which the demo was started. */
-const REPORT_FILE = "demo-report.pdf";
 
 /**
- * A 4-node job from start to end, with 4 agents: its verdict, and its report as a file. Answers its id; throws
- * unless it has really completed.
+ * A 4-node job from start to end, with 4 agents: its verdict, and its report as a file. Throws unless it has really
+ * completed.
+ *
+ * @param file path of the report
  */
-export async function runJob(stage: Stage): Promise<string> {
+export async function runJob(stage: Stage, file = resolve("demo-report.pdf")): Promise<void> {
   const { api, program, url, signal } = stage;
   const job = await api.createJob({
     name: "Demo",
@@ -61,10 +61,8 @@ export async function runJob(stage: Stage): Promise<string> {
   if (detail.state !== "completed") throw new Error(`The job ended as ${detail.state}.`);
   console.log(resultTable(detail));
   await waitForAgents(stage);
-  const file = resolve(REPORT_FILE);
   writeFileSync(file, await api.report(detail.pdf_report_url ?? ""));
   console.log(`\nReport to send to the provider: ${file}\nYour own machines: npm start`);
-  return job.id;
 }
 
 /** The job once it has its report, and so its verdict. */

@@ -1,4 +1,4 @@
-/** The commands of the README, of docs/api.md, which continues its session, and of the first guides, run as they stand there. */
+/** The commands of the README and of guides, run as they stand there; docs/api.md continues the session of the first job. */
 import { spawn } from "node:child_process";
 import { cpSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -6,24 +6,35 @@ import { expect, test } from "vitest";
 import { ROOT } from "../../scripts/lib/project.ts";
 import { createStack } from "./stack.ts";
 
-const README = readFileSync(join(ROOT, "README.md"), "utf8");
-const API = readFileSync(join(ROOT, "docs/api.md"), "utf8");
+const read = (page: string) => readFileSync(join(ROOT, page), "utf8");
+const PAGES = ["README.md", "docs/guide/first-job.md", "docs/api.md", "docs/guide/own-agent.md"];
+/** Blocks of commands that a person alone can run, each with the reason in the line above it. */
+const MAX_NOT_RUN = 10;
 
-test("the commands of the README and docs/api.md work as written", async () => {
+const commandsOf = (page: string) =>
+  [...read(page).matchAll(/^(<!-- not run: .+ -->\n)?```sh\n(.*?)^```$/gms)].map(
+    ([, reason, commands = ""]) => ({ reason, commands }),
+  );
+const runnable = (page: string) =>
+  commandsOf(page).flatMap(({ reason, commands }) => (reason === undefined ? [commands] : []));
+
+test("few commands are not run, each for a reason", () => {
+  const left = PAGES.flatMap(commandsOf).filter(({ reason }) => reason !== undefined);
+  expect(left.length).toBeLessThanOrEqual(MAX_NOT_RUN);
+});
+
+test("the commands of the first job and docs/api.md work as written", async () => {
   const { folder, start } = await createStack();
   const server = await start();
   cpSync(join(ROOT, "agent/replays"), join(folder, "agent/replays"), { recursive: true });
-  const blocks = [README, API].flatMap((page) =>
-    [...page.matchAll(/^```sh\n(.*?)^```$/gms)].map((match) => match[1] ?? ""),
-  );
+  const blocks = ["README.md", "docs/guide/first-job.md", "docs/api.md"].flatMap(runnable);
   expect(blocks.length).toBeGreaterThan(3);
   const script = ["set -eu", ...blocks].join("\n").replaceAll("http://localhost:8787", server.url);
   const { code, output } = await bash(script, folder);
   expect(code, output).toBe(0);
-  expect(output).toContain('"name":"First job"');
   expect(output).toMatch(/node 0, task \d+: completed/);
   expect(output).toMatch(/^completed$/m);
-  expect(output).toContain("{ min: 452.2, median: 452.2, max: 452.2, mean: 452.2, total: 452.2 }");
+
   expect(output).toContain("Benchmark 'fast_mark' not found");
   expect(output).toMatch(/^event: end\ndata: \{"state":"completed"/m);
   expect(output).toContain('{"message":"Job deleted successfully","requires_agent_stop":false}');

@@ -53,7 +53,7 @@ describe("a secrets file", () => {
     expect(example).toMatch(/^TOKEN_SECRET=""$/m);
     // Whoever deploys with the button is asked for each of them.
     const names = [...example.matchAll(/^(\w+)=""$/gm)].map(([, name]) => name);
-    expect(names).toEqual(["TOKEN_SECRET", "SETUP_TOKEN", "PASSWORD_PEPPER"]);
+    expect(names).toEqual(["TOKEN_SECRET", "REPORT_SIGNING_KEY", "SETUP_TOKEN", "PASSWORD_PEPPER"]);
     const file = secretsFile(`${example}ADMIN_EMAIL="me@example.com"\n`);
     const { adminEmail, adminPassword } = ensureSecrets(file);
     expect(adminEmail).toBe("me@example.com");

@@ -10,6 +10,7 @@ const CLASSES = [
   "quickmark",
   "library-gemm",
   "mma-gemm",
+  "torch-gemm",
   "copy",
   "copy-1gib",
   "copy-256mib",

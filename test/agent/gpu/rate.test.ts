@@ -45,6 +45,7 @@ describe("a steady device", () => {
       samples: 12,
       callsPerSample: 40,
       clockShare: { own: 1, slowest: 1 },
+      deviceMs: 960,
     });
     expect(result.elapsedMs).toBeGreaterThan(1_460);
     expect(result.elapsedMs).toBeLessThan(1_700);

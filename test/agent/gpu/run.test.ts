@@ -58,7 +58,14 @@ describe("a healthy machine with two GPUs", () => {
         gpu_bandwidth_matrix: expect.stringMatching(/^peer\./),
       },
       quality: expect.objectContaining({
-        bf16_tflops: { settled: true, spread: 0, drift: 0, samples: 12, calls_per_sample: 2_384 },
+        bf16_tflops: {
+          settled: true,
+          spread: 0,
+          drift: 0,
+          samples: 12,
+          calls_per_sample: 2_384,
+          seconds: 0.96,
+        },
       }),
       conditions: {
         busy: false,
