@@ -93,9 +93,11 @@ export const listMachinesRoute = operation({
   operationId: "listMachines",
   tags: TAGS,
   summary: "List machines",
-  description: `The machines that joined the jobs you may see, the one seen last first, a page at a time. ${SCOPE} What jobs of others have shown of the same machine stays out; deleted jobs count no more.
+  description: `Lists the machines that joined the jobs you may see, the one seen last first. ${SCOPE} What jobs of others have shown of the same machine stays out; deleted jobs count no more.
 
-Filters combine. The first page and the pages along \`next_cursor\` or the links of \`Link\` cost the same with any filters, however many machines there are. So does the total with at most one filter other than \`name\`; with several, or with \`name\`, it reads all matches. A page beyond the last one is empty.`,
+Filters combine. A page beyond the last one is empty.
+
+**Cost.** The first page and the pages along \`next_cursor\` or the links of \`Link\` cost the same with any filters, however many machines there are. So does the total with at most one filter other than \`name\`; with several, or with \`name\`, it reads all matches.`,
   access: "user",
   list: true,
   request: {
@@ -140,7 +142,7 @@ export const getMachineRoute = operation({
   operationId: "getMachine",
   tags: TAGS,
   summary: "View a machine",
-  description: `A machine as in the list. ${SCOPE} For others it is 404.`,
+  description: `Returns a machine as in the list. ${SCOPE} For others it is 404.`,
   access: "user",
   single: true,
   request: { params },
@@ -154,7 +156,7 @@ export const getMachineHistoryRoute = operation({
   operationId: "getMachineHistory",
   tags: TAGS,
   summary: "View a machine's history",
-  description: `What the machine's last ${MAX_POINTS} jobs measured, newest first, at most ${MAX_POINTS} figures, and the changes of its GPUs between them. Figures are per GPU. Those of recordings, of busy GPUs, of measurements that ended early, and implausible ones are left out; so are those of jobs without a verdict.
+  description: `Returns what the machine's last ${MAX_POINTS} jobs measured, newest first, at most ${MAX_POINTS} figures, and the changes of its GPUs between them. Figures are per GPU. Those of recordings, of busy GPUs, of measurements that ended early, and implausible ones are left out; so are those of jobs without a verdict.
 
 Figures of two classes do not compare. ${SCOPE} For others it is 404.`,
   access: "user",

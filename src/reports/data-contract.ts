@@ -42,7 +42,7 @@ export const getReportDataRoute = operation({
   operationId: "getReportData",
   tags: ["Reports"],
   summary: "Read a report's data",
-  description: `Everything that the report says, signed: the same \`payload\`, \`protected\` and \`signature\` that its file embeds as \`report.json\`. \`node agent.mjs verify FILE\` and the page \`/verify\` check them.
+  description: `Returns everything that the report says, signed: the same \`payload\`, \`protected\` and \`signature\` that its file embeds as \`report.json\`. \`node agent.mjs verify FILE\` and the page \`/verify\` check them.
 
 Open to anyone, since only readers of the report have its hash. The data of reports that a newer one has replaced, and of deleted jobs, is not found.`,
   access: "open",
@@ -98,7 +98,7 @@ export const getReportKeysRoute = operation({
   tags: ["Reports"],
   summary: "List the keys of reports",
   description:
-    "The public keys whose signatures this server's reports have, retired ones, too. Save them to check reports without the server.\n\nOpen to anyone.",
+    "Lists the public keys whose signatures this server's reports have, retired ones, too. Save them to check reports without the server.\n\nOpen to anyone.",
   access: "open",
   single: true,
   responses: {

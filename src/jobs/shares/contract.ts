@@ -87,7 +87,7 @@ export const listSharesRoute = operation({
   tags: TAGS,
   summary: "List a job's links",
   description:
-    "The links of the job that work, newest first, without the links themselves.\n\nFor everyone who sees the job in the list.",
+    "Lists the links of the job that work, newest first, without the links themselves.\n\nFor everyone who sees the job in the list.",
   access: "user",
   single: true,
   request: { params: ofJob },
@@ -104,7 +104,7 @@ export const deleteShareRoute = operation({
   tags: TAGS,
   summary: "Revoke a job's link",
   description:
-    "The link stops working at once.\n\nOnly for people of the job's customer who see the job. There is no request body.",
+    "Revokes a link, which stops working at once.\n\nOnly for people of the job's customer who see the job. There is no request body.",
   access: "user",
   request: { params: ofShare },
   responses: { 204: { description: "Revoked. The reply has no body." } },
@@ -132,7 +132,7 @@ export const getSharedJobRoute = operation({
   operationId: "getSharedJob",
   tags: TAGS,
   summary: "View a shared job",
-  description: `The job that a link shows: its detail without people, tokens, its order and the report. Network addresses in messages and results are replaced by \`[address]\`.
+  description: `Returns the job that a link shows: its detail without people, tokens, its order and the report. Network addresses in messages and results are replaced by \`[address]\`.
 
 Open to anyone who has the link's token. Tokens that are unknown, expired or revoked, and those of deleted jobs, are not found.`,
   access: "open",
