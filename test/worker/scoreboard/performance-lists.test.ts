@@ -264,7 +264,9 @@ describe("exports", () => {
     const lines = reply.text.split("\r\n");
     expect(lines).toHaveLength(4);
     expect(lines.at(-1), "every line ends").toBe("");
-    const [names = [], slow = [], fine = []] = lines.map((line) => line.split(","));
+    // Quoted cells hold commas.
+    const cells = (line: string) => line.match(/(?<=^|,)(?:"(?:[^"]|"")*"|[^,"]*)(?=,|$)/g) ?? [];
+    const [names = [], slow = [], fine = []] = lines.map(cells);
     const of = (row: string[], name: string) => row[names.indexOf(name)];
     expect(of(slow, "bf16_tflops_per_gpu")).toBe("149");
     expect(of(slow, "bf16_tflops_ratio")).toBe("0.58317");
