@@ -21,6 +21,10 @@ const TEXTS: Readonly<Record<string, MethodText>> = {
     title: "Matrix product, own kernel",
     definition: `${PRODUCT} The product is the agent's own kernel of tensor core instructions, the second matrix transposed; it needs the driver alone.`,
   },
+  "gemm.torch.4096.nn.normal/1": {
+    title: "Matrix product, PyTorch",
+    definition: `${PRODUCT} The product is torch.mm of the machine's own PyTorch, in a process of its own.`,
+  },
   "copy.ptx.4gib/1": { title: "Memory copy, 4 GiB", definition: COPY },
   "copy.ptx.1gib/1": {
     title: "Memory copy, 1 GiB",

@@ -345,6 +345,15 @@ describe("GET /jobs/{job_id}/results", () => {
       min_bandwidth_gbps: 10,
       total_links_tested: 2,
       node_count: 2,
+      judgement: {
+        asymmetric_links: [],
+        below_card: [],
+        judged: false,
+        median_gbps: 10.5,
+        slow_link_count: 0,
+        slow_links: [],
+        slow_nodes: [],
+      },
       measurements: [link(0, 10), link(1, 11)],
     });
     expect(reply.body.cluster_network).not.toHaveProperty("display_names");

@@ -214,7 +214,7 @@ describe("fleets and pins", () => {
       wrong,
       400,
       "PARAMETER_INCORRECT_VALUE",
-      "class must be one of quickmark, library-gemm, mma-gemm for bf16_tflops",
+      "class must be one of quickmark, library-gemm, mma-gemm, torch-gemm for bf16_tflops",
     );
     expect((await call("GET", of("unknown"), { token })).body.error.details[0].field).toBe("class");
   });
@@ -346,7 +346,9 @@ describe("RATE_REPLAYS", () => {
     });
     const [head = "", ...lines] = csv.text.trimEnd().split("\r\n");
     const at = head.split(",").indexOf("replayed");
-    expect(lines.map((line) => line.split(",")[at])).toEqual(["REPLAYED", "REPLAYED"]);
+    // Quoted cells hold commas.
+    const cells = (line: string) => line.match(/(?<=^|,)(?:"(?:[^"]|"")*"|[^,"]*)(?=,|$)/g) ?? [];
+    expect(lines.map((line) => cells(line)[at])).toEqual(["REPLAYED", "REPLAYED"]);
     const rows = await db
       .select()
       .from(machineFigures)
