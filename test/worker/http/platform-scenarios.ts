@@ -4,6 +4,7 @@ import { and, eq, inArray, isNull, like, ne, type SQL } from "drizzle-orm";
 import type { SQLiteColumn, SQLiteTable } from "drizzle-orm/sqlite-core";
 import { reports } from "../../../src/db/schema/reports.ts";
 import { baselines } from "../../../src/db/schema/scoreboard.ts";
+import { jobShares } from "../../../src/db/schema/shares.ts";
 import {
   apiTokens,
   auditEvents,
@@ -135,6 +136,38 @@ export const SCENARIOS: Record<string, Scenario[]> = {
   abortJob: [
     { breaks: "d1", make: () => abortion(false) },
     { breaks: "object", make: () => abortion(true) },
+  ],
+  createJobShare: [
+    {
+      breaks: "d1",
+      make: async () => {
+        const { id, owner } = await createJob();
+        return {
+          method: "POST",
+          url: `${API}/jobs/${id}/shares`,
+          token: owner.token,
+          body: { ttl: 3_600 },
+          effects: rows(jobShares, eq(jobShares.jobId, Number(id))),
+        };
+      },
+    },
+  ],
+  deleteJobShare: [
+    {
+      breaks: "d1",
+      make: async () => {
+        const { id, owner } = await createJob();
+        const { token } = owner;
+        const { body } = await call("POST", `/jobs/${id}/shares`, { token });
+        const left = rows(jobShares, eq(jobShares.jobId, Number(id)));
+        return {
+          method: "DELETE",
+          url: `${API}/jobs/${id}/shares/${body.uuid}`,
+          token,
+          effects: async () => 1 - (await left()),
+        };
+      },
+    },
   ],
   createSpec: [
     {

@@ -347,7 +347,8 @@ describe("RATE_REPLAYS", () => {
     const [head = "", ...lines] = csv.text.trimEnd().split("\r\n");
     const at = head.split(",").indexOf("replayed");
     // Quoted cells hold commas.
-    const cells = (line: string) => line.match(/(?<=^|,)(?:"(?:[^"]|"")*"|[^,"]*)(?=,|$)/g) ?? [];
+    const cells = (line: string): string[] =>
+      line.match(/(?<=^|,)(?:"(?:[^"]|"")*"|[^,"]*)(?=,|$)/g) ?? [];
     expect(lines.map((line) => cells(line)[at])).toEqual(["REPLAYED", "REPLAYED"]);
     const rows = await db
       .select()

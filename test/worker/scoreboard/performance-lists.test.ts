@@ -265,7 +265,8 @@ describe("exports", () => {
     expect(lines).toHaveLength(4);
     expect(lines.at(-1), "every line ends").toBe("");
     // Quoted cells hold commas.
-    const cells = (line: string) => line.match(/(?<=^|,)(?:"(?:[^"]|"")*"|[^,"]*)(?=,|$)/g) ?? [];
+    const cells = (line: string): string[] =>
+      line.match(/(?<=^|,)(?:"(?:[^"]|"")*"|[^,"]*)(?=,|$)/g) ?? [];
     const [names = [], slow = [], fine = []] = lines.map(cells);
     const of = (row: string[], name: string) => row[names.indexOf(name)];
     expect(of(slow, "bf16_tflops_per_gpu")).toBe("149");
