@@ -23,7 +23,8 @@ const OFFLINE = {
 /** Starts wrangler; see `spawnSupervised`. */
 export function spawnWrangler(args: readonly string[], options: { offline: boolean }): Supervised {
   const env = { ...process.env, ...(options.offline ? OFFLINE : {}) };
-  return spawnSupervised([process.execPath, WRANGLER, ...args], env);
+  // Wherever this program was started: wrangler finds its configuration there.
+  return spawnSupervised([process.execPath, WRANGLER, ...args], env, ROOT);
 }
 
 /** Runs wrangler to its end; answers what it printed, throws it when it failed. */

@@ -20,13 +20,19 @@ export interface Supervised {
   stop(): Promise<void>;
 }
 
-/** Runs a command in a process group of its own, so that all of it can be stopped together. */
+/**
+ * Runs a command in a process group of its own, so that all of it can be stopped together.
+ *
+ * @param cwd by default that of this process
+ */
 export function spawnSupervised(
   command: readonly string[],
   env: Record<string, string | undefined>,
+  cwd?: string,
 ): Supervised {
   const child = spawn(process.execPath, [SUPERVISOR, ...command], {
     env,
+    cwd,
     detached: true,
     // Never written to: its closing tells the supervisor that we are gone.
     stdio: ["pipe", "pipe", "pipe"],

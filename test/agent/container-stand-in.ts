@@ -19,7 +19,7 @@ const prepare = (user = 0) => `
   done
   mkdir "$root/proc" "$root/tmp" && mount -t proc none "$root/proc" && mount -t tmpfs none "$root/tmp"
   while [ "$1" != -- ]; do
-    mkdir "$root$1" && mount --bind "$2" "$root$1" && mount -o "remount,bind,$3" "$root$1"
+    mkdir -p "$root$1" && mount --bind "$2" "$root$1" && mount -o "remount,bind,$3" "$root$1"
     shift 3
   done
   shift

@@ -9,6 +9,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  rmSync,
   statSync,
   writeFileSync,
 } from "node:fs";
@@ -104,6 +105,9 @@ describe.skipIf(!hasContainers)("a container", () => {
       encoding: "utf8",
     });
     expect(built.status, built.stdout + built.stderr).toBe(0);
+    // A place for the packages, which containers see wherever this checkout lies.
+    rmSync(join(image, "node_modules"));
+    mkdirSync(join(image, "node_modules"));
   });
 
   /** Runs the entrypoint on a volume. */
@@ -115,8 +119,16 @@ describe.skipIf(!hasContainers)("a container", () => {
     const { isWritable = true } = data;
     const container = startContainer({
       command: [ENTRYPOINT, ...args],
-      env: { PATH, PORT: String(port), PUBLIC_ORIGIN: `http://127.0.0.1:${port}` },
-      volumes: { "/app": image, ...(isWritable ? {} : { "/data": data.folder }) },
+      env: {
+        PATH: `/app/node_modules/node/bin:${PATH}`,
+        PORT: String(port),
+        PUBLIC_ORIGIN: `http://127.0.0.1:${port}`,
+      },
+      volumes: {
+        "/app": image,
+        "/app/node_modules": join(ROOT, "node_modules"),
+        ...(isWritable ? {} : { "/data": data.folder }),
+      },
       writable: isWritable ? { "/data": data.folder } : {},
       user: USER,
       stdin: "",
