@@ -78,7 +78,7 @@ test.each(["first-job", "own-agent"])(
 );
 
 /** Commands of npm itself that pages name. */
-const NPM_COMMANDS = ["ci", "install"];
+const NPM_COMMANDS = ["ci", "install", "run"];
 
 test("every npm command that the README and docs name exists", () => {
   const { scripts } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));

@@ -58,8 +58,7 @@ describeConsole(
       await page.getByText("Live", { exact: true }).waitFor();
 
       await startAgents(stage(), token);
-      // Nothing is clicked from here on: the page follows by itself.
-      await page.getByText("All 2 machines have joined.").waitFor();
+      // Nothing is clicked from here on: the page follows by itself. What it says while all are at work may be over at once.
       await page
         .getByText(/^node \d ended quick_mark: completed$/)
         .first()
