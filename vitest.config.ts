@@ -7,6 +7,9 @@ import { watchRunners } from "./test/quiet-runners.ts";
 /** Tests that take minutes: `npm test` leaves them out, `npm run test:long` runs nothing else. */
 const LONG = "**/*.long.test.ts";
 
+/** Tests that take many minutes or wait for real ones: `npm run test:slow` alone runs them. */
+const SLOW = "**/*.slow.test.ts";
+
 /** Tests that run inside workerd, beside the Worker. */
 const inWorker = {
   setupFiles: ["./test/worker/setup.ts"],
@@ -62,7 +65,7 @@ export default defineConfig({
           ...inWorker,
           name: "worker",
           include: ["test/worker/**/*.test.ts"],
-          exclude: [LONG],
+          exclude: [LONG, SLOW],
         },
       },
       {
@@ -80,11 +83,23 @@ export default defineConfig({
           ...inNode,
           name: "node",
           include: ["test/{agent,cli,console,e2e,fuzz,scripts}/**/*.test.ts"],
-          exclude: [LONG],
+          exclude: [LONG, SLOW],
         },
       },
       {
         test: { ...inNode, name: "node-long", include: [`test/{agent,chaos,e2e,fuzz}/${LONG}`] },
+      },
+      {
+        plugins: [workerd({ RATE_LIMIT_SCALE: "1000" }), watchRunners()],
+        test: {
+          ...inWorker,
+          name: "worker-slow",
+          include: [`test/worker/${SLOW}`],
+          testTimeout: patient(1_200_000),
+        },
+      },
+      {
+        test: { ...inNode, name: "node-slow", include: [`test/e2e/${SLOW}`] },
       },
     ],
   },
