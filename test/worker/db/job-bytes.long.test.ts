@@ -9,8 +9,9 @@ import { rated, reported } from "../harness/instruments.ts";
 const JOBS = 60;
 /** One database of 10 GB holds more than two million jobs of the first kind. */
 const CASES = [
-  { gpus: 1, maxBytes: 4_096 },
-  { gpus: 8, maxBytes: 4_400 },
+  // About 900 of them are the rows by which machines and their figures are found.
+  { gpus: 1, maxBytes: 5_120 },
+  { gpus: 8, maxBytes: 5_600 },
 ] as const;
 
 const size = async () => (await env.DB.prepare("SELECT 1").run()).meta.size_after;

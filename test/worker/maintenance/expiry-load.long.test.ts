@@ -17,7 +17,7 @@ const JOINED = 20_000;
 const UNREACHABLE = 500;
 const HANGING = 100;
 /** On the paid plan an invocation may make 1,000 queries and 1,000 subrequests. */
-const MAX_STATEMENTS = 200;
+const MAX_STATEMENTS = 250;
 const MAX_SUBREQUESTS = 700;
 
 const NOW = Date.UTC(2026, 0, 10);
