@@ -106,7 +106,10 @@ publishPage("docs.html", "docs.html", {
 const consoleParts = await publishConsole(publishAsset);
 publishPage("console.html", "console/index.html", consoleParts);
 // In the clothes of the console, to which they lead.
-const clothes = { "console.css": consoleParts["console.css"] };
+const clothes = {
+  "console.css": consoleParts["console.css"],
+  "top.html": read("pages/top.html").trimEnd(),
+};
 publishPage("set-password.html", "set-password.html", {
   ...clothes,
   "set-password.js": await publishScript("set-password.ts", {}),

@@ -123,7 +123,7 @@ export interface Reference {
 export interface FiguresPart {
   /** Normalised; empty for an unnamed model. */
   model: string;
-  /** Per GPU; null where there is none, or it is implausible. */
+  /** Per GPU; null without a figure, or for an implausible one. */
   values: Readonly<Record<RatedMetric, number | null>>;
   fleets: Readonly<Record<RatedMetric, Fleets>>;
 }

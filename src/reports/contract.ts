@@ -14,6 +14,13 @@ export const sha256 = (description: string) =>
     example: "9f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d081",
   });
 
+/** A report by the hash printed in it. */
+export const ofReport = z.object({
+  hash: sha256("The content hash printed in the report.").openapi({
+    param: { name: "hash", in: "path" },
+  }),
+});
+
 export const keyId = patternText({
   pattern: /^[A-Za-z0-9_-]{43}$/,
   max: 43,
@@ -77,11 +84,7 @@ Open to anyone, since only readers of the report have its hash. Reports of delet
   access: "open",
   single: true,
   request: {
-    params: z.object({
-      hash: sha256("The content hash printed in the report.").openapi({
-        param: { name: "hash", in: "path" },
-      }),
-    }),
+    params: ofReport,
   },
   responses: {
     200: json(report, {

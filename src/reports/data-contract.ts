@@ -1,7 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import { json, operation } from "../api/operation.ts";
 import { orNull, timestamp } from "../api/schemas.ts";
-import { keyId, sha256 } from "./contract.ts";
+import { keyId, ofReport, sha256 } from "./contract.ts";
 import { MAX_KEYS } from "./key-store.ts";
 
 const KEY_ID = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k";
@@ -48,11 +48,7 @@ Open to anyone, since only readers of the report have its hash. The data of repo
   access: "open",
   single: true,
   request: {
-    params: z.object({
-      hash: sha256("The content hash printed in the report.").openapi({
-        param: { name: "hash", in: "path" },
-      }),
-    }),
+    params: ofReport,
   },
   responses: {
     200: json(reportData, {

@@ -1,7 +1,10 @@
 /** The pages as a person uses them, in a browser: what they keep of a password or a token. */
+import { randomUUID } from "node:crypto";
 import type { Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import type { RunningServer } from "../../scripts/lib/server.ts";
+import { patient } from "../patience.ts";
+import { quickMarkFigures, stepResult } from "../world/results.ts";
 import { browserPath, openBrowser, signIn, withBrowser } from "./browser.ts";
 import { createStack } from "./stack.ts";
 
@@ -171,6 +174,77 @@ describe.skipIf(!withBrowser())("pages", () => {
     expect(await kept(page)).toBe(NOTHING);
     await page.reload();
     expect(page.url()).toBe(`${server.url}/set-password`);
+    expect(await kept(page)).toBe(NOTHING);
+  });
+
+  /** A report that this server has made of a job of one node. */
+  async function makeReport(): Promise<Buffer> {
+    const { adminEmail: username, adminPassword: password } = server.secrets;
+    const form = new URLSearchParams({ grant_type: "password", username, password });
+    const signedIn = await fetch(`${server.url}/token`, { method: "POST", body: form });
+    const { access_token: token } = (await signedIn.json()) as { access_token: string };
+    const ask = async (method: string, path: string, by: string, body?: object, task?: string) => {
+      const reply = await fetch(`${server.url}/api/silicon-mark/v1${path}`, {
+        method,
+        headers: {
+          authorization: `Bearer ${by}`,
+          ...(task === undefined ? {} : { "assay-task-token": task }),
+          ...(body === undefined ? {} : { "content-type": "application/json" }),
+        },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+      return (await reply.json()) as Record<string, string>;
+    };
+    const job = await ask("POST", "/jobs", token, { benchmarks: [] });
+    const own = job.token ?? "";
+    const machine = { machine_uuid: randomUUID(), join_secret: `${randomUUID()}-page` };
+    const task = await ask("POST", "/jobs/current/tasks", own, machine);
+    const result = stepResult("completed", quickMarkFigures(700));
+    const path = `/jobs/current/tasks/${task.id}/results/0`;
+    await ask("PUT", path, own, result, task.task_token);
+    const made = await vi.waitUntil(
+      async () => (await ask("GET", `/jobs/${job.id}`, token)).pdf_report_url,
+      { timeout: patient(60_000), interval: 200 },
+    );
+    return Buffer.from(await (await fetch(made)).arrayBuffer());
+  }
+
+  test("the page that checks reports tells a genuine one from a changed one, and sends no file", async () => {
+    const pdf = await makeReport();
+    const page = await open("/verify");
+    await page.setViewportSize({ width: 390, height: 800 });
+    const sent: string[] = [];
+    page.on("request", (request) => {
+      if (request.method() !== "GET") sent.push(request.url());
+    });
+    const choose = async (name: string, buffer: Buffer) => {
+      const files = [{ name, mimeType: "application/pdf", buffer }];
+      await page.getByLabel("Drop a report here").setInputFiles(files);
+    };
+    const says = (text: string) => page.getByRole("status").filter({ hasText: text }).waitFor();
+    await choose("report.pdf", pdf);
+    await says("Valid: this server made exactly this file and signed its data.");
+    await page.getByText("Content hash", { exact: true }).waitFor();
+    expect(await page.evaluate<number>("document.documentElement.scrollWidth")).toBe(390);
+    await choose("longer.pdf", Buffer.concat([pdf, Buffer.from("\n")]));
+    await says(
+      "Not valid: the data is genuine, but the file is not the one that this server made.",
+    );
+    const bare = Buffer.from(
+      pdf.toString("latin1").replaceAll(/\/EmbeddedFile(?!s)/g, "/NothingAtAll"),
+      "latin1",
+    );
+    await choose("bare.pdf", bare);
+    await says("Not valid: this PDF holds no report.json");
+    await choose("text.pdf", Buffer.from("hello"));
+    await says("Not valid: the file is neither a PDF nor the data of a report.");
+    // Dropped, as a person does.
+    const data = await page.evaluateHandle(
+      `(() => { const data = new DataTransfer(); data.items.add(new File([Uint8Array.from(atob("${pdf.toString("base64")}"), (sign) => sign.charCodeAt(0))], "dropped.pdf")); return data; })()`,
+    );
+    await page.dispatchEvent("#drop", "drop", { dataTransfer: data });
+    await says("Valid: this server made exactly this file");
+    expect(sent).toEqual([]);
     expect(await kept(page)).toBe(NOTHING);
   });
 });

@@ -29,7 +29,7 @@ const EXPECTED: Readonly<Record<string, number | [first: number, second: number]
   deleteJob: 404,
   listTasks: 200,
   listMachines: 200,
-  compare: 400,
+  compare: 200,
   listBenchmarks: 200,
   listBaselines: 200,
   createSpec: 201,

@@ -7,7 +7,7 @@ export interface ServerEvent {
   id: string;
 }
 
-/** A longer event is none of Assay's. */
+/** Assay sends no longer event. */
 const MAX_CHARACTERS = 2 ** 20;
 
 /** Splits text into events; `feed` answers those that a piece has completed. */

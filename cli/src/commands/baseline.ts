@@ -1,11 +1,11 @@
 import { Argument, InvalidArgumentError, Option } from "@commander-js/extra-typings";
+import { RATED_METRICS } from "../../../src/lib/enums.ts";
 import { body } from "../api/client.ts";
 import type { Baseline } from "../api/types.ts";
 import { fields, table } from "../output/table.ts";
 import { showTime } from "../values/time.ts";
 import { type AnyCommand, noun, type Open, verb } from "./open.ts";
 
-const METRICS = ["bf16_tflops", "memory_bandwidth_gbs"] as const;
 const CLASSES = [
   "quickmark",
   "library-gemm",
@@ -16,7 +16,7 @@ const CLASSES = [
   "copy-256mib",
 ] as const;
 
-const metricArgument = () => new Argument("<metric>", "the figure").choices(METRICS);
+const metricArgument = () => new Argument("<metric>", "the figure").choices(RATED_METRICS);
 const classOption = () =>
   new Option("--class <class>", "class of methods; quickmark by default").choices(CLASSES);
 

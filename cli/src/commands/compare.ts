@@ -1,4 +1,5 @@
 import { Option } from "@commander-js/extra-typings";
+import { GROUPINGS, type Grouping, RATED_METRICS } from "../../../src/lib/enums.ts";
 import { body } from "../api/client.ts";
 import type { Comparison } from "../api/types.ts";
 import { EXIT } from "../exit-codes.ts";
@@ -6,11 +7,8 @@ import { usage } from "../failure.ts";
 import { labelOf, showNumber } from "../job/outcome.ts";
 import { table } from "../output/table.ts";
 import { plain } from "../output/text.ts";
-import { METRICS } from "./machine.ts";
 import { type AnyCommand, type Open, verb } from "./open.ts";
 
-const KINDS = ["job", "machine", "model", "provider", "region", "spec"] as const;
-type Kind = (typeof KINDS)[number];
 type Group = Comparison["groups"][number];
 
 /** A group beside the others of its class: figures of two classes do not compare. */
@@ -28,10 +26,10 @@ export function compareCommand(open: Open): AnyCommand {
     .argument("<keys...>", "2 to 20 ids of jobs, UUIDs of machines, or names, as --by says")
     .addOption(
       new Option("--by <kind>", "what the names are; needless for jobs and machines").choices(
-        KINDS,
+        GROUPINGS,
       ),
     )
-    .addOption(new Option("--metric <metric>", "only this figure").choices(METRICS))
+    .addOption(new Option("--metric <metric>", "only this figure").choices(RATED_METRICS))
     .option("--gpu-model <model>", "only figures of this GPU model")
     .action(async (keys, options, self) => {
       const { api, output } = open(self);
@@ -39,7 +37,7 @@ export function compareCommand(open: Open): AnyCommand {
       const group_by = options.by ?? kindOf(keys);
       const client = api();
       const compared = await Promise.all(
-        (options.metric === undefined ? METRICS : [options.metric]).map(async (metric) => {
+        (options.metric === undefined ? RATED_METRICS : [options.metric]).map(async (metric) => {
           const query = {
             group_by,
             key: keys,
@@ -63,11 +61,11 @@ export function compareCommand(open: Open): AnyCommand {
     });
 }
 
-function kindOf(keys: readonly string[]): Kind {
+function kindOf(keys: readonly string[]): Grouping {
   if (keys.every((key) => /^\d+$/.test(key))) return "job";
   if (keys.every((key) => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(key)))
     return "machine";
-  throw usage(`say with --by what these are: ${KINDS.join(", ")}`);
+  throw usage(`say with --by what these are: ${GROUPINGS.join(", ")}`);
 }
 
 /** Pure: adds the ratio to the first of the same class, and which of several is the best. */

@@ -1,5 +1,6 @@
 /** API tokens and API keys of a person: two forms of one thing. */
 import { Option } from "@commander-js/extra-typings";
+import { TOKEN_SCOPES } from "../../../src/lib/enums.ts";
 import { type Api, body, onlyOnce, whole } from "../api/client.ts";
 import type { ApiToken, UserKey } from "../api/types.ts";
 import { Failure } from "../failure.ts";
@@ -19,7 +20,6 @@ import { MOST_NAMED, NAMED_ORDER } from "./spec.ts";
 type Row = ApiToken | UserKey;
 
 const FILTERS = { name: "text", search: "text", revoked: "flag" } as const;
-const SCOPES = ["read", "write"] as const;
 
 const COLUMNS = [
   { title: "UUID", of: (row: Row) => row.uuid },
@@ -35,7 +35,7 @@ const userOption = () => new Option("--user <user>", "the person, by UUID or slu
 
 interface Wanted {
   name: string;
-  scope?: (typeof SCOPES)[number];
+  scope?: (typeof TOKEN_SCOPES)[number];
   ttl?: number;
   idempotencyKey?: string;
 }
@@ -178,7 +178,7 @@ function createVerb(kind: Kind, calls: Calls, open: Open): AnyCommand {
         durationOption,
       ),
     )
-    .addOption(new Option("--scope <scope>", "read, or write by default").choices(SCOPES))
+    .addOption(new Option("--scope <scope>", "read, or write by default").choices(TOKEN_SCOPES))
     .addOption(userOption())
     .addOption(idempotencyOption())
     .action(async ({ user, ...wanted }, self) => {

@@ -1,3 +1,4 @@
+import { JOB_STATES, SPEC_CHECK_STATUSES } from "../../../src/lib/enums.ts";
 import { type Api, body } from "../api/client.ts";
 import type { Job, JobDetail } from "../api/types.ts";
 import { usage } from "../failure.ts";
@@ -13,16 +14,6 @@ import { addJobOptions, createJob, type JobOptions, joinLine } from "./job-optio
 import { type Filters, listVerb, queryFor } from "./list.ts";
 import { type AnyCommand, idArgument, noun, type Open, verb, yesOption } from "./open.ts";
 
-export const JOB_STATES = [
-  "created",
-  "starting",
-  "running",
-  "completed",
-  "completed_with_warnings",
-  "failed",
-  "aborted",
-] as const;
-export const SPEC_CHECKS = ["matches", "differs", "unknown"] as const;
 const SORTS = [
   "created_at",
   "started_at",
@@ -42,7 +33,7 @@ export const JOB_FILTERS = {
   provider: "text",
   region: "text",
   order: "text",
-  spec_check: SPEC_CHECKS,
+  spec_check: SPEC_CHECK_STATUSES,
   created_after: "date",
   created_before: "date",
   node_count_min: "number",

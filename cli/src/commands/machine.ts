@@ -1,4 +1,9 @@
 import { Argument, InvalidArgumentError, Option } from "@commander-js/extra-typings";
+import {
+  PERFORMANCE_STATUSES,
+  RATED_METRICS,
+  SPEC_CHECK_STATUSES,
+} from "../../../src/lib/enums.ts";
 import { body } from "../api/client.ts";
 import type { Machine, MachineHistory } from "../api/types.ts";
 import { showNumber, showRatio } from "../job/outcome.ts";
@@ -6,20 +11,16 @@ import { gpusOf } from "../job/report-lines.ts";
 import { fields, table } from "../output/table.ts";
 import { plain } from "../output/text.ts";
 import { showTime } from "../values/time.ts";
-import { SPEC_CHECKS } from "./job.ts";
 import { type Filters, listVerb, queryFor } from "./list.ts";
 import { type AnyCommand, noun, type Open, verb } from "./open.ts";
-import { VERDICTS } from "./task.ts";
-
-export const METRICS = ["bf16_tflops", "memory_bandwidth_gbs"] as const;
 
 export const MACHINE_FILTERS = {
   name: "text",
   gpu_model: "text",
   provider: "text",
   region: "text",
-  status: VERDICTS,
-  spec_check: SPEC_CHECKS,
+  status: PERFORMANCE_STATUSES,
+  spec_check: SPEC_CHECK_STATUSES,
   has_findings: "flag",
 } as const satisfies Filters<"listMachines">;
 
@@ -75,7 +76,7 @@ export function machineCommand(open: Open): AnyCommand {
       "assay machine history 550e8400-e29b-41d4-a716-446655440000 --metric bf16_tflops",
     ])
       .addArgument(machineArgument())
-      .addOption(new Option("--metric <metric>", "only this figure").choices(METRICS))
+      .addOption(new Option("--metric <metric>", "only this figure").choices(RATED_METRICS))
       .action(async (machine_uuid, query, self) => {
         const { api, output } = open(self);
         const params = { path: { machine_uuid }, query };

@@ -1,5 +1,6 @@
 /** People and customers. */
 import { Option } from "@commander-js/extra-typings";
+import { ROLES } from "../../../src/lib/enums.ts";
 import { body, onlyOnce, whole } from "../api/client.ts";
 import type { Customer, User } from "../api/types.ts";
 import { usage } from "../failure.ts";
@@ -19,7 +20,6 @@ import {
 } from "./open.ts";
 import { MOST_NAMED, NAMED_ORDER } from "./spec.ts";
 
-const ROLES = ["user", "customer_admin", "staff", "root_admin"] as const;
 const FILTERS = { name: "text", search: "text" } as const;
 
 export function userCommand(open: Open): AnyCommand {

@@ -1,4 +1,5 @@
 import { InvalidArgumentError, Option } from "@commander-js/extra-typings";
+import { ARCHITECTURES, OPERATING_SYSTEMS } from "../../../src/lib/enums.ts";
 import { body, onlyOnce, whole } from "../api/client.ts";
 import type { Spec } from "../api/types.ts";
 import { fields } from "../output/table.ts";
@@ -23,9 +24,6 @@ export const NAMED_ORDER = {
 } as const;
 export const NAMED_FILTERS = { name: "text", search: "text", archived: "flag" } as const;
 export const MOST_NAMED = 255;
-
-const SYSTEMS = ["linux", "macos", "windows"] as const;
-const ARCHITECTURES = ["x86_64", "aarch64"] as const;
 
 export const SPEC_COLUMNS = [
   { title: "Slug", of: (spec: Spec) => spec.slug },
@@ -89,7 +87,7 @@ function createCommand(open: Open): AnyCommand {
     .alias("add")
     .requiredOption("--name <name>", "name, at most 64 bytes")
     .addOption(new Option("--slug <slug>", "slug; made from the name by default"))
-    .addOption(new Option("--os <os>", "operating system").choices(SYSTEMS))
+    .addOption(new Option("--os <os>", "operating system").choices(OPERATING_SYSTEMS))
     .addOption(
       new Option("--architecture <architecture>", "CPU architecture")
         .choices(ARCHITECTURES)

@@ -1,3 +1,4 @@
+import { JOB_STATES, PERFORMANCE_STATUSES, SPEC_CHECK_STATUSES } from "../../../src/lib/enums.ts";
 import { body } from "../api/client.ts";
 import type { ListedTask, TaskPage, TaskWithResults } from "../api/types.ts";
 import { describeMetric } from "../job/outcome.ts";
@@ -5,19 +6,16 @@ import { gpusOf } from "../job/report-lines.ts";
 import { fields, table } from "../output/table.ts";
 import { plain } from "../output/text.ts";
 import { showTime } from "../values/time.ts";
-import { JOB_STATES, SPEC_CHECKS } from "./job.ts";
 import { type Filters, listVerb, queryFor } from "./list.ts";
 import { type AnyCommand, idArgument, noun, type Open, verb } from "./open.ts";
-
-export const VERDICTS = ["underperforming", "expected", "outperforming", "unrated"] as const;
 
 export const TASK_FILTERS = {
   job_id: "text",
   state: JOB_STATES,
   machine_ip: "text",
   machine_uuid: "text",
-  performance_status: VERDICTS,
-  spec_check: SPEC_CHECKS,
+  performance_status: PERFORMANCE_STATUSES,
+  spec_check: SPEC_CHECK_STATUSES,
   has_findings: "flag",
   include_results: "flag",
 } as const satisfies Filters<"listTasks">;

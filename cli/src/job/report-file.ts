@@ -14,7 +14,7 @@ const PAUSE_MS = 5_000;
 /** The server cuts a reply that stands still for as long. */
 const SILENCE_MS = 60_000;
 
-/** The link to a job's report, which is made where there is none yet. */
+/** The link to a job's report. A missing report is made first. */
 export async function reportLink(api: Api, jobId: string, signal: AbortSignal): Promise<string> {
   for (let attempt = 1; ; attempt++) {
     try {

@@ -9,7 +9,7 @@ interface Terminal {
   close: () => void;
 }
 
-/** Opens the terminal; null where there is none. */
+/** Opens the terminal; null for a program without a terminal. */
 function openTerminal(): Terminal | null {
   let read: number;
   let write: number;

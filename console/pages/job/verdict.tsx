@@ -22,7 +22,7 @@ interface VerdictProps {
   job: JobView;
   fields: Fields;
   isPending: boolean;
-  /** Address of a node's page; null where there is none. */
+  /** Address of a node's page; null for a shared job, whose nodes have no pages. */
   nodeAddress: ((rank: number) => string) | null;
 }
 

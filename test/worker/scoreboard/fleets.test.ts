@@ -134,6 +134,23 @@ describe("a job of 30 invented nodes at 5,000 TFLOPS", () => {
 });
 
 describe("a customer's own fleet", () => {
+  test("says how far its machines are apart, and how old that is", async ({ expect }) => {
+    const model = newModel();
+    const owner = await createPerson();
+    const figures = Array.from({ length: 33 }, (_, number) => 100 + number);
+    await fleet(model, figures, owner);
+    const before = Date.now();
+    await cron();
+    const { verdict } = await jobRow(await fleet(model, [116], owner));
+    const [bf16] = verdict?.metrics ?? [];
+    expect(bf16).toMatchObject({
+      source: "own_fleet",
+      baseline: 116,
+      spread: { low: 100, quartiles: [108, 124], high: 132, customers: null },
+    });
+    expect(bf16?.spread?.at).toBeGreaterThanOrEqual(before);
+  });
+
   test("rates its later jobs from 30 machines on, and shows to nobody else", async ({ expect }) => {
     const model = newModel();
     const owner = await createPerson();
