@@ -8,11 +8,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { promisify } from "node:util";
-import { secretFault } from "../src/lib/config.ts";
+import { secretFault, splitSecrets } from "../src/lib/config.ts";
 import { deployFault, hasTokenSecret, secretMissing } from "./lib/deploy-rules.ts";
 import { ROOT, WRANGLER } from "./lib/project.ts";
 import { reportKeyFor } from "./lib/report-key.ts";
-import { freshSecret, splitSecrets } from "./lib/secrets.ts";
+import { freshSecret } from "./lib/secrets.ts";
 
 const secrets = splitSecrets(process.env.TOKEN_SECRET ?? "");
 const fault = secrets.map(secretFault).find((each) => each !== null);

@@ -10,8 +10,9 @@ import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { keyIdOf } from "../src/identity/lifetimes.ts";
+import { splitSecrets } from "../src/lib/config.ts";
 import { ROOT, runWrangler } from "./lib/project.ts";
-import { readTokenSecrets, splitSecrets, writeTokenSecrets } from "./lib/secrets.ts";
+import { readTokenSecrets, writeTokenSecrets } from "./lib/secrets.ts";
 import { keyUseQuery, readKeyUse, retirementStatement, rotated } from "./lib/token-secrets.ts";
 
 /** By then every isolate that serves requests knows a secret that was just put. */

@@ -42,11 +42,13 @@ export default {
   async scheduled(_controller, env) {
     // Loaded only here, since no request needs it.
     const { runTick } = await import("./maintenance/tick.ts");
-    const { DB: d1, BUCKET: bucket, ASSETS: assets, COORDINATOR: coordinators } = env;
-    const config = readConfig(env);
     await runTick({
-      ...{ d1, bucket, assets, coordinators, lobbies: env.LOBBY },
-      config,
+      d1: env.DB,
+      bucket: env.BUCKET,
+      assets: env.ASSETS,
+      coordinators: env.COORDINATOR,
+      lobbies: env.LOBBY,
+      config: readConfig(env),
       clock: systemClock,
     });
   },

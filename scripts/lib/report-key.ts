@@ -1,6 +1,6 @@
 /** The key that signs reports, at a deployment: given, asked for, or none. */
-import { seedFault } from "../../src/lib/config.ts";
-import { freshSeed, splitSecrets } from "./secrets.ts";
+import { seedFault, splitSecrets } from "../../src/lib/config.ts";
+import { freshSeed } from "./secrets.ts";
 
 const NAME = "REPORT_SIGNING_KEY";
 

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { secretFault, seedFault } from "../../src/lib/config.ts";
+import { secretFault, seedFault, splitSecrets } from "../../src/lib/config.ts";
 
 export interface Secrets {
   adminEmail: string;
@@ -62,14 +62,6 @@ function withValues(text: string): string {
 /** The secrets that sign and verify tokens, the signing one first. */
 export function readTokenSecrets(path: string): string[] {
   return splitSecrets(read(path, "TOKEN_SECRET"));
-}
-
-/** As the Worker reads them: without the spaces around them, which would make other secrets. */
-export function splitSecrets(text: string): string[] {
-  return text
-    .split(",")
-    .map((secret) => secret.trim())
-    .filter((secret) => secret !== "");
 }
 
 /** Replaces them, all at once or not at all. */

@@ -63,8 +63,3 @@ export function describedMethods(ids: ReadonlySet<string>): DescribedMethod[] {
     return !ids.has(id) || text === undefined ? [] : [{ id, ...method, ...text }];
   });
 }
-
-/** The methods without a text, which must be none. */
-export function undescribedMethods(): string[] {
-  return [...METHODS.keys()].filter((id) => !Object.hasOwn(TEXTS, id));
-}

@@ -4,11 +4,9 @@
  * each order of fields: new fields go last, and no code is used again.
  */
 import type { JobEventKind, RatedMetric, StepState } from "../lib/enums.ts";
+import type { BaselineSpread, FleetMedian, Fleets } from "../lib/stored-fleets.ts";
 import type {
-  BaselineSpread,
   FiguresPart,
-  FleetMedian,
-  Fleets,
   GpuGroup,
   GpuReading,
   HealthWarning,

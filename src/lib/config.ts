@@ -134,8 +134,8 @@ export function readOrigin(text: string): string | null {
 
 const ORIGIN_RULE = "must be an origin without a path, such as https://assay.example";
 
-/** The parts of a text between commas, without spaces around them, and without empty ones. */
-function splitList(text: string): string[] {
+/** The secrets in a text, between commas: without spaces around them, and without empty ones. */
+export function splitSecrets(text: string): string[] {
   return text
     .split(",")
     .map((part) => part.trim())
@@ -163,7 +163,7 @@ const settings = z.object({
   REPORT_SIGNING_KEY: z
     .string()
     .default("")
-    .transform((text) => splitList(text))
+    .transform((text) => splitSecrets(text))
     .superRefine((seeds, c) => {
       const message = seeds.map(seedFault).find((fault) => fault !== null);
       if (message !== undefined) c.addIssue({ code: "custom", message });

@@ -9,8 +9,6 @@ import type {
 } from "./enums.ts";
 import type { BaselineSpread, Fleets } from "./stored-fleets.ts";
 
-export type { BaselineSpread, FleetMedian, Fleets } from "./stored-fleets.ts";
-
 /** One step of a job, as stored and as shown in `benchmark_sequence`. */
 export interface SequenceStep {
   benchmark_id: string;

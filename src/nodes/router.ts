@@ -43,8 +43,7 @@ export const nodesRoutes = ({ nodes, readAnonymous, identity }: NodesDeps) => {
         if (!works) throw unauthorized();
       }
       const call = await callOf(c, task_id);
-      const { session: db } = c.get("databases");
-      const reply = await nodes.poll(call, db, task_id ?? null, validator);
+      const reply = await nodes.poll(call, c.get("databases"), task_id ?? null, validator);
       announce(c, reply.etag, reply.pollAfterSeconds);
       return reply.view === null ? empty(c, 304) : storedJson(c, reply.view);
     }),

@@ -41,12 +41,12 @@ export class NodesService {
   }
 
   /**
-   * @param db read for a node of a settled job alone, once
+   * @param databases opened for a node of a settled job alone, and read once
    * @returns JSON of a poll's reply as `view`; null when the caller has it
    */
   async poll(
     call: NodeCall,
-    db: Database,
+    databases: { readonly session: Database },
     taskId: number | null,
     validator: string | null,
   ): Promise<NodeReply> {
@@ -56,7 +56,7 @@ export class NodesService {
     if (!reply.ok) return refuse(reply, { taskId });
     if (reply.view === null) return reply;
     const isNode = reply.isSettled === true && taskId !== null;
-    const outcome = isNode ? await readOutcome(db, taskId) : NO_OUTCOME;
+    const outcome = isNode ? await readOutcome(databases.session, taskId) : NO_OUTCOME;
     const view = withOutcome(reply.view, outcome);
     if (outcome === NO_OUTCOME) return { ...reply, view };
     const etag = `W/${entityTagOf(reply.etag + JSON.stringify(outcome))}`;

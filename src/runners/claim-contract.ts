@@ -42,7 +42,7 @@ export const runnerChannelRoute = operation({
   operationId: "openRunnerChannel",
   tags: ["Runners"],
   summary: "Wait for jobs",
-  description: `Opens a WebSocket, for a request with \`Upgrade: websocket\`: the server sends \`{"type":"work"}\` when there may be a job for the runner, which then claims. The client sends the text \`ping\` every 30 to 60 seconds, answered \`pong\`, and nothing else. While it is open, the runner is online. Closed with 4001: the runner has another socket; 4003: its key, its archiving or its offers have changed; 4008: no ping for longer than the node timeout.
+  description: `Opens a WebSocket, for a request with \`Upgrade: websocket\`: the server sends \`{"type":"work"}\` when there may be a job for the runner, which then claims. The client sends the text \`ping\` every 30 to 60 seconds, answered \`pong\`, and nothing else. While it is open, the runner is online. Closed with 4001: the runner has another socket; 4003: its key, its archiving or its offers have changed; 4008: no ping for longer than the node timeout, and than 150 s.
 
 Requires the runner's key, in the header \`Authorization\` or as the subprotocol \`bearer.<key>\` beside \`assay.v1\`.`,
   access: "runner",

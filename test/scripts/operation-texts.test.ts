@@ -1,4 +1,4 @@
-/** The texts and the order of operations in the API document, as the reference shows them. */
+/** The texts of the API document, and the order of its operations, as the reference shows them. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -11,12 +11,17 @@ interface Operation {
   description: string;
 }
 
+interface Document {
+  paths: Record<string, Record<string, Operation>>;
+  tags: { name: string }[];
+  components: { schemas: Record<string, { enum?: string[]; description?: string }> };
+}
+
 const {
   paths,
   tags,
-}: { paths: Record<string, Record<string, Operation>>; tags: { name: string }[] } = JSON.parse(
-  readFileSync(join(ROOT, "openapi.json"), "utf8"),
-);
+  components: { schemas },
+}: Document = JSON.parse(readFileSync(join(ROOT, "openapi.json"), "utf8"));
 const operations = Object.entries(paths).flatMap(([path, item]) =>
   Object.entries(item).map(([method, operation]) => ({
     ...operation,
@@ -90,4 +95,10 @@ describe("the order", () => {
       expect(calls.slice(0, there.length)).toEqual(there);
     },
   );
+});
+
+test("each kind of finding is explained", () => {
+  const { enum: kinds = [], description = "" } = schemas.FindingKind ?? {};
+  expect(kinds.length).toBeGreaterThan(5);
+  for (const kind of kinds) expect(description).toContain(`\`${kind}\`: `);
 });

@@ -60,7 +60,13 @@ describe("paper", () => {
     const again = (await remake("")).body.pdf_report_url;
     expect(await paperOf(again)).toEqual(LETTER);
     const wrong = await remake("?paper=a3");
-    expectError(expect, wrong, 400, "PARAMETER_INCORRECT_VALUE", "paper must be one of a4, letter, given once");
+    expectError(
+      expect,
+      wrong,
+      400,
+      "PARAMETER_INCORRECT_VALUE",
+      "paper must be one of a4, letter, given once",
+    );
   });
 });
 
