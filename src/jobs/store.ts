@@ -1,4 +1,15 @@
-import { and, between, eq, getTableColumns, gt, isNull, ne, type SQL, sql } from "drizzle-orm";
+import {
+  and,
+  between,
+  eq,
+  getTableColumns,
+  gt,
+  isNotNull,
+  isNull,
+  ne,
+  type SQL,
+  sql,
+} from "drizzle-orm";
 import type { Database } from "../db/client.ts";
 import { batchAfter, type IdempotencyKey, reserveKey } from "../db/idempotency.ts";
 import { insertFrom } from "../db/insert-from.ts";
@@ -126,8 +137,8 @@ export async function findWatched(
 }
 
 /**
- * Reads the facts of a job that its report needs; null when the scope does not see it. With `paper` the next reports are
- * made for that. One round trip.
+ * Reads the facts of a job that its report needs; null when the scope does not see it. With `paper` the next reports of
+ * an ended job are made for that. One round trip.
  */
 export async function findReportedJob(
   db: Database,
@@ -143,7 +154,7 @@ export async function findReportedJob(
     db
       .update(jobs)
       .set({ paper })
-      .where(and(own, ne(jobs.paper, paper))),
+      .where(and(own, isNotNull(endedAt), ne(jobs.paper, paper))),
     read,
   ]);
   return row ?? null;

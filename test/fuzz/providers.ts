@@ -168,7 +168,7 @@ const PROVIDERS: Record<string, Provider> = {
   },
 
   async createJobShare({ world, drawn: { draft, choice }, purpose }) {
-    const job = await world.createJob({});
+    const job = purpose === "again" ? await world.standingJob() : await world.createJob({});
     // A fault needs a body to spoil.
     const isLeftOut = draft.body === undefined && purpose === "once";
     const body = isLeftOut ? undefined : fields(draft);
@@ -178,7 +178,7 @@ const PROVIDERS: Record<string, Provider> = {
   },
 
   async deleteJobShare({ world, drawn: { draft, choice }, purpose }) {
-    const job = await world.createJob({});
+    const job = purpose === "again" ? await world.standingJob() : await world.createJob({});
     const uuid = purpose === "once" ? (await world.shareJob(job)).uuid : NOBODY;
     const path = { job_id: job.id, uuid: spelledUuid(uuid, choice) };
     return { draft: { ...draft, path }, token: world.ownerToken(), job: null };

@@ -20,15 +20,19 @@ async function paperOf(url: string): Promise<number[]> {
   return [Math.round(width), Math.round(height)];
 }
 
-/** An ended job of one node, whose owner prefers these languages. */
-async function endedJob(languages?: string): Promise<TestJob> {
+/** A job of one node, whose owner prefers these languages. */
+async function startJob(languages?: string): Promise<TestJob> {
   const owner = await createPerson();
   const made = await call("POST", "/jobs", {
     token: owner.token,
     body: { benchmarks: [] },
     headers: languages === undefined ? {} : { "accept-language": languages },
   });
-  const job = { id: made.body.id, token: made.body.token, owner };
+  return { id: made.body.id, token: made.body.token, owner };
+}
+
+async function endedJob(languages?: string): Promise<TestJob> {
+  const job = await startJob(languages);
   await putResult(job, (await join(job)).body.id, 0);
   return job;
 }
@@ -67,6 +71,23 @@ describe("paper", () => {
       "PARAMETER_INCORRECT_VALUE",
       "paper must be one of a4, letter, given once",
     );
+  });
+
+  test("?paper= of a job that has not ended is refused, and changes nothing", async ({
+    expect,
+  }) => {
+    const job = await startJob();
+    const { token } = job.owner;
+    const early = await call("POST", `/jobs/${job.id}/report?paper=letter`, { token });
+    expectError(
+      expect,
+      early,
+      400,
+      "JOB_STATE_INVALID",
+      "The job has not ended yet; its report is made when it has",
+    );
+    await putResult(job, (await join(job)).body.id, 0);
+    expect(await paperOf((await reported(job)).body.pdf_report_url)).toEqual(A4);
   });
 });
 
