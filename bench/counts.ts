@@ -1,8 +1,9 @@
-/** Exact costs of the measured requests, from the product's own request log, and what they answer. */
+/** Exact costs of the hot routes, from the product's own request log, and what they answer. */
 import type { Bundle } from "../scripts/lib/bundle.ts";
 import { withTimeout } from "../src/lib/retry.ts";
-import { send } from "../test/fuzz/wire.ts";
-import { createScene, type Match } from "./contenders.ts";
+import { type Reply, send } from "../test/fuzz/wire.ts";
+import type { HotRoute } from "./hot/routes.ts";
+import { createScene } from "./hot/scene.ts";
 import { openStage } from "./stage.ts";
 
 const LOG_TIMEOUT_MS = 10_000;
@@ -12,14 +13,15 @@ interface LogLine {
   route: string;
   d1_round_trips: number;
   object_hops: number;
+  r2_calls: number;
 }
 
-/** Prints the counts of every match; answers the bodies by the match's name. */
+/** Prints the counts of every route; answers the bodies by the route's name. */
 export async function countCosts(
   folder: string,
   bundle: Bundle,
-  matches: readonly Match[],
-): Promise<Map<string, string>> {
+  routes: readonly HotRoute[],
+): Promise<Record<string, string>> {
   const waiting = new Map<string, (line: LogLine) => void>();
   const onLog = (message: string) => {
     if (!message.startsWith('{"level":"info"')) return;
@@ -29,39 +31,54 @@ export async function countCosts(
   const stage = await openStage(folder, bundle, [], { onLog, vars: { ROUTINE_LOG_ONE_IN: "1" } });
   try {
     const scene = await createScene(stage);
-    const payloads = new Map<string, string>();
-    console.log("exact counts, before the reply      D1 round trips  object hops  reply bytes");
-    for (const match of matches) {
-      const { method, target, token, body } = parse(await match.target(scene));
-      const id = `bench-${payloads.size}`;
-      const logged = new Promise<LogLine>((resolve) => waiting.set(id, resolve));
-      const headers = {
-        "x-request-id": id,
-        "content-type": "application/json",
-        ...(token === undefined ? {} : { authorization: token }),
+    const { agent } = scene.world;
+    const replies: Record<string, string> = {};
+    let pollEtag = "";
+    console.log(
+      "exact counts, before the reply  D1 round trips  object hops  R2 calls  reply bytes",
+    );
+    for (const { name, title, request } of routes) {
+      const id = `bench-${name}`;
+      const ask = async () => {
+        const sent = wireOf(await request(scene, { name: "product", pollEtag }), id);
+        const logged = new Promise<LogLine>((resolve) => waiting.set(id, resolve));
+        const reply = await send(stage.url, agent, sent);
+        const line = await withTimeout(logged, LOG_TIMEOUT_MS, "the log line of a request");
+        return { reply, line };
       };
-      const bytes = body === "" ? null : new TextEncoder().encode(body);
-      const wire = { method, target, headers, body: bytes, chunked: false };
-      const reply = await send(stage.url, scene.world.agent, wire);
-      const line = await withTimeout(logged, LOG_TIMEOUT_MS, "the log line of a request");
-      payloads.set(match.name, reply.body.toString());
-      const counts = [line.d1_round_trips, line.object_hops, reply.body.length];
-      const [d1, hops, size] = counts.map(String);
-      const name = match.name.split(" ÷ ")[0] ?? "";
+      // The first request of a caller looks the caller up.
+      await ask();
+      const { reply, line } = await ask();
+      if (name === "poll") pollEtag = String(reply.headers.etag);
+      replies[name] = reply.body.toString();
+      const { d1_round_trips: d1, object_hops: hops, r2_calls: r2 } = line;
+      const cells = [d1, hops, r2, reply.body.length].map(String);
+      const [a = "", b = "", c = "", d = ""] = cells;
       console.log(
-        `${name.padEnd(36)}${d1?.padStart(14)}${hops?.padStart(13)}${size?.padStart(13)}`,
+        `${title.padEnd(30)}${a.padStart(16)}${b.padStart(13)}${c.padStart(10)}${d.padStart(13)}`,
       );
     }
     scene.world.close();
-    return payloads;
+    return replies;
   } finally {
     await stage.stop();
   }
 }
 
-/** The parts of a request that was made as bytes. */
-function parse(request: Buffer) {
+/** A request that was made as bytes, for the client that reads replies. */
+export function wireOf(request: Buffer, id: string): Parameters<typeof send>[2] {
   const [head = "", body = ""] = request.toString().split("\r\n\r\n");
-  const [method = "", target = ""] = head.split(" ");
-  return { method, target, body, token: /authorization: (.*)/.exec(head)?.[1] };
+  const [first = "", ...lines] = head.split("\r\n");
+  const [method = "", target = ""] = first.split(" ");
+  const headers = lines.map((line) => line.split(/: (.*)/s).slice(0, 2));
+  const own = Object.fromEntries(headers.filter(([name]) => name !== "content-length"));
+  return {
+    method,
+    target,
+    headers: { ...own, "x-request-id": id },
+    body: body === "" ? null : new TextEncoder().encode(body),
+    chunked: false,
+  };
 }
+
+export type { Reply };

@@ -1,6 +1,6 @@
 /** Times of refusals, which must not reveal what exists: medians of interleaved calls for existing and missing things. */
 
-import type { Scene } from "./contenders.ts";
+import type { Scene } from "./hot/scene.ts";
 import { HttpPool, requestBytes } from "./http-pool.ts";
 import { median } from "./rounds.ts";
 import type { Stage } from "./stage.ts";

@@ -2,7 +2,7 @@ import { connect, type Socket } from "node:net";
 
 /**
  * Keep-alive connections that cost the measuring process as little as can be: requests are bytes made
- * beforehand, of a reply only its end is looked for. Throws on any other class of status than expected.
+ * beforehand, of a reply only its end is looked for. Throws on any other class of status than expected; 304 is fine.
  */
 export class HttpPool {
   readonly #sockets: Socket[];
@@ -57,13 +57,14 @@ function exchange(socket: Socket, request: Buffer, statusClass: 2 | 4): Promise<
       const end = received.indexOf(HEADERS_END);
       if (end < 0) return;
       const head = received.toString("latin1", 0, end);
-      const length = /\r\ncontent-length: *(\d+)/i.exec(head)?.[1];
+      const isUnchanged = head.startsWith("HTTP/1.1 304");
+      const length = isUnchanged ? "0" : /\r\ncontent-length: *(\d+)/i.exec(head)?.[1];
       const complete =
         length === undefined
           ? received.subarray(-LAST_CHUNK.length).equals(LAST_CHUNK)
           : received.length >= end + HEADERS_END.length + Number(length);
       if (!complete) return;
-      const fine = head.startsWith(`HTTP/1.1 ${statusClass}`);
+      const fine = isUnchanged || head.startsWith(`HTTP/1.1 ${statusClass}`);
       done(fine ? undefined : new Error(`a bench request got another answer:\n${received}`));
     };
     socket.on("data", onData).on("close", onClose);
@@ -75,13 +76,21 @@ function exchange(socket: Socket, request: Buffer, statusClass: 2 | 4): Promise<
 export function requestBytes(
   method: string,
   target: string,
-  options: { token?: string; taskToken?: string; body?: string; type?: string } = {},
+  options: {
+    token?: string;
+    taskToken?: string;
+    body?: string;
+    type?: string;
+    /** `If-None-Match`. */
+    known?: string;
+  } = {},
 ): Buffer {
-  const { token, taskToken, body, type = "application/json" } = options;
+  const { token, taskToken, body, known, type = "application/json" } = options;
   const lines = [`${method} ${target} HTTP/1.1`, "host: bench.test", "accept: application/json"];
   // Baselines are sent the same headers, and do not look at them.
   if (token !== undefined) lines.push(`authorization: Bearer ${token}`);
   if (taskToken !== undefined) lines.push(`assay-task-token: ${taskToken}`);
+  if (known !== undefined) lines.push(`if-none-match: ${known}`);
   if (body !== undefined) {
     lines.push(`content-type: ${type}`, `content-length: ${Buffer.byteLength(body)}`);
   }

@@ -30,7 +30,7 @@ export async function compareLists(
   bundle: Parameters<typeof openStage>[1],
   { jobs, rounds }: { jobs: { few: number; textbook: number; many: number }; rounds: number },
 ): Promise<ListMatch[]> {
-  const textbook = { name: "textbook", file: "textbook-list", payload: "" };
+  const textbook = { name: "textbook", file: "textbook-list" };
   const few = await openFilled(jobs.few);
   const many = await openFilled(jobs.textbook);
   const lists = async ({ stage, world }: Filled) => contender(await open(stage), world);

@@ -1,4 +1,4 @@
-/** Two contenders in turns, so that whatever else the machine does meets both alike. */
+/** Contenders in turns, so that whatever else the machine does meets all of them alike. */
 
 export interface Contender {
   /** Makes what one round needs; not timed. */
@@ -8,45 +8,89 @@ export interface Contender {
   settle(): Promise<void>;
 }
 
+export interface Ratio {
+  median: number;
+  /** 95 % interval. */
+  low: number;
+  high: number;
+}
+
 export interface Comparison {
   /** Requests per second, median over the rounds. */
   rate: { product: number; baseline: number };
   /** Of the rates: 1 is as fast as the baseline. */
-  ratio: { median: number; low: number; high: number };
+  ratio: Ratio;
+}
+
+/** Medians over the rounds, and by round. */
+export interface Lap {
+  /** Requests per second. */
+  rate: number;
+  rates: readonly number[];
+  /** CPU time of the server's process for each request, µs; null where the system does not say. */
+  cpuUs: number | null;
 }
 
 const WARM_UP_ROUNDS = 3;
+
+/**
+ * Runs all contenders in each round, beginning with another one each time.
+ *
+ * @param cpuMs CPU time that the server's process has used
+ */
+export async function race<Name extends string>(
+  contenders: Record<Name, Contender>,
+  rounds: number,
+  cpuMs: () => number | null = () => null,
+): Promise<Record<Name, Lap>> {
+  const names = Object.keys(contenders) as Name[];
+  const laps = names.map(() => ({ rates: [] as number[], cpuUs: [] as number[] }));
+  for (let round = -WARM_UP_ROUNDS; round < rounds; round++) {
+    for (const turn of names.keys()) {
+      const at = (turn + round + names.length * WARM_UP_ROUNDS) % names.length;
+      const [name, lap] = [names[at], laps[at]];
+      if (name === undefined || lap === undefined) continue;
+      const { rate, cpuUs } = await run(contenders[name], cpuMs);
+      if (round < 0) continue;
+      lap.rates.push(rate);
+      if (cpuUs !== null) lap.cpuUs.push(cpuUs);
+    }
+  }
+  const entries = laps.map(({ rates, cpuUs }, at) => [
+    names[at],
+    { rate: median(rates), rates, cpuUs: cpuUs.length === 0 ? null : median(cpuUs) },
+  ]);
+  return Object.fromEntries(entries);
+}
+
+async function run(contender: Contender, cpuMs: () => number | null) {
+  const requests = await contender.prepare();
+  const cpu = cpuMs();
+  const start = performance.now();
+  await contender.run(requests);
+  const seconds = (performance.now() - start) / 1_000;
+  const used = cpuMs();
+  await contender.settle();
+  const cpuUs = cpu === null || used === null ? null : ((used - cpu) * 1_000) / requests.length;
+  return { rate: requests.length / seconds, cpuUs };
+}
 
 export async function compare(
   product: Contender,
   baseline: Contender,
   rounds: number,
 ): Promise<Comparison> {
-  const rates = { product: [] as number[], baseline: [] as number[] };
-  const ratios: number[] = [];
-  for (let round = -WARM_UP_ROUNDS; round < rounds; round++) {
-    const first = round % 2 === 0;
-    const a = first ? await rateOf(product) : await rateOf(baseline);
-    const b = first ? await rateOf(baseline) : await rateOf(product);
-    if (round < 0) continue;
-    const [ofProduct, ofBaseline] = first ? [a, b] : [b, a];
-    rates.product.push(ofProduct);
-    rates.baseline.push(ofBaseline);
-    ratios.push(ofProduct / ofBaseline);
-  }
+  const laps = await race({ product, baseline }, rounds);
   return {
-    rate: { product: median(rates.product), baseline: median(rates.baseline) },
-    ratio: { median: median(ratios), ...interval(ratios) },
+    rate: { product: laps.product.rate, baseline: laps.baseline.rate },
+    ratio: ratioOf(laps.product, laps.baseline),
   };
 }
 
-async function rateOf(contender: Contender): Promise<number> {
-  const requests = await contender.prepare();
-  const start = performance.now();
-  await contender.run(requests);
-  const seconds = (performance.now() - start) / 1_000;
-  await contender.settle();
-  return requests.length / seconds;
+/** The ratio of two contenders' rates, round by round. */
+export function ratioOf(one: Lap, other: Lap): Ratio {
+  const ratios = one.rates.map((rate, round) => rate / (other.rates[round] ?? Number.NaN));
+  return { median: median(ratios), ...interval(ratios) };
 }
 
 export function median(values: readonly number[]): number {

@@ -5,6 +5,7 @@ import { convertV4MiniflareOptions, Miniflare, NoOpLog } from "miniflare";
 import type { Bundle } from "../scripts/lib/bundle.ts";
 import { type Database, migrate, projectWorkerOptions } from "../scripts/lib/local-worker.ts";
 import { ROOT } from "../scripts/lib/project.ts";
+import { cpuMs, workerdProcesses } from "./cpu.ts";
 
 /** Limits per caller would end a measurement; nodes that nobody polls would be lost in the middle of it. */
 const VARS = { RATE_LIMIT_SCALE: "1000000", NODE_TIMEOUT_SECONDS: "86400" };
@@ -15,6 +16,8 @@ export interface Stage {
   db: Database;
   /** Where a baseline answers, by the name it was given. */
   urlOf(name: string): Promise<URL>;
+  /** CPU time that workerd has used, ms; null where the system does not say (only Linux does). */
+  cpuMs(): number | null;
   /** Where a profiler can listen to the product; only when it was opened to inspect. */
   inspectorUrl(): Promise<URL>;
   stop(): Promise<void>;
@@ -24,7 +27,10 @@ export interface Baseline {
   name: string;
   /** File in `bench/baselines`, without its ending. */
   file: string;
-  payload: string;
+  /** The classes of its objects, by binding. */
+  objects?: Record<string, string>;
+  /** The product's replies, by the route's name. */
+  replies?: Record<string, string>;
 }
 
 export async function openStage(
@@ -43,23 +49,33 @@ export async function openStage(
     inspect?: boolean;
   } = {},
 ): Promise<Stage> {
-  // Static files are answered before the Worker, on the platform too.
-  const { assets: _assets, ...product } = await projectWorkerOptions(bundle, { ...VARS, ...vars });
+  // Static files are answered before the Worker, on the platform too; those that it reads itself, as the fonts of
+  // reports, come from the disk.
+  const { assets, ...options } = await projectWorkerOptions(bundle, { ...VARS, ...vars });
+  const path = assets?.directory ?? join(ROOT, "public");
+  const product = { ...options, serviceBindings: { ASSETS: { disk: { path } } } };
   const socket = { unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }] };
   const { compatibilityDate, compatibilityFlags } = product;
-  const others = baselines.map(async ({ name, file, payload }) => ({
+  const { TOKEN_SECRET } = product.bindings;
+  const { r2Buckets } = product;
+  const others = baselines.map(async ({ name, file, objects = {}, replies = {} }) => ({
     name,
     compatibilityDate,
     compatibilityFlags,
     modulesRoot: folder,
     modules: [{ type: "ESModule" as const, path: await buildBaseline(folder, file) }],
-    bindings: { PAYLOAD: payload },
+    bindings: { TOKEN_SECRET, REPLIES: replies },
     d1Databases: { DB: "DB" },
-    ...(file === "object-route"
-      ? { durableObjects: { OBJECT: { className: "BareObject", useSQLite: true } } }
-      : {}),
+    r2Buckets,
+    durableObjects: Object.fromEntries(
+      Object.entries(objects).map(([binding, className]) => [
+        binding,
+        { className, useSQLite: true },
+      ]),
+    ),
     ...socket,
   }));
+  const before = new Set(workerdProcesses());
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
       workers: [{ ...product, ...socket }, ...(await Promise.all(others))],
@@ -75,9 +91,11 @@ export async function openStage(
     const db: Database = await miniflare.getD1Database("DB", "assay");
     await migrate(db);
     const url = await miniflare.unsafeGetDirectURL("assay");
+    const [pid] = workerdProcesses().filter((each) => !before.has(each));
     return {
       url,
       db,
+      cpuMs: () => (pid === undefined ? null : cpuMs(pid)),
       urlOf: (name) => miniflare.unsafeGetDirectURL(name),
       inspectorUrl: () => miniflare.getInspectorURL(),
       stop: () => miniflare.dispose(),

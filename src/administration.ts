@@ -4,10 +4,11 @@
  * clients, and the script that installs the command line. Few requests need it, so it loads with the
  * first of them (`app.ts`), and no poll pays for its contracts.
  */
-import { Hono } from "hono";
+import { HonoBase } from "hono/hono-base";
 import { comparisonRoutes } from "./comparison/router.ts";
 import type { App, RequestEnv } from "./http/context.ts";
 import type { Pages } from "./http/pages.ts";
+import { SegmentRouter } from "./http/router.ts";
 import { limitAddress, mount, type Served } from "./http/serve.ts";
 import { userKeysRoutes } from "./identity/api-tokens/keys-router.ts";
 import { apiTokensRoutes } from "./identity/api-tokens/router.ts";
@@ -40,7 +41,7 @@ import { SpecsService } from "./specs/service.ts";
 
 export function mountAdministration(app: App, services: Services, pages: Pages): void {
   const { oauth, others } = routesOf(services);
-  const oauthApp = new Hono<RequestEnv>();
+  const oauthApp = new HonoBase<RequestEnv>({ router: new SegmentRouter() });
   oauthApp.onError(onOAuthError);
   mount(oauthApp, services, oauth);
   app.route("/", oauthApp);

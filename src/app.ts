@@ -1,10 +1,12 @@
-import { Hono, type MiddlewareHandler } from "hono";
+import type { MiddlewareHandler } from "hono";
+import { HonoBase } from "hono/hono-base";
 import { getPath } from "hono/utils/url";
 import type { App, RequestEnv } from "./http/context.ts";
 import { ApiError, onError } from "./http/errors.ts";
 import { unknownRoute } from "./http/methods.ts";
 import type { Pages } from "./http/pages.ts";
 import { pipeline } from "./http/pipeline.ts";
+import { SegmentRouter } from "./http/router.ts";
 import { limitAddress, mount, type Served } from "./http/serve.ts";
 import { anonymousJobsRoutes } from "./jobs/anonymous/router.ts";
 import { jobsRoutes } from "./jobs/router.ts";
@@ -45,7 +47,10 @@ function assemble(
   addRoutes: (app: App) => void,
   first?: MiddlewareHandler<RequestEnv>,
 ): App {
-  const app: App = new Hono<RequestEnv>({ getPath: normalizedPath });
+  const app: App = new HonoBase<RequestEnv>({
+    router: new SegmentRouter(),
+    getPath: normalizedPath,
+  });
   app.onError(async (error, c) => {
     if (error instanceof ApiError && error.code === "PERMISSION_DENIED") {
       await services.refusals.note(c, "permission_denied");

@@ -1,9 +1,13 @@
-import type { BareObject } from "./object-route.ts";
+import type { BareObject } from "./limit.ts";
+import type { PlainJob } from "./plain-job.ts";
 
-/** Bindings of every baseline: the real Worker's, by kind, and the reply that it is measured against. */
+/** Bindings of every baseline: the product's, by name. */
 export interface BaselineEnv {
   DB: D1Database;
+  BUCKET: R2Bucket;
   OBJECT: DurableObjectNamespace<BareObject>;
-  /** The body that the real route answers. */
-  PAYLOAD: string;
+  JOB: DurableObjectNamespace<PlainJob>;
+  TOKEN_SECRET: string;
+  /** Replies of the product's hot routes, by the route's name. */
+  REPLIES: Record<string, string>;
 }

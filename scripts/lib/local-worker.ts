@@ -35,6 +35,7 @@ interface ProjectOptions {
   /** Plain text variables. */
   bindings: Record<string, string>;
   assets?: { directory: string };
+  r2Buckets: Record<string, string>;
 }
 
 /** Worker options of this project's wrangler.toml, as Miniflare takes them. */

@@ -3,7 +3,8 @@ import { matchesEntityTag } from "../http/entity-tag.ts";
 import type { Outcome } from "./life/lifecycle.ts";
 import type { Live } from "./life/model.ts";
 import type { Leases } from "./storage/leases.ts";
-import { etagOf, type NodeView, toNodeView, viewText } from "./wire/node-view.ts";
+import { etagOf, toNodeView, viewText } from "./wire/make-view.ts";
+import type { NodeView } from "./wire/node-view.ts";
 import type { NodeReply, Refusal, ResultReply, StepEnd, TaskReply } from "./wire/protocol.ts";
 
 /** @param rank null for a caller that has not joined */

@@ -18,7 +18,6 @@ const MEDIA_TYPES = {
   },
 } as const;
 
-const JSON_TYPE = "application/json";
 const NOTHING = new Uint8Array();
 
 /**
@@ -37,10 +36,6 @@ export function readBody(
     const { body: stream } = c.req.raw;
     const bytes = stream === null ? NOTHING : await readBounded(stream, limitBytes);
     if (bytes.byteLength === 0 && optional) {
-      // Validators have to see the Content-Type of JSON.
-      const header = c.req.header.bind(c.req) as (name: string) => string | undefined;
-      c.req.header = ((name: string) =>
-        name.toLowerCase() === "content-type" ? JSON_TYPE : header(name)) as typeof c.req.header;
       c.req.json = (() => Promise.resolve({})) as typeof c.req.json;
       return next();
     }

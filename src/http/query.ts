@@ -14,11 +14,12 @@ export function parameterOf(sent: string, known: readonly string[]): string | nu
  * a name that nearly is a parameter's is refused with 400.
  */
 export function readQuery(
-  query: Record<string, string | string[]>,
+  query: Record<string, string[]>,
   { names, refusesNear }: { names: readonly string[]; refusesNear: boolean },
 ): Record<string, string | string[]> {
   const read: Record<string, string | string[]> = {};
-  for (const [sent, value] of Object.entries(query)) {
+  for (const [sent, values] of Object.entries(query)) {
+    const value = values.length === 1 ? (values[0] ?? "") : values;
     const name = parameterOf(sent, names);
     if (name !== null) read[name] = read[name] === undefined ? value : [read[name], value].flat();
     else if (refusesNear) refuseNear(sent, names);

@@ -103,19 +103,37 @@ function validatorsOf({ request = {}, serving }: AnyOperation): MiddlewareHandle
 function validate(
   target: keyof ValidationTargets,
   schema: z.ZodType,
-  { query, body }: Serving,
+  serving: Serving,
 ): MiddlewareHandler {
-  return validator(target, async (value: unknown, c: Context<RequestEnv>) => {
-    let sent = value;
-    if (target === "query" && query !== null) {
-      sent = readQuery(value as Record<string, string | string[]>, query); // the framework's form of queries
-      c.set("parameters", query.names);
-    }
-    if (target === "json" && body?.keys) refuseNearKeys(value, body.keys);
-    const parsed = await schema.safeParseAsync(sent);
+  const check = (value: unknown, c: Context<RequestEnv>) => {
+    const parsed = schema.safeParse(prepared(target, value, c, serving));
     if (!parsed.success) throw validationError(parsed.error.issues);
-    return parsed.data;
+    return parsed.data as object; // contracts describe queries, paths and bodies as objects
+  };
+  if (target === "form") return validator(target, check);
+  return createMiddleware<RequestEnv>(async (c, next) => {
+    // The framework's validator would read the type of the body for each target, and copy queries twice.
+    c.req.addValidatedData(target, check(await sentValue(target, c), c));
+    await next();
   });
+}
+
+function sentValue(target: keyof ValidationTargets, c: Context<RequestEnv>): unknown {
+  if (target === "query") return c.req.queries();
+  // Parsed by `readBody`.
+  return target === "json" ? c.req.json() : c.req.param();
+}
+
+function prepared(
+  target: keyof ValidationTargets,
+  value: unknown,
+  c: Context<RequestEnv>,
+  { query, body }: Serving,
+): unknown {
+  if (target === "json" && body?.keys) refuseNearKeys(value, body.keys);
+  if (target !== "query" || query === null) return value;
+  c.set("parameters", query.names);
+  return readQuery(value as Record<string, string[]>, query); // the framework's form of queries
 }
 
 /** Counts requests of an address. */

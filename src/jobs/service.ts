@@ -7,7 +7,6 @@ import { foreignKeyViolation } from "../db/errors.ts";
 import type { IdempotencyKey } from "../db/idempotency.ts";
 import { ApiError, notFound, unavailable } from "../http/errors.ts";
 import { readPage } from "../http/paging.ts";
-import { validationErrorOf } from "../http/validation.ts";
 import { type Requester, scopeOf } from "../identity/actor.ts";
 import { type JobTokenFacts, jobTokenOf } from "../identity/job-token.ts";
 import { JOB_LIFETIME_MS } from "../identity/lifetimes.ts";
@@ -28,10 +27,8 @@ import { planJobList } from "./list-store.ts";
 import { generateJobName } from "./names.ts";
 import { nodesByJob } from "./node-verdicts.ts";
 import { originColumns } from "./origins.ts";
-import { quotaError } from "./quotas.ts";
 import { toJobRecord, toTaskRecord } from "./records.ts";
 import { MAX_LISTED_TAGS } from "./schemas.ts";
-import { sequenceError } from "./sequence-error.ts";
 import {
   abortUncoordinated,
   deleteJob,
@@ -79,7 +76,7 @@ export class JobsService {
     { site, paper = "a4" }: ReportWish,
   ): Promise<{ row: CreatedRow; token: string; replayed: boolean }> {
     const planned = planSequence(input.benchmarks, input.node_count);
-    if (!planned.ok) throw sequenceError(planned.fault);
+    if (!planned.ok) throw (await errors()).sequenceError(planned.fault);
     const spec = input.spec ?? null;
     const expected = input.expected_spec ?? null;
     const create = async () => {
@@ -107,8 +104,8 @@ export class JobsService {
       try {
         const { quotas } = this.#deps;
         const refusal = await insertJob(db, row, { spec, expected }, key, quotas);
-        if (refusal === "two_specs") throw twoSpecs();
-        if (refusal !== null) throw quotaError(refusal, row, quotas);
+        if (refusal === "two_specs") throw (await errors()).twoSpecs();
+        if (refusal !== null) throw (await errors()).quotaError(refusal, row, quotas);
         return row;
       } catch (error) {
         // Customers and users are never deleted, so a spec does not exist.
@@ -271,13 +268,8 @@ export class JobsService {
   }
 }
 
-const twoSpecs = () =>
-  validationErrorOf([
-    {
-      field: "expected_spec",
-      message: "must be the same spec as spec, or left out: spec implies it",
-    },
-  ]);
+/** Loads with the first refusal. */
+const errors = () => import("./creation-errors.ts");
 
 function aborted({ state, endedAt }: Pick<JobRow, "state" | "endedAt">): { endedAt: number } {
   if (state !== "aborted" || endedAt === null) throw notAbortable();

@@ -17,7 +17,7 @@ import {
   specOffered,
   toReservation,
 } from "./claim-conditions.ts";
-import { meet } from "./gang-store.ts";
+import { meet } from "./gang-meeting.ts";
 
 /**
  * The runner that a reference names; the caller compares the key. Writes the contact if the key is right. One

@@ -15,7 +15,6 @@ import type { Reservation } from "./claim-conditions.ts";
 import type { ClaimInput } from "./claim-contract.ts";
 import { ask, reserve } from "./claim-store.ts";
 import type { ReadFacts } from "./facts-store.ts";
-import { beginHolding, reserveGang } from "./gang-store.ts";
 import type { AuthenticatedRunner, RunnerAuth } from "./runner-auth.ts";
 import { type Choice, chooseJob, type OpenJob } from "./schedule.ts";
 
@@ -181,6 +180,7 @@ export class Claims {
       if (reservation.isNew) hold(1);
       return reservation;
     }
+    const { reserveGang } = await gangs();
     const times = { now, contactAfter: candidates.contactAfter(now) };
     const reservation = await reserveGang(db, runner, job.id, finished, times);
     job.reservedAt = reservation.reservedAt;
@@ -197,6 +197,7 @@ export class Claims {
   /** Holds the runner for a gang job: it gets nothing. One round trip at the beginning of the job's time. */
   async #hold({ db }: ClaimCall, { job, isNew }: Choice & { kind: "hold" }): Promise<void> {
     if (!isNew) return;
+    const { beginHolding } = await gangs();
     job.heldSince = await beginHolding(db, job.id, this.#deps.clock.now());
   }
 
@@ -250,6 +251,9 @@ export class Claims {
     }
   }
 }
+
+/** Loads with the first gang. */
+const gangs = () => import("./gang-store.ts");
 
 function endedKey(runner: AuthenticatedRunner, jobId: number): string {
   return `${runner.id}:${jobId}`;

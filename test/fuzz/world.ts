@@ -317,6 +317,7 @@ export async function createWorld({ url, db }: Pick<LocalWorker, "url" | "db">) 
     catalogue: catalogue.benchmarks as CatalogueEntry[],
     createJob,
     join,
+    finish,
     freshNode,
 
     /** A node with a running step for requests that should be refused, reused while it lives. */

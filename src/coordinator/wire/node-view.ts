@@ -1,6 +1,5 @@
 /** The reply to a node's poll: the job, and the node's directive with everything needed to follow it. */
 
-import { createHash } from "node:crypto";
 import { z } from "@hono/zod-openapi";
 import {
   idString,
@@ -11,20 +10,9 @@ import {
   text,
   timestamp,
 } from "../../api/schemas.ts";
-import { isClusterStep } from "../../benchmarks/sequence.ts";
 import { toTimestamp } from "../../lib/clock.ts";
-import { taskIdOf } from "../../lib/ids.ts";
 import type { SequenceStep } from "../../lib/stored-json.ts";
-import {
-  type Contact,
-  hasEnded,
-  isSettled,
-  type Job,
-  type JobIdentity,
-  type Node,
-  positionOf,
-} from "../life/model.ts";
-import { toTaskRecord } from "../projection/projection.ts";
+import { hasEnded, isSettled, type Job, type Node, positionOf } from "../life/model.ts";
 import type { JobRecord } from "../projection/records.ts";
 import { clusterAddress, clusterAddresses } from "./machine.ts";
 import {
@@ -36,7 +24,6 @@ import {
   nodeTask,
   pollAfterSeconds,
   rank,
-  toTaskWire,
 } from "./task.ts";
 
 const config = jsonObject({
@@ -122,81 +109,6 @@ export function directiveFor(job: Job, node: Node | null): Directive {
   return node.steps[positionOf(node)]?.state === "running" ? "run" : "wait";
 }
 
-interface Peers {
-  list: NonNullable<NodeView["nodes"]>;
-  /** JSON of the list. */
-  text: string;
-  /** Stands for the list in validators. */
-  digest: string;
-}
-
-/** By list and by job: when a barrier opens, up to 256 nodes are told of the same 256 nodes. */
-const peersByList = new WeakMap<object, Peers>();
-const peersByJob = new WeakMap<Job, Peers>();
-
-function peersOf(identity: JobIdentity, job: Job): Peers {
-  const known = peersByJob.get(job);
-  if (known !== undefined) return known;
-  const list = job.nodes.map(({ rank, machine }) => ({
-    rank,
-    task_id: String(taskIdOf(identity.jobId, rank)),
-    cluster_address: machine.clusterAddresses[0] ?? null,
-    cluster_addresses: [...machine.clusterAddresses],
-  }));
-  const text = JSON.stringify(list);
-  const peers = { list, text, digest: digestOf(text) };
-  peersByJob.set(job, peers);
-  peersByList.set(list, peers);
-  return peers;
-}
-
-/** The text of a view. Its list of nodes is serialized once for all nodes that are told of it. */
-export function viewText(view: NodeView): string {
-  const peers = view.nodes === null ? undefined : peersByList.get(view.nodes);
-  if (peers === undefined) return JSON.stringify(view);
-  const text = JSON.stringify({ ...view, nodes: null });
-  // The last one: a benchmark's options, which come before, are free in form.
-  const at = text.lastIndexOf(NO_NODES);
-  return `${text.slice(0, at)},"nodes":${peers.text},${text.slice(at + NO_NODES.length)}`;
-}
-
-const NO_NODES = ',"nodes":null,';
-
-/** The view of one node, or of a caller that has not joined. */
-export function toNodeView(
-  identity: JobIdentity,
-  job: Job,
-  node: Node | null,
-  contact: Contact | undefined,
-  leaseMs: number,
-  random: () => number,
-): NodeView {
-  const directive = directiveFor(job, node);
-  const position = node === null ? -1 : positionOf(node);
-  const step = directive === "run" ? identity.sequence[position] : undefined;
-  const cluster = step !== undefined && isClusterStep(step);
-  return {
-    id: String(identity.jobId),
-    name: identity.name,
-    state: job.state,
-    version: job.version,
-    node_count: job.nodeCount,
-    current_nodes: job.nodes.length,
-    unfinished_nodes: isSettled(job) ? 0 : job.nodeCount - job.nodes.filter(hasEnded).length,
-    benchmark_sequence: [...identity.sequence],
-    expires_at: toTimestamp(job.expiresAt),
-    directive,
-    step:
-      step === undefined
-        ? null
-        : { position, ...step, peer_key: cluster ? identity.peerKey : null },
-    nodes: cluster ? peersOf(identity, job).list : null,
-    task:
-      node === null ? null : toTaskWire(toTaskRecord(identity, node, contact, job.version), null),
-    poll_after_seconds: chooseWait(job, directive, leaseMs, random),
-  };
-}
-
 /**
  * The view of a caller that is not a node. It needs no object: `row` is the job's row in D1.
  *
@@ -240,7 +152,12 @@ export function toReaderView(
  * for the others to reach it), 45–60 otherwise, and less with a short lease. Random, so that nodes do not poll in
  * lockstep.
  */
-function chooseWait(job: Job, directive: Directive, leaseMs: number, random: () => number): number {
+export function chooseWait(
+  job: Job,
+  directive: Directive,
+  leaseMs: number,
+  random: () => number,
+): number {
   const barrier = directive === "wait" && job.nodes.length === job.nodeCount;
   if (barrier || directive === "join") return spread(SOON, random);
   // Within a lease a poll may fail, and its repetition still comes in time.
@@ -256,24 +173,4 @@ const USUAL_LEASE_MS = 150_000;
 
 function spread([from, to]: readonly [number, number], random: () => number): number {
   return Math.round((from + random() * (to - from)) * 10) / 10;
-}
-
-/**
- * A weak validator of a node's view. It leaves out the job's version and the numbers of nodes, which change with
- * events of other nodes: otherwise each event would be news for up to 256 nodes.
- */
-export function etagOf(view: NodeView): string {
-  const {
-    version: _version,
-    poll_after_seconds: _poll,
-    current_nodes: _nodes,
-    unfinished_nodes: _unfinished,
-    ...seen
-  } = view;
-  const peers = view.nodes === null ? undefined : peersByList.get(view.nodes);
-  return `W/"${digestOf(JSON.stringify(peers === undefined ? seen : { ...seen, nodes: peers.digest }))}"`;
-}
-
-function digestOf(text: string): string {
-  return createHash("sha256").update(text).digest("base64url").slice(0, 22);
 }

@@ -6,4 +6,5 @@ import "../../../src/coordinator/channel/channel.ts";
 import "../../../src/coordinator/projection/store-bodies.ts";
 import "../../../src/reports/attempt.ts";
 import "../../../src/reports/drawing/draw-report.ts";
+import "../../../src/runners/gang-store.ts";
 import "../../../src/scoreboard/rating.ts";

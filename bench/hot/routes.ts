@@ -1,0 +1,124 @@
+/** The hot routes, each with its request and the floors that it has to reach. */
+import { quickMarkResult } from "../../test/fuzz/world.ts";
+import { requestBytes } from "../http-pool.ts";
+import type { Scene } from "./scene.ts";
+
+const API = "/api/silicon-mark/v1";
+
+export const CONTENDERS = ["product", "plain", "limit"] as const;
+export type ContenderName = (typeof CONTENDERS)[number];
+
+/** A floor that is not reached, and why; below 0.95 of it, the bench fails. */
+export interface Reached {
+  ratio: number;
+  /** Where the time goes. */
+  because: string;
+}
+
+export interface HotRoute {
+  /** Name of its reply. */
+  name: string;
+  title: string;
+  /** Requests of one round. */
+  requests: number;
+  /** Of rates, product to baseline. */
+  floors: Record<"plain" | "limit", number>;
+  reached?: Partial<Record<"plain" | "limit", Reached>>;
+  /** The request to a contender; the same for all of them, unless `isRepeated` is false. */
+  request(scene: Scene, contender: Contender): Promise<Buffer>;
+  /** False for a request that can be sent once. */
+  isRepeated: boolean;
+}
+
+/** A contender as requests see it. */
+export interface Contender {
+  name: ContenderName;
+  /** Of its own reply to the node's poll. */
+  pollEtag: string;
+}
+
+const result = JSON.stringify(quickMarkResult("completed"));
+const PLAIN = 0.9;
+
+const poll = ({ node }: Scene, known?: string) =>
+  requestBytes("GET", `${API}/jobs/current?task_id=${node.taskId}`, {
+    token: node.job.token,
+    taskToken: node.taskToken,
+    ...(known === undefined ? {} : { known }),
+  });
+
+export const HOT_ROUTES: readonly HotRoute[] = [
+  {
+    name: "catalogue",
+    title: "GET /benchmarks",
+    requests: 400,
+    floors: { plain: PLAIN, limit: 0.75 },
+    request: async ({ person: token }) => requestBytes("GET", `${API}/benchmarks`, { token }),
+    isRepeated: true,
+  },
+  {
+    name: "poll",
+    title: "poll, changed",
+    requests: 300,
+    floors: { plain: PLAIN, limit: 0.6 },
+    request: async (scene) => poll(scene),
+    isRepeated: true,
+  },
+  {
+    name: "poll_unchanged",
+    title: "poll, unchanged (304)",
+    requests: 300,
+    floors: { plain: PLAIN, limit: 0.8 },
+    request: async (scene, { pollEtag }) => poll(scene, pollEtag),
+    isRepeated: true,
+  },
+  {
+    name: "list",
+    title: "list of 20 jobs",
+    requests: 100,
+    floors: { plain: PLAIN, limit: 0.55 },
+    request: async ({ person: token }) => requestBytes("GET", `${API}/jobs`, { token }),
+    isRepeated: true,
+  },
+  {
+    name: "detail",
+    title: "detail of a settled job",
+    requests: 100,
+    floors: { plain: PLAIN, limit: 0.55 },
+    request: async ({ person: token, settled }) =>
+      requestBytes("GET", `${API}/jobs/${settled.id}`, { token }),
+    isRepeated: true,
+  },
+  {
+    name: "create",
+    title: "creation of a job",
+    requests: 40,
+    floors: { plain: PLAIN, limit: 0.6 },
+    request: async ({ person: token }) =>
+      requestBytes("POST", `${API}/jobs`, { token, body: '{"benchmarks":[],"tags":["bench"]}' }),
+    isRepeated: true,
+  },
+  {
+    name: "result",
+    title: "result of a step",
+    requests: 32,
+    floors: { plain: PLAIN, limit: 0.75 },
+    async request({ freshNode }) {
+      const { job, taskId, taskToken } = await freshNode();
+      const path = `${API}/jobs/current/tasks/${taskId}/results/0`;
+      return requestBytes("PUT", path, { token: job.token, taskToken, body: result });
+    },
+    isRepeated: false,
+  },
+  {
+    name: "claim",
+    title: "claim of an idle runner",
+    requests: 300,
+    floors: { plain: PLAIN, limit: 0.8 },
+    request: async ({ runner }) =>
+      requestBytes("POST", `/v0/runners/${runner.uuid}/jobs`, { token: runner.key, body: MACHINE }),
+    isRepeated: true,
+  },
+];
+
+const MACHINE = JSON.stringify({ gpu_model: "NVIDIA H100 NVL", gpu_count: 1 });
