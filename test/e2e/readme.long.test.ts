@@ -29,7 +29,7 @@ const FIRST = [guide("first-job"), guide("cli")];
  */
 const ROWS = [
   [guide("accounts"), guide("reports"), guide("export"), "docs/api.md"],
-  [guide("second-machine"), guide("own-agent")],
+  [guide("second-machine"), guide("own-agent"), guide("verdicts")],
   [guide("runners"), guide("specs")],
 ];
 
