@@ -143,7 +143,11 @@ export type AnyOperation = Operation<
 
 function bodyOf(
   { content, required = false }: NonNullable<RouteRequest["body"]>,
-  options: { maxBytes: number; bodyIsText?: true; aliases?: Readonly<Record<string, string | null>> },
+  options: {
+    maxBytes: number;
+    bodyIsText?: true;
+    aliases?: Readonly<Record<string, string | null>>;
+  },
 ): Serving["body"] {
   const { maxBytes, bodyIsText, aliases } = options;
   const json = bodyIsText ? "unparsed-json" : "json";
