@@ -54,7 +54,7 @@ export const words = {
     unreachable: "The server cannot be reached. Check your connection, and try again.",
     timeout:
       "The server has not answered within 30 seconds. The network may be slow, or the server busy.",
-    signed_out: "Your session has ended. Sign in to go on.",
+    signed_out: "Your session has ended. Sign in to continue.",
     forbidden: "Your role does not allow this.",
     missing: "There is nothing at this address, or you may not see it.",
     limited: "Wait a little, and try again.",
@@ -79,10 +79,11 @@ export const words = {
     useToken: "Use the token",
     showToken: "Use an API token",
     showPassword: "Use e-mail and password",
-    forgotten: "Forgotten your password? An administrator sends you a link to set a new one.",
+    forgotten: "Forgot your password? Ask an administrator for a link to set a new one.",
     setUp: "No account yet on a new deployment? Set it up",
-    ended: "Your session has ended: you signed out elsewhere, or it was revoked. Sign in to go on.",
-    endedToken: "The server does not accept this token (any more).",
+    ended:
+      "Your session has ended: you signed out elsewhere, or it was revoked. Sign in to continue.",
+    endedToken: "The server does not accept this token; it may have expired.",
     signedOut: "You are signed out.",
     wrong: "Wrong e-mail address or password",
     empty: "Fill in both fields.",
@@ -95,7 +96,7 @@ export const words = {
   },
   keys: {
     title: "Keyboard",
-    hint: "Press ? for the keyboard's shortcuts",
+    hint: "Press ? for keyboard shortcuts",
     open: "Keyboard shortcuts",
     toggle: "Shortcuts of a single key",
     list: [
@@ -125,11 +126,11 @@ export const words = {
     clear: "Choose none",
     abort: (value: number) => `Abort ${plural(value, "job")}`,
     remove: (value: number) => `Delete ${plural(value, "job")}`,
-    abortHint: "Their machines stop at once. What they have measured so far stays.",
+    abortHint: "Their machines stop at once. Figures measured so far are kept.",
     removeHint:
       "They disappear from all lists, with their results and reports. This cannot be undone.",
     notAbortable: "Only live jobs can be aborted.",
-    notRemovable: "Jobs at work cannot be deleted: abort them first.",
+    notRemovable: "Running jobs cannot be deleted: abort them first.",
     leftOut: (value: number) => `${plural(value, "chosen job")} left out:`,
     done: (done: number, failed: number) =>
       failed === 0
@@ -151,7 +152,7 @@ export const words = {
     emptyTitle: "No jobs yet",
     emptyHint: "Create a job, run one agent on each machine, and read a verdict for each.",
     noneTitle: "No job matches",
-    noneHint: "Take a filter away, or look further back.",
+    noneHint: "Remove a filter, or look further back.",
     clearFilters: "Clear all filters",
     pageOf: (from: number, to: number, total: number) =>
       `${count(from)}–${count(to)} of ${count(total)}`,
@@ -209,13 +210,13 @@ export const words = {
     },
     abort: "Abort",
     abortTitle: "Abort this job?",
-    abortHint: "Its machines stop at once. What they have measured so far stays.",
+    abortHint: "Its machines stop at once. Figures measured so far are kept.",
     remove: "Delete",
     removeTitle: "Delete this job?",
     removeHint:
       "It disappears from all lists, with its results and reports. This cannot be undone.",
     removed: "The job is deleted.",
-    stopHint: "An agent may still be at work on a machine: it stops within a minute.",
+    stopHint: "An agent may still be running on a machine: it stops within a minute.",
     report: "PDF report",
     makeReport: "Make the report",
     remakeReport: "Make the report again",
@@ -233,7 +234,7 @@ export const words = {
             "The machine",
           )
         : `${count(joined)} of ${plural(wanted, "machine")} joined, ${count(wanted - joined)} missing.`,
-    join: "Run this on each machine that is missing",
+    join: "Run this on each missing machine",
     joinLabel: "Join command",
     bySpec: "Runners that offer the spec join by themselves.",
     nodes: "Nodes by state",
@@ -245,7 +246,7 @@ export const words = {
   },
   verdict: {
     title: "Verdict",
-    pending: "The verdict is being made …",
+    pending: "Rating the job …",
     none: "No verdict: nothing was measured that could be rated.",
     live: "The verdict follows when all nodes have ended.",
     some: (bad: number, rated: number) =>
@@ -253,7 +254,7 @@ export const words = {
         ? `None of ${plural(rated, "rated node")} is below its baseline.`
         : `${plural(bad, "node is", "nodes are")} below the baseline, of ${plural(rated, "rated node")}.`,
     unrated: "No node could be rated.",
-    replayed: "Recordings were replayed: these figures are no machine's own.",
+    replayed: "Recordings were replayed: these figures were not measured.",
     figures: "Figures beside their baselines, per GPU",
     columns: {
       metric: "Figure",
@@ -345,7 +346,7 @@ export const words = {
     figures: { bandwidth: "Bandwidth", latency: "Latency" },
     units: { bandwidth: "Gbit/s", latency: "ms" },
     map: (figure: string, nodes: number) =>
-      `Heat map of the ${figure.toLowerCase()} between ${nodes} nodes: rows send, columns receive. The table below says the same.`,
+      `Heat map of the ${figure.toLowerCase()} between ${nodes} nodes: rows send, columns receive. The table below shows the same.`,
     source: "from node",
     target: "to node",
     failed: "failed",
@@ -487,18 +488,18 @@ export const words = {
     },
     unnamed: "No host name",
     emptyTitle: "No machines yet",
-    emptyHint: "A machine is here once its agent has joined a job.",
+    emptyHint: "A machine appears here once its agent has joined a job.",
     noneTitle: "No machine matches",
-    noneHint: "Take a filter away.",
+    noneHint: "Remove a filter.",
     up: "Machines",
     uuid: "UUID",
     lastJob: "Last job",
     history: "History",
     historyHint: "Per GPU. Figures of recordings, of busy GPUs and implausible ones are left out.",
-    noHistory: "Nothing has been measured on it that can be compared.",
+    noHistory: "It has no figures that can be compared.",
     oneHistory: "One figure so far: the next job shows whether it changes.",
     chart: (metric: string, points: number, drops: number) =>
-      `${metric}: ${plural(points, "figure")}, ${plural(drops, "drop")}. The table below says the same.`,
+      `${metric}: ${plural(points, "figure")}, ${plural(drops, "drop")}. The table below shows the same.`,
     drops: (value: number) => (value === 0 ? "No drops." : plural(value, "drop")),
     drop: (share: string) => `Drop: ${share} of the figure before`,
     table: "All figures",
@@ -521,7 +522,7 @@ export const words = {
   },
   shares: {
     title: "Share this job",
-    hint: "Whoever has the link sees the job without an account: its state, results and verdict, without people, tokens, network addresses, the purchase order and the report.",
+    hint: "Anyone with the link sees the job without an account: its state, results and verdict, without people, tokens, network addresses, the purchase order and the report.",
     ttl: "Works for",
     days: (value: number) => plural(value, "day"),
     create: "Make a link",
@@ -535,7 +536,7 @@ export const words = {
     page: "Shared job",
     shared: "Shared with you",
     missing:
-      "This link does not work: it is incomplete, has expired or was revoked, or its job was deleted. Ask whoever sent it for a new one.",
+      "This link does not work: it is incomplete, has expired or was revoked, or its job was deleted. Ask the sender for a new one.",
     signIn: "Sign in to your own console",
     bf16: "BF16",
     memory: "Memory bandwidth",

@@ -45,6 +45,6 @@ form.addEventListener("submit", async (event) => {
   onward.hidden = false;
   say(
     "done",
-    "The administrator is there. Sign in now, and remove SETUP_TOKEN from the deployment.",
+    "The administrator has been created. Sign in now, and remove SETUP_TOKEN from the deployment.",
   );
 });

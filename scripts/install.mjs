@@ -111,7 +111,7 @@ if (!isInstalled()) {
   await lockInstallation();
   try {
     if (!isInstalled()) {
-      console.error("Installing dependencies (npm ci) …");
+      console.error("Installing dependencies, once: npm ci takes a minute or two …");
       const { status } = runNpm(["ci"], { stdio: ["ignore", 2, 2] });
       if (status !== 0) {
         console.error("npm ci failed; see above.");

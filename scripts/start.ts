@@ -88,7 +88,7 @@ Stop it with Ctrl-C.
   stopping.signal.addEventListener("abort", stop);
   await server.ended;
   if (!stopping.signal.aborted) {
-    console.error("The server ended by itself; see above.");
+    console.error("The server ended unexpectedly; see above.");
     process.exitCode = 1;
   }
 } catch (error) {

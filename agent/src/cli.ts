@@ -188,7 +188,7 @@ async function runService(
     if (secrets.length > MASKED_SECRETS) secrets.splice(1, 1);
   };
   const log = createLog(terminal.stderr, clock.now, secrets);
-  const leave = "finishing the step that runs, if any; once more to stop at once";
+  const leave = "finishing the running step, if any; send it again to stop at once";
   stop.addEventListener("abort", () => log(`${stop.reason}: ${leave}`));
   const prepared = await prepare(options, replay, transport, log, stop).catch((error: unknown) => {
     if (!stop.aborted) throw error;

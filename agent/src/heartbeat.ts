@@ -62,7 +62,7 @@ export async function keepInContact(options: {
           failures = 0;
         } else {
           failures += 1;
-          if (failures === 1) log(`heartbeat failed (${reply.message}); the step goes on`);
+          if (failures === 1) log(`heartbeat failed (${reply.message}); the step continues`);
           const retryAfterMs = reply.kind === "unavailable" ? reply.retryAfterMs : MAX_GAP_MS;
           waitMs = Math.max(MIN_GAP_MS, backoffMs(failures, clock.random(), retryAfterMs));
         }

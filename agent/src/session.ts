@@ -173,7 +173,7 @@ export function createSession(options: {
     if (reply.kind === "refused" && reply.code === "NODE_LIMIT_REACHED") {
       return stop(
         "error",
-        "the job is full: as many nodes as it wants have joined already, and this machine is none of them",
+        "the job is full: all expected nodes have joined, and this machine is not one of them",
       );
     }
     if (reply.kind !== "accepted") return settle(reply);

@@ -142,7 +142,7 @@ async function lookUp(
   // A gateway in front of the server must not vouch for a report.
   if (!reply.isServers || reply.status !== 200) {
     throw new Unreadable(
-      `${host} answered ${reply.status}, and is no Assay server or has no answer`,
+      `${host} answered ${reply.status}, and is not an Assay server, or has a fault`,
     );
   }
   return reply.text;

@@ -28,7 +28,7 @@ export function cliFloorFaults({ imports, lengths, functions }: House): string[]
       .filter((file) => floor(file) < 0)
       .map(
         (file) =>
-          `cli/src/${file} stands on no floor. Add it to CLI_FLOORS in scripts/lib/cli-floors.ts.`,
+          `cli/src/${file} has no floor. Add it to CLI_FLOORS in scripts/lib/cli-floors.ts.`,
       ),
     ...[...lengths]
       .filter(([, lines]) => lines > MAX_LINES)

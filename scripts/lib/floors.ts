@@ -206,7 +206,7 @@ export function floorFaults(house: House): string[] {
     ),
     ...unknown.map(
       (room) =>
-        `src/${room} stands on no floor. Add it to FLOORS in scripts/lib/floors.ts, above all that it imports.`,
+        `src/${room} has no floor. Add it to FLOORS in scripts/lib/floors.ts, above all that it imports.`,
     ),
     ...unknownNested.map(
       (folder) =>
@@ -261,7 +261,7 @@ function importFaults(one: Import, files: ReadonlySet<string>): string[] {
     ];
   }
   if (!files.has(to)) {
-    return [`imports src/${to}, which is no file of src. Name the .ts file.`];
+    return [`imports src/${to}, which is not a file of src. Name the .ts file.`];
   }
   const own = floorOf(room);
   const other = floorOf(roomOf(to));

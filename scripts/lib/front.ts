@@ -265,7 +265,7 @@ function malformed(code: string | undefined): Refusal {
   const message =
     code === "ERR_HTTP_REQUEST_TIMEOUT"
       ? "The request did not arrive in time"
-      : "The request is no valid HTTP";
+      : "The request is not valid HTTP";
   return { code: "PARAMETER_INCORRECT_VALUE", message };
 }
 

@@ -52,7 +52,7 @@ export function readKeyUse(rows: readonly { kind: string; key_id: string; at: nu
   };
 }
 
-/** Notes in the audit trail since when secrets only verify; what is noted already stays. */
+/** Notes in the audit log since when secrets only verify; what is noted already stays. */
 export function retirementStatement(keyIds: readonly string[], now: number): string {
   const rows = keyIds.map(
     (id) =>

@@ -72,10 +72,10 @@ const TAGS = [
   {
     name: "API keys",
     description:
-      "People's keys for scripts: as API tokens, in the form that published command-line clients ask for.",
+      "People's keys for scripts: like API tokens, in the form that published command-line clients expect.",
   },
   {
-    name: "Audit trail",
+    name: "Audit log",
     description: "An append-only record of administrative actions, sign-ins and refusals.",
   },
   {

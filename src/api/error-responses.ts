@@ -45,14 +45,14 @@ const ERROR_MESSAGES: Record<ErrorCode, readonly [string, ...string[]]> = {
   JOB_STATE_INVALID: [
     "The job has ended already and cannot be aborted",
     "The job has nodes at work and cannot be deleted; abort it first",
-    "The job has not ended yet; its report is made when it has",
+    "The job has not ended yet; its report is made when it ends",
   ],
   CLIENT_TOKEN_INVALID: ["Invalid or expired token"],
   PERMISSION_DENIED: [
     "Only people of the job's customer can abort it",
     "Only people of the job's customer can delete it",
     "Only root administrators can do this",
-    "The call needs the header Assay-Task-Token: the task_token of the reply to joining",
+    "The header Assay-Task-Token is missing: send the task_token of the reply to joining",
     "The job is for runners of its spec, which claim it; a job without a spec is joined by its token",
   ],
   RESOURCE_NOT_FOUND: [

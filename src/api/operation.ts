@@ -36,7 +36,7 @@ export interface Serving<A extends Access = Access> {
     isOptional: boolean;
     maxBytes: number;
     /** Keys that are refused where they nearly are known; null where unknown keys are ignored. */
-    keys: { names: readonly string[]; aliases: Readonly<Record<string, string>> } | null;
+    keys: { names: readonly string[]; aliases: Readonly<Record<string, string | null>> } | null;
   } | null;
   /** Replies hold a credential, or are for one node: caches must not store them. */
   isSecret: boolean;
@@ -76,7 +76,7 @@ type Operation<Method, Path, A, Request, Responses> = {
   /** The bound on the body in bytes; by default `BODY_LIMIT`. */
   bodyLimit?: number;
   /** Keys that people send for a known one, by the known one. With them, keys that nearly are known are refused, too. */
-  aliases?: Readonly<Record<string, string>>;
+  aliases?: Readonly<Record<string, string | null>>;
   /** The handler takes its JSON body as text, and passes it on to be parsed and validated. */
   bodyIsText?: true;
   /** Success responses, and error responses of this route alone; made by `json`. */
@@ -143,7 +143,11 @@ export type AnyOperation = Operation<
 
 function bodyOf(
   { content, required = false }: NonNullable<RouteRequest["body"]>,
-  options: { maxBytes: number; bodyIsText?: true; aliases?: Readonly<Record<string, string>> },
+  options: {
+    maxBytes: number;
+    bodyIsText?: true;
+    aliases?: Readonly<Record<string, string | null>>;
+  },
 ): Serving["body"] {
   const { maxBytes, bodyIsText, aliases } = options;
   const json = bodyIsText ? "unparsed-json" : "json";

@@ -1,6 +1,6 @@
 /**
  * What can be true of any GPU and any link, by field: known metrics by name, other fields of agents by the unit at
- * the end of their name (docs/scoreboard.md, "What cannot be true"). Pure.
+ * the end of their name (docs/scoreboard.md, "Implausible figures"). Pure.
  */
 
 interface Bound {
@@ -36,7 +36,7 @@ const BOUNDS: readonly Bound[] = [
     above: true,
     max: 2_000,
     perGpu: true,
-    why: "no link between host and GPU has it",
+    why: "no link between host and GPU reaches it",
   },
   {
     // A GPU's link to itself is its memory.
@@ -63,7 +63,7 @@ const BOUNDS: readonly Bound[] = [
     above: true,
     max: 100_000,
     perGpu: true,
-    why: "no GPU has it in any precision",
+    why: "no GPU reaches it in any precision",
   },
   {
     field: /_mbs$/,

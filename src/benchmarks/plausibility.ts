@@ -1,6 +1,6 @@
 /**
  * Decides which figures of QuickMark are implausible, for verdicts, job summaries, exports and reports
- * (docs/scoreboard.md, "What cannot be true"). Pure.
+ * (docs/scoreboard.md, "Implausible figures"). Pure.
  */
 import { RATED_METRICS } from "../lib/enums.ts";
 import type { Implausible } from "../lib/stored-json.ts";

@@ -146,7 +146,7 @@ function networkField(promised: boolean): SpecCheckField {
         ...field,
         found: null,
         status: "unknown",
-        reason: "it has reached this server, which does not tell what else it reaches",
+        reason: "it has reached this server; its other connections are unknown",
       };
 }
 
@@ -173,7 +173,7 @@ function differs(field: string, promised: string, found: string, reason: string)
 }
 
 function unread(field: string, promised: string): SpecCheckField {
-  const reason = "the machine's inventory does not tell";
+  const reason = "not in the machine's inventory";
   return { field, promised, found: null, status: "unknown", reason };
 }
 

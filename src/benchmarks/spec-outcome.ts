@@ -5,7 +5,7 @@ import type { SpecCheck, SpecCheckField } from "../lib/stored-spec-check.ts";
 /** The check with the figure of HostMark, which informs and never decides. */
 export function withEffectiveCores(check: SpecCheck, cores: number): SpecCheck {
   const reason =
-    "for information: two hardware threads share one SHA unit, so that fewer cores than CPUs are no fault";
+    "for information: two hardware threads share one SHA unit, so fewer cores than CPUs are normal";
   const found = String(Math.round(cores * 100) / 100);
   const field = { field: "effective_cores", promised: null, found, status: "unknown", reason };
   return { ...check, fields: [...check.fields, field as SpecCheckField] };

@@ -26,7 +26,11 @@ const group = z
       description: "A name for people: of the job, machine, model or spec; else the key.",
     }),
     n: integer({ min: 0, max: MAX_FIGURES, description: "Number of figures." }),
-    machines: integer({ min: 0, max: MAX_RESULTS, description: "Machines that they are of." }),
+    machines: integer({
+      min: 0,
+      max: MAX_RESULTS,
+      description: "Machines that the figures come from.",
+    }),
     min: value("The lowest figure."),
     q1: value("The lower quartile."),
     median: value("The median."),
@@ -40,7 +44,7 @@ const group = z
 
 export const comparison = z
   .strictObject({
-    group_by: z.enum(GROUPINGS).openapi({ description: "What the figures are grouped by." }),
+    group_by: z.enum(GROUPINGS).openapi({ description: "Grouping of the figures." }),
     metric: ratedMetric,
     groups: z.array(group).max(MAX_GROUPS).openapi({
       description: "The groups in the order of your keys, those of one key by class.",

@@ -41,7 +41,10 @@ function refuseNear(sent: string, names: readonly string[]): void {
  */
 export function refuseNearKeys(
   body: unknown,
-  { names, aliases }: { names: readonly string[]; aliases: Readonly<Record<string, string>> },
+  {
+    names,
+    aliases,
+  }: { names: readonly string[]; aliases: Readonly<Record<string, string | null>> },
 ): void {
   for (const sent of Object.keys(body ?? {}).slice(0, MAX_KEYS)) {
     const meant = Object.hasOwn(aliases, sent) ? aliases[sent] : nearestName(sent, names);

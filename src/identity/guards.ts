@@ -102,7 +102,7 @@ export class Authenticator {
   /** Throws 401 for a missing or wrong credential; a valid token of another kind is noted first. */
   async refuse<Env extends RequestEnv>(c: Context<Env>, token: string | null): Promise<never> {
     if (token === null) {
-      throw unauthorized("A token is needed: send it as Authorization: Bearer <token>");
+      throw unauthorized("A token is required: send it as Authorization: Bearer <token>");
     }
     const holder = await this.#deps.identity.holderOf(token);
     if (holder !== null) await this.#deps.refusals.note(c, "wrong_token_kind", holder);

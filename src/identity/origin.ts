@@ -10,7 +10,7 @@ export interface ActorContext {
   origin: RequestOrigin;
 }
 
-/** The origin of a request, for the audit trail. */
+/** The origin of a request, for the audit log. */
 export function originOf<Env extends RequestEnv>(c: Context<Env>): RequestOrigin {
   const principal = c.get("principal");
   return {

@@ -9,7 +9,7 @@ import { logEvent } from "../lib/log.ts";
 import { auditOfRefusal } from "../resources/audit.ts";
 import { originOf } from "./origin.ts";
 
-/** Writes refusals into the audit trail. */
+/** Writes refusals into the audit log. */
 export class Refusals {
   readonly #clock: Clock;
   readonly #noted: BoundedCache<true>;

@@ -96,9 +96,9 @@ export const getJobRoute = operation({
   summary: "View a job",
   description: `Returns one job in full. Tasks and all benchmark results are always included; those of a live job are up to date.
 
-For everyone who sees the job in the list; for others it is 404.
+For everyone who sees the job in the list; others get 404.
 
-With \`wait\` and \`If-None-Match\` the reply comes when the job has changed, or is 304 after so many seconds. An ended job is waited for until it has its verdict and report.`,
+With \`wait\` and \`If-None-Match\` the reply comes when the job has changed, or is 304 after so many seconds. For an ended job, the reply waits for its verdict and report.`,
   access: "user",
   single: true,
   request: {

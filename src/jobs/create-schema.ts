@@ -136,7 +136,7 @@ export const createJobBody = z
   })
   .openapi("CreateJob", { description: "A job to create." });
 
-/** What people write in the place of a key of this body. */
+/** The key meant by another; null for fields that clients may send for themselves, though they nearly are a key. */
 export const JOB_KEY_ALIASES = {
   nodes: "node_count",
   num_nodes: "node_count",
@@ -146,6 +146,8 @@ export const JOB_KEY_ALIASES = {
   tag: "tags",
   desc: "description",
   title: "name",
+  owner: null,
+  reason: null,
 };
 
 export type CreateJobInput = z.infer<typeof createJobBody>;

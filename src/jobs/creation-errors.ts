@@ -56,7 +56,7 @@ export function quotaError(exceeded: ExceededQuota, job: Creation, quotas: Quota
     case "closed":
     case "anonymous": {
       const message =
-        "No jobs without an account can be created now: too much is stored, or waits; sign in, or try again later";
+        "Jobs without an account cannot be created now: too many are waiting, or too much is stored; sign in, or try again later";
       const headers = { "Retry-After": String(RETRY_ANONYMOUS_SECONDS) };
       return new ApiError("SERVICE_UNAVAILABLE", message, { headers });
     }

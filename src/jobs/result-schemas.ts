@@ -66,9 +66,9 @@ export const MAX_IMPLAUSIBLE = 64;
 const implausibleField = z
   .strictObject({
     field: message(256, "Dotted path in `results`."),
-    reason: message(1_024, "Why it cannot be true, and what is possible."),
+    reason: message(1_024, "Reason why the figure is implausible, with the possible range."),
   })
-  .openapi("ImplausibleField", { description: "A field of a result that cannot be true." });
+  .openapi("ImplausibleField", { description: "An implausible field of a result." });
 
 export const benchmarkResult = z
   .strictObject({
@@ -92,7 +92,7 @@ export const benchmarkResult = z
     error_message: shownMessage("Reason of the failure; null otherwise."),
     implausible: z.array(implausibleField).max(MAX_IMPLAUSIBLE).openapi({
       description:
-        "Fields of `results` that cannot be true, at most 64: they count nowhere. Empty for none.",
+        "Implausible fields of `results`, at most 64; they count nowhere. Empty if there are none.",
     }),
     display_names: map(displayField, {
       maxProperties: 64,

@@ -193,7 +193,7 @@ export const jobDetail = z
     pdf_report_url: reportUrl,
     report_error: reportError,
     findings: orNull(jobFindings).openapi({
-      description: "What to look at, those of `scoreboard_summary`; null until the job is rated.",
+      description: "Findings, as in `scoreboard_summary`; null until the job is rated.",
     }),
     scoreboard_summary: orNull(scoreboardSummary).openapi({
       description:

@@ -74,7 +74,7 @@ export async function streamEvents(
   }
   const end = beginWaiting(c.get("actor").userUuid, clock);
   if (end === null) {
-    const message = "You follow too many jobs at once; end some of the streams first";
+    const message = "Too many jobs are followed at once; end some of the streams first";
     throw new ApiError("TOO_MANY_REQUESTS", message, {
       headers: {
         "Retry-After": String(RETRY_SECONDS),

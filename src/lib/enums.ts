@@ -81,7 +81,7 @@ export type Role = (typeof ROLES)[number];
 export const TOKEN_SCOPES = ["read", "write"] as const;
 export type TokenScope = (typeof TOKEN_SCOPES)[number];
 
-/** Actions in the audit trail: changes first, then refusals. */
+/** Actions in the audit log: changes first, then refusals. */
 export const AUDIT_ACTIONS = [
   "signed_in",
   "signed_out",

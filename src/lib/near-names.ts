@@ -3,7 +3,8 @@
 /**
  * The known name that `sent` nearly is; null for a known or an unrelated one. Case does not count. Near is an `s`,
  * `_id` or `_uuid` more or less; or at most two edits (a letter more, less or other, or two swapped) that are fewer
- * than half of the shorter name, so that `date` is no `state`. Names below three letters have no edits.
+ * than half of the shorter name. Two edits alone would make `date`, `page` and `note` a `name`, and `task` and `args` `tags`:
+ * fields that clients send for themselves. Names below three letters have no edits.
  */
 export function nearestName(sent: string, known: readonly string[]): string | null {
   if (known.includes(sent)) return null;

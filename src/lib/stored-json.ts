@@ -110,7 +110,7 @@ export interface MetricVerdict {
   reference: Reference | null;
 }
 
-/** A figure that was made by another method. */
+/** A figure measured by another method. */
 export interface Reference {
   value: number;
   ratio: number;

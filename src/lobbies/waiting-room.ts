@@ -119,7 +119,7 @@ export class WaitingRoom {
     this.#ctx.acceptWebSocket(socket);
     // Also the socket of a runner that was dismissed while it was opened, and is back.
     for (const older of this.#waiters.filter((each) => each.uuid === uuid)) {
-      this.#close(older, CLOSE.replaced, "the runner has another socket now");
+      this.#close(older, CLOSE.replaced, "the runner has opened another socket");
     }
     const socketId = crypto.randomUUID();
     const waiter = { socketId, id, uuid, openedAt: this.#clock.now(), wokenAt: 0, socket };

@@ -142,7 +142,7 @@ export const getMachineRoute = operation({
   operationId: "getMachine",
   tags: TAGS,
   summary: "View a machine",
-  description: `Returns a machine as in the list. ${SCOPE} For others it is 404.`,
+  description: `Returns a machine as in the list. ${SCOPE} Others get 404.`,
   access: "user",
   single: true,
   request: { params },
@@ -158,7 +158,7 @@ export const getMachineHistoryRoute = operation({
   summary: "View a machine's history",
   description: `Returns what the machine's last ${MAX_POINTS} jobs measured, newest first, at most ${MAX_POINTS} figures, and the changes of its GPUs between them. Figures are per GPU. Those of recordings, of busy GPUs, of measurements that ended early, and implausible ones are left out; so are those of jobs without a verdict.
 
-Figures of two classes do not compare. ${SCOPE} For others it is 404.`,
+Figures of two classes do not compare. ${SCOPE} Others get 404.`,
   access: "user",
   single: true,
   request: {

@@ -30,18 +30,18 @@ export const machine = z
     machine_uuid: uuid.openapi({ description: "Identifies the machine, as its agent says." }),
     host_name: text({
       max: MAX_HOST_NAME,
-      description: "Its name as the system has it; null if no inventory said.",
+      description: "Host name; null if no inventory had it.",
       example: "gpu-node-17",
     }).nullable(),
     gpu_models: shownGpuModels,
     provider: text({
       max: MAX_PLACE,
-      description: "As its jobs say; null if none did.",
+      description: "As named by its jobs; null if none named it.",
       example: "Lambda",
     }).nullable(),
     region: text({
       max: MAX_PLACE,
-      description: "As its jobs say; null if none did.",
+      description: "As named by its jobs; null if none named it.",
       example: "us-east-1",
     }).nullable(),
     jobs: integer({ min: 1, max: MAX_COUNT, description: "Jobs that it joined.", example: 12 }),
@@ -62,7 +62,7 @@ export const machine = z
   })
   .openapi("Machine", {
     description:
-      "A machine as the jobs that you may see have shown it. What its last job did not say is as an earlier one of its last 10 jobs said.",
+      "A machine, as described by its last job that you may see; facts that this job lacks come from its last 10 jobs.",
   });
 
 export const machinePage = z
@@ -120,7 +120,7 @@ export const machineHistory = z
       .max(MAX_POINTS)
       .openapi({ description: "Changes of the hardware, newest first." }),
   })
-  .openapi("MachineHistory", { description: "What a machine's last jobs measured." });
+  .openapi("MachineHistory", { description: "Figures that a machine's last jobs measured." });
 
 export type MachineWire = z.infer<typeof machine>;
 export type PointWire = z.infer<typeof point>;

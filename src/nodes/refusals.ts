@@ -58,7 +58,7 @@ export function refuse(
     case "result_too_large":
       throw new ApiError(
         "REQUEST_TOO_LARGE",
-        "The result is above 1.5 MiB when its numbers are written out; send fewer or shorter ones",
+        "The result is above 1.5 MiB when its numbers are written out; send fewer or shorter numbers",
       );
     case "anonymous_too_large":
       throw new ApiError(
@@ -83,7 +83,7 @@ function accessError(refusal: AccessRefusal): ApiError {
     case "token_missing":
       return new ApiError(
         "PERMISSION_DENIED",
-        "The call needs the header Assay-Task-Token: the task_token of the reply to joining",
+        "The header Assay-Task-Token is missing: send the task_token of the reply to joining",
       );
     case "token_wrong":
       return new ApiError(

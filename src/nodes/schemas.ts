@@ -108,7 +108,7 @@ export const storedResult = z
 
 export const madeReport = z
   .strictObject({
-    pdf_report_url: reportUrl.describe("Always null: the job's token reads no report."),
+    pdf_report_url: reportUrl.describe("Always null: the job's token cannot read reports."),
   })
   .openapi("MadeReport", { description: "The report is ready." });
 

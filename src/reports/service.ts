@@ -89,7 +89,7 @@ function refuseUnreportable({ userId, endedAt }: ReportedJob): void {
     throw new ApiError("JOB_STATE_INVALID", message);
   }
   if (endedAt === null) {
-    const message = "The job has not ended yet; its report is made when it has";
+    const message = "The job has not ended yet; its report is made when it ends";
     throw new ApiError("JOB_STATE_INVALID", message);
   }
 }

@@ -1,4 +1,4 @@
-/** Adds entries to the audit trail; triggers refuse to change or remove them. */
+/** Adds entries to the audit log; triggers refuse to change or remove them. */
 import { type SQL, sql } from "drizzle-orm";
 import type { Database } from "../db/client.ts";
 import { insertFrom } from "../db/insert-from.ts";

@@ -1,4 +1,4 @@
-/** Changes of resources: only if all rules hold, with an entry in the audit trail, in one batch. */
+/** Changes of resources: only if all rules hold, with an entry in the audit log, in one batch. */
 import { and, type SQL, sql } from "drizzle-orm";
 import type { BatchResponse } from "drizzle-orm/batch";
 import type { SQLiteTable } from "drizzle-orm/sqlite-core";
@@ -60,7 +60,7 @@ export function storedRow<Row>([row]: readonly Row[]): Row {
   return row;
 }
 
-/** The names of the fields that a request sets, for the audit trail. */
+/** The names of the fields that a request sets, for the audit log. */
 export function fieldsOf(changes: object): string[] {
   return Object.entries(changes).flatMap(([field, value]) => (value === undefined ? [] : [field]));
 }

@@ -1,5 +1,5 @@
 /**
- * Which job an idle runner takes: pure decisions from facts of D1 and the time (docs/runners.md, "Who is next").
+ * Which job an idle runner takes: pure decisions from facts of D1 and the time (docs/runners.md, "Order of jobs").
  *
  * - The customer whose jobs hold the fewest runners comes first; within it, the oldest job.
  * - A gang job, which has a cluster step, takes all its runners at once or none. While it is first, runners that

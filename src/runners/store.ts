@@ -146,10 +146,7 @@ export async function updateRunner(
 const notArchived: Rule = {
   holds: isNull(runners.archivedAt),
   refusal: () =>
-    new ApiError(
-      "RESOURCE_IN_USE",
-      "The runner is archived; bring it back before you make a key for it",
-    ),
+    new ApiError("RESOURCE_IN_USE", "The runner is archived; restore it before you make a new key"),
 };
 
 /**

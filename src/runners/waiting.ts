@@ -34,5 +34,5 @@ export async function waitForWork(options: {
     if (known === null) throw unauthorized();
     runner = known;
   }
-  throw unavailable(2, new Error("the runner changes all the time"));
+  throw unavailable(2, new Error("the runner keeps changing"));
 }

@@ -48,7 +48,7 @@ const reference = z
     }),
     note: z.literal(REFERENCE_NOTE).openapi({ description: "Text for people." }),
   })
-  .openapi("MetricReference", { description: "A figure that was made by another method." });
+  .openapi("MetricReference", { description: "A figure measured by another method." });
 
 const findingKind = z.enum(FINDING_KINDS).openapi("FindingKind", {
   description:
@@ -66,18 +66,18 @@ const finding = z
       description: "Index of the GPU in the results, from 0; null for the node as a whole.",
     }).nullable(),
     value: figure("What was found; null where it is no number.").nullable(),
-    expected: figure("What it was compared with; null for nothing.").nullable(),
+    expected: figure("The value it was compared with; null for none.").nullable(),
     ratio: figure("`value` divided by `expected`; null without either.").nullable(),
     message: message(256, "The finding in words."),
   })
-  .openapi("Finding", { description: "Something to look at, whatever the verdict is." });
+  .openapi("Finding", { description: "Something to look at, independent of the verdict." });
 
 const findings = (max: number) => ({
   findings: z
     .array(finding)
     .max(max)
     .openapi({
-      description: `What to look at, the most urgent first, at most ${max}; needs no baseline.`,
+      description: `Findings, the most urgent first, at most ${max}; needs no baseline.`,
     }),
   finding_count: integer({
     min: 0,
@@ -206,7 +206,7 @@ export const performanceNode = z
     drops: z
       .array(drop)
       .max(2 * MAX_MODELS_PER_NODE + 1)
-      .openapi({ description: "What has fallen since the machine's previous job." }),
+      .openapi({ description: "Figures that have fallen since the machine's previous job." }),
   })
   .openapi("PerformanceNode", { description: "Verdict on a node." });
 

@@ -130,7 +130,7 @@ function reasonOf({ made }: Reading, reason: string | null): string | null {
   const parts = [
     ...(made.isReplayed ? ["REPLAYED"] : []),
     ...(reason === null ? [] : [reason]),
-    ...(made.isSettled ? [] : ["it had not settled when its time was up"]),
+    ...(made.isSettled ? [] : ["the figure had not settled when its time was up"]),
   ];
   return parts.length === 0 ? null : parts.join(": ");
 }

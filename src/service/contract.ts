@@ -48,7 +48,7 @@ export const versionRoute = operation({
   tags: ["Service"],
   summary: "View the server's version",
   description:
-    "Returns the version of the published command-line client that the server answers; that client warns of a `version` that is not its own. Open to anyone, and limited per IP address.",
+    "Returns the version of the published command-line client that the server is compatible with; that client warns of any other `version` than its own. Open to anyone, and limited per IP address.",
   access: "open",
   responses: {
     200: json(version, {

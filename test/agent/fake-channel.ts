@@ -56,7 +56,7 @@ export function openFakeChannel(
     const { nonce } = hello;
     const view = hello.known_etag === seen.etag ? null : seen.view;
     for (const older of channel.open.filter((each) => each.taskId === taskId)) {
-      older.socket.close(4001, "the task has another socket now");
+      older.socket.close(4001, "the task has opened another socket");
     }
     channel.open.push({ taskId, etag: seen.etag, socket });
     tokens.set(socket, hello.task_token);

@@ -234,10 +234,10 @@ describe("a channel that ends", () => {
     [1009, "", /no message of this length \(1009\)/],
     [
       4001,
-      "the task has another socket now",
+      "the task has opened another socket",
       /another agent has opened one .*is this one started twice\?/,
     ],
-    [4003, "", /the task's token is valid no more \(4003\)/],
+    [4003, "", /the task's token is no longer valid \(4003\)/],
   ])("by %i is not tried again, and the words say why", async (code, reason, words) => {
     const agent = waiting();
     await until(() => server.channel.open.length === 1, "a channel");

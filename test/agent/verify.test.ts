@@ -177,21 +177,21 @@ describe("what is not valid", () => {
       () => signedBy(other, { ...header, jwk: other.jwk }),
       /names another key/,
     ],
-    ["no algorithm", () => signedBy(signer, { ...header, alg: "none" }), /form that no report has/],
+    ["no algorithm", () => signedBy(signer, { ...header, alg: "none" }), /signature of this form/],
     [
       "a token of another type",
       () => signedBy(signer, { ...header, typ: "JWT" }),
-      /form that no report has/,
+      /signature of this form/,
     ],
     [
       "a critical extension",
       () => signedBy(signer, { ...header, crit: ["b64"], b64: false }),
-      /form that no report has/,
+      /signature of this form/,
     ],
     [
       "a form of later versions",
       () => signedBy(signer, header, { ...payload, format: "assay-report/2" }),
-      /form that is not known/,
+      /does not know the form/,
     ],
     ["an unsigned report", () => makeReport(null), /unsigned/],
     ["a removed signature", () => pdfWith(JSON.stringify({ payload: jws.payload })), /unsigned/],
@@ -204,11 +204,11 @@ describe("what is not valid", () => {
       () => pdfWith(new Uint8Array(101_000_000)),
       /damaged or too large/,
     ],
-    ["an embedded text", () => pdfWith("hello"), /no JSON object/],
+    ["an embedded text", () => pdfWith("hello"), /not a JSON object/],
     ["a list", () => pdfWith("[]"), /no payload/],
     ["a text file", async () => "hello", /neither a PDF/],
     ["an empty file", async () => "", /neither a PDF/],
-    ["JSON that is cut", async () => '{"payload":', /no JSON object/],
+    ["JSON that is cut", async () => '{"payload":', /not a JSON object/],
     ["a PDF that is cut", async () => genuine.subarray(0, 2_000), /no report\.json/],
   ];
 
@@ -305,7 +305,7 @@ describe("by the server that made it", () => {
     const host = await serve({ keys: [signer.jwk], made }, { isAssay: false });
     const { code, stdout, stderr } = await verify(fileOf(genuine), "--host", host);
     expect(stdout).toBe("");
-    expect(stderr).toContain("is no Assay server");
+    expect(stderr).toContain("is not an Assay server");
     expect(code).toBe(1);
   });
 

@@ -1,81 +1,146 @@
-/** The commands of the README and of guides, run as they stand there; docs/api.md continues the session of the first job. */
-import { spawn } from "node:child_process";
-import { cpSync, readdirSync, readFileSync } from "node:fs";
+/**
+ * The commands of the README, of every guide and of docs/api.md, run as they stand there, twice in a row on one server: whoever
+ * follows a page again finds what the first pass has left. Folders are temporary, so the checkout stays as it was.
+ */
+import { execFileSync, spawn } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ROOT } from "../../scripts/lib/project.ts";
-import { createStack } from "./stack.ts";
+import type { RunningServer } from "../../scripts/lib/server.ts";
+import { PATIENCE } from "../patience.ts";
+import { type Block, blocksOf, masked, PAGES, runsHere } from "./guide-blocks.ts";
+import { createStack, type Stack } from "./stack.ts";
 
-const read = (page: string) => readFileSync(join(ROOT, page), "utf8");
-const PAGES = ["README.md", "docs/guide/first-job.md", "docs/api.md", "docs/guide/own-agent.md"];
 /** Blocks of commands that a person alone can run, each with the reason in the line above it. */
 const MAX_NOT_RUN = 10;
+/** A page that waits for what never comes ends with an error, not with the time of the whole test. */
+const PAGE_SECONDS = 100 * PATIENCE;
+/** The beginning of two ports. */
+const CLUSTER_PORTS = 2_000 + (process.pid % 1_000);
+const REPLAYS = "agent/replays";
 
-const commandsOf = (page: string) =>
-  [...read(page).matchAll(/^(<!-- not run: .+ -->\n)?```sh\n(.*?)^```$/gms)].map(
-    ([, reason, commands = ""]) => ({ reason, commands }),
-  );
-const runnable = (page: string) =>
-  commandsOf(page).flatMap(({ reason, commands }) => (reason === undefined ? [commands] : []));
+const guide = (name: string) => `docs/guide/${name}.md`;
+/** Everybody's session. */
+const FIRST = [guide("first-job"), guide("cli")];
+/**
+ * Pages that run beside each other, each row from top to bottom; all continue the session of the first. docs/api.md deletes
+ * the job that others read, and reads the newest change in the audit log.
+ */
+const ROWS = [
+  [guide("accounts"), guide("reports"), guide("export"), "docs/api.md"],
+  [guide("second-machine"), guide("own-agent"), guide("verdicts")],
+  [guide("runners"), guide("specs")],
+];
 
-test("few commands are not run, each for a reason", () => {
-  const left = PAGES.flatMap(commandsOf).filter(({ reason }) => reason !== undefined);
+let stack: Stack;
+let server: RunningServer;
+let before: string;
+const statusOf = () => execFileSync("git", ["status", "--porcelain"], { cwd: ROOT }).toString();
+
+beforeAll(async () => {
+  before = statusOf();
+  stack = await createStack(afterAll);
+  server = await stack.start();
+  mkdirSync(join(stack.folder, REPLAYS), { recursive: true });
+  for (const name of readdirSync(join(ROOT, REPLAYS))) {
+    const replay = JSON.parse(readFileSync(join(ROOT, REPLAYS, name), "utf8"));
+    // Minutes of a recording pass in as many seconds: here in half a second.
+    writeFileSync(
+      join(stack.folder, REPLAYS, name),
+      JSON.stringify({ ...replay, duration_seconds: 30 }),
+    );
+  }
+});
+
+test("few blocks are not run, each for a reason, and others by a file that exists", () => {
+  const blocks = PAGES.flatMap(blocksOf);
+  const left = blocks.filter(({ notRun }) => notRun !== null);
+  console.log(left.map(({ page, notRun }) => `${page}: not run: ${notRun}`).join("\n"));
   expect(left.length).toBeLessThanOrEqual(MAX_NOT_RUN);
+  for (const { runBy } of blocks)
+    if (runBy !== null) expect(existsSync(join(ROOT, runBy)), runBy).toBe(true);
 });
 
-test("the commands of the first job and docs/api.md work as written", async () => {
-  const { folder, start } = await createStack();
-  const server = await start();
-  cpSync(join(ROOT, "agent/replays"), join(folder, "agent/replays"), { recursive: true });
-  const blocks = ["README.md", "docs/guide/first-job.md", "docs/api.md"].flatMap(runnable);
-  expect(blocks.length).toBeGreaterThan(3);
-  const script = ["set -eu", ...blocks].join("\n").replaceAll("http://localhost:8787", server.url);
-  const { code, output } = await bash(script, folder);
+test("every page with blocks that run is in this test", () => {
+  const pages = PAGES.filter((page) => blocksOf(page).some(runsHere));
+  expect([...FIRST, ...ROWS.flat()].toSorted()).toEqual(pages.toSorted());
+});
+
+describe.each(["first", "second"])("the %s pass over README, guides and docs/api.md", (pass) => {
+  test("every block works as written", async () => {
+    const session = await run(
+      FIRST,
+      "",
+      "{ declare -p API TOKEN; declare -f field; } > session.sh",
+    );
+    const rows = await Promise.all([
+      ...ROWS.map((pages) => run(pages, ". ./session.sh")),
+      runOwnMachine(),
+    ]);
+    if (process.env.SHOW_README === "1") console.log([session, ...rows].join("\n"));
+    // The second pass finds names taken, and gets others.
+    if (pass !== "first") return;
+    const missing = [FIRST, ...ROWS].map((pages, at) =>
+      missingFrom([session, ...rows][at] ?? "", pages),
+    );
+    expect(missing.flat()).toEqual([]);
+  });
+});
+
+test("the checkout is as it was", () => {
+  expect(statusOf()).toBe(before);
+});
+
+/** What pages show as output was printed, but for what differs in each run. */
+function missingFrom(output: string, pages: readonly string[]): string[] {
+  const printed = output.split("\n").map(masked).join("\n");
+  return pages
+    .flatMap(blocksOf)
+    .filter(runsHere)
+    .flatMap(({ page, shown }) => shown.map((line) => ({ page, line: masked(line) })))
+    .filter(({ line }) => !printed.includes(line.replace(/…$/, "")))
+    .map(({ page, line }) => `${page}: ${line}`);
+}
+
+/** Runs pages in one shell, between two lines of ours. */
+async function run(pages: readonly string[], before: string, after = ""): Promise<string> {
+  const blocks: Block[] = pages.flatMap(blocksOf).filter(runsHere);
+  const script = ["set -eu", before, ...blocks.map(({ commands }) => commands), after].join("\n");
+  const { code, output } = await bash(script);
+  expect(code, `${pages.join(", ")}:\n${output}`).toBe(0);
+  // The field of a reply that is an error.
+  expect(output).not.toMatch(/^undefined$/m);
+  return output;
+}
+
+/**
+ * "Your own machine" of the README: the server runs, the sign-in takes a token in place of a typed password, and the line that
+ * `assay run` prints is run with a recording. A recording is never rated, so `assay run` ends with 4.
+ */
+async function runOwnMachine(): Promise<string> {
+  const block = blocksOf("README.md").find(({ commands }) => commands.includes("$ npm start"));
+  const lines = [...(block?.commands ?? "").matchAll(/^\$ (.+)$/gm)].map(([, line = ""]) => line);
+  const [start, install, login, create, join] = lines;
+  expect(lines.length).toBe(5);
+  expect(start).toBe("npm start");
+  expect(create).toBe("assay run");
+  expect(join).toMatch(/^curl -fsSL \S+\/agent \| sh -s -- --host …$/);
+  const { code, output } = await bash(
+    `set -eu; . ./session.sh; export XDG_CONFIG_HOME=$PWD/own-config
+${install}
+echo "$TOKEN" | ${login} --token -
+${create} --report own.pdf > own.log 2>&1 & WAITING=$!
+until grep -E '^ +curl -fsSL ' own.log > line.sh; do sleep 0.2; done
+sh -c "$(cat line.sh) --replay agent/replays/h100-nvl-x1.json"
+wait $WAITING && STATUS=0 || STATUS=$?
+cat own.log; test $STATUS = 4; head -c 8 own.pdf`,
+  );
   expect(code, output).toBe(0);
-  expect(output).toMatch(/node 0, task \d+: completed/);
-  expect(output).toMatch(/^completed$/m);
-
-  expect(output).toContain("Benchmark 'fast_mark' not found");
-  expect(output).toMatch(/^event: end\ndata: \{"state":"completed"/m);
-  expect(output).toContain('{"message":"Job deleted successfully","requires_agent_stop":false}');
-  expect(output).toMatch(/^completed\n3254\.42$/m);
-  expect(output).toMatch(/^x-total-count: 1\r?$/im);
-  expect(output).toContain('"slug":"h100-node"');
-  expect(output).toContain("RESOURCE_IN_USE");
-  expect(output).toMatch(/"archived":"\d{4}-/);
-  expect(output).toContain('"role":"customer_admin","admin":false,"customer":{"uuid":"');
-  expect(output).toMatch(/"url":"[^"]+\/set-password#[\w.-]+"/);
-  expect(output).toMatch(/root_admin\nInvalid or expired token\ntrue\n/);
-  expect(output).toContain('"details":{"fields":["locked"],"locked":true}');
-  expect(output).toMatch(/"key":"bencher_runner_\w{30}"/);
-  expect(output).toMatch(/claimed job \d+ as node 0/);
-  expect(output).toMatch(/"name":"Rack 7".*"state":"online"/);
+  expect(output).toMatch(/completed, unrated/);
   expect(output).toContain("%PDF-1.7");
-  if (process.env.SHOW_README === "1") console.log(output);
-});
-
-test.each(["first-job", "own-agent"])(
-  "the commands of docs/guide/%s.md work as written",
-  async (name) => {
-    const { folder, start } = await createStack();
-    const server = await start();
-    cpSync(join(ROOT, "agent/replays"), join(folder, "agent/replays"), { recursive: true });
-    const text = readFileSync(join(ROOT, `docs/guide/${name}.md`), "utf8");
-    const [commands, replies] = ["sh", "text"].map((kind) =>
-      [...text.matchAll(new RegExp(`^\`\`\`${kind}\\n(.*?)^\`\`\`$`, "gms"))].map(
-        ([, block = ""]) => block,
-      ),
-    );
-    const script = ["set -eu", ...(commands ?? [])].join("\n");
-    const { code, output } = await bash(
-      script.replaceAll("http://localhost:8787", server.url),
-      folder,
-    );
-    expect(code, output).toBe(0);
-    expect(replies).not.toEqual([]);
-    for (const reply of replies ?? []) expect(output).toContain(reply);
-  },
-);
+  return output;
+}
 
 /** Commands of npm itself that pages name. */
 const NPM_COMMANDS = ["ci", "install", "run"];
@@ -93,9 +158,25 @@ test("every npm command that the README and docs name exists", () => {
   }
 });
 
-function bash(script: string, cwd: string): Promise<{ code: number | null; output: string }> {
-  const path = `${dirname(process.execPath)}:${process.env.PATH}`;
-  const child = spawn("bash", ["-c", script], { cwd, env: { ...process.env, PATH: path } });
+/** Runs a script in the folder of the server, with a home of its own; answers all that it printed. Ends everything it has started. */
+function bash(script: string): Promise<{ code: number | null; output: string }> {
+  const home = join(stack.folder, "home");
+  const addressed = script
+    .replaceAll(/http:\/\/(localhost|127\.0\.0\.1):8787/g, server.url)
+    // Agents of other tests may listen on the usual ports at the same time.
+    .replaceAll("127.0.0.1:711$1", `127.0.0.1:${CLUSTER_PORTS}$1`);
+  const child = spawn(
+    "timeout",
+    ["--kill-after=5", String(PAGE_SECONDS), "bash", "-c", addressed],
+    {
+      cwd: stack.folder,
+      env: {
+        PATH: `${join(home, ".local/bin")}:${dirname(process.execPath)}:${process.env.PATH}`,
+        HOME: home,
+        LANG: "C.UTF-8",
+      },
+    },
+  );
   let output = "";
   for (const stream of [child.stdout, child.stderr]) {
     stream.on("data", (chunk: Buffer) => {

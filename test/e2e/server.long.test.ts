@@ -52,7 +52,7 @@ describe("a local server", () => {
     expect({ state, tasks: tasks.length }).toEqual({ state: "completed", tasks: 1 });
   });
 
-  test("the first admin is noted in the audit trail and, once deleted, not made again", async () => {
+  test("the first admin is noted in the audit log and, once deleted, not made again", async () => {
     const { start } = await createStack();
     const server = await start();
     const { adminEmail, adminPassword } = server.secrets;

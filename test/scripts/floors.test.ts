@@ -132,11 +132,11 @@ describe("floors", () => {
     },
     "an unknown folder": {
       files: { "helpers/text.ts": "export const text = 1;\n" },
-      says: ["src/helpers stands on no floor. Add it to FLOORS in scripts/lib/floors.ts"],
+      says: ["src/helpers has no floor. Add it to FLOORS in scripts/lib/floors.ts"],
     },
     "an unknown file at the top": {
       files: { "worker.ts": "export const worker = 1;\n" },
-      says: ["src/worker.ts stands on no floor."],
+      says: ["src/worker.ts has no floor."],
     },
     "a pure file that imports values": {
       files: {
@@ -200,8 +200,8 @@ describe("floors", () => {
         "nodes/none.ts": 'import "../jobs/none.ts";\n',
       },
       says: [
-        "src/nodes/late.ts:1: imports src/jobs/store.js, which is no file of src",
-        "src/nodes/none.ts:1: imports src/jobs/none.ts, which is no file of src",
+        "src/nodes/late.ts:1: imports src/jobs/store.js, which is not a file of src",
+        "src/nodes/none.ts:1: imports src/jobs/none.ts, which is not a file of src",
       ],
     },
     "an unknown folder within a known one": {

@@ -362,7 +362,7 @@ test("slow and silent clients are cut off, malformed ones told so; others do not
   expect(await slowHead).toContain("The request did not arrive in time");
   await slowBody;
   expect(await raw(port, "nonsense\r\n\r\n")).toMatch(
-    /^HTTP\/1.1 400 .*The request is no valid HTTP/s,
+    /^HTTP\/1.1 400 .*The request is not valid HTTP/s,
   );
   const long = await raw(
     port,

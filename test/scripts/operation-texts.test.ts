@@ -71,7 +71,7 @@ describe("the order", () => {
     ["People", "/v0/users"],
     ["API tokens", "/v0/users/{user}/tokens"],
     ["API keys", "/v0/users/{user}/keys"],
-    ["Audit trail", "/v0/audit"],
+    ["Audit log", "/v0/audit"],
     ["Runners", "/v0/runners"],
   ];
   test.each(GROUPS)(

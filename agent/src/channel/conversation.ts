@@ -105,7 +105,7 @@ export async function converse(options: {
       closed: (code: number, reason: string) => finish(endingOf(code, reason, isOpen)),
       broken: (why: string, breaksProtocol: boolean) =>
         breaksProtocol
-          ? unusable(`what comes by it is no channel: ${why}`)
+          ? unusable(`what it carries is not a channel: ${why}`)
           : lost(`the connection broke: ${why}`),
     };
     const answer = await client.dial(PATH, listener, bounds.openingMs, signal);

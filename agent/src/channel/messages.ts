@@ -74,7 +74,7 @@ export function endingOf(code: number, reason: string, wasOpen: boolean): Ending
     case 4001:
       return unusable("another agent has opened one for the same task: is this one started twice?");
     case 4003:
-      return unusable("the task's token is valid no more");
+      return unusable("the task's token is no longer valid");
     case 4008:
       return lost("the server has heard nothing of this node");
     default:

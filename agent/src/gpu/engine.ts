@@ -1,4 +1,4 @@
-/** What multiplies matrices: the library that PyTorch uses, where the machine has it, or our own kernel. */
+/** The engine that multiplies matrices: the library that PyTorch uses, where the machine has it, or our own kernel. */
 import type { DeviceAddress, Gpu, Kernel } from "./driver.ts";
 import type { StartBatch } from "./lanes.ts";
 import { type Element, gemmModule } from "./ptx.ts";

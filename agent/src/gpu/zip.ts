@@ -22,7 +22,7 @@ export function findInZip(fd: number, name: string): { start: number; end: numbe
   const tail = read(fd, Math.max(0, size - END_BYTES - MAX_COMMENT), size);
   let at = tail.length - END_BYTES;
   while (at >= 0 && tail.readUInt32LE(at) !== END) at--;
-  if (at < 0) throw new Error("this is no zip archive");
+  if (at < 0) throw new Error("this is not a zip archive");
   const [length, offset] = [tail.readUInt32LE(at + 12), tail.readUInt32LE(at + 16)];
   if (length > MAX_DIRECTORY || offset + length > size)
     throw new Error("the zip archive is damaged");

@@ -67,7 +67,7 @@ export async function whole<Data>(
     answered = await reply;
   } catch (error) {
     if (error instanceof SyntaxError) {
-      throw unreachable("the server's reply is no JSON: check that --host names an Assay server");
+      throw unreachable("the server's reply is not JSON: check that --host names an Assay server");
     }
     throw error;
   }

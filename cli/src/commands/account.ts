@@ -196,7 +196,7 @@ async function readVersion(reply: Response): Promise<string> {
   // `as`: checked below.
   const body = (await reply.json().catch(() => null)) as { assay?: unknown } | null;
   if (reply.ok && typeof body?.assay === "string") return body.assay;
-  throw new Failure("this is no Assay server, or it is not well: check --host", 69);
+  throw new Failure("this is not an Assay server, or it has a fault: check --host", 69);
 }
 
 /** Seconds by which this machine's clock is ahead of the server's, whose header has whole seconds. */

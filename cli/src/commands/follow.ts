@@ -74,7 +74,7 @@ async function leaveJob(opened: Opened, { jobId, abortOnExit, mayAsk }: Followin
     abortOnExit || (isAsked && (await confirm(`Abort job ${jobId}, too?`).catch(() => false)));
   if (!isToAbort) {
     output.say(
-      `assay: stopped; the job goes on. Follow it: assay job watch ${jobId}; end it: assay job abort ${jobId}`,
+      `assay: stopped; the job continues. Follow it: assay job watch ${jobId}; end it: assay job abort ${jobId}`,
     );
     return;
   }

@@ -29,7 +29,7 @@ export function parseHost(text: string): string {
     ? trimmed
     : `${isLocal ? "http" : "https"}://${trimmed}`;
   if (!URL.canParse(address))
-    throw usage(`${text} is no address of a server: give one such as https://assay.example`);
+    throw usage(`${text} is not the address of a server: give one such as https://assay.example`);
   const { origin, pathname, search, username, password } = new URL(address);
   if (/[^/]/.test(pathname) || search !== "" || username !== "" || password !== "") {
     throw usage(`${origin} is the server's address: leave out what follows or precedes it`);

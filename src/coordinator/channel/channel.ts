@@ -112,7 +112,7 @@ export class Channel {
     open.node = own;
     this.#stopWaiting(open);
     if (older !== undefined) {
-      this.#sockets.close(older, CLOSE.replaced, "the task has another socket now");
+      this.#sockets.close(older, CLOSE.replaced, "the task has opened another socket");
     }
     this.#runtime.rearm(live);
   }

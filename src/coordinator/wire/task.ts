@@ -73,7 +73,7 @@ export const reportUrl = z.string().nullable().openapi({
 
 export const reportError = text({
   max: 200,
-  description: "Why the server has given up making the report; null otherwise.",
+  description: "Reason why the server has given up making the report; null otherwise.",
 }).nullable();
 
 export const taskFields = {

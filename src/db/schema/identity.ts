@@ -1,4 +1,4 @@
-/** Customers, people, their credentials, and the audit trail. */
+/** Customers, people, their credentials, and the audit log. */
 import { sql } from "drizzle-orm";
 import {
   index,
@@ -181,7 +181,7 @@ export const knownAddresses = sqliteTable(
   (table) => [primaryKey({ columns: [table.userId, table.address] })],
 );
 
-/** The audit trail. Triggers refuse to change or remove rows. */
+/** The audit log. Triggers refuse to change or remove rows. */
 export const auditEvents = sqliteTable(
   "audit_events",
   {

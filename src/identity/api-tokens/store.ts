@@ -78,7 +78,7 @@ export function versionOf(uuid: string): SQL {
   return sql`(select ${apiTokens.version} from ${apiTokens} where ${apiTokens.uuid} = ${uuid})`;
 }
 
-/** An action on a token or key, for the audit trail. The statement has to read the owner's row of `users`. */
+/** An action on a token or key, for the audit log. The statement has to read the owner's row of `users`. */
 export function eventOf(kind: CredentialKind, action: AuditAction, uuid: string): AuditEvent {
   return {
     action,

@@ -20,7 +20,7 @@ const example: AuditEventWire = {
 const query = z.object({
   ...pageParameters(V0_PAGES),
   action: z
-    .enum(AUDIT_ACTIONS, "must be an action of the audit trail, given once")
+    .enum(AUDIT_ACTIONS, "must be an action of the audit log, given once")
     .optional()
     .openapi({ description: "Only entries with this action." }),
   actor: queryText({
@@ -41,17 +41,17 @@ export const listAuditEventsRoute = operation({
   method: "get",
   path: "/v0/audit",
   operationId: "listAuditEvents",
-  tags: ["Audit trail"],
-  summary: "Read the audit trail",
-  description: `Lists the entries of the append-only audit trail, newest first, a page at a time: changes of customers, people, API tokens, specs, runners and baselines, deletions of jobs, sign-ins, and refusals. A refusal is recorded at most once a minute for each caller and action. Filters combine. A page beyond the last page is empty.
+  tags: ["Audit log"],
+  summary: "Read the audit log",
+  description: `Lists the entries of the append-only audit log, newest first, a page at a time: changes of customers, people, API tokens, specs, runners and baselines, deletions of jobs, sign-ins, and refusals. A refusal is recorded at most once a minute for each caller and action. Filters combine. A page beyond the last page is empty.
 
 For administrators: root administrators read all entries, others those of their own customer.
 
-**Cost.** Without filters, each page along the links of \`Link\` costs the same at any length of the trail; with filters, all matching entries are counted.`,
+**Cost.** Without filters, each page along the links of \`Link\` costs the same at any length of the log; with filters, all matching entries are counted.`,
   access: "manager",
   list: true,
   request: { query },
   responses: {
-    200: json(auditTrail, { description: "A page of the audit trail.", example: [example] }),
+    200: json(auditTrail, { description: "A page of the audit log.", example: [example] }),
   },
 });

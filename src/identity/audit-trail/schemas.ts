@@ -1,4 +1,4 @@
-/** The wire form of audit trail entries. */
+/** The wire form of audit log entries. */
 import { z } from "@hono/zod-openapi";
 import { jsonObject, orNull, patternText, timestamp, uuid } from "../../api/schemas.ts";
 import { ACTOR_KINDS, AUDIT_ACTIONS, SUBJECT_KINDS } from "../../lib/enums.ts";
@@ -57,7 +57,7 @@ const event = z
         "More about the action, such as the names of changed fields. Never contains a secret.",
     }),
   })
-  .openapi("AuditEvent", { description: "One entry of the audit trail." });
+  .openapi("AuditEvent", { description: "One entry of the audit log." });
 
 export const auditTrail = z
   .array(event)

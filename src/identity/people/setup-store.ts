@@ -31,7 +31,7 @@ export async function findsRootAdmin(db: Database): Promise<boolean> {
 }
 
 /**
- * Inserts the first root administrator, of the customer `default`, and their entry of the audit trail. The insert itself
+ * Inserts the first root administrator, of the customer `default`, and their entry of the audit log. The insert itself
  * tests that there is none. One batch, one round trip.
  */
 export async function insertFirstAdmin(

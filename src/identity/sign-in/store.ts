@@ -15,7 +15,7 @@ import { clearExpiredFailures, clearFailures, rememberAddress } from "./attempts
 
 const live = and(isNull(users.deletedAt), not(users.locked));
 
-/** Records a failed attempt in the audit trail. One batch, one round trip. */
+/** Records a failed attempt in the audit log. One batch, one round trip. */
 export async function recordFailure(
   db: Database,
   event: RefusalEvent,

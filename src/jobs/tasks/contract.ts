@@ -113,7 +113,7 @@ export const getTaskResultsRoute = operation({
   summary: "View a task's results",
   description: `Returns one node's part of a job: its results, the machine's inventory, and the manufacturer's data sheet of its GPUs. The task of a live job is up to date.
 
-For everyone who sees the task's job; for others it is 404.`,
+For everyone who sees the task's job; others get 404.`,
   access: "user",
   single: true,
   request: {

@@ -16,7 +16,7 @@ const listedTask = z
   .strictObject({
     ...ownTaskFields,
     findings: orNull(nodeFindings).openapi({
-      description: "What to look at on the node; null until its job is rated.",
+      description: "Findings on the node; null until its job is rated.",
     }),
     performance_status: orNull(performanceStatus).openapi({
       description: "Rating of the node; null until its job is rated.",

@@ -88,7 +88,7 @@ async function dataOfPdf(file: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
   const [extent] = extents;
   if (extent === undefined) {
     throw new Refusal(
-      "this PDF holds no report.json: it is no report of Assay, or its data was removed",
+      "this PDF holds no report.json: it is not a report of Assay, or its data was removed",
     );
   }
   // A second one could be what a reader shows.
@@ -108,7 +108,11 @@ function dataOfJson(file: Uint8Array): Uint8Array {
 }
 
 function readJws(data: Uint8Array): Jws {
-  const { payload, protected: header, signature } = readObject(data, "the data is no JSON object");
+  const {
+    payload,
+    protected: header,
+    signature,
+  } = readObject(data, "the data is not a JSON object");
   if (typeof payload !== "string") throw new Refusal("the data has no payload");
   if (typeof header !== "string" || typeof signature !== "string") {
     throw new Refusal(
@@ -122,11 +126,11 @@ async function checkSignature(
   jws: Jws,
   keys: readonly PublicJwk[] | null,
 ): Promise<Omit<Checked, "isPdf">> {
-  const header = readObject(decoded(jws.protected, "header"), "the signature's header is no JSON");
+  const header = readObject(decoded(jws.protected, "header"), "the signature's header is not JSON");
   const own = publicJwkOf(header.jwk);
   const isKnownForm =
     header.alg === "EdDSA" && header.typ === JWS_TYPE && header.crit === undefined && own !== null;
-  if (!isKnownForm) throw new Refusal("the signature is of a form that no report has");
+  if (!isKnownForm) throw new Refusal("no report has a signature of this form");
   const kid = await thumbprintOf(own);
   if (header.kid !== kid) throw new Refusal("the signature names another key than it holds");
   const key = keys === null ? own : await find(keys, kid);
@@ -140,7 +144,7 @@ async function checkSignature(
   if (!(await crypto.subtle.verify("Ed25519", publicKey, signature, input))) {
     throw new Refusal("the signature is wrong: the data was changed after it was signed");
   }
-  const facts = factsOf(readObject(decoded(jws.payload, "payload"), "the payload is no JSON"));
+  const facts = factsOf(readObject(decoded(jws.payload, "payload"), "the payload is not JSON"));
   return keys === null
     ? { verdict: "integrity", reason: "not changed since it was signed", kid, facts }
     : { verdict: "valid", reason: `signed by the key ${kid}`, kid, facts };
@@ -153,7 +157,7 @@ async function find(keys: readonly PublicJwk[], kid: string): Promise<PublicJwk 
 
 function factsOf(data: Record<string, unknown>): ReportFacts {
   if (data.format !== DATA_FORMAT)
-    throw new Refusal("the data is of a form that is not known here");
+    throw new Refusal("this program does not know the form of the data");
   const { id, name, customer, state, ended_at: endedAt } = objectOf(data.job);
   const { rank } = objectOf(data.subject);
   const { status } = objectOf(data.verdict);

@@ -175,7 +175,12 @@ describe("leaves nothing behind and says why", () => {
       {},
       /aborted|closed|reset/i,
     ],
-    ["no archive", (_, response) => response.end(junk), { sha256: sha256(junk) }, /no zip archive/],
+    [
+      "no archive",
+      (_, response) => response.end(junk),
+      { sha256: sha256(junk) },
+      /not a zip archive/,
+    ],
     [
       "an archive without the library",
       (_, response) => response.end(empty),

@@ -120,7 +120,7 @@ describeConsole("habits of the console", prepare, (stage) => {
     await page.getByRole("button", { name: "Use an API token" }).click();
     await page.getByLabel("API token").fill("no.such.token");
     await page.getByRole("button", { name: "Use the token" }).click();
-    await page.getByText("The server does not accept this token (any more).").waitFor();
+    await page.getByText("The server does not accept this token; it may have expired.").waitFor();
     await page.getByLabel("API token").fill(made.token);
     await page.getByRole("button", { name: "Use the token" }).click();
     await page.getByRole("link", { name: "gamma", exact: true }).waitFor();

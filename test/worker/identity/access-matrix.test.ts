@@ -97,7 +97,7 @@ describe.for(operations.filter(({ id }) => EXPECTATIONS[id]?.access !== "open"))
         expect(existing.writes).toEqual([]);
         const message =
           token === null
-            ? "A token is needed: send it as Authorization: Bearer <token>"
+            ? "A token is required: send it as Authorization: Bearer <token>"
             : "Invalid or expired token";
         expect(existing.error.message).toBe(message);
         if (missing === undefined) return;
@@ -177,7 +177,7 @@ function recording(d1: D1Database): D1Database {
   return noting(d1);
 }
 
-/** Counts writes to every table by triggers, but for those to the audit trail. */
+/** Counts writes to every table by triggers, but for those to the audit log. */
 async function watchWrites(): Promise<void> {
   const { results } = await env.DB.prepare(
     "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT GLOB '_cf_*' AND name NOT GLOB 'sqlite_*' AND name NOT GLOB 'd1_*'",

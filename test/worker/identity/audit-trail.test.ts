@@ -1,4 +1,4 @@
-/** The audit trail: what is in it, who reads what, and that nobody changes it. */
+/** The audit log: what is in it, who reads what, and that nobody changes it. */
 import { env } from "cloudflare:workers";
 import { eq } from "drizzle-orm";
 import { describe, test } from "vitest";

@@ -352,7 +352,7 @@ describe("guesses in a day (docs/security.md)", () => {
   });
 });
 
-describe("the audit trail", () => {
+describe("the audit log", () => {
   async function audited(actor: string) {
     const events = await db.select().from(auditEvents).where(eq(auditEvents.actor, actor));
     return events.filter(({ action }) => action === "sign_in_failed").sort((a, b) => a.id - b.id);

@@ -250,7 +250,7 @@ describe("POST /api/user/login", () => {
   });
 });
 
-describe("the audit trail", () => {
+describe("the audit log", () => {
   test("a sign-in is in it: who, when, in which request, from where", async ({ expect }) => {
     const { email, uuid, customerId } = await person();
     const reply = await call("POST", "https://assay.test/token", {

@@ -200,7 +200,7 @@ describe("tokens", () => {
   test("no header, another scheme, an empty token: 401 that says what is needed", async ({
     expect,
   }) => {
-    const message = "A token is needed: send it as Authorization: Bearer <token>";
+    const message = "A token is required: send it as Authorization: Bearer <token>";
     expectError(expect, await call("GET", "/jobs"), 401, "CLIENT_TOKEN_INVALID", message);
     for (const authorization of ["Basic abc", "Bearer ", "Bearer"]) {
       const reply = await call("GET", "/jobs", { headers: { authorization } });

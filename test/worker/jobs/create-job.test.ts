@@ -195,7 +195,12 @@ describe("keys that nearly are known", () => {
   });
 
   test("unrelated keys are ignored, and so are those of an inherited name", async ({ expect }) => {
-    const unrelated = { date: 1, priority: 2, constructor: 3, x: 4, metadata: { nodes: 5 } };
+    // Two edits make most of them a key: they are words of their own, which clients may send for themselves.
+    const words = "date page task tasks note time rate days args flags owner reason".split(" ");
+    const unrelated = {
+      ...Object.fromEntries(words.map((word) => [word, 1])),
+      ...{ priority: 2, constructor: 3, x: 4, metadata: { nodes: 5 } },
+    };
     const reply = await create({ ...minimal, ...unrelated });
     expectContract(expect, reply, createJobRoute, 201);
   });

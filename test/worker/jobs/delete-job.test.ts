@@ -118,7 +118,7 @@ describe("what is left of a deleted job", () => {
     expect(await counted(job)).toEqual([0, 0]);
   });
 
-  test("its trace in the audit trail: one event, of the customer", async ({ expect }) => {
+  test("its trace in the audit log: one event, of the customer", async ({ expect }) => {
     for (const job of [await createJob(), await completedJob()]) {
       await removeOwn(job);
       await removeOwn(job);

@@ -201,7 +201,7 @@ describe("stored bytes", () => {
 
 describe("without an account", () => {
   const MESSAGE =
-    "No jobs without an account can be created now: too much is stored, or waits; sign in, or try again later";
+    "Jobs without an account cannot be created now: too many are waiting, or too much is stored; sign in, or try again later";
   const createAnonymous = () => call("POST", "/jobs/anonymous");
 
   function expectClosed(expect: Parameters<typeof expectError>[0], reply: Reply): void {

@@ -84,7 +84,7 @@ describe("paper", () => {
       early,
       400,
       "JOB_STATE_INVALID",
-      "The job has not ended yet; its report is made when it has",
+      "The job has not ended yet; its report is made when it ends",
     );
     await putResult(job, (await join(job)).body.id, 0);
     expect(await paperOf((await reported(job)).body.pdf_report_url)).toEqual(A4);

@@ -271,7 +271,7 @@ describe("making it again", () => {
 
   test("is refused while the job lives, and for who does not see it", async ({ expect }) => {
     const job = await createJob();
-    const message = "The job has not ended yet; its report is made when it has";
+    const message = "The job has not ended yet; its report is made when it ends";
     const report = (token: string) => call("POST", `/jobs/${job.id}/report`, { token });
     expectError(expect, await report(job.owner.token), 400, "JOB_STATE_INVALID", message);
     expectError(expect, await report((await createPerson()).token), 404, "RESOURCE_NOT_FOUND");

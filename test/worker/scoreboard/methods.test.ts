@@ -120,7 +120,7 @@ describe("a figure of another class than the baseline", () => {
     const over = { quality: { bf16_tflops: { settled: false, spread: 0.08 } } };
     const { metrics } = await rate(measured("NVIDIA A100-SXM4-80GB", { over }));
     expect(metrics[0].reason).toBe(
-      "measured with library-gemm, the baseline is of quickmark: it had not settled when its time was up",
+      "measured with library-gemm, the baseline is of quickmark: the figure had not settled when its time was up",
     );
     expect(metrics[1].reason).not.toContain("settled");
   });
