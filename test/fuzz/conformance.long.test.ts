@@ -5,10 +5,10 @@ import { describeReport, fuzz, successShare } from "./run.ts";
 
 /** Fixed so that failures repeat everywhere; `npm run fuzz` draws a new seed. */
 const SEED = 20_240_315;
-const CASES = 16;
+const CASES = 8;
 
 test("requests drawn from the document: valid, on and beyond each bound, hostile", {
-  timeout: patient(600_000),
+  timeout: patient(1_200_000),
 }, async () => {
   const report = await fuzz({ cases: CASES, seed: SEED });
   console.log(describeReport(report));

@@ -316,14 +316,17 @@ function ask(names: readonly string[], sees: (job: Job) => boolean): Question {
   return question;
 }
 
+/** Every order meets every filter, though not every combination of them. */
+const drawnOrders = () => Array.from({ length: 3 }, () => oneOf(ORDERS));
+
 describe.each(["user", "customer_admin", "staff"])(
   "what a %s sees is what the model says",
   (role) => {
     const viewer = () => viewers.find((each) => each.role === role) as (typeof viewers)[number];
 
-    test("with every combination of filters, in every order", async () => {
+    test("with every combination of filters, in orders drawn for each; all by `npm run fuzz`", async () => {
       for (const names of combinations) {
-        for (const { by, order } of ORDERS) {
+        for (const { by, order } of env.FUZZ === undefined ? drawnOrders() : ORDERS) {
           await check(viewer(), ask(names, viewer().sees), by, order);
         }
       }

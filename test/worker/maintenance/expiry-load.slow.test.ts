@@ -69,7 +69,7 @@ function counting(): { d1: D1Database; counts: { statements: number; trips: numb
   return { d1, counts };
 }
 
-test("100,000 expired jobs, hundreds of them out of reach", { timeout: patient(240_000) }, async ({
+test("100,000 expired jobs, hundreds of them out of reach", { timeout: patient(1_200_000) }, async ({
   expect,
 }) => {
   vi.spyOn(console, "warn").mockImplementation(() => {});
