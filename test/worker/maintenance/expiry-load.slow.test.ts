@@ -69,9 +69,9 @@ function counting(): { d1: D1Database; counts: { statements: number; trips: numb
   return { d1, counts };
 }
 
-test("100,000 expired jobs, hundreds of them out of reach", { timeout: patient(1_200_000) }, async ({
-  expect,
-}) => {
+test("100,000 expired jobs, hundreds of them out of reach", {
+  timeout: patient(1_200_000),
+}, async ({ expect }) => {
   vi.spyOn(console, "warn").mockImplementation(() => {});
   // Hanging calls are given up: their time-out is over at once.
   const wait = globalThis.setTimeout;
