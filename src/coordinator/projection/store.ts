@@ -1,6 +1,16 @@
-import { and, between, eq, isNull, lt, type SQLWrapper, sql } from "drizzle-orm";
-import type { BatchItem } from "drizzle-orm/batch";
+import {
+  and,
+  between,
+  eq,
+  getTableColumns,
+  isNull,
+  lt,
+  type SQL,
+  type SQLWrapper,
+  sql,
+} from "drizzle-orm";
 import type { Database } from "../../db/client.ts";
+import { insertFrom } from "../../db/insert-from.ts";
 import { jobs, specs, tasks } from "../../db/schema.ts";
 import { taskIdRange } from "../../lib/ids.ts";
 import { utf8Length } from "../../lib/json.ts";
@@ -10,9 +20,8 @@ import type { JobRecord, JobRecords, TaskRecord } from "./records.ts";
 
 export type JobRow = typeof jobs.$inferSelect;
 
-/** Far below D1's bound on requests. A larger row begins a batch of its own. */
+/** Far below D1's bounds on a request and on a parameter. A larger row is written alone. */
 const MAX_BATCH_BYTES = 1_000_000;
-const MAX_BATCH_STATEMENTS = 100;
 
 /**
  * Hands a job that is still `created` over to its object, by compare-and-set. Safe to repeat: only this object
@@ -61,28 +70,12 @@ export interface Changes extends JobRecords {
  * flushes may be repeated, reordered or interrupted.
  */
 export async function writeProjection(db: Database, changes: Changes, now: number): Promise<void> {
-  const writes = [
-    ...changes.tasks.map((task) => ({
-      bytes: utf8Length(JSON.stringify(task)),
-      statement: upsertTask(db, task),
-    })),
-    { bytes: 0, statement: updateJob(db, changes.jobId, changes.job, now) },
-  ];
-  let batch: BatchItem<"sqlite">[] = [];
-  let bytes = 0;
-  const send = async () => {
-    const [first, ...rest] = batch;
-    if (first !== undefined) await db.batch([first, ...rest]);
-    batch = [];
-    bytes = 0;
-  };
-  for (const write of writes) {
-    const full = bytes + write.bytes > MAX_BATCH_BYTES || batch.length >= MAX_BATCH_STATEMENTS;
-    if (full) await send();
-    batch.push(write.statement);
-    bytes += write.bytes;
-  }
-  await send();
+  const { jobId, job, tasks: records } = changes;
+  const parts = inParts(records).map((rows) => upsertTasks(db, jobId, rows));
+  const last = parts.pop();
+  for (const part of parts) await db.batch([part]);
+  const end = updateJob(db, jobId, job, now);
+  await db.batch(last === undefined ? [end] : [last, end]);
 }
 
 /** The facts of a job that tell where its bodies should be in R2. One round trip. */
@@ -129,25 +122,75 @@ export async function acknowledgeBodies(
   return named.length > 0;
 }
 
-function upsertTask(db: Database, task: TaskRecord) {
-  // What a node never changes stays out of an update, which rewrites the index entries of each column that it names.
-  const { id: _id, jobId: _job, rank: _rank, machineUuid: _uuid, createdAt: _at, ...rest } = task;
-  const ofJob = (column: SQLWrapper) =>
-    sql<number>`(select ${column} from ${jobs} where ${jobs.id} = ${task.jobId})`;
-  return db
-    .insert(tasks)
-    .values({
-      ...task,
-      customerId: ofJob(jobs.customerId),
-      userId: ofJob(jobs.userId),
-      // A node's last call may come after its job was deleted.
-      deletedAt: ofJob(jobs.deletedAt),
-    })
-    .onConflictDoUpdate({
-      target: tasks.id,
-      set: rest,
-      setWhere: lt(tasks.version, sql`excluded.version`),
+type Field = keyof TaskRecord;
+
+/** Rows of tasks as a JSON array of arrays, whose items are in the order of `fields`. */
+interface Rows {
+  fields: readonly Field[];
+  text: string;
+}
+
+/** The records as rows, in as many parts as D1 takes at once. */
+function inParts(records: readonly TaskRecord[]): Rows[] {
+  const columns = getTableColumns(tasks);
+  // Each record has all fields.
+  const fields = Object.keys(records[0] ?? {}) as Field[];
+  const parts: Rows[] = [];
+  let rows: string[] = [];
+  let bytes = 0;
+  const end = () => {
+    if (rows.length > 0) parts.push({ fields, text: `[${rows.join()}]` });
+    rows = [];
+    bytes = 0;
+  };
+  for (const record of records) {
+    const values = fields.map((field) => {
+      const value = record[field];
+      return value === null ? null : columns[field].mapToDriverValue(value);
     });
+    const row = JSON.stringify(values);
+    const size = utf8Length(row);
+    if (bytes + size > MAX_BATCH_BYTES) end();
+    rows.push(row);
+    bytes += size;
+  }
+  end();
+  return parts;
+}
+
+/** Fields that a node never changes: an update rewrites the index entries of each column that it names. */
+const FINAL: ReadonlySet<Field> = new Set(["id", "jobId", "rank", "machineUuid", "createdAt"]);
+
+/** One statement for all rows: building one for each row would take the object longer than anything else it does. */
+function upsertTasks(db: Database, jobId: number, { fields, text }: Rows) {
+  const columns = getTableColumns(tasks);
+  const each = (fields: readonly Field[], toSql: (field: Field) => string) =>
+    Object.fromEntries(fields.map((field) => [field, sql.raw(toSql(field))]));
+  const values = each(fields, (field) => `value ->> ${fields.indexOf(field)}`);
+  const changed = each(
+    fields.filter((field) => !FINAL.has(field)),
+    (field) => `excluded.${columns[field].name}`,
+  );
+  const ofJob = (column: SQLWrapper) =>
+    sql`(select ${column} from ${jobs} where ${jobs.id} = ${jobId})`;
+  const owned = {
+    customerId: ofJob(jobs.customerId),
+    userId: ofJob(jobs.userId),
+    // A node's last call may come after its job was deleted.
+    deletedAt: ofJob(jobs.deletedAt),
+  };
+  // Without a condition SQLite would take `on conflict` for that of a join.
+  const from = sql`from json_each(${text}) where true`;
+  return insertFrom(
+    db,
+    tasks,
+    { ...(values as Record<Field, SQL>), ...owned },
+    from,
+  ).onConflictDoUpdate({
+    target: tasks.id,
+    set: changed,
+    setWhere: lt(tasks.version, sql`excluded.version`),
+  });
 }
 
 function updateJob(db: Database, jobId: number, job: JobRecord, now: number) {
