@@ -7,7 +7,6 @@ import { backoffMs } from "../../lib/retry.ts";
 import type { Live } from "../life/model.ts";
 import type { CoordinatorStorage } from "../storage/storage.ts";
 import type { Projection } from "./projection.ts";
-import { writeProjection } from "./store.ts";
 
 const BACKOFF = { baseMs: 2 * SECOND_MS, capMs: 5 * MINUTE_MS };
 /**
@@ -96,6 +95,7 @@ export class Flusher {
     try {
       while (this.isBehind(live)) {
         await this.#keepPace();
+        const { writeProjection } = await import("./write-projection.ts");
         const target = live.job.version;
         const changes = this.#projection.since(live, live.flushedVersion);
         const db = openDatabase(this.#d1, createMeter());
@@ -120,7 +120,8 @@ export class Flusher {
 
   async #keepPace(): Promise<void> {
     const wait = this.#lastAt + PACE_MS - performance.now();
-    if (wait > 0) await scheduler.wait(Math.min(wait, PACE_MS));
+    // At least one turn of the event loop: nodes are told of a change before the rows for D1 are made.
+    await scheduler.wait(Math.min(Math.max(wait, 0), PACE_MS));
     this.#lastAt = performance.now();
   }
 }

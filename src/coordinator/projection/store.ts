@@ -1,27 +1,11 @@
-import {
-  and,
-  between,
-  eq,
-  getTableColumns,
-  isNull,
-  lt,
-  type SQL,
-  type SQLWrapper,
-  sql,
-} from "drizzle-orm";
+import { and, between, eq, isNull, sql } from "drizzle-orm";
 import type { Database } from "../../db/client.ts";
-import { insertFrom } from "../../db/insert-from.ts";
 import { jobs, specs, tasks } from "../../db/schema.ts";
 import { taskIdRange } from "../../lib/ids.ts";
-import { utf8Length } from "../../lib/json.ts";
 import type { PromisedHardware } from "../../lib/stored-spec-check.ts";
 import { nextCheck } from "./job-check.ts";
-import type { JobRecord, JobRecords, TaskRecord } from "./records.ts";
 
 export type JobRow = typeof jobs.$inferSelect;
-
-/** Far below D1's bounds on a request and on a parameter. A larger row is written alone. */
-const MAX_BATCH_BYTES = 1_000_000;
 
 /**
  * Hands a job that is still `created` over to its object, by compare-and-set. Safe to repeat: only this object
@@ -58,24 +42,6 @@ export async function handOverRow(
 export async function findVersion(db: Database, jobId: number): Promise<number | null> {
   const [row] = await db.select({ version: jobs.version }).from(jobs).where(eq(jobs.id, jobId));
   return row?.version ?? null;
-}
-
-/** One flush: the changes since the last one that D1 acknowledged. */
-export interface Changes extends JobRecords {
-  jobId: number;
-}
-
-/**
- * Writes changes to D1 in batches of about 1 MB, the job's row last. Each write is guarded by version, so that
- * flushes may be repeated, reordered or interrupted.
- */
-export async function writeProjection(db: Database, changes: Changes, now: number): Promise<void> {
-  const { jobId, job, tasks: records } = changes;
-  const parts = inParts(records).map((rows) => upsertTasks(db, jobId, rows));
-  const last = parts.pop();
-  for (const part of parts) await db.batch([part]);
-  const end = updateJob(db, jobId, job, now);
-  await db.batch(last === undefined ? [end] : [last, end]);
 }
 
 /** The facts of a job that tell where its bodies should be in R2. One round trip. */
@@ -120,93 +86,4 @@ export async function acknowledgeBodies(
       .returning({ id: jobs.id }),
   ]);
   return named.length > 0;
-}
-
-type Field = keyof TaskRecord;
-
-/** Rows of tasks as a JSON array of arrays, whose items are in the order of `fields`. */
-interface Rows {
-  fields: readonly Field[];
-  text: string;
-}
-
-/** The records as rows, in as many parts as D1 takes at once. */
-function inParts(records: readonly TaskRecord[]): Rows[] {
-  const columns = getTableColumns(tasks);
-  // Each record has all fields.
-  const fields = Object.keys(records[0] ?? {}) as Field[];
-  const parts: Rows[] = [];
-  let rows: string[] = [];
-  let bytes = 0;
-  const end = () => {
-    if (rows.length > 0) parts.push({ fields, text: `[${rows.join()}]` });
-    rows = [];
-    bytes = 0;
-  };
-  for (const record of records) {
-    const values = fields.map((field) => {
-      const value = record[field];
-      return value === null ? null : columns[field].mapToDriverValue(value);
-    });
-    const row = JSON.stringify(values);
-    const size = utf8Length(row);
-    if (bytes + size > MAX_BATCH_BYTES) end();
-    rows.push(row);
-    bytes += size;
-  }
-  end();
-  return parts;
-}
-
-/** Fields that a node never changes: an update rewrites the index entries of each column that it names. */
-const FINAL: ReadonlySet<Field> = new Set(["id", "jobId", "rank", "machineUuid", "createdAt"]);
-
-/** One statement for all rows: building one for each row would take the object longer than anything else it does. */
-function upsertTasks(db: Database, jobId: number, { fields, text }: Rows) {
-  const columns = getTableColumns(tasks);
-  const each = (fields: readonly Field[], toSql: (field: Field) => string) =>
-    Object.fromEntries(fields.map((field) => [field, sql.raw(toSql(field))]));
-  const values = each(fields, (field) => `value ->> ${fields.indexOf(field)}`);
-  const changed = each(
-    fields.filter((field) => !FINAL.has(field)),
-    (field) => `excluded.${columns[field].name}`,
-  );
-  const ofJob = (column: SQLWrapper) =>
-    sql`(select ${column} from ${jobs} where ${jobs.id} = ${jobId})`;
-  const owned = {
-    customerId: ofJob(jobs.customerId),
-    userId: ofJob(jobs.userId),
-    // A node's last call may come after its job was deleted.
-    deletedAt: ofJob(jobs.deletedAt),
-  };
-  // Without a condition SQLite would take `on conflict` for that of a join.
-  const from = sql`from json_each(${text}) where true`;
-  return insertFrom(
-    db,
-    tasks,
-    { ...(values as Record<Field, SQL>), ...owned },
-    from,
-  ).onConflictDoUpdate({
-    target: tasks.id,
-    set: changed,
-    setWhere: lt(tasks.version, sql`excluded.version`),
-  });
-}
-
-function updateJob(db: Database, jobId: number, job: JobRecord, now: number) {
-  return db
-    .update(jobs)
-    .set({
-      version: job.version,
-      state: job.state,
-      currentNodes: job.currentNodes,
-      startedAt: job.startedAt,
-      endedAt: job.endedAt,
-      steps: job.steps,
-      events: job.events,
-      specCheck: job.specCheck,
-      flushedAt: now,
-      checkAt: nextCheck(now, job.endedAt),
-    })
-    .where(and(eq(jobs.id, jobId), lt(jobs.version, job.version)));
 }

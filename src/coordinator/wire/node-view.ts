@@ -24,7 +24,7 @@ import {
   type Node,
   positionOf,
 } from "../life/model.ts";
-import { toTaskRecord } from "../projection/projection.ts";
+import { toNodeRecord } from "../projection/projection.ts";
 import type { JobRecord } from "../projection/records.ts";
 import { clusterAddress, clusterAddresses } from "./machine.ts";
 import {
@@ -192,7 +192,7 @@ export function toNodeView(
         : { position, ...step, peer_key: cluster ? identity.peerKey : null },
     nodes: cluster ? peersOf(identity, job).list : null,
     task:
-      node === null ? null : toTaskWire(toTaskRecord(identity, node, contact, job.version), null),
+      node === null ? null : toTaskWire(toNodeRecord(identity, node, contact, job.version), null),
     poll_after_seconds: chooseWait(job, directive, leaseMs, random),
   };
 }
