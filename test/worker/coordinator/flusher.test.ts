@@ -45,21 +45,3 @@ test("16 MiB reach a D1 that takes two seconds for each batch: every batch is bo
   expect(batch.mock.calls.length).toBeGreaterThanOrEqual(16);
   expect(setFlushedVersion.mock.calls).toEqual([[5]]);
 });
-
-test("the turn of a change makes no rows for D1: nodes are told first", async ({ expect }) => {
-  const live = { identity: { jobId: 512 }, job: { version: 2 }, flushedVersion: 1 } as Live;
-  const since = vi.fn(() => ({ job: {}, tasks: [] }));
-  const flusher = new Flusher({
-    d1: null as unknown as D1Database,
-    storage: null as unknown as CoordinatorStorage,
-    projection: { since } as unknown as Projection,
-    clock: systemClock,
-    live,
-  });
-  const end = flusher.flush(live);
-  // More microtasks than any chain of promises here has.
-  for (let at = 0; at < 1_000; at++) await Promise.resolve();
-  expect(since).not.toHaveBeenCalled();
-  await end;
-  expect(since).toHaveBeenCalledOnce();
-});
