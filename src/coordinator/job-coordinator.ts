@@ -112,7 +112,7 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     }
     if (node) this.#runtime.touch(live, node);
     const view = this.#view(live, node?.rank ?? null);
-    if (node && view.directive === "stop") this.#leases.tellToStop(node.rank);
+    if (node && view.directive === "stop") this.#leases.tellToStop([node.rank]);
     return pollReply(view, validator, node != null && isSettled(live.job));
   }
 
@@ -282,7 +282,7 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
 
   /** The refusal of a call after the job's end, which tells the node to stop. */
   #ended(node: Node | undefined, epoch: number | null): Refusal {
-    if (node !== undefined && speaksFor(node, epoch)) this.#leases.tellToStop(node.rank);
+    if (node !== undefined && speaksFor(node, epoch)) this.#leases.tellToStop([node.rank]);
     return { ok: false, reason: "ended" };
   }
 

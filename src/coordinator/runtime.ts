@@ -233,6 +233,8 @@ export class JobRuntime {
 
   /** Brings D1 up to date, then runs the followups. The alarm repeats what failed. */
   async #flush(live: Live): Promise<void> {
+    // A turn of the event loop: sockets are told of a change before the rows for D1 are made.
+    if (this.sockets.all().length > 0) await scheduler.wait(0);
     await this.#flusher.flush(live);
     const isKnown = isSettled(live.job) && !this.#flusher.isBehind(live);
     if (isKnown && this.#followups.isPending()) await this.#followups.run(live);

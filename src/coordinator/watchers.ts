@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Live } from "./life/model.ts";
-import { toTaskRecord } from "./projection/projection.ts";
+import { toNodeRecord } from "./projection/projection.ts";
 import type { Leases } from "./storage/leases.ts";
 import type { Watched } from "./wire/protocol.ts";
 
@@ -22,7 +22,7 @@ export function markOf(
 export function watchedOf({ identity, job }: Live, leases: Leases, events: number): Watched {
   const nodes = job.nodes.map((node) => {
     const { rank } = node;
-    const task = toTaskRecord(identity, node, leases.of(rank), job.version);
+    const task = toNodeRecord(identity, node, leases.of(rank), job.version);
     return { rank, progress: task.progress, message: task.message };
   });
   const { state, endedAt } = job;

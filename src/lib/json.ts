@@ -125,3 +125,21 @@ export function utf8Bytes(text: string): Uint8Array {
 export function utf8Length(text: string): number {
   return encoder.encode(text).byteLength;
 }
+
+/** Rows as JSON arrays of about `maxBytes` at most, for statements that take one parameter; a longer row is alone. */
+export function jsonChunks(rows: readonly object[], maxBytes: number): string[] {
+  const texts: string[] = [];
+  let items: string[] = [];
+  let bytes = 0;
+  for (const text of rows.map((row) => JSON.stringify(row))) {
+    const size = utf8Length(text);
+    if (bytes + size > maxBytes && items.length > 0) {
+      texts.push(`[${items.join()}]`);
+      items = [];
+      bytes = 0;
+    }
+    items.push(text);
+    bytes += size;
+  }
+  return items.length === 0 ? texts : [...texts, `[${items.join()}]`];
+}

@@ -18,7 +18,7 @@ import { jobs, tasks } from "../db/schema.ts";
 import { isAnonymous } from "../identity/anonymous.ts";
 import type { StepState } from "../lib/enums.ts";
 import { taskIdRange } from "../lib/ids.ts";
-import { utf8Length } from "../lib/json.ts";
+import { jsonChunks } from "../lib/json.ts";
 import type { NodeVerdict, StoredJobVerdict } from "../lib/stored-json.ts";
 import { lastCounts } from "./count-store.ts";
 import { countOf } from "./facts.ts";
@@ -170,9 +170,11 @@ export async function writeVerdict(
   const jobExists = sql`exists (select 1 from ${jobs} where ${jobs.id} = ${jobId} and ${jobs.deletedAt} is null)`;
   const noNewerVerdict = sql`coalesce((select ${jobs.baselineVersion} from ${jobs} where ${jobs.id} = ${jobId}), 0) <= ${version}`;
   const heavy: BatchItem<"sqlite">[] = [
-    ...chunks(figures.map(packed)).map((text) => insertFigures(db, text, jobExists)),
+    ...jsonChunks(figures.map(packed), MAX_CHUNK_BYTES).map((text) =>
+      insertFigures(db, text, jobExists),
+    ),
     ...(figures.length === 0 ? [] : [updateMachines(db, jobId)]),
-    ...chunks(rated.map(packedRating)).map((text) =>
+    ...jsonChunks(rated.map(packedRating), MAX_CHUNK_BYTES).map((text) =>
       db
         .update(tasks)
         .set({
@@ -257,22 +259,4 @@ function insertFigures(db: Database, text: string, jobExists: SQL) {
   };
   const from = sql`from json_each(${text}) row where ${jobExists}`;
   return insertFrom(db, taskFigures, row, from).onConflictDoNothing();
-}
-
-/** The rows as JSON arrays, each short enough for a parameter. */
-function chunks(rows: readonly object[]): string[] {
-  const texts: string[] = [];
-  let items: string[] = [];
-  let bytes = 0;
-  for (const text of rows.map((row) => JSON.stringify(row))) {
-    const size = utf8Length(text);
-    if (bytes + size > MAX_CHUNK_BYTES && items.length > 0) {
-      texts.push(`[${items.join()}]`);
-      items = [];
-      bytes = 0;
-    }
-    items.push(text);
-    bytes += size;
-  }
-  return items.length === 0 ? texts : [...texts, `[${items.join()}]`];
 }

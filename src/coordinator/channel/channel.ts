@@ -8,6 +8,7 @@ import { speaksFor } from "../life/access.ts";
 import { isSettled, type Job, type Live, type Node, positionOf } from "../life/model.ts";
 import { pollReply, viewOf } from "../replies.ts";
 import type { JobRuntime } from "../runtime.ts";
+import type { Directive } from "../wire/node-view.ts";
 import type { Refusal } from "../wire/protocol.ts";
 import { CLOSE, type Hello, type ProgressMessage, readMessage, viewMessage } from "./messages.ts";
 import type { OpenSocket, OpenSockets, SocketNode } from "./open-sockets.ts";
@@ -101,7 +102,7 @@ export class Channel {
     own.etag = etag;
     this.#sockets.save(open);
     if (text !== null || hello.nonce) send(open, viewMessage(etag, text, hello.nonce));
-    if (view.directive === "stop") leases.tellToStop(node.rank);
+    if (view.directive === "stop") leases.tellToStop([node.rank]);
     if (isSettled(live.job)) this.#sockets.close(open, CLOSE.ended, "the job has ended");
   }
 
@@ -172,38 +173,41 @@ export class Channel {
       job.state !== before.state ||
       node !== before.nodes[node.rank] ||
       (hasMoved && node.steps[positionOf(node)]?.state === "running");
+    const stopped: number[] = [];
     for (const open of [...this.#sockets.all()]) {
       const node = open.node === null ? undefined : job.nodes[open.node.rank];
-      if (node !== undefined && sees(node)) this.#show(open, live, node);
-      else if (open.node === null && isSettled(job)) {
+      if (node !== undefined && sees(node)) {
+        if (this.#show(open, live, node) === "stop") stopped.push(node.rank);
+      } else if (open.node === null && isSettled(job)) {
         this.#stopWaiting(open);
         this.#sockets.close(open, CLOSE.ended, "the job has ended");
       }
     }
+    this.#runtime.leases.tellToStop(stopped);
   }
 
-  #show(open: OpenSocket, live: Live, node: Node): void {
+  /** Answers the directive that the node is told; null if its client has it already. */
+  #show(open: OpenSocket, live: Live, node: Node): Directive | null {
     const { leases } = this.#runtime;
     const { node: own } = open;
-    if (own === null) return;
+    if (own === null) return null;
     if (!speaksFor(node, own.epoch)) {
       this.#sockets.close(open, CLOSE.revoked, "another agent has taken the task over");
-      return;
+      return null;
     }
     const view = viewOf(live, leases, node.rank);
     const { etag, view: text } = pollReply(view, own.etag);
-    if (text !== null) {
-      send(open, viewMessage(etag, text));
-      own.etag = etag;
-      this.#sockets.save(open);
-      if (view.directive === "stop") leases.tellToStop(node.rank);
-    }
+    if (text !== null) send(open, viewMessage(etag, text));
     if (isSettled(live.job)) {
       this.#sockets.close(open, CLOSE.ended, "the job has ended");
     } else if (node.lostAt !== null) {
       this.#sockets.close(open, CLOSE.silent, "no ping for longer than a lease");
       this.#endOf(live, open, false);
+    } else if (text !== null) {
+      own.etag = etag;
+      this.#sockets.save(open);
     }
+    return text === null ? null : view.directive;
   }
 
   #refuse(open: OpenSocket, code: number, message: string): void {

@@ -7,7 +7,6 @@ import { backoffMs } from "../../lib/retry.ts";
 import type { Live } from "../life/model.ts";
 import type { CoordinatorStorage } from "../storage/storage.ts";
 import type { Projection } from "./projection.ts";
-import { writeProjection } from "./store.ts";
 
 const BACKOFF = { baseMs: 2 * SECOND_MS, capMs: 5 * MINUTE_MS };
 /**
@@ -96,6 +95,7 @@ export class Flusher {
     try {
       while (this.isBehind(live)) {
         await this.#keepPace();
+        const { writeProjection } = await import("./write-projection.ts");
         const target = live.job.version;
         const changes = this.#projection.since(live, live.flushedVersion);
         const db = openDatabase(this.#d1, createMeter());

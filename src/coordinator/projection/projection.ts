@@ -10,7 +10,7 @@ import type { MeasuredFigures } from "../../lib/stored-json.ts";
 import type { Contact, JobIdentity, Live, Node } from "../life/model.ts";
 import type { Leases } from "../storage/leases.ts";
 import type { CoordinatorStorage } from "../storage/storage.ts";
-import type { JobRecord, JobRecords, TaskRecord } from "./records.ts";
+import type { JobRecord, JobRecords, NodeRecord, TaskRecord } from "./records.ts";
 
 /** Turns the object's state into the rows of its projection. */
 export class Projection {
@@ -53,7 +53,8 @@ export class Projection {
       const ofHost = cores.get(node.rank) ?? null;
       const check = node.machine.specCheck ?? null;
       return {
-        ...toTaskRecord(identity, node, this.#leases.of(node.rank), version),
+        ...toNodeRecord(identity, node, this.#leases.of(node.rank), version),
+        models: modelsOf(node.machine),
         bodies: (bodies.get(node.rank) ?? []).map(({ position, bytes }) => [position, bytes]),
         figures: quickMark === undefined ? null : measuredFigures(quickMark),
         implausible:
@@ -126,12 +127,13 @@ function modelsOf(machine: Hardware): string[] | null {
   return models.length === 0 ? null : [...new Set(models)].sort();
 }
 
-export function toTaskRecord(
+/** What a node's view shows of it. Made for each view, so that it computes nothing. */
+export function toNodeRecord(
   identity: JobIdentity,
   node: Node,
   contact: Contact | undefined,
   version: number,
-): Omit<TaskRecord, "bodies" | "figures" | "implausible" | "specCheck"> {
+): NodeRecord {
   const done = node.state === "completed" || node.state === "completed_with_warnings";
   return {
     id: taskIdOf(identity.jobId, node.rank),
@@ -145,7 +147,6 @@ export function toTaskRecord(
     gpuModel: node.machine.gpuModel,
     gpuCount: node.machine.gpuCount,
     gpuModels: node.machine.gpuModels,
-    models: modelsOf(node.machine),
     state: node.state,
     failedMessage: node.failedMessage,
     steps: node.steps,

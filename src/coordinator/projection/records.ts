@@ -61,6 +61,12 @@ export interface TaskRecord {
   endedAt: number | null;
 }
 
+/** The part of a record that a node is shown of itself. */
+export type NodeRecord = Omit<
+  TaskRecord,
+  "models" | "bodies" | "figures" | "implausible" | "specCheck"
+>;
+
 /** The rows of one job. */
 export interface JobRecords {
   job: JobRecord;

@@ -1,18 +1,11 @@
-import { and, between, eq, isNull, lt, type SQLWrapper, sql } from "drizzle-orm";
-import type { BatchItem } from "drizzle-orm/batch";
+import { and, between, eq, isNull, sql } from "drizzle-orm";
 import type { Database } from "../../db/client.ts";
 import { jobs, specs, tasks } from "../../db/schema.ts";
 import { taskIdRange } from "../../lib/ids.ts";
-import { utf8Length } from "../../lib/json.ts";
 import type { PromisedHardware } from "../../lib/stored-spec-check.ts";
 import { nextCheck } from "./job-check.ts";
-import type { JobRecord, JobRecords, TaskRecord } from "./records.ts";
 
 export type JobRow = typeof jobs.$inferSelect;
-
-/** Far below D1's bound on requests. A larger row begins a batch of its own. */
-const MAX_BATCH_BYTES = 1_000_000;
-const MAX_BATCH_STATEMENTS = 100;
 
 /**
  * Hands a job that is still `created` over to its object, by compare-and-set. Safe to repeat: only this object
@@ -49,40 +42,6 @@ export async function handOverRow(
 export async function findVersion(db: Database, jobId: number): Promise<number | null> {
   const [row] = await db.select({ version: jobs.version }).from(jobs).where(eq(jobs.id, jobId));
   return row?.version ?? null;
-}
-
-/** One flush: the changes since the last one that D1 acknowledged. */
-export interface Changes extends JobRecords {
-  jobId: number;
-}
-
-/**
- * Writes changes to D1 in batches of about 1 MB, the job's row last. Each write is guarded by version, so that
- * flushes may be repeated, reordered or interrupted.
- */
-export async function writeProjection(db: Database, changes: Changes, now: number): Promise<void> {
-  const writes = [
-    ...changes.tasks.map((task) => ({
-      bytes: utf8Length(JSON.stringify(task)),
-      statement: upsertTask(db, task),
-    })),
-    { bytes: 0, statement: updateJob(db, changes.jobId, changes.job, now) },
-  ];
-  let batch: BatchItem<"sqlite">[] = [];
-  let bytes = 0;
-  const send = async () => {
-    const [first, ...rest] = batch;
-    if (first !== undefined) await db.batch([first, ...rest]);
-    batch = [];
-    bytes = 0;
-  };
-  for (const write of writes) {
-    const full = bytes + write.bytes > MAX_BATCH_BYTES || batch.length >= MAX_BATCH_STATEMENTS;
-    if (full) await send();
-    batch.push(write.statement);
-    bytes += write.bytes;
-  }
-  await send();
 }
 
 /** The facts of a job that tell where its bodies should be in R2. One round trip. */
@@ -127,43 +86,4 @@ export async function acknowledgeBodies(
       .returning({ id: jobs.id }),
   ]);
   return named.length > 0;
-}
-
-function upsertTask(db: Database, task: TaskRecord) {
-  // What a node never changes stays out of an update, which rewrites the index entries of each column that it names.
-  const { id: _id, jobId: _job, rank: _rank, machineUuid: _uuid, createdAt: _at, ...rest } = task;
-  const ofJob = (column: SQLWrapper) =>
-    sql<number>`(select ${column} from ${jobs} where ${jobs.id} = ${task.jobId})`;
-  return db
-    .insert(tasks)
-    .values({
-      ...task,
-      customerId: ofJob(jobs.customerId),
-      userId: ofJob(jobs.userId),
-      // A node's last call may come after its job was deleted.
-      deletedAt: ofJob(jobs.deletedAt),
-    })
-    .onConflictDoUpdate({
-      target: tasks.id,
-      set: rest,
-      setWhere: lt(tasks.version, sql`excluded.version`),
-    });
-}
-
-function updateJob(db: Database, jobId: number, job: JobRecord, now: number) {
-  return db
-    .update(jobs)
-    .set({
-      version: job.version,
-      state: job.state,
-      currentNodes: job.currentNodes,
-      startedAt: job.startedAt,
-      endedAt: job.endedAt,
-      steps: job.steps,
-      events: job.events,
-      specCheck: job.specCheck,
-      flushedAt: now,
-      checkAt: nextCheck(now, job.endedAt),
-    })
-    .where(and(eq(jobs.id, jobId), lt(jobs.version, job.version)));
 }

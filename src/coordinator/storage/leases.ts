@@ -97,7 +97,7 @@ export class Leases {
     const opened = { ...contact, at: Math.max(now, contact.at), hasSocket: true };
     const isKnown = contact.hasSocket && now - (this.#writtenAt[rank] ?? 0) < this.#granularityMs;
     if (isKnown) this.#contacts[rank] = opened;
-    else this.#write(rank, opened);
+    else this.#write([[rank, opened]]);
     return opened;
   }
 
@@ -110,7 +110,7 @@ export class Leases {
     const contact = this.#contacts[rank];
     if (contact === undefined) return;
     const at = isContact ? Math.max(this.#clock.now(), contact.at) : contact.at;
-    this.#write(rank, { ...contact, at, hasSocket: false });
+    this.#write([[rank, { ...contact, at, hasSocket: false }]]);
   }
 
   /**
@@ -135,7 +135,7 @@ export class Leases {
     const at = contact.at - this.#granularityMs;
     if (this.#writtenAt[rank] === at) return;
     this.#writtenAt[rank] = at;
-    this.#storage.saveContact(rank, { ...contact, at });
+    this.#storage.saveContacts([[rank, { ...contact, at }]]);
   }
 
   /** Times by rank, ms, from which a lease counts: the latest contacts, later for a node with a socket if leases are short. */
@@ -198,7 +198,7 @@ export class Leases {
     const news = isFurther ? { newsAt: at, newsProgress: progress } : { newsAt, newsProgress };
     const contact = { at, progress, message, clockSkewMs, toldToStop, hasSocket, ...news };
     const isDue = isNews || now - (this.#writtenAt[rank] ?? 0) >= this.#granularityMs;
-    if (isDue && !isBySocket) this.#write(rank, contact);
+    if (isDue && !isBySocket) this.#write([[rank, contact]]);
     else this.#contacts[rank] = contact;
   }
 
@@ -209,14 +209,17 @@ export class Leases {
     const hasSocket = last?.hasSocket ?? false;
     const clockSkewMs = reported?.clockSkewMs ?? last?.clockSkewMs ?? null;
     const none = { progress: 0, message: null, toldToStop: false };
-    this.#write(rank, { at: now, ...none, ...news, clockSkewMs, hasSocket });
+    this.#write([[rank, { at: now, ...none, ...news, clockSkewMs, hasSocket }]]);
   }
 
-  /** Records that this reply tells the node's agent to stop. Written once. */
-  tellToStop(rank: number): void {
-    const contact = this.#contacts[rank];
-    if (contact === undefined || contact.toldToStop) return;
-    this.#write(rank, { ...contact, toldToStop: true });
+  /** Records that the agents of these nodes are told to stop. Written once, together. */
+  tellToStop(ranks: readonly number[]): void {
+    const told = ranks.flatMap((rank): [number, Contact][] => {
+      const contact = this.#contacts[rank];
+      const isNews = contact !== undefined && !contact.toldToStop;
+      return isNews ? [[rank, { ...contact, toldToStop: true }]] : [];
+    });
+    if (told.length > 0) this.#write(told);
   }
 
   /** True when an agent was in contact within the lease and has not been told to stop. */
@@ -225,9 +228,11 @@ export class Leases {
     return this.times().some((at, rank) => at > since && !this.#contacts[rank]?.toldToStop);
   }
 
-  #write(rank: number, contact: Contact): void {
-    this.#contacts[rank] = contact;
-    this.#writtenAt[rank] = contact.at;
-    this.#storage.saveContact(rank, contact);
+  #write(contacts: readonly (readonly [rank: number, contact: Contact])[]): void {
+    for (const [rank, contact] of contacts) {
+      this.#contacts[rank] = contact;
+      this.#writtenAt[rank] = contact.at;
+    }
+    this.#storage.saveContacts(contacts);
   }
 }

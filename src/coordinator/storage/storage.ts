@@ -1,4 +1,5 @@
 import type { JsonObject, NodeDigest } from "../../benchmarks/benchmark.ts";
+import { jsonChunks } from "../../lib/json.ts";
 import { INVENTORY, type JobEvent } from "../../lib/stored-json.ts";
 import type { Contact, Job, Live, Node } from "../life/model.ts";
 import {
@@ -51,6 +52,9 @@ export const MIGRATIONS: readonly string[] = [
    CREATE TABLE event (seq INTEGER PRIMARY KEY, body TEXT NOT NULL) STRICT;
    CREATE TABLE stage (seq INTEGER PRIMARY KEY, name TEXT NOT NULL, failures INTEGER NOT NULL, since INTEGER NOT NULL, due_at INTEGER NOT NULL) STRICT;`,
 ];
+
+/** Bound of the rows that a statement writes at once: the platform takes texts of at most 2 MB. */
+const MAX_ROWS_BYTES = 500_000;
 
 /**
  * The object's SQLite. Every method is synchronous, so that a caller can write state, results and alarm in a
@@ -115,15 +119,11 @@ export class CoordinatorStorage {
   /** Writes the differences between two states of the job. */
   saveChanges(before: Job, after: Job): void {
     this.#sql.exec("UPDATE job SET body = ?", JSON.stringify(bodyOf(after)));
-    for (const node of after.nodes) {
-      if (before.nodes[node.rank] === node) continue;
-      this.#sql.exec(
-        "INSERT OR REPLACE INTO node (rank, version, body) VALUES (?, ?, ?)",
-        node.rank,
-        after.version,
-        JSON.stringify(node),
-      );
-    }
+    const changed = after.nodes.filter((node) => before.nodes[node.rank] !== node);
+    const insert =
+      "INSERT OR REPLACE INTO node (rank, version, body) SELECT value ->> 'rank', ?, value FROM json_each(?)";
+    for (const text of jsonChunks(changed, MAX_ROWS_BYTES))
+      this.#sql.exec(insert, after.version, text);
     this.#saveEvents(after.events, before.events.length);
   }
 
@@ -158,9 +158,9 @@ export class CoordinatorStorage {
       }));
   }
 
-  saveContact(rank: number, contact: Contact): void {
-    this.#sql.exec(
-      "INSERT OR REPLACE INTO contact (rank, at, progress, message, told_to_stop, news_at, news_progress, has_socket, clock_skew_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+  /** One statement for all of them: up to 256 nodes are told to stop at the same moment. */
+  saveContacts(contacts: readonly (readonly [rank: number, contact: Contact])[]): void {
+    const rows = contacts.map(([rank, contact]) => [
       rank,
       contact.at,
       contact.progress,
@@ -170,6 +170,11 @@ export class CoordinatorStorage {
       contact.newsProgress,
       contact.hasSocket ? 1 : 0,
       contact.clockSkewMs,
+    ]);
+    this.#sql.exec(
+      `INSERT OR REPLACE INTO contact (rank, at, progress, message, told_to_stop, news_at, news_progress, has_socket, clock_skew_ms)
+       SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8 FROM json_each(?)`,
+      JSON.stringify(rows),
     );
   }
 

@@ -12,7 +12,7 @@ import {
   type Node,
   positionOf,
 } from "../life/model.ts";
-import { toTaskRecord } from "../projection/projection.ts";
+import { toNodeRecord } from "../projection/projection.ts";
 import { chooseWait, directiveFor, type NodeView } from "./node-view.ts";
 import { toTaskWire } from "./task.ts";
 
@@ -114,7 +114,7 @@ function toLastingView(
         : { position, ...step, peer_key: cluster ? identity.peerKey : null },
     nodes: cluster ? peersOf(identity, job).list : null,
     task:
-      node === null ? null : toTaskWire(toTaskRecord(identity, node, contact, job.version), null),
+      node === null ? null : toTaskWire(toNodeRecord(identity, node, contact, job.version), null),
   };
 }
 

@@ -15,7 +15,7 @@ import { groupsOf, MAX_GPUS_PER_NODE } from "../../benchmarks/gpus.ts";
 import { KIB } from "../../lib/bytes.ts";
 import { toTimestamp } from "../../lib/clock.ts";
 import { JOB_STATES } from "../../lib/enums.ts";
-import type { TaskRecord } from "../projection/records.ts";
+import type { NodeRecord } from "../projection/records.ts";
 
 export const MAX_NODES = 256;
 /** Bound of the benchmarks in a request; quick_mark is added to them. */
@@ -144,7 +144,7 @@ export type TaskReplyWire = z.infer<typeof taskReply>;
 
 /** @param reportUrl and `reportError` are for the owner alone; null for the node */
 export function toTaskWire(
-  task: Omit<TaskRecord, "bodies" | "figures" | "implausible" | "specCheck">,
+  task: NodeRecord,
   reportUrl: string | null,
   reportError: string | null = null,
 ): TaskWire {

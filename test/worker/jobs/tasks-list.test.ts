@@ -4,7 +4,7 @@ import { drizzle } from "drizzle-orm/d1";
 import { beforeAll, describe, test } from "vitest";
 import listsPage from "../../../docs/lists.md?raw";
 import type { TaskRecord } from "../../../src/coordinator/projection/records.ts";
-import { writeProjection } from "../../../src/coordinator/projection/store.ts";
+import { writeProjection } from "../../../src/coordinator/projection/write-projection.ts";
 import { tasks } from "../../../src/db/schema.ts";
 import { listTasksRoute } from "../../../src/jobs/tasks/contract.ts";
 import { patient } from "../../patience.ts";

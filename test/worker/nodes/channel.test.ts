@@ -1,7 +1,9 @@
 /** The node channel: who gets a socket, what it tells, and how it ends. */
-import { evictDurableObject, runDurableObjectAlarm } from "cloudflare:test";
+import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, onTestFinished, test, vi } from "vitest";
+import type { JobCoordinator } from "../../../src/coordinator/job-coordinator.ts";
+import { Flusher } from "../../../src/coordinator/projection/flusher.ts";
 import { DAY_MS } from "../../../src/lib/clock.ts";
 import { askFor, CHANNEL, holdOpen, joinChannel, openChannel } from "../harness/channel.ts";
 import {
@@ -166,6 +168,22 @@ describe("views", () => {
     expect(await socket.end()).toEqual({ code: 1000, reason: "the job has ended" });
     expect(await stranger.end(), "one without a hello, too").toMatchObject({ code: 1000 });
     expect(socket.heard[1].view).toMatchObject({ directive: "stop", state: "aborted" });
+  });
+
+  test("come before anything is made for D1", async ({ expect }) => {
+    const { job, taskId } = await joined({ node_count: 2 });
+    const socket = await joinChannel(job, taskId);
+    const flush = vi.spyOn(Flusher.prototype, "flush");
+    onTestFinished(() => flush.mockRestore());
+    const begun = () => flush.mock.calls.filter(([live]) => String(live.identity.jobId) === job.id);
+    await runInDurableObject(coordinatorOf(job), async (object: JobCoordinator) => {
+      await object.abort(Number(job.id));
+      // All that can happen within this turn of the event loop.
+      for (let at = 0; at < 1_000; at++) await Promise.resolve();
+      expect(begun()).toEqual([]);
+    });
+    await socket.end();
+    await expect.poll(() => begun().length).toBe(1);
   });
 
   test("the job's expiry, after which its token is valid no more: stop, then 1000", async ({

@@ -121,10 +121,10 @@ export class Observer {
     if (dueAt !== null) this.#lostAlarm ??= { dueAt, renewed: false };
   }
 
-  /** True if no work is left: the job has settled and D1 has its last version. */
+  /** True if no work is left: the job has settled, D1 has its last version, and the followups have run. */
   async isDone(): Promise<boolean> {
-    const { job, flushedVersion } = await this.scene.stored();
-    return job !== null && isSettled(job) && flushedVersion === job.version;
+    const { job, flushedVersion, hasFollowups } = await this.scene.stored();
+    return job !== null && isSettled(job) && flushedVersion === job.version && !hasFollowups;
   }
 
   async expectNoAlarm(): Promise<void> {

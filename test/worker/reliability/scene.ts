@@ -27,6 +27,8 @@ export interface Stored {
   /** Null while D1 still owns the job. */
   job: Job | null;
   flushedVersion: number;
+  /** Followups that have still to run: a killed object, or D1, holds them up. */
+  hasFollowups: boolean;
   /** Due time of the alarm, ms since the epoch. */
   alarm: number | null;
   /** `rank:position` of every result, sorted. */
@@ -150,7 +152,8 @@ export class Scene {
 
   async stored(): Promise<Stored> {
     return runInDurableObject(this.stub, async (_object, { storage }) => {
-      const live = new CoordinatorStorage(storage).load();
+      const stored = new CoordinatorStorage(storage);
+      const live = stored.load();
       const slots = storage.sql
         .exec<{ slot: string }>(
           "SELECT rank || ':' || position AS slot FROM result ORDER BY rank, position",
@@ -159,6 +162,7 @@ export class Scene {
       return {
         job: live?.job ?? null,
         flushedVersion: live?.flushedVersion ?? 0,
+        hasFollowups: stored.pendingStages().length > 0,
         alarm: await storage.getAlarm(),
         slots: slots.map(({ slot }) => slot),
       };
