@@ -13,8 +13,8 @@ const SLOW = "**/*.slow.test.ts";
 /** Tests that run inside workerd, beside the Worker. */
 const inWorker = {
   setupFiles: ["./test/worker/setup.ts"],
-  testTimeout: patient(60_000),
-  hookTimeout: patient(60_000),
+  testTimeout: patient(180_000),
+  hookTimeout: patient(180_000),
 };
 
 /** Tests that run in Node: the agent, and the stack from outside. */

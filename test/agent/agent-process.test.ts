@@ -190,7 +190,7 @@ describe("other endings", () => {
 
   test("SIGTERM with an open channel ends it at once, and the channel with it", async () => {
     const run = startIn("--replay", recording(600));
-    await until(() => server.channel.open.length === 1, "a channel");
+    await until(() => server.channel.open.length >= 1, "a channel");
     const sentAt = performance.now();
     run.child.kill("SIGTERM");
     expect(await run.exit).toBe(143);

@@ -298,7 +298,7 @@ export async function freePorts(count: number): Promise<number[]> {
 
 /** Waits until something is so; fails loudly instead of hanging. */
 export async function until(condition: () => boolean, what: string): Promise<void> {
-  const deadline = performance.now() + patient(20_000);
+  const deadline = performance.now() + patient(60_000);
   while (!condition()) {
     if (performance.now() > deadline) throw new Error(`never happened: ${what}`);
     await delay(5);

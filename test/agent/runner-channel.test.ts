@@ -65,10 +65,10 @@ describe("with a channel", () => {
     await channelOpen(run);
     expect(asked[0]?.headers.authorization).toBe(`Bearer ${RUNNER_KEY}`);
     open[0]?.send(WORK);
-    await until(() => claims().length === 3, "the claim of that word");
+    await until(() => claims().length >= 3, "the claim of that word");
     open[0]?.send(JSON.stringify({ type: "of a newer server" }));
     open[0]?.send(WORK);
-    await until(() => claims().length === 4, "the next claim");
+    await until(() => claims().length >= 4, "the next claim");
     expect(asked).toHaveLength(1);
   });
 
@@ -78,9 +78,9 @@ describe("with a channel", () => {
     const answers = [server.admit(UUID)];
     server.onClaim = () => answers.shift() ?? IDLE;
     open[0]?.send(WORK);
-    await until(() => run.ends.length === 1, "the end of the job");
-    await until(() => asked.length === 2, "the next socket");
-    await until(() => open.length === 1, "the first one to be closed");
+    await until(() => run.ends.length >= 1, "the end of the job");
+    await until(() => asked.length >= 2, "the next socket");
+    await until(() => open.length >= 1, "the first one to be closed");
   });
 
   test("a claim after a word that brings nothing is repeated once, since the server may not have seen the job yet", async () => {
@@ -105,7 +105,7 @@ describe("with a channel", () => {
       return IDLE;
     };
     open[0]?.send(WORK);
-    await until(() => claims().length === 4, "a claim for each word");
+    await until(() => claims().length >= 4, "a claim for each word");
   });
 
   test("while its gang meets, the runner asks as it is told, without a socket", async () => {
@@ -113,9 +113,9 @@ describe("with a channel", () => {
     const answers = [meeting, meeting];
     server.onClaim = () => answers.shift() ?? IDLE;
     const run = start();
-    await until(() => claims().length === 3, "the third claim");
+    await until(() => claims().length >= 3, "the third claim");
     expect(run.clock.slept.slice(0, 2)).toEqual([1_000, 1_000]);
-    await until(() => asked.length === 1, "the socket");
+    await until(() => asked.length >= 1, "the socket");
   });
 
   test("leaving closes it at once", async () => {
@@ -133,7 +133,7 @@ describe("a channel that ends", () => {
     await channelOpen(run);
     server.onClaim = () => ({ ...IDLE, headers: { "retry-after": "4" } });
     open[0]?.close(1012, "a deployment");
-    await until(() => asked.length === 2, "the next socket");
+    await until(() => asked.length >= 2, "the next socket");
     expect(run.logs.join("\n")).toContain("the connection was closed (1012, a deployment)");
   });
 

@@ -62,7 +62,7 @@ describe("a job", () => {
   test("is claimed with the machine's facts, run as its node, and followed by the next claim", async () => {
     onClaims(() => server.admit(UUID));
     const run = start();
-    await until(() => run.ends.length === 1 && claims().length > 1, "the second claim");
+    await until(() => run.ends.length >= 1 && claims().length > 1, "the second claim");
     const [claim] = claims();
     expect(claim).toMatchObject({ method: "POST", url: "/v0/runners/rack-7/jobs" });
     expect(claim?.headers.authorization).toBe(`Bearer ${RUNNER_KEY}`);
@@ -89,7 +89,7 @@ describe("a job", () => {
       () => ({ ...(server.admit(UUID) as object), headers: { "claim-repeated": "true" } }) as never,
     );
     const run = start();
-    await until(() => run.ends.length === 1, "the end");
+    await until(() => run.ends.length >= 1, "the end");
     expect(run.logs.join("\n")).toMatch(
       /was the runner's already.*another one runs with the same key/,
     );
@@ -144,7 +144,7 @@ describe("a machine that has changed", () => {
           drain.addEventListener("abort", () => reject(drain.reason));
         }),
     });
-    await until(() => asked.length === 1, "the question");
+    await until(() => asked.length >= 1, "the question");
     run.leave();
     expect(await run.done).toEqual({ kind: "stopped", message: "stopped" });
   });
@@ -164,7 +164,7 @@ describe("waiting", () => {
     const meeting = () => ({ status: 200, body: null, headers: { "retry-after": "2" } });
     onClaims(meeting, meeting, () => server.admit(UUID));
     const run = start();
-    await until(() => run.ends.length === 1, "the end");
+    await until(() => run.ends.length >= 1, "the end");
     expect(run.clock.slept.slice(0, 2)).toEqual([2_000, 2_000]);
   });
 
@@ -179,7 +179,7 @@ describe("waiting", () => {
       () => server.admit(UUID),
     );
     const run = start();
-    await until(() => run.ends.length === 1, "the job");
+    await until(() => run.ends.length >= 1, "the job");
     const floor = canned === "drop" ? 0 : 7_000;
     // Half of 0.5 s and of 1 s, on top of what the server asked for.
     expect(run.clock.slept.slice(0, 2)).toEqual([floor + 250, floor + 500]);
@@ -205,7 +205,7 @@ describe("leaving", () => {
 
   test("told so while idle: at once", async () => {
     const run = start({ clock: fastClock(1) });
-    await until(() => claims().length === 1, "a claim");
+    await until(() => claims().length >= 1, "a claim");
     await delay(20);
     run.leave();
     expect(await run.done).toMatchObject({ kind: "stopped" });
@@ -281,7 +281,7 @@ describe("leaving", () => {
     });
     onClaims(() => server.admit(UUID));
     const run = start({ clock: fastClock(1) });
-    await until(() => server.of("GET").length === 1, "a poll");
+    await until(() => server.of("GET").length >= 1, "a poll");
     await delay(20);
     run.leave();
     expect(await run.done).toMatchObject({ kind: "stopped" });

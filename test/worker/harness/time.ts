@@ -32,7 +32,7 @@ export function catchUp(): void {
 
 /** Waits until a check stops throwing. Returns the check's result. */
 export function eventually<T>(check: () => T | Promise<T>): Promise<T> {
-  return vi.waitFor(check, { timeout: patient(30_000), interval: 10 });
+  return vi.waitFor(check, { timeout: patient(120_000), interval: 10 });
 }
 
 /** Shortest time-out of the server's calls to D1, R2 and objects; no other timer is this long. */
