@@ -62,7 +62,8 @@ export function growsTooFast(points: readonly Point[], work: Work, isExact: bool
   const { exponent, low, last } = growthOf(points);
   const sizes = points.map(({ n }) => n);
   const allowed = allowedGrowth(sizes, work);
-  if (!isExact) return low > allowed.exponent + TOLERANCE;
+  // Two points have no interval: a timing of two sizes decides nothing.
+  if (!isExact) return points.length > 2 && low > allowed.exponent + TOLERANCE;
   return exponent > allowed.exponent + TOLERANCE || last > allowed.last + TOLERANCE;
 }
 

@@ -11,7 +11,7 @@ import { cpuMs, workerdProcesses } from "../cpu.ts";
 import { createMachineRoom } from "../machine-room.ts";
 import { median } from "../rounds.ts";
 import { openStage } from "../stage.ts";
-import { readMeters } from "./meters.ts";
+import { type Counted, readMeters } from "./meters.ts";
 import type { Series } from "./report.ts";
 
 const API = "/api/silicon-mark/v1";
@@ -80,7 +80,7 @@ async function countSizes(folder: string, kind: Kind, sizes: readonly number[]) 
   }
 }
 
-type Counted = Awaited<ReturnType<typeof readMeters>>;
+
 
 async function countJob(stage: CostStage, kind: Kind, size: number): Promise<Counted> {
   const owner = await stage.signIn();
