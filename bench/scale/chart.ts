@@ -43,15 +43,15 @@ export function drawChart({ title, xLabel, yLabel, curves }: Chart): string {
     [PLOT.bottom, PLOT.top],
   );
   const parts = [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" width="${WIDTH}" height="${HEIGHT}" role="img" aria-label="${escape(title)}">`,
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" width="${WIDTH}" height="${HEIGHT}" role="img" aria-label="${escaped(title)}">`,
     STYLE,
     `<rect class="ground" width="${WIDTH}" height="${HEIGHT}" fill="#fff"/>`,
-    `<text x="${PLOT.left}" y="24" font-weight="600">${escape(title)}</text>`,
+    `<text x="${PLOT.left}" y="24" font-weight="600">${escaped(title)}</text>`,
     ...x.ticks.map((tick) => verticalLine(x.place(tick), tick)),
     ...y.ticks.map((tick) => horizontalLine(y.place(tick), tick)),
     `<path class="axis" fill="none" stroke="#57606a" d="M${PLOT.left} ${PLOT.top}V${PLOT.bottom}H${PLOT.right}"/>`,
-    `<text x="${(PLOT.left + PLOT.right) / 2}" y="${PLOT.bottom + 40}" text-anchor="middle">${escape(xLabel)}</text>`,
-    `<text transform="translate(18 ${(PLOT.top + PLOT.bottom) / 2}) rotate(-90)" text-anchor="middle">${escape(yLabel)}</text>`,
+    `<text x="${(PLOT.left + PLOT.right) / 2}" y="${PLOT.bottom + 40}" text-anchor="middle">${escaped(xLabel)}</text>`,
+    `<text transform="translate(18 ${(PLOT.top + PLOT.bottom) / 2}) rotate(-90)" text-anchor="middle">${escaped(yLabel)}</text>`,
     ...shown.map((curve, index) => drawCurve(curve, index, x.place, y.place)),
     "</svg>",
   ];
@@ -80,7 +80,7 @@ function drawCurve(
   return [
     `<path fill="none" stroke="${colour}" stroke-width="2"${dashes} d="M${at.join("L")}"/>${dots}`,
     `<path stroke="${colour}" stroke-width="2"${dashes} d="M${from} ${line}h22"/>`,
-    `<text x="${from + 28}" y="${line + 4}">${escape(name)}</text>`,
+    `<text x="${from + 28}" y="${line + 4}">${escaped(name)}</text>`,
   ].join("\n");
 }
 
@@ -124,5 +124,5 @@ export function formatTick(tick: number): string {
 }
 
 const round = (value: number) => Math.round(value * 10) / 10;
-const escape = (text: string) =>
+const escaped = (text: string) =>
   text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll('"', "&quot;");

@@ -46,9 +46,7 @@ export function growthOf(points: readonly Point[]): Growth {
 
 /** The growth of the work times log n over the same sizes. */
 export function allowedGrowth(sizes: readonly number[], work: Work): Growth {
-  return growthOf(
-    sizes.map((n) => ({ n, cost: n ** POWERS[work] * Math.log2(n + 1) * SCALE })),
-  );
+  return growthOf(sizes.map((n) => ({ n, cost: n ** POWERS[work] * Math.log2(n + 1) * SCALE })));
 }
 
 /** Lifts small values above the 1 of nothing. */

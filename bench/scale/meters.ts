@@ -41,7 +41,7 @@ async function control(url: URL, path: string): Promise<Record<string, number>> 
   return (await response.json()) as Record<string, number>;
 }
 
-function build(valueOf: (name: keyof Counted) => number): Counted {
+function build(countOf: (name: keyof Counted) => number): Counted {
   // All names are there.
-  return Object.fromEntries(NAMES.map((name) => [name, valueOf(name)])) as Counted;
+  return Object.fromEntries(NAMES.map((name) => [name, countOf(name)])) as Counted;
 }

@@ -80,8 +80,6 @@ async function countSizes(folder: string, kind: Kind, sizes: readonly number[]) 
   }
 }
 
-
-
 async function countJob(stage: CostStage, kind: Kind, size: number): Promise<Counted> {
   const owner = await stage.signIn();
   const order = { node_count: size, benchmarks: [BENCHMARK[kind]] };
