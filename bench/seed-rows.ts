@@ -122,7 +122,11 @@ export function* seededJobs(
         tags: JSON.stringify(drawTags(chance)),
         token_key_id: "seeded",
         flushed_at: deletedAt ?? life.endedAt ?? createdAt,
-        ...(isQuiet && { check_at: null, rated_at: life.endedAt, report_attempts: 3 }),
+        ...(isQuiet && {
+          check_at: null,
+          rated_at: life.endedAt,
+          report_error: life.endedAt === null ? null : "seeded without reports",
+        }),
       },
       tasks: life.tasks.map((task) => ({ ...task, ...owned })),
     };

@@ -21,9 +21,11 @@ import { MAX_FIRST_OPERATION_MS, timeDocsPage } from "../bench/docs-page.ts";
 import { compareLists } from "../bench/lists.ts";
 import { measureLocalServer } from "../bench/local-server.ts";
 import { type MemoryCost, measureMemory } from "../bench/memory.ts";
+import { comparePeers } from "../bench/peers/compare.ts";
 import { profile } from "../bench/profile.ts";
 import { timeReports } from "../bench/reports.ts";
 import { type Comparison, compare } from "../bench/rounds.ts";
+import { showScale } from "../bench/scale/show.ts";
 import { type Baseline, buildBaseline, openStage } from "../bench/stage.ts";
 import { startUpCpuMs } from "../bench/start-up.ts";
 import { type Bundle, buildBundle } from "./lib/bundle.ts";
@@ -35,6 +37,11 @@ const { values } = parseArgs({
     rounds: { type: "string", default: "40" },
     /** In the longest list. */
     jobs: { type: "string", default: "1000000" },
+    /** How costs grow, alone; `--part` names some of its parts. */
+    scale: { type: "boolean", default: false },
+    part: { type: "string" },
+    /** The same lists by others, alone. */
+    peers: { type: "boolean", default: false },
     /** Part of the names of the rows of `--only memory`. */
     row: { type: "string", default: "" },
   },
@@ -45,6 +52,11 @@ if (!Number.isInteger(rounds) || rounds < 30) {
   process.exit(2);
 }
 const folder = mkdtempSync(join(tmpdir(), "assay-bench-"));
+const jobs = Number(values.jobs);
+const { part } = values;
+if (values.scale)
+  await runAlone(() => showScale(folder, { jobs, ...(part !== undefined && { part }) }));
+if (values.peers) await runAlone(() => comparePeers(folder, { jobs }));
 if (values.only === "barrier") {
   await runAlone(async () => showBarrier(folder, await buildBundle(folder)));
 }

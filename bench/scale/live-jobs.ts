@@ -178,6 +178,7 @@ class OpenLine {
 
   async send(request: Buffer): Promise<void> {
     let pool = this.#idle.pop();
+    while (pool?.isOpen === false) pool = this.#idle.pop();
     if (pool === undefined) {
       pool = await HttpPool.open(this.#url, 1);
       this.#all.push(pool);

@@ -2,7 +2,7 @@
 
 const NAMES = [
   ...(["requests", "objectRequests", "alarms", "messages", "objectRows"] as const),
-  ...(["d1Reads", "d1Rows", "r2Writes", "r2Reads"] as const),
+  ...(["d1Reads", "d1Rows", "r2Writes", "r2Reads", "logLines"] as const),
   ...(["d1Calls", "d1Writes", "d1Statements", "d1SentBytes", "d1ReadBytes", "d1Size"] as const),
   "r2WrittenBytes",
 ] as const;
