@@ -46,6 +46,7 @@ class Job(BaseModel):
     started_at: str | None
     expires_at: str
     ended_at: str | None
+    spec_check: str | None
     gpu_models: list[str] | None = None
     quickmark_aggregate_results: dict | None = None
     performance: dict | None = None

@@ -15,7 +15,7 @@ export const INDEXES = [
 /** @param token as long as the product's tokens of jobs */
 const copies = (token: string) => [
   `CREATE TABLE textbook_jobs AS SELECT id, name, '${token}' AS token, description, state, node_count, current_nodes,
-     sequence, tags, provider, region, order_reference AS "order", created_at, started_at, expires_at, ended_at
+     sequence, tags, provider, region, order_reference AS "order", created_at, started_at, expires_at, ended_at, spec_check
      FROM jobs WHERE deleted_at IS NULL`,
   `CREATE TABLE textbook_specs AS SELECT uuid, slug, name, os, architecture, cpu, memory, disk, network, created_at, modified_at
      FROM specs WHERE archived_at IS NULL`,

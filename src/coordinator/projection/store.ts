@@ -6,7 +6,7 @@ import { taskIdRange } from "../../lib/ids.ts";
 import { utf8Length } from "../../lib/json.ts";
 import type { PromisedHardware } from "../../lib/stored-spec-check.ts";
 import { nextCheck } from "./job-check.ts";
-import type { JobRecord, JobRecords, TaskRecord } from "./records.ts";
+import type { JobRecords, TaskRecord } from "./records.ts";
 
 export type JobRow = typeof jobs.$inferSelect;
 
@@ -54,6 +54,8 @@ export async function findVersion(db: Database, jobId: number): Promise<number |
 /** One flush: the changes since the last one that D1 acknowledged. */
 export interface Changes extends JobRecords {
   jobId: number;
+  /** Events that D1 has: they are only ever added, and 256 nodes have long ones. */
+  knownEvents: number;
 }
 
 /**
@@ -66,7 +68,7 @@ export async function writeProjection(db: Database, changes: Changes, now: numbe
       bytes: utf8Length(JSON.stringify(task)),
       statement: upsertTask(db, task),
     })),
-    { bytes: 0, statement: updateJob(db, changes.jobId, changes.job, now) },
+    { bytes: 0, statement: updateJob(db, changes, now) },
   ];
   let batch: BatchItem<"sqlite">[] = [];
   let bytes = 0;
@@ -150,7 +152,7 @@ function upsertTask(db: Database, task: TaskRecord) {
     });
 }
 
-function updateJob(db: Database, jobId: number, job: JobRecord, now: number) {
+function updateJob(db: Database, { jobId, job, knownEvents }: Changes, now: number) {
   return db
     .update(jobs)
     .set({
@@ -160,7 +162,7 @@ function updateJob(db: Database, jobId: number, job: JobRecord, now: number) {
       startedAt: job.startedAt,
       endedAt: job.endedAt,
       steps: job.steps,
-      events: job.events,
+      ...(job.events.length > knownEvents && { events: job.events }),
       specCheck: job.specCheck,
       flushedAt: now,
       checkAt: nextCheck(now, job.endedAt),
