@@ -18,7 +18,7 @@ export const counts = {
   r2Reads: 0,
 };
 
-/** What passes between a Worker and its storage. The platform bills none of it, and limits all of it. */
+/** Traffic between a Worker and its storage: the platform limits it without billing it. */
 export const traffic = {
   /** Calls of D1, a batch being one. */
   d1Calls: 0,

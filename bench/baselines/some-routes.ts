@@ -12,7 +12,7 @@ import { createServices, type Services } from "../../src/services.ts";
 export { JobCoordinator } from "../../src/coordinator/job-coordinator.ts";
 export { Lobby } from "../../src/lobbies/lobby.ts";
 
-/** How many rooms are built in: a constant of the build, so that the code of the others is left out. */
+/** Number of rooms that are built in: a constant of the build, so that the code of the others is left out. */
 declare const ROOMS: number;
 
 async function routesOf(services: Services): Promise<Served[]> {

@@ -8,7 +8,7 @@ import { findFreePort } from "../../scripts/lib/server.ts";
 const python = () => process.env.PYTHON ?? "python3";
 const PATIENCE_MS = 30_000;
 
-/** Why the peer cannot run here; null if it can. */
+/** The reason for which the peer cannot run here; null if it can. */
 export function missingForFastApi(): string | null {
   const { status } = spawnSync(python(), ["-c", "import fastapi, uvicorn"], { stdio: "ignore" });
   if (status === 0) return null;

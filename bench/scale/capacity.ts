@@ -1,5 +1,5 @@
 /**
- * What one deployment carries: the counted costs of a job, multiplied with a fleet, beside the platform's limits. The model:
+ * The load that one deployment carries: the counted costs of a job, multiplied with a fleet, beside the platform's limits. The model:
  * each node is benchmarked once a day, in jobs of four that take an hour, spread evenly, and nothing is ever deleted.
  */
 import { COUNTED, costOf } from "../cost-prices.ts";
@@ -21,7 +21,7 @@ const MONTH_DAYS = 30;
 export interface Load {
   name: string;
   limit: Limit;
-  /** What a fleet of so many nodes needs of the limit, in its unit. */
+  /** Need of a fleet of so many nodes, in the unit of the limit. */
   needOf(nodes: number): number;
 }
 
@@ -158,7 +158,7 @@ export function capacityTables(life: Counted): string[] {
   ];
 }
 
-/** Where each limit is from. */
+/** The source of each limit. */
 export function limitTable(): string[] {
   return markdownTable(
     ["limit", "of what", "source", "read on"],
@@ -168,5 +168,6 @@ export function limitTable(): string[] {
       source,
       read,
     ]),
+    [1, 2, 3],
   );
 }

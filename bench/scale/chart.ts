@@ -20,7 +20,7 @@ const PLOT = { left: 76, top: 44, right: 500, bottom: 346 };
 /** Distinguishable with impaired colour vision, and against both grounds. */
 const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b08900", "#56b4e9", "#7a68c8"];
 const STYLE = `<style>
-text{font:12px system-ui,sans-serif;fill:#1f2328}
+text{font:12px system-ui,sans-serif;fill:#1f2328}.title{font-weight:600}
 .ground{fill:#fff}.grid{stroke:#d8dee4}.axis{stroke:#57606a}
 @media (prefers-color-scheme:dark){
 text{fill:#e6edf3}.ground{fill:#0d1117}.grid{stroke:#30363d}.axis{stroke:#8b949e}}
@@ -46,7 +46,7 @@ export function drawChart({ title, xLabel, yLabel, curves }: Chart): string {
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" width="${WIDTH}" height="${HEIGHT}" role="img" aria-label="${escaped(title)}">`,
     STYLE,
     `<rect class="ground" width="${WIDTH}" height="${HEIGHT}" fill="#fff"/>`,
-    `<text x="${PLOT.left}" y="24" font-weight="600">${escaped(title)}</text>`,
+    `<text x="${PLOT.left}" y="24" class="title">${escaped(title)}</text>`,
     ...x.ticks.map((tick) => verticalLine(x.place(tick), tick)),
     ...y.ticks.map((tick) => horizontalLine(y.place(tick), tick)),
     `<path class="axis" fill="none" stroke="#57606a" d="M${PLOT.left} ${PLOT.top}V${PLOT.bottom}H${PLOT.right}"/>`,

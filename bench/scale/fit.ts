@@ -1,4 +1,4 @@
-/** How costs grow: a straight line through logarithms, with the interval of its slope. */
+/** Growth of costs: a straight line through logarithms, with the interval of its slope. */
 
 export interface Point {
   /** Size of the work: nodes, jobs, routes. */

@@ -1,4 +1,4 @@
-/** What the platform allows, as it publishes it, and what this project assumes where it publishes no figure. */
+/** Limits of the platform, as published, and an assumption of this project where no figure is published. */
 export interface Limit {
   value: number;
   unit: string;

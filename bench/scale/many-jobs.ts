@@ -68,7 +68,7 @@ export async function measureManyJobs(
   }
 }
 
-/** Live jobs are invented, too: no object knows them, so cron must not look for one. */
+/** Live jobs are invented, too: no object knows them, so cron must not look for theirs. */
 async function fill(db: Database, from: number, to: number): Promise<void> {
   // Job ids of seeds that differ modulo 8 never meet.
   const seed = SIZES.indexOf(to) + 1;

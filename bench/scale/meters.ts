@@ -10,7 +10,7 @@ const NAMES = [
 export type Counted = Record<(typeof NAMES)[number], number>;
 
 export interface Meters extends Counted {
-  /** What was counted since an earlier reading. */
+  /** Counts since an earlier reading. */
   since(before: Counted): Counted;
 }
 
@@ -42,6 +42,6 @@ async function control(url: URL, path: string): Promise<Record<string, number>> 
 }
 
 function build(countOf: (name: keyof Counted) => number): Counted {
-  // All names are there.
+  // All names have a count.
   return Object.fromEntries(NAMES.map((name) => [name, countOf(name)])) as Counted;
 }

@@ -64,7 +64,7 @@ async function countSizes(folder: string, kind: Kind, sizes: readonly number[]) 
       isExact: true,
       points: counts.map(({ n, counted }) => ({ n, cost: counted[key] })),
     });
-    // What nodes send about each other is read and written whole.
+    // Results about each pair of nodes are read and written whole.
     const bytes = kind === "cluster step" ? "square" : "linear";
     return [
       series("D1 calls", "", "d1Calls", "linear"),
@@ -84,7 +84,7 @@ async function countSizes(folder: string, kind: Kind, sizes: readonly number[]) 
 const LIVES = 8;
 export const NODES_OF_A_LIFE = 4;
 
-/** What one job of four nodes costs from its creation to its last report, and the bytes that it leaves in D1. */
+/** Counts of one job of four nodes from its creation to its last report, and the bytes that it leaves in D1. */
 export async function countLife(folder: string): Promise<Counted> {
   const stage = await CostStage.open(folder);
   try {

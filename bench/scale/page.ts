@@ -1,4 +1,4 @@
-/** Where results live: JSON, curves and the tables of docs/performance.md, all written by the script from the same figures. */
+/** Results as JSON, curves and tables of docs/performance.md: the script writes all of them from the same figures. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ROOT } from "../../scripts/lib/project.ts";
@@ -25,7 +25,7 @@ export interface Results {
 export interface PeerResults {
   day: string;
   load: { before: number; after: number; cores: number };
-  /** Why a peer is not there. */
+  /** Reasons for missing peers. */
   skipped: string[];
   rows: PeerRow[];
 }
@@ -64,13 +64,13 @@ export function writeResults(news: Results): void {
 const rounded = (_key: string, value: unknown) =>
   typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(4)) : value;
 
-/** The page with its tables: each stands between two comments that name it. */
+/** The page with its tables: each stands between two comments with its name. */
 export function fillPage(page: string, results: Results): string {
   return page.replaceAll(
-    /(<!-- (\w+): written by npm run bench[^>]*-->\n)[\s\S]*?(\n<!-- end -->)/g,
+    /(<!-- (\w+): written by npm run bench[^>]*-->)[\s\S]*?(<!-- end -->)/g,
     (whole, begin: string, name: string, end: string) => {
       const lines = tablesOf(results)[name];
-      return lines === undefined ? whole : `${begin}\n${lines.join("\n")}\n${end}`;
+      return lines === undefined ? whole : `${begin}\n\n${lines.join("\n")}\n\n${end}`;
     },
   );
 }
@@ -124,6 +124,7 @@ export function peerTable({ rows, skipped, day, load }: PeerResults): string[] {
         figure(rate.product),
         figure(rate.baseline),
       ]),
+      [0, 1],
     ),
     "",
     ...skipped,

@@ -1,4 +1,4 @@
-/** What a part of the scale measured: series by size, with the work that each may follow, and how it is printed. */
+/** Measurements of a part of the scale: series by size, each with the work that it may follow, and their tables. */
 import { availableParallelism, loadavg } from "node:os";
 import { growsTooFast, growthOf, type Work } from "./fit.ts";
 
@@ -6,13 +6,13 @@ export interface Series {
   name: string;
   unit: string;
   work: Work;
-  /** Counts are the same on every machine, and decide; timings have noise, and decide only beyond it. */
+  /** Counts are the same on every machine, and decide; timings decide only beyond their noise. */
   isExact: boolean;
   points: { n: number; cost: number }[];
 }
 
 export interface Part {
-  /** What the sizes are of. */
+  /** The thing that sizes count, such as nodes. */
   size: string;
   series: Series[];
   /** Of the machine's last minute, before and after, beside its cores. */
@@ -21,7 +21,7 @@ export interface Part {
   day: string;
 }
 
-/** Measures a part, and notes the load of the machine beside it. */
+/** Measures a part, and notes the load of the machine. */
 export async function measurePart(size: string, measure: () => Promise<Series[]>): Promise<Part> {
   const before = loadavg()[0] ?? 0;
   const series = await measure();
@@ -73,9 +73,14 @@ export function partTable({ size, series, load, day }: Part): string[] {
   ];
 }
 
-export function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]) {
+/** @param texts columns that are no figures */
+export function markdownTable(
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+  texts: readonly number[] = [0],
+) {
   const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
-  const rule = `|${head.map((_, at) => (at === 0 ? "---" : "---:")).join("|")}|`;
+  const rule = `|${head.map((_, at) => (texts.includes(at) ? "---" : "---:")).join("|")}|`;
   return [line(head), rule, ...rows.map(line)];
 }
 

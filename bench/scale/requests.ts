@@ -1,4 +1,4 @@
-/** What each hot request costs, in exact counts, with everything that follows it: flushes, and what a last result sets off. */
+/** Exact counts of each hot request, with everything that follows: flushes, and the work that a last result sets off. */
 import { createWorld, quickMarkResult, type World } from "../../test/fuzz/world.ts";
 import { type Counted, untilQuiet } from "./meters.ts";
 import { openTwinStage } from "./twin-stage.ts";

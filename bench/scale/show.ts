@@ -12,7 +12,7 @@ import { measureRoutes } from "./routes.ts";
 export interface ScaleOptions {
   /** In the largest database. */
   jobs?: number;
-  /** The parts to run, separated by commas; all without one. */
+  /** The parts to run, separated by commas; all by default. */
   part?: string;
 }
 
