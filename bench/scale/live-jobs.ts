@@ -24,6 +24,8 @@ const AT_ONCE = 8;
 /** Requests of a measurement. */
 const COUNTS = { saturation: 800, low: 600, high: 1_000 };
 const SHARES = { low: 0.2, high: 0.8 };
+/** A slow machine sends fewer. */
+const MAX_SECONDS = 20;
 const QUICK_MARK = JSON.stringify(stepResult("completed", quickMarkFigures(700)));
 const HOST_MARK = JSON.stringify(
   stepResult("completed", { effective_cores: 13.2, memory_triad_gbs: 180.5 }),
@@ -142,7 +144,9 @@ async function measureRate(url: URL, call: Call) {
     await many(COUNTS.saturation);
     const perSecond = COUNTS.saturation / ((performance.now() - start) / 1_000);
     const atShare = (share: keyof typeof SHARES) => {
-      const times = arrivals(COUNTS[share], perSecond * SHARES[share], COUNTS[share]);
+      const rate = perSecond * SHARES[share];
+      const count = Math.ceil(Math.min(COUNTS[share], rate * MAX_SECONDS));
+      const times = arrivals(count, rate, COUNTS[share]);
       return runSchedule(times, () => call((request) => line.send(request)));
     };
     const low = await atShare("low");
