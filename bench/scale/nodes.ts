@@ -70,7 +70,8 @@ async function countSizes(folder: string, kind: Kind, sizes: readonly number[]) 
       series("D1 calls", "", "d1Calls", "linear"),
       series("rows read in D1", "", "d1Reads", "linear"),
       series("rows written in D1", "", "d1Rows", "linear"),
-      series("sent to D1", "bytes", "d1SentBytes", "linear"),
+      // Each flush sends the job's row again, and their number depends on how fast the machine is.
+      { ...series("sent to D1", "bytes", "d1SentBytes", "linear"), isExact: false },
       series("rows written in the object", "", "objectRows", "linear"),
       series("calls of the object", "", "objectRequests", "linear"),
       series("written to R2", "bytes", "r2WrittenBytes", bytes),

@@ -69,7 +69,7 @@ export function partTable({ size, series, load, day }: Part): string[] {
   return [
     ...markdownTable(head, rows),
     "",
-    `Measured on ${day}; load ${before.toFixed(1)} before, ${after.toFixed(1)} after, on ${cores} cores. Lines without a unit of time or CPU are exact counts.`,
+    `Measured on ${day}; load ${before.toFixed(1)} before, ${after.toFixed(1)} after, on ${cores} cores. Timings and the bytes sent to D1 depend on the machine; all other lines are counts.`,
   ];
 }
 
