@@ -35,6 +35,11 @@ export class HttpPool {
     );
   }
 
+  /** False once the server has closed a connection, as it does with idle ones. */
+  get isOpen(): boolean {
+    return this.#sockets.every(({ readyState }) => readyState === "open");
+  }
+
   close(): void {
     for (const socket of this.#sockets) socket.destroy();
   }
@@ -46,6 +51,10 @@ const LAST_CHUNK = Buffer.from("0\r\n\r\n");
 function exchange(socket: Socket, request: Buffer, statusClass: 2 | 4): Promise<void> {
   return new Promise((resolve, reject) => {
     let received: Buffer = Buffer.alloc(0);
+    if (socket.readyState !== "open") {
+      reject(new Error("the connection had been closed"));
+      return;
+    }
     const done = (error?: Error) => {
       socket.off("data", onData).off("close", onClose);
       if (error === undefined) resolve();

@@ -13,7 +13,9 @@ import { showHotRoutes } from "./hot/show.ts";
 import { compareLists } from "./lists.ts";
 import { measureLocalServer } from "./local-server.ts";
 import { type MemoryCost, measureMemory } from "./memory.ts";
+import { comparePeers } from "./peers/compare.ts";
 import { timeReports } from "./reports.ts";
+import { showScale } from "./scale/show.ts";
 import { buildBaseline, openStage } from "./stage.ts";
 import { startUpCpuMs } from "./start-up.ts";
 
@@ -27,6 +29,8 @@ export interface BenchOptions {
   jobs: number;
   /** Part of the names of the rows that are wanted. */
   row: string;
+  /** Parts of the scale, separated by commas; all without it. */
+  part?: string;
 }
 
 export interface Part {
@@ -63,6 +67,15 @@ export const PARTS: Record<string, Part> = {
   cli: { about: "the start of the command line", run: showCliStart },
   docs: { about: "the docs page, in a browser", run: showDocsPage },
   console: { about: "the console, in a browser", run: showConsole },
+  scale: {
+    about: "how costs grow with nodes, live jobs, stored jobs and routes; writes docs/performance",
+    run: ({ folder, jobs, part }) =>
+      showScale(folder, { jobs, ...(part !== undefined && { part }) }),
+  },
+  peers: {
+    about: "the same lists by a textbook Worker, and by FastAPI where Python has it",
+    run: ({ folder, jobs }) => comparePeers(folder, { jobs }),
+  },
   local: { about: "what the server of npm start carries", run: showLocalServer },
 };
 

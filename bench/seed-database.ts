@@ -48,8 +48,8 @@ export async function seedDatabase<Bound extends SeedStatement>(
   options: SeedOptions,
 ): Promise<Seeded> {
   const { jobs, deferIndexes = jobs >= WORTH_DEFERRING, onProgress = () => {} } = options;
-  const { seed = 1, until = Date.now(), tasksPerJob = 2 } = options;
-  const rows = { jobs, seed, until, tasksPerJob };
+  const { seed = 1, until = Date.now(), tasksPerJob = 2, isQuiet = false } = options;
+  const rows = { jobs, seed, until, tasksPerJob, isQuiet };
   const owners = await addOwners(db, rows.seed, rows.until);
   const restore = deferIndexes ? await takeIndexes(db) : [];
   try {

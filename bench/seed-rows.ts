@@ -81,6 +81,8 @@ export interface RowsOptions {
   until: number;
   /** At most so many nodes of a job get rows: with all of them a million jobs have five million. */
   tasksPerJob: number;
+  /** Rows of which cron has nothing to do: rated, reported as far as may be, and not to be looked at. */
+  isQuiet?: boolean;
 }
 
 /**
@@ -89,7 +91,7 @@ export interface RowsOptions {
  */
 export function* seededJobs(
   owners: readonly SeededOwner[],
-  { jobs, seed, until, tasksPerJob }: RowsOptions,
+  { jobs, seed, until, tasksPerJob, isQuiet = false }: RowsOptions,
 ): Generator<SeededJob> {
   const chance = createChance(seed);
   const drawOwner = createDrawing(owners, chance);
@@ -120,6 +122,11 @@ export function* seededJobs(
         tags: JSON.stringify(drawTags(chance)),
         token_key_id: "seeded",
         flushed_at: deletedAt ?? life.endedAt ?? createdAt,
+        ...(isQuiet && {
+          check_at: null,
+          rated_at: life.endedAt,
+          report_error: life.endedAt === null ? null : "seeded without reports",
+        }),
       },
       tasks: life.tasks.map((task) => ({ ...task, ...owned })),
     };

@@ -18,6 +18,7 @@ const { values } = parseArgs({
     rounds: { type: "string", default: "40" },
     jobs: { type: "string", default: "1000000" },
     row: { type: "string", default: "" },
+    part: { type: "string" },
     help: { type: "boolean", default: false },
   },
 });
@@ -31,6 +32,7 @@ const HELP = `npm run bench -- [options]
   --rounds N     rounds of contenders, at least 30 (default 40)
   --jobs N       jobs of the largest database (default 1000000)
   --row TEXT     only the rows with this in their names: of hot, memory
+  --part NAMES   only these parts of scale: requests,nodes,live,jobs,routes
 
 Parts:
 ${Object.entries(PARTS)
@@ -54,7 +56,10 @@ if (only !== undefined && !(only in PARTS)) {
 const folder = mkdtempSync(join(tmpdir(), "assay-bench-"));
 try {
   const bundle = await buildBundle(folder);
-  const options: BenchOptions = { folder, bundle, rounds, jobs, row: values.row };
+  const options: BenchOptions = {
+    ...{ folder, bundle, rounds, jobs, row: values.row },
+    ...(values.part !== undefined && { part: values.part }),
+  };
   for (const [name, { run, isQuick }] of Object.entries(PARTS)) {
     const isWanted = only === undefined ? values.all || isQuick : name === only;
     if (isWanted && !(await run(options))) process.exitCode = 1;

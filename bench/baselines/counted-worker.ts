@@ -8,7 +8,7 @@ import worker, {
 } from "../../src/index.ts";
 import { systemClock } from "../../src/lib/clock.ts";
 import { countedBucket, countedDatabase } from "./counted-bindings.ts";
-import { counts, underway } from "./counts.ts";
+import { counts, traffic, underway } from "./counts.ts";
 
 /** The server's clock is ahead of the machine's by this, ms. */
 let ahead = 0;
@@ -122,6 +122,7 @@ let bindings: Env | undefined;
 /** What the bench asks for, by path. */
 const CONTROLS: Readonly<Record<string, (query: URLSearchParams, env: Env) => unknown>> = {
   "/bench/counts": () => counts,
+  "/bench/traffic": () => traffic,
   "/bench/underway": () => underway.calls,
   /** Moves the clock to a time. */
   "/bench/move": (query) => {

@@ -18,6 +18,22 @@ export const counts = {
   r2Reads: 0,
 };
 
+/** Traffic between a Worker and its storage: the platform limits it without billing it. */
+export const traffic = {
+  /** Calls of D1, a batch being one. */
+  d1Calls: 0,
+  /** Calls of D1 that have written. */
+  d1Writes: 0,
+  d1Statements: 0,
+  /** Bound parameters as JSON, bytes. */
+  d1SentBytes: 0,
+  /** Rows of replies as JSON, bytes. */
+  d1ReadBytes: 0,
+  /** Of the database after the last call, bytes. */
+  d1Size: 0,
+  r2WrittenBytes: 0,
+};
+
 /** Calls of D1 and R2 that have not been answered yet: while there is one, no step is over. */
 export const underway = { calls: 0 };
 

@@ -34,6 +34,8 @@ export class Flusher {
   /** Time of D1's latest acknowledgement since the object woke, ms. */
   #acknowledgedAt = 0;
   #failures = 0;
+  /** Events that D1 has acknowledged since the object woke. */
+  #knownEvents = 0;
   /** Start of the last batch, ms; in real time, which tests do not move. */
   #lastAt = Number.NEGATIVE_INFINITY;
 
@@ -80,6 +82,7 @@ export class Flusher {
     const isFresh = this.#clock.now() - this.#acknowledgedAt < FRESH_MS;
     if (knownVersion >= live.flushedVersion || isFresh) return false;
     live.flushedVersion = knownVersion;
+    this.#knownEvents = 0;
     return true;
   }
 
@@ -100,8 +103,10 @@ export class Flusher {
         const changes = this.#projection.since(live, live.flushedVersion);
         const db = openDatabase(this.#d1, createMeter());
         const { jobId } = live.identity;
+        const knownEvents = this.#knownEvents;
         // Each batch is bounded in time, but not all of them together: a slow D1 would never get 16 MiB.
-        await writeProjection(db, { jobId, ...changes }, this.#clock.now());
+        await writeProjection(db, { jobId, knownEvents, ...changes }, this.#clock.now());
+        this.#knownEvents = changes.job.events.length;
         live.flushedVersion = target;
         this.#storage.setFlushedVersion(target);
         this.#failures = 0;

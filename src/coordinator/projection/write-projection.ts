@@ -5,7 +5,7 @@ import { insertFrom } from "../../db/insert-from.ts";
 import { jobs, tasks } from "../../db/schema.ts";
 import { jsonChunks } from "../../lib/json.ts";
 import { nextCheck } from "./job-check.ts";
-import type { JobRecord, JobRecords, TaskRecord } from "./records.ts";
+import type { JobRecords, TaskRecord } from "./records.ts";
 
 /** Far below D1's bounds on a request and on a parameter. A larger row is written alone. */
 const MAX_BATCH_BYTES = 1_000_000;
@@ -13,6 +13,8 @@ const MAX_BATCH_BYTES = 1_000_000;
 /** One flush: the changes since the last one that D1 acknowledged. */
 export interface Changes extends JobRecords {
   jobId: number;
+  /** Events that D1 has: they are only ever added, and 256 nodes have long ones. */
+  knownEvents: number;
 }
 
 /**
@@ -20,7 +22,7 @@ export interface Changes extends JobRecords {
  * flushes may be repeated, reordered or interrupted.
  */
 export async function writeProjection(db: Database, changes: Changes, now: number): Promise<void> {
-  const { jobId, job, tasks: records } = changes;
+  const { jobId, tasks: records } = changes;
   const fields = Object.keys(records[0] ?? {}) as Field[]; // of a record, whose type has no others
   const rows = records.map((record) => fields.map((field) => stored(field, record[field])));
   const parts = jsonChunks(rows, MAX_BATCH_BYTES).map((text) =>
@@ -28,7 +30,7 @@ export async function writeProjection(db: Database, changes: Changes, now: numbe
   );
   const last = parts.pop();
   for (const part of parts) await db.batch([part]);
-  const end = updateJob(db, jobId, job, now);
+  const end = updateJob(db, changes, now);
   await db.batch(last === undefined ? [end] : [last, end]);
 }
 
@@ -75,7 +77,7 @@ function upsertTasks(db: Database, jobId: number, fields: readonly Field[], text
   });
 }
 
-function updateJob(db: Database, jobId: number, job: JobRecord, now: number) {
+function updateJob(db: Database, { jobId, job, knownEvents }: Changes, now: number) {
   return db
     .update(jobs)
     .set({
@@ -85,7 +87,7 @@ function updateJob(db: Database, jobId: number, job: JobRecord, now: number) {
       startedAt: job.startedAt,
       endedAt: job.endedAt,
       steps: job.steps,
-      events: job.events,
+      ...(job.events.length > knownEvents && { events: job.events }),
       specCheck: job.specCheck,
       flushedAt: now,
       checkAt: nextCheck(now, job.endedAt),

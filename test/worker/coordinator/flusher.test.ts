@@ -45,3 +45,50 @@ test("16 MiB reach a D1 that takes two seconds for each batch: every batch is bo
   expect(batch.mock.calls.length).toBeGreaterThanOrEqual(16);
   expect(setFlushedVersion.mock.calls).toEqual([[5]]);
 });
+
+test("events go to D1 when there are new ones, until it has acknowledged them, and again after it was restored", async ({
+  expect,
+}) => {
+  const statement = { bind: () => statement };
+  const sent: string[] = [];
+  const prepare = (sql: string) => {
+    sent.push(sql);
+    return statement;
+  };
+  let isDown = false;
+  const batch = async (statements: unknown[]) => {
+    if (isDown) throw new Error("D1 is away");
+    return statements.map(() => ({}));
+  };
+  let now = 0;
+  const event = { at: 1, kind: "joined", rank: 0, message: "node 0 joined (1 of 2)" };
+  const job = { version: 1, state: "running", steps: [], events: [event], endedAt: null };
+  // Of each no more than a flush uses.
+  const live = { identity: { jobId: 512 }, job: { version: 1 }, flushedVersion: 0 } as {
+    -readonly [Key in keyof Live]: Live[Key];
+  };
+  const flusher = new Flusher({
+    d1: { prepare, batch } as unknown as D1Database,
+    storage: { setFlushedVersion: () => {} } as unknown as CoordinatorStorage,
+    projection: { since: () => ({ job, tasks: [] }) } as unknown as Projection,
+    clock: { now: () => now },
+    live,
+  });
+  const sendsEvents = async () => {
+    sent.length = 0;
+    live.job = { ...live.job, version: live.job.version + 1 };
+    await flusher.flush(live);
+    return sent.some((sql) => sql.includes('"events" ='));
+  };
+  expect(await sendsEvents()).toBe(true);
+  expect(await sendsEvents()).toBe(false);
+  job.events.push(event);
+  isDown = true;
+  expect(await sendsEvents()).toBe(true);
+  isDown = false;
+  expect(await sendsEvents()).toBe(true);
+  expect(await sendsEvents()).toBe(false);
+  now += 3_600_000;
+  expect(flusher.hasForgotten(live, 1)).toBe(true);
+  expect(await sendsEvents()).toBe(true);
+});

@@ -83,7 +83,7 @@ describe("a flush", () => {
     const { jobId } = await newRow();
     const { db, batches } = countedD1();
     const records = times(256, (rank) => taskRecord(jobId, rank));
-    await writeProjection(db, { jobId, job: jobRecord(), tasks: records }, 1);
+    await writeProjection(db, { knownEvents: 0, jobId, job: jobRecord(), tasks: records }, 1);
     expect(batches.map((results) => results.length)).toEqual([2]);
     expect(await taskRows({ id: String(jobId) })).toHaveLength(256);
   });
@@ -112,7 +112,7 @@ describe("a flush", () => {
     });
     const bare = taskRecord(jobId, 1);
     const { db } = countedD1();
-    await writeProjection(db, { jobId, job: jobRecord(), tasks: [full, bare] }, 1);
+    await writeProjection(db, { knownEvents: 0, jobId, job: jobRecord(), tasks: [full, bare] }, 1);
     const rows = await taskRows({ id: String(jobId) });
     const owned = { userId, customerId, deletedAt: null, bodyOffset: null, reportHash: null };
     const steps = [ENDED, ENDED].map((step) => expect.objectContaining(step));
@@ -128,7 +128,7 @@ describe("a flush", () => {
     const { jobId } = await newRow();
     const { db } = countedD1();
     const write = (tasks: TaskRecord[], version: number) =>
-      writeProjection(db, { jobId, job: jobRecord({ version }), tasks }, version);
+      writeProjection(db, { knownEvents: 0, jobId, job: jobRecord({ version }), tasks }, version);
     await write([taskRecord(jobId, 0), taskRecord(jobId, 1, { version: 7, message: "new" })], 7);
     const own = "update tasks set body_offset = 5, finding_count = 1 where job_id = ?1";
     await env.DB.prepare(own).bind(jobId).run();
@@ -151,7 +151,7 @@ describe("a flush", () => {
     const tasks = [400_000, 400_000, 400_000, 1_200_000, 1].map((length, rank) =>
       taskRecord(jobId, rank, text(length)),
     );
-    await writeProjection(db, { jobId, job: jobRecord({ currentNodes: 5 }), tasks }, 1);
+    await writeProjection(db, { knownEvents: 0, jobId, job: jobRecord({ currentNodes: 5 }), tasks }, 1);
     // The triggers of a row write the counters, too.
     const written = batches.map((results) => results.map(({ meta }) => meta.changes > 0));
     expect(written).toEqual([[true], [true], [true], [true, true]]);
@@ -162,7 +162,7 @@ describe("a flush", () => {
   test("without a changed node writes the job's row alone", async ({ expect }) => {
     const { jobId } = await newRow();
     const { db, batches } = countedD1();
-    await writeProjection(db, { jobId, job: jobRecord({ version: 3 }), tasks: [] }, 1);
+    await writeProjection(db, { knownEvents: 0, jobId, job: jobRecord({ version: 3 }), tasks: [] }, 1);
     expect(batches.map((results) => results.length)).toEqual([1]);
     expect((await jobRow({ id: String(jobId) })).version).toBe(3);
   });

@@ -268,7 +268,7 @@ test("a node that joins, changes its state or anything else writes the rows that
     const task: TaskRecord = { ...row, ...more, ...times, machineIp: "10.0.0.1", steps, ...change };
     const job = { version, state: "running" as const, currentNodes: 1, ...times };
     const settled = { ...job, steps: [], events: [], specCheck: null };
-    const changes = { jobId, job: settled, tasks: [task] };
+    const changes = { jobId, job: settled, tasks: [task], knownEvents: 0 };
     await writeProjection(counted, changes, 1);
     return written[0];
   };
