@@ -43,8 +43,11 @@ export async function openStage(
     inspect?: boolean;
   } = {},
 ): Promise<Stage> {
-  // Static files are answered before the Worker, on the platform too.
-  const { assets: _assets, ...product } = await projectWorkerOptions(bundle, { ...VARS, ...vars });
+  // Static files are answered before the Worker, on the platform too; those that it reads itself, as the fonts of
+  // reports, come from the disk.
+  const { assets, ...options } = await projectWorkerOptions(bundle, { ...VARS, ...vars });
+  const path = assets?.directory ?? join(ROOT, "public");
+  const product = { ...options, serviceBindings: { ASSETS: { disk: { path } } } };
   const socket = { unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }] };
   const { compatibilityDate, compatibilityFlags } = product;
   const others = baselines.map(async ({ name, file, payload }) => ({
