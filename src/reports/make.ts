@@ -11,7 +11,6 @@ import { free } from "../lib/bytes.ts";
 import type { RatingThresholds } from "../lib/config.ts";
 import { RELEASE } from "../lib/release.ts";
 import { assemble } from "./assemble.ts";
-import { embeddedFiles } from "./check/embedded-files.ts";
 import type { DrawOptions } from "./drawing/draw-report.ts";
 import { findFacts, type JobFacts, type TaskFacts } from "./facts-store.ts";
 import { fileKey, filePrefix } from "./files.ts";
@@ -24,7 +23,7 @@ import { openSigner, type Signer, signData } from "./signing.ts";
 import { jobDataOf, taskDataOf } from "./subjects.ts";
 
 /** Incremented when the same data is drawn differently, so that a hash stands for one file. */
-const LAYOUT = 8;
+const LAYOUT = 9;
 
 /** Results are read in parts of about this many bytes, since parsed results take many times as much memory. */
 const PART_BYTES = 1_000_000;
@@ -135,12 +134,16 @@ async function drawFile(
   data: ReportData,
   { signer, ...options }: DrawOptions & { signer: Signer | null },
 ) {
-  const { drawReport } = await import("./drawing/draw-report.ts");
+  const [{ drawReport }, { packData }] = await Promise.all([
+    import("./drawing/draw-report.ts"),
+    import("./drawing/attachment.ts"),
+  ]);
   const json = await signData(reportJson(data, options.hash), signer);
-  const bytes = await drawReport(data, { ...options, kid: signer?.kid ?? null, data: json });
+  const packed = packData(json);
   free(json);
-  const [embedded] = embeddedFiles(bytes);
-  if (embedded === undefined) throw new Error("The report was drawn without its data");
+  const drawn = await drawReport(data, { ...options, kid: signer?.kid ?? null, data: packed });
+  const { bytes, data: embedded } = drawn;
+  if (embedded === null) throw new Error("The report was drawn without its data");
   const fileSha256 = createHash("sha256").update(bytes).digest("hex");
   const { offset: dataOffset, length: dataBytes } = embedded;
   return { bytes, file: { fileSha256, bytes: bytes.length, dataOffset, dataBytes } };

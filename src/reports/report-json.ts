@@ -1,5 +1,4 @@
 /** The data of a report as JSON for others to read: canonical (RFC 8785), with the names and times of the API. */
-import { canonicalJson } from "../lib/json.ts";
 import { DATA_FORMAT } from "./check/format.ts";
 import { eachLink, type LinkTable } from "./link-table.ts";
 import type { ReportData } from "./report-data.ts";
@@ -19,7 +18,7 @@ export function* reportJson(data: ReportData, hash: string): Generator<string> {
     yield `${separator}${JSON.stringify(key)}:`;
     separator = ",";
     if (Array.isArray(value)) yield* listJson(value);
-    else yield canonicalJson(toWire(value));
+    else yield wireJson(value);
   }
   yield "}";
 }
@@ -27,30 +26,40 @@ export function* reportJson(data: ReportData, hash: string): Generator<string> {
 function* listJson(items: readonly unknown[]): Generator<string> {
   let separator = "[";
   for (const item of items) {
-    yield separator + canonicalJson(toWire(item));
+    yield separator + wireJson(item);
     separator = ",";
   }
   yield items.length === 0 ? "[]" : "]";
 }
 
-/** Keys in snake case and times as text. Names of metrics are in snake case already. */
-function toWire(value: unknown, key = ""): unknown {
-  if (typeof value === "number") return isTime(key) ? new Date(value).toISOString() : value;
-  if (typeof value === "string") return value.toWellFormed();
-  if (typeof value !== "object" || value === null) return value;
-  if (Array.isArray(value)) return value.map((item) => toWire(item));
-  if (isLinkTable(value)) return linksOf(value);
-  return Object.fromEntries(
-    Object.entries(value).map(([name, inner]) => [snakeCase(name), toWire(inner, name)]),
-  );
+/** Keys in snake case and sorted, times as text. Names of metrics are in snake case already. */
+function wireJson(value: unknown, key = ""): string {
+  if (typeof value === "number" && isTime(key)) return `"${new Date(value).toISOString()}"`;
+  if (typeof value === "string") return JSON.stringify(value.toWellFormed());
+  if (typeof value !== "object" || value === null) return JSON.stringify(value ?? null);
+  if (Array.isArray(value)) return `[${value.map((item) => wireJson(item)).join()}]`;
+  if (isLinkTable(value)) return wireJson(linksOf(value));
+  const members = Object.entries(value).filter(([, inner]) => inner !== undefined);
+  const named = members.map(([name, inner]) => [snakeCase(name), name, inner] as const);
+  named.sort(([one], [other]) => (one < other ? -1 : 1));
+  const texts = named.map(([wire, name, inner]) => `"${wire}":${wireJson(inner, name)}`);
+  return `{${texts.join()}}`;
 }
 
 function isTime(key: string): boolean {
   return key === "at" || key.endsWith("At");
 }
 
+/** By key. All keys are the code's own, so there are few. */
+const wireNames = new Map<string, string>();
+
 function snakeCase(key: string): string {
-  return key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  let name = wireNames.get(key);
+  if (name === undefined) {
+    name = key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+    wireNames.set(key, name);
+  }
+  return name;
 }
 
 function isLinkTable(value: object): value is LinkTable {

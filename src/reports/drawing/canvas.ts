@@ -39,6 +39,11 @@ export interface Link {
 /** `artifact`: what is drawn belongs to the page, not to the document (PDF 32000-1, 14.8.2.2); `plain`: it has no tag. */
 type Open = "nothing" | "artifact" | "content" | "plain";
 
+export interface PageStream {
+  bytes: Uint8Array;
+  isDeflated: boolean;
+}
+
 export class Canvas {
   readonly type: Type;
   readonly paper: Paper;
@@ -91,13 +96,20 @@ export class Canvas {
     this.#release();
   }
 
-  /** The page's content as compressed streams, to be read one after the other; the page keeps nothing. */
-  take(): Uint8Array[] {
+  /**
+   * The page's content as streams, to be read one after the other; the page keeps nothing. A foot is stored as it is: to
+   * compress some hundred bytes takes as long as to compress a page.
+   */
+  take(): PageStream[] {
     this.endContent();
-    const streams = [
-      ...(this.#packed === null ? [] : [this.#packed]),
-      deflateSync(this.#raw.bytes),
-    ];
+    const packed = this.#packed;
+    const streams: PageStream[] =
+      packed === null
+        ? [{ bytes: deflateSync(this.#raw.bytes), isDeflated: true }]
+        : [
+            { bytes: packed, isDeflated: true },
+            { bytes: this.#raw.bytes.slice(), isDeflated: false },
+          ];
     this.#release();
     this.#packed = null;
     return streams;
