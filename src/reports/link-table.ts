@@ -53,8 +53,9 @@ export function linksOfNode({ numbers, errors }: LinkTable, rank: number): LinkT
   const selected = new Float64Array(own.length * NUMBERS);
   const failed: LinkTable["errors"] = [];
   for (const [index, from] of own.entries()) {
-    const link = numbers.subarray(from * NUMBERS, (from + 1) * NUMBERS);
-    selected.set(link, index * NUMBERS);
+    for (let part = 0; part < NUMBERS; part++) {
+      selected[index * NUMBERS + part] = numbers[from * NUMBERS + part] ?? 0;
+    }
     const reason = reasons.get(from);
     if (reason !== undefined) failed.push([index, reason]);
   }
@@ -69,17 +70,12 @@ export function linkCount({ numbers }: LinkTable): number {
 export function* eachLink({ numbers, errors }: LinkTable): Generator<Link> {
   const reasons = new Map(errors);
   for (let at = 0; at < numbers.length; at += NUMBERS) {
-    const [source = 0, target = 0, gbps = FAILED, latencyMs = 0] = [
-      numbers[at],
-      numbers[at + 1],
-      numbers[at + 2],
-      numbers[at + 3],
-    ];
+    const gbps = numbers[at + 2] ?? FAILED;
     yield {
-      source,
-      target,
+      source: numbers[at] ?? 0,
+      target: numbers[at + 1] ?? 0,
       gbps: gbps === FAILED ? null : gbps,
-      latencyMs,
+      latencyMs: numbers[at + 3] ?? 0,
       error: reasons.get(at / NUMBERS) ?? null,
     };
   }

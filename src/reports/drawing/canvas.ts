@@ -39,11 +39,6 @@ export interface Link {
 /** `artifact`: what is drawn belongs to the page, not to the document (PDF 32000-1, 14.8.2.2); `plain`: it has no tag. */
 type Open = "nothing" | "artifact" | "content" | "plain";
 
-export interface PageStream {
-  bytes: Uint8Array;
-  isDeflated: boolean;
-}
-
 export class Canvas {
   readonly type: Type;
   readonly paper: Paper;
@@ -51,9 +46,8 @@ export class Canvas {
   /** Pieces of tagged content so far. */
   marks = 0;
   #open: Open = "nothing";
-  /** What has been drawn since `pack`. */
+  /** What has been drawn since it was taken. */
   #operators: Operators | null = null;
-  #packed: Uint8Array | null = null;
   #fill: Colour | null = null;
   #stroke: Colour | null = null;
   #line = 0;
@@ -89,30 +83,20 @@ export class Canvas {
     this.#open = "nothing";
   }
 
-  /** Compresses what is drawn, to save memory while other pages are drawn; only the foot follows. */
-  pack(): void {
+  /** What has been drawn, compressed; the page keeps nothing of it. */
+  take(): Uint8Array {
     this.endContent();
-    this.#packed = deflateSync(this.#raw.bytes);
+    const bytes = deflateSync(this.#raw.bytes);
     this.#release();
+    return bytes;
   }
 
-  /**
-   * The page's content as streams, to be read one after the other; the page keeps nothing. A foot is stored as it is: to
-   * compress some hundred bytes takes as long as to compress a page.
-   */
-  take(): PageStream[] {
+  /** The same, as it is: to compress some hundred bytes of a foot takes as long as to compress a page. */
+  takePlain(): Uint8Array {
     this.endContent();
-    const packed = this.#packed;
-    const streams: PageStream[] =
-      packed === null
-        ? [{ bytes: deflateSync(this.#raw.bytes), isDeflated: true }]
-        : [
-            { bytes: packed, isDeflated: true },
-            { bytes: this.#raw.bytes.slice(), isDeflated: false },
-          ];
+    const bytes = this.#raw.bytes.slice();
     this.#release();
-    this.#packed = null;
-    return streams;
+    return bytes;
   }
 
   #release(): void {

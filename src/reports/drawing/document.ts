@@ -1,9 +1,8 @@
-/** The PDF around the pages: fonts, bookmarks, and the tree of tagged elements. */
+/** The PDF around the pages: fonts, links and bookmarks. */
 import type { Canvas } from "./canvas.ts";
-import type { Mark } from "./flow.ts";
+import type { Flow, FlowPage } from "./flow.ts";
 import { A4, type Paper } from "./paper.ts";
 import { asciiString, type PdfFile, type Ref, reference, textString } from "./pdf-file.ts";
-import type { ContentMark, Structure, StructureElement } from "./structure.ts";
 import type { Type } from "./type.ts";
 import type { FontProgram } from "./typeface.ts";
 
@@ -11,12 +10,6 @@ import type { FontProgram } from "./typeface.ts";
 const NONSYMBOLIC = 32;
 /** An annotation that is printed with its page (PDF 32000-1, 12.5.3). */
 const PRINTED = 4;
-
-/** A page in the file. */
-export interface Page {
-  ref: Ref;
-  height: number;
-}
 
 /** Embeds the subset that the pages have used, as a composite font with two bytes a character. */
 function embedFont(file: PdfFile, program: FontProgram): Ref {
@@ -38,40 +31,42 @@ function embedFont(file: PdfFile, program: FontProgram): Ref {
 
 /**
  * @param breathe called after each page
- * @returns the pages, and their entry of the catalog
+ * @returns their entry of the catalog
  */
 export async function addPages(
   file: PdfFile,
   type: Type,
-  canvases: Iterable<Canvas>,
+  drawn: Iterable<FlowPage>,
   breathe: () => Promise<void>,
-): Promise<{ pages: Page[]; entries: string }> {
+): Promise<string> {
   const [tree, resources] = [file.next(), file.next()];
-  const pages: Page[] = [];
-  for (const canvas of canvases) {
+  const refs: Ref[] = [];
+  for (const { ref, canvas, contents } of drawn) {
     const { width, height } = canvas.paper;
-    const contents = canvas
-      .take()
-      .map(({ bytes, isDeflated }) =>
-        reference(isDeflated ? file.deflated(bytes) : file.stream("", bytes).ref),
-      );
+    // The last page has no content yet; of others, the foot is left.
+    const rest =
+      contents.length === 0
+        ? file.deflated(canvas.take())
+        : file.stream("", canvas.takePlain()).ref;
+    const streams = [...contents, rest].map(reference).join(" ");
     // Keys of the structure's tree are the numbers of the pages.
-    const marks = canvas.marks > 0 ? `/StructParents ${pages.length}` : "";
+    const marks = canvas.marks > 0 ? `/StructParents ${refs.length}` : "";
     const links = linksOf(file, canvas);
     const annotations = links.length > 0 ? `/Annots[${links.join(" ")}]` : "";
-    const ref = file.add(
-      `<</Type/Page/Parent ${reference(tree)}/Resources ${reference(resources)}/MediaBox[0 0 ${width} ${height}]/Contents[${contents.join(" ")}]${marks}/Tabs/S${annotations}>>`,
+    file.add(
+      `<</Type/Page/Parent ${reference(tree)}/Resources ${reference(resources)}/MediaBox[0 0 ${width} ${height}]/Contents[${streams}]${marks}/Tabs/S${annotations}>>`,
+      ref,
     );
-    pages.push({ ref, height });
+    refs.push(ref);
     await breathe();
   }
-  const kids = pages.map(({ ref }) => reference(ref)).join(" ");
-  file.add(`<</Type/Pages/Kids[${kids}]/Count ${pages.length}>>`, tree);
+  const kids = refs.map(reference).join(" ");
+  file.add(`<</Type/Pages/Kids[${kids}]/Count ${refs.length}>>`, tree);
   // The fonts' characters are known once all pages are drawn.
   const { regular, bold } = type.codes;
   const [one, other] = [embedFont(file, regular.program()), embedFont(file, bold.program())];
   file.add(`<</Font<</F1 ${reference(one)}/F2 ${reference(other)}>>>>`, resources);
-  return { pages, entries: `/Pages ${reference(tree)}` };
+  return `/Pages ${reference(tree)}`;
 }
 
 function linksOf(file: PdfFile, { links, paper }: Canvas): string[] {
@@ -96,7 +91,7 @@ function shiftOf(paper: Paper): number {
  *
  * @returns their entry of the catalog
  */
-export function addOutline(file: PdfFile, pages: readonly Page[], marks: readonly Mark[]): string {
+export function addOutline(file: PdfFile, { pages, marks }: Flow): string {
   const outline = file.next();
   const refs = marks.map(() => file.next());
   const [first, last] = [refs[0], refs.at(-1)];
@@ -106,7 +101,7 @@ export function addOutline(file: PdfFile, pages: readonly Page[], marks: readonl
   for (const [index, mark] of marks.entries()) {
     const page = pages[mark.page];
     if (page === undefined) throw new Error("A heading is on a page");
-    const top = Math.round((page.height - mark.y + 6) * 100) / 100;
+    const top = Math.round((page.canvas.paper.height - mark.y + 6) * 100) / 100;
     file.add(
       `<</Title${textString(mark.title)}/Parent ${reference(outline)}${link("Prev", refs[index - 1])}${link("Next", refs[index + 1])}/Dest[${reference(page.ref)}/XYZ 0 ${top} 0]>>`,
       refs[index],
@@ -117,58 +112,4 @@ export function addOutline(file: PdfFile, pages: readonly Page[], marks: readonl
     outline,
   );
   return `/Outlines ${reference(outline)}`;
-}
-
-/**
- * The tree of tagged elements (PDF 32000-1, 14.7).
- *
- * @returns its entries of the catalog
- */
-export function addStructure(
-  file: PdfFile,
-  pages: readonly Page[],
-  { root, pages: marked }: Structure,
-): string {
-  const tree = file.next();
-  const header = reference(file.add("[<</O/Table/Scope/Column>>]"));
-  const refs = new Map<StructureElement, Ref>();
-  const refOf = (element: StructureElement) => {
-    const ref = refs.get(element) ?? file.next();
-    refs.set(element, ref);
-    return ref;
-  };
-  const write = (element: StructureElement, parent: Ref) => {
-    const { type, kids, alt } = element;
-    const ref = refOf(element);
-    const first = kids.find((kid): kid is ContentMark => "page" in kid);
-    const items = kids.map((kid) => {
-      if (!("page" in kid)) return reference(refOf(kid));
-      if (kid.page === first?.page) return String(kid.id);
-      return `<</Type/MCR/Pg ${pageOf(pages, kid)}/MCID ${kid.id}>>`;
-    });
-    const own = first === undefined ? "" : `/Pg ${pageOf(pages, first)}`;
-    const said = alt === null ? "" : `/Alt${textString(alt)}`;
-    const scope = type === "TH" ? `/A ${header}` : "";
-    const list = items.length === 1 ? ` ${items[0]}` : `[${items.join(" ")}]`;
-    const inner = items.length === 0 ? "" : `/K${list}`;
-    file.add(`<</S/${type}/P ${reference(parent)}${own}${said}${scope}${inner}>>`, ref);
-    for (const kid of kids) if (!("page" in kid)) write(kid, ref);
-  };
-  write(root, tree);
-  const numbers = marked.flatMap((elements, page) => {
-    const list = elements.map((element) => reference(refOf(element))).join(" ");
-    return [page, reference(file.add(`[${list}]`))];
-  });
-  const parents = file.add(`<</Nums[${numbers.join(" ")}]>>`);
-  file.add(
-    `<</Type/StructTreeRoot/K ${reference(refOf(root))}/ParentTree ${reference(parents)}/ParentTreeNextKey ${pages.length}>>`,
-    tree,
-  );
-  return `/StructTreeRoot ${reference(tree)}/MarkInfo<</Marked true>>`;
-}
-
-function pageOf(pages: readonly Page[], { page }: ContentMark): string {
-  const target = pages[page];
-  if (target === undefined) throw new Error("A mark is on a page");
-  return reference(target.ref);
 }

@@ -4,7 +4,7 @@
  */
 import type { ReportData } from "../report-data.ts";
 import { attachData, type DataExtent, type PackedData } from "./attachment.ts";
-import { addOutline, addPages, addStructure } from "./document.ts";
+import { addOutline, addPages } from "./document.ts";
 import { Flow } from "./flow.ts";
 import { addMetadata } from "./metadata.ts";
 import { noticesOf } from "./notices.ts";
@@ -55,7 +55,12 @@ export async function drawReport(data: ReportData, options: DrawOptions): Promis
   const { job, subject } = data;
   const type = new Type(typefacesOf(fonts), MAX_CHARACTERS[subject.kind]);
   const what = subject.kind === "job" ? `Job ${subject.id}` : `Job ${job.id}, node ${subject.rank}`;
-  const flow = new Flow(type, PAPERS[data.paper], noticesOf(data), `${what}: ${job.name}`);
+  const file = new PdfFile();
+  const flow = new Flow(file, type, {
+    paper: PAPERS[data.paper],
+    notices: noticesOf(data),
+    running: `${what}: ${job.name}`,
+  });
   for (const section of sectionsOf(flow, data, { hash, kid: options.kid ?? null })) {
     section();
     await breathe();
@@ -64,8 +69,7 @@ export async function drawReport(data: ReportData, options: DrawOptions): Promis
     `${what}   Assay ${data.release}`,
     `Content hash ${hash.slice(0, 32)}…`,
   );
-  const file = new PdfFile();
-  const { pages, entries } = await addPages(file, type, finished, breathe);
+  const pages = await addPages(file, type, finished, breathe);
   const node = subject.kind === "job" ? "" : `, node ${subject.rank}`;
   const described = {
     title: `${job.name}${node}: hardware benchmark report`,
@@ -76,9 +80,9 @@ export async function drawReport(data: ReportData, options: DrawOptions): Promis
   const attached = options.data ? attachData(file, options.data, described.at) : null;
   const { info, entries: metadata } = addMetadata(file, described, type.originals);
   const parts = [
-    entries,
-    addOutline(file, pages, flow.marks),
-    addStructure(file, pages, flow.structure),
+    pages,
+    addOutline(file, flow),
+    flow.structure.end(),
     attached?.entries ?? "",
     metadata,
   ];

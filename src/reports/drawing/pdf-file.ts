@@ -20,6 +20,9 @@ const PLACE_BYTES = FIELDS[0] + FIELDS[1] + FIELDS[2];
 const IN_FILE = 1;
 const IN_STREAM = 2;
 
+/** Memory of files that are finished. */
+const spare: Buffer[] = [];
+
 /** What the file says of itself, besides its objects. */
 export interface Trailer {
   root: Ref;
@@ -33,9 +36,10 @@ export class PdfFile {
   #used = 0;
   /** By number: kind, offset or number of the stream, index within it. */
   readonly #places: [kind: number, at: number, index: number][] = [[0, 0, 0xffff]];
-  /** Objects that wait for the next stream of them. */
-  #waiting: { ref: Ref; body: string }[] = [];
-  #waitingBytes = 0;
+  /** Objects that wait for the next stream of them: their bodies, and their numbers. */
+  #part = spare.pop() ?? Buffer.alloc(PART_BYTES);
+  #partUsed = 0;
+  #waiting: { ref: Ref; at: number }[] = [];
 
   constructor() {
     this.#put(HEADER);
@@ -49,9 +53,12 @@ export class PdfFile {
 
   /** @param body in PDF's syntax, in characters of one byte */
   add(body: string, ref = this.next()): Ref {
-    this.#waiting.push({ ref, body });
-    this.#waitingBytes += body.length;
-    if (this.#waitingBytes >= PART_BYTES) this.#flush();
+    if (this.#partUsed + body.length >= this.#part.length) {
+      this.#flush();
+      if (body.length >= this.#part.length) this.#part = Buffer.alloc(2 * body.length);
+    }
+    this.#waiting.push({ ref, at: this.#partUsed });
+    this.#partUsed += this.#part.write(`${body}\n`, this.#partUsed, "latin1");
     return ref;
   }
 
@@ -72,6 +79,7 @@ export class PdfFile {
   /** The whole file; nothing can be added any more. */
   end({ root, info, id }: Trailer): Uint8Array {
     this.#flush();
+    if (this.#part.length === PART_BYTES) spare.push(this.#part);
     const ref = this.next();
     const start = this.#used;
     this.#places[ref] = [IN_FILE, start, 0];
@@ -96,21 +104,17 @@ export class PdfFile {
 
   #flush(): void {
     if (this.#waiting.length === 0) return;
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    this.#waitingBytes = 0;
     const stream = this.next();
-    let offset = 0;
-    const index = waiting.map(({ ref, body }, at) => {
-      this.#places[ref] = [IN_STREAM, stream, at];
-      const entry = `${ref} ${offset}`;
-      offset += body.length + 1;
-      return entry;
+    const index = this.#waiting.map(({ ref, at }, number) => {
+      this.#places[ref] = [IN_STREAM, stream, number];
+      return `${ref} ${at}`;
     });
-    const head = `${index.join(" ")}\n`;
-    const text = Buffer.from(`${head}${waiting.map(({ body }) => body).join("\n")}`, "latin1");
-    const entries = `/Type/ObjStm/Filter/FlateDecode/N ${waiting.length}/First ${head.length}`;
+    const head = Buffer.from(`${index.join(" ")}\n`, "latin1");
+    const text = Buffer.concat([head, this.#part.subarray(0, this.#partUsed)]);
+    const entries = `/Type/ObjStm/Filter/FlateDecode/N ${index.length}/First ${head.length}`;
     this.#stream(stream, entries, deflateSync(text));
+    this.#waiting = [];
+    this.#partUsed = 0;
   }
 
   #stream(ref: Ref, entries: string, bytes: Uint8Array): number {

@@ -287,10 +287,16 @@ function peers(flow: Flow, step: ReportNetwork, rank: number): void {
     { title: "", width: 80 },
     { title: "Latency", unit: "ms", width: 60, align: right },
   ];
+  // Row by row: 255 other nodes have many cells.
+  function* rows() {
+    for (const other of others) {
+      yield [`node ${other}`, ...cells(out.get(other)), ...cells(back.get(other))];
+    }
+  }
   table(
     flow,
     [{ title: "Other node", width: 80 }, ...direction("Outgoing"), ...direction("Incoming")],
-    others.map((other) => [`node ${other}`, ...cells(out.get(other)), ...cells(back.get(other))]),
+    rows(),
     { dense: others.length > 40 },
   );
 }
