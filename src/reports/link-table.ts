@@ -1,4 +1,5 @@
 /** Directed links of a network step as plain numbers: a large job has 150,000, which as objects take twice as much. */
+import { free } from "../lib/bytes.ts";
 
 /** Numbers of a link: source rank, target rank, Gbit/s, latency in ms. */
 const NUMBERS = 4;
@@ -31,6 +32,7 @@ export function toLinkTable(links: readonly Link[]): LinkTable {
   return { numbers, errors };
 }
 
+/** The links of all; the memory of each is given back. */
 export function joinLinks(tables: readonly LinkTable[]): LinkTable {
   const numbers = new Float64Array(tables.reduce((sum, table) => sum + table.numbers.length, 0));
   const errors: LinkTable["errors"] = [];
@@ -39,6 +41,7 @@ export function joinLinks(tables: readonly LinkTable[]): LinkTable {
     numbers.set(table.numbers, at);
     for (const [index, reason] of table.errors) errors.push([at / NUMBERS + index, reason]);
     at += table.numbers.length;
+    free(table.numbers);
   }
   return { numbers, errors };
 }

@@ -17,6 +17,7 @@ const HEADER = Buffer.from("%PDF-1.7\n%\u00e2\u00e3\u00cf\u00d3\n", "latin1");
 /** Widths of the fields of a place: its kind, an offset or a stream's number, an index (7.5.8.3). */
 const FIELDS = [1, 4, 2] as const;
 const PLACE_BYTES = FIELDS[0] + FIELDS[1] + FIELDS[2];
+const FIRST_OBJECTS = 1_024;
 const IN_FILE = 1;
 const IN_STREAM = 2;
 
@@ -34,21 +35,27 @@ export interface Trailer {
 export class PdfFile {
   #bytes = new Uint8Array(FIRST_BYTES);
   #used = 0;
-  /** By number: kind, offset or number of the stream, index within it. */
-  readonly #places: [kind: number, at: number, index: number][] = [[0, 0, 0xffff]];
-  /** Objects that wait for the next stream of them: their bodies, and their numbers. */
+  /** By number, as the file has them (7.5.8.2). */
+  #places = new DataView(new ArrayBuffer(PLACE_BYTES * FIRST_OBJECTS));
+  #count = 1;
+  /** Objects that wait for the next stream of them: their bodies; their numbers, each with its offset. */
   #part = spare.pop() ?? Buffer.alloc(PART_BYTES);
   #partUsed = 0;
-  #waiting: { ref: Ref; at: number }[] = [];
+  #waiting: number[] = [];
 
   constructor() {
+    this.#place(0, 0, 0, 0xffff);
     this.#put(HEADER);
   }
 
   /** A number for an object that is written later. */
   next(): Ref {
-    this.#places.push([0, 0, 0]);
-    return this.#places.length - 1;
+    const ref = this.#count++;
+    const { byteLength, buffer } = this.#places;
+    if (this.#count * PLACE_BYTES > byteLength) {
+      this.#places = new DataView((buffer as ArrayBuffer).transfer(2 * byteLength)); // as made above
+    }
+    return ref;
   }
 
   /** @param body in PDF's syntax, in characters of one byte */
@@ -57,7 +64,7 @@ export class PdfFile {
       this.#flush();
       if (body.length >= this.#part.length) this.#part = Buffer.alloc(2 * body.length);
     }
-    this.#waiting.push({ ref, at: this.#partUsed });
+    this.#waiting.push(ref, this.#partUsed);
     this.#partUsed += this.#part.write(`${body}\n`, this.#partUsed, "latin1");
     return ref;
   }
@@ -82,43 +89,47 @@ export class PdfFile {
     if (this.#part.length === PART_BYTES) spare.push(this.#part);
     const ref = this.next();
     const start = this.#used;
-    this.#places[ref] = [IN_FILE, start, 0];
-    const entries = `/Type/XRef/Filter/FlateDecode/Size ${this.#places.length}/W[${FIELDS.join(" ")}]/Root ${root} 0 R/Info ${info} 0 R/ID[<${id}><${id}>]`;
-    this.#stream(ref, entries, deflateSync(this.#packedPlaces()));
+    this.#place(ref, IN_FILE, start);
+    const entries = `/Type/XRef/Filter/FlateDecode/Size ${this.#count}/W[${FIELDS.join(" ")}]/Root ${root} 0 R/Info ${info} 0 R/ID[<${id}><${id}>]`;
+    this.#stream(
+      ref,
+      entries,
+      deflateSync(new Uint8Array(this.#places.buffer, 0, this.#count * PLACE_BYTES)),
+    );
     this.#put(Buffer.from(`startxref\n${start}\n%%EOF\n`, "latin1"));
     const whole = new Uint8Array(this.#bytes.buffer.transfer(this.#used));
     this.#bytes = new Uint8Array(0);
     return whole;
   }
 
-  #packedPlaces(): Uint8Array {
-    const table = Buffer.alloc(this.#places.length * PLACE_BYTES);
-    for (const [number, [kind, at, index]] of this.#places.entries()) {
-      const from = number * PLACE_BYTES;
-      table.writeUInt8(kind, from);
-      table.writeUInt32BE(at, from + FIELDS[0]);
-      table.writeUInt16BE(index, from + FIELDS[0] + FIELDS[1]);
-    }
-    return table;
+  /**
+   * @param at an offset, or the number of a stream of objects
+   * @param index within that stream
+   */
+  #place(ref: Ref, kind: number, at: number, index = 0): void {
+    const from = ref * PLACE_BYTES;
+    this.#places.setUint8(from, kind);
+    this.#places.setUint32(from + FIELDS[0], at);
+    this.#places.setUint16(from + FIELDS[0] + FIELDS[1], index);
   }
 
   #flush(): void {
     if (this.#waiting.length === 0) return;
     const stream = this.next();
-    const index = this.#waiting.map(({ ref, at }, number) => {
-      this.#places[ref] = [IN_STREAM, stream, number];
-      return `${ref} ${at}`;
-    });
-    const head = Buffer.from(`${index.join(" ")}\n`, "latin1");
+    const count = this.#waiting.length / 2;
+    for (let index = 0; index < count; index++) {
+      this.#place(this.#waiting[2 * index] ?? 0, IN_STREAM, stream, index);
+    }
+    const head = Buffer.from(`${this.#waiting.join(" ")}\n`, "latin1");
     const text = Buffer.concat([head, this.#part.subarray(0, this.#partUsed)]);
-    const entries = `/Type/ObjStm/Filter/FlateDecode/N ${index.length}/First ${head.length}`;
+    const entries = `/Type/ObjStm/Filter/FlateDecode/N ${count}/First ${head.length}`;
     this.#stream(stream, entries, deflateSync(text));
     this.#waiting = [];
     this.#partUsed = 0;
   }
 
   #stream(ref: Ref, entries: string, bytes: Uint8Array): number {
-    this.#places[ref] = [IN_FILE, this.#used, 0];
+    this.#place(ref, IN_FILE, this.#used);
     const head = `${ref} 0 obj\n<<${entries}/Length ${bytes.length}>>\nstream\n`;
     this.#put(Buffer.from(head, "latin1"));
     const offset = this.#used;
