@@ -69,17 +69,24 @@ export function linkCount({ numbers }: LinkTable): number {
   return numbers.length / NUMBERS;
 }
 
-/** One after the other, so that few of them are in memory. */
-export function* eachLink({ numbers, errors }: LinkTable): Generator<Link> {
+/** Reads links by their index, one at a time, so that few of them are in memory. */
+export function linkReader({ numbers, errors }: LinkTable): (index: number) => Link {
   const reasons = new Map(errors);
-  for (let at = 0; at < numbers.length; at += NUMBERS) {
+  return (index) => {
+    const at = index * NUMBERS;
     const gbps = numbers[at + 2] ?? FAILED;
-    yield {
+    return {
       source: numbers[at] ?? 0,
       target: numbers[at + 1] ?? 0,
       gbps: gbps === FAILED ? null : gbps,
       latencyMs: numbers[at + 3] ?? 0,
-      error: reasons.get(at / NUMBERS) ?? null,
+      error: reasons.get(index) ?? null,
     };
-  }
+  };
+}
+
+/** One after the other. */
+export function* eachLink(table: LinkTable): Generator<Link> {
+  const read = linkReader(table);
+  for (let index = 0; index < linkCount(table); index++) yield read(index);
 }

@@ -5,7 +5,7 @@ import { eachLink, type LinkTable } from "./link-table.ts";
 import type { ReportData } from "./report-data.ts";
 
 /** Links are written so many at a time. */
-const PART_LINKS = 1_000;
+const PART_LINKS = 64;
 
 /**
  * The JSON in parts, so that no text of megabytes is made: the items of long lists one by one, and links some at a time.
