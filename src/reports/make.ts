@@ -92,6 +92,8 @@ export async function makeReports(deps: MakeDeps, jobId: number): Promise<number
     current.add(key);
     if (recorded.has(hash) && stored.has(key)) continue;
     const { bytes, file } = await drawFile(own, { hash, fonts, signer, breathe });
+    // A node's are copies of its own.
+    if (rank !== null) for (const { links } of own.networks) free(links.numbers);
     // Sent while the next report is drawn.
     const httpMetadata = { contentType: "application/pdf" };
     const put = bucket

@@ -11,6 +11,8 @@ export const RIGHT = A4.width - LEFT;
 export const WIDTH = RIGHT - LEFT;
 const TOP = 40;
 const FOOT = 52;
+/** Distance of lines, in sizes of their type. */
+const LEADING = 1.38;
 
 /** A bookmark of the document's outline. */
 export interface Mark {
@@ -138,7 +140,9 @@ export class Flow {
   /** @param needed height of the following content that must be on the same page */
   heading(title: string, needed: number, note?: string): void {
     const before = this.y > TOP + 60 ? 16 : 4;
-    this.need(before + 24 + needed);
+    const noteStyle = { colour: SOFT, size: SIZE.small };
+    const below = note === undefined ? 0 : this.#heightOf(note, noteStyle.size);
+    this.need(before + 25 + below + needed);
     this.y += before;
     this.marks.push({ title, page: this.pages.length - 1, y: this.y });
     const { canvas } = this;
@@ -147,8 +151,13 @@ export class Flow {
       canvas.text(title, LEFT, this.y + 15, { size: SIZE.heading, face: "bold" });
     });
     this.y += 22;
-    if (note !== undefined) this.paragraph(note, { colour: SOFT, size: SIZE.small });
+    if (note !== undefined) this.paragraph(note, noteStyle);
     this.y += 3;
+  }
+
+  /** Of a paragraph. */
+  #heightOf(text: string, size: number): number {
+    return this.type.wrap(text, WIDTH, size).length * size * LEADING;
   }
 
   subheading(title: string, needed: number): void {
@@ -163,7 +172,7 @@ export class Flow {
     style: { size?: number; colour?: number; face?: "regular" | "bold"; indent?: number } = {},
   ): void {
     const { size = SIZE.text, indent = 0, face = "regular", colour = INK } = style;
-    const leading = size * 1.38;
+    const leading = size * LEADING;
     this.need(leading);
     this.content("P", () => {
       for (const line of this.type.wrap(text, WIDTH - indent, size, face)) {
