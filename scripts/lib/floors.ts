@@ -84,7 +84,6 @@ const PURE = [
 const PURE_PACKAGES = [
   "@hono/zod-openapi",
   "@cantoo/fontkit",
-  "@cantoo/pdf-lib",
   "any-ascii",
   "node:zlib",
 ];
