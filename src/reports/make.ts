@@ -17,7 +17,7 @@ import { fileKey, filePrefix } from "./files.ts";
 import { loadFonts } from "./fonts.ts";
 import { type NodeResults, readNodeResults, shareTexts } from "./node-results.ts";
 import { type ReportRow, recordReports } from "./record-store.ts";
-import type { ReportData } from "./report-data.ts";
+import type { ReportData, ReportNode } from "./report-data.ts";
 import { reportJson } from "./report-json.ts";
 import { openSigner, type Signer, signData } from "./signing.ts";
 import { jobDataOf, taskDataOf } from "./subjects.ts";
@@ -162,12 +162,24 @@ function hashOf({ nodes, networks, verdict, ...data }: ReportData, signer: Signe
   const signed = signer?.kid ?? null;
   const parts = [LAYOUT, signed, data, whole, nodes.length, rated.length, networks.length];
   const hash = createHash("sha256").update(JSON.stringify(parts));
-  for (const node of [...nodes, ...rated]) hash.update(JSON.stringify(node));
+  for (const node of nodes) for (const part of partsOfNode(node)) hash.update(part);
+  for (const node of rated) hash.update(JSON.stringify(node));
   for (const { links, ...step } of networks) {
     const { numbers, errors } = links;
     hash.update(JSON.stringify([step, errors, numbers.length])).update(numbers);
   }
   return hash.digest("hex");
+}
+
+const PART_GPUS = 8;
+
+/** A node as JSON in parts: as a whole it may have 200 KB, which V8 gives back late. */
+function* partsOfNode({ quickMark, ...node }: ReportNode): Generator<string> {
+  const { gpus, ...figures } = quickMark ?? { gpus: [] };
+  yield JSON.stringify([node, figures, gpus.length]);
+  for (let at = 0; at < gpus.length; at += PART_GPUS) {
+    yield JSON.stringify(gpus.slice(at, at + PART_GPUS));
+  }
 }
 
 async function readResults(

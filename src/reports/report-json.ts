@@ -23,9 +23,11 @@ function* membersJson(value: object): Generator<string> {
     separator = ",";
     if (Array.isArray(inner)) yield* listJson(inner);
     else if (isLinkTable(inner)) yield* linksJson(inner);
+    // A verdict has those of all nodes.
+    else if (isObject(inner)) yield* membersJson(inner);
     else yield wireJson(inner, name);
   }
-  yield "}";
+  yield separator === "{" ? "{}" : "}";
 }
 
 function* listJson(items: readonly unknown[]): Generator<string> {
