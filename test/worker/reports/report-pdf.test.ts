@@ -77,6 +77,11 @@ describe("a report's file", async () => {
     expect(decodePDFRawStream(stream).decode()).toEqual(JSON_BYTES);
   });
 
+  test("is small, since a job stores one for each node", async ({ expect }) => {
+    const { bytes } = await draw(taskDataOf(four, 2));
+    expect(bytes.length).toBeLessThan(80_000);
+  });
+
   test("embeds subsets of its fonts, with the text of each code", ({ expect }) => {
     const [page] = document.getPages();
     const fonts = page?.node.Resources()?.lookup(name("Font"), PDFDict);
