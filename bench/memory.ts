@@ -24,6 +24,9 @@ const CHEAP_PATH = "/v0/server/version";
 /** A report that is not there by then is missed. */
 const REPORT_PATIENCE_MS = 180_000;
 
+/** Lines of the log that may say why work failed. */
+const TROUBLE = /"level":"(?:warn|error)"/;
+
 interface Row {
   name: string;
   limits: { heapMib: number; cpuMs?: number };
@@ -72,22 +75,27 @@ async function measureAgain(folder: string, bundle: Bundle, row: Row): Promise<M
 /** In a workerd of its own, so that no row leaves garbage or unfinished work to the next. */
 async function measureRow(folder: string, bundle: Bundle, row: Row): Promise<MemoryCost> {
   const before = new Set(workerdProcesses());
-  const stage = await openStage(folder, bundle, [], { inspect: true });
+  let trouble = "";
+  const onLog = (line: string) => {
+    if (TROUBLE.test(line)) trouble = line;
+  };
+  const stage = await openStage(folder, bundle, [], { inspect: true, onLog });
   try {
     const [pid] = workerdProcesses().filter((each) => !before.has(each));
     const nudge = async () => (await fetch(new URL(CHEAP_PATH, stage.url))).arrayBuffer();
     const session = await openSession(await stage.inspectorUrl(), nudge);
     const room = await createMachineRoom(stage);
     const work = await row.prepare(room);
-    let failure: string | null = null;
+    const failures: string[] = [];
     const peak = await peakOf(session, pid, () =>
       work().catch((error: Error) => {
-        failure = error.message;
+        failures.push(error.message, trouble);
       }),
     );
     session.close();
     const { heapMib, cpuMs = Number.POSITIVE_INFINITY } = row.limits;
-    if (peak.samples < MIN_SAMPLES) failure ??= `the heap was read ${peak.samples} times`;
+    if (peak.samples < MIN_SAMPLES) failures.push(`the heap was read ${peak.samples} times`);
+    const failure = failures.length === 0 ? null : failures.join(" ");
     const isWithin = failure === null && peak.heapMib <= heapMib && (peak.cpuMs ?? 0) <= cpuMs;
     return { ...row, peak, failure, isWithin };
   } finally {

@@ -43,7 +43,7 @@ mkdirSync(folder, { recursive: true });
 const hasPictures = spawnSync("pdftoppm", ["-v"]).error === undefined;
 for (const [name, data] of Object.entries(SAMPLES)) {
   const hash = createHash("sha256").update(name).digest("hex");
-  const bytes = await drawReport(data, { hash, fonts });
+  const { bytes } = await drawReport(data, { hash, fonts });
   const path = join(folder, `${name}.pdf`);
   writeFileSync(path, bytes);
   if (hasPictures) {

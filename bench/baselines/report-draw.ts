@@ -17,7 +17,7 @@ export default {
     const data = sampleReport(size);
     if (searchParams.has("idle")) return Response.json({ bytes: 0 });
     const { drawReport } = await import("../../src/reports/drawing/draw-report.ts");
-    const bytes = await drawReport(data, { hash: "0".repeat(64), fonts });
+    const { bytes } = await drawReport(data, { hash: "0".repeat(64), fonts });
     return Response.json({ bytes: bytes.length });
   },
 };

@@ -70,21 +70,19 @@ export function judgeLinks(
   const isSlow = ({ gbps }: MeasuredLink) => gbps < SLOW_LINK * median;
   const slowNodes = nodesBelowOthers(links);
   const explained = new Set(slowNodes.map(({ rank }) => rank));
-  const byPair = new Map(links.map((link) => [`${link.source} ${link.target}`, link.gbps]));
+  const reverse = reverseOf(links);
   const judged = (link: MeasuredLink): JudgedLink => ({
     source_rank: link.source,
     target_rank: link.target,
     gbps: link.gbps,
-    reverse_gbps: byPair.get(`${link.target} ${link.source}`) ?? null,
+    reverse_gbps: reverse(link),
   });
   const slow = links.filter(isSlow);
   const others = slow.filter(
     ({ source, target }) => !explained.has(source) && !explained.has(target),
   );
-  const asymmetric = links
-    .filter((link) => !isSlow(link))
-    .map(judged)
-    .filter(({ gbps, reverse_gbps: back }) => back !== null && gbps < SLOW_LINK * back);
+  const isAsymmetric = (link: MeasuredLink) => link.gbps < SLOW_LINK * (reverse(link) ?? 0);
+  const asymmetric = links.filter((link) => !isSlow(link) && isAsymmetric(link)).map(judged);
   return {
     judged: true,
     median_gbps: median,
@@ -93,6 +91,17 @@ export function judgeLinks(
     slow_nodes: worst(slowNodes),
     asymmetric_links: worst(asymmetric),
     below_card: belowCard,
+  };
+}
+
+/** The other direction of each link; null where it was not measured. As plain numbers, since there may be 65,000. */
+function reverseOf(links: readonly MeasuredLink[]): (link: MeasuredLink) => number | null {
+  const size = 1 + links.reduce((most, { source, target }) => Math.max(most, source, target), 0);
+  const rates = new Float64Array(size * size).fill(Number.NaN);
+  for (const { source, target, gbps } of links) rates[source * size + target] = gbps;
+  return ({ source, target }) => {
+    const rate = rates[target * size + source] ?? Number.NaN;
+    return Number.isNaN(rate) ? null : rate;
   };
 }
 

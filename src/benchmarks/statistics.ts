@@ -20,12 +20,11 @@ export function summarizeValues(
 }
 
 export function medianOf(values: readonly number[]): number | null {
-  const sorted = [...values].sort((a, b) => a - b);
-  return quantileOf(sorted, 0.5);
+  return quantileOf(Float64Array.from(values).sort(), 0.5);
 }
 
 /** Linear between the two nearest of the sorted values (type 7, as R and NumPy do); null for none. */
-export function quantileOf(sorted: readonly number[], share: number): number | null {
+export function quantileOf(sorted: ArrayLike<number>, share: number): number | null {
   const place = (sorted.length - 1) * share;
   const lower = sorted[Math.floor(place)];
   const upper = sorted[Math.ceil(place)];

@@ -1,4 +1,5 @@
 /** Directed links of a network step as plain numbers: a large job has 150,000, which as objects take twice as much. */
+import { free } from "../lib/bytes.ts";
 
 /** Numbers of a link: source rank, target rank, Gbit/s, latency in ms. */
 const NUMBERS = 4;
@@ -31,6 +32,7 @@ export function toLinkTable(links: readonly Link[]): LinkTable {
   return { numbers, errors };
 }
 
+/** The links of all; the memory of each is given back. */
 export function joinLinks(tables: readonly LinkTable[]): LinkTable {
   const numbers = new Float64Array(tables.reduce((sum, table) => sum + table.numbers.length, 0));
   const errors: LinkTable["errors"] = [];
@@ -39,6 +41,7 @@ export function joinLinks(tables: readonly LinkTable[]): LinkTable {
     numbers.set(table.numbers, at);
     for (const [index, reason] of table.errors) errors.push([at / NUMBERS + index, reason]);
     at += table.numbers.length;
+    free(table.numbers);
   }
   return { numbers, errors };
 }
@@ -53,8 +56,9 @@ export function linksOfNode({ numbers, errors }: LinkTable, rank: number): LinkT
   const selected = new Float64Array(own.length * NUMBERS);
   const failed: LinkTable["errors"] = [];
   for (const [index, from] of own.entries()) {
-    const link = numbers.subarray(from * NUMBERS, (from + 1) * NUMBERS);
-    selected.set(link, index * NUMBERS);
+    for (let part = 0; part < NUMBERS; part++) {
+      selected[index * NUMBERS + part] = numbers[from * NUMBERS + part] ?? 0;
+    }
     const reason = reasons.get(from);
     if (reason !== undefined) failed.push([index, reason]);
   }
@@ -65,22 +69,24 @@ export function linkCount({ numbers }: LinkTable): number {
   return numbers.length / NUMBERS;
 }
 
-/** One after the other, so that few of them are in memory. */
-export function* eachLink({ numbers, errors }: LinkTable): Generator<Link> {
+/** Reads links by their index, one at a time, so that few of them are in memory. */
+export function linkReader({ numbers, errors }: LinkTable): (index: number) => Link {
   const reasons = new Map(errors);
-  for (let at = 0; at < numbers.length; at += NUMBERS) {
-    const [source = 0, target = 0, gbps = FAILED, latencyMs = 0] = [
-      numbers[at],
-      numbers[at + 1],
-      numbers[at + 2],
-      numbers[at + 3],
-    ];
-    yield {
-      source,
-      target,
+  return (index) => {
+    const at = index * NUMBERS;
+    const gbps = numbers[at + 2] ?? FAILED;
+    return {
+      source: numbers[at] ?? 0,
+      target: numbers[at + 1] ?? 0,
       gbps: gbps === FAILED ? null : gbps,
-      latencyMs,
-      error: reasons.get(at / NUMBERS) ?? null,
+      latencyMs: numbers[at + 3] ?? 0,
+      error: reasons.get(index) ?? null,
     };
-  }
+  };
+}
+
+/** One after the other. */
+export function* eachLink(table: LinkTable): Generator<Link> {
+  const read = linkReader(table);
+  for (let index = 0; index < linkCount(table); index++) yield read(index);
 }

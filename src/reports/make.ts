@@ -11,20 +11,19 @@ import { free } from "../lib/bytes.ts";
 import type { RatingThresholds } from "../lib/config.ts";
 import { RELEASE } from "../lib/release.ts";
 import { assemble } from "./assemble.ts";
-import { embeddedFiles } from "./check/embedded-files.ts";
 import type { DrawOptions } from "./drawing/draw-report.ts";
 import { findFacts, type JobFacts, type TaskFacts } from "./facts-store.ts";
 import { fileKey, filePrefix } from "./files.ts";
 import { loadFonts } from "./fonts.ts";
 import { type NodeResults, readNodeResults, shareTexts } from "./node-results.ts";
 import { type ReportRow, recordReports } from "./record-store.ts";
-import type { ReportData } from "./report-data.ts";
+import type { ReportData, ReportNode } from "./report-data.ts";
 import { reportJson } from "./report-json.ts";
 import { openSigner, type Signer, signData } from "./signing.ts";
 import { jobDataOf, taskDataOf } from "./subjects.ts";
 
 /** Incremented when the same data is drawn differently, so that a hash stands for one file. */
-const LAYOUT = 8;
+const LAYOUT = 9;
 
 /** Results are read in parts of about this many bytes, since parsed results take many times as much memory. */
 const PART_BYTES = 1_000_000;
@@ -93,6 +92,8 @@ export async function makeReports(deps: MakeDeps, jobId: number): Promise<number
     current.add(key);
     if (recorded.has(hash) && stored.has(key)) continue;
     const { bytes, file } = await drawFile(own, { hash, fonts, signer, breathe });
+    // A node's are copies of its own.
+    if (rank !== null) for (const { links } of own.networks) free(links.numbers);
     // Sent while the next report is drawn.
     const httpMetadata = { contentType: "application/pdf" };
     const put = bucket
@@ -135,12 +136,16 @@ async function drawFile(
   data: ReportData,
   { signer, ...options }: DrawOptions & { signer: Signer | null },
 ) {
-  const { drawReport } = await import("./drawing/draw-report.ts");
+  const [{ drawReport }, { packData }] = await Promise.all([
+    import("./drawing/draw-report.ts"),
+    import("./drawing/attachment.ts"),
+  ]);
   const json = await signData(reportJson(data, options.hash), signer);
-  const bytes = await drawReport(data, { ...options, kid: signer?.kid ?? null, data: json });
+  const packed = packData(json);
   free(json);
-  const [embedded] = embeddedFiles(bytes);
-  if (embedded === undefined) throw new Error("The report was drawn without its data");
+  const drawn = await drawReport(data, { ...options, kid: signer?.kid ?? null, data: packed });
+  const { bytes, data: embedded } = drawn;
+  if (embedded === null) throw new Error("The report was drawn without its data");
   const fileSha256 = createHash("sha256").update(bytes).digest("hex");
   const { offset: dataOffset, length: dataBytes } = embedded;
   return { bytes, file: { fileSha256, bytes: bytes.length, dataOffset, dataBytes } };
@@ -157,12 +162,24 @@ function hashOf({ nodes, networks, verdict, ...data }: ReportData, signer: Signe
   const signed = signer?.kid ?? null;
   const parts = [LAYOUT, signed, data, whole, nodes.length, rated.length, networks.length];
   const hash = createHash("sha256").update(JSON.stringify(parts));
-  for (const node of [...nodes, ...rated]) hash.update(JSON.stringify(node));
+  for (const node of nodes) for (const part of partsOfNode(node)) hash.update(part);
+  for (const node of rated) hash.update(JSON.stringify(node));
   for (const { links, ...step } of networks) {
     const { numbers, errors } = links;
     hash.update(JSON.stringify([step, errors, numbers.length])).update(numbers);
   }
   return hash.digest("hex");
+}
+
+const PART_GPUS = 8;
+
+/** A node as JSON in parts: as a whole it may have 200 KB, which V8 gives back late. */
+function* partsOfNode({ quickMark, ...node }: ReportNode): Generator<string> {
+  const { gpus, ...figures } = quickMark ?? { gpus: [] };
+  yield JSON.stringify([node, figures, gpus.length]);
+  for (let at = 0; at < gpus.length; at += PART_GPUS) {
+    yield JSON.stringify(gpus.slice(at, at + PART_GPUS));
+  }
 }
 
 async function readResults(

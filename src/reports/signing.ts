@@ -1,5 +1,5 @@
 /** Signs the data of reports with Ed25519, as a flattened JWS (RFC 7515 §7.2.2, RFC 8037). Loads with the first report. */
-import { free } from "../lib/bytes.ts";
+import { MIB } from "../lib/bytes.ts";
 import { JWS_TYPE } from "./check/format.ts";
 import { type PublicJwk, publicJwkOf, thumbprintOf } from "./check/keys.ts";
 
@@ -53,45 +53,66 @@ export async function signData(
     Buffer.from(
       JSON.stringify({ alg: "EdDSA", jwk: signer.jwk, kid: signer.kid, typ: JWS_TYPE }),
     ).toString("base64url");
-  const json = joined(Array.from(payload, (part) => Buffer.from(part)));
   // Of what is signed, this part makes room for the beginning of the JSON.
   const before = header === null ? OPEN : `${header}.`;
-  const encoded = Math.ceil((json.length * 4) / 3);
-  const close = (signature: string) =>
+  const text = new GrowingText(before);
+  appendBase64url(text, payload);
+  const signature = signer && (await signatureOf(signer, text.bytes));
+  text.append(
     header === null
       ? '","protected":null,"signature":null}'
-      : `","protected":"${header}","signature":"${signature}"}`;
-  const end = before.length + encoded;
-  const whole = Buffer.alloc(end + close("x".repeat(86)).length);
-  whole.write(before, "latin1");
-  writeBase64url(json, whole, before.length);
-  free(json);
-  const signature = signer && (await signatureOf(signer, whole.subarray(0, end)));
-  whole.write(close(signature ?? ""), end, "latin1");
+      : `","protected":"${header}","signature":"${signature}"}`,
+  );
   const start = before.length - OPEN.length;
-  whole.write(OPEN, start, "latin1");
-  return whole.subarray(start);
-}
-
-/** In memory of its own, which can be given back: small buffers share theirs. */
-function joined(parts: readonly Buffer[]): Buffer {
-  const whole = Buffer.alloc(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) at += part.copy(whole, at);
-  return whole;
+  text.bytes.write(OPEN, start, "latin1");
+  return text.bytes.subarray(start);
 }
 
 async function signatureOf({ key }: Signer, input: Uint8Array<ArrayBuffer>): Promise<string> {
   return Buffer.from(await crypto.subtle.sign(ALGORITHM, key, input)).toString("base64url");
 }
 
+const STEP_BYTES = MIB / 4;
+
+/** ASCII text in memory of its own, which can be given back: small buffers share theirs. */
+class GrowingText {
+  #buffer = new ArrayBuffer(STEP_BYTES / 16);
+  #used = 0;
+
+  constructor(text: string) {
+    this.append(text);
+  }
+
+  /** Valid until text is appended. */
+  get bytes(): Buffer<ArrayBuffer> {
+    return Buffer.from(this.#buffer, 0, this.#used);
+  }
+
+  append(text: string): void {
+    const needed = this.#used + text.length;
+    if (needed > this.#buffer.byteLength) {
+      const more = Math.min(this.#buffer.byteLength, STEP_BYTES);
+      this.#buffer = this.#buffer.transfer(Math.max(needed, this.#buffer.byteLength + more));
+    }
+    Buffer.from(this.#buffer).write(text, this.#used, "latin1");
+    this.#used = needed;
+  }
+}
+
 /** A multiple of three bytes, so that parts need no padding. */
 const PART_BYTES = 3 * 16_384;
 
-function writeBase64url(bytes: Buffer, to: Buffer, offset: number): void {
-  let at = offset;
-  for (let from = 0; from < bytes.length; from += PART_BYTES) {
-    const part = bytes.subarray(from, from + PART_BYTES).toString("base64url");
-    at += to.write(part, at, "latin1");
+/** Part by part: the whole is in memory only as base64url. */
+function appendBase64url(text: GrowingText, payload: Iterable<string>): void {
+  let rest = Buffer.alloc(0);
+  for (const json of payload) {
+    const bytes = Buffer.concat([rest, Buffer.from(json)]);
+    const whole = bytes.length - (bytes.length % 3);
+    for (let from = 0; from < whole; from += PART_BYTES) {
+      const part = bytes.subarray(from, Math.min(from + PART_BYTES, whole));
+      text.append(part.toString("base64url"));
+    }
+    rest = Buffer.from(bytes.subarray(whole));
   }
+  text.append(rest.toString("base64url"));
 }

@@ -12,7 +12,7 @@ import { runVerify } from "../../agent/src/verify.ts";
 import { ROOT } from "../../scripts/lib/project.ts";
 import { embeddedFiles, readEmbedded } from "../../src/reports/check/embedded-files.ts";
 import type { PublicJwk } from "../../src/reports/check/keys.ts";
-import { attachData } from "../../src/reports/drawing/attachment.ts";
+import { packData } from "../../src/reports/drawing/attachment.ts";
 import { drawReport } from "../../src/reports/drawing/draw-report.ts";
 import { reportJson } from "../../src/reports/report-json.ts";
 import { openKey, type Signer, signData } from "../../src/reports/signing.ts";
@@ -29,7 +29,8 @@ const genuine = await makeReport(signer);
 
 async function makeReport(by: Signer | null, hash = HASH): Promise<Uint8Array<ArrayBuffer>> {
   const json = await signData(reportJson(data, hash), by);
-  return new Uint8Array(await drawReport(data, { hash, fonts, kid: by?.kid ?? null, data: json }));
+  const drawn = await drawReport(data, { hash, fonts, kid: by?.kid ?? null, data: packData(json) });
+  return new Uint8Array(drawn.bytes);
 }
 
 /** A PDF of its own with these embedded files. */
@@ -37,7 +38,9 @@ async function pdfWith(...files: (Uint8Array | string)[]): Promise<Uint8Array> {
   const document = await PDFDocument.create();
   document.addPage();
   for (const file of files) {
-    attachData(document, typeof file === "string" ? Buffer.from(file) : file, new Date(0));
+    const bytes = typeof file === "string" ? Buffer.from(file) : file;
+    const { context } = document;
+    context.register(context.flateStream(bytes, { Type: "EmbeddedFile" }));
   }
   return document.save({ useObjectStreams: false });
 }

@@ -7,6 +7,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, test } from "vitest";
+import { packData } from "../../src/reports/drawing/attachment.ts";
 import { drawReport } from "../../src/reports/drawing/draw-report.ts";
 import { taskDataOf } from "../../src/reports/subjects.ts";
 import { A100, failedReport, findingsReport, sampleReport } from "../reports/samples.ts";
@@ -30,7 +31,10 @@ const paths = new Map<string, string>();
 for (const [name, data] of Object.entries(SAMPLES)) {
   const path = join(folder, `${name}.pdf`);
   const hash = "0123456789abcdef".repeat(4);
-  writeFileSync(path, await drawReport(data, { hash, fonts, data: Buffer.from("{}") }));
+  writeFileSync(
+    path,
+    (await drawReport(data, { hash, fonts, data: packData(Buffer.from("{}")) })).bytes,
+  );
   paths.set(name, path);
 }
 

@@ -46,9 +46,8 @@ export class Canvas {
   /** Pieces of tagged content so far. */
   marks = 0;
   #open: Open = "nothing";
-  /** What has been drawn since `pack`. */
+  /** What has been drawn since it was taken. */
   #operators: Operators | null = null;
-  #packed: Uint8Array | null = null;
   #fill: Colour | null = null;
   #stroke: Colour | null = null;
   #line = 0;
@@ -84,23 +83,20 @@ export class Canvas {
     this.#open = "nothing";
   }
 
-  /** Compresses what is drawn, to save memory while other pages are drawn; only the foot follows. */
-  pack(): void {
+  /** What has been drawn, compressed; the page keeps nothing of it. */
+  take(): Uint8Array {
     this.endContent();
-    this.#packed = deflateSync(this.#raw.bytes);
+    const bytes = deflateSync(this.#raw.bytes);
     this.#release();
+    return bytes;
   }
 
-  /** The page's content as compressed streams, to be read one after the other; the page keeps nothing. */
-  take(): Uint8Array[] {
+  /** The same, as it is: to compress some hundred bytes of a foot takes as long as to compress a page. */
+  takePlain(): Uint8Array {
     this.endContent();
-    const streams = [
-      ...(this.#packed === null ? [] : [this.#packed]),
-      deflateSync(this.#raw.bytes),
-    ];
+    const bytes = this.#raw.bytes.slice();
     this.#release();
-    this.#packed = null;
-    return streams;
+    return bytes;
   }
 
   #release(): void {

@@ -2,13 +2,14 @@
  * Draws a report. Imported only dynamically, so that no other request loads the PDF library and the tables of
  * transliteration.
  */
-import { PDFDocument } from "@cantoo/pdf-lib";
 import type { ReportData } from "../report-data.ts";
-import { attachData } from "./attachment.ts";
-import { addOutline, addPages, addStructure, describe } from "./document.ts";
+import { attachData, type DataExtent, type PackedData } from "./attachment.ts";
+import { addOutline, addPages } from "./document.ts";
 import { Flow } from "./flow.ts";
+import { addMetadata } from "./metadata.ts";
 import { noticesOf } from "./notices.ts";
 import { PAPERS } from "./paper.ts";
+import { PdfFile } from "./pdf-file.ts";
 import { baselines } from "./sections/baselines.ts";
 import { checking } from "./sections/checking.ts";
 import { conditions } from "./sections/conditions.ts";
@@ -36,20 +37,66 @@ export interface DrawOptions {
   /** The key that signed the data; null or absent for an unsigned report. */
   kid?: string | null;
   /** The data of the report, to be embedded (`signing.ts`). */
-  data?: Uint8Array;
+  data?: PackedData;
   /** Called between sections, to let other requests run. */
   breathe?: () => Promise<void>;
 }
 
+/** A report's file. */
+export interface Drawn {
+  bytes: Uint8Array;
+  /** The place of the embedded data; null where there is none. */
+  data: DataExtent | null;
+}
+
 /** The report as a PDF: the same bytes for the same data and hash. */
-export async function drawReport(data: ReportData, options: DrawOptions): Promise<Uint8Array> {
+export async function drawReport(data: ReportData, options: DrawOptions): Promise<Drawn> {
   const { hash, fonts, breathe = () => Promise.resolve() } = options;
-  const document = await PDFDocument.create({ updateMetadata: false });
   const { job, subject } = data;
   const type = new Type(typefacesOf(fonts), MAX_CHARACTERS[subject.kind]);
   const what = subject.kind === "job" ? `Job ${subject.id}` : `Job ${job.id}, node ${subject.rank}`;
-  const flow = new Flow(type, PAPERS[data.paper], noticesOf(data), `${what}: ${job.name}`);
-  const sections = [
+  const file = new PdfFile();
+  const flow = new Flow(file, type, {
+    paper: PAPERS[data.paper],
+    notices: noticesOf(data),
+    running: `${what}: ${job.name}`,
+  });
+  for (const section of sectionsOf(flow, data, { hash, kid: options.kid ?? null })) {
+    section();
+    await breathe();
+  }
+  const finished = flow.finish(
+    `${what}   Assay ${data.release}`,
+    `Content hash ${hash.slice(0, 32)}…`,
+  );
+  const pages = await addPages(file, type, finished, breathe);
+  const node = subject.kind === "job" ? "" : `, node ${subject.rank}`;
+  const described = {
+    title: `${job.name}${node}: hardware benchmark report`,
+    subject: `Job ${job.id}${node}, content hash ${hash}`,
+    release: data.release,
+    at: job.endedAt ?? job.createdAt,
+  };
+  const attached = options.data ? attachData(file, options.data, described.at) : null;
+  const { info, entries: metadata } = addMetadata(file, described, type.originals);
+  const parts = [
+    pages,
+    addOutline(file, flow),
+    flow.structure.end(),
+    attached?.entries ?? "",
+    metadata,
+  ];
+  const root = file.add(`<</Type/Catalog${parts.join("")}>>`);
+  const bytes = file.end({ root, info, id: hash.slice(0, 32) });
+  return { bytes, data: attached?.extent ?? null };
+}
+
+function sectionsOf(
+  flow: Flow,
+  data: ReportData,
+  check: { hash: string; kid: string | null },
+): (() => void)[] {
+  return [
     () => title(flow, data),
     () => findings(flow, data),
     () => verdictPanel(flow, data),
@@ -57,8 +104,8 @@ export async function drawReport(data: ReportData, options: DrawOptions): Promis
     ...(isLong(data) ? [] : [() => nodeTable(flow, data)]),
     () => baselines(flow, data),
     () => distributions(flow, data),
-    ...(isLong(data) ? [] : [() => history(flow, data)]),
-    ...(isLong(data) ? [() => nodeTable(flow, data), () => history(flow, data)] : []),
+    ...(isLong(data) ? [() => nodeTable(flow, data)] : []),
+    () => history(flow, data),
     () => networks(flow, data),
     () => gpuTable(flow, data),
     () => conditions(flow, data),
@@ -70,33 +117,6 @@ export async function drawReport(data: ReportData, options: DrawOptions): Promis
     () => steps(flow, data),
     () => events(flow, data),
     () => method(flow, data),
-    () => checking(flow, data, { hash, kid: options.kid ?? null }),
+    () => checking(flow, data, check),
   ];
-  for (const section of sections) {
-    section();
-    await breathe();
-  }
-  const finished = flow.finish(
-    `${what}   Assay ${data.release}`,
-    `Content hash ${hash.slice(0, 32)}…`,
-  );
-  const pages = await addPages(document, type, finished, breathe);
-  addOutline(document, pages, flow.marks);
-  addStructure(document, pages, flow.structure);
-  const node = subject.kind === "job" ? "" : `, node ${subject.rank}`;
-  const described = {
-    title: `${job.name}${node}: hardware benchmark report`,
-    subject: `Job ${job.id}${node}, content hash ${hash}`,
-    hash,
-    release: data.release,
-    at: job.endedAt ?? job.createdAt,
-  };
-  if (options.data) attachData(document, options.data, new Date(described.at));
-  describe(document, described, type.originals);
-  return document.save({
-    addDefaultPage: false,
-    updateFieldAppearances: false,
-    // Compressing a stream takes a quarter of a megabyte, whatever its size; those of objects save few bytes.
-    useObjectStreams: false,
-  });
 }

@@ -1,6 +1,7 @@
 /** Pages filled from top to bottom: a cursor, headings, paragraphs, and the head and foot of every page. */
 import { Canvas } from "./canvas.ts";
 import { A4, type Paper } from "./paper.ts";
+import type { PdfFile, Ref } from "./pdf-file.ts";
 import { type ElementType, type GroupType, Structure, type StructureElement } from "./structure.ts";
 import { INK, PALE_WARNING, RULE, SIZE, SOFT, WARNING } from "./theme.ts";
 import type { Type } from "./type.ts";
@@ -10,6 +11,8 @@ export const RIGHT = A4.width - LEFT;
 export const WIDTH = RIGHT - LEFT;
 const TOP = 40;
 const FOOT = 52;
+/** Distance of lines, in sizes of their type. */
+const LEADING = 1.38;
 
 /** A bookmark of the document's outline. */
 export interface Mark {
@@ -18,26 +21,43 @@ export interface Mark {
   y: number;
 }
 
+export interface FlowPage {
+  ref: Ref;
+  /** What is drawn since the last of its contents. */
+  canvas: Canvas;
+  /** Streams in the file, to be read one after the other. */
+  contents: Ref[];
+}
+
 export class Flow {
   readonly type: Type;
-  readonly pages: Canvas[] = [];
+  readonly pages: FlowPage[] = [];
   readonly marks: Mark[] = [];
   /** The top of the next element. */
   y = 0;
-  readonly structure = new Structure();
+  readonly structure: Structure;
+  readonly #file: PdfFile;
   readonly #paper: Paper;
   readonly #notices: readonly string[];
   readonly #running: string;
   /** The element that new elements belong to; null for none beyond the bound of elements. */
-  #parent: StructureElement | null = this.structure.root;
+  #parent: StructureElement | null;
   /** The element whose content is being drawn; `plain` beyond the bound of elements, null for none. */
   #element: StructureElement | "plain" | null = null;
 
   /**
+   * @param file gets each page's content as soon as the next one begins
    * @param notices printed on top of every page, for readers of a single page
    * @param running the running head, from the second page on
    */
-  constructor(type: Type, paper: Paper, notices: readonly string[], running: string) {
+  constructor(
+    file: PdfFile,
+    type: Type,
+    { paper, notices, running }: { paper: Paper; notices: readonly string[]; running: string },
+  ) {
+    this.#file = file;
+    this.structure = new Structure(file);
+    this.#parent = this.structure.root;
     this.type = type;
     this.#paper = paper;
     this.#notices = notices;
@@ -45,16 +65,21 @@ export class Flow {
     this.newPage();
   }
 
+  get #page(): FlowPage {
+    const page = this.pages.at(-1);
+    if (page === undefined) throw new Error("A flow has at least one page");
+    return page;
+  }
+
   get canvas(): Canvas {
-    const canvas = this.pages.at(-1);
-    if (canvas === undefined) throw new Error("A flow has at least one page");
-    return canvas;
+    return this.#page.canvas;
   }
 
   newPage(): void {
-    this.pages.at(-1)?.pack();
+    const last = this.pages.at(-1);
+    last?.contents.push(this.#file.deflated(last.canvas.take()));
     const canvas = new Canvas(this.type, this.#paper);
-    this.pages.push(canvas);
+    this.pages.push({ ref: this.#file.next(), canvas, contents: [] });
     this.y = TOP;
     if (this.pages.length > 1) {
       const style = { size: SIZE.small, colour: SOFT, maxWidth: WIDTH - 90 };
@@ -69,19 +94,23 @@ export class Flow {
 
   /** Draws content of an element of its own, which may continue on other pages. */
   content(type: Exclude<ElementType, GroupType>, draw: () => void, alt?: string): void {
-    this.#element = (this.#parent && this.structure.add(this.#parent, type, alt)) ?? "plain";
+    const element = this.#parent && this.structure.add(this.#parent, type, alt);
+    this.#element = element ?? "plain";
     this.#resume();
     draw();
     this.#element = null;
     this.canvas.endContent();
+    if (element !== null) this.structure.close(element);
   }
 
   /** Draws elements that belong together. */
   group(type: GroupType, draw: () => void, isTagged = true): void {
     const parent = this.#parent;
-    this.#parent = parent && isTagged ? this.structure.add(parent, type) : null;
+    const group = parent && isTagged ? this.structure.add(parent, type) : null;
+    this.#parent = group;
     draw();
     this.#parent = parent;
+    if (group !== null) this.structure.close(group);
   }
 
   /** Content of the open element that follows on this page. */
@@ -89,8 +118,10 @@ export class Flow {
     const element = this.#element;
     if (element === null) return;
     if (element === "plain") this.canvas.beginPlain();
-    else
-      this.structure.mark(element, this.pages.length - 1, this.canvas.beginContent(element.type));
+    else {
+      const page = { index: this.pages.length - 1, ref: this.#page.ref };
+      this.structure.mark(element, page, this.canvas.beginContent(element.type));
+    }
   }
 
   /** Begins a new page unless this much room is left. */
@@ -109,7 +140,9 @@ export class Flow {
   /** @param needed height of the following content that must be on the same page */
   heading(title: string, needed: number, note?: string): void {
     const before = this.y > TOP + 60 ? 16 : 4;
-    this.need(before + 24 + needed);
+    const noteStyle = { colour: SOFT, size: SIZE.small };
+    const below = note === undefined ? 0 : this.#heightOf(note, noteStyle.size);
+    this.need(before + 25 + below + needed);
     this.y += before;
     this.marks.push({ title, page: this.pages.length - 1, y: this.y });
     const { canvas } = this;
@@ -118,8 +151,13 @@ export class Flow {
       canvas.text(title, LEFT, this.y + 15, { size: SIZE.heading, face: "bold" });
     });
     this.y += 22;
-    if (note !== undefined) this.paragraph(note, { colour: SOFT, size: SIZE.small });
+    if (note !== undefined) this.paragraph(note, noteStyle);
     this.y += 3;
+  }
+
+  /** Of a paragraph. */
+  #heightOf(text: string, size: number): number {
+    return this.type.wrap(text, WIDTH, size).length * size * LEADING;
   }
 
   subheading(title: string, needed: number): void {
@@ -134,7 +172,7 @@ export class Flow {
     style: { size?: number; colour?: number; face?: "regular" | "bold"; indent?: number } = {},
   ): void {
     const { size = SIZE.text, indent = 0, face = "regular", colour = INK } = style;
-    const leading = size * 1.38;
+    const leading = size * LEADING;
     this.need(leading);
     this.content("P", () => {
       for (const line of this.type.wrap(text, WIDTH - indent, size, face)) {
@@ -146,8 +184,9 @@ export class Flow {
   }
 
   /** Writes the foot of each page and answers it, once the number of pages is final. */
-  *finish(left: string, middle: string): Generator<Canvas> {
-    for (const [index, canvas] of this.pages.entries()) {
+  *finish(left: string, middle: string): Generator<FlowPage> {
+    for (const [index, page] of this.pages.entries()) {
+      const { canvas } = page;
       const y = this.#paper.height - 30;
       const style = { size: SIZE.tiny, colour: SOFT };
       canvas.line([LEFT, y - 10], [RIGHT, y - 10], { colour: RULE });
@@ -157,7 +196,7 @@ export class Flow {
         ...style,
         align: "right",
       });
-      yield canvas;
+      yield page;
     }
   }
 

@@ -141,7 +141,9 @@ test("a report links the page that checks it; without an origin it names its has
   const hash = "0123456789abcdef".repeat(4);
   const data = sampleReport({ nodes: 1, gpus: 1 });
   const report = async (origin: string | null) =>
-    readPdf(await drawReport({ ...data, origin }, { hash, fonts: await loadFonts(env.ASSETS) }));
+    readPdf(
+      (await drawReport({ ...data, origin }, { hash, fonts: await loadFonts(env.ASSETS) })).bytes,
+    );
   expect((await report("https://assay.example")).links).toContain("https://assay.example/verify");
   const { links, text } = await report(null);
   expect(links).toEqual([]);

@@ -16,7 +16,7 @@ import { A100, failedReport, sampleReport } from "../../reports/samples.ts";
 
 const HASH = "0123456789abcdef".repeat(4);
 const draw = async (data: ReportData) =>
-  drawReport(data, { hash: HASH, fonts: await loadFonts(env.ASSETS) });
+  (await drawReport(data, { hash: HASH, fonts: await loadFonts(env.ASSETS) })).bytes;
 const read = async (data: ReportData) => readPdf(await draw(data));
 
 const slow = sampleReport({ nodes: 4, gpus: 8, model: A100, slow: [3] });

@@ -6,7 +6,7 @@ import { findFacts } from "../../../src/reports/facts-store.ts";
 import { readPdf } from "../../reports/read-pdf.ts";
 import { call, expectError, join, machineUuid, putResult } from "../harness/client.ts";
 import { createPerson, measureJob, type TestJob } from "../harness/factories.ts";
-import { reported } from "../harness/instruments.ts";
+import { reported, rowsReadBy } from "../harness/instruments.ts";
 import { eventually } from "../harness/time.ts";
 import { open } from "./report-files.ts";
 
@@ -117,17 +117,30 @@ describe("history", () => {
     expect(past.map(({ values }) => values.bf16_tflops)).toEqual([260, 250]);
   });
 
-  test("is bounded to the last ten jobs", async ({ expect }) => {
+  test("is bounded to the last ten jobs, and reads no row of others", async ({ expect }) => {
     const owner = await createPerson();
     const machine_uuid = machineUuid();
-    let job: TestJob | undefined;
-    for (let number = 0; number < 12; number++) {
-      const aggregate_results = { bf16_tflops: 240 + number, memory_bandwidth_gbs: 1_700 };
-      const machine = { gpu_model: "NVIDIA A100-SXM4-80GB", gpu_count: 1, machine_uuid };
-      job = await measureJob([{ ...machine, results: { aggregate_results } }], owner);
-    }
-    const facts = await findFacts(openDatabase(env.DB, createMeter()), Number(job?.id));
-    const values = facts?.history.map(({ values }) => values.bf16_tflops ?? 0).toSorted() ?? [];
-    expect(values).toEqual(Array.from({ length: 10 }, (_, number) => 242 + number));
+    let number = 0;
+    /** Measures the machine until it has so many jobs; answers the last one's history. */
+    const historyAfter = async (jobs: number) => {
+      let job: TestJob | undefined;
+      for (; number < jobs; number++) {
+        const aggregate_results = { bf16_tflops: 240 + number, memory_bandwidth_gbs: 1_700 };
+        const machine = { gpu_model: "NVIDIA A100-SXM4-80GB", gpu_count: 1, machine_uuid };
+        job = await measureJob([{ ...machine, results: { aggregate_results } }], owner);
+      }
+      const { reply, read } = await rowsReadBy(() =>
+        findFacts(openDatabase(env.DB.withSession(), createMeter()), Number(job?.id)),
+      );
+      const values = reply?.history.map(({ values }) => values.bf16_tflops ?? 0).toSorted();
+      return { values, rows: read.at(-1) };
+    };
+    const ten = await historyAfter(12);
+    expect(ten.values).toEqual(Array.from({ length: 10 }, (_, at) => 242 + at));
+    expect(ten.rows).toBeGreaterThan(9);
+    expect(ten.rows, "an entry of the index and two of the table for each").toBeLessThanOrEqual(
+      1 + 3 * 10,
+    );
+    expect((await historyAfter(18)).rows, "with more jobs").toBe(ten.rows);
   });
 });

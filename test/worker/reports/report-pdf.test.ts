@@ -15,6 +15,7 @@ import { describe, test } from "vitest";
 import { describedMethods } from "../../../src/benchmarks/method-texts.ts";
 import { METHODS } from "../../../src/benchmarks/methods.ts";
 import { preferredPaper } from "../../../src/http/accept-language.ts";
+import { packData } from "../../../src/reports/drawing/attachment.ts";
 import { drawReport } from "../../../src/reports/drawing/draw-report.ts";
 import { machineNames } from "../../../src/reports/drawing/machine-names.ts";
 import { connection, label, sentence } from "../../../src/reports/drawing/writing.ts";
@@ -33,8 +34,8 @@ import {
 const HASH = "0123456789abcdef".repeat(4);
 const JSON_BYTES = new TextEncoder().encode('{"data":1}');
 const draw = async (data: ReportData) =>
-  drawReport(data, { hash: HASH, fonts: await loadFonts(env.ASSETS), data: JSON_BYTES });
-const read = async (data: ReportData) => readPdf(await draw(data));
+  drawReport(data, { hash: HASH, fonts: await loadFonts(env.ASSETS), data: packData(JSON_BYTES) });
+const read = async (data: ReportData) => readPdf((await draw(data)).bytes);
 const name = PDFName.of;
 
 const four = sampleReport({ nodes: 4, gpus: 8, model: A100, slow: [3] });
@@ -74,6 +75,11 @@ describe("a report's file", async () => {
     if (!(stream instanceof PDFRawStream)) throw new Error("the file has no contents");
     expect(stream.dict.get(name("Subtype"))).toBe(name("application/json"));
     expect(decodePDFRawStream(stream).decode()).toEqual(JSON_BYTES);
+  });
+
+  test("is small, since a job stores one for each node", async ({ expect }) => {
+    const { bytes } = await draw(taskDataOf(four, 2));
+    expect(bytes.length).toBeLessThan(80_000);
   });
 
   test("embeds subsets of its fonts, with the text of each code", ({ expect }) => {

@@ -40,10 +40,12 @@ export function baselines(flow: Flow, { verdict, nodes }: ReportData): void {
     a.model < b.model ? -1 : a.model > b.model ? 1 : 0,
   );
   const version = verdict === null ? "" : `Baseline set ${verdict.baselineVersion}. `;
+  const hasBoxes = rows.some(({ model, metric }) => spreadOf(model, metric)?.quartiles != null);
+  const box = hasBoxes ? "the box the middle half of what is behind it, " : "";
   flow.heading(
     "Baselines",
     50,
-    `${version}Figures per GPU. The line in the middle of each spread is the baseline, the box the middle half of what is behind it, the whiskers its ends; triangles are the nodes of this report. The figure of a single machine gives no verdict. Data sheets are for information only: healthy machines reach 54–85% of them.`,
+    `${version}Figures per GPU. The line in the middle of each spread is the baseline, ${box}the whiskers its ends; triangles are the nodes of this report. The figure of a single machine gives no verdict. Data sheets are for information only: healthy machines reach 54–85% of them.`,
   );
   if (rows.length === 0) {
     flow.paragraph("No figure of this report has a baseline.", { colour: SOFT });
@@ -65,7 +67,10 @@ export function baselines(flow: Flow, { verdict, nodes }: ReportData): void {
     rows.map((row) => rowOf(row)),
   );
   if (rows.some(({ metric }) => metric.source === "shipped")) {
-    flow.paragraph(`Shipped medians: ${SHIPPED_SOURCE}.`, { size: SIZE.small, colour: SOFT });
+    flow.paragraph(`Shipped medians: ${SHIPPED_SOURCE}. Their quartiles are not known.`, {
+      size: SIZE.small,
+      colour: SOFT,
+    });
   }
 }
 

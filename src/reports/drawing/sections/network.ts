@@ -1,5 +1,5 @@
 /** Cluster network: all directed links as a heat map, the slowest and the failed links as tables. */
-import { eachLink, type Link, linkCount } from "../../link-table.ts";
+import { eachLink, type Link, linkCount, linkReader } from "../../link-table.ts";
 import type { ReportData, ReportNetwork } from "../../report-data.ts";
 import { ratioBar } from "../charts.ts";
 import { facts } from "../facts.ts";
@@ -242,17 +242,20 @@ function slowest({ links }: ReportNetwork): GoodLink[] {
 
 /** The links of one node, by the other node. */
 function peers(flow: Flow, step: ReportNetwork, rank: number): void {
-  const out = new Map<number, Link>();
-  const back = new Map<number, Link>();
-  for (const link of eachLink(step.links)) {
-    if (link.source === rank) out.set(link.target, link);
-    else back.set(link.source, link);
+  /** Indices of links, by the other node. */
+  const out = new Map<number, number>();
+  const back = new Map<number, number>();
+  const read = linkReader(step.links);
+  for (let index = 0; index < linkCount(step.links); index++) {
+    const { source, target } = read(index);
+    if (source === rank) out.set(target, index);
+    else back.set(source, index);
   }
   const others = [...new Set([...out.keys(), ...back.keys()])].sort((a, b) => a - b);
   const { averageGbps } = step;
-  const cells = (link: Link | undefined) => {
-    if (link === undefined) return ["–", "", "–"];
-    const { gbps, latencyMs, error } = link;
+  const cells = (index: number | undefined) => {
+    if (index === undefined) return ["–", "", "–"];
+    const { gbps, latencyMs, error } = read(index);
     if (gbps === null) return ["failed", "", { text: error ?? "", colour: SOFT }];
     const ratio = averageGbps === null ? 1 : gbps / averageGbps;
     return [
@@ -287,10 +290,16 @@ function peers(flow: Flow, step: ReportNetwork, rank: number): void {
     { title: "", width: 80 },
     { title: "Latency", unit: "ms", width: 60, align: right },
   ];
+  // Row by row: 255 other nodes have many cells.
+  function* rows() {
+    for (const other of others) {
+      yield [`node ${other}`, ...cells(out.get(other)), ...cells(back.get(other))];
+    }
+  }
   table(
     flow,
     [{ title: "Other node", width: 80 }, ...direction("Outgoing"), ...direction("Incoming")],
-    others.map((other) => [`node ${other}`, ...cells(out.get(other)), ...cells(back.get(other))]),
+    rows(),
     { dense: others.length > 40 },
   );
 }
