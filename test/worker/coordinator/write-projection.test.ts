@@ -151,7 +151,11 @@ describe("a flush", () => {
     const tasks = [400_000, 400_000, 400_000, 1_200_000, 1].map((length, rank) =>
       taskRecord(jobId, rank, text(length)),
     );
-    await writeProjection(db, { knownEvents: 0, jobId, job: jobRecord({ currentNodes: 5 }), tasks }, 1);
+    await writeProjection(
+      db,
+      { knownEvents: 0, jobId, job: jobRecord({ currentNodes: 5 }), tasks },
+      1,
+    );
     // The triggers of a row write the counters, too.
     const written = batches.map((results) => results.map(({ meta }) => meta.changes > 0));
     expect(written).toEqual([[true], [true], [true], [true, true]]);
@@ -162,7 +166,11 @@ describe("a flush", () => {
   test("without a changed node writes the job's row alone", async ({ expect }) => {
     const { jobId } = await newRow();
     const { db, batches } = countedD1();
-    await writeProjection(db, { knownEvents: 0, jobId, job: jobRecord({ version: 3 }), tasks: [] }, 1);
+    await writeProjection(
+      db,
+      { knownEvents: 0, jobId, job: jobRecord({ version: 3 }), tasks: [] },
+      1,
+    );
     expect(batches.map((results) => results.length)).toEqual([1]);
     expect((await jobRow({ id: String(jobId) })).version).toBe(3);
   });
