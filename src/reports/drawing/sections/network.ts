@@ -1,7 +1,6 @@
 /** Cluster network: all directed links as a heat map, the slowest and the failed links as tables. */
-import { eachLink, type Link, linkCount, linkReader } from "../../link-table.ts";
+import { eachLink, type Link, linkCount } from "../../link-table.ts";
 import type { ReportData, ReportNetwork } from "../../report-data.ts";
-import { ratioBar } from "../charts.ts";
 import { facts } from "../facts.ts";
 import { type Flow, LEFT, WIDTH } from "../flow.ts";
 import {
@@ -17,6 +16,7 @@ import { table } from "../table.ts";
 import { SIZE, SOFT } from "../theme.ts";
 import { capital, figure, percent, words } from "../writing.ts";
 import { judgementOf } from "./judgement.ts";
+import { peers } from "./network-peers.ts";
 
 /** Bound of the nodes whose maps stand side by side. */
 const MAX_PAIRED = 10;
@@ -238,68 +238,4 @@ function slowest({ links }: ReportNetwork): GoodLink[] {
     kept.splice(SLOWEST);
   }
   return kept;
-}
-
-/** The links of one node, by the other node. */
-function peers(flow: Flow, step: ReportNetwork, rank: number): void {
-  /** Indices of links, by the other node. */
-  const out = new Map<number, number>();
-  const back = new Map<number, number>();
-  const read = linkReader(step.links);
-  for (let index = 0; index < linkCount(step.links); index++) {
-    const { source, target } = read(index);
-    if (source === rank) out.set(target, index);
-    else back.set(source, index);
-  }
-  const others = [...new Set([...out.keys(), ...back.keys()])].sort((a, b) => a - b);
-  const { averageGbps } = step;
-  const cells = (index: number | undefined) => {
-    if (index === undefined) return ["–", "", "–"];
-    const { gbps, latencyMs, error } = read(index);
-    if (gbps === null) return ["failed", "", { text: error ?? "", colour: SOFT }];
-    const ratio = averageGbps === null ? 1 : gbps / averageGbps;
-    return [
-      figure(gbps),
-      {
-        draw: (
-          canvas: Parameters<typeof ratioBar>[0],
-          x: number,
-          y: number,
-          width: number,
-          height: number,
-        ) =>
-          ratioBar(
-            canvas,
-            { x: x + 4, y: y + height / 2 - 2.5, width: width - 4, height: 5 },
-            ratio,
-            0,
-            "expected",
-          ),
-      },
-      figure(latencyMs),
-    ];
-  };
-  flow.paragraph("The line in each bar is the average over all links of the job.", {
-    colour: SOFT,
-    size: SIZE.small,
-  });
-  flow.skip(2);
-  const right = "right" as const;
-  const direction = (name: string) => [
-    { title: name, unit: "Gbit/s", width: 65, align: right },
-    { title: "", width: 80 },
-    { title: "Latency", unit: "ms", width: 60, align: right },
-  ];
-  // Row by row: 255 other nodes have many cells.
-  function* rows() {
-    for (const other of others) {
-      yield [`node ${other}`, ...cells(out.get(other)), ...cells(back.get(other))];
-    }
-  }
-  table(
-    flow,
-    [{ title: "Other node", width: 80 }, ...direction("Outgoing"), ...direction("Incoming")],
-    rows(),
-    { dense: others.length > 40 },
-  );
 }
