@@ -332,7 +332,7 @@ describe("as a runner", () => {
     expect(JSON.parse(line)).toMatchObject({ id: "7554621441", state: "completed" });
     expect(run.output.stderr).not.toContain(KEY);
     expect(run.output.stderr).not.toContain(JOB_TOKEN);
-    expect(run.output.stderr).toMatch(/SIGTERM: finishing the step/);
+    expect(run.output.stderr).toMatch(/SIGTERM: finishing the running step/);
   });
 
   test("a signal in a step: the step is finished, sent, and it exits 0", async () => {
