@@ -109,7 +109,8 @@ export function resultTable(job: JobDetail): string {
     ...columns([[...head, "Verdict"], ...rows]),
     networkLine(job),
     ...job.tasks.flatMap(({ rank }) => slowLines(verdicts.get(rank))),
-    "QuickMark's figures, per GPU, are recordings of real machines: REPLAYED, not measured here.",
+    "GPU figures are REPLAYED, not measured here: recorded runs, filled in with medians where nothing was recorded.",
+    "The baselines are medians of the same published runs, so figures near 100 % are no surprise.",
   ].join("\n");
 }
 
@@ -128,7 +129,7 @@ function networkLine({ benchmark_results }: JobDetail): string {
   const cluster = benchmark_results.cluster_network?.results;
   if (cluster == null) return "Network: no results";
   const { total_links_tested, avg_bandwidth_gbps, min_bandwidth_gbps, avg_latency } = cluster;
-  return `Network between the agents, measured here: ${total_links_tested} links, ${number(avg_bandwidth_gbps)} Gbit/s on average, ${number(min_bandwidth_gbps)} the slowest, ${number(avg_latency, 3)} ms.`;
+  return `Network between the agents, measured on this machine's loopback: ${total_links_tested} links, ${number(avg_bandwidth_gbps)} Gbit/s on average, ${number(min_bandwidth_gbps)} the slowest, round trip ${number(avg_latency, 3)} ms.`;
 }
 
 function number(value: number | null | undefined, digits = 1): string {

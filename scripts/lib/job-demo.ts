@@ -62,7 +62,9 @@ export async function runJob(stage: Stage, file = resolve("demo-report.pdf")): P
   console.log(resultTable(detail));
   await waitForAgents(stage);
   writeFileSync(file, await api.report(detail.pdf_report_url ?? ""));
-  console.log(`\nReport to send to the provider: ${file}\nYour own machines: npm start`);
+  console.log(
+    `\nReport to send to the provider: ${file}\nTo measure your own machine, start a server: npm start`,
+  );
 }
 
 /** The job once it has its report, and so its verdict. */

@@ -116,7 +116,7 @@ async function run(pages: readonly string[], before: string, after = ""): Promis
 
 /**
  * "Your own machine" of the README: the server runs, the sign-in takes a token in place of a typed password, and the line that
- * `assay run` prints is run with a recording. A recording is never rated, so `assay run` ends with 4.
+ * `assay run` prints is run with a recording. This server does not rate recordings, so `assay run` ends with 4.
  */
 async function runOwnMachine(): Promise<string> {
   const block = blocksOf("README.md").find(({ commands }) => commands.includes("$ npm start"));
