@@ -110,7 +110,7 @@ export function resultTable(job: JobDetail): string {
     networkLine(job),
     ...job.tasks.flatMap(({ rank }) => slowLines(verdicts.get(rank))),
     "GPU figures are REPLAYED, not measured here: recorded runs, filled in with medians where nothing was recorded.",
-    "The baselines are medians of the same published runs, so figures near 100 % are no surprise.",
+    "The baselines are medians of such runs, so figures near 100 % are no surprise.",
   ].join("\n");
 }
 
