@@ -318,6 +318,7 @@ describe("when a link stops working", () => {
     }
     const unknown = await shown(`assay_share_${"0".repeat(30)}`);
     expectError(expect, unknown, 404, "RESOURCE_NOT_FOUND");
+    expect(unknown.body.message).toBe("No shared job has this token");
   });
 });
 

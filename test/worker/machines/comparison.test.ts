@@ -1,15 +1,27 @@
 /** `GET /comparison`: which figures are in which group, for whom. */
 import { describe, test } from "vitest";
 import { compareRoute } from "../../../src/comparison/contract.ts";
-import { call, expectContract, expectError, type Json, machineUuid } from "../harness/client.ts";
+import {
+  call,
+  expectContract,
+  expectError,
+  type Json,
+  join,
+  machineUuid,
+  putResult,
+  resultBody,
+  V0,
+} from "../harness/client.ts";
 import {
   createCustomer,
+  createJob,
   createPerson,
   createSpec,
   type Measured,
   measureJob,
   type Person,
 } from "../harness/factories.ts";
+import { rated } from "../harness/instruments.ts";
 import { removeJob, setJob } from "../harness/rows.ts";
 
 const compare = ({ token }: Person, by: string, keys: readonly string[], more = "") => {
@@ -176,7 +188,9 @@ describe("groups", () => {
     ]);
   });
 
-  test("recordings, busy GPUs and figures that cannot be true are out", async ({ expect }) => {
+  test("recordings, busy GPUs, failed checks and figures that cannot be true are out", async ({
+    expect,
+  }) => {
     const owner = await createPerson();
     const job = await measureJob(
       [
@@ -186,11 +200,31 @@ describe("groups", () => {
         machine(9_999),
         machine(0),
         machine(255, { gpu_count: null }),
+        machine(256, { sent: by(OWN, { checks: { gemm_repeatable: false } }) }),
       ],
       owner,
     );
     expect(await groups(owner, "job", [job.id, "512"])).toMatchObject([
       { n: 1, machines: 1, median: 250, class: "quickmark" },
+      EMPTY,
+    ]);
+  });
+
+  test("measurements that ended early are out", async ({ expect }) => {
+    const owner = await createPerson();
+    const job = await createJob({ node_count: 2 }, owner);
+    const partial = { ...(machine(250).results as object), ...by(OWN, { partial: true }) };
+    for (const results of [partial, machine(260).results]) {
+      const { id } = (await join(job, { gpu_model: A100, gpu_count: 2 })).body;
+      const sent = {
+        ...resultBody(results),
+        ...(results === partial && { state: "failed", error_message: "ECC error" }),
+      };
+      expect((await putResult(job, id, 0, sent)).status).toBe(200);
+    }
+    await rated(job);
+    expect(await groups(owner, "job", [job.id, "512"])).toMatchObject([
+      { n: 1, median: 260 },
       EMPTY,
     ]);
   });
@@ -250,6 +284,30 @@ describe("who sees what", () => {
       // The name of a job that is not seen stays hidden.
       expect(found[0]?.label).toBe(sees[0] ? "mine" : ids[0]);
     }
+  });
+
+  test("an archived spec is named only to people whose jobs expected it", async ({ expect }) => {
+    const admin = await createPerson({ role: "root_admin" });
+    const spec = await createSpec({ name: "Secret node" }, admin);
+    const [user, stranger] = [await createPerson(), await createPerson()];
+    await measureJob([machine(240)], user, { expected_spec: spec.slug });
+    const named = async (person: Person) =>
+      (await groups(person, "spec", [spec.slug, "nothing"])).map(({ label, n }) => [label, n]);
+    expect(await named(stranger)).toEqual([
+      ["Secret node", 0],
+      ["nothing", 0],
+    ]);
+    const path = `${V0}/specs/${spec.uuid}`;
+    const archived = await call("PATCH", path, { token: admin.token, body: { archived: true } });
+    expect(archived.status, archived.text).toBe(200);
+    expect(await named(stranger)).toEqual([
+      [spec.slug, 0],
+      ["nothing", 0],
+    ]);
+    expect(await named(user)).toEqual([
+      ["Secret node", 1],
+      ["nothing", 0],
+    ]);
   });
 
   test("a deleted job counts no more, and neither does a removed one", async ({ expect }) => {
