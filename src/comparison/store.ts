@@ -101,7 +101,7 @@ function newestOf(scope: Scope, key: Key, model: string | null, limit: number): 
   const terms =
     key.by === "spec"
       ? // An unknown spec has a label without a text, which no figure has: the index refuses an empty query.
-        sql`(select ${`${prefix}x`} || coalesce((select hex(${specs.uuid}) from ${specs} where ${byReference(specs, key.spec)}), '') || ${also})`
+        sql`(select ${`${prefix}x`} || coalesce((select hex(${specs.uuid}) from ${specs} where ${byReference(specs, key.spec)}), '')${also === "" ? sql`` : sql` || ${also}`})`
       : sql`${`${prefix}${labelOf(key)}${also}`}`;
   return sql`select figure from ${index} where ${index} match ${terms} order by rowid desc limit ${limit}`;
 }

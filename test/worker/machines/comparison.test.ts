@@ -360,6 +360,19 @@ describe("parameters", () => {
     expect((most.body.groups as object[]).length).toBe(20);
   });
 
+  test("20 keys of each grouping", async ({ expect }) => {
+    const owner = await createPerson();
+    for (const by of ["job", "machine", "model", "provider", "region", "spec"]) {
+      const keys = Array.from({ length: 20 }, (_, at) =>
+        by === "machine" ? machineUuid() : by === "job" ? String(512 * (at + 1)) : `key-${at}`,
+      );
+      const models = by === "model" ? [] : [`&gpu_model=${encodeURIComponent(A100)}`];
+      for (const more of ["", ...models]) {
+        expect(await groups(owner, by, keys, more), by).toMatchObject(keys.map(() => EMPTY));
+      }
+    }
+  });
+
   test("keys are no syntax of the search", async ({ expect }) => {
     const owner = await createPerson();
     await measureJob([machine(240)], owner, { provider: 'a" OR "b' });
