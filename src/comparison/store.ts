@@ -101,7 +101,7 @@ function newestOf(scope: Scope, key: Key, model: string | null, limit: number): 
   const terms =
     key.by === "spec"
       ? // An unknown spec has a label without a text, which no figure has: the index refuses an empty query.
-        sql`(select ${`${prefix}x`} || coalesce((select hex(${specs.uuid}) from ${specs} where ${byReference(specs, key.spec)}), '') || ${also})`
+        sql`(select ${`${prefix}x`} || coalesce((select hex(${specs.uuid}) from ${specs} where ${byReference(specs, key.spec)}), '')${also === "" ? sql`` : sql` || ${also}`})`
       : sql`${`${prefix}${labelOf(key)}${also}`}`;
   return sql`select figure from ${index} where ${index} match ${terms} order by rowid desc limit ${limit}`;
 }
@@ -130,8 +130,11 @@ function nameOf(scope: Scope, key: Key): SQL {
       return sql`select ${jobs.name} from ${jobs} where ${seenJob(scope, key.jobId)}`;
     case "machine":
       return sql`select ${machines.hostName} from ${machines} where ${machines.scope} = ${counterKey(scope)} and ${machines.machineUuid} = ${key.machineUuid}`;
-    case "spec":
-      return sql`select ${specs.name} from ${specs} where ${byReference(specs, key.spec)}`;
+    case "spec": {
+      // People know archived specs by their own jobs alone.
+      const hasFigures = sql`exists (${newestOf(scope, key, null, 1)})`;
+      return sql`select ${specs.name} from ${specs} where ${byReference(specs, key.spec)} and (${isNull(specs.archivedAt)} or ${hasFigures})`;
+    }
     case "model":
     case "provider":
     case "region":

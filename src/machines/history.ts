@@ -16,10 +16,12 @@ export function toHistory(
   past: readonly PastTask[],
   metric: RatedMetric | undefined,
 ): HistoryWire {
-  const shown = past.slice(0, MAX_POINTS);
+  const points = past.slice(0, MAX_POINTS).flatMap((task) => pointsOf(task, metric));
+  // A task may end after one that the machine joined later.
+  points.sort((a, b) => (a.at === b.at ? 0 : a.at > b.at ? -1 : 1));
   return {
     machine_uuid: machineUuid,
-    points: shown.flatMap((task) => pointsOf(task, metric)).slice(0, MAX_POINTS),
+    points: points.slice(0, MAX_POINTS),
     events: changesOf(past),
   };
 }

@@ -1,6 +1,6 @@
 import type { Database, Meter } from "../../db/client.ts";
 import type { IdempotencyKey } from "../../db/idempotency.ts";
-import { notFound } from "../../http/errors.ts";
+import { ApiError, notFound } from "../../http/errors.ts";
 import type { Actor, Requester } from "../../identity/actor.ts";
 import type { ActorContext } from "../../identity/origin.ts";
 import { type Clock, SECOND_MS } from "../../lib/clock.ts";
@@ -68,7 +68,7 @@ export class SharesService {
   ): Promise<{ view: JobView; until: number }> {
     const shared = await findShared(db, hashOfKey(token), this.#clock.now());
     // The token is a secret, and stays out of the message.
-    if (shared === null) throw notFound("Shared job", "this token");
+    if (shared === null) throw new ApiError("RESOURCE_NOT_FOUND", "No shared job has this token");
     const { customerId, jobId, expiresAt } = shared;
     const view = await this.#jobs.view({ actor: readerOf(customerId), db, meter }, jobId);
     return { view, until: expiresAt };

@@ -1,7 +1,7 @@
 import { type Piece, rawList } from "../../http/raw-json.ts";
 import { toTimestamp } from "../../lib/clock.ts";
 import { type JobView, toJobFacts, toTaskDetail } from "../wire.ts";
-import { redactAddresses } from "./redact.ts";
+import { redactAddresses, redactJson } from "./redact.ts";
 import type { SharedJobWire, ShareWire } from "./schemas.ts";
 import type { ShareRow } from "./store.ts";
 
@@ -39,7 +39,7 @@ export function toSharedJob(view: JobView, until: number): SharedJobWire {
     // Each result is in memory while it is redacted.
     const bodies = Array.from(stored, ([position, extent]): [number, Piece] => [
       position,
-      { ...extent, show: redactAddresses },
+      { ...extent, show: redactJson },
     ]);
     const {
       machine_ip: _ip,

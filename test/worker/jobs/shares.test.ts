@@ -8,7 +8,7 @@ import {
   getSharedJobRoute,
   listSharesRoute,
 } from "../../../src/jobs/shares/contract.ts";
-import { redactAddresses } from "../../../src/jobs/shares/redact.ts";
+import { redactAddresses, redactJson } from "../../../src/jobs/shares/redact.ts";
 import { DAY_MS, systemClock } from "../../../src/lib/clock.ts";
 import {
   call,
@@ -204,6 +204,7 @@ describe("what a link shows", () => {
     const figures = {
       aggregate_results: { bf16_tflops: 700, memory_bandwidth_gbs: 4_000 },
       note: "peer fe80::1 at node-7.example.com:4000 and 192.0.2.77",
+      log: "refused\n10.1.2.3:4000: timed out\t192.0.2.77",
     };
     await putResult(job, taskId, 0, resultBody(figures));
     await rated(job);
@@ -212,6 +213,7 @@ describe("what a link shows", () => {
     expect(ended.tasks[0].benchmark_results.quick_mark.results).toMatchObject({
       aggregate_results: { bf16_tflops: 700 },
       note: "peer [address] at [address] and [address]",
+      log: "refused\n[address]: timed out\t[address]",
     });
     const own = await call("GET", `/jobs/${job.id}`, { token: job.owner.token });
     expect(ended.scoreboard_summary).toEqual(own.body.scoreboard_summary);
@@ -316,6 +318,7 @@ describe("when a link stops working", () => {
     }
     const unknown = await shown(`assay_share_${"0".repeat(30)}`);
     expectError(expect, unknown, 404, "RESOURCE_NOT_FOUND");
+    expect(unknown.body.message).toBe("No shared job has this token");
   });
 });
 
@@ -329,6 +332,19 @@ describe("addresses", () => {
     ["card 0a:1b:2c:3d:4e:5f", "card [address]"],
     ["gpu-7.rack.internal:4000 refused", "[address] refused"],
     ["node3.example.com:4000", "[address]"],
+    ["dial tcp 10.0.0.1:5000: connection refused", "dial tcp [address]: connection refused"],
+    ["ssh: 10.0.0.1: no route", "ssh: [address]: no route"],
+    ["NET/Socket : Using [0]eth0:10.0.0.5<0>", "NET/Socket : Using [0]eth0:[address]<0>"],
+    ["[0]eth0:fe80::1%eth0.100<0>", "[0]eth0:[address]<0>"],
+    ["fe80::1: refused", "[address]: refused"],
+    ["connecting...10.0.0.1", "connecting...[address]"],
+    ["\u001b[31m10.0.0.1\u001b[0m", "\u001b[31m[address]\u001b[0m"],
+    ["peer-10.0.0.1 peer_10.0.0.2_a x10.0.0.3y", "peer-[address] peer_[address]_a x[address]y"],
+    ["10.0.0.1:/export 10.0.0.1:123456", "[address]:/export [address]:123456"],
+    ["lookup gpu-7.rack.internal:4000: no such host", "lookup [address]: no such host"],
+    ["tcp:gpu-7.rack.internal:4000", "tcp:[address]"],
+    ["10.0.0.1.example.com:4000", "[address]"],
+    [`hca ${Array(20).fill("8a").join(":")}`, "hca [address]"],
   ] as const)("%s", ([text, redacted], { expect }) => {
     expect(redactAddresses(text)).toBe(redacted);
   });
@@ -341,11 +357,30 @@ describe("addresses", () => {
     "0000:3b:00.0",
     "c10::Error in at::native",
     "4 of 4 nodes: 1.5:2",
+    "1.256.1.1.1, 1.2.3.4.5.6",
+    "libcublas.so.12.8.4.1",
+    "std::de::ad at agent.ts:12:5",
+    "550e8400-e29b-41d4-a716-446655440000",
     'no such file: "a.b"',
-    '{"library":"cuBLASLt 12.8.4.1","driver":"570.1.2.3"}',
     "exit code 14; 3:2",
   ])("%s stays", (text, { expect }) => {
     expect(redactAddresses(text)).toBe(text);
+  });
+
+  test.for([
+    ['{"library":"cuBLASLt 12.8.4.1","driver" : "570.1.2.3"}', undefined],
+    [String.raw`{"a":"caf\u00e9 \ud800","n":10.001e1}`, undefined],
+    [
+      String.raw`{"a":"x\n10.0.0.1\t\"10.0.0.2\""}`,
+      String.raw`{"a":"x\n[address]\t\"[address]\""}`,
+    ],
+    [
+      String.raw`["\u003110.0.0.1","\u002710\u002e0.0.1\\"]`,
+      String.raw`["[address]","'[address]\\"]`,
+    ],
+    ['{"10.0.0.1":{"driver":["10.0.0.2"]}}', '{"[address]":{"driver":["[address]"]}}'],
+  ] as const)("JSON: %s", ([json, redacted = json], { expect }) => {
+    expect(redactJson(json)).toBe(redacted);
   });
 
   test("a long hostile text takes no longer than its length", ({ expect }) => {
@@ -356,9 +391,16 @@ describe("addresses", () => {
       "a:".repeat(5e5),
       "a.".repeat(5e5),
       "1:".repeat(5e5),
+      "g:1:".repeat(2e5),
+      "a.a:".repeat(2e5),
+      "8a:".repeat(3e5),
+      '\\"'.repeat(3e5),
       "[".repeat(1e6),
       '"library":'.repeat(1e5),
     ];
-    for (const text of texts) expect(redactAddresses(text).length).toBeGreaterThan(0);
+    for (const text of texts) {
+      expect(redactAddresses(text).length).toBeGreaterThan(0);
+      expect(redactJson(JSON.stringify([text])).length).toBeGreaterThan(0);
+    }
   });
 });

@@ -1,15 +1,27 @@
 /** `GET /comparison`: which figures are in which group, for whom. */
 import { describe, test } from "vitest";
 import { compareRoute } from "../../../src/comparison/contract.ts";
-import { call, expectContract, expectError, type Json, machineUuid } from "../harness/client.ts";
+import {
+  call,
+  expectContract,
+  expectError,
+  type Json,
+  join,
+  machineUuid,
+  putResult,
+  resultBody,
+  V0,
+} from "../harness/client.ts";
 import {
   createCustomer,
+  createJob,
   createPerson,
   createSpec,
   type Measured,
   measureJob,
   type Person,
 } from "../harness/factories.ts";
+import { rated } from "../harness/instruments.ts";
 import { removeJob, setJob } from "../harness/rows.ts";
 
 const compare = ({ token }: Person, by: string, keys: readonly string[], more = "") => {
@@ -176,7 +188,9 @@ describe("groups", () => {
     ]);
   });
 
-  test("recordings, busy GPUs and figures that cannot be true are out", async ({ expect }) => {
+  test("recordings, busy GPUs, failed checks and figures that cannot be true are out", async ({
+    expect,
+  }) => {
     const owner = await createPerson();
     const job = await measureJob(
       [
@@ -186,11 +200,31 @@ describe("groups", () => {
         machine(9_999),
         machine(0),
         machine(255, { gpu_count: null }),
+        machine(256, { sent: by(OWN, { checks: { gemm_repeatable: false } }) }),
       ],
       owner,
     );
     expect(await groups(owner, "job", [job.id, "512"])).toMatchObject([
       { n: 1, machines: 1, median: 250, class: "quickmark" },
+      EMPTY,
+    ]);
+  });
+
+  test("measurements that ended early are out", async ({ expect }) => {
+    const owner = await createPerson();
+    const job = await createJob({ node_count: 2 }, owner);
+    const partial = { ...(machine(250).results as object), ...by(OWN, { partial: true }) };
+    for (const results of [partial, machine(260).results]) {
+      const { id } = (await join(job, { gpu_model: A100, gpu_count: 2 })).body;
+      const sent = {
+        ...resultBody(results),
+        ...(results === partial && { state: "failed", error_message: "ECC error" }),
+      };
+      expect((await putResult(job, id, 0, sent)).status).toBe(200);
+    }
+    await rated(job);
+    expect(await groups(owner, "job", [job.id, "512"])).toMatchObject([
+      { n: 1, median: 260 },
       EMPTY,
     ]);
   });
@@ -252,6 +286,30 @@ describe("who sees what", () => {
     }
   });
 
+  test("an archived spec is named only to people whose jobs expected it", async ({ expect }) => {
+    const admin = await createPerson({ role: "root_admin" });
+    const spec = await createSpec({ name: "Secret node" }, admin);
+    const [user, stranger] = [await createPerson(), await createPerson()];
+    await measureJob([machine(240)], user, { expected_spec: spec.slug });
+    const named = async (person: Person) =>
+      (await groups(person, "spec", [spec.slug, "nothing"])).map(({ label, n }) => [label, n]);
+    expect(await named(stranger)).toEqual([
+      ["Secret node", 0],
+      ["nothing", 0],
+    ]);
+    const path = `${V0}/specs/${spec.uuid}`;
+    const archived = await call("PATCH", path, { token: admin.token, body: { archived: true } });
+    expect(archived.status, archived.text).toBe(200);
+    expect(await named(stranger)).toEqual([
+      [spec.slug, 0],
+      ["nothing", 0],
+    ]);
+    expect(await named(user)).toEqual([
+      ["Secret node", 1],
+      ["nothing", 0],
+    ]);
+  });
+
   test("a deleted job counts no more, and neither does a removed one", async ({ expect }) => {
     const owner = await createPerson();
     const provider = "Gone Cloud";
@@ -300,6 +358,19 @@ describe("parameters", () => {
     }
     const most = await compare(owner, "provider", many.slice(1));
     expect((most.body.groups as object[]).length).toBe(20);
+  });
+
+  test("20 keys of each grouping", async ({ expect }) => {
+    const owner = await createPerson();
+    for (const by of ["job", "machine", "model", "provider", "region", "spec"]) {
+      const keys = Array.from({ length: 20 }, (_, at) =>
+        by === "machine" ? machineUuid() : by === "job" ? String(512 * (at + 1)) : `key-${at}`,
+      );
+      const models = by === "model" ? [] : [`&gpu_model=${encodeURIComponent(A100)}`];
+      for (const more of ["", ...models]) {
+        expect(await groups(owner, by, keys, more), by).toMatchObject(keys.map(() => EMPTY));
+      }
+    }
   });
 
   test("keys are no syntax of the search", async ({ expect }) => {

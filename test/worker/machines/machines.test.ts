@@ -1,4 +1,5 @@
 /** Machines: what their jobs have shown of them, for whom, and how long. */
+import { eq } from "drizzle-orm";
 import { describe, test } from "vitest";
 import { machineCounts, machines } from "../../../src/db/schema/machines.ts";
 import { tasks } from "../../../src/db/schema.ts";
@@ -491,6 +492,14 @@ describe("history", () => {
         message: "8 × NVIDIA H100 NVL before, 7 × NVIDIA H100 NVL now",
       },
     ]);
+    // A task that waits for others may end after the machine's next one.
+    const late = { endedAt: Date.now() + 60_000 };
+    await db
+      .update(tasks)
+      .set(late)
+      .where(eq(tasks.jobId, Number(first.id)));
+    const { points } = (await history(owner, uuid, "metric=bf16_tflops")).body;
+    expect(points.map(({ job_id }: { job_id: string }) => job_id)).toEqual([first.id, second.id]);
     const both = await history(owner, uuid);
     // The job whose product cannot be true has a bandwidth that can.
     expect(both.body.points).toHaveLength(5);
