@@ -34,8 +34,8 @@ export class Flusher {
   /** Time of D1's latest acknowledgement since the object woke, ms. */
   #acknowledgedAt = 0;
   #failures = 0;
-  /** Events that D1 has acknowledged since the object woke. */
-  #knownEvents = 0;
+  /** Events that D1 has acknowledged; an object may forget a job, and get it anew from D1. */
+  #knownEvents = new WeakMap<Live, number>();
   /** Start of the last batch, ms; in real time, which tests do not move. */
   #lastAt = Number.NEGATIVE_INFINITY;
 
@@ -82,7 +82,7 @@ export class Flusher {
     const isFresh = this.#clock.now() - this.#acknowledgedAt < FRESH_MS;
     if (knownVersion >= live.flushedVersion || isFresh) return false;
     live.flushedVersion = knownVersion;
-    this.#knownEvents = 0;
+    this.#knownEvents.delete(live);
     return true;
   }
 
@@ -103,10 +103,10 @@ export class Flusher {
         const changes = this.#projection.since(live, live.flushedVersion);
         const db = openDatabase(this.#d1, createMeter());
         const { jobId } = live.identity;
-        const knownEvents = this.#knownEvents;
+        const knownEvents = this.#knownEvents.get(live) ?? 0;
         // Each batch is bounded in time, but not all of them together: a slow D1 would never get 16 MiB.
         await writeProjection(db, { jobId, knownEvents, ...changes }, this.#clock.now());
-        this.#knownEvents = changes.job.events.length;
+        this.#knownEvents.set(live, changes.job.events.length);
         live.flushedVersion = target;
         this.#storage.setFlushedVersion(target);
         this.#failures = 0;
