@@ -167,6 +167,7 @@ export function apiDocument(
 
 interface Parameter {
   in: string;
+  required?: boolean;
   description?: string;
   example?: unknown;
   schema?: { example?: unknown };
@@ -174,7 +175,7 @@ interface Parameter {
 
 /**
  * Moves examples of parameters into their descriptions: consoles would fill them in and send them, and a sample of
- * `If-Match` or of a filter makes a first attempt fail or find nothing.
+ * `If-Match` or of a filter makes a first attempt fail or find nothing. What a query must have keeps its example.
  */
 function withoutSamples<Document extends object>(document: Document): Document {
   return JSON.parse(JSON.stringify(document), (_key, value: Parameter | null) => {
@@ -182,6 +183,7 @@ function withoutSamples<Document extends object>(document: Document): Document {
     const { example = value.schema.example, ...parameter } = value;
     const { example: _sample, ...schema } = value.schema;
     if (example === undefined) return value;
+    if (value.in === "query" && value.required) return { ...parameter, example, schema };
     const description = `${parameter.description ?? ""} For example \`${example}\`.`.trim();
     return { ...parameter, description, schema };
   });

@@ -61,7 +61,9 @@ From the jobs that you may see: regular users compare their own, customer admins
   counts: true,
   request: {
     query: z.object({
-      group_by: queryChoice(GROUPINGS, "What the keys name.").openapi({ example: "provider" }),
+      group_by: queryChoice(GROUPINGS, "What the keys name.").openapi({
+        param: { name: "group_by", in: "query", example: "provider" },
+      }),
       key: queryList(key)
         .refine(
           (keys) => keys.length >= MIN_KEYS && keys.length <= MAX_KEYS,
