@@ -99,6 +99,14 @@ describeConsole("pages of the console", prepare, (stage) => {
     expect((await node.boundingBox())?.width).toBeLessThan(1_280);
   });
 
+  test("the count of all slow jobs stands beside the whole list alone", async () => {
+    const { page } = await openTab(stage(), "/console");
+    await page.getByText(/^[0-9]+ jobs? ha(s|ve) underperforming nodes$/).waitFor();
+    await page.goto(`${stage().server.url}/console?name=work`);
+    await page.getByText("1 job", { exact: true }).waitFor();
+    expect(await page.getByText("underperforming nodes").count()).toBe(0);
+  });
+
   test("the sign-in, by password and by token, breaks no rule", async () => {
     const tab = await openTab(stage(), "/console", { as: null, width: 390 });
     await tab.page.getByRole("heading", { name: "Sign in" }).waitFor();
