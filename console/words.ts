@@ -1,5 +1,6 @@
 /** Every text of the console, in one place. Names of states and verdicts are the API's. */
 import { count } from "./lib/format.ts";
+import type { Schemas } from "./lib/schemas.ts";
 
 const plural = (value: number, one: string, many = `${one}s`) =>
   `${count(value)} ${value === 1 ? one : many}`;
@@ -287,8 +288,10 @@ export const words = {
       above_data_sheet: "Above the data sheet",
       gpu_straggler: "Slow GPU",
       node_straggler: "Slow node",
+      network: "Network",
+      asymmetry: "Slow one way",
       drop: "Drop",
-    } as Record<string, string>,
+    } satisfies Record<Schemas["FindingKind"], string>,
   },
   nodes: {
     title: "Nodes",
@@ -351,7 +354,7 @@ export const words = {
     target: "to node",
     failed: "failed",
     legendFailed: "Failed",
-    hint: "Arrow keys move over the map; the table below has the same in figures.",
+    hint: "Arrow keys move over the map; the table has the same in figures.",
     perNode: "Each node's links",
     columns: {
       node: "Node",
@@ -423,7 +426,7 @@ export const words = {
       step_started: "Began",
       step_ended: "Ended",
       settled: "Settled",
-    } as Record<string, string>,
+    } satisfies Record<Schemas["JobEventKind"], string>,
   },
   newJob: {
     title: "New job",

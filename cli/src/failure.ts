@@ -28,3 +28,9 @@ export const denied = (message: string, more = {}) => new Failure(message, EXIT.
 export const unreachable = (message: string, more = {}) =>
   new Failure(message, EXIT.unreachable, more);
 export const stopped = () => new Failure("stopped", EXIT.stopped);
+
+/** The reason of a failed system call, such as "no such file or directory", without its code and the path, which may be a draft's. */
+export function systemReason(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return message.replace(/^[A-Z0-9]+: /, "").replace(/, \w+(?: '.*)?$/, "");
+}

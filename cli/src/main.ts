@@ -1,3 +1,5 @@
+import { EXIT } from "./exit-codes.ts";
+import { systemReason } from "./failure.ts";
 import { VERSION } from "./version.ts";
 
 /** What this program is built for. An older Node may fail anywhere; the oldest do not read this file at all. */
@@ -9,18 +11,21 @@ if (Number.parseInt(process.versions.node, 10) < OLDEST_NODE) {
   process.exit(2);
 }
 
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    // The reader has read enough, as head does.
+    if (error.code === "EPIPE") process.exit();
+    if (stream === process.stdout)
+      process.stderr.write(`assay: the output cannot be written: ${systemReason(error)}\n`);
+    process.exit(EXIT.failed);
+  });
+}
+
 const argv = process.argv.slice(2);
 if (argv.length === 1 && (argv[0] === "--version" || argv[0] === "-V")) {
   // Answered without loading the rest.
   process.stdout.write(`${VERSION}\n`);
 } else {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on("error", (error: NodeJS.ErrnoException) => {
-      // The reader has read enough, as head does.
-      if (error.code === "EPIPE") process.exit();
-      throw error;
-    });
-  }
   const { Stop } = await import("./stop.ts");
   const { run } = await import("./program.ts");
   const stop = new Stop();

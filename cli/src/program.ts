@@ -59,9 +59,14 @@ function prepare(command: AnyCommand): void {
     .exitOverride()
     .showSuggestionAfterError()
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
-    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "assay: ")) });
+    .configureOutput({ outputError: (text, write) => write(oneSentence(text)) });
   if (command.commands.length > 0 && command.parent !== null) command.helpCommand(false);
   for (const child of command.commands) prepare(child);
+}
+
+/** Commander's message; its suggestion is a second line. */
+function oneSentence(text: string): string {
+  return text.replace(/^error: /, "assay: ").replace(/\n\((?=Did you mean)/, " (");
 }
 
 function exitCodeHelp(): string {

@@ -155,7 +155,10 @@ function lostReply(origin: string, error: unknown, isLate: boolean, replyMs: num
     );
   }
   const code = causeCode(error);
-  const reason = REASONS[code] ?? (code === "" ? String(error) : code);
+  const message = causeMessage(error);
+  if (message === "bad port")
+    throw unreachable(`no request is sent to ${origin}: the port belongs to another protocol`);
+  const reason = REASONS[code] ?? (code || message);
   return new LostReply(
     `${origin} cannot be reached: ${reason}. Check the address and the network`,
     !NEVER_SENT.has(code),
@@ -168,4 +171,11 @@ function causeCode(error: unknown): string {
     if ("code" in at && typeof at.code === "string") return at.code;
   }
   return "";
+}
+
+/** That of the innermost error, such as "bad port": "fetch failed" around it says nothing. */
+function causeMessage(error: unknown): string {
+  let at = error;
+  while (at instanceof Error && at.cause instanceof Error) at = at.cause;
+  return at instanceof Error ? at.message : String(at);
 }

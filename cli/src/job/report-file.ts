@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Api, whole } from "../api/client.ts";
 import { failureOf } from "../api/errors.ts";
 import { send } from "../api/transport.ts";
-import { Failure, unreachable } from "../failure.ts";
+import { Failure, systemReason, unreachable } from "../failure.ts";
 
 /** Making a report takes a few seconds; a server that makes others asks for patience. */
 const ATTEMPTS = 12;
@@ -68,7 +68,7 @@ export async function saveReply(reply: Response, path: string, signal: AbortSign
     rmSync(draft, { force: true });
     signal.throwIfAborted();
     if (error instanceof Failure) throw error;
-    throw new Failure(`${path} cannot be written: ${(error as Error).message}`, 1);
+    throw new Failure(`${path} cannot be written: ${systemReason(error)}`, 1);
   }
 }
 

@@ -10,7 +10,7 @@ import {
 } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
-import { usage } from "../failure.ts";
+import { systemReason, usage } from "../failure.ts";
 import { underLock } from "./lock.ts";
 
 export interface Profile {
@@ -55,7 +55,7 @@ export function readConfig(path: string): Config {
     if ((statSync(path).mode & 0o077) !== 0) chmodSync(path, 0o600);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return EMPTY;
-    throw usage(`${path} cannot be read: ${(error as Error).message}`);
+    throw usage(`${path} cannot be read: ${systemReason(error)}`);
   }
   const config = parseConfig(text);
   if (config === null) {

@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { linkSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Failure } from "../failure.ts";
+import { Failure, systemReason } from "../failure.ts";
 
 /** A lock of this age was left by a process that has died: nothing under it takes as long. */
 export const STALE_MS = 30_000;
@@ -47,7 +47,7 @@ function take(path: string, own: string): boolean {
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
-    throw new Failure(`${path} cannot be written: ${(error as Error).message}`, 1);
+    throw new Failure(`${path} cannot be written: ${systemReason(error)}`, 1);
   }
 }
 

@@ -21,7 +21,7 @@ export function EventsSection({ job }: { job: JobView }) {
           {shown.map(({ at, kind, message }, index) => (
             <li key={`${at} ${message} ${events.length - index}`} class={`event ${kind}`}>
               <time dateTime={at}>{moment(at)}</time>
-              <span class="event-kind">{text.kinds[kind] ?? kind}</span>
+              <span class="event-kind">{text.kinds[kind]}</span>
               <span>{message}</span>
             </li>
           ))}

@@ -110,7 +110,7 @@ function Findings({ task: { performance } }: { task: TaskWithResults }) {
     <ul class="findings">
       {findings.map(({ kind, metric, gpu, message }) => (
         <li key={`${kind} ${metric} ${gpu} ${message}`}>
-          <span class="finding-kind">{words.verdict.kinds[kind] ?? kind}</span>
+          <span class="finding-kind">{words.verdict.kinds[kind]}</span>
           <span>{message}</span>
         </li>
       ))}

@@ -148,7 +148,9 @@ function columnsOf(job: JobView, fields: Fields, hasPages: boolean): Column<Row>
       ? [
           {
             title: text.columns.message,
-            cell: ({ task, progress }: Row) => task.failed_message ?? progress.message ?? "–",
+            cell: ({ task, progress }: Row) => (
+              <span class="message">{task.failed_message ?? progress.message ?? "–"}</span>
+            ),
           },
         ]
       : []),

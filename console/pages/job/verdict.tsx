@@ -190,7 +190,7 @@ function Findings({
       <ul class="findings">
         {shown.map((finding) => (
           <li key={`${finding.kind} ${finding.rank} ${finding.gpu} ${finding.metric}`}>
-            <span class="finding-kind">{text.kinds[finding.kind] ?? finding.kind}</span>
+            <span class="finding-kind">{text.kinds[finding.kind]}</span>
             {nodeAddress === null ? (
               <span>{words.nodes.name(finding.rank)}</span>
             ) : (

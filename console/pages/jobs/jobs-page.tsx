@@ -62,7 +62,7 @@ export function JobsPage({ query }: { query: URLSearchParams }) {
             <span class="total" role="status">
               {loaded.data === null ? "" : text.total(loaded.data.pagination.total)}
             </span>
-            <Alerts />
+            {activeFilters(query) === 0 && <Alerts />}
             <a class="button primary" href={addressOf("/jobs/new")}>
               <Icon name="plus" />
               {text.create}
@@ -131,7 +131,7 @@ function NoJobs({ isFiltered }: { isFiltered: boolean }) {
   );
 }
 
-/** Jobs whose nodes are slow: the reason why many people come here. */
+/** Jobs whose nodes are slow, of all jobs: the reason why many people come here. */
 function Alerts() {
   const { data } = useLoaded<Schemas["JobStats"]>("stats", (signal) =>
     call((both) => api.GET("/api/silicon-mark/v1/jobs/stats", { signal: both }), signal),

@@ -251,7 +251,7 @@ function Jobs({ uuid }: { uuid: string }) {
     },
     {
       title: words.nodes.columns.message,
-      cell: ({ failed_message: message }) => message ?? "–",
+      cell: ({ failed_message: message }) => <span class="message">{message ?? "–"}</span>,
     },
     { title: words.jobs.columns.created, cell: ({ created_at: at }) => <Time at={at} /> },
   ];

@@ -12,7 +12,9 @@ import {
 import { completeJob, joinJob, ratedJob, scaledResults } from "./world.ts";
 
 const MACHINE = randomUUID();
-const ids = { rack: "", live: "", single: "" };
+const ids = { rack: "", live: "", single: "", broken: "" };
+/** The longest name of a job, without a place to break it. */
+const LONG = "W".repeat(60);
 
 async function prepare({ server: { url }, admin }: Stage): Promise<void> {
   const stage = { server: { url }, admin } as Stage; // what `addPerson` reads
@@ -43,6 +45,14 @@ async function prepare({ server: { url }, admin }: Stage): Promise<void> {
   await first.put(0, scaledResults(1));
   await (await joinJob(url, live.token, { hostName: "w-1" })).say(0.4, "fp16 matrix products");
   await ratedJob(admin, rack.id);
+  const broken = await admin.ask("POST", "/jobs", {
+    name: LONG,
+    node_count: 1,
+    benchmarks: [],
+    tags: [LONG.slice(10)],
+  });
+  ids.broken = broken.id;
+  await (await joinJob(url, broken.token, { hostName: "w-3" })).fail(`CUDA ${"e".repeat(300)}`);
   const customer = await admin.ask("POST", "/v0/customers", { name: "Other renters" });
   const people = { customer: customer.slug };
   await addPerson(stage, { email: "renter@example.com", role: "user", ...people });
@@ -56,6 +66,7 @@ describeConsole("pages of the console", prepare, (stage) => {
     "a job that has ended": () => [`/console/jobs/${ids.rack}`, "Links between the nodes"],
     "a job at work": () => [`/console/jobs/${ids.live}`, "2 of 3 machines joined, 1 missing."],
     "a job of one machine": () => [`/console/jobs/${ids.single}`, "Inventory"],
+    "a job with a long name that has failed": () => [`/console/jobs/${ids.broken}`, "Inventory"],
     "a node": () => [`/console/jobs/${ids.rack}/nodes/2`, "Inventory"],
     machines: () => ["/console/machines", "gpu-a17"],
     "a machine": () => [`/console/machines/${MACHINE}`, "Hardware changes"],
@@ -76,6 +87,25 @@ describeConsole("pages of the console", prepare, (stage) => {
       expectQuiet(tab);
     });
   }
+
+  test("a long name leaves the verdicts in view", async () => {
+    const { page } = await openTab(stage(), "/console", { width: 1_280 });
+    await page.getByRole("link", { name: LONG }).first().waitFor();
+    const column = await page.getByRole("columnheader", { name: "Verdict" }).boundingBox();
+    expect((column?.x ?? 0) + (column?.width ?? 1_280)).toBeLessThan(1_000);
+    await page.goto(`${stage().server.url}/console/jobs/${ids.broken}`);
+    const node = page.getByRole("table", { name: "Nodes" });
+    await node.waitFor();
+    expect((await node.boundingBox())?.width).toBeLessThan(1_280);
+  });
+
+  test("the count of all slow jobs stands beside the whole list alone", async () => {
+    const { page } = await openTab(stage(), "/console");
+    await page.getByText(/^[0-9]+ jobs? ha(s|ve) underperforming nodes$/).waitFor();
+    await page.goto(`${stage().server.url}/console?name=work`);
+    await page.getByText("1 job", { exact: true }).waitFor();
+    expect(await page.getByText("underperforming nodes").count()).toBe(0);
+  });
 
   test("the sign-in, by password and by token, breaks no rule", async () => {
     const tab = await openTab(stage(), "/console", { as: null, width: 390 });
