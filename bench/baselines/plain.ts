@@ -19,7 +19,7 @@ import { keyIdOf } from "../../src/identity/lifetimes.ts";
 import { toBenchmarkWire } from "../../src/jobs/catalogue-contract.ts";
 import { createJobBody } from "../../src/jobs/create-schema.ts";
 import { toCreatedJob } from "../../src/jobs/created-wire.ts";
-import { LISTED } from "../../src/jobs/list-columns.ts";
+import { LISTED_COLUMNS } from "../../src/jobs/list-columns.ts";
 import { listJobsQuery } from "../../src/jobs/list-parameters.ts";
 import { generateJobName } from "../../src/jobs/names.ts";
 import { toJobRecord, toTaskRecord } from "../../src/jobs/records.ts";
@@ -101,7 +101,7 @@ app.get(JOBS, by("user"), async (c) => {
   const db = drizzle(c.get("session") as unknown as D1Database);
   const [rows, [count]] = await db.batch([
     db
-      .select(LISTED)
+      .select(LISTED_COLUMNS)
       .from(jobs)
       .where(visibleTo(scope))
       .orderBy(desc(jobs.id))

@@ -42,7 +42,9 @@ function showLaps({ route, laps }: HotLaps): boolean {
     const isMissed = median < least;
     if (isMissed) isFine = false;
     const goal =
-      reached === undefined ? `floor ${floor}` : `goal ${floor}, reached ${reached.ratio}`;
+      reached === undefined
+        ? `floor ${floor}`
+        : `goal ${floor}, reached ${reached.ratio}: ${reached.because}`;
     const ratio = `${median.toFixed(2)} (${low.toFixed(2)}–${high.toFixed(2)})`;
     return `÷ ${baseline} ${ratio}, ${goal}${isMissed ? "  MISSED" : ""}`;
   });

@@ -6,7 +6,7 @@ import { findingCounts, jobCounts, jobs, performanceCounts } from "../db/schema.
 import { counterKey, type Scope } from "../identity/actor.ts";
 import type { JobState, SpecCheckStatus } from "../lib/enums.ts";
 import { firstJobIdAt } from "../lib/ids.ts";
-import { type expandedColumns, LISTED, type ListedRow } from "./list-columns.ts";
+import { type expandedColumns, LISTED, type ListedRow, listedRow } from "./list-columns.ts";
 import { type ListJobsQuery, MAX_SHORT_NAME_JOBS } from "./list-parameters.ts";
 import { isShort, matchOf } from "./search.ts";
 import { visibleTo } from "./store.ts";
@@ -84,7 +84,7 @@ const LIVE_JOBS = sql`${jobs} indexed by jobs_live`;
 
 const AS_COLUMNS = {
   columns: LISTED,
-  parse: (row: object) => row as ListedRow, // read as `columns` says
+  parse: listedRow,
 };
 
 /** The full-text table returns the job itself, so a page costs one row for each of its jobs. */
