@@ -42,6 +42,7 @@ interface Env {
 const JOBS = "/api/silicon-mark/v1/jobs";
 const LOG_ONE_IN = 100;
 const SCALE = 1_000_000;
+const TRIES = 4;
 const ids = new JobIdSource({ now: Date.now });
 let routine = 0;
 
@@ -191,23 +192,27 @@ app.post(JOBS, by("user"), async (c) => {
   const planned = planSequence(input.benchmarks, input.node_count);
   if (!planned.ok) return c.json({ message: "unknown benchmark" }, 400);
   const { userId, customerId } = c.get("caller");
-  const id = ids.next();
-  const now = jobCreatedAt(id);
-  const row = {
-    ...{ id, userId, customerId, name: input.name ?? generateJobName(now) },
-    ...{ description: input.description ?? null, nodeCount: input.node_count },
-    ...{
-      sequence: planned.sequence,
-      tags: input.tags ?? [],
-      tokenKeyId: keyIdOf(c.env.TOKEN_SECRET),
-    },
-    ...{ createdAt: now, expiresAt: now + DAY_MS, checkAt: now + DAY_MS, flushedAt: now },
-    ...{ state: "created" as const, origin: new URL(c.req.url).origin },
-  };
-  await drizzle(c.get("session") as unknown as D1Database)
-    .insert(jobs)
-    .values(row);
-  return c.json(toCreatedJob(row, await jobTokenOf(c.env, row), row.origin), 201);
+  const db = drizzle(c.get("session") as unknown as D1Database);
+  for (let tries = 1; ; tries++) {
+    const id = ids.next();
+    const now = jobCreatedAt(id);
+    const row = {
+      ...{ id, userId, customerId, name: input.name ?? generateJobName(now) },
+      ...{ description: input.description ?? null, nodeCount: input.node_count },
+      ...{ sequence: planned.sequence, tags: input.tags ?? [] },
+      ...{ tokenKeyId: keyIdOf(c.env.TOKEN_SECRET), flushedAt: now },
+      ...{ createdAt: now, expiresAt: now + DAY_MS, checkAt: now + DAY_MS },
+      ...{ state: "created" as const, origin: new URL(c.req.url).origin },
+    };
+    try {
+      await db.insert(jobs).values(row);
+    } catch (error) {
+      // Another isolate may have drawn the same id.
+      if (tries === TRIES) throw error;
+      continue;
+    }
+    return c.json(toCreatedJob(row, await jobTokenOf(c.env, row), row.origin), 201);
+  }
 });
 
 app.put(`${JOBS}/current/tasks/:task_id/results/:position`, by("job"), async (c) => {
