@@ -1,7 +1,7 @@
 /** Exact costs of the hot routes, from the product's own request log, and what they answer. */
 import type { Bundle } from "../scripts/lib/bundle.ts";
 import { withTimeout } from "../src/lib/retry.ts";
-import { type Reply, send } from "../test/fuzz/wire.ts";
+import { send } from "../test/fuzz/wire.ts";
 import type { HotRoute } from "./hot/routes.ts";
 import { createScene } from "./hot/scene.ts";
 import { openStage } from "./stage.ts";
@@ -80,5 +80,3 @@ export function wireOf(request: Buffer, id: string): Parameters<typeof send>[2] 
     chunked: false,
   };
 }
-
-export type { Reply };

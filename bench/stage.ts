@@ -1,6 +1,6 @@
 /** The real bundle and its baselines, side by side in one workerd, each on a port of its own. */
 import { join } from "node:path";
-import { build } from "esbuild";
+import { type BuildOptions, build } from "esbuild";
 import { convertV4MiniflareOptions, Miniflare, NoOpLog } from "miniflare";
 import type { Bundle } from "../scripts/lib/bundle.ts";
 import { type Database, migrate, projectWorkerOptions } from "../scripts/lib/local-worker.ts";
@@ -106,8 +106,17 @@ export async function openStage(
   }
 }
 
-export async function buildBaseline(folder: string, file: string): Promise<string> {
-  const outfile = join(folder, `${file}.js`);
+/**
+ * Builds a file of `bench/baselines`.
+ *
+ * @param more options of the build; `name` of the built file, by default that of its source
+ */
+export async function buildBaseline(
+  folder: string,
+  file: string,
+  { name = file, ...more }: Pick<BuildOptions, "define" | "plugins"> & { name?: string } = {},
+): Promise<string> {
+  const outfile = join(folder, `${name}.js`);
   await build({
     absWorkingDir: ROOT,
     entryPoints: [`bench/baselines/${file}.ts`],
@@ -119,6 +128,7 @@ export async function buildBaseline(folder: string, file: string): Promise<strin
     conditions: ["workerd", "worker", "browser"],
     external: ["cloudflare:*", "node:*"],
     logLevel: "warning",
+    ...more,
   });
   return outfile;
 }

@@ -16,24 +16,34 @@ export async function startUpCpuMs(worker: WorkerOptions): Promise<number | null
   const costs: number[] = [];
   for (let time = 0; time < TIMES; time++) {
     const before = new Set(workerdProcesses());
-    const miniflare = new Miniflare(
-      convertV4MiniflareOptions({
-        workers: [worker],
-        host: "127.0.0.1",
-        cf: false,
-        log: new NoOpLog(),
-        handleStructuredLogs: () => {},
-      }),
-    );
-    try {
-      const response = await fetch(await miniflare.ready);
-      await response.arrayBuffer();
+    const cost = await firstReply(worker, () => {
       const own = workerdProcesses().filter((pid) => !before.has(pid));
-      if (own.length === 0) return null;
-      costs.push(own.reduce((sum, pid) => sum + cpuMs(pid), 0));
-    } finally {
-      await miniflare.dispose();
-    }
+      return own.length === 0 ? null : own.reduce((sum, pid) => sum + cpuMs(pid), 0);
+    });
+    if (cost === null) return null;
+    costs.push(cost);
   }
   return median(costs);
+}
+
+/** Starts a Worker and asks it once; `read` is given the text of the reply while the Worker runs. */
+export async function firstReply<Read>(
+  worker: WorkerOptions,
+  read: (text: string) => Read,
+): Promise<Read> {
+  const miniflare = new Miniflare(
+    convertV4MiniflareOptions({
+      workers: [worker],
+      host: "127.0.0.1",
+      cf: false,
+      log: new NoOpLog(),
+      handleStructuredLogs: () => {},
+    }),
+  );
+  try {
+    const response = await fetch(await miniflare.ready);
+    return read(await response.text());
+  } finally {
+    await miniflare.dispose();
+  }
 }

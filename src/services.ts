@@ -8,8 +8,8 @@ import { Suspects } from "./identity/suspects.ts";
 import { createTokens } from "./identity/tokens.ts";
 import { createAnonymousReader } from "./jobs/anonymous/reading.ts";
 import { JobsService } from "./jobs/service.ts";
-import type { Clock } from "./lib/clock.ts";
-import type { Config } from "./lib/config.ts";
+import { type Clock, systemClock } from "./lib/clock.ts";
+import { type Config, readConfig } from "./lib/config.ts";
 import { JobIdSource } from "./lib/ids.ts";
 import type { LobbyNamespace } from "./lobbies/client.ts";
 import { createWaker } from "./lobbies/wake.ts";
@@ -31,6 +31,32 @@ export interface ServiceDeps {
   rateLimitCounters: RateLimitCounters;
   config: Config;
   clock: Clock;
+}
+
+/** The bindings and settings of a Worker. */
+export function depsOf(env: Env): ServiceDeps {
+  return {
+    d1: env.DB,
+    bucket: env.BUCKET,
+    assets: env.ASSETS,
+    coordinators: env.COORDINATOR,
+    lobbies: env.LOBBY,
+    rateLimitCounters: {
+      user: env.LIMIT_USER,
+      "node-2": env.LIMIT_NODE_2,
+      "node-12": env.LIMIT_NODE_12,
+      "node-64": env.LIMIT_NODE_64,
+      node: env.LIMIT_NODE,
+      runner: env.LIMIT_RUNNER,
+      address: env.LIMIT_ADDRESS,
+      anonymous: env.LIMIT_ANONYMOUS,
+      "sign-in-address": env.LIMIT_SIGN_IN_ADDRESS,
+      "sign-in-account": env.LIMIT_SIGN_IN_ACCOUNT,
+      report: env.LIMIT_REPORT,
+    },
+    config: readConfig(env),
+    clock: systemClock,
+  };
 }
 
 export type Services = Awaited<ReturnType<typeof createServices>>;

@@ -2,12 +2,12 @@
  * The product with the first rooms of its routes alone, all loaded at the start: what a route adds to the bundle and to the
  * start-up. The product itself loads most of them later (`src/app.ts`).
  */
-import { Hono } from "hono";
+import type { Hono } from "hono";
+import { HonoBase } from "hono/hono-base";
 import type { RequestEnv } from "../../src/http/context.ts";
+import { SegmentRouter } from "../../src/http/router.ts";
 import { mount, type Served } from "../../src/http/serve.ts";
-import { systemClock } from "../../src/lib/clock.ts";
-import { readConfig } from "../../src/lib/config.ts";
-import { createServices, type Services } from "../../src/services.ts";
+import { createServices, depsOf, type Services } from "../../src/services.ts";
 
 export { JobCoordinator } from "../../src/coordinator/job-coordinator.ts";
 export { Lobby } from "../../src/lobbies/lobby.ts";
@@ -41,29 +41,8 @@ async function routesOf(services: Services): Promise<Served[]> {
 let made: Promise<{ app: Hono<RequestEnv>; routes: number }> | undefined;
 
 async function make(env: Env) {
-  const services = await createServices({
-    d1: env.DB,
-    bucket: env.BUCKET,
-    assets: env.ASSETS,
-    coordinators: env.COORDINATOR,
-    lobbies: env.LOBBY,
-    rateLimitCounters: {
-      user: env.LIMIT_USER,
-      "node-2": env.LIMIT_NODE_2,
-      "node-12": env.LIMIT_NODE_12,
-      "node-64": env.LIMIT_NODE_64,
-      node: env.LIMIT_NODE,
-      runner: env.LIMIT_RUNNER,
-      address: env.LIMIT_ADDRESS,
-      anonymous: env.LIMIT_ANONYMOUS,
-      "sign-in-address": env.LIMIT_SIGN_IN_ADDRESS,
-      "sign-in-account": env.LIMIT_SIGN_IN_ACCOUNT,
-      report: env.LIMIT_REPORT,
-    },
-    config: readConfig(env),
-    clock: systemClock,
-  });
-  const app = new Hono<RequestEnv>();
+  const services = await createServices(depsOf(env));
+  const app = new HonoBase<RequestEnv>({ router: new SegmentRouter() });
   const routes = await routesOf(services);
   mount(app, services, routes);
   return { app, routes: routes.length };

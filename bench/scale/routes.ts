@@ -1,18 +1,18 @@
 /** (d) What routes cost at the start: CPU time until the first reply, and the bundle, by their number. */
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { build, type Plugin } from "esbuild";
-import { convertV4MiniflareOptions, Miniflare, NoOpLog } from "miniflare";
+import type { Plugin } from "esbuild";
 import { projectWorkerOptions } from "../../scripts/lib/local-worker.ts";
 import { ROOT } from "../../scripts/lib/project.ts";
-import { startUpCpuMs } from "../start-up.ts";
+import { buildBaseline } from "../stage.ts";
+import { firstReply, startUpCpuMs } from "../start-up.ts";
 import type { Series } from "./report.ts";
 
 const ROOMS = [1, 2, 3, 4];
 
 /** Packages that the product loads with the few requests that need them: they are no part of a start. */
-const LATER = ["@cantoo/fontkit", "@cantoo/pdf-lib", "any-ascii"];
+const LATER = ["@cantoo/fontkit", "any-ascii"];
 
 /** As `[alias]` in wrangler.toml. */
 const withoutLocales: Plugin = {
@@ -53,44 +53,21 @@ export async function measureRoutes(folder: string): Promise<Series[]> {
 type Worker = Parameters<typeof startUpCpuMs>[0];
 
 async function buildRooms(folder: string, rooms: number) {
-  const name = `rooms-${rooms}.js`;
-  const outfile = join(folder, name);
-  await build({
-    absWorkingDir: ROOT,
-    entryPoints: ["bench/baselines/some-routes.ts"],
-    outfile,
-    bundle: true,
-    minify: true,
-    format: "esm",
-    target: "es2024",
-    conditions: ["workerd", "worker", "browser"],
-    define: { ROOMS: String(rooms) },
-    external: ["cloudflare:*", "node:*"],
-    plugins: [withoutLocales, withoutLater],
-    logLevel: "warning",
-  });
-  const options = await projectWorkerOptions({ folder, main: name, metafile: "" }, {});
+  const name = `rooms-${rooms}`;
+  const define = { ROOMS: String(rooms) };
+  const plugins = [withoutLocales, withoutLater];
+  const outfile = await buildBaseline(folder, "some-routes", { name, define, plugins });
+  const bundle = { folder, main: basename(outfile), metafile: "" };
+  const options = await projectWorkerOptions(bundle, {});
   const { assets: _assets, ...worker } = options;
   const made: Worker = worker;
   return { worker: made, gzipBytes: gzipSync(readFileSync(outfile), { level: 9 }).length };
 }
 
-async function routeCount(worker: Worker): Promise<number> {
-  const miniflare = new Miniflare(
-    convertV4MiniflareOptions({
-      workers: [worker],
-      host: "127.0.0.1",
-      cf: false,
-      log: new NoOpLog(),
-      handleStructuredLogs: () => {},
-    }),
-  );
-  try {
-    const text = await (await fetch(await miniflare.ready)).text();
+function routeCount(worker: Worker): Promise<number> {
+  return firstReply(worker, (text) => {
     const count = Number(text);
     if (!(count > 0)) throw new Error(`the routes could not be mounted: ${text}`);
     return count;
-  } finally {
-    await miniflare.dispose();
-  }
+  });
 }

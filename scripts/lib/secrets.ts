@@ -27,8 +27,8 @@ export function freshSeed(): string {
 }
 
 /**
- * Writes a secrets file with random values where there is none, and fills in values that are empty or missing. Never
- * changes one that is there.
+ * Writes a missing secrets file with random values, and fills in values that are empty or missing. Never changes a
+ * value that is there.
  *
  * @throws Error for the user, if a value can be guessed
  */

@@ -44,10 +44,6 @@ const ALIASES: ReadonlyMap<string, string> = new Map([
 /** Bound of a model's name. */
 export const MAX_MODEL_LENGTH = 256;
 
-/** Names that were normalised lately: the machines of a job are alike, and each is asked for several times. */
-const recent = new Map<string, string | null>();
-const MAX_RECENT = 100;
-
 /**
  * `NVIDIA A100-SXM4-80GB`, `Tesla A100 SXM4 80 GB` and `a100-sxm4-80gb` are all `a100-sxm4-80gb`: the
  * chip, then form factor, memory size and memory kind, in whatever order they came. Idempotent. Null for a text
@@ -55,15 +51,6 @@ const MAX_RECENT = 100;
  */
 export function normalizeModel(name: string | null): string | null {
   if (name === null) return null;
-  const known = recent.get(name);
-  if (known !== undefined) return known;
-  if (recent.size >= MAX_RECENT) recent.clear();
-  const model = normalize(name);
-  recent.set(name, model);
-  return model;
-}
-
-function normalize(name: string): string | null {
   const words = name
     .normalize("NFKC")
     .toLowerCase()

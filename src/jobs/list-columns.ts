@@ -1,5 +1,5 @@
 /** Columns of lists of jobs. */
-import { type Column, type GetColumnData, type SQL, sql } from "drizzle-orm";
+import { sql } from "drizzle-orm";
 import { fromPacked } from "../db/forms.ts";
 import { fromJson } from "../db/json.ts";
 import { metricsSummary, summaryPath } from "../db/packed.ts";
@@ -38,19 +38,7 @@ export const LISTED_COLUMNS = {
   orderReference: jobs.orderReference,
 };
 
-/** A column of jobs under its own name, so that a row looks the same from every source. */
-function columnOf<Listed extends Column>(column: Listed) {
-  // Typed by the column, since `mapWith` alone would make it never null.
-  const value: SQL<GetColumnData<Listed>> = sql`${column}`.mapWith(column);
-  return value.as(column.name);
-}
-
 const NAMES = Object.keys(LISTED_COLUMNS) as (keyof typeof LISTED_COLUMNS)[];
-
-type Named = {
-  [Name in keyof typeof LISTED_COLUMNS]: ReturnType<typeof columnOf<(typeof LISTED_COLUMNS)[Name]>>;
-};
-const NAMED = Object.fromEntries(NAMES.map((name) => [name, columnOf(LISTED_COLUMNS[name])]));
 
 /** The columns as one cell: drizzle takes longer for each cell than all else that a list does with it. */
 export const LISTED = {
@@ -62,14 +50,14 @@ export const LISTED = {
   ).as("cells"),
 };
 
-/** A row that was read by `LISTED`. */
+/** A row that was read by `LISTED`, and by `expandedColumns` if there are any. */
 export function listedRow(row: object): ListedRow {
-  const { cells } = row as { cells: unknown[] }; // read as `LISTED` says
+  const { cells, ...expanded } = row as { cells: unknown[] }; // read as `LISTED` says
   const entries = NAMES.map((name, at) => {
     const cell = cells[at];
     return [name, cell === null ? null : LISTED_COLUMNS[name].mapFromDriverValue(cell as never)];
   });
-  return Object.fromEntries(entries) as ListedRow; // each column, decoded by itself
+  return { ...Object.fromEntries(entries), ...expanded } as ListedRow; // each column, decoded by itself
 }
 
 export type ListedRow = Pick<JobRow, keyof typeof LISTED_COLUMNS> & Partial<ExpandedColumns>;
@@ -88,7 +76,7 @@ export function expandedColumns({ results, performance }: Expansions) {
   const models = sql`(select json_group_array(model) from (select distinct each.value ->> '$[0]' model from ${tasks} cross join ${groups} each where ${tasks.id} between ${jobs.id} + 1 and ${jobs.id} + 511 and model is not null order by model))`;
   const summary = sql`json_extract(${jobs.steps}, ${sql.raw(`'${summaryPath(0)}'`)})`;
   return {
-    ...(NAMED as Named), // made of the same names
+    ...LISTED,
     verdict: fromPacked(jobVerdict, performance ? sql`${jobs.verdict}` : sql`null`).as("verdict"),
     // quick_mark is always the first step.
     summary: fromPacked(metricsSummary, results ? summary : sql`null`).as("summary"),

@@ -6,14 +6,7 @@ import { jobs } from "../db/schema.ts";
 import type { Scope } from "../identity/actor.ts";
 import { type Expansions, expandedColumns, type ListedRow } from "./list-columns.ts";
 import type { SORT_FIELDS } from "./list-parameters.ts";
-import {
-  counterOf,
-  createdIn,
-  isCounted,
-  type JobFilter,
-  type Source,
-  sourceOf,
-} from "./list-source.ts";
+import { counterOf, createdIn, isCounted, type JobFilter, sourceOf } from "./list-source.ts";
 import { firstVerdicts, type ListedNode } from "./node-verdicts.ts";
 
 export interface JobSort {
@@ -45,7 +38,7 @@ export function planJobList(
   const isById = sort.by === "created_at" || sort.by === "expires_at";
   const isExpanded = expansions.results || expansions.performance;
   const plain = sourceOf(scope, filter, isById && !isExpanded);
-  const source = isExpanded ? { ...plain, ...expandedSource(expansions) } : plain;
+  const source = isExpanded ? { ...plain, columns: expandedColumns(expansions) } : plain;
   const counter = isCounted(filter) ? counterOf(scope, filter) : null;
   return {
     order: orderOf(sort, source.id),
@@ -76,11 +69,6 @@ export function planJobList(
       return { rows: rows.map(source.parse), total: totals[0]?.total ?? 0, nodes };
     },
   };
-}
-
-function expandedSource(expansions: Expansions): Pick<Source, "columns" | "parse"> {
-  const parse = (row: object) => row as ListedRow; // read as the columns say
-  return { columns: expandedColumns(expansions), parse };
 }
 
 /** The number of jobs that match a filter, from counter rows where possible. One round trip. */

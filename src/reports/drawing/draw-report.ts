@@ -45,7 +45,7 @@ export interface DrawOptions {
 /** A report's file. */
 export interface Drawn {
   bytes: Uint8Array;
-  /** The place of the embedded data; null where there is none. */
+  /** The place of the embedded data; null without embedded data. */
   data: DataExtent | null;
 }
 

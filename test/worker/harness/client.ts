@@ -9,7 +9,7 @@ import { errorSchema } from "../../../src/api/schemas.ts";
 import { createTokens, type Tokens } from "../../../src/identity/tokens.ts";
 import { systemClock } from "../../../src/lib/clock.ts";
 import { readConfig } from "../../../src/lib/config.ts";
-import type { ServiceDeps } from "../../../src/services.ts";
+import { depsOf, type ServiceDeps } from "../../../src/services.ts";
 
 export const API = "https://assay.test/api/silicon-mark/v1";
 export const V0 = "https://assay.test/v0";
@@ -62,29 +62,7 @@ export function randomAddress(): string {
 
 /** Dependencies of an app built by a test: the running Worker's bindings unless replaced. */
 export function appDeps(changes: Partial<ServiceDeps> = {}): ServiceDeps {
-  return {
-    d1: env.DB,
-    bucket: env.BUCKET,
-    assets: env.ASSETS,
-    coordinators: env.COORDINATOR,
-    lobbies: env.LOBBY,
-    rateLimitCounters: {
-      user: env.LIMIT_USER,
-      "node-2": env.LIMIT_NODE_2,
-      "node-12": env.LIMIT_NODE_12,
-      "node-64": env.LIMIT_NODE_64,
-      node: env.LIMIT_NODE,
-      runner: env.LIMIT_RUNNER,
-      address: env.LIMIT_ADDRESS,
-      anonymous: env.LIMIT_ANONYMOUS,
-      "sign-in-address": env.LIMIT_SIGN_IN_ADDRESS,
-      "sign-in-account": env.LIMIT_SIGN_IN_ACCOUNT,
-      report: env.LIMIT_REPORT,
-    },
-    config: readConfig(env),
-    clock: systemClock,
-    ...changes,
-  };
+  return { ...depsOf(env), ...changes };
 }
 
 let sharedTokens: Promise<Tokens> | undefined;
