@@ -35,7 +35,7 @@ export class Flusher {
   #acknowledgedAt = 0;
   #failures = 0;
   /** Events that D1 has acknowledged; an object may forget a job, and get it anew from D1. */
-  #knownEvents = new WeakMap<Live, number>();
+  readonly #knownEvents = new WeakMap<Live, number>();
   /** Start of the last batch, ms; in real time, which tests do not move. */
   #lastAt = Number.NEGATIVE_INFINITY;
 

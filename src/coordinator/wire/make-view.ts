@@ -1,4 +1,4 @@
-/** Views of nodes, their text and their validators. What many nodes, or many polls, are told alike is made once. */
+/** Views of nodes, with their text and validators. Parts that nodes or polls share are made once. */
 import { createHash } from "node:crypto";
 import { isClusterStep } from "../../benchmarks/sequence.ts";
 import { toTimestamp } from "../../lib/clock.ts";
@@ -44,7 +44,7 @@ function peersOf(identity: JobIdentity, job: Job): Peers {
   return peers;
 }
 
-/** What a node is told is the same at most of its polls: made once for each change of the job or of its contact. */
+/** Most polls of a node get the same view, which is made once for each change of the job or of the node's contact. */
 interface Standing {
   contact: Contact | undefined;
   view: Omit<NodeView, "poll_after_seconds">;

@@ -351,6 +351,24 @@ describe("examples", () => {
     expect(count).toBeGreaterThan(operations.length * 4);
   });
 
+  test("a query has those of parameters that it must have, since consoles send what they find", ({
+    expect,
+  }) => {
+    type Parameter = { name: string; in: string; required?: boolean; example?: unknown };
+    const all = operations.flatMap(({ operation }) =>
+      (operation.parameters ?? []).map((one) => resolve<Parameter>(served, one)),
+    );
+    const [withExample, without] = [true, false].map((has) =>
+      all.filter(({ example }) => (example !== undefined) === has),
+    );
+    const isNeeded = (one: Parameter) => one.in === "query" && one.required === true;
+    expect(withExample?.map(({ name }) => name)).toEqual(
+      expect.arrayContaining(["group_by", "key", "expires", "signature"]),
+    );
+    expect(withExample?.filter((one) => !isNeeded(one))).toEqual([]);
+    expect(without?.filter(isNeeded)).toEqual([]);
+  });
+
   test("those of parameters and headers fit theirs", ({ expect }) => {
     const { headers = {}, parameters = {} } = served.components;
     const inline = operations.flatMap(({ operation }) => operation.parameters ?? []);
