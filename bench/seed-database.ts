@@ -170,9 +170,12 @@ async function idsOf(
   return results.map(({ id }) => id);
 }
 
+/** Triggers find a machine's other tasks by these: without them each task would read all tasks before it. */
+const READ_BY_TRIGGERS = ["tasks_by_machine", "tasks_by_customer_machine", "tasks_by_owner_machine"];
+
 /**
- * Drops what is only there to read by, of the tables that are filled here and by triggers on them; answers
- * the statements that make it again. Unique indexes stay: they are rules.
+ * Drops the indexes that only readers need, of the tables that are filled here and by triggers on them; answers
+ * the statements that make them again. Unique indexes stay: they are rules.
  */
 async function takeIndexes<Bound extends SeedStatement>(
   db: SeedDatabase<Bound>,
@@ -188,9 +191,13 @@ async function takeIndexes<Bound extends SeedStatement>(
   const { results: indexes } = await db
     .prepare(
       `SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql LIKE 'CREATE INDEX%'
-       AND tbl_name IN (SELECT value FROM json_each(?)) ORDER BY name`,
+       AND tbl_name IN (SELECT value FROM json_each(?)) AND name NOT IN (SELECT value FROM json_each(?))
+       ORDER BY name`,
     )
-    .bind(JSON.stringify(["jobs", "tasks", ...new Set(written)]))
+    .bind(
+      JSON.stringify(["jobs", "tasks", ...new Set(written)]),
+      JSON.stringify(READ_BY_TRIGGERS),
+    )
     .all<{ name: string; sql: string }>();
   if (indexes.length === 0) return [];
   await db.batch(indexes.map(({ name }) => db.prepare(`DROP INDEX "${name}"`)));
