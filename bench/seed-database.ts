@@ -171,7 +171,11 @@ async function idsOf(
 }
 
 /** Triggers find a machine's other tasks by these: without them each task would read all tasks before it. */
-const READ_BY_TRIGGERS = ["tasks_by_machine", "tasks_by_customer_machine", "tasks_by_owner_machine"];
+const READ_BY_TRIGGERS = [
+  "tasks_by_machine",
+  "tasks_by_customer_machine",
+  "tasks_by_owner_machine",
+];
 
 /**
  * Drops the indexes that only readers need, of the tables that are filled here and by triggers on them; answers
@@ -194,10 +198,7 @@ async function takeIndexes<Bound extends SeedStatement>(
        AND tbl_name IN (SELECT value FROM json_each(?)) AND name NOT IN (SELECT value FROM json_each(?))
        ORDER BY name`,
     )
-    .bind(
-      JSON.stringify(["jobs", "tasks", ...new Set(written)]),
-      JSON.stringify(READ_BY_TRIGGERS),
-    )
+    .bind(JSON.stringify(["jobs", "tasks", ...new Set(written)]), JSON.stringify(READ_BY_TRIGGERS))
     .all<{ name: string; sql: string }>();
   if (indexes.length === 0) return [];
   await db.batch(indexes.map(({ name }) => db.prepare(`DROP INDEX "${name}"`)));

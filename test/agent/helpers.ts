@@ -228,12 +228,14 @@ export function startRunner(
     drainMs = 60_000,
     readFacts,
     transport: choice = usual,
+    way: transport = createTransport(new URL(host)),
   }: {
     runStep?: RunStep;
     clock?: TestClock;
     drainMs?: number;
     readFacts?: (drain: AbortSignal) => Promise<MachineFacts>;
     transport?: TransportChoice;
+    way?: Transport;
   } = {},
 ) {
   const logs: string[] = [];
@@ -242,7 +244,6 @@ export function startRunner(
   const stop = new AbortController();
   const { signal } = new AbortController();
   const clusterAddress = { host: "127.0.0.1", port: 7117 };
-  const transport = createTransport(new URL(host));
   const common = { host, clock, log, transport, timeoutMs: patient(5_000) };
   const peers = rulesOf(clusterAddress);
   const done = serveRunner({

@@ -2,8 +2,11 @@
 import type { IncomingMessage } from "node:http";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type WebSocket, WebSocketServer } from "ws";
+import { createTransport } from "../../agent/src/http/transport.ts";
+import { readCertificates, rootsWith } from "../../agent/src/http/trust.ts";
 import { type FakeServer, startFakeServer } from "./fake-server.ts";
 import { fastClock, RUNNER_KEY, startRunner, until } from "./helpers.ts";
+import { certificateFile, startProxy, startTls } from "./network-stand-ins.ts";
 
 const UUID = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff";
 const PATH = "/v0/runners/rack-7/channel";
@@ -45,9 +48,12 @@ afterEach(async () => {
   await server.close();
 });
 
-function start(options: Parameters<typeof startRunner>[1] = {}) {
+function start({
+  host = server.url,
+  ...options
+}: Parameters<typeof startRunner>[1] & { host?: string } = {}) {
   // An hour passes in more than a test may take.
-  const run = startRunner(server.url, { transport: "auto", clock: fastClock(1), ...options });
+  const run = startRunner(host, { transport: "auto", clock: fastClock(1), ...options });
   running.push(run);
   return run;
 }
@@ -124,6 +130,29 @@ describe("with a channel", () => {
     run.leave();
     expect(await run.done).toMatchObject({ kind: "stopped" });
     await until(() => open.length === 0, "the end of the socket");
+  });
+});
+
+describe("a proxy and a company's certificate", () => {
+  test("carry the socket and the claims: by CONNECT, over TLS", async () => {
+    const tls = await startTls("server", server.port);
+    const proxy = await startProxy({ target: tls.port, login: "user:secret" });
+    const read = readCertificates(certificateFile("ca"));
+    const roots = await rootsWith(read.ok ? read.certificates : [], {});
+    const authorization = `Basic ${Buffer.from("user:secret").toString("base64")}`;
+    const by = { isSecure: false, host: "127.0.0.1", port: proxy.port, authorization };
+    const way = createTransport(new URL("https://assay.test"), { proxy: by, roots });
+    const run = start({ host: "https://assay.test", way });
+    await channelOpen(run);
+    open[0]?.send(WORK);
+    await until(() => claims().length === 3, "the claim after a word");
+    run.leave();
+    expect(await run.done).toMatchObject({ kind: "stopped" });
+    expect(new Set(proxy.asked.map(({ line }) => line))).toEqual(
+      new Set(["CONNECT assay.test:443"]),
+    );
+    await proxy.close();
+    await tls.close();
   });
 });
 

@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
+import WebSocket from "ws";
 import { readTokenSecrets, writeTokenSecrets } from "../../scripts/lib/secrets.ts";
 import { rotated } from "../../scripts/lib/token-secrets.ts";
 import { keyIdOf } from "../../src/identity/lifetimes.ts";
@@ -49,7 +50,26 @@ test("secrets that people made are read as the Worker reads them, and written as
   expect(readFileSync(file, "utf8")).toBe(`A="1"\nTOKEN_SECRET="${two},${one}"\nB="2"\n`);
 });
 
-test("rotated twice, with restarts: whoever was signed in still is", async () => {
+/** Opens the channel of a job; answers the status of a refusal, or the socket. */
+function openChannel(url: string, token: string): Promise<number | WebSocket> {
+  const address = new URL("/api/silicon-mark/v1/jobs/current/channel", url);
+  address.protocol = "ws:";
+  const socket = new WebSocket(address, { headers: { authorization: `Bearer ${token}` } });
+  return new Promise((resolve, reject) => {
+    socket.on("open", () => resolve(socket));
+    socket.on("unexpected-response", (_request, { statusCode = 0 }) => resolve(statusCode));
+    socket.on("error", reject);
+  });
+}
+
+/** The channel of a job that lets its token in; a refusal fails. */
+async function openedChannel(url: string, token: string) {
+  const opened = await openChannel(url, token);
+  if (typeof opened === "number") throw new Error(`the channel is refused with ${opened}`);
+  return { closed: new Promise<void>((resolve) => opened.on("close", () => resolve())) };
+}
+
+test("rotated twice, with restarts: whoever was signed in still is, and sockets of nodes come back", async () => {
   const stack = await createStack();
   let server = await stack.start();
   const { secretsFile, state } = stack.options;
@@ -61,9 +81,18 @@ test("rotated twice, with restarts: whoever was signed in still is", async () =>
   });
   const reply: unknown = await signIn.json();
   const { access_token, refresh_token } = reply as Record<string, string>; // the API document says so
+  const asOwner = { authorization: `Bearer ${access_token}`, "content-type": "application/json" };
+  const created = await fetch(new URL("/api/silicon-mark/v1/jobs", server.url), {
+    method: "POST",
+    headers: asOwner,
+    body: JSON.stringify({ benchmarks: ["quick_mark"] }),
+  });
+  const { token } = (await created.json()) as { token: string }; // the API document says so
+  let channel = await openedChannel(server.url, token);
   const [original] = readTokenSecrets(secretsFile);
   for (let time = 0; time < 2; time++) {
     await server.stop();
+    await channel.closed;
     const rotation = runCommand(
       ["npm", "run", "--silent", "rotate-secret", "--", "--local", "--secrets-file", secretsFile],
       { ASSAY_STATE: state },
@@ -76,6 +105,7 @@ test("rotated twice, with restarts: whoever was signed in still is", async () =>
       headers: { authorization: `Bearer ${access_token}` },
     });
     expect(jobs.status).toBe(200);
+    channel = await openedChannel(server.url, token);
   }
   const secrets = readTokenSecrets(secretsFile);
   expect(secrets).toHaveLength(3);
@@ -85,4 +115,11 @@ test("rotated twice, with restarts: whoever was signed in still is", async () =>
     body: new URLSearchParams({ grant_type: "refresh_token", refresh_token: `${refresh_token}` }),
   });
   expect(refreshed.status).toBe(200);
+
+  // Without the secret that signed it, a job's token is worth nothing: its socket ends with the server that knew it.
+  await server.stop();
+  await channel.closed;
+  writeTokenSecrets(secretsFile, secrets.slice(0, 1));
+  server = await stack.start();
+  expect(await openChannel(server.url, token)).toBe(401);
 });
