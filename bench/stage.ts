@@ -65,6 +65,7 @@ export async function openStage(
     modulesRoot: folder,
     modules: [{ type: "ESModule" as const, path: await buildBaseline(folder, file) }],
     bindings: { TOKEN_SECRET, REPLIES: replies },
+    serviceBindings: { PRODUCT: "assay" },
     d1Databases: { DB: "DB" },
     r2Buckets,
     durableObjects: Object.fromEntries(

@@ -8,6 +8,8 @@ export interface BaselineEnv {
   OBJECT: DurableObjectNamespace<BareObject>;
   JOB: DurableObjectNamespace<PlainJob>;
   TOKEN_SECRET: string;
+  /** The product itself. */
+  PRODUCT: Fetcher;
   /** Replies of the product's hot routes, by the route's name. */
   REPLIES: Record<string, string>;
 }
