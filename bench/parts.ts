@@ -10,7 +10,6 @@ import { TOLERANCE, timeRefusals } from "./denied.ts";
 import { MAX_FIRST_OPERATION_MS, timeDocsPage } from "./docs-page.ts";
 import { createScene } from "./hot/scene.ts";
 import { showHotRoutes } from "./hot/show.ts";
-import { compareLists } from "./lists.ts";
 import { measureLocalServer } from "./local-server.ts";
 import { type MemoryCost, measureMemory } from "./memory.ts";
 import { comparePeers } from "./peers/compare.ts";
@@ -57,10 +56,6 @@ export const PARTS: Record<string, Part> = {
     run: ({ folder, bundle }) => showBarrier(folder, bundle),
   },
   refusals: { about: "times of refusals, which must not tell what exists", run: showRefusals },
-  lists: {
-    about: "the list of jobs at a thousand and at many jobs; takes minutes",
-    run: showLists,
-  },
   reports: { about: "CPU and memory of drawing reports", run: showReports },
   memory: { about: "peak memory of work at the documented limits", run: showMemory },
   agent: { about: "from the agent's start to its first request", run: showAgentStart },
@@ -95,25 +90,6 @@ async function showStartUp({ folder, bundle }: BenchOptions): Promise<boolean> {
   show("a Worker that does nothing", await startUpCpuMs(nothing));
   show("this one", await startUpCpuMs(product));
   return true;
-}
-
-async function showLists({ folder, bundle, rounds, jobs: many }: BenchOptions): Promise<boolean> {
-  const jobs = { few: 1_000, textbook: Math.min(100_000, many), many };
-  console.log("\nlists of many jobs; ratio of rates, 95 % interval");
-  let isFine = true;
-  for (const { name, floor, comparison } of await compareLists(folder, bundle, { jobs, rounds })) {
-    const { rate, ratio } = comparison;
-    const isMissed = ratio.median < floor;
-    if (isMissed) isFine = false;
-    const cells = [
-      name.padEnd(42),
-      `${ratio.median.toFixed(2)} (${ratio.low.toFixed(2)}–${ratio.high.toFixed(2)})`.padEnd(18),
-      `${rate.product.toFixed(0)}/s ÷ ${rate.baseline.toFixed(0)}/s`.padEnd(20),
-      `floor ${floor.toFixed(2)}${isMissed ? "  MISSED" : ""}`,
-    ];
-    console.log(cells.join(" "));
-  }
-  return isFine;
 }
 
 /** Prints the times of refusals; whether none tells if the thing exists. */

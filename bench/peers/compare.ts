@@ -39,7 +39,7 @@ export async function comparePeers(
   const before = loadavg()[0] ?? 0;
   const missing = missingForFastApi();
   if (missing !== null) console.log(missing);
-  const textbook = { name: "textbook", file: "textbook-api" };
+  const textbook = { name: "textbook", file: "textbook" };
   const stage = await openStage(folder, await buildBundle(folder), [textbook]);
   const rows: PeerRow[] = [];
   try {
