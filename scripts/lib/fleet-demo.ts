@@ -1,7 +1,7 @@
 import { join } from "node:path";
-import { startAgent } from "./agents.ts";
+import { type AgentProcess, startAgent } from "./agents.ts";
 import { overallProgress } from "./demo-display.ts";
-import { assertAgentsWork, type Stage, waitForAgents } from "./demo-stage.ts";
+import { type Stage, waitForAgents, watchFor } from "./demo-stage.ts";
 import { createFleetDisplay, type FleetRow, fleetTable } from "./fleet-display.ts";
 import { ROOT } from "./project.ts";
 import { findFreePort } from "./server.ts";
@@ -17,13 +17,12 @@ const JOBS = [
   { name: "A100 trio", spec: "a100-node", benchmarks: ["cluster_network"], node_count: 3 },
   { name: "H100 trio", spec: "h100-node", benchmarks: ["quick_mark"], node_count: 3 },
 ];
-const REFRESH_MS = 400;
 /** The jobs take half a minute; on a very slow machine minutes. */
 const FLEET_TIMEOUT_MS = 15 * 60_000;
 
 /** Two specs, six runners, three jobs. Throws unless all jobs were claimed and have completed. */
 export async function runFleet(stage: Stage): Promise<void> {
-  const { api, program, url, signal } = stage;
+  const { api, program, url } = stage;
   const fleet: { uuid: string; name: string; spec: string }[] = [];
   for (const { name, slug, replay, runners } of SPECS) {
     const spec = await api.createSpec({ name, slug, ...HARDWARE });
@@ -54,9 +53,10 @@ export async function runFleet(stage: Stage): Promise<void> {
   console.log();
 
   const display = createFleetDisplay(process.stdout);
-  const deadline = Date.now() + FLEET_TIMEOUT_MS;
-  for (;;) {
-    signal.throwIfAborted();
+  const late = "The jobs did not end in time.";
+  // Runners stay until they are asked to leave.
+  const hasFailed = ({ exitCode }: AgentProcess) => exitCode !== null;
+  await watchFor(stage, { timeoutMs: FLEET_TIMEOUT_MS, late, hasFailed }, async () => {
     const details = await Promise.all(jobs.map(({ id }) => api.job(id)));
     const states = new Map((await api.runners()).map(({ uuid, state }) => [uuid, state]));
     const rows = fleet.map(({ uuid, name, spec }): FleetRow => {
@@ -75,11 +75,8 @@ export async function runFleet(stage: Stage): Promise<void> {
       rows,
       details.map((detail, at) => ({ name: jobs[at]?.name ?? "", detail })),
     );
-    if (details.every(({ ended_at }) => ended_at !== null)) break;
-    assertAgentsWork(stage, ({ exitCode }) => exitCode !== null);
-    if (Date.now() > deadline) throw new Error("The jobs did not end in time.");
-    await new Promise((done) => setTimeout(done, REFRESH_MS));
-  }
+    return details.every(({ ended_at }) => ended_at !== null) || null;
+  });
   display.end();
   const details = await Promise.all(jobs.map(({ id }) => api.job(id)));
   const nameOf = new Map(fleet.map(({ uuid, name }) => [uuid, name]));

@@ -1,18 +1,16 @@
 import { join } from "node:path";
 import { startAgent } from "./agents.ts";
-import { createDisplay } from "./demo-display.ts";
-import { assertAgentsWork, type Stage, waitForAgents } from "./demo-stage.ts";
+import { type Stage, showUntilEnded, waitForAgents } from "./demo-stage.ts";
 import { ROOT } from "./project.ts";
 import { findFreePort } from "./server.ts";
 
 const REPLAY = "h100-nvl-x1.json";
-const REFRESH_MS = 400;
 /** The measurement takes 20 seconds, and waits up to two minutes for another one; on a slow machine longer. */
 const TIMEOUT_MS = 10 * 60_000;
 
 /** HostMark on one agent, measured on this machine beside a replayed QuickMark. Throws unless it has completed. */
 export async function runHost(stage: Stage): Promise<void> {
-  const { api, program, url, signal } = stage;
+  const { api, program, url } = stage;
   const job = await api.createJob({
     name: "Demo: this machine",
     description: "One node, replayed QuickMark, measured HostMark",
@@ -27,18 +25,8 @@ export async function runHost(stage: Stage): Promise<void> {
   stage.add(
     startAgent({ program, index, host: url, token: job.token, clusterAddress, replayFile }),
   );
-  const display = createDisplay(process.stdout);
-  const deadline = Date.now() + TIMEOUT_MS;
-  for (;;) {
-    signal.throwIfAborted();
-    const detail = await api.job(job.id);
-    display.show(detail);
-    if (detail.ended_at !== null) break;
-    assertAgentsWork(stage, ({ exitCode }) => exitCode !== null && exitCode !== 0);
-    if (Date.now() > deadline) throw new Error("The machine was not measured in time.");
-    await new Promise((done) => setTimeout(done, REFRESH_MS));
-  }
-  display.end();
+  const late = "The machine was not measured in time.";
+  await showUntilEnded(stage, job.id, { timeoutMs: TIMEOUT_MS, late });
   const { state, tasks } = await api.job(job.id);
   if (state !== "completed") throw new Error(`The job ended as ${state}.`);
   console.log(describeHost(tasks[0]?.benchmark_results.host_mark?.results ?? {}));

@@ -1,10 +1,9 @@
 import { writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { setTimeout } from "node:timers/promises";
 import { startAgent } from "./agents.ts";
 import type { JobDetail } from "./api.ts";
-import { createDisplay, resultTable } from "./demo-display.ts";
-import { assertAgentsWork, type Stage, waitForAgents } from "./demo-stage.ts";
+import { resultTable } from "./demo-display.ts";
+import { type Stage, showUntilEnded, waitForAgents, watchFor } from "./demo-stage.ts";
 import { ROOT } from "./project.ts";
 import { findFreePort } from "./server.ts";
 
@@ -14,7 +13,6 @@ const REPLAYS = [
   "h100-80gb-hbm3-x8.json",
   "a100-sxm4-40gb-x8-slow.json",
 ];
-const REFRESH_MS = 400;
 /** The job takes seconds; on a very slow machine minutes. */
 const JOB_TIMEOUT_MS = 10 * 60_000;
 
@@ -28,7 +26,7 @@ const REPORT_TIMEOUT_MS = 2 * 60_000;
  * @param file path of the report
  */
 export async function runJob(stage: Stage, file = resolve("demo-report.pdf")): Promise<void> {
-  const { api, program, url, signal } = stage;
+  const { api, program, url } = stage;
   const job = await api.createJob({
     name: "Demo",
     description: "Four nodes, replayed QuickMark, measured network",
@@ -45,18 +43,8 @@ export async function runJob(stage: Stage, file = resolve("demo-report.pdf")): P
     stage.add(startAgent({ program, index, host: url, token, clusterAddress, replayFile }));
   }
 
-  const display = createDisplay(process.stdout);
-  const deadline = Date.now() + JOB_TIMEOUT_MS;
-  for (;;) {
-    signal.throwIfAborted();
-    const detail = await api.job(job.id);
-    display.show(detail);
-    if (detail.ended_at !== null) break;
-    assertAgentsWork(stage, ({ exitCode }) => exitCode !== null && exitCode !== 0);
-    if (Date.now() > deadline) throw new Error("The job did not end in time.");
-    await setTimeout(REFRESH_MS, undefined, { signal });
-  }
-  display.end();
+  const late = "The job did not end in time.";
+  await showUntilEnded(stage, job.id, { timeoutMs: JOB_TIMEOUT_MS, late });
   const detail = await reported(stage, job.id);
   if (detail.state !== "completed") throw new Error(`The job ended as ${detail.state}.`);
   console.log(resultTable(detail));
@@ -68,13 +56,11 @@ export async function runJob(stage: Stage, file = resolve("demo-report.pdf")): P
 }
 
 /** The job once it has its report, and so its verdict. */
-async function reported({ api, signal }: Stage, id: string): Promise<JobDetail> {
-  const deadline = Date.now() + REPORT_TIMEOUT_MS;
-  for (;;) {
-    const detail = await api.job(id);
-    if (detail.pdf_report_url !== null) return detail;
+function reported(stage: Stage, id: string): Promise<JobDetail> {
+  const late = "The report was not made in time.";
+  return watchFor(stage, { timeoutMs: REPORT_TIMEOUT_MS, late }, async () => {
+    const detail = await stage.api.job(id);
     if (detail.report_error !== null) throw new Error(`No report: ${detail.report_error}`);
-    if (Date.now() > deadline) throw new Error("The report was not made in time.");
-    await setTimeout(REFRESH_MS, undefined, { signal });
-  }
+    return detail.pdf_report_url === null ? null : detail;
+  });
 }
