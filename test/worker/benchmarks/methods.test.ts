@@ -323,6 +323,11 @@ describe("what withholds figures", () => {
       ["checks"],
     ],
     [
+      "a clock that the host's contradicts",
+      { faults: [{ metric: "fp16_tflops", gpu: 1, code: "clock_disagrees", message: "m" }] },
+      ["clock"],
+    ],
+    [
       "no other fault",
       { faults: [{ metric: "x", gpu: null, code: "not_measured", message: "m" }] },
       [],
@@ -428,6 +433,19 @@ describe("health", () => {
         gpu: 3,
         metric: "bf16_tflops",
         message: textLike(/^computes wrongly .* \(silent corruption\)/),
+      },
+    ],
+    [
+      "a wrong clock, once for each GPU",
+      {
+        faults: ["bf16_tflops", "fp16_tflops"].map((metric) => ({
+          ...{ metric, gpu: 2, code: "clock_disagrees", message: "m" },
+        })),
+      },
+      {
+        gpu: 2,
+        metric: "bf16_tflops",
+        message: "its clock and the host's tell different times: rates are not to be trusted",
       },
     ],
     [

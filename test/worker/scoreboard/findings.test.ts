@@ -191,7 +191,10 @@ describe("what is found", () => {
   test("GPUs that others use are not compared, nor is their node", async ({ expect }) => {
     const gpu_model = newModel();
     const results = {
-      aggregate_results: { bf16_tflops: 150, memory_bandwidth_gbs: 4_000 },
+      aggregate_results: {
+        ...{ bf16_tflops: 150, memory_bandwidth_gbs: 4_000 },
+        ...{ host_to_device_bandwidth_gbs: 50, device_to_host_bandwidth_gbs: 10 },
+      },
       test_results: [{ bf16_tflops: 100 }, { bf16_tflops: 50 }],
       measurement: { version: 1, methods: {}, conditions: { busy: true } },
     };
