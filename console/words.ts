@@ -149,7 +149,6 @@ export const words = {
       took: "Took",
     },
     findings: (value: number) => plural(value, "finding"),
-    replayed: "Recording",
     emptyTitle: "No jobs yet",
     emptyHint: "Create a job, run one agent on each machine, and read a verdict for each.",
     noneTitle: "No job matches",
@@ -255,7 +254,8 @@ export const words = {
         ? `None of ${plural(rated, "rated node")} is below its baseline.`
         : `${plural(bad, "node is", "nodes are")} below the baseline, of ${plural(rated, "rated node")}.`,
     unrated: "No node could be rated.",
-    replayed: "Recordings were replayed: these figures were not measured.",
+    replayed: "REPLAYED: these figures are recordings, and were not measured.",
+    ofReplay: (verdict: string) => `${verdict} (REPLAYED)`,
     figures: "Figures beside their baselines, per GPU",
     columns: {
       metric: "Figure",

@@ -49,9 +49,16 @@ export function StateBadge({ state }: { state: JobState }) {
   return <Badge tone={tone} icon={icon} text={words.states[state]} />;
 }
 
-export function VerdictBadge({ verdict }: { verdict: Verdict }) {
+interface VerdictProps {
+  verdict: Verdict;
+  /** Made of recordings. */
+  replayed?: boolean | null;
+}
+
+export function VerdictBadge({ verdict, replayed = false }: VerdictProps) {
   const [tone, icon] = VERDICTS[verdict];
-  return <Badge tone={tone} icon={icon} text={words.verdicts[verdict]} />;
+  const word = words.verdicts[verdict];
+  return <Badge tone={tone} icon={icon} text={replayed ? words.verdict.ofReplay(word) : word} />;
 }
 
 export function SpecBadge({ status }: { status: SpecStatus }) {

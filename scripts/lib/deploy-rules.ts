@@ -1,7 +1,8 @@
 /** What may not reach an account. */
 
 /** A line that sets it, in any table of the file; a comment does not. */
-const SETS_RATE_REPLAYS = /^\s*(?:[\w.-]+\.)?"?RATE_REPLAYS"?\s*=|[{,]\s*"?RATE_REPLAYS"?\s*=/m;
+const SETS_RATE_REPLAYS =
+  /^\s*(?:[\w.-]+\.)?["']?RATE_REPLAYS["']?\s*=|[{,]\s*["']?RATE_REPLAYS["']?\s*=/m;
 
 /**
  * Why these settings must not be deployed, in words for people; null for none.

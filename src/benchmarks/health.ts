@@ -26,8 +26,9 @@ const MAX_WARNINGS = 64;
 const MAX_MESSAGE = 200;
 /** Larger than any rounding of 16 bits, and smaller than one wrong product in a sum. */
 const MOST_ERROR = 0.01;
-/** Faults of the machine: codes of the agent for wrong products, and of the driver. */
+/** Faults of the machine: codes of the agent for wrong products and wrong clocks, and of the driver. */
 const WRONG_PRODUCT = /^product_/;
+const WRONG_CLOCK = "clock_disagrees";
 const DRIVER_FAULT = /^cuda_[0-9]+$/;
 /** Reasons that hold clocks down because the hardware must; a power limit that is reached is every healthy machine's. */
 const HARDWARE_THROTTLE = /^hw_/;
@@ -41,11 +42,17 @@ export function hasFailedChecks({ checks, faults }: CheckedMeasurement): boolean
   );
 }
 
-/** Warnings, the worst first: wrong products, faults of the driver, then each GPU's own. */
+/** Its GPUs and its host count different times: no rate is to be trusted. */
+export function hasClockFault({ faults }: CheckedMeasurement): boolean {
+  return (faults ?? []).some(({ code }) => code === WRONG_CLOCK);
+}
+
+/** Warnings, the worst first: wrong products, wrong clocks, faults of the driver, then each GPU's own. */
 export function healthOf(measurement: CheckedMeasurement): HealthWarning[] {
   const facts = measurement.conditions?.facts ?? [];
   const warnings = [
     ...wrongProducts(measurement),
+    ...wrongClocks(measurement),
     ...(measurement.faults ?? [])
       .filter(({ code }) => DRIVER_FAULT.test(code))
       .map(({ metric, gpu = null, message }) => warning(gpu, metric, message)),
@@ -70,6 +77,16 @@ function wrongProducts({ checks, faults }: CheckedMeasurement): HealthWarning[] 
   if (error <= MOST_ERROR) return [];
   const message = `a GPU ${text}: elements are off by up to ${Math.round(error * 1_000) / 10} %`;
   return [warning(null, "gemm_error", message, error, MOST_ERROR)];
+}
+
+/** Each GPU once, with the first figure that shows it. */
+function wrongClocks({ faults }: CheckedMeasurement): HealthWarning[] {
+  const wrong = (faults ?? []).filter(({ code }) => code === WRONG_CLOCK);
+  return [...Map.groupBy(wrong, ({ gpu = null }) => gpu)].flatMap(([gpu, [first]]) => {
+    const clock = gpu === null ? "a GPU's clock" : "its clock";
+    const message = `${clock} and the host's tell different times: rates are not to be trusted`;
+    return first === undefined ? [] : [warning(gpu, first.metric, message)];
+  });
 }
 
 type Facts = { readonly [name: string]: unknown };

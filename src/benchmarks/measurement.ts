@@ -6,7 +6,7 @@ import { isObject, utf8Length } from "../lib/json.ts";
 import type { Provenance, Withheld } from "../lib/stored-json.ts";
 import type { JsonObject } from "./benchmark.ts";
 import { MAX_GPUS_PER_NODE } from "./gpus.ts";
-import { type CheckedMeasurement, hasFailedChecks, healthOf } from "./health.ts";
+import { type CheckedMeasurement, hasClockFault, hasFailedChecks, healthOf } from "./health.ts";
 
 /** The version of the form that this server reads. Methods of a later one are unknown. */
 const VERSION = 1;
@@ -116,6 +116,7 @@ export function provenanceOf(result: JsonObject): Provenance | null {
     ...(known?.conditions?.busy === true ? (["busy"] as const) : []),
     ...(isPartial(result) ? (["partial"] as const) : []),
     ...(known !== null && hasFailedChecks(known) ? (["checks"] as const) : []),
+    ...(known !== null && hasClockFault(known) ? (["clock"] as const) : []),
   ];
   const methodOf = (metric: RatedMetric) => known?.methods[metric] ?? "";
   return {

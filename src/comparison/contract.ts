@@ -53,7 +53,7 @@ export const compareRoute = operation({
   summary: "Compare figures",
   description: `Returns minimum, quartiles and maximum of a metric per GPU, side by side for ${MIN_KEYS} to ${MAX_KEYS} jobs, machines, GPU models, providers, regions or hardware specs. A figure is the mean over the GPUs of one model in one machine and one job.
 
-Each key has a group for each class of methods, since figures of two classes do not compare; a key without figures has one empty group, and so has a job or machine that you may not see. Only figures of ended and rated jobs count. Those of recordings, of busy GPUs, of measurements that ended early, implausible ones, and those of unknown methods are left out. Each key has the newest ${MAX_RESULTS.toLocaleString("en")} results, by the time their job was created: no more rows are read for it, however many there are. Quartiles are linear between the two nearest figures.
+Each key has a group for each class of methods, since figures of two classes do not compare; a key without figures has one empty group, and so has a job or machine that you may not see. Only figures of ended and rated jobs count. Those of recordings, of busy GPUs, of measurements that ended early, of failed checks, implausible ones, and those of unknown methods are left out. Each key has the newest ${MAX_RESULTS.toLocaleString("en")} results, by the time their job was created: no more rows are read for it, however many there are. Quartiles are linear between the two nearest figures.
 
 From the jobs that you may see: regular users compare their own, customer admins those of their customer, staff and root admins all.`,
   access: "user",

@@ -186,7 +186,9 @@ export const methods = record<NonNullable<Provenance["methods"]>>({
 });
 
 const provenance = record<Provenance>({
-  withheld: listOf(coded<Withheld>({ replayed: "r", busy: "b", partial: "p", checks: "c" })),
+  withheld: listOf(
+    coded<Withheld>({ replayed: "r", busy: "b", partial: "p", checks: "c", clock: "k" }),
+  ),
   methods: nullable(methods),
   unsettled: listOrNothing(metric as Form<RatedMetric>), // as `pack` made it
   health: listOrNothing(

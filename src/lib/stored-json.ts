@@ -215,7 +215,7 @@ export interface GpuReading {
 }
 
 /** A reason for which figures have no verdict, and count nowhere. */
-export type Withheld = "replayed" | "busy" | "partial" | "checks";
+export type Withheld = "replayed" | "busy" | "partial" | "checks" | "clock";
 
 /** A fact of a machine's health. */
 export type HealthWarning = Pick<Finding, "gpu" | "metric" | "value" | "expected" | "message">;

@@ -156,7 +156,7 @@ export const getMachineHistoryRoute = operation({
   operationId: "getMachineHistory",
   tags: TAGS,
   summary: "View a machine's history",
-  description: `Returns what the machine's last ${MAX_POINTS} jobs measured, newest first, at most ${MAX_POINTS} figures, and the changes of its GPUs between them. Figures are per GPU. Those of recordings, of busy GPUs, of measurements that ended early, and implausible ones are left out; so are those of jobs without a verdict.
+  description: `Returns what the machine's last ${MAX_POINTS} jobs measured, newest first, at most ${MAX_POINTS} figures, and the changes of its GPUs between them. Figures are per GPU. Those of recordings, of busy GPUs, of measurements that ended early, of failed checks, and implausible ones are left out; so are those of jobs without a verdict.
 
 Figures of two classes do not compare. ${SCOPE} Others get 404.`,
   access: "user",

@@ -19,6 +19,7 @@ const WITHHELD: Readonly<Record<Withheld, string>> = {
   busy: "measured while the GPUs were busy with other work",
   partial: "the measurement ended early",
   checks: "the GPUs computed wrongly: their matrix products failed a check",
+  clock: "the clocks of the GPUs and of the host disagreed",
 };
 
 /** The reason for which all figures of a result have no verdict and count nowhere; null for none. */

@@ -5,7 +5,12 @@
 import { isSlice } from "../benchmarks/gpus.ts";
 import { QUICKMARK } from "../benchmarks/methods.ts";
 import { normalizeModel } from "../benchmarks/models.ts";
-import { aboveDataSheet, plural } from "../benchmarks/plausibility.ts";
+import {
+  aboveDataSheet,
+  findImplausible,
+  limitsOfNode,
+  plural,
+} from "../benchmarks/plausibility.ts";
 import { specFindings } from "../benchmarks/spec-check.ts";
 import { medianOf } from "../benchmarks/statistics.ts";
 import type { RatingRules } from "../lib/config.ts";
@@ -79,8 +84,13 @@ const TO_GPU = "host_to_device_bandwidth_gbs";
 const TO_HOST = "device_to_host_bandwidth_gbs";
 
 /** Copies between host and GPUs that are much slower one way than the other. */
-function oneWay({ rank, figures }: NodeFacts): Finding[] {
-  const { [TO_GPU]: to = 0, [TO_HOST]: from = 0 } = figures?.aggregate ?? {};
+function oneWay(facts: NodeFacts): Finding[] {
+  const { rank, figures, gpuCount } = facts;
+  if (figures === null || figures.provenance?.withheld.includes("busy")) return [];
+  const gpus = gpuCount ?? figures.gpus?.length ?? null;
+  const implausible = findImplausible(figures.aggregate, gpus, limitsOfNode(facts));
+  if (implausible.has(TO_GPU) || implausible.has(TO_HOST)) return [];
+  const { [TO_GPU]: to = 0, [TO_HOST]: from = 0 } = figures.aggregate;
   const [slow, fast] = to < from ? [TO_GPU, TO_HOST] : [TO_HOST, TO_GPU];
   const [value, expected] = to < from ? [to, from] : [from, to];
   if (value <= 0 || value >= SLOW_DIRECTION * expected - EPSILON) return [];

@@ -4,6 +4,7 @@ import type { Answer } from "./fake-server.ts";
 export const ID = "7554621440";
 export const JOBS = "/api/silicon-mark/v1/jobs";
 export const JOB = `${JOBS}/${ID}`;
+export const TASKS = "/api/silicon-mark/v1/tasks";
 
 export const task = (more = {}) => ({
   id: "7554621441",

@@ -15,6 +15,7 @@ import {
   live,
   stream,
   summary,
+  TASKS,
   task,
 } from "./job-samples.ts";
 import { buildCli, type CliProgram } from "./program.ts";
@@ -113,6 +114,30 @@ describe("exit codes and what is wrong", () => {
     expect(document.exit_code).toBe(code);
     expect(Object.keys(document)).toEqual(["exit_code", "report", "job", "results"]);
   });
+});
+
+test("a verdict on recordings says REPLAYED on every line and page", async () => {
+  const verdict = { ...summary("underperforming", 0.72), replayed: true };
+  const [node] = verdict.nodes;
+  const performance = { ...node, replayed: true };
+  const scoreboard_summary = { ...verdict, nodes: [performance] };
+  server.on(`GET ${JOB}`, json(200, job({ scoreboard_summary })));
+  const pagination = { total: 1, next_cursor: null };
+  server.on(`GET ${JOBS}`, json(200, { results: [job({ performance: verdict })], pagination }));
+  const listed = task({ performance_status: "underperforming", replayed: true, findings: [] });
+  server.on(`GET ${TASKS}`, json(200, { data: [listed], pagination }));
+  server.on(`GET ${TASKS}/${listed.id}/results`, json(200, task({ performance })));
+  const word = "underperforming (REPLAYED)";
+  for (const [args, times] of [
+    [["job", "list"], 1],
+    [["job", "view", ID], 2],
+    [["job", "watch", ID], 1],
+    [["task", "list"], 1],
+    [["task", "view", listed.id], 1],
+  ] as const) {
+    const { stdout, stderr } = await cli.run(args, env);
+    expect(stdout.split(word).length - 1, `${args.join(" ")}: ${stdout}${stderr}`).toBe(times);
+  }
 });
 
 test("a stream that breaks goes on where it was, and its events are shown once", async () => {

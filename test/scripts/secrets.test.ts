@@ -105,6 +105,7 @@ describe("npm run deploy", () => {
   test.for<[string, string, Record<string, string>]>([
     ["in wrangler.toml", '[vars]\nRATE_REPLAYS = "true"\n', {}],
     ["whatever its value is", '[env.live.vars]\n  "RATE_REPLAYS"="false"', {}],
+    ["by a name in single quotes", "[vars]\n'RATE_REPLAYS' = 'true'\n", {}],
     ["in one line with others", 'vars = { A = "1", RATE_REPLAYS = "true" }', {}],
     ["in the environment", "", { RATE_REPLAYS: "true" }],
   ])("refuses RATE_REPLAYS %s", ([, toml, env]) => {

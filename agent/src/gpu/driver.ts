@@ -85,7 +85,7 @@ export class CudaError extends Error {
    * launch, an unknown error.
    */
   get isFatal(): boolean {
-    return this.code === 214 || (this.code >= 700 && this.code <= 720) || this.code === 999;
+    return this.code === 214 || (this.code >= 700 && this.code <= 799) || this.code === 999;
   }
 
   get isOutOfMemory(): boolean {

@@ -30,8 +30,8 @@ const TOOLKITS = [
 
 /**
  * Files, best first: the named folder, then the library that PyTorch brought, then that of a toolkit. With a named
- * folder nothing else is looked at. A file that others than root and this user could have written is left out, since
- * opening it runs it.
+ * folder nothing else is looked at. A file that others than root and this user, or their groups, could have written is
+ * left out, since opening it runs it.
  */
 export function findCublasLt(
   env: Record<string, string | undefined>,
@@ -125,9 +125,10 @@ function trusted(path: string): string | null {
   try {
     const file = realpathSync(path);
     const isSafe = [file, dirname(file)].every((one) => {
-      const { uid, mode } = statSync(one);
+      const { uid, gid, mode } = statSync(one);
       const isOwn = uid === 0 || uid === process.getuid?.();
-      return isOwn && (mode & 0o002) === 0;
+      const isOwnGroup = gid === 0 || gid === process.getgid?.();
+      return isOwn && (mode & (isOwnGroup ? 0o002 : 0o022)) === 0;
     });
     return isSafe ? file : null;
   } catch {

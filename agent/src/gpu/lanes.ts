@@ -100,11 +100,14 @@ export function measureBatches(
     const before = now();
     if (before - began > hostLimitMs(rate)) break;
     const wait = start(calls);
+    const started = now();
     for (const { telemetry, samples } of lanes) {
       if (telemetry !== null) samples.push(telemetry.sample());
     }
+    // A reading may take longer than the batch, as that of nvidia-smi does: the GPUs are idle then.
+    const isClocked = isWhole && now() - started <= rate.batchMs / 2;
     const times = wait();
-    meter.add(times, isWhole ? now() - before : null);
+    meter.add(times, isClocked ? now() - before : null);
     elapsedMs += Math.max(...times);
     onBatch(Math.min(1, Math.max(0, elapsedMs) / rate.maxMs));
   }

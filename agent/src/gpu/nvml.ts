@@ -132,7 +132,8 @@ function gpuTelemetry(
     usedBytes() {
       const memory = Buffer.alloc(24);
       const isRead = ok("nvmlDeviceGetMemoryInfo", handle, memory);
-      return isRead ? Number(memory.readBigUInt64LE(16)) : null;
+      const used = isRead ? memory.readBigUInt64LE(16) : NOT_AVAILABLE;
+      return used === NOT_AVAILABLE ? null : Number(used);
     },
     isLinkedTo(other) {
       const peer = readers.handle(other);
@@ -160,8 +161,10 @@ function readFacts({ ok, u32, u64, text }: Readers, handle: bigint, busId: strin
     pci_address: busId,
     pcie_max_generation: positive(u32("nvmlDeviceGetMaxPcieLinkGeneration", handle)),
     pcie_max_width: positive(u32("nvmlDeviceGetMaxPcieLinkWidth", handle)),
-    power_limit_watts: thousandth(u32("nvmlDeviceGetEnforcedPowerLimit", handle)),
-    default_power_limit_watts: thousandth(u32("nvmlDeviceGetPowerManagementDefaultLimit", handle)),
+    power_limit_watts: positive(thousandth(u32("nvmlDeviceGetEnforcedPowerLimit", handle))),
+    default_power_limit_watts: positive(
+      thousandth(u32("nvmlDeviceGetPowerManagementDefaultLimit", handle)),
+    ),
     ecc: flag("nvmlDeviceGetEccMode"),
     uncorrected_ecc_errors: errors === null ? null : Number(errors),
     remapped_rows: hasRows
@@ -175,8 +178,8 @@ function readFacts({ ok, u32, u64, text }: Readers, handle: bigint, busId: strin
     mig: flag("nvmlDeviceGetMigMode"),
     persistence: toFlag(u32("nvmlDeviceGetPersistenceMode", handle)),
     ...readLinks(u32, handle),
-    max_sm_mhz: u32("nvmlDeviceGetMaxClockInfo", handle, CLOCK_SM),
-    max_memory_mhz: u32("nvmlDeviceGetMaxClockInfo", handle, CLOCK_MEMORY),
+    max_sm_mhz: positive(u32("nvmlDeviceGetMaxClockInfo", handle, CLOCK_SM)),
+    max_memory_mhz: positive(u32("nvmlDeviceGetMaxClockInfo", handle, CLOCK_MEMORY)),
   };
 }
 

@@ -50,11 +50,11 @@ export interface Rate {
   callsPerSample: number;
   /** Device time of all samples. */
   deviceMs: number;
-  /** Null where the host's time says nothing about the device's. */
+  /** Of the batches whose host time is known; null if it is of none. */
   clockShare: ClockShare | null;
 }
 
-/** Device time of the samples over the host's time for them. */
+/** Device time of batches over the host's time for them. */
 export interface ClockShare {
   own: number;
   /** Of the lane that was busy the longest: the host waits for that one. */
@@ -79,6 +79,8 @@ interface Lane {
   series: number[];
   /** Of those batches together. */
   deviceMs: number;
+  /** Of those whose host time is known. */
+  clockedMs: number;
 }
 
 /** @param count lanes (GPUs) that work at once; they go on until all have settled */
@@ -87,8 +89,10 @@ export function createRateMeter(count: number, plan: RatePlan = RATE): RateMeter
     calls: 1,
     series: [],
     deviceMs: 0,
+    clockedMs: 0,
   }));
-  let hostTotalMs: number | null = 0;
+  /** Of the same batches; null without one. */
+  let hostTotalMs: number | null = null;
   let elapsedMs = 0;
   let batches = 0;
 
@@ -123,6 +127,7 @@ export function createRateMeter(count: number, plan: RatePlan = RATE): RateMeter
         if (isWarm) {
           lane.series.push(perCall);
           lane.deviceMs += readTime(times[i]);
+          if (hostMs !== null) lane.clockedMs += readTime(times[i]);
         } else {
           // By steps, so that one reading that is far too short makes no batch of minutes.
           const most = Math.min(plan.maxCalls, lane.calls * MAX_GROWTH);
@@ -132,15 +137,14 @@ export function createRateMeter(count: number, plan: RatePlan = RATE): RateMeter
           lane.calls = Math.max(1, Math.min(most, wanted));
         }
       }
-      if (hostMs === null) hostTotalMs = null;
-      else if (isWarm && hostTotalMs !== null) hostTotalMs += hostMs;
+      if (isWarm && hostMs !== null) hostTotalMs = (hostTotalMs ?? 0) + hostMs;
       elapsedMs += Math.max(...times.map(readTime));
       batches += 1;
     },
 
     rates() {
-      const longestMs = Math.max(...lanes.map(({ deviceMs }) => deviceMs));
-      return lanes.map(({ calls, series, deviceMs }) => {
+      const longestMs = Math.max(...lanes.map(({ clockedMs }) => clockedMs));
+      return lanes.map(({ calls, series, deviceMs, clockedMs }) => {
         const msPerCall = median(series.slice(-plan.window));
         return {
           msPerCall,
@@ -153,7 +157,7 @@ export function createRateMeter(count: number, plan: RatePlan = RATE): RateMeter
           clockShare:
             hostTotalMs === null
               ? null
-              : { own: deviceMs / hostTotalMs, slowest: longestMs / hostTotalMs },
+              : { own: clockedMs / hostTotalMs, slowest: longestMs / hostTotalMs },
         };
       });
     },

@@ -1,4 +1,6 @@
 /** QuickMark's results, and how they were made: `measurement` goes with every result. Pure. */
+import { cleaned } from "../gpus/rows.ts";
+import { clip } from "../log.ts";
 import type { GpuDescription } from "./driver.ts";
 import type { Results } from "./messages.ts";
 import type { PairFigure } from "./pairs.ts";
@@ -60,37 +62,43 @@ export function isComplete({ figures }: RunRecord): boolean {
 
 /** @param partial the run ended early, or lacks a figure that every result must have */
 export function buildResults(run: RunRecord, partial: boolean, timestamp: string): Results {
+  const without = measurementOf(run, partial, []);
+  const room = MAX_MEASUREMENT_BYTES - bytesOf(without);
   return {
     aggregate_results: { gpu_id: "aggregate", ...aggregate(run) },
     test_results: run.gpus.map((_, i) => ofGpu(run, i)),
-    measurement: {
-      version: 1,
-      ...(partial ? { partial: true } : {}),
-      engine: {
-        id: run.engine?.id ?? null,
-        library: run.engine?.library ?? null,
-        ffi: run.ffi,
-        driver: run.driverVersion,
-        cuda: run.cuda,
-      },
-      methods: Object.fromEntries([
-        ...run.figures.map(({ metric, method }) => [metric, method]),
-        ...run.pairs.slice(0, 1).map(({ method }) => ["gpu_bandwidth_matrix", method]),
-      ]),
-      quality: Object.fromEntries(run.figures.map(({ metric, rates }) => [metric, quality(rates)])),
-      conditions: {
-        busy: run.busy,
-        throttle: throttleOf(run.gpus.flatMap(({ samples }) => samples)),
-        end_to_start: rounded(run.endToStart, 4),
-        facts: fitting(run.gpus.map(factsOf)),
-      },
-      checks: {
-        gemm_repeatable: run.checks.gemmRepeatable,
-        gemm_error: rounded(run.checks.gemmError, 6),
-      },
-      faults: run.faults,
-    },
+    measurement: measurementOf(run, partial, fitting(run.gpus.map(factsOf), room)),
     timestamp,
+  };
+}
+
+function measurementOf(run: RunRecord, partial: boolean, facts: readonly Results[]): Results {
+  return {
+    version: 1,
+    ...(partial ? { partial: true } : {}),
+    engine: {
+      id: run.engine?.id ?? null,
+      library: run.engine?.library ?? null,
+      ffi: run.ffi,
+      driver: run.driverVersion,
+      cuda: run.cuda,
+    },
+    methods: Object.fromEntries([
+      ...run.figures.map(({ metric, method }) => [metric, method]),
+      ...run.pairs.slice(0, 1).map(({ method }) => ["gpu_bandwidth_matrix", method]),
+    ]),
+    quality: Object.fromEntries(run.figures.map(({ metric, rates }) => [metric, quality(rates)])),
+    conditions: {
+      busy: run.busy,
+      throttle: throttleOf(run.gpus.flatMap(({ samples }) => samples)),
+      end_to_start: rounded(run.endToStart, 4),
+      facts,
+    },
+    checks: {
+      gemm_repeatable: run.checks.gemmRepeatable,
+      gemm_error: rounded(run.checks.gemmError, 6),
+    },
+    faults: told(run.faults),
   };
 }
 
@@ -203,15 +211,37 @@ function throttleOf(samples: readonly Sample[]): string[] | null {
   return told.length === 0 ? null : [...new Set(told.flat())].sort();
 }
 
-/** The server takes a measurement of 32 KiB: beyond some 40 GPUs the facts of the last ones are left out. */
-const MAX_FACTS_CHARACTERS = 24 * 1_024;
+/** The server takes 32 KiB. */
+const MAX_MEASUREMENT_BYTES = 31 * 1_024;
+const MAX_FAULTS_BYTES = 10 * 1_024;
+const MAX_FAULT_TEXT = 300;
 
-function fitting(facts: readonly Results[]): Results[] {
-  let characters = 0;
-  return facts.filter((each) => {
-    characters += JSON.stringify(each).length;
-    return characters <= MAX_FACTS_CHARACTERS;
+function bytesOf(value: unknown): number {
+  return Buffer.byteLength(JSON.stringify(value));
+}
+
+/** As many of the first as there is room for. */
+function fitting<Entry>(entries: readonly Entry[], room: number): Entry[] {
+  let bytes = 0;
+  return entries.filter((each) => {
+    bytes += bytesOf(each) + 1;
+    return bytes <= room;
   });
+}
+
+/** The faults, wrong products before all others; how many there was no room for is the last of them. */
+function told(faults: readonly Fault[]): Fault[] {
+  const isProduct = ({ code }: Fault) => code.startsWith("product_");
+  const sorted = [...faults.filter(isProduct), ...faults.filter((each) => !isProduct(each))];
+  const tame = sorted.map(({ message, ...fault }) => ({
+    ...fault,
+    message: clip(cleaned(message), MAX_FAULT_TEXT),
+  }));
+  const kept = fitting(tame, MAX_FAULTS_BYTES);
+  const next = tame[kept.length];
+  if (next === undefined) return tame;
+  const message = `${tame.length - kept.length} more faults are not listed`;
+  return [...kept, { metric: next.metric, gpu: null, code: "more_faults", message }];
 }
 
 function rounded(value: number | null, digits = 2): number | null {

@@ -2,7 +2,7 @@ import { JOB_STATES, SPEC_CHECK_STATUSES } from "../../../src/lib/enums.ts";
 import { type Api, body } from "../api/client.ts";
 import type { Job, JobDetail } from "../api/types.ts";
 import { usage } from "../failure.ts";
-import { hasEnded, type NodeOutcome, nodeOutcomes } from "../job/outcome.ts";
+import { hasEnded, type NodeOutcome, nodeOutcomes, showVerdict } from "../job/outcome.ts";
 import { reportLink, reportPath, saveReport } from "../job/report-file.ts";
 import { clusterLines, gpusOf, resultLines } from "../job/report-lines.ts";
 import { fields, table } from "../output/table.ts";
@@ -59,7 +59,7 @@ export function jobCommand(open: Open): AnyCommand {
         { title: "Name", of: (job) => job.name },
         { title: "State", of: (job) => job.state },
         { title: "Nodes", of: (job) => `${job.current_nodes}/${job.node_count}` },
-        { title: "Verdict", of: (job) => job.performance?.status },
+        { title: "Verdict", of: (job) => showVerdict(job.performance) },
         { title: "Spec", of: (job) => job.spec_check },
         { title: "Tags", of: (job) => job.tags.join(", ") },
         { title: "Created", of: (job) => showTime(job.created_at) },
@@ -139,7 +139,7 @@ function showJob(job: JobDetail): string[] {
     ["Name", job.name],
     ["Description", job.description],
     ["State", job.state],
-    ["Verdict", job.scoreboard_summary?.status],
+    ["Verdict", showVerdict(job.scoreboard_summary)],
     ["Nodes", `${job.current_nodes} of ${job.node_count}`],
     ["Benchmarks", job.benchmarks.join(", ")],
     ["Spec", job.spec ?? job.expected_spec],

@@ -1,7 +1,7 @@
 import { JOB_STATES, PERFORMANCE_STATUSES, SPEC_CHECK_STATUSES } from "../../../src/lib/enums.ts";
 import { body } from "../api/client.ts";
 import type { ListedTask, TaskPage, TaskWithResults } from "../api/types.ts";
-import { describeMetric } from "../job/outcome.ts";
+import { describeMetric, showVerdict } from "../job/outcome.ts";
 import { gpusOf } from "../job/report-lines.ts";
 import { fields, table } from "../output/table.ts";
 import { plain } from "../output/text.ts";
@@ -39,7 +39,10 @@ export function taskCommand(open: Open): AnyCommand {
         { title: "Machine", of: (task) => task.machine_uuid },
         { title: "GPUs", of: gpusOf },
         { title: "State", of: (task) => task.state },
-        { title: "Verdict", of: (task) => task.performance_status },
+        {
+          title: "Verdict",
+          of: ({ performance_status: status, replayed }) => showVerdict({ status, replayed }),
+        },
         { title: "Findings", of: (task) => task.findings?.length },
         { title: "Joined", of: (task) => showTime(task.created_at) },
       ],
@@ -81,7 +84,7 @@ function showTask(task: TaskWithResults): string[] {
       ["GPUs", gpusOf(task)],
       ["State", task.state],
       ["Failure", task.failed_message],
-      ["Verdict", verdict?.status],
+      ["Verdict", showVerdict(verdict)],
       ["Spec check", task.spec_check?.status],
       ["Joined", showTime(task.created_at)],
       ["Started", showTime(task.started_at)],

@@ -56,6 +56,14 @@ function outcomesOf(task: Task, verdict: NodeVerdict | null): Outcome[] {
   ];
 }
 
+/** A verdict in a word; one made of recordings says so. Null for none. */
+export function showVerdict(
+  verdict: { status: string | null; replayed: boolean | null } | null | undefined,
+): string | null {
+  const { status = null, replayed = null } = verdict ?? {};
+  return status !== null && replayed ? `${status} (REPLAYED)` : status;
+}
+
 /** The worst of a job and its nodes. */
 export function jobOutcome(job: JobDetail): Outcome {
   const own: Outcome[] = [];

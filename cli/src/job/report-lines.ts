@@ -9,6 +9,7 @@ import {
   RATED,
   showNumber,
   showRatio,
+  showVerdict,
 } from "./outcome.ts";
 
 /** Larger matrices do not fit on a screen. */
@@ -50,7 +51,7 @@ function nodeTable(nodes: readonly NodeOutcome[]): string[] {
       { title: "Machine", of: (node) => node.task.machine_uuid },
       { title: "GPUs", of: ({ task }) => gpusOf(task) },
       { title: "State", of: (node) => node.task.state },
-      { title: "Verdict", of: (node) => node.verdict?.status },
+      { title: "Verdict", of: (node) => showVerdict(node.verdict) },
       { title: "Spec", of: (node) => node.task.spec_check?.status },
       ...metricsOf(nodes).map((metric) => ({
         title: labelOf(metric),

@@ -66,7 +66,9 @@ function Beside({ task }: { task: TaskWithResults }) {
   return (
     <>
       <StateBadge state={state} />
-      {performance !== null && <VerdictBadge verdict={performance.status} />}
+      {performance !== null && (
+        <VerdictBadge verdict={performance.status} replayed={performance.replayed} />
+      )}
       {url !== null && (
         <a class="button end" href={url} target="_blank" rel="noopener">
           {words.job.report}

@@ -166,7 +166,12 @@ function verdictColumns(fields: Fields): Column<Row>[] {
   return [
     {
       title: text.columns.verdict,
-      cell: ({ verdict }) => (verdict === null ? "–" : <VerdictBadge verdict={verdict.status} />),
+      cell: ({ verdict }) =>
+        verdict === null ? (
+          "–"
+        ) : (
+          <VerdictBadge verdict={verdict.status} replayed={verdict.replayed} />
+        ),
     },
     ratio("bf16_tflops", text.columns.bf16),
     ratio("memory_bandwidth_gbs", text.columns.memory),

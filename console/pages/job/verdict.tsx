@@ -51,7 +51,7 @@ function Banner({ summary }: { summary: Summary }) {
   const { status, rated_nodes: rated, underperforming_nodes: bad, replayed } = summary;
   return (
     <div class={`verdict-banner ${status}`}>
-      <VerdictBadge verdict={status} />
+      <VerdictBadge verdict={status} replayed={replayed} />
       <p>{rated === 0 ? text.unrated : text.some(bad, rated)}</p>
       {replayed && <p class="soft">{text.replayed}</p>}
     </div>

@@ -128,9 +128,8 @@ function VerdictMark({ performance }: { performance: Job["performance"] }) {
   const { status, finding_count: findings, replayed } = performance;
   return (
     <span class="marks">
-      <VerdictBadge verdict={status} />
+      <VerdictBadge verdict={status} replayed={replayed} />
       {findings > 0 && <span class="soft">{text.findings(findings)}</span>}
-      {replayed && <span class="tag">{text.replayed}</span>}
     </span>
   );
 }

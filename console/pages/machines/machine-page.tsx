@@ -246,8 +246,8 @@ function Jobs({ uuid }: { uuid: string }) {
     { title: words.nodes.columns.state, cell: ({ state }) => <StateBadge state={state} /> },
     {
       title: words.nodes.columns.verdict,
-      cell: ({ performance_status: status }) =>
-        status === null ? "–" : <VerdictBadge verdict={status} />,
+      cell: ({ performance_status: status, replayed }) =>
+        status === null ? "–" : <VerdictBadge verdict={status} replayed={replayed} />,
     },
     {
       title: words.nodes.columns.message,

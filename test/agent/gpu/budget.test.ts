@@ -1,8 +1,8 @@
 /** How long a measurement of eight GPUs takes, by the clocks of the fake driver: nothing here waits. */
 import { describe, expect, test } from "vitest";
 import { SIZES } from "../../../agent/src/gpu/plan.ts";
-import type { FakeOptions } from "./fake-driver.ts";
-import { measure, type Ran, SMALL, telemetryOf } from "./runs.ts";
+import { type FakeOptions, fakeDriver } from "./fake-driver.ts";
+import { measure, type Ran, SAMPLE, SMALL, telemetryOf } from "./runs.ts";
 
 /** The small buffers of these runs take as long as the real ones at this rate, in GB/s. */
 const hostRate = (gbs: number): number => (gbs * SMALL.hostCopy) / SIZES.hostCopy;
@@ -70,6 +70,26 @@ test("one slow GPU beside seven fast ones is no fault of their clocks", () => {
   });
   expect(ran.measurement.faults.filter(({ code }) => code === "clock_disagrees")).toEqual([]);
 });
+
+test("readings that take a second are no fault of the GPUs' clocks", () => {
+  const ran = measureSlowly(1_000);
+  expect(ran.end?.type).toBe("result");
+  expect(ran.measurement.faults).toEqual([]);
+});
+
+/** A run whose telemetry keeps the host for so long, every three seconds, as nvidia-smi does. */
+function measureSlowly(readingMs: number): Ran {
+  const driver = fakeDriver(HEALTHY);
+  let asked = Number.NEGATIVE_INFINITY;
+  const sample = () => {
+    if (driver.now() - asked >= 3_000) {
+      driver.pass(readingMs);
+      asked = driver.now();
+    }
+    return SAMPLE;
+  };
+  return measure(HEALTHY, { driver, now: driver.now, telemetry: telemetryOf({ sample }) });
+}
 
 describe("at worst it takes 90 s", () => {
   /** Every batch another time, so that nothing settles. */

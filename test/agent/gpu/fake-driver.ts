@@ -44,6 +44,8 @@ export interface FakeOptions {
 export interface FakeDriver extends Driver {
   /** The host's clock, in ms. */
   now: () => number;
+  /** Keeps the host for so long, in ms; GPUs go on meanwhile. */
+  pass: (ms: number) => void;
   /** Calls by name. */
   calls: Map<string, number>;
   /** Bytes that are allocated on all GPUs, and pinned on the host. */
@@ -88,6 +90,9 @@ export function fakeDriver(options: FakeOptions = {}): FakeDriver {
     version: 13000,
     gpus: descriptions,
     now: () => host.now,
+    pass: (ms) => {
+      host.now += ms;
+    },
     calls,
     allocatedBytes: () => [...sizes.values()].reduce((sum, bytes) => sum + bytes, 0),
     open(index) {

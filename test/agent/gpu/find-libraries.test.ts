@@ -1,6 +1,7 @@
 /** Where cuBLASLt is looked for, on machines that are made for it. */
 import {
   chmodSync,
+  chownSync,
   mkdirSync,
   mkdtempSync,
   realpathSync,
@@ -112,5 +113,16 @@ test("what others could have written is never opened", () => {
   chmodSync(dirname(file), 0o777);
   expect(findCublasLt({}, null, root)).toEqual([]);
   chmodSync(dirname(file), 0o755);
+  expect(findCublasLt({}, null, root)).toEqual([file]);
+});
+
+test("nor what a foreign group could have written; one's own is no foreign one", ({ skip }) => {
+  const file = put(TOOLKIT);
+  chmodSync(file, 0o775);
+  expect(findCublasLt({}, null, root)).toEqual([file]);
+  if (process.getuid?.() !== 0) skip("only root gives files to another group");
+  chownSync(file, 0, 54_321);
+  expect(findCublasLt({}, null, root)).toEqual([]);
+  chmodSync(file, 0o755);
   expect(findCublasLt({}, null, root)).toEqual([file]);
 });

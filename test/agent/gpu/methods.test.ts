@@ -11,6 +11,7 @@ import { SEEDS } from "../../../agent/src/gpu/product-check.ts";
 import { basicModule, gemmModule } from "../../../agent/src/gpu/ptx.ts";
 import { GEMM_TILE } from "../../../agent/src/gpu/ptx-gemm.ts";
 import { RATE } from "../../../agent/src/gpu/rate.ts";
+import { TORCH_PROGRAM } from "../../../agent/src/gpu/torch-program.ts";
 
 /**
  * The kernels behind each method id, by checksum. A changed kernel makes other figures: raise the number of its method in
@@ -19,6 +20,7 @@ import { RATE } from "../../../agent/src/gpu/rate.ts";
 const KERNELS: Readonly<Record<string, string>> = {
   "gemm.ptx.4096.nt.normal/1": "1b40eb9f05c88c08",
   "gemm.cublaslt.4096.nn.normal/1": "38a3d8a71042aac8",
+  "gemm.torch.4096.nn.normal/1": "698f21b45915c9e9",
   "copy.ptx.4gib/1": "db5c09a03af5b1bf",
   "copy.ptx.1gib/1": "db5c09a03af5b1bf",
   "copy.ptx.256mib/1": "db5c09a03af5b1bf",
@@ -40,6 +42,11 @@ const current: readonly (readonly [string, string])[] = [
   ],
   // Of a library's product the data are ours.
   [gemmMethod("cublaslt", SIZES.gemm), [kernel("fill_bf16"), kernel("fill_f16")].join("\n")],
+  // Of PyTorch's the program that fills, multiplies and times.
+  [
+    gemmMethod("torch", SIZES.gemm),
+    /def open_products[\s\S]*(?=def check)/.exec(TORCH_PROGRAM)?.[0] ?? "",
+  ],
   ...SIZES.copy.map((bytes) => [copyMethod(bytes), kernel("copy")] as const),
   [FMA_METHOD, kernel("fma_f32")],
   [LAUNCH_METHOD, kernel("empty")],
@@ -83,6 +90,7 @@ test("method ids name engine, size, layout and data", () => {
   expect(current.map(([method]) => method)).toEqual([
     "gemm.ptx.4096.nt.normal/1",
     "gemm.cublaslt.4096.nn.normal/1",
+    "gemm.torch.4096.nn.normal/1",
     "copy.ptx.4gib/1",
     "copy.ptx.1gib/1",
     "copy.ptx.256mib/1",

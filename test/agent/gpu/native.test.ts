@@ -1,12 +1,13 @@
 /** The agent's real binding against stand-ins for NVIDIA's libraries: order, errors, hangs, crashes, lies. */
 import { spawn } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { systemClock } from "../../../agent/src/clock.ts";
 import type { ProbeOptions } from "../../../agent/src/gpu/messages.ts";
 import { PROBE_BOUNDS, runProbeProcess } from "../../../agent/src/gpu/probe-process.ts";
 import { patient } from "../../patience.ts";
+import { until } from "../helpers.ts";
 import { buildNativeFakes, type NativeFakes, whyNoNativeFakes } from "./native-fakes.ts";
 import type { Measurement } from "./runs.ts";
 
@@ -152,6 +153,22 @@ describe.skipIf(whyNoNativeFakes !== null)("stand-ins for NVIDIA's libraries", (
     }
   });
 
+  test("a library that tells 0 of what no GPU has 0 of: null", async () => {
+    const { outcome, measurement } = await probe({ FAKE_NVML: "zeros" });
+    expect(outcome.ok).toBe(true);
+    const names = [
+      ...["power_limit_watts", "default_power_limit_watts", "max_sm_mhz", "max_memory_mhz"],
+      ...["pcie_generation", "pcie_max_generation", "pcie_width", "pcie_max_width"],
+      ...["watts", "peak_watts", "celsius", "peak_celsius", "sm_mhz", "memory_mhz"],
+    ];
+    const facts = measurement?.conditions.facts[0] ?? {};
+    expect(Object.fromEntries(names.map((name) => [name, facts[name]]))).toEqual(
+      Object.fromEntries(names.map((name) => [name, null])),
+    );
+    // These may well be 0, or off.
+    expect(facts).toMatchObject({ nvlink_links: 0, ecc: false, mig: false, persistence: false });
+  });
+
   test("one that does not start costs the readings alone", async () => {
     const { outcome, notes, results } = await probe({ FAKE: "nvmlInit_v2:1:18" });
     expect(outcome.ok).toBe(true);
@@ -159,8 +176,38 @@ describe.skipIf(whyNoNativeFakes !== null)("stand-ins for NVIDIA's libraries", (
     expect(results.measurement.engine.driver).toBeNull();
   });
 
+  test("nvidia-smi is asked for them only then", async () => {
+    const tools = join(fakes.folder, "tools");
+    mkdirSync(tools);
+    const asked = join(fakes.folder, "asked");
+    const row = "0000:01:00.0, GPU-1, 1320000000001, 570.1, 4, 16, 350, 400";
+    const script = `#!/bin/sh
+echo "$1" >> ${asked}
+case "$1" in
+  *compute-apps*) ;;
+  *power.draw*) echo "00000000:01:00.0, 391.5, 61, 1410, 1593, 4, 8, 0x4" ;;
+  *) echo "${row}, Enabled, 0, 0, 0, No, No, Disabled, Enabled, 1410, 1593, 0, 500" ;;
+esac
+`;
+    writeFileSync(join(tools, "nvidia-smi"), script, { mode: 0o755 });
+    vi.stubEnv("PATH", `${tools}:${process.env.PATH}`);
+    await probe({});
+    expect(existsSync(asked)).toBe(false);
+    const { notes, measurement, results } = await probe({ FAKE: "nvmlInit_v2:1:18" });
+    expect(notes.join()).toMatch(/readings by nvidia-smi, since NVML is missing/);
+    expect(results.measurement.engine.driver).toBe("570.1");
+    expect(measurement?.conditions.facts[0]).toMatchObject({
+      power_limit_watts: 350,
+      pcie_width: 8,
+      watts: 391.5,
+      throttle: ["sw_power_cap"],
+      processes: [],
+    });
+  });
+
   test.each([
     [719, null],
+    [721, null],
     [214, /nvidia-smi -q -d ECC/],
   ])("error %i ends the run, with the figures made before", async (code, hint) => {
     const { outcome, results } = await probe({ FAKE: `cuEventSynchronize:60:${code}` });
@@ -192,6 +239,15 @@ describe.skipIf(whyNoNativeFakes !== null)("stand-ins for NVIDIA's libraries", (
     expect(hang.results.aggregate_results).toHaveProperty("bf16_tflops");
   });
 
+  test("if memory runs out, the kernel ends the measuring process before the agent", async () => {
+    vi.stubEnv("FAKE", "cuInit:1:hang");
+    const child = spawn(process.execPath, [fakes.agent, "--probe", "{}"], { stdio: "ignore" });
+    const score = (pid = 0) => Number(readFileSync(`/proc/${pid}/oom_score_adj`, "utf8"));
+    await until(() => score(child.pid) === 1_000, "the measuring process offers itself");
+    expect(score(process.pid)).toBeLessThan(1_000);
+    child.kill("SIGKILL");
+  });
+
   describe("cuBLASLt", () => {
     test("without a kernel for the product, or one that is no library: the own kernel, and a note", async () => {
       const none = await probe({ FAKE_NO_KERNEL: "1" }, withCublas());
@@ -203,6 +259,14 @@ describe.skipIf(whyNoNativeFakes !== null)("stand-ins for NVIDIA's libraries", (
       const { notes, results } = await probe({}, { engine: null, cublas: junk });
       expect(results.measurement.engine.id).toBe("ptx");
       expect(notes.join()).toMatch(/cannot be made by .*junk\/libcublasLt\.so\.12/);
+    });
+
+    test("where there is none, the own kernel, and how to have it", async () => {
+      const nowhere = join(fakes.folder, "nowhere");
+      mkdirSync(nowhere);
+      const { notes, results } = await probe({}, { engine: null, cublas: nowhere });
+      expect(results.measurement.engine.id).toBe("ptx");
+      expect(notes.join()).toMatch(/no cuBLASLt on .*another class \(--fetch-cublas brings it\)/);
     });
 
     test("one that crashes is named, so that --engine ptx can leave it out", async () => {

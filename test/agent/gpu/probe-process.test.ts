@@ -4,7 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { systemClock } from "../../../agent/src/clock.ts";
-import { type ProbeBounds, runProbeProcess } from "../../../agent/src/gpu/probe-process.ts";
+import {
+  PROBE_BOUNDS,
+  type ProbeBounds,
+  runProbeProcess,
+} from "../../../agent/src/gpu/probe-process.ts";
 import { patient } from "../../patience.ts";
 import { probeDefaults, until } from "../helpers.ts";
 
@@ -105,6 +109,10 @@ test("a program that cannot be started", async () => {
     message: expect.stringMatching(/could not be started: .*ENOENT/),
     partial: null,
   });
+});
+
+test("every wait has the bound that docs/measuring.md names", () => {
+  expect(PROBE_BOUNDS).toEqual({ silenceMs: 30_000, totalMs: 300_000, killMs: 5_000 });
 });
 
 test("silence ends it, with the figures made before", async () => {

@@ -1,11 +1,15 @@
 /** The step in a job: the agent's own process, its child that measures, and what the server gets. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeEach, expect, test } from "vitest";
+import { runProbeProcess } from "../../../agent/src/gpu/probe-process.ts";
+import type { RunStep } from "../../../agent/src/step-context.ts";
+import { patient } from "../../patience.ts";
 import { type FakeServer, JOB_TOKEN, startFakeServer } from "../fake-server.ts";
+import { fastClock, startAgent } from "../helpers.ts";
 
 const FAKE_AGENT = fileURLToPath(new URL("fake-agent.ts", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "assay-step-"));
@@ -109,4 +113,34 @@ test("a refusal is sent with its hint", async () => {
     ),
   });
   expect(sent(0)).not.toHaveProperty("results");
+});
+
+test("a hang costs the step: the agent goes on beating until it ends it, and takes the next", async () => {
+  // Two minutes of silence in two seconds: contact is kept every 30 s.
+  const clock = fastClock(60 / patient(1));
+  const script = join(folder, "hang.mjs");
+  const progress = JSON.stringify({ type: "progress", progress: 0.2, message: "memory" });
+  writeFileSync(script, `console.log('${progress}'); setTimeout(() => { for (;;); }, 50);`);
+  let beats = 0;
+  const runStep: RunStep = async ({ benchmarkId }, { report, signal }) => {
+    if (benchmarkId !== "quick_mark") return { state: "completed", results: {} };
+    const outcome = await runProbeProcess(
+      [process.execPath, script],
+      {},
+      { onProgress: report, onNote: () => {} },
+      signal,
+      clock,
+      { silenceMs: 120_000, totalMs: 600_000, killMs: 60_000 },
+    );
+    beats = server.beats().filter(({ message }) => message === "memory").length;
+    if (outcome.ok) throw new Error("it hangs");
+    return { state: "failed", errorMessage: `${outcome.message} (${outcome.code})` };
+  };
+  await startAgent(server.url, { clock, runStep }).end;
+  expect(beats).toBeGreaterThanOrEqual(3);
+  expect(sent(0)).toMatchObject({
+    state: "failed",
+    error_message: "the measuring process said nothing for 120 s during memory (probe_hung)",
+  });
+  expect(sent(1)).toMatchObject({ state: "completed" });
 });

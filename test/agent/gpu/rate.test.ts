@@ -91,6 +91,21 @@ test("a GPU whose clock and the host's tell different times is named", () => {
   expect(faultOf(1.2, 1.2)).toMatch(/counted 1\.2 s in a second of the host's/);
 });
 
+test("batches whose host time is not known say nothing of the clock", () => {
+  const meter = createRateMeter(1);
+  let batch = 0;
+  for (let calls = meter.next(); calls !== null; calls = meter.next()) {
+    const ms = 2 * (calls[0] ?? 0);
+    meter.add([ms], ++batch % 3 === 0 ? null : ms);
+  }
+  expect(meter.rates()).toMatchObject([{ clockShare: { own: 1, slowest: 1 }, deviceMs: 960 }]);
+  const unknown = createRateMeter(1);
+  for (let calls = unknown.next(); calls !== null; calls = unknown.next()) {
+    unknown.add([2 * (calls[0] ?? 0)], null);
+  }
+  expect(unknown.rates()).toMatchObject([{ clockShare: null }]);
+});
+
 test("clocks that fall in the first half second do not count", () => {
   const rate = only(run([(elapsed) => (elapsed < 480 ? 1 : 1.2)]));
   expect(rate).toMatchObject({ msPerCall: 1.2, settled: true, drift: 0 });

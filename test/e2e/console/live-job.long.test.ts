@@ -64,9 +64,20 @@ describeConsole(
         .first()
         .waitFor();
       await page.getByText(/^1 node is below the baseline, of \d rated nodes?\.$/).waitFor();
-      await page.getByText(/Recordings were replayed/).waitFor();
+      await page.getByText("REPLAYED: these figures are recordings").waitFor();
+      // The verdict on the job, and on each of its nodes; figures stand below it.
+      for (const at of [0, 1, 2])
+        await page
+          .getByText(/\(REPLAYED\)$/)
+          .nth(at)
+          .waitFor();
       await page.getByRole("link", { name: "PDF report" }).waitFor();
       await page.getByText("2 directed links measured.").waitFor();
+      await page.getByRole("link", { name: "Node 0" }).first().click();
+      await page.getByRole("heading", { name: "Node 0", level: 1 }).waitFor();
+      await page.getByText(/\(REPLAYED\)$/).waitFor();
+      await page.goto(`${stage().server.url}/console/jobs`);
+      await page.getByText("Underperforming (REPLAYED)").waitFor();
       expectQuiet(tab);
     });
 

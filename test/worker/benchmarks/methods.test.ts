@@ -10,6 +10,7 @@ import {
 } from "../../../agent/src/gpu/methods.ts";
 import { SIZES } from "../../../agent/src/gpu/plan.ts";
 import { buildResults } from "../../../agent/src/gpu/results.ts";
+import { throttleReasons } from "../../../agent/src/gpu/throttle.ts";
 import { provenanceOf } from "../../../src/benchmarks/measurement.ts";
 import {
   CLASSES,
@@ -197,28 +198,74 @@ describe("the form of a measurement", () => {
     expect(faultOf({ aggregate_results: FIGURES, measurement: sent })).toBe(message);
   });
 
-  test("what the agent sends of 64 GPUs fits into 32 KiB", ({ expect }) => {
-    const gpus = Array.from({ length: 64 }, (_, at) => ({
-      description: {
-        name: "NVIDIA H100 80GB HBM3",
-        uuid: `GPU-00000000-0000-4000-8000-${String(at).padStart(12, "0")}`,
-        busId: `0000:${at}:00.0`,
-        capability: 90,
-        multiprocessors: 132,
-        memoryBytes: 80 * 2 ** 30,
-      },
-      facts: { ...AGENT_FACTS, serial: String(1_320_000_000_000 + at) },
-      processes: null,
-      samples: [SAMPLE],
-    }));
-    const none = { engine: null, driverVersion: null, endToStart: null, faults: [], pairs: [] };
-    const checks = { gemmRepeatable: true, gemmError: 0.001 };
-    const run = { ...none, gpus, checks, ffi: "koffi", cuda: 13_000, busy: false, figures: [] };
-    const sent = buildResults(run, true, "2026-11-29T00:00:00.000Z");
-    expect(faultOf(sent, "failed")).toBeNull();
-    expect(sent).toMatchObject({ test_results: { length: 64 } });
-  });
+  test.for([8, 64])(
+    "what the agent sends of %i GPUs that all fail fits into 32 KiB",
+    (count, { expect }) => {
+      const gpus = Array.from({ length: count }, (_, at) => ({
+        description: {
+          name: "NVIDIA H100 80GB HBM3",
+          uuid: `GPU-00000000-0000-4000-8000-${String(at).padStart(12, "0")}`,
+          busId: `0000:${at}:00.0`,
+          capability: 90,
+          multiprocessors: 132,
+          memoryBytes: 80 * 2 ** 30,
+        },
+        facts: { ...AGENT_FACTS, serial: String(1_320_000_000_000 + at) },
+        processes: Array.from({ length: 300 }, (_, pid) => ({ pid, bytes: 2 ** 33 })),
+        samples: [{ ...SAMPLE, throttle: throttleReasons(0xffff_ffffn) }],
+      }));
+      const rate = { msPerCall: 1, settled: false, spread: 0.12345, drift: -0.12345, samples: 48 };
+      const rates = gpus.map(() => ({
+        ...rate,
+        ...{ callsPerSample: 421, deviceMs: 2_999.123, clockShare: null },
+      }));
+      const figureOf = (metric: string, method: string) => ({
+        ...{ metric, method, rates, isAdditive: true },
+        values: gpus.map(() => 701.12),
+      });
+      const figures = [...METHODS]
+        .flatMap(([method, { metrics }]) => metrics.map((metric) => figureOf(metric, method)))
+        .filter(({ metric }) => metric !== "gpu_bandwidth_matrix");
+      const codes = ["clock_disagrees", "not_measured", "product_differs", "product_wrong"];
+      const faults = figures.flatMap(({ metric }) =>
+        codes.flatMap((code) =>
+          gpus.map((_, gpu) => ({ metric, gpu, code, message: "é\u0007".repeat(1_000) })),
+        ),
+      );
+      const none = { engine: null, driverVersion: null, endToStart: null, pairs: [] };
+      const checks = { gemmRepeatable: true, gemmError: 0.001 };
+      const run = {
+        ...none,
+        gpus,
+        checks,
+        ffi: "koffi",
+        cuda: 13_000,
+        busy: false,
+        figures,
+        faults,
+      };
+      const sent = buildResults(run, false, "2026-11-29T00:00:00.000Z");
+      expect(faultOf(sent)).toBeNull();
+      const { test_results, measurement: how } = sent as { test_results: []; measurement: Sent };
+      expect(test_results).toHaveLength(count);
+      expect(how.conditions.facts.length, "as many as there is room for").toBeGreaterThan(5);
+      const [first] = how.faults;
+      expect(first).toMatchObject({ gpu: 0, code: "product_differs" });
+      expect(first?.message).toMatch(/^[é ]{299}…$/);
+      expect(how.faults.at(-1)).toMatchObject({
+        gpu: null,
+        code: "more_faults",
+        message: `${faults.length - how.faults.length + 1} more faults are not listed`,
+      });
+      expect(read(sent)?.withheld).toContain("checks");
+    },
+  );
 });
+
+interface Sent {
+  conditions: { facts: object[] };
+  faults: { message: string }[];
+}
 
 describe("a partial result", () => {
   const partial = { partial: true, methods: { bf16_tflops: METHOD_IDS.bf16_tflops } };
@@ -274,6 +321,11 @@ describe("what withholds figures", () => {
       "a fault that says so",
       { faults: [{ metric: "bf16_tflops", gpu: 1, code: "product_wrong", message: "m" }] },
       ["checks"],
+    ],
+    [
+      "a clock that the host's contradicts",
+      { faults: [{ metric: "fp16_tflops", gpu: 1, code: "clock_disagrees", message: "m" }] },
+      ["clock"],
     ],
     [
       "no other fault",
@@ -381,6 +433,19 @@ describe("health", () => {
         gpu: 3,
         metric: "bf16_tflops",
         message: textLike(/^computes wrongly .* \(silent corruption\)/),
+      },
+    ],
+    [
+      "a wrong clock, once for each GPU",
+      {
+        faults: ["bf16_tflops", "fp16_tflops"].map((metric) => ({
+          ...{ metric, gpu: 2, code: "clock_disagrees", message: "m" },
+        })),
+      },
+      {
+        gpu: 2,
+        metric: "bf16_tflops",
+        message: "its clock and the host's tell different times: rates are not to be trusted",
       },
     ],
     [

@@ -122,7 +122,9 @@ const findings = {
 const methods = orNull(fc.record({ bf16_tflops: text, memory_bandwidth_gbs: text }));
 const provenance = orNull(
   fc.record({
-    withheld: fc.uniqueArray(fc.constantFrom("replayed", "busy", "partial", "checks" as const)),
+    withheld: fc.uniqueArray(
+      fc.constantFrom("replayed", "busy", "partial", "checks", "clock" as const),
+    ),
     methods,
     unsettled: fc.uniqueArray(fc.constantFrom(...RATED_METRICS)),
     health: fc.array(

@@ -9,6 +9,7 @@ import type { Finding } from "../../../src/lib/stored-json.ts";
 import { countOf } from "../../../src/scoreboard/facts.ts";
 import { bounded, findingsOfJob } from "../../../src/scoreboard/findings.ts";
 import { rateSettledJob } from "../../../src/scoreboard/rating.ts";
+import { clusterFigures } from "../../world/results.ts";
 import {
   call,
   detail,
@@ -188,10 +189,63 @@ describe("what is found", () => {
     ]);
   });
 
+  test("copies that are slow one way, below 60 % of the other", async ({ expect }) => {
+    const gpu_model = newModel();
+    const copies = (to: number, from: number) => {
+      const figures = { host_to_device_bandwidth_gbs: to, device_to_host_bandwidth_gbs: from };
+      const node = { bf16_tflops: 100, memory_bandwidth_gbs: 2_000 };
+      return machine({ gpu_model, results: { aggregate_results: { ...node, ...figures } } });
+    };
+    const of = async (to: number, from: number) =>
+      (await summaryOf(await measureJob([copies(to, from)]))).findings;
+    expect(await of(50, 29.9)).toEqual([
+      {
+        kind: "asymmetry",
+        metric: "device_to_host_bandwidth_gbs",
+        rank: 0,
+        gpu: null,
+        value: 29.9,
+        expected: 50,
+        ratio: 0.598,
+        message: "device_to_host_bandwidth_gbs 29.9, 59.8 % of host_to_device_bandwidth_gbs (50)",
+      },
+    ]);
+    expect(await of(20, 50)).toMatchObject([
+      { kind: "asymmetry", metric: "host_to_device_bandwidth_gbs", value: 20, expected: 50 },
+    ]);
+    expect(await of(30, 50), "60 % itself is no finding").toEqual([]);
+    expect(await of(50, 1e9), "nothing is compared with what cannot be true").toEqual([]);
+  });
+
+  test("slow links between the nodes", async ({ expect }) => {
+    const job = await createJob({ node_count: 3, benchmarks: ["cluster_network"] });
+    const ids: string[] = [];
+    for (const _ of [0, 1, 2]) {
+      const hardware = { machine_uuid: machineUuid(), gpu_model: newModel(), gpu_count: 1 };
+      ids.push((await join(job, hardware)).body.id);
+    }
+    for (const id of ids) await putResult(job, id, 0);
+    for (const [rank, id] of ids.entries()) {
+      const { measurements } = clusterFigures(rank, 3, 10);
+      const [first, ...rest] = measurements;
+      const slow = rank === 0 ? [{ ...first, bandwidth_gbps: 5 }, ...rest] : measurements;
+      await putResult(job, id, 1, resultBody({ measurements: slow }));
+    }
+    await rated(job);
+    const { findings, nodes } = await summaryOf(job);
+    expect(findings).toMatchObject([
+      { kind: "network", metric: "bandwidth_gbps", rank: 0, value: 5, expected: 10, ratio: 0.5 },
+    ]);
+    expect(nodes[0].findings).toEqual(findings);
+  });
+
   test("GPUs that others use are not compared, nor is their node", async ({ expect }) => {
     const gpu_model = newModel();
     const results = {
-      aggregate_results: { bf16_tflops: 150, memory_bandwidth_gbs: 4_000 },
+      aggregate_results: {
+        ...{ bf16_tflops: 150, memory_bandwidth_gbs: 4_000 },
+        ...{ host_to_device_bandwidth_gbs: 50, device_to_host_bandwidth_gbs: 10 },
+      },
       test_results: [{ bf16_tflops: 100 }, { bf16_tflops: 50 }],
       measurement: { version: 1, methods: {}, conditions: { busy: true } },
     };

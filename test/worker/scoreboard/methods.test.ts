@@ -8,9 +8,23 @@ import { customerFleets, machineFigures } from "../../../src/db/schema/scoreboar
 import { readConfig } from "../../../src/lib/config.ts";
 import { rateSettledJob } from "../../../src/scoreboard/rating.ts";
 import { recomputeBaselines, rerate } from "../../../src/scoreboard/upkeep.ts";
-import { call, detail, expectError, machineUuid } from "../harness/client.ts";
-import { createPerson, type Measured, measureJob, type Person } from "../harness/factories.ts";
-import { ownD1, reported } from "../harness/instruments.ts";
+import {
+  call,
+  detail,
+  expectError,
+  join,
+  machineUuid,
+  putResult,
+  resultBody,
+} from "../harness/client.ts";
+import {
+  createJob,
+  createPerson,
+  type Measured,
+  measureJob,
+  type Person,
+} from "../harness/factories.ts";
+import { ownD1, rated, reported } from "../harness/instruments.ts";
 import { db, jobRow } from "../harness/rows.ts";
 
 const d1 = openDatabase(ownD1(), createMeter());
@@ -253,6 +267,15 @@ describe("never rated and never counted", () => {
       { over: { checks: { gemm_repeatable: false } } },
       "the GPUs computed wrongly: their matrix products failed a check",
     ],
+    [
+      "rates by a clock that the host's contradicts",
+      {
+        over: {
+          faults: [{ metric: "bf16_tflops", gpu: 0, code: "clock_disagrees", message: "m" }],
+        },
+      },
+      "the clocks of the GPUs and of the host disagreed",
+    ],
   ])("%s", async ([, making, reason], { expect }) => {
     for (const sent of [{}, { measurement: undefined }]) {
       if ("measurement" in sent && making.over !== undefined) continue;
@@ -269,6 +292,23 @@ describe("never rated and never counted", () => {
       expect(node.metrics[0].value, "but shown").toBe(250);
       expect(await counted(machine.machine_uuid)).toEqual([]);
     }
+  });
+
+  test("what was left of a measurement that ended early", async ({ expect }) => {
+    const job = await createJob();
+    const machine_uuid = machineUuid();
+    const gpus = { gpu_model: "NVIDIA A100-SXM4-80GB", gpu_count: 1 };
+    const { id } = (await join(job, { ...gpus, machine_uuid })).body;
+    const { results } = measured(gpus.gpu_model, {
+      over: { partial: true, checks: { gemm_repeatable: false } },
+    });
+    const body = { ...resultBody(results), state: "failed", error_message: "CUDA error 214" };
+    expect((await putResult(job, id, 0, body)).status).toBe(200);
+    await rated(job);
+    const node = await nodeOf(job);
+    expect(node).toMatchObject({ status: "unrated", findings: [{ kind: "health" }] });
+    expect(node.metrics[0]).toMatchObject({ value: null, reason: "QuickMark did not complete" });
+    expect(await counted(machine_uuid)).toEqual([]);
   });
 
   test("a recording says nothing of the machine: no finding, no straggler, no lost GPU", async ({

@@ -1,5 +1,5 @@
-/* A stand-in for libnvidia-ml.so.1. FAKE_NVML=none lacks every reading, lies gives the library's words for no value, busy and
- * mig are what they say. */
+/* A stand-in for libnvidia-ml.so.1. FAKE_NVML=none lacks every reading, lies gives the library's words for no value, zeros
+ * gives 0 for all, busy and mig are what they say. */
 #include "fake.h"
 
 enum { OK = 0, UNINITIALIZED = 1, INVALID = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, TOO_SMALL = 7 };
@@ -10,7 +10,7 @@ static int is_started;
 static int is(const char *mode) { const char *given = getenv("FAKE_NVML"); return given && !strcmp(given, mode); }
 
 #define BEGIN do { int code_ = rule_for(__func__); if (code_) return code_; if (!is_started) return UNINITIALIZED; } while (0)
-#define READING(value) do { BEGIN; if (is("none")) return NOT_SUPPORTED; *out = is("lies") ? 0xffffffffu : (value); return OK; } while (0)
+#define READING(value) do { BEGIN; if (is("none")) return NOT_SUPPORTED; *out = is("lies") ? 0xffffffffu : is("zeros") ? 0u : (value); return OK; } while (0)
 
 OUT int nvmlInit_v2(void) { int code = rule_for(__func__); if (code) return code; is_started = 1; for (int i = 0; i < MAX_GPUS; i++) devices[i].index = i; return OK; }
 OUT const char *nvmlErrorString(int code) { return code == 18 ? "Driver/library version mismatch" : "Unknown Error"; }
@@ -51,7 +51,7 @@ OUT int nvmlDeviceGetComputeRunningProcesses_v3(Device *d, unsigned *count, Proc
   return OK;
 }
 OUT int nvmlDeviceGetUtilizationRates(Device *d, unsigned *out) { (void)d; BEGIN; if (is("none")) return NOT_SUPPORTED; out[0] = is("busy") ? 97 : 0; out[1] = 0; return OK; }
-OUT int nvmlDeviceGetMemoryInfo(Device *d, uint64_t *out) { (void)d; BEGIN; if (is("none")) return NOT_SUPPORTED; out[0] = 80ull << 30; out[1] = 79ull << 30; out[2] = 1ull << 30; return OK; }
+OUT int nvmlDeviceGetMemoryInfo(Device *d, uint64_t *out) { (void)d; BEGIN; if (is("none")) return NOT_SUPPORTED; if (is("lies")) { memset(out, 0xff, 24); return OK; } out[0] = 80ull << 30; out[1] = 79ull << 30; out[2] = 1ull << 30; return OK; }
 OUT int nvmlDeviceGetNvLinkState(Device *d, unsigned link, unsigned *out) { (void)d; if (link >= 12) return INVALID; READING(link < 11 ? 1u : 0u); }
 OUT int nvmlDeviceGetNvLinkVersion(Device *d, unsigned link, unsigned *out) { (void)d; (void)link; READING(3u); }
 OUT int nvmlDeviceGetP2PStatus(Device *a, Device *b, int index, unsigned *out) { (void)a; (void)b; if (index != 2) return INVALID; READING(0u); }
