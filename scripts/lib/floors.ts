@@ -81,7 +81,7 @@ const PURE = [
 ];
 
 /** Packages that compute and reach nothing outside. */
-const PURE_PACKAGES = ["@hono/zod-openapi", "@cantoo/fontkit", "any-ascii", "node:zlib"];
+const PURE_PACKAGES = ["@hono/zod-openapi", "any-ascii", "node:zlib"];
 
 /** Packages that a folder must not know. */
 const FORBIDDEN_PACKAGES: Readonly<Record<string, readonly string[]>> = {

@@ -67,6 +67,23 @@ describe.skipIf(isMissing("pdffonts"))("pdffonts", () => {
   });
 });
 
+describe.skipIf(isMissing("pdftoppm"))("pdftoppm", () => {
+  test.for([...paths])(
+    "draws every glyph of the report %s without complaint",
+    ([, path], { expect }) => {
+      const { status, stderr } = spawnSync(
+        "pdftoppm",
+        ["-r", "10", "-png", path, join(folder, "page")],
+        {
+          encoding: "utf8",
+        },
+      );
+      expect(stderr).toBe("");
+      expect(status).toBe(0);
+    },
+  );
+});
+
 describe.skipIf(isMissing("pdfinfo"))("pdfinfo", () => {
   test("reads the title, the paper and the tags", ({ expect }) => {
     const { text } = run("pdfinfo", paths.get("four") ?? "");
