@@ -67,6 +67,7 @@ const PURE = [
   "scoreboard/baselines.ts",
   "scoreboard/figures.ts",
   "reports/check/",
+  "lib/percent.ts",
   "reports/drawing/",
   "reports/assemble.ts",
   "reports/measurement.ts",
