@@ -8,6 +8,7 @@ import { assertAgentsWork, type Stage, waitForAgents } from "./demo-stage.ts";
 import { ROOT } from "./project.ts";
 import { findFreePort } from "./server.ts";
 
+/** By rank. */
 const REPLAYS = [
   "a100-sxm4-80gb-x2.json",
   "h100-nvl-x1.json",
@@ -15,6 +16,7 @@ const REPLAYS = [
   "a100-sxm4-40gb-x8-slow.json",
 ];
 const REFRESH_MS = 400;
+const JOIN_POLL_MS = 100;
 /** The job takes seconds; on a very slow machine minutes. */
 const JOB_TIMEOUT_MS = 10 * 60_000;
 
@@ -43,6 +45,8 @@ export async function runJob(stage: Stage, file = resolve("demo-report.pdf")): P
     const replayFile = join(ROOT, "agent/replays", replay);
     const { token } = job;
     stage.add(startAgent({ program, index, host: url, token, clusterAddress, replayFile }));
+    // One after the other, so that each machine has the same rank in each run.
+    await joined(stage, job.id, index + 1);
   }
 
   const display = createDisplay(process.stdout);
@@ -65,6 +69,16 @@ export async function runJob(stage: Stage, file = resolve("demo-report.pdf")): P
   console.log(
     `\nReport to send to the provider: ${file}\nTo measure your own machine, start a server: npm start`,
   );
+}
+
+async function joined(stage: Stage, id: string, nodes: number): Promise<void> {
+  const deadline = Date.now() + JOB_TIMEOUT_MS;
+  while ((await stage.api.job(id)).tasks.length < nodes) {
+    stage.signal.throwIfAborted();
+    assertAgentsWork(stage, ({ exitCode }) => exitCode !== null && exitCode !== 0);
+    if (Date.now() > deadline) throw new Error("An agent did not join in time.");
+    await setTimeout(JOIN_POLL_MS, undefined, { signal: stage.signal });
+  }
 }
 
 /** The job once it has its report, and so its verdict. */

@@ -239,7 +239,10 @@ test("machines behind one address are told apart", ({ expect }) => {
     ...node,
     machine: { ...node.machine, hostName: "localhost", instanceId: null },
   }));
+  expect(names(alike).at(-1)).toBe("…000000000004");
   expect(new Set(names(alike)).size).toBe(4);
+  const others = alike.map((node, at) => ({ ...node, machineUuid: `${at}${node.machineUuid}` }));
+  expect(names(others)[1]).toBe("1550e840");
 });
 
 describe("a report says", () => {

@@ -1,6 +1,6 @@
 /** What reports of every kind have in common: how they put shares, names and units, and how full their pages are. */
 import { env } from "cloudflare:workers";
-import { PDFDict, PDFHexString, PDFName, PDFString } from "@cantoo/pdf-lib";
+import { PDFDict, type PDFDocument, PDFHexString, PDFName, PDFString } from "@cantoo/pdf-lib";
 import { describe, test } from "vitest";
 import { columnPercent, percent } from "../../../src/lib/percent.ts";
 import { drawReport } from "../../../src/reports/drawing/draw-report.ts";
@@ -24,6 +24,14 @@ import {
 const fonts = await loadFonts(env.ASSETS);
 const read = async (data: ReportData, kid: string | null = null) =>
   readPdf((await drawReport(data, { hash: "0123456789abcdef".repeat(4), fonts, kid })).bytes);
+
+/** The words for pictures. */
+function altsOf(document: PDFDocument): string[] {
+  return document.context.enumerateIndirectObjects().flatMap(([, object]) => {
+    const alt = object instanceof PDFDict ? object.get(PDFName.of("Alt")) : undefined;
+    return alt instanceof PDFHexString || alt instanceof PDFString ? [alt.decodeText()] : [];
+  });
+}
 
 const four = sampleReport({ nodes: 4, gpus: 8, model: A100, slow: [3] });
 const SAMPLES: Readonly<Record<string, ReportData>> = {
@@ -148,12 +156,35 @@ describe("baselines", () => {
     // The box is drawn in its colour in each of the two rows.
     const at = pieces.findIndex((page) => page.some((piece) => piece.text === "41 machines"));
     expect(operators[at]?.match(/0\.66 0\.74 0\.84 rg/g)?.length).toBeGreaterThan(0);
-    const alts = document.context.enumerateIndirectObjects().flatMap(([, object]) => {
-      const alt = object instanceof PDFDict ? object.get(PDFName.of("Alt")) : undefined;
-      return alt instanceof PDFHexString || alt instanceof PDFString ? [alt.decodeText()] : [];
-    });
-    expect(alts).toContain("from 240 to 262, middle half from 250 to 258");
+    expect(altsOf(document)).toContain("from 240 to 262, middle half from 250 to 258");
   });
+});
+
+test("history marks a drop with a sign, in its column and in the words of its line", async ({
+  expect,
+}) => {
+  const points = (...values: number[]) =>
+    values.map((value, at): [number, number] => [Date.UTC(2026, 0, 1 + at), value]);
+  const nodes = four.nodes.map((node) => ({
+    ...node,
+    history: [
+      { metric: "bf16_tflops" as const, points: points(250, 200, 250, 200) },
+      { metric: "memory_bandwidth_gbs" as const, points: points(1_371, 1_370) },
+    ],
+  }));
+  const { text, document } = await read({ ...four, nodes });
+  const lines = text.split("\n");
+  expect(lines.filter((line) => line === "▼ −20.0 %")).toHaveLength(4);
+  expect(lines.filter((line) => line === "−0.1 %").length).toBeGreaterThanOrEqual(4);
+  expect(lines).toContain("4 since 2026-01-01");
+  expect(altsOf(document)).toContain("250, 200, 250, 200; 2 drops");
+});
+
+test("without a known address the hash stands alone", async ({ expect }) => {
+  const report = await read({ ...four, origin: null });
+  expect(report.links).toEqual([]);
+  expect(report.text).not.toContain("Check it at");
+  expect(report.text.split("\n")).toContain("0123456789abcdef".repeat(4));
 });
 
 test("shares have one digit at most in sentences, and one in columns", ({ expect }) => {

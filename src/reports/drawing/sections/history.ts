@@ -31,9 +31,9 @@ export function history(flow: Flow, { nodes, thresholds }: ReportData): void {
       { title: "Machine", width: 77 },
       { title: "Jobs", width: 76 },
       ...RATED_METRICS.flatMap((metric) => [
-        { title: metricName(metric), width: 86 },
+        { title: metricName(metric), width: 78 },
         { title: "Now", unit: metricUnit(metric), width: 38, align: right },
-        { title: "Change", width: 39, align: right },
+        { title: "Change", width: 47, align: right },
       ]),
     ],
     known.map((node) => rowOf(node, names.get(node.rank) ?? "", dropBelow)),
