@@ -17,7 +17,7 @@ const KIB = 1_024;
 const OWN = "own code";
 const UNNAMED = "not named by the source map";
 /** Packages that few requests need: a static import would make every request load them. */
-const LAZY = ["@cantoo/fontkit", "any-ascii"];
+const LAZY = ["any-ascii"];
 const LIMITS = { total: 200 * KIB, own: 100 * KIB };
 
 /** The files that are loaded with the entry point: reached without a dynamic import. */

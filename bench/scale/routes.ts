@@ -12,7 +12,7 @@ import type { Series } from "./report.ts";
 const ROOMS = [1, 2, 3, 4];
 
 /** Packages that the product loads with the few requests that need them: they are no part of a start. */
-const LATER = ["@cantoo/fontkit", "any-ascii"];
+const LATER = ["any-ascii"];
 
 /** As `[alias]` in wrangler.toml. */
 const withoutLocales: Plugin = {

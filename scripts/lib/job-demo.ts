@@ -7,6 +7,7 @@ import { type Stage, showUntilEnded, waitForAgents, watchFor } from "./demo-stag
 import { ROOT } from "./project.ts";
 import { findFreePort } from "./server.ts";
 
+/** By rank. */
 const REPLAYS = [
   "a100-sxm4-80gb-x2.json",
   "h100-nvl-x1.json",
@@ -41,6 +42,8 @@ export async function runJob(stage: Stage, file = resolve("demo-report.pdf")): P
     const replayFile = join(ROOT, "agent/replays", replay);
     const { token } = job;
     stage.add(startAgent({ program, index, host: url, token, clusterAddress, replayFile }));
+    // One after the other, so that each machine has the same rank in each run.
+    await joined(stage, job.id, index + 1);
   }
 
   const late = "The job did not end in time.";
@@ -53,6 +56,14 @@ export async function runJob(stage: Stage, file = resolve("demo-report.pdf")): P
   console.log(
     `\nReport to send to the provider: ${file}\nTo measure your own machine, start a server: npm start`,
   );
+}
+
+async function joined(stage: Stage, id: string, nodes: number): Promise<void> {
+  const late = "An agent did not join in time.";
+  await watchFor(stage, { timeoutMs: JOB_TIMEOUT_MS, late }, async () => {
+    const { tasks } = await stage.api.job(id);
+    return tasks.length >= nodes || null;
+  });
 }
 
 /** The job once it has its report, and so its verdict. */

@@ -1,5 +1,6 @@
 /** What a measurement says of the health of the machine, whatever its figures are. Pure. */
 import { isObject } from "../lib/json.ts";
+import { percent } from "../lib/percent.ts";
 import type { HealthWarning } from "../lib/stored-json.ts";
 
 /** The parts of a `measurement` that are read here, of the right types. */
@@ -72,10 +73,12 @@ function wrongProducts({ checks, faults }: CheckedMeasurement): HealthWarning[] 
     );
   }
   if (checks?.gemm_repeatable === false)
-    return [warning(null, "gemm_repeatable", `a GPU ${text}: the same one differed`)];
+    return [
+      warning(null, "gemm_repeatable", `a GPU ${text}: repeated, one of them gave another result`),
+    ];
   const error = checks?.gemm_error ?? 0;
   if (error <= MOST_ERROR) return [];
-  const message = `a GPU ${text}: elements are off by up to ${Math.round(error * 1_000) / 10} %`;
+  const message = `a GPU ${text}: elements are off by up to ${percent(error)}`;
   return [warning(null, "gemm_error", message, error, MOST_ERROR)];
 }
 

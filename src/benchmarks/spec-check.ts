@@ -30,6 +30,9 @@ const KERNEL_SYSTEMS: Readonly<Record<string, PromisedHardware["os"]>> = {
   windows_nt: "windows",
 };
 
+/** Fields as people call them; the others by their own names. */
+const NAMES: Readonly<Record<string, string>> = { os: "operating system", cpu: "number of CPUs" };
+
 /** What a name may look like; another is not shown. */
 const NAME = /^[\x21-\x7e]{1,64}$/;
 
@@ -53,7 +56,7 @@ export function specFindings(check: SpecCheck | null, rank: number): Finding[] {
   return differing.map(({ field, promised, found, reason }) => {
     const [value, expected] = [numberIn(found), numberIn(promised)];
     const ratio = value === null || expected === null ? null : value / expected;
-    const message = `the spec's ${field}: ${reason}`;
+    const message = `the ${NAMES[field] ?? field} differs from the spec: ${reason}`;
     return {
       kind: "spec_differs",
       metric: field,

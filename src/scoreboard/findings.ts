@@ -15,6 +15,7 @@ import { specFindings } from "../benchmarks/spec-check.ts";
 import { medianOf } from "../benchmarks/statistics.ts";
 import type { RatingRules } from "../lib/config.ts";
 import { FINDING_KINDS } from "../lib/enums.ts";
+import { percent } from "../lib/percent.ts";
 import type { Drop, Finding, Findings, NodeVerdict, Straggler } from "../lib/stored-json.ts";
 import {
   dropMessage,
@@ -255,8 +256,4 @@ export function findingsOfJob(nodes: readonly NodeVerdict[]): Findings {
 
 function ratioOf(value: number | null, expected: number | null): number | null {
   return value === null || expected === null || expected === 0 ? null : rounded(value / expected);
-}
-
-function percent(ratio: number): string {
-  return `${Math.round(ratio * 1_000) / 10} %`;
 }

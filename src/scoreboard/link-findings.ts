@@ -1,5 +1,6 @@
 /** What the links between the nodes show, beside each other and beside the nodes' network cards. Pure. */
 import { type JudgedLink, type LinkJudgement, SLOW_LINK } from "../benchmarks/link-judgement.ts";
+import { percent } from "../lib/percent.ts";
 import type { Finding, SequenceStep, StepRecord } from "../lib/stored-json.ts";
 import { rounded, short } from "./facts.ts";
 
@@ -46,7 +47,7 @@ function findingsOf(judgement: LinkJudgement): Finding[] {
     ),
     ...judgement.below_card.map(({ rank, gbps, expected_gbps: expected }) =>
       finding(rank, gbps, expected, (share) => {
-        const than = `the rate of the network card (${short(expected)})`;
+        const than = `the network card's rate (${short(expected)})`;
         return `the fastest of its links has ${short(gbps)} Gbit/s, ${share} of ${than}`;
       }),
     ),
@@ -75,6 +76,6 @@ function finding(
     value: rounded(value),
     expected: rounded(expected),
     ratio: rounded(ratio),
-    message: say(`${Math.round(ratio * 1_000) / 10} %`),
+    message: say(percent(ratio)),
   };
 }

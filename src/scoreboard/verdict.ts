@@ -5,6 +5,7 @@
 import { QUICKMARK } from "../benchmarks/methods.ts";
 import type { RatingRules, RatingThresholds } from "../lib/config.ts";
 import type { PerformanceStatus } from "../lib/enums.ts";
+import { percent } from "../lib/percent.ts";
 import type { Finding, JobVerdict, MetricVerdict, NodeVerdict } from "../lib/stored-json.ts";
 import {
   type Baseline,
@@ -88,7 +89,7 @@ export function rateMetric(
     reference: null,
   };
   if (baseline.sampleSize === 1) {
-    const reason = "the baseline is of one machine, which is too few for a verdict";
+    const reason = "the baseline comes from a single machine, too few for a verdict";
     return { ...verdict, status: "unrated", reason: reasonOf(reading, reason) };
   }
   const share = `${percent(ratio)} of the ${baseline.source.replace("_", " ")} baseline`;
@@ -114,7 +115,7 @@ function ofAnotherClass(
   const reason =
     baselineOf === null
       ? "there is no baseline for this GPU model yet"
-      : `measured with ${classOf(reading)}, the baseline is of ${baselineOf}`;
+      : `measured with ${classOf(reading)}, but the baseline is for ${baselineOf}`;
   const verdict = unrated(reading, reasonOf(reading, reason) ?? reason);
   if (reference === null) return verdict;
   return { ...verdict, reference: { ...reference, ratio: rounded(value / reference.value) } };
@@ -236,8 +237,4 @@ function lowestOf(metric: string, nodes: readonly NodeVerdict[]): MetricVerdict 
   const which = `node ${rank} is the lowest of ${rated.length} rated`;
   const reason = verdict.reason === null ? which : `${which}: ${verdict.reason}`;
   return { ...verdict, reason };
-}
-
-function percent(ratio: number): string {
-  return `${Math.round(ratio * 1_000) / 10} %`;
 }

@@ -43,11 +43,11 @@ describe("npm run demo", () => {
     for (const line of [
       /node \d +8 × NVIDIA H100 80GB HBM3 +█*░* +\d+ % {2}quick_mark/,
       /Node {2}GPUs +BF16 TFLOPS +of baseline +Memory GB\/s +of baseline +Verdict/,
-      /\d +2 × NVIDIA A100-SXM4-80GB +265\.1 +99\.9 % +1737\.7 +99\.9 % +as expected\n/,
-      /\d +1 × NVIDIA H100 NVL +452\.2 +100\.0 % +3254\.4 +100\.0 % +not rated\n/,
-      /\d +8 × NVIDIA A100-SXM4-40GB +149\.0 +58\.3 % +1371\.0 +\d+\.\d % +UNDERPERFORMING\n/,
+      /0 +2 × NVIDIA A100-SXM4-80GB +265\.1 +99\.9 % +1737\.7 +99\.9 % +as expected\n/,
+      /1 +1 × NVIDIA H100 NVL +452\.2 +100\.0 % +3254\.4 +100\.0 % +not rated\n/,
+      /3 +8 × NVIDIA A100-SXM4-40GB +149\.0 +58\.3 % +1371\.0 +\d+\.\d % +UNDERPERFORMING\n/,
       /measured on this machine's loopback: 12 links, \d+\.\d Gbit\/s on average, .* round trip \d\.\d+ ms\./,
-      /Node \d is slow: BF16 reaches 58\.3 % of its baseline \(149\.0 of 255\.5 TFLOPS\)\.\n/,
+      /Node 3 is slow: BF16 reaches 58\.3 % of its baseline \(149\.0 of 255\.5 TFLOPS\)\.\n/,
       /REPLAYED, not measured here/,
       /Report to send to the provider: \S+demo-report\.pdf\n/,
     ]) {

@@ -1,5 +1,7 @@
 /** Repeatable sample report data of any size, for tests and the bench. */
+
 import { judgeLinks } from "../../src/benchmarks/link-judgement.ts";
+import { specFindings } from "../../src/benchmarks/spec-check.ts";
 import type { PerformanceStatus } from "../../src/lib/enums.ts";
 import type { Finding, JobVerdict, MetricVerdict, NodeVerdict } from "../../src/lib/stored-json.ts";
 import { type Link, toLinkTable } from "../../src/reports/link-table.ts";
@@ -127,7 +129,13 @@ export function sampleReport(options: SampleOptions): ReportData {
         rank,
         message: `node ${rank} joined (${rank + 1} of ${size})`,
       })),
-      { at: START + 75 * MINUTE, kind: "settled", rank: null, message: "the job is completed" },
+      {
+        at: START + 74 * MINUTE,
+        kind: "step_ended",
+        rank: null,
+        message: "quick_mark ended",
+      },
+      { at: START + 75 * MINUTE, kind: "settled", rank: null, message: "job completed" },
     ],
   };
 }
@@ -244,7 +252,11 @@ function node(
       })),
       pairs: pairsOf(gpus, random),
     },
-    history: historyOf(rank, bf16, model.memory),
+    history: historyOf(
+      rank,
+      (aggregate.bf16_tflops ?? 0) / gpus,
+      (aggregate.memory_bandwidth_gbs ?? 0) / gpus,
+    ),
   };
 }
 
@@ -256,6 +268,7 @@ function historyOf(rank: number, bf16: number, memory: number): ReportNode["hist
   const at = (index: number) => START - (6 - index) * WEEK;
   const points = (value: number, dips: boolean) =>
     Array.from({ length: 7 }, (_, index): [number, number] => {
+      if (index === 6) return [at(index), value];
       const dip = dips && index === 4 ? 0.8 : 1;
       return [at(index), Math.round(value * dip * (0.98 + random() * 0.04) * 10) / 10];
     });
@@ -504,7 +517,19 @@ export function findingsReport(): ReportData {
     ...data,
     job: { ...data.job, name: "Links under suspicion" },
     verdict: data.verdict && { ...data.verdict, findings: found },
-    networks: network === undefined ? [] : [{ ...network, links: toLinkTable(links), judgement }],
+    networks:
+      network === undefined
+        ? []
+        : [
+            {
+              ...network,
+              links: toLinkTable(links),
+              judgement,
+              averageGbps: mean(figures.map(({ gbps }) => gbps)),
+              minimumGbps: Math.min(...figures.map(({ gbps }) => gbps)),
+              averageLatencyMs: mean(links.map(({ latencyMs }) => latencyMs)),
+            },
+          ],
     nodes: data.nodes.map((node) =>
       node.rank !== 2 || node.quickMark === null
         ? node
@@ -512,6 +537,11 @@ export function findingsReport(): ReportData {
             ...node,
             quickMark: {
               ...node.quickMark,
+              aggregate: {
+                ...node.quickMark.aggregate,
+                host_to_device_bandwidth_gbs: 166.4,
+                device_to_host_bandwidth_gbs: 59.92,
+              },
               gpus: node.quickMark.gpus.map((gpu) => ({
                 ...gpu,
                 figures: {
@@ -526,23 +556,25 @@ export function findingsReport(): ReportData {
   };
 }
 
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
 /** A machine that has less than its spec promises. */
 export function mismatchReport(): ReportData {
   const data = sampleReport({ nodes: 1, gpus: 8 });
-  const differs = (metric: string, value: number, expected: number, message: string): Finding => ({
-    kind: "spec_differs",
-    metric,
-    rank: 0,
-    gpu: null,
-    value,
-    expected,
-    ratio: value / expected,
-    message: `the spec's ${metric}: ${message}`,
+  const differs = (field: string, found: number, promised: number, reason: string) => ({
+    field,
+    found: String(found),
+    promised: String(promised),
+    status: "differs" as const,
+    reason,
   });
-  const findings = [
-    differs("cpu", 48, 64, "48 usable logical CPUs, 64 promised"),
+  const fields = [
+    differs("cpu", 48, 64, "48 usable logical CPUs found, 64 promised"),
     differs("memory", 274_877_906_944, 549_755_813_888, "256 GiB found, 512 GiB promised"),
   ];
+  const findings = specFindings({ status: "differs", fields }, 0);
   return {
     ...data,
     job: { ...data.job, name: "Half of what was ordered" },

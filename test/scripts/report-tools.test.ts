@@ -67,6 +67,23 @@ describe.skipIf(isMissing("pdffonts"))("pdffonts", () => {
   });
 });
 
+describe.skipIf(isMissing("pdftoppm"))("pdftoppm", () => {
+  test.for([...paths])(
+    "draws every glyph of the report %s without complaint",
+    ([, path], { expect }) => {
+      const { status, stderr } = spawnSync(
+        "pdftoppm",
+        ["-r", "10", "-png", path, join(folder, "page")],
+        {
+          encoding: "utf8",
+        },
+      );
+      expect(stderr).toBe("");
+      expect(status).toBe(0);
+    },
+  );
+});
+
 describe.skipIf(isMissing("pdfinfo"))("pdfinfo", () => {
   test("reads the title, the paper and the tags", ({ expect }) => {
     const { text } = run("pdfinfo", paths.get("four") ?? "");
@@ -84,11 +101,11 @@ describe.skipIf(isMissing("pdfinfo"))("pdfinfo", () => {
       "H1",
       "Acceptance of the new racks",
       "Underperforming",
-      "1 of 4 rated nodes below 90%",
+      "1 of 4 rated nodes is below 90 %",
       "Node 3 (8 × NVIDIA A100-SXM4-40GB): BF16 150.9 TFLOPS per GPU",
       "Example Cloud",
       '"Nodes ',
-      "the dashed line 90% of it.",
+      "the dashed line 90 % of it.",
       "Table",
       "gpu-000",
       '"Baselines ',
@@ -112,10 +129,10 @@ describe.skipIf(isMissing("pdftotext"))("pdftotext", () => {
     const flat = text.replaceAll(/\s+/g, " ");
     const order = [
       "Links under suspicion",
-      "6 findings, whatever the verdict is",
+      "6 findings, independent of the verdict",
       "Node 3: all of its links are slow",
       "As expected",
-      "Network: 6 links are below 60% of the job's median",
+      "Network: 6 links are below 60 % of the job's median",
       "Provider",
       "Nodes Figures per GPU",
     ];

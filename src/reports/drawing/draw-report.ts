@@ -11,7 +11,7 @@ import { noticesOf } from "./notices.ts";
 import { PAPERS } from "./paper.ts";
 import { PdfFile } from "./pdf-file.ts";
 import { baselines } from "./sections/baselines.ts";
-import { checking } from "./sections/checking.ts";
+import { checking, checkingHeight } from "./sections/checking.ts";
 import { conditions } from "./sections/conditions.ts";
 import { title, verdictPanel } from "./sections/cover.ts";
 import { findings } from "./sections/findings.ts";
@@ -116,7 +116,7 @@ function sectionsOf(
     () => measured(flow, data),
     () => steps(flow, data),
     () => events(flow, data),
-    () => method(flow, data),
+    () => method(flow, data, checkingHeight(flow, data, check.kid)),
     () => checking(flow, data, check),
   ];
 }

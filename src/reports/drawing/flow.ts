@@ -10,6 +10,8 @@ export const LEFT = 45;
 export const RIGHT = A4.width - LEFT;
 export const WIDTH = RIGHT - LEFT;
 const TOP = 40;
+/** The running head, from the second page on. */
+const HEAD = 20;
 const FOOT = 52;
 /** Distance of lines, in sizes of their type. */
 const LEADING = 1.38;
@@ -86,7 +88,7 @@ export class Flow {
       canvas.text(this.#running, LEFT, this.y, style);
       canvas.text("Assay", RIGHT, this.y, { size: SIZE.small, face: "bold", align: "right" });
       canvas.line([LEFT, this.y + 6], [RIGHT, this.y + 6], { colour: RULE });
-      this.y += 20;
+      this.y += HEAD;
     }
     this.#writeNotices(canvas);
     this.#resume();
@@ -129,6 +131,11 @@ export class Flow {
     if (height > this.room) this.newPage();
   }
 
+  /** The room of a page without notices. */
+  get pageHeight(): number {
+    return this.#paper.height - FOOT - TOP - HEAD;
+  }
+
   get room(): number {
     return this.#paper.height - FOOT - this.y;
   }
@@ -141,7 +148,7 @@ export class Flow {
   heading(title: string, needed: number, note?: string): void {
     const before = this.y > TOP + 60 ? 16 : 4;
     const noteStyle = { colour: SOFT, size: SIZE.small };
-    const below = note === undefined ? 0 : this.#heightOf(note, noteStyle.size);
+    const below = note === undefined ? 0 : this.heightOf(note, noteStyle.size);
     this.need(before + 25 + below + needed);
     this.y += before;
     this.marks.push({ title, page: this.pages.length - 1, y: this.y });
@@ -156,7 +163,7 @@ export class Flow {
   }
 
   /** Of a paragraph. */
-  #heightOf(text: string, size: number): number {
+  heightOf(text: string, size: number = SIZE.text): number {
     return this.type.wrap(text, WIDTH, size).length * size * LEADING;
   }
 

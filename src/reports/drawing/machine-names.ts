@@ -1,8 +1,8 @@
 /** Short names that tell the machines of a job apart, also behind one address. */
 import type { ReportNode } from "../report-data.ts";
 
-/** Lengths at which a UUID is cut: after each of its groups. */
-const CUTS = [8, 13, 18, 23, 36];
+/** Lengths at which a UUID is cut: after each of its groups but the last. */
+const CUTS = [8, 13, 18, 23];
 /** The first of the kinds that tells a machine from all others names it. */
 const KINDS: readonly ((node: ReportNode) => string | null)[] = [
   ({ machine }) => machine.hostName,
@@ -26,10 +26,16 @@ export function machineNames(nodes: readonly ReportNode[]): Map<number, string> 
       }
     }
   }
-  const ids = nodes.map(({ machineUuid }) => machineUuid);
-  const length = CUTS.find((cut) => new Set(ids.map((id) => id.slice(0, cut))).size === ids.length);
+  const short = shortForm(nodes.map(({ machineUuid }) => machineUuid));
   for (const { rank, machineUuid } of nodes) {
-    if (!names.has(rank)) names.set(rank, machineUuid.slice(0, length));
+    if (!names.has(rank)) names.set(rank, short(machineUuid));
   }
   return names;
+}
+
+/** As much of a UUID's beginning as tells it from the others; else its last group, else all of it. */
+function shortForm(ids: readonly string[]): (id: string) => string {
+  const last = (id: string) => `…${id.slice(id.lastIndexOf("-") + 1)}`;
+  const forms = [...CUTS.map((cut) => (id: string) => id.slice(0, cut)), last];
+  return forms.find((form) => new Set(ids.map(form)).size === ids.length) ?? ((id) => id);
 }

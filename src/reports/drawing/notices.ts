@@ -1,4 +1,5 @@
 import type { ReportData } from "../report-data.ts";
+import { stepName } from "./step-names.ts";
 import { count, nodesOf } from "./writing.ts";
 
 /** Ranges of nodes in a notice, which must stay short. */
@@ -25,8 +26,7 @@ function partial({ job, nodes, subject }: ReportData): string[] {
   if (subject.kind === "job" && absent > 0)
     parts.push(`${count(absent, "node")} of ${job.nodeCount} never joined`);
   for (const [position, step] of job.steps.entries()) {
-    // The key of a repeated benchmark has a number.
-    const name = step.key.includes(":") ? `${step.name} (${step.key})` : step.name;
+    const name = stepName(step);
     const without = nodes.filter((node) => node.steps[position]?.state !== "completed");
     if (without.length > 0) {
       parts.push(

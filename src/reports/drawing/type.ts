@@ -2,6 +2,10 @@
 import { type Codes, type Face, isDrawn, type Typefaces } from "./typeface.ts";
 import { toPrintable } from "./writing.ts";
 
+/** A digit, and a short word behind it, such as "%", "GB" or "ms". */
+const UNIT = /^\d (?:[%a-zA-Zµ°]{1,3})(?![a-zA-Z])/;
+const MAX_UNIT = 5;
+
 /** Measures text, and caches the widths of characters. */
 export class Type {
   readonly #typefaces: Typefaces;
@@ -82,7 +86,12 @@ export class Type {
       const end = this.#reach(text, start, maxWidth, size, face);
       if (end === text.length) break;
       // The space after a full line is not shown.
-      const space = text.lastIndexOf(" ", end);
+      let space = text.lastIndexOf(" ", end);
+      // A number and its unit stay together.
+      if (UNIT.test(text.slice(space - 1, space + MAX_UNIT))) {
+        const before = text.lastIndexOf(" ", space - 1);
+        if (before > start) space = before;
+      }
       const isLongWord = space <= start;
       const next = isLongWord ? Math.max(end, start + 1) : space + 1;
       lines.push(text.slice(start, isLongWord ? next : space));

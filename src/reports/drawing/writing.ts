@@ -1,5 +1,6 @@
 /** Formats of figures, times and names in reports. */
 import anyAscii from "any-ascii";
+import { columnPercent } from "../../lib/percent.ts";
 
 const NEEDS_CARE = /[^ -~]/;
 
@@ -48,20 +49,10 @@ export function figure(value: number): string {
   return grouped(Number.isInteger(value) ? String(value) : value.toFixed(digits));
 }
 
-/** A share of a baseline, such as "86.3%". */
-export function percent(ratio: number): string {
-  return `${(ratio * 100).toFixed(1)}%`;
-}
-
-/** A change, such as "+1.2%". */
+/** A change in a column of changes, such as "+1.2 %". */
 export function signed(ratio: number): string {
-  const text = percent(ratio).replace(/^-(?=0\.0%)/, "");
-  return ratio > 0 && text !== "0.0%" ? `+${text}` : text.replace("-", "−");
-}
-
-/** A threshold, such as "90%". */
-export function threshold(ratio: number): string {
-  return percent(ratio).replace(".0", "");
+  const text = columnPercent(ratio).replace(/^-(?=0\.0 %)/, "");
+  return ratio > 0 && text !== "0.0 %" ? `+${text}` : text.replace("-", "−");
 }
 
 export function count(value: number, one: string, many = `${one}s`): string {
@@ -127,12 +118,30 @@ export function sentence(text: string): string {
 }
 
 /** Words of names that are written in their own way. */
-const WRITTEN: Readonly<Record<string, string>> = Object.fromEntries(
-  [
-    ...["API", "BIOS", "CPU", "CUDA", "DNS", "ECC", "GB", "GPU", "GPUs", "ID", "IP", "MHz", "MiB"],
-    ...["MIG", "NCCL", "NIC", "NUMA", "NVLink", "OS", "PCIe", "RAM", "SM", "TB", "UUID"],
-  ].map((word) => [word.toLowerCase(), word]),
-);
+const WRITTEN: Readonly<Record<string, string>> = {
+  arch: "architecture",
+  mbps: "Mbit/s",
+  ...Object.fromEntries(
+    [
+      ...[
+        "API",
+        "BIOS",
+        "CPU",
+        "CUDA",
+        "DNS",
+        "ECC",
+        "GB",
+        "GPU",
+        "GPUs",
+        "ID",
+        "IP",
+        "MHz",
+        "MiB",
+      ],
+      ...["MIG", "NCCL", "NIC", "NUMA", "NVLink", "OS", "PCIe", "RAM", "SM", "TB", "UUID"],
+    ].map((word) => [word.toLowerCase(), word]),
+  ),
+};
 
 /** A dotted name of an inventory, such as `gpu.network_type`, as "GPU, network type". */
 export function label(name: string): string {

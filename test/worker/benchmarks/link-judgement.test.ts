@@ -108,8 +108,8 @@ describe("links", () => {
         cards,
       ),
     ).toEqual([
-      "0: the fastest of its links has 0.94 Gbit/s, 9.4 % of the rate of the network card (10)",
-      "1: the fastest of its links has 0.94 Gbit/s, 9.4 % of the rate of the network card (10)",
+      "0: the fastest of its links has 0.94 Gbit/s, 9.4 % of the network card's rate (10)",
+      "1: the fastest of its links has 0.94 Gbit/s, 9.4 % of the network card's rate (10)",
     ]);
   });
 

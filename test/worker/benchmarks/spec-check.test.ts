@@ -263,7 +263,7 @@ test("findings: what differs, with its figures where they are numbers", ({ expec
       value: null,
       expected: null,
       ratio: null,
-      message: "the spec's architecture: aarch64 found, x86_64 promised",
+      message: "the architecture differs from the spec: aarch64 found, x86_64 promised",
     },
     {
       kind: "spec_differs",
@@ -273,7 +273,8 @@ test("findings: what differs, with its figures where they are numbers", ({ expec
       value: 13,
       expected: 26,
       ratio: 0.5,
-      message: "the spec's cpu: 13 usable logical CPUs found, 26 promised",
+      message:
+        "the number of CPUs differs from the spec: 13 usable logical CPUs found, 26 promised",
     },
     {
       kind: "spec_differs",
@@ -283,7 +284,7 @@ test("findings: what differs, with its figures where they are numbers", ({ expec
       value: 112 * GIB,
       expected: 224 * GIB,
       ratio: 0.5,
-      message: "the spec's memory: 112 GiB found, 224 GiB promised",
+      message: "the memory differs from the spec: 112 GiB found, 224 GiB promised",
     },
   ]);
   expect(specFindings(check(INVENTORY), 0)).toEqual([]);

@@ -274,7 +274,7 @@ test("what falls short is a finding of node and job, and in the report", async (
     value: 2 ** 37,
     expected: 2 ** 38,
     ratio: 0.5,
-    message: "the spec's memory: 128 GiB found, 256 GiB promised",
+    message: "the memory differs from the spec: 128 GiB found, 256 GiB promised",
   };
   expect(body.scoreboard_summary).toMatchObject({
     findings: [finding],
@@ -282,7 +282,7 @@ test("what falls short is a finding of node and job, and in the report", async (
   });
   const { bytes } = await open(body.pdf_report_url);
   const { text } = await readPdf(bytes);
-  expect(text).toContain("the spec's memory: 128 GiB found, 256 GiB promised");
+  expect(text).toContain("the memory differs from the spec: 128 GiB found, 256 GiB promised");
 });
 
 describe("runners", () => {

@@ -28,9 +28,9 @@ describe("a report of four nodes", async () => {
   test("begins with the verdict and why", ({ expect }) => {
     const [first = ""] = report.pages;
     expect(first).toContain("Underperforming");
-    expect(first).toContain("1 of 4 rated nodes below 90% of the baseline of the GPU model.");
+    expect(first).toContain("1 of 4 rated nodes is below 90 % of the baseline for the GPU model.");
     expect(first).toMatch(
-      /Node 3 \(8 × NVIDIA A100-SXM4-40GB\): BF16 150\.9 TFLOPS per GPU, 59\.1% of the baseline 255\.5\./,
+      /Node 3 \(8 × NVIDIA A100-SXM4-40GB\): BF16 150\.9 TFLOPS per GPU, 59\.1 % of the baseline of 255\.5\./,
     );
     expect(first.indexOf("Underperforming")).toBeLessThan(first.indexOf("Nodes"));
   });
@@ -53,7 +53,7 @@ describe("a report of four nodes", async () => {
 
   test("shows figures with units, baselines with source and sample", ({ expect }) => {
     const lines = report.text.split("\n");
-    for (const piece of ["255.5 TFLOPS", "1,371 GB/s", "shipped median", "n = 12", "312 TFLOPS"]) {
+    for (const piece of ["255.5 TFLOPS", "1,371 GB/s", "shipped median", "12 runs", "312 TFLOPS"]) {
       expect(lines, piece).toContain(piece);
     }
     for (const unit of ["TFLOPS", "GB/s", "µs", "W", "°C", "TFLOPS/W"]) {
@@ -73,7 +73,7 @@ describe("a report of four nodes", async () => {
   }) => {
     const lines = report.text.split("\n");
     expect(lines).toContain("! 41.70");
-    expect(report.text.replaceAll("\n", " ")).toContain("All GPUs: Power it cannot be true");
+    expect(report.text.replaceAll("\n", " ")).toContain("All GPUs: Power It cannot be true");
     expect(lines.filter((line) => line === "left out")).toHaveLength(2);
     const perWatt = slow.nodes[3]?.quickMark?.aggregate.bf16_tflops_per_peak_watt ?? 0;
     expect(lines).not.toContain(figure(perWatt));
@@ -160,8 +160,10 @@ test("a node with two models is named by both, and each lost GPU is a finding on
   }
   const { text } = await readPdf(await draw(data));
   const words = text.replaceAll("\n", " ");
-  expect(words).toMatch(/Node 0: 9 GPUs before, 8 now, since this machine's previous job of/);
-  expect(words).toMatch(/Node 1: 9 GPUs before, 8 now, since its runner's previous job\./);
+  expect(words).toMatch(
+    /Node 0: 9 GPUs before, 8 now, compared with this machine's previous job \(/,
+  );
+  expect(words).toMatch(/Node 1: 9 GPUs before, 8 now, compared with its runner's previous job\./);
   expect(words).toContain("Node 0 (4 × NVIDIA H100 NVL, 4 × NVIDIA L40S): NVIDIA L40S: BF16");
   expect(words.match(/4 × NVIDIA H100 NVL/g)?.length).toBeGreaterThan(2);
 });
@@ -244,11 +246,12 @@ describe("findings", () => {
       finding(2, "GPU 3: its power limit is 300 W, below its default of 400 W"),
       { ...finding(1, "bf16_tflops per GPU: 100 before, 80 now", 80), kind: "drop" as const },
     ];
-    const [first = ""] = (await read({ ...slow, verdict: { ...verdict, nodes, findings } })).pages;
-    expect(first).toContain("2 findings, whatever the verdict is");
+    const [page = ""] = (await read({ ...slow, verdict: { ...verdict, nodes, findings } })).pages;
+    const first = page.replaceAll("\n", " ");
+    expect(first).toContain("2 findings, independent of the verdict");
     expect(first).toContain("Node 2: GPU 3: its power limit is 300 W, below its default of 400 W.");
     expect(first).toContain(
-      "Node 1: BF16 per GPU: 100 before, 80 now, since this machine's previous job of 2026-01-02 03:04:05 UTC.",
+      "Node 1: BF16 per GPU: 100 TFLOPS before, 80 now, compared with this machine's previous job (2026-01-02 03:04:05 UTC).",
     );
     expect(first.indexOf("2 findings")).toBeLessThan(first.indexOf("Underperforming"));
   });
@@ -263,12 +266,12 @@ describe("findings", () => {
     }));
     const data = { ...slow, verdict: { ...verdict, nodes, findings, moreFindings: 3 } };
     const [first = ""] = (await read(data)).pages;
-    expect(first).toContain("23 findings, whatever");
+    expect(first).toContain("23 findings, independent");
     expect(first).toContain("warning 11");
     expect(first).not.toContain("warning 12");
     expect(first).toContain("and 11 more, in the reports of the nodes");
     const [own = ""] = (await read(taskDataOf(data, 3))).pages;
-    expect(own).toContain("5 findings, whatever");
+    expect(own).toContain("5 findings, independent");
     expect(own).not.toContain("Node 2:");
   });
 
@@ -281,7 +284,7 @@ test("a figure of another method has the other figure beside it", async ({ expec
   const data = sampleReport({ nodes: 1, gpus: 8, model: A100 });
   const { verdict } = data;
   if (verdict === null) throw new Error("the sample is rated");
-  const reason = "measured with library-gemm, the baseline is of quickmark";
+  const reason = "measured with library-gemm, but the baseline is for quickmark";
   const nodes = verdict.nodes.map((node) => ({
     ...node,
     status: "unrated" as const,
@@ -297,7 +300,7 @@ test("a figure of another method has the other figure beside it", async ({ expec
   }));
   const { pages } = await read({ ...data, verdict: { ...verdict, status: "unrated", nodes } });
   expect(pages[0]?.replaceAll("\n", " ")).toContain(
-    `${reason}; by another method, and not a verdict: BF16 97.0% of the shipped median`,
+    `${reason}; not a verdict, since measured by another method: BF16 97 % of the shipped median`,
   );
 });
 
@@ -310,7 +313,7 @@ test("a failed job's report says on every page what is missing, and why", async 
   }
   const [first = ""] = pages;
   expect(first).toContain("Not rated");
-  expect(first).toContain("No QuickMark result was received: there is nothing to compare.");
+  expect(first).toContain("No QuickMark result was received, so there is nothing to compare.");
   expect(first).toContain("Node 1: no contact for 150 s.");
 });
 
@@ -332,9 +335,7 @@ test("of a benchmark that ran twice, the notice says which was not completed", a
     nodes: data.nodes.map((node) => ({ ...node, steps: [...node.steps, { ...again, ...times }] })),
   });
   for (const page of pages) {
-    expect(page).toContain(
-      "PARTIAL: Cluster Network (cluster_network:2) was not completed on nodes 0–1.",
-    );
+    expect(page).toContain("PARTIAL: Cluster Network (run 2) was not completed on nodes 0–1.");
   }
 });
 
@@ -342,7 +343,7 @@ test("a job that nobody joined has a report, too", async ({ expect }) => {
   const data = failedReport();
   const empty = { ...data, nodes: [], job: { ...data.job, currentNodes: 0, state: "aborted" } };
   const { pages } = await read(empty);
-  expect(pages[0]).toContain("No machine joined: nothing was measured.");
+  expect(pages[0]).toContain("No machine joined, so nothing was measured.");
 });
 
 test("names that the fonts do not have are transliterated, and kept in the metadata", async ({

@@ -182,7 +182,7 @@ describe("making it again", () => {
     const { bytes } = await open((await detail(job)).body.pdf_report_url);
     expect(now.body.file_sha256).toBe(createHash("sha256").update(bytes).digest("hex"));
     expect(now.body.file_bytes).toBe(bytes.length);
-    expect((await readPdf(bytes)).text).toContain("Baseline set 7.");
+    expect((await readPdf(bytes)).text).toContain("Version 7 of the server's baselines");
     expect(await keysOf(job), "older files are gone").toHaveLength(2);
   });
 
@@ -204,7 +204,7 @@ describe("making it again", () => {
     await make(job);
     const newest = await open(url);
     expect(newest.status).toBe(200);
-    expect((await readPdf(newest.bytes)).text).toContain("Baseline set 4.");
+    expect((await readPdf(newest.bytes)).text).toContain("Version 4 of the server's baselines");
     expect(await keysOf(job)).toHaveLength(2);
     const versions = (await reportRows(job)).filter(({ rank }) => rank === null);
     expect(versions, "the older verdict's was never one").toHaveLength(2);
@@ -242,7 +242,7 @@ describe("making it again", () => {
     await newer;
     const file = await open(url);
     expect(file.status).toBe(200);
-    expect((await readPdf(file.bytes)).text).toContain("Baseline set 5.");
+    expect((await readPdf(file.bytes)).text).toContain("Version 5 of the server's baselines");
   });
 
   test("while somebody opens it leads them to the newer file", async ({ expect }) => {
@@ -256,7 +256,7 @@ describe("making it again", () => {
     });
     const file = await open(url);
     expect(file.status).toBe(200);
-    expect((await readPdf(file.bytes)).text).toContain("Baseline set 6.");
+    expect((await readPdf(file.bytes)).text).toContain("Version 6 of the server's baselines");
   });
 
   test("puts a lost file back", async ({ expect }) => {
@@ -323,10 +323,12 @@ describe("a kill between R2 and D1", () => {
     await expect(make(job)).rejects.toThrow("killed");
     const between = await open(url);
     expect(between.status).toBe(200);
-    expect((await readPdf(between.bytes)).text).toContain("Baseline set 0.");
+    expect((await readPdf(between.bytes)).text).toContain("Version 0 of the server's baselines");
     expect((await keysOf(job)).length).toBeGreaterThan(2);
     expect(await make(job)).toBe(2);
-    expect((await readPdf((await open(url)).bytes)).text).toContain("Baseline set 9.");
+    expect((await readPdf((await open(url)).bytes)).text).toContain(
+      "Version 9 of the server's baselines",
+    );
     expect(await keysOf(job)).toHaveLength(2);
   });
 

@@ -239,7 +239,10 @@ test("machines behind one address are told apart", ({ expect }) => {
     ...node,
     machine: { ...node.machine, hostName: "localhost", instanceId: null },
   }));
+  expect(names(alike).at(-1)).toBe("…000000000004");
   expect(new Set(names(alike)).size).toBe(4);
+  const others = alike.map((node, at) => ({ ...node, machineUuid: `${at}${node.machineUuid}` }));
+  expect(names(others)[1]).toBe("1550e840");
 });
 
 describe("a report says", () => {
@@ -256,7 +259,7 @@ describe("a report says", () => {
       expect(text.split("\n"), fact).toContain(fact);
     }
     expect(text).toContain("GPU-00000000-0000-4000-8000-0000000000c1");
-    expect(text).toContain("7 jobs, 2025-12-04");
+    expect(text).toContain("7 since 2025-12-04");
     const ids = new Set(METHODS.keys());
     expect(describedMethods(ids).map(({ id }) => id)).toEqual([...ids]);
   });
@@ -275,13 +278,15 @@ describe("a report says", () => {
   test("two links are shown and not judged, but not passed in silence", async ({ expect }) => {
     const data = sampleReport({ nodes: 2, gpus: 1 });
     expect((await read(data)).pages[0]?.replaceAll("\n", " ")).toMatch(
-      /Network: too few links to judge \(2; 6 are needed\); the slowest has .* of the fastest/,
+      /Network: too few links to judge \(2 measured, 6 needed\); the slowest has .* of the fastest/,
     );
   });
 
   test("what falls short of the spec", async ({ expect }) => {
     const [first = ""] = (await read(mismatchReport())).pages;
-    expect(first).toContain("Node 0: the spec's cpu: 48 usable logical CPUs, 64 promised.");
+    expect(first).toContain(
+      "Node 0: the number of CPUs differs from the spec: 48 usable logical CPUs found, 64 promised.",
+    );
   });
 
   test("no number of GPUs where none was sent", async ({ expect }) => {
@@ -293,7 +298,7 @@ describe("a report says", () => {
       gpuCount: null,
     }));
     const { text } = await read({ ...data, nodes });
-    expect(text).toContain("2 nodes, no GPU was reported.");
+    expect(text).toContain("2 nodes, no GPUs reported");
     expect(text).not.toContain("0 GPUs");
   });
 

@@ -44,7 +44,7 @@ describe("a settled job", () => {
     expect(file.headers.get("cache-control")).toBe("private, no-cache");
     const { text } = await readPdf(file.bytes);
     expect(text).toContain("Underperforming");
-    expect(text.split("\n")).toContain("58.3%");
+    expect(text.split("\n")).toContain("58.3 %");
     expect(text).toContain("1,192");
     expect(text).toContain("Bandwidth between GPUs");
     for (const task of body.tasks) {
@@ -88,7 +88,7 @@ describe("a settled job", () => {
     expect(await make(aborted)).toBe(1);
     expect(await unreported()).not.toContain(Number(aborted.id));
     const own = await readPdf((await open((await detail(aborted)).body.pdf_report_url)).bytes);
-    expect(own.pages[0]).toContain("No machine joined: nothing was measured.");
+    expect(own.pages[0]).toContain("No machine joined, so nothing was measured.");
   });
 
   test("of nobody gets none, and neither does one that lives or is deleted", async ({ expect }) => {

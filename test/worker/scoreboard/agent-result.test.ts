@@ -46,7 +46,7 @@ describe("a result of the agent", () => {
       class: "mma-gemm",
       value: 9,
       status: "unrated",
-      reason: "measured with mma-gemm, the baseline is of quickmark",
+      reason: "measured with mma-gemm, but the baseline is for quickmark",
       reference: { value: 265.2, ratio: 0.033937, of: "shipped" },
     });
     expect(nodes[0].metrics[1]).toMatchObject({ class: "copy" });

@@ -90,7 +90,7 @@ describe("a figure of another class than the baseline", () => {
       value: 250,
       baseline: null,
       ratio: null,
-      reason: "measured with library-gemm, the baseline is of quickmark",
+      reason: "measured with library-gemm, but the baseline is for quickmark",
       reference: {
         value: 265.2,
         ratio: 0.942685,
@@ -100,7 +100,7 @@ describe("a figure of another class than the baseline", () => {
     });
     expect(node.metrics[1]).toMatchObject({
       class: "copy",
-      reason: "measured with copy, the baseline is of quickmark",
+      reason: "measured with copy, but the baseline is for quickmark",
       reference: { value: 1_740, of: "shipped" },
     });
   });
@@ -123,7 +123,7 @@ describe("a figure of another class than the baseline", () => {
     expect(node.metrics[0]).toMatchObject({
       status: "unrated",
       class: "unknown",
-      reason: "measured with unknown, the baseline is of quickmark",
+      reason: "measured with unknown, but the baseline is for quickmark",
     });
     expect(
       await db.select().from(machineFigures).where(eq(machineFigures.class, "unknown")),
@@ -134,7 +134,7 @@ describe("a figure of another class than the baseline", () => {
     const over = { quality: { bf16_tflops: { settled: false, spread: 0.08 } } };
     const { metrics } = await rate(measured("NVIDIA A100-SXM4-80GB", { over }));
     expect(metrics[0].reason).toBe(
-      "measured with library-gemm, the baseline is of quickmark: the figure had not settled when its time was up",
+      "measured with library-gemm, but the baseline is for quickmark: the figure had not settled when its time was up",
     );
     expect(metrics[1].reason).not.toContain("settled");
   });
@@ -200,7 +200,7 @@ describe("fleets and pins", () => {
     await cron();
     expect((await nodeOf(job)).metrics[0]).toMatchObject({
       status: "unrated",
-      reason: "measured with library-gemm, the baseline is of mma-gemm",
+      reason: "measured with library-gemm, but the baseline is for mma-gemm",
     });
     const pinned = await call("PUT", of("library-gemm"), { token, body: { value: 200 } });
     expect(pinned.body).toMatchObject({ class: "library-gemm", value: 200, source: "pinned" });

@@ -85,7 +85,7 @@ describe("real machines", () => {
       expect(verdict.status, model.gpuModel).toBe(isSingle ? "unrated" : "expected");
       const compute = metricOf(verdict, "bf16_tflops");
       expect(compute).toMatchObject({ ratio: 1, sampleSize: model.bf16_tflops.runs });
-      if (isSingle) expect(compute?.reason).toContain("of one machine");
+      if (isSingle) expect(compute?.reason).toContain("a single machine");
     }
   });
 
@@ -276,7 +276,7 @@ describe("a job", () => {
       value: 400,
       baseline: 452.2,
       status: "unrated",
-      reason: expect.stringMatching(/^no node is rated; node 1: .* one machine/),
+      reason: expect.stringMatching(/^no node is rated; node 1: .* single machine/),
     });
   });
 
@@ -360,7 +360,7 @@ describe("baselines", () => {
       ratio: 0.088456,
       sampleSize: 1,
       source: "shipped",
-      reason: "the baseline is of one machine, which is too few for a verdict",
+      reason: "the baseline comes from a single machine, too few for a verdict",
     });
   });
 });

@@ -6,6 +6,7 @@ import type { BaselineSource, RatedMetric } from "../../../lib/enums.ts";
 import type { MetricVerdict } from "../../../lib/stored-json.ts";
 import { isRated } from "../../../scoreboard/facts.ts";
 import type { ReportData } from "../../report-data.ts";
+import type { Canvas } from "../canvas.ts";
 import { boxPlot, type Spread } from "../charts.ts";
 import type { Flow } from "../flow.ts";
 import { type Cell, table } from "../table.ts";
@@ -39,13 +40,14 @@ export function baselines(flow: Flow, { verdict, nodes }: ReportData): void {
   const rows = [...seen.values()].sort((a, b) =>
     a.model < b.model ? -1 : a.model > b.model ? 1 : 0,
   );
-  const version = verdict === null ? "" : `Baseline set ${verdict.baselineVersion}. `;
   const hasBoxes = rows.some(({ model, metric }) => spreadOf(model, metric)?.quartiles != null);
-  const box = hasBoxes ? "the box the middle half of what is behind it, " : "";
+  const box = hasBoxes ? "the box spans the middle half of the figures behind it, " : "";
+  const version =
+    verdict === null ? "" : `Version ${verdict.baselineVersion} of the server's baselines. `;
   flow.heading(
     "Baselines",
     50,
-    `${version}Figures per GPU. The line in the middle of each spread is the baseline, ${box}the whiskers its ends; triangles are the nodes of this report. The figure of a single machine gives no verdict. Data sheets are for information only: healthy machines reach 54–85% of them.`,
+    `${version}Figures per GPU. In each spread the line is the baseline, ${box}the whiskers reach from the lowest to the highest figure behind it, and triangles are the nodes of this report. A baseline from a single machine rates nothing. Data sheets are for information only: healthy machines reach 54–85 % of them.`,
   );
   if (rows.length === 0) {
     flow.paragraph("No figure of this report has a baseline.", { colour: SOFT });
@@ -57,20 +59,23 @@ export function baselines(flow: Flow, { verdict, nodes }: ReportData): void {
     [
       { title: "GPU model", width: 92 },
       { title: "Metric", width: 62 },
-      { title: "Class of method", width: 52 },
+      { title: "Method class", width: 52 },
       { title: "Baseline", width: 58, align: right },
-      { title: "Spread", width: 88 },
+      { title: "Spread", width: 80 },
       { title: "Source", width: 60 },
-      { title: "Behind it", width: 44, align: right },
+      { title: "Based on", width: 52, align: right },
       { title: "Data sheet", width: 49, align: right },
     ],
     rows.map((row) => rowOf(row)),
   );
   if (rows.some(({ metric }) => metric.source === "shipped")) {
-    flow.paragraph(`Shipped medians: ${SHIPPED_SOURCE}. Their quartiles are not known.`, {
-      size: SIZE.small,
-      colour: SOFT,
-    });
+    flow.paragraph(
+      `Shipped medians: ${SHIPPED_SOURCE}. Their source has minimum, median and maximum only: quartiles are not recorded, so these spreads have no box.`,
+      {
+        size: SIZE.small,
+        colour: SOFT,
+      },
+    );
   }
 }
 
@@ -88,13 +93,32 @@ function rowOf({ model, metric, values }: Compared): Cell[] {
       ? { text: "not known", colour: SOFT }
       : {
           draw: (canvas, x, y, width, height) =>
-            boxPlot(canvas, { x, y, width, height }, spread, sampled(values)),
-          alt: `from ${figure(spread.low)} to ${figure(spread.high)}`,
+            drawSpread(canvas, { x, y, width, height }, spread, sampled(values)),
+          alt: `from ${figure(spread.low)} to ${figure(spread.high)}, ${boxOf(spread)}`,
         },
     metric.source === null ? "–" : SOURCES[metric.source],
     behind(metric),
     promised === undefined ? "–" : `${figure(promised)} ${unit}`,
   ];
+}
+
+function boxOf({ quartiles }: Spread): string {
+  if (quartiles === null) return "quartiles not recorded";
+  return `middle half from ${figure(quartiles[0])} to ${figure(quartiles[1])}`;
+}
+
+/** The plot, and below it what a box would show. */
+function drawSpread(
+  canvas: Canvas,
+  place: { x: number; y: number; width: number; height: number },
+  spread: Spread,
+  own: readonly number[],
+): void {
+  boxPlot(canvas, place, spread, own);
+  if (spread.quartiles !== null) return;
+  const { x, y, width, height } = place;
+  const style = { size: SIZE.tiny, colour: SOFT, align: "centre" as const };
+  canvas.text(boxOf(spread), x + width / 2, y + height + 7, style);
 }
 
 /** Some of many, always the ends. */
@@ -107,18 +131,19 @@ function sampled(values: readonly number[]): number[] {
 
 const SOURCES: Readonly<Record<BaselineSource, string>> = {
   pinned: "set by an administrator",
-  own_fleet: "own fleet's median",
-  fleet: "fleet median of customers",
+  own_fleet: "median of own fleet",
+  fleet: "median over customers (fleet)",
   shipped: "shipped median of recorded runs",
 };
 
 /** The machines, customers or runs that the baseline is the median of, and when it was computed. */
 function behind({ source, sampleSize, spread }: MetricVerdict): string {
   if (sampleSize === null) return "–";
+  const behind = source === "shipped" ? "run" : "machine";
   const customers = spread?.customers == null ? [] : [count(spread.customers, "customer")];
   const age = spread?.at == null ? [] : [time(spread.at).slice(0, 10)];
   return [
-    `n = ${sampleSize}`,
+    count(sampleSize, behind),
     ...customers,
     ...age,
     ...(source === "shipped" ? ["2025-12"] : []),

@@ -30,7 +30,7 @@ function detailed(flow: Flow, nodes: readonly ReportNode[]): void {
   flow.heading(
     "GPUs and their conditions",
     60,
-    "Medians while the figures were measured. A triangle marks what holds a GPU back or wears it out: throttling, a limit below the default, memory errors. A dash marks what the driver does not tell.",
+    "Clocks are medians, taken while the figures were measured. A triangle marks what slows a GPU down or shows wear: throttling, a power limit below the default, memory errors, memory rows waiting for replacement. A dash marks what the driver does not report.",
   );
   const right = "right" as const;
   table(
@@ -39,8 +39,8 @@ function detailed(flow: Flow, nodes: readonly ReportNode[]): void {
       { title: "GPU", width: 23 },
       { title: "UUID, serial number", width: 148 },
       { title: "PCI address", width: 60 },
-      { title: "SM clock", unit: "MHz / most", width: 41, align: right },
-      { title: "Memory", unit: "MHz / most", width: 41, align: right },
+      { title: "SM clock", unit: "MHz / max", width: 41, align: right },
+      { title: "Memory", unit: "MHz / max", width: 41, align: right },
       { title: "", width: 4 },
       { title: "Throttled by", width: 47 },
       { title: "Power limit", unit: "W / default", width: 49, align: right },
@@ -106,7 +106,7 @@ function marked(text: string, isMarked: boolean): Cell {
 
 /** Reasons as the driver's manual has them. */
 const REASONS: Readonly<Record<string, string>> = {
-  applications_clocks: "applications' clocks",
+  applications_clocks: "application clocks",
   sw_power_cap: "power cap",
   hw_slowdown: "hardware slowdown",
   sync_boost: "sync boost",

@@ -2,12 +2,14 @@
 
 import { groupsOf } from "../../../benchmarks/gpus.ts";
 import { type PerformanceStatus, RATED_METRICS } from "../../../lib/enums.ts";
+import { percent } from "../../../lib/percent.ts";
 import type { MetricVerdict, NodeVerdict } from "../../../lib/stored-json.ts";
 import type { ReportData } from "../../report-data.ts";
 import { statusShape } from "../charts.ts";
 import { type Flow, LEFT, RIGHT, WIDTH } from "../flow.ts";
+import { withStepNames } from "../step-names.ts";
 import { INK, SIZE, SOFT, STATUS, WASH } from "../theme.ts";
-import { capital, count, figure, nodesOf, percent, sentence, threshold } from "../writing.ts";
+import { capital, count, figure, nodesOf, sentence } from "../writing.ts";
 import { networkReasons } from "./judgement.ts";
 import { metricName, metricUnit } from "./metrics.ts";
 
@@ -15,6 +17,8 @@ import { metricName, metricUnit } from "./metrics.ts";
 const MAX_REASONS = 8;
 /** Longer reasons are cut on the cover, since agents send whole paragraphs; the tables have all of the text. */
 const MAX_REASON_LINES = 4;
+/** Bound of the GPU models below the title. */
+const MAX_MODELS = 4;
 
 export function title(flow: Flow, data: ReportData): void {
   const { canvas, type } = flow;
@@ -44,15 +48,18 @@ export function title(flow: Flow, data: ReportData): void {
 function subtitle({ job, subject, nodes }: ReportData): string {
   const gpus = nodes.reduce((sum, node) => sum + (node.gpuCount ?? 0), 0);
   // A machine that failed early has told nothing of its GPUs.
-  const seen = gpus === 0 ? "no GPU was reported" : count(gpus, "GPU");
+  const seen = gpus === 0 ? "no GPUs reported" : count(gpus, "GPU");
   const what =
     subject.kind === "job"
       ? `Job ${subject.id}: ${count(job.currentNodes, "node")}, ${seen}`
       : `Task ${subject.id} of job ${job.id}: ${seen}`;
   const models = [...new Set(nodes.flatMap(({ gpuModel, gpus }) => gpuModel ?? gpus ?? []))].sort();
-  const names =
-    models.length > 3 ? `${models.slice(0, 3).join(", ")} and others` : models.join(", ");
-  return names === "" ? `${what}.` : `${what}, ${names}.`;
+  const more = models.length - MAX_MODELS;
+  const names = [
+    ...models.slice(0, MAX_MODELS),
+    ...(more > 0 ? [`and ${count(more, "more model")}`] : []),
+  ];
+  return [what, ...names].join(", ");
 }
 
 /** The verdict and its reasons, before everything else. */
@@ -113,24 +120,24 @@ function leadOf(
 ): string {
   if (verdict === null || verdict.ratedNodes === 0) {
     const measured = nodes.some(({ quickMark }) => quickMark !== null);
-    if (job.currentNodes === 0) return "No machine joined: nothing was measured.";
+    if (job.currentNodes === 0) return "No machine joined, so nothing was measured.";
     return measured
-      ? "No measured figure could be rated."
-      : "No QuickMark result was received: there is nothing to compare.";
+      ? "None of the measured figures could be rated."
+      : "No QuickMark result was received, so there is nothing to compare.";
   }
-  const line = threshold(thresholds.underperformingBelow);
+  const line = percent(thresholds.underperformingBelow);
   const one = subject.kind === "task" || verdict.ratedNodes === 1;
   switch (status) {
     case "underperforming":
       return one
-        ? `Below ${line} of the baseline of its GPU model.`
-        : `${verdict.underperformingNodes} of ${count(verdict.ratedNodes, "rated node")} below ${line} of the baseline of the GPU model.`;
+        ? `Below ${line} of the baseline for its GPU model.`
+        : `${verdict.underperformingNodes} of ${verdict.ratedNodes} rated nodes ${verdict.underperformingNodes === 1 ? "is" : "are"} below ${line} of the baseline for the GPU model.`;
     case "outperforming":
-      return `Every rated figure is above ${threshold(thresholds.outperformingAbove)} of the baseline.`;
+      return `Every rated figure is above ${percent(thresholds.outperformingAbove)} of its baseline.`;
     default:
       return one
-        ? `No rated figure is below ${line} of the baseline of its GPU model.`
-        : `None of the ${verdict.ratedNodes} rated nodes is below ${line} of the baseline of its GPU model.`;
+        ? `No rated figure is below ${line} of the baseline for its GPU model.`
+        : `None of the ${verdict.ratedNodes} rated nodes is below ${line} of the baseline for its GPU model.`;
   }
 }
 
@@ -153,11 +160,11 @@ function reasonsOf(data: ReportData): string[] {
   );
   const notRated = [...unrated].map(([reason, list]) => {
     const which = subject.kind === "task" ? "Not rated" : `${capital(nodesOf(list))} not rated`;
-    return reason === "" ? `${which}.` : sentence(`${which}: ${reason}${besides(list)}`);
+    return reason === "" ? `${which}.` : sentence(`${which}${because(reason)}${besides(list)}`);
   });
   const failed = Map.groupBy(
     nodes.filter(({ state, failedMessage }) => failedMessage !== null || state === "failed"),
-    (node) => node.failedMessage ?? "it failed",
+    (node) => withStepNames(node.failedMessage ?? "failed, no reason was sent", job.steps),
   );
   const failures = [...failed].map(([reason, list]) =>
     sentence(subject.kind === "task" ? capital(reason) : `${capital(nodesOf(list))}: ${reason}`),
@@ -165,12 +172,20 @@ function reasonsOf(data: ReportData): string[] {
   const absent = job.nodeCount - job.currentNodes;
   const missing =
     subject.kind === "job" && absent > 0 ? [`${count(absent, "expected node")} never joined.`] : [];
-  const ending = job.state === "aborted" ? ["The job was aborted before it was complete."] : [];
+  const ending = job.state === "aborted" ? ["The job was aborted before it had finished."] : [];
   return [...below, ...networkReasons(data), ...notRated, ...missing, ...failures, ...ending];
 }
 
 function isRated(metric: string): boolean {
   return RATED_METRICS.some((rated) => rated === metric);
+}
+
+/** The reason of a figure that is not rated. */
+function because(reason: string): string {
+  const replayed = "REPLAYED: ";
+  return reason.startsWith(replayed)
+    ? ` (REPLAYED): ${reason.slice(replayed.length)}`
+    : `: ${reason}`;
 }
 
 /** What another method says of a single node's figures, which is no verdict. */
@@ -182,7 +197,9 @@ function besides(nodes: readonly NodeVerdict[]): string {
     const of = reference.of === "shipped" ? "the shipped median" : "the data sheet";
     return [`${metricName(metric)} ${percent(reference.ratio)} of ${of}`];
   });
-  return shares.length === 0 ? "" : `; by another method, and not a verdict: ${shares.join(", ")}`;
+  return shares.length === 0
+    ? ""
+    : `; not a verdict, since measured by another method: ${shares.join(", ")}`;
 }
 
 function lowest(node: NodeVerdict): number {
@@ -207,5 +224,5 @@ function metricSentence({ metric, value, baseline, ratio }: MetricVerdict): stri
   const name = metricName(metric);
   if (value === null || baseline === null || ratio === null) return name;
   const unit = metricUnit(metric);
-  return `${name} ${figure(value)} ${unit} per GPU, ${percent(ratio)} of the baseline ${figure(baseline)}`;
+  return `${name} ${figure(value)} ${unit} per GPU, ${percent(ratio)} of the baseline of ${figure(baseline)}`;
 }

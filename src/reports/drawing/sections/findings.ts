@@ -9,6 +9,8 @@ import { withMetricNames } from "./metrics.ts";
 /** Bound of the findings on the first page; the reports of the nodes have the others. */
 const MAX_SHOWN = 12;
 const LEADING = 11.8;
+/** What is made of recordings says so first (`scoreboard/findings.ts`). */
+const REPLAYED = "REPLAYED: ";
 
 export function findings(flow: Flow, { verdict, subject }: ReportData): void {
   const list = verdict?.findings ?? [];
@@ -26,7 +28,7 @@ export function findings(flow: Flow, { verdict, subject }: ReportData): void {
   const top = flow.y;
   canvas.rectangle(LEFT, top, WIDTH, height, PALE_WARNING);
   canvas.rectangle(LEFT, top, 4, height, WARNING);
-  const title = `${count(all, "finding")}, whatever the verdict is`;
+  const title = `${count(all, "finding")}, independent of the verdict`;
   flow.content("H2", () => {
     canvas.text(title, LEFT + 18, top + 15, { size: SIZE.text, face: "bold", colour: WARNING });
   });
@@ -41,7 +43,10 @@ export function findings(flow: Flow, { verdict, subject }: ReportData): void {
     });
   }
   if (rest > 0) {
-    const where = subject.kind === "job" ? "in the reports of the nodes" : "in the task's verdict";
+    const where =
+      subject.kind === "job"
+        ? "in the reports of the nodes"
+        : "in the verdict of this task on the server";
     flow.content("P", () => {
       canvas.text(`and ${rest} more, ${where}`, LEFT + 28, y, { size: SIZE.text, colour: SOFT });
     });
@@ -51,7 +56,10 @@ export function findings(flow: Flow, { verdict, subject }: ReportData): void {
 
 function textOf(finding: Finding, verdict: JobVerdict): string {
   const { rank, message } = finding;
-  return sentence(`Node ${rank}: ${withMetricNames(message)}${since(finding, verdict)}`);
+  const isReplayed = message.startsWith(REPLAYED);
+  const text = withMetricNames(isReplayed ? message.slice(REPLAYED.length) : message);
+  const node = isReplayed ? `Node ${rank} (REPLAYED)` : `Node ${rank}`;
+  return sentence(`${node}: ${text}${since(finding, verdict)}`);
 }
 
 /** The job that a drop is compared with. */
@@ -61,6 +69,6 @@ function since({ rank, metric, value, expected }: Finding, { nodes }: JobVerdict
     ?.drops.find((each) => each.metric === metric && each.value === value);
   if (drop === undefined || drop.previousValue !== expected) return "";
   return drop.previousAt === null
-    ? ", since its runner's previous job"
-    : `, since this machine's previous job of ${time(drop.previousAt)}`;
+    ? ", compared with its runner's previous job"
+    : `, compared with this machine's previous job (${time(drop.previousAt)})`;
 }

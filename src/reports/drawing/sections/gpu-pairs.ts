@@ -12,6 +12,7 @@ import { metricName, metricUnit } from "./metrics.ts";
 const MAX_NUMBERED = 8;
 /** No machine has more GPUs; a matrix grows with the square of the number of names sent. */
 const MAX_GPUS = 64;
+const LEGEND_HEIGHT = 24;
 /** Least distance between names, points. */
 const NAME_HEIGHT = 7;
 
@@ -20,20 +21,23 @@ export function gpuPairs(flow: Flow, { nodes }: ReportData): void {
   if (matrices.length === 0) return;
   const all = matrices.flatMap(({ values }) => [...values.values()]);
   const range = heatRange(all);
-  flow.heading(
-    "Bandwidth between GPUs",
-    150,
-    "GB/s in both directions at once if measured, else in one direction. Row: source GPU. Column: target GPU. Dark is slow.",
-  );
-  heatLegend(flow.canvas, { x: LEFT, y: flow.y }, range, "GB/s", false);
-  flow.skip(24);
   const numbered = matrices.length <= MAX_NUMBERED;
   const columns = numbered ? 2 : 6;
   const cellWidth = WIDTH / columns;
+  const sideOf = (row: readonly Matrix[]) => {
+    const most = Math.max(...row.map(({ gpus }) => gpus.length));
+    return Math.min(cellWidth - 30, numbered ? Math.max(most * 27, 52) : cellWidth - 12);
+  };
+  flow.heading(
+    "Bandwidth between GPUs",
+    LEGEND_HEIGHT + sideOf(matrices.slice(0, columns)) + 34,
+    "GB/s, with both directions loaded at once where that was measured, else in one direction. Rows: source GPU. Columns: target GPU. Dark cells are slow.",
+  );
+  heatLegend(flow.canvas, { x: LEFT, y: flow.y }, range, "GB/s", false);
+  flow.skip(LEGEND_HEIGHT);
   for (let at = 0; at < matrices.length; at += columns) {
     const row = matrices.slice(at, at + columns);
-    const most = Math.max(...row.map(({ gpus }) => gpus.length));
-    const side = Math.min(cellWidth - 30, numbered ? Math.max(most * 27, 52) : cellWidth - 12);
+    const side = sideOf(row);
     flow.need(side + 34);
     for (const [index, matrix] of row.entries()) {
       const place = { x: LEFT + index * cellWidth, side };

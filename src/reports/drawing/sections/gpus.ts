@@ -1,11 +1,12 @@
 /** Figures and sensor readings of each GPU. */
 import { summarizeValues } from "../../../benchmarks/statistics.ts";
+import { percent } from "../../../lib/percent.ts";
 import type { Faults, Figures, ReportData, ReportNode } from "../../report-data.ts";
 import { distribution } from "../charts.ts";
 import { type Flow, LEFT, WIDTH } from "../flow.ts";
 import { type Cell, type Row, table } from "../table.ts";
 import { SIZE, SOFT, WARNING } from "../theme.ts";
-import { count, figure, label, threshold } from "../writing.ts";
+import { capital, count, figure, label } from "../writing.ts";
 import { GPU_COLUMNS, metricName, metricUnit, PER_WATT_COLUMNS } from "./metrics.ts";
 
 const MARK = "!";
@@ -20,7 +21,7 @@ export function gpuTable(flow: Flow, { nodes }: ReportData): void {
   flow.heading(
     "Figures by GPU",
     60,
-    `Each GPU measured alone, and all GPUs of the node at once, in a separate pass that shows contention. ${MARK} marks implausible readings, a triangle copies between host and GPU below ${threshold(SLOW_DIRECTION)} of the other direction, a dash figures that were not sent. TF32: on tensor cores. FP32: on CUDA cores. To GPU, to host: copies between the host's memory and the GPU.`,
+    `${passesOf(measured)} ${MARK} marks implausible readings, a triangle copies between host and GPU below ${percent(SLOW_DIRECTION)} of the other direction, a dash figures that were not sent. TF32 runs on tensor cores, FP32 on CUDA cores. To GPU, To host: copies between the host's memory and the GPU.`,
   );
   const width = (WIDTH - 58) / GPU_COLUMNS.length;
   table(
@@ -39,11 +40,22 @@ export function gpuTable(flow: Flow, { nodes }: ReportData): void {
   );
 }
 
+/** Assay's agent measures all GPUs of a machine at once, other agents in passes of their own. */
+function passesOf(nodes: readonly ReportNode[]): string {
+  const own = nodes.filter(({ quickMark }) => quickMark?.measurement != null).length;
+  const together =
+    'All GPUs of a machine are measured at the same time; "all at once" is their sum, for launches their mean.';
+  const apart =
+    'Each GPU is measured alone; "all at once" is a separate pass with all GPUs of the node, which shows contention.';
+  if (own === nodes.length) return together;
+  return own === 0 ? apart : `By Assay's agent: ${together} By others: ${apart}`;
+}
+
 function* gpuRows(nodes: readonly ReportNode[]): Generator<Row> {
   for (const { rank, gpus, quickMark } of nodes) {
     if (quickMark === null) continue;
     const replayed = quickMark.isReplayed ? ", replayed" : "";
-    yield { group: `Node ${rank}: ${gpus ?? "? × GPU"}${replayed}` };
+    yield { group: `Node ${rank}: ${gpus ?? "unknown GPUs"}${replayed}` };
     yield figureRow(
       { text: "all at once", face: "bold" },
       quickMark.aggregate,
@@ -159,21 +171,21 @@ export function implausibleReadings(flow: Flow, { nodes }: ReportData): void {
   flow.heading(
     "Implausible readings",
     60,
-    "They count in no figure of this report, and in no verdict.",
+    "These readings count in no other figure and in no verdict.",
   );
   table(
     flow,
     [
       { title: "Node", width: 30 },
       { title: "Field", width: 185 },
-      { title: "Meaning", width: 290 },
+      { title: "Reason", width: 290 },
     ],
     wrong
       .slice(0, MAX_IMPLAUSIBLE)
       .map(({ rank, field, reason }) => [
         String(rank),
         { text: fieldName(field), colour: WARNING },
-        reason,
+        capital(reason),
       ]),
   );
   if (wrong.length > MAX_IMPLAUSIBLE) {

@@ -1,12 +1,13 @@
 /** The same machine's last jobs: a small line for each metric. */
 import { RATED_METRICS, type RatedMetric } from "../../../lib/enums.ts";
+import { percent } from "../../../lib/percent.ts";
 import type { ReportData, ReportNode } from "../../report-data.ts";
 import { series } from "../charts.ts";
 import type { Flow } from "../flow.ts";
 import { machineNames } from "../machine-names.ts";
 import { type Cell, table } from "../table.ts";
 import { WARNING } from "../theme.ts";
-import { count, figure, signed, threshold, time } from "../writing.ts";
+import { count, figure, signed, time } from "../writing.ts";
 import { metricName, metricUnit } from "./metrics.ts";
 
 /** A table with more rows is dense. */
@@ -19,7 +20,7 @@ export function history(flow: Flow, { nodes, thresholds }: ReportData): void {
   flow.heading(
     "History",
     50,
-    `Figures per GPU of the same machine, by the same method, in its owner's last ten jobs with this one at the right end. A triangle marks a figure below ${threshold(dropBelow)} of the one before.`,
+    `Figures per GPU of the same machine, measured by the same method in its owner's last ten jobs; this job is at the right end. A triangle marks a figure below ${percent(dropBelow)} of the previous one.`,
   );
   const names = machineNames(nodes);
   const right = "right" as const;
@@ -28,11 +29,11 @@ export function history(flow: Flow, { nodes, thresholds }: ReportData): void {
     [
       { title: "Node", width: 26 },
       { title: "Machine", width: 77 },
-      { title: "Jobs, since", width: 76 },
+      { title: "Jobs", width: 76 },
       ...RATED_METRICS.flatMap((metric) => [
-        { title: metricName(metric), width: 86 },
-        { title: "now", unit: metricUnit(metric), width: 38, align: right },
-        { title: "change", width: 39, align: right },
+        { title: metricName(metric), width: 78 },
+        { title: "Now", unit: metricUnit(metric), width: 38, align: right },
+        { title: "Change", width: 47, align: right },
       ]),
     ],
     known.map((node) => rowOf(node, names.get(node.rank) ?? "", dropBelow)),
@@ -47,7 +48,7 @@ function rowOf(node: ReportNode, name: string, dropBelow: number): Cell[] {
   return [
     String(node.rank),
     name,
-    `${count(jobs, "job")}, ${time(since).slice(0, 10)}`,
+    `${jobs} since ${time(since).slice(0, 10)}`,
     ...RATED_METRICS.flatMap((metric) => cells(node, metric, dropBelow)),
   ];
 }

@@ -2,6 +2,7 @@
 import type { ReportData, ReportNode } from "../../report-data.ts";
 import { facts } from "../facts.ts";
 import { type Flow, WIDTH } from "../flow.ts";
+import { stepName, withStepNames } from "../step-names.ts";
 import { duration, time, words } from "../writing.ts";
 
 /** The job's identity: owner, times, software. */
@@ -19,7 +20,7 @@ export function identity(flow: Flow, data: ReportData): void {
     [
       ["Job", job.id],
       ["Customer", job.customer],
-      ["Person", job.person ?? "–"],
+      ["Created by", job.person ?? "–"],
       ["State", words(job.state)],
       ["Provider", job.provider ?? "–"],
       ["Region", job.region ?? "–"],
@@ -29,7 +30,7 @@ export function identity(flow: Flow, data: ReportData): void {
       ["All nodes joined", at(job.startedAt)],
       ["Ended", at(job.endedAt)],
       ["Duration", took],
-      ["Benchmarks", job.steps.map(({ name }) => name).join(", ")],
+      ["Benchmarks", job.steps.map(stepName).join(", ")],
       ["Agent", nodes.length === 0 ? "–" : agents.join(", ")],
       ["Server", `Assay ${release}`],
       ["Tags", job.tags.length === 0 ? "–" : job.tags.join(", ")],
@@ -40,7 +41,10 @@ export function identity(flow: Flow, data: ReportData): void {
   const long: [string, string | null][] = [
     ["Description", job.description],
     // In the job's report, the table of machines has it.
-    ["Node's failure", subject.kind === "task" ? (node?.failedMessage ?? null) : null],
+    [
+      "Failure",
+      subject.kind === "task" ? withStepNames(node?.failedMessage ?? "", job.steps) : null,
+    ],
   ];
   for (const [label, text] of long) {
     if (text) facts(flow, [[label, text]], { columns: 1, width: WIDTH });
@@ -53,9 +57,9 @@ function factsOfNode(node: ReportNode, at: (ms: number | null) => string): [stri
     ["Node", `rank ${node.rank}`],
     ["Machine", node.machineUuid],
     ["Address", node.machineIp ?? "–"],
-    ["Node's state", words(node.state)],
+    ["State of the node", words(node.state)],
     ["Joined", at(node.joinedAt)],
-    ["First step", at(node.startedAt)],
+    ["First step started", at(node.startedAt)],
     ["Node ended", at(node.endedAt)],
   ];
 }

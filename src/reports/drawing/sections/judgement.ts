@@ -1,17 +1,19 @@
 /** The judgement of the network in words. */
 import { isFlawless, MIN_LINKS, SLOW_LINK } from "../../../benchmarks/link-judgement.ts";
+import { percent } from "../../../lib/percent.ts";
 import { eachLink, linkCount } from "../../link-table.ts";
 import type { ReportData, ReportNetwork } from "../../report-data.ts";
-import { count, figure, nodesOf, percent, threshold } from "../writing.ts";
+import { runOf } from "../step-names.ts";
+import { count, figure, nodesOf } from "../writing.ts";
 
-const LINE = threshold(SLOW_LINK);
+const LINE = percent(SLOW_LINK);
 
 /** A sentence for each network step of the job. A node's report has those of the job, too: its links are part of them. */
 export function networkReasons({ networks, subject }: ReportData): string[] {
   return networks.flatMap((step) => {
     const text = judgementOf(step);
     if (text === null) return [];
-    const name = step.key.includes(":") ? `Network (${step.key})` : "Network";
+    const name = `Network${runOf(step.key)}`;
     const whose = subject.kind === "task" ? " of the whole job" : "";
     return `${name}${whose}: ${text}`;
   });
@@ -26,15 +28,15 @@ export function judgementOf(step: ReportNetwork): string | null {
   if (!judgement.judged) {
     const [low, high] = ends(step);
     const parts = [
-      `too few links to judge (${linkCount(links) - failed}; ${MIN_LINKS} are needed)`,
-      `the slowest has ${figure(low)} Gbit/s, ${percent(low / high)} of the fastest with ${figure(high)}`,
+      `too few links to judge (${linkCount(links) - failed} measured, ${MIN_LINKS} needed)`,
+      `the slowest has ${figure(low)} Gbit/s, ${percent(low / high)} of the fastest (${figure(high)})`,
       ...belowCard(judgement),
       ...failures,
     ];
     return `${parts.join("; ")}.`;
   }
   if (isFlawless(judgement) && failed === 0) {
-    return `none of the links is below ${LINE} of the job's median of ${figure(median)} Gbit/s.`;
+    return `no link is below ${LINE} of the job's median of ${figure(median)} Gbit/s.`;
   }
   const nodes = judgement.slow_nodes.toSorted((a, b) => a.rank - b.rank);
   const uneven = judgement.asymmetric_links.length;
@@ -57,7 +59,9 @@ export function judgementOf(step: ReportNetwork): string | null {
 function belowCard({ below_card: below }: NonNullable<ReportNetwork["judgement"]>): string[] {
   if (below.length === 0) return [];
   const nodes = below.toSorted((a, b) => a.rank - b.rank);
-  return [`the fastest link of ${nodesOf(nodes)} is below ${LINE} of the network card's rate`];
+  const fastest = nodes.length === 1 ? "the fastest link of" : "even the fastest links of";
+  const are = nodes.length === 1 ? "is" : "are";
+  return [`${fastest} ${nodesOf(nodes)} ${are} below ${LINE} of the network card's rate`];
 }
 
 /** The slowest and the fastest link. */

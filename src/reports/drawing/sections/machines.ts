@@ -1,14 +1,20 @@
 /** Which machines they were: names, boards, systems, and what they say of themselves. */
-import { MAX_INVENTORIES, type ReportData, type ReportNode } from "../../report-data.ts";
+import {
+  MAX_INVENTORIES,
+  type ReportData,
+  type ReportNode,
+  type ReportStep,
+} from "../../report-data.ts";
 import type { Flow } from "../flow.ts";
+import { withStepNames } from "../step-names.ts";
 import { table } from "../table.ts";
 import { SIZE, SOFT } from "../theme.ts";
-import { label, ranks, time } from "../writing.ts";
+import { count, label, ranks, time } from "../writing.ts";
 
 /** Printed characters of one inventory: about two pages. */
 const MAX_INVENTORY_CHARACTERS = 8_000;
 
-export function machines(flow: Flow, { nodes }: ReportData): void {
+export function machines(flow: Flow, { job, nodes }: ReportData): void {
   if (nodes.length === 0) return;
   flow.heading("Machines", 50, "As reported by the machines when they joined, unverified.");
   table(
@@ -22,7 +28,7 @@ export function machines(flow: Flow, { nodes }: ReportData): void {
       { title: "Driver, agent", width: 48 },
       { title: "Joined, remark", width: 66 },
     ],
-    nodes.map((node) => rowOf(node)),
+    nodes.map((node) => rowOf(node, job.steps)),
     { dense: nodes.length > 40 },
   );
   if (nodes.length <= MAX_INVENTORIES) inventory(flow, nodes);
@@ -32,7 +38,7 @@ export function machines(flow: Flow, { nodes }: ReportData): void {
   }
 }
 
-function rowOf(node: ReportNode): string[] {
+function rowOf(node: ReportNode, steps: readonly ReportStep[]): string[] {
   const { machine } = node;
   return [
     String(node.rank),
@@ -41,7 +47,7 @@ function rowOf(node: ReportNode): string[] {
     lines(machine.board ?? machine.system, machine.bios && `BIOS ${machine.bios}`),
     lines(machine.kernel, machine.surroundings),
     lines(machine.driver, node.agentVersion && `agent ${node.agentVersion}`),
-    lines(time(node.joinedAt), node.failedMessage),
+    lines(time(node.joinedAt), node.failedMessage && withStepNames(node.failedMessage, steps)),
   ];
 }
 
@@ -82,7 +88,7 @@ function inventory(flow: Flow, nodes: ReportData["nodes"]): void {
       { dense: true, maxCharacters: MAX_INVENTORY_CHARACTERS },
     );
     if (first.omittedInventory > 0) {
-      flow.paragraph(`${first.omittedInventory} more values are not shown.`, {
+      flow.paragraph(`and ${count(first.omittedInventory, "more value")}, not shown`, {
         size: SIZE.small,
         colour: SOFT,
       });

@@ -9,16 +9,19 @@ export function metricUnit(metric: string): string {
   return quickMark.fields[metric]?.unit ?? "";
 }
 
-const NAMES = new RegExp(
-  `\\b(?:${Object.keys(quickMark.fields)
-    .sort((a, b) => b.length - a.length)
-    .join("|")})\\b`,
-  "g",
-);
+const NAMES = Object.keys(quickMark.fields)
+  .sort((a, b) => b.length - a.length)
+  .join("|");
+/** The name of a metric, and the figure behind it. */
+const FIGURES = new RegExp(`\\b(${NAMES})\\b(?:((?: per GPU)?:? )(\\d+(?:\\.\\d+)?)\\b)?`, "g");
 
-/** A text with the names of metrics as people write them. */
+/** A text with metrics as people write them: `bf16_tflops per GPU 94` is "BF16 per GPU 94 TFLOPS". */
 export function withMetricNames(text: string): string {
-  return text.replaceAll(NAMES, metricName);
+  return text.replaceAll(FIGURES, (_, metric: string, between = "", value = "") => {
+    // Within a sentence, words are small; abbreviations stay.
+    const name = metricName(metric).replace(/^[A-Z](?=[a-z])/, (first) => first.toLowerCase());
+    return value === "" ? name : `${name}${between}${value} ${metricUnit(metric)}`.trimEnd();
+  });
 }
 
 /** Columns of the tables by GPU: metrics with short titles. */

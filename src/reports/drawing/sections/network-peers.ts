@@ -41,7 +41,7 @@ export function peers(flow: Flow, step: ReportNetwork, rank: number): void {
       figure(latencyMs),
     ];
   };
-  flow.paragraph("The line in each bar is the average over all links of the job.", {
+  flow.paragraph("The line in each bar marks the average of all links of the job.", {
     colour: SOFT,
     size: SIZE.small,
   });

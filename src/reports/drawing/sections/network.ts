@@ -1,4 +1,5 @@
 /** Cluster network: all directed links as a heat map, the slowest and the failed links as tables. */
+import { columnPercent } from "../../../lib/percent.ts";
 import { eachLink, type Link, linkCount } from "../../link-table.ts";
 import type { ReportData, ReportNetwork } from "../../report-data.ts";
 import { facts } from "../facts.ts";
@@ -12,9 +13,10 @@ import {
   inkOn,
   LEGEND_WIDTH,
 } from "../heat.ts";
+import { runOf } from "../step-names.ts";
 import { table } from "../table.ts";
 import { SIZE, SOFT } from "../theme.ts";
-import { capital, figure, percent, words } from "../writing.ts";
+import { capital, figure, words } from "../writing.ts";
 import { judgementOf } from "./judgement.ts";
 import { peers } from "./network-peers.ts";
 
@@ -31,7 +33,7 @@ export function networks(flow: Flow, { networks: steps, subject }: ReportData): 
   for (const step of steps) {
     const total = linkCount(step.links);
     const failed = step.links.errors.length;
-    const name = step.key.includes(":") ? `Cluster network (${step.key})` : "Cluster network";
+    const name = `Cluster network${runOf(step.key)}`;
     flow.heading(
       name,
       80 + (subject.kind === "job" && total > failed ? layoutOf(step.nodeCount).side : 0),
@@ -42,7 +44,7 @@ export function networks(flow: Flow, { networks: steps, subject }: ReportData): 
     flow.skip(4);
     summary(flow, step, subject.kind === "job" ? ` (${failed} failed)` : "");
     if (total === 0) {
-      flow.paragraph("No node sent measurements of this step.", { colour: SOFT });
+      flow.paragraph("No measurements of this step were received.", { colour: SOFT });
     } else if (subject.kind === "job") {
       maps(flow, step);
       extremes(flow, step);
@@ -181,14 +183,14 @@ function extremes(flow: Flow, step: ReportNetwork): void {
         { title: "Source", width: 60 },
         { title: "Target", width: 60 },
         { title: "Bandwidth", unit: "Gbit/s", width: 80, align: right },
-        { title: "of median", width: 70, align: right },
+        { title: "Of median", width: 70, align: right },
         { title: "Latency", unit: "ms", width: 80, align: right },
       ],
       slowest(step).map(({ source, target, gbps, latencyMs }) => [
         `node ${source}`,
         `node ${target}`,
         figure(gbps),
-        step.judgement === null ? "–" : percent(gbps / step.judgement.median_gbps),
+        step.judgement === null ? "–" : columnPercent(gbps / step.judgement.median_gbps),
         figure(latencyMs),
       ]),
     );

@@ -2,6 +2,7 @@
 
 import { summarizeValues } from "../../../benchmarks/statistics.ts";
 import { RATED_METRICS } from "../../../lib/enums.ts";
+import { columnPercent, percent } from "../../../lib/percent.ts";
 import type { MetricVerdict, NodeVerdict } from "../../../lib/stored-json.ts";
 import { lowestMetric } from "../../../scoreboard/facts.ts";
 import type { ReportData, ReportNode } from "../../report-data.ts";
@@ -10,7 +11,7 @@ import { type Flow, LEFT, WIDTH } from "../flow.ts";
 import { machineNames } from "../machine-names.ts";
 import { type Cell, table } from "../table.ts";
 import { SIZE, SOFT, STATUS } from "../theme.ts";
-import { count, figure, percent, threshold, words } from "../writing.ts";
+import { count, figure, words } from "../writing.ts";
 import { metricName, metricUnit } from "./metrics.ts";
 
 /** A table with more rows is dense. */
@@ -24,11 +25,11 @@ export function isLong({ nodes }: ReportData): boolean {
 export function nodeTable(flow: Flow, data: ReportData): void {
   const { nodes, verdict, thresholds } = data;
   if (nodes.length === 0) return;
-  const under = threshold(thresholds.underperformingBelow);
+  const under = percent(thresholds.underperformingBelow);
   flow.heading(
     data.subject.kind === "job" ? "Nodes" : "Node",
     60,
-    `Figures per GPU: those of all GPUs of the node at once, divided by the number of GPUs. The solid line marks the baseline, the dashed line ${under} of it.`,
+    `Figures per GPU, with all GPUs of the node at work: their total, divided by their number. The solid line marks the baseline, the dashed line ${under} of it.`,
   );
   const verdicts = new Map(verdict?.nodes.map((node) => [node.rank, node]));
   const names = machineNames(nodes);
@@ -49,7 +50,7 @@ export function nodeTable(flow: Flow, data: ReportData): void {
           align: "right" as const,
         },
         { title: "", width: 44 },
-        { title: "of baseline", width: 37, align: "right" as const },
+        { title: "Of baseline", width: 37, align: "right" as const },
       ]),
     ],
     nodes.map((node) =>
@@ -111,10 +112,10 @@ function metricCells(metric: MetricVerdict | undefined, own: number | null, unde
       },
     },
     status === "unrated"
-      ? { text: percent(ratio), colour: SOFT }
+      ? { text: columnPercent(ratio), colour: SOFT }
       : isLow
-        ? { text: percent(ratio), face: "bold", colour: STATUS[status].colour }
-        : percent(ratio),
+        ? { text: columnPercent(ratio), face: "bold", colour: STATUS[status].colour }
+        : columnPercent(ratio),
   ];
 }
 
@@ -129,7 +130,7 @@ export function distributions(flow: Flow, { nodes, verdict }: ReportData): void 
   flow.heading(
     "Distribution over nodes",
     80,
-    "Figures per GPU: a line for each node, or a histogram of many nodes. The triangle marks the median.",
+    "Figures per GPU. Each node is a line; many nodes are a histogram. The triangle marks the median.",
   );
   const width = (WIDTH - 30) / 2;
   for (const [model, list] of several.sort(([a], [b]) => (a < b ? -1 : 1))) {

@@ -1,10 +1,11 @@
 /** How the figures were measured: the methods of the registry, and how often and how steadily each figure was taken. */
 import { describedMethods } from "../../../benchmarks/method-texts.ts";
+import { columnPercent } from "../../../lib/percent.ts";
 import { MAX_INVENTORIES, type ReportData, type ReportNode } from "../../report-data.ts";
 import type { Flow } from "../flow.ts";
 import { type Cell, type Row, table } from "../table.ts";
 import { SIZE, SOFT, WARNING } from "../theme.ts";
-import { percent, signed } from "../writing.ts";
+import { signed } from "../writing.ts";
 import { metricName } from "./metrics.ts";
 
 export function measured(flow: Flow, { nodes }: ReportData): void {
@@ -13,7 +14,7 @@ export function measured(flow: Flow, { nodes }: ReportData): void {
   flow.heading(
     "How it was measured",
     80,
-    "All GPUs of a machine work at once. Each figure is the median of the last batches of calls, once they agree within 2%, or of the last before its time was up.",
+    "All GPUs of a machine work at the same time. Each figure is the median of its last batches of calls: measuring ends as soon as these agree within 2 %, or when the time is up.",
   );
   const ids = new Set(
     told.flatMap(
@@ -36,7 +37,7 @@ export function measured(flow: Flow, { nodes }: ReportData): void {
       ...unknown(ids).map((id) => [
         id,
         "unknown",
-        "A method that this server does not know: nothing is rated by it.",
+        "This server does not know the method. Figures measured by it are not rated.",
       ]),
     ],
   );
@@ -45,7 +46,7 @@ export function measured(flow: Flow, { nodes }: ReportData): void {
     flow.paragraph("Samples and spread of each figure are in the reports of the nodes.", style);
     return;
   }
-  flow.subheading("How often, and how steadily", 50);
+  flow.subheading("Samples and stability", 50);
   const right = "right" as const;
   table(
     flow,
@@ -53,8 +54,8 @@ export function measured(flow: Flow, { nodes }: ReportData): void {
       { title: "Figure", width: 110 },
       { title: "Method", width: 148 },
       { title: "Samples", width: 42, align: right },
-      { title: "Spread", unit: "10th to 90th", width: 52, align: right },
-      { title: "Drift", unit: "end to start", width: 52, align: right },
+      { title: "Spread", unit: "of median", width: 52, align: right },
+      { title: "Drift", unit: "end vs start", width: 52, align: right },
       { title: "Time", unit: "s", width: 36, align: right },
       { title: "", width: 8 },
       { title: "Settled", width: 57 },
@@ -63,7 +64,7 @@ export function measured(flow: Flow, { nodes }: ReportData): void {
     { dense: true },
   );
   const note =
-    "Of several GPUs the worst. Spread: of all batches, over their median. Drift: the last batches against the first; above 0 the figure became slower.";
+    "Of several GPUs, the worst is shown. Spread: from the 10th to the 90th percentile of all batches. Drift: the last batches compared with the first; above 0, the GPU became slower. Settled: the last batches agreed.";
   flow.paragraph(note, { size: SIZE.small, colour: SOFT });
 }
 
@@ -87,7 +88,7 @@ function* rowsOf(nodes: readonly ReportNode[]): Generator<Row> {
         metricName(each.metric),
         each.method,
         or(each.samples, String),
-        or(each.spread, percent),
+        or(each.spread, columnPercent),
         drift,
         or(each.seconds, (value) => value.toFixed(1)),
         "",
