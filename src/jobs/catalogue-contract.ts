@@ -60,7 +60,7 @@ export const listBenchmarksRoute = operation({
   tags: ["Benchmarks"],
   summary: "List benchmarks",
   description:
-    "Lists the benchmarks that a job can run: ids, options and result fields, with their display names and units. The catalogue changes only with the server's version. For every signed-in user.",
+    "Lists the benchmarks that a job can run: ids, options and result fields, with their display names and units. The catalogue changes only with the server's version.\n\nFor every signed-in user.",
   access: "user",
   single: true,
   responses: {

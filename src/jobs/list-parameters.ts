@@ -111,7 +111,7 @@ export const listJobsQuery = z
     benchmark_id: queryPatternText({
       pattern: /^[A-Za-z0-9_.:-]+$/,
       max: 64,
-      description: "Only jobs that run this benchmark; an unknown id finds nothing.",
+      description: "Only jobs that run this benchmark; an unknown id matches nothing.",
     }),
     provider: originParameter(jobProvider, "from this provider"),
     region: originParameter(jobRegion, "in this region"),

@@ -20,7 +20,7 @@ export function refuse(
     case "changed":
       throw new ApiError("JOB_ENDED", "The job has ended", { directive: "stop" });
     case "full":
-      throw new ApiError("NODE_LIMIT_REACHED", "All expected nodes have joined already");
+      throw new ApiError("NODE_LIMIT_REACHED", "All expected nodes have already joined");
     case "too_many_joins":
       throw new ApiError("TOO_MANY_REQUESTS", "Too many joins of this job; wait a little", {
         headers: { "Retry-After": String(refusal.retryAfterSeconds) },
@@ -28,7 +28,7 @@ export function refuse(
     case "machine_in_use":
       throw new ApiError(
         "MACHINE_IN_USE",
-        "Another agent with this machine_uuid is in contact; join with its join_secret, or with a machine_uuid of your own",
+        "Another agent with this machine_uuid is in contact; join with its join_secret, or with another machine_uuid",
         { headers: { "Retry-After": String(refusal.retryAfterSeconds) } },
       );
     case "claims_only":
@@ -53,7 +53,7 @@ export function refuse(
     case "slot_taken":
       throw new ApiError(
         "IDEMPOTENCY_KEY_REUSED",
-        `Step ${about.position} of this task has another result already`,
+        `Step ${about.position} of this task already has another result`,
       );
     case "result_too_large":
       throw new ApiError(
@@ -78,12 +78,12 @@ function accessError(refusal: AccessRefusal): ApiError {
     case "claims_only":
       return new ApiError(
         "PERMISSION_DENIED",
-        "The job is for runners of its spec, which claim it; a job without a spec is joined by its token",
+        "Only runners of its spec can join this job, by claiming it; use a token only for jobs without a spec",
       );
     case "token_missing":
       return new ApiError(
         "PERMISSION_DENIED",
-        "The header Assay-Task-Token is missing: send the task_token of the reply to joining",
+        "The header Assay-Task-Token is missing: send the task_token from the reply to joining",
       );
     case "token_wrong":
       return new ApiError(

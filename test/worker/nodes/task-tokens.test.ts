@@ -37,7 +37,7 @@ import { coordinatorOf, costOf, flushed, rated, travel } from "../harness/instru
 const LEASE_MS = 150_000;
 
 const MISSING =
-  "The header Assay-Task-Token is missing: send the task_token of the reply to joining";
+  "The header Assay-Task-Token is missing: send the task_token from the reply to joining";
 const WRONG =
   "The Assay-Task-Token is not that of this task, or another agent has taken the task over; join again";
 
