@@ -36,7 +36,7 @@ const CLUSTER = [{ benchmark_id: "cluster_network" }];
 export async function showBarrier(folder: string, bundle: Bundle): Promise<boolean> {
   const [load = 0] = loadavg();
   console.log(
-    `\nthe last of ${NODES} nodes reaches a barrier: ms until each node is told (load ${load.toFixed(1)} of ${availableParallelism()} cores)`,
+    `\nthe last of ${NODES} nodes reaches a barrier: ms until each node knows (load ${load.toFixed(1)} of ${availableParallelism()} cores)`,
   );
   const byChannel = await barriers(folder, bundle, waitBySocket, BARRIERS);
   const isFast = percentile(byChannel, 0.99) <= P99_MS;
@@ -130,7 +130,7 @@ async function showMany(folder: string, bundle: Bundle): Promise<boolean> {
   const jobCount = Math.min(JOBS, room);
   const limit = `${JOBS * NODES_OF_A_JOB} take ${wanted} open files, and a process may have ${files} here: "ulimit -n ${wanted}"`;
   if (jobCount < MIN_JOBS) {
-    console.log(`\nsockets of many jobs are not measured: ${limit}  MISSED`);
+    console.log(`\nsockets of many jobs cannot be measured: ${limit}  MISSED`);
     return false;
   }
   const fewer = jobCount < JOBS ? ` (${limit})` : "";

@@ -68,5 +68,5 @@ export function assertAgentsWork(
 }
 
 function agentFailure(agent: AgentProcess): string {
-  return `Agent ${agent.index} ended with exit code ${agent.exitCode}. Its last words:\n${agent.log()}`;
+  return `Agent ${agent.index} ended with exit code ${agent.exitCode}. Its last output:\n${agent.log()}`;
 }

@@ -35,7 +35,7 @@ export async function runHost(stage: Stage): Promise<void> {
     display.show(detail);
     if (detail.ended_at !== null) break;
     assertAgentsWork(stage, ({ exitCode }) => exitCode !== null && exitCode !== 0);
-    if (Date.now() > deadline) throw new Error("The machine was not measured in time.");
+    if (Date.now() > deadline) throw new Error("The measurement did not end in time.");
     await new Promise((done) => setTimeout(done, REFRESH_MS));
   }
   display.end();

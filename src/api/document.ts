@@ -36,7 +36,7 @@ const TAGS = [
   },
   {
     name: "Machines",
-    description: "The machines that jobs ran on: what they are, and what they measured over time.",
+    description: "The machines that jobs ran on, with their hardware and their figures over time.",
   },
   {
     name: "Reports",
@@ -81,12 +81,12 @@ const TAGS = [
   {
     name: "Runners",
     description:
-      "Standing machines that offer hardware specs and claim the jobs created for them. Administrators manage them; each runner has a key of its own.",
+      "Standing machines that offer hardware specs and claim the jobs created for them. Administrators manage them; each runner has its own key.",
   },
   {
     name: "Node protocol",
     description:
-      "The operations of the agent on each machine: join a job, poll for directives, report progress, send results. The agent uses the token of its job.",
+      "Operations for the agent on each machine: join a job, poll for directives, report progress, send results. The agent uses the token of its job.",
   },
   { name: "Service", description: "The service itself." },
 ];

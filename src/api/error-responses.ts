@@ -65,7 +65,7 @@ const ERROR_MESSAGES: Record<ErrorCode, readonly [string, ...string[]]> = {
     "Job with name 'GPU Test' already exists",
     "Spec with slug 'h100-node' already exists",
   ],
-  RESOURCE_IN_USE: ["The spec is in use: a job was made for it. Archive it instead"],
+  RESOURCE_IN_USE: ["The spec is in use: a job was created for it. Archive it instead"],
   NODE_LIMIT_REACHED: ["All expected nodes have already joined"],
   MACHINE_IN_USE: [
     "Another agent with this machine_uuid is in contact; join with its join_secret, or with another machine_uuid",

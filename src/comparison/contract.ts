@@ -51,7 +51,7 @@ export const compareRoute = operation({
   operationId: "compare",
   tags: ["Machines"],
   summary: "Compare figures",
-  description: `Returns minimum, quartiles and maximum of a metric per GPU, side by side for ${MIN_KEYS} to ${MAX_KEYS} jobs, machines, GPU models, providers, regions or hardware specs. A figure is the mean over the GPUs of one model in one machine and one job.
+  description: `Returns minimum, quartiles and maximum of a metric per GPU, for ${MIN_KEYS} to ${MAX_KEYS} jobs, machines, GPU models, providers, regions or hardware specs. A figure is the mean over the GPUs of one model in one machine and one job.
 
 Each key has a group for each class of methods, since figures of different classes cannot be compared. A key without figures has one empty group, and so has a job or machine that you may not see. Only figures of ended and rated jobs count. Figures of recordings, busy GPUs, unfinished measurements and unknown methods are left out, and so are implausible figures. Each key has the newest ${MAX_RESULTS.toLocaleString("en")} results, by the creation time of their job; the server reads no further rows, however many there are. Quartiles are interpolated linearly.
 

@@ -28,7 +28,7 @@ const benchmark = z
     name: text({ min: 1, max: 128, description: "Human-readable name.", example: "QuickMark" }),
     type: z.enum(["node", "cluster"]).openapi({
       description:
-        "`node`: runs on each machine alone. `cluster`: runs on all machines together, after a barrier.",
+        "`node`: runs on each machine separately. `cluster`: runs on all machines together, after a barrier.",
     }),
     min_nodes: integer({
       min: 1,

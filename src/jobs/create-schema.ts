@@ -101,7 +101,7 @@ export const createJobBody = z
     description: text(jobDescription).nullish(),
     benchmarks: z.array(benchmarkChoice).max(MAX_BENCHMARKS).openapi({
       description:
-        "The benchmarks to run. `quick_mark` is always included and runs first; an empty list means `quick_mark` alone. A benchmark may run twice, but only with different options.",
+        "The benchmarks to run. `quick_mark` is always included and runs first; an empty list means only `quick_mark`. A benchmark may run twice, but only with different options.",
     }),
     node_count: integer({
       min: 1,

@@ -42,7 +42,7 @@ export const commonParameters = {
   name: queryText({
     isName: true,
     max: jobName.max,
-    description: `Only jobs whose name contains this text. ASCII letters match in either case; no wildcards. An empty value is ignored. A text of fewer than ${INDEXED_SEARCH_LENGTH} characters is searched in the newest ${MAX_SHORT_NAME_JOBS.toLocaleString("en")} jobs alone.`,
+    description: `Only jobs whose name contains this text. ASCII letters match in either case; no wildcards. An empty value is ignored. A text of fewer than ${INDEXED_SEARCH_LENGTH} characters is searched only in the newest ${MAX_SHORT_NAME_JOBS.toLocaleString("en")} jobs.`,
     example: "benchmark",
   }),
   tags: queryList(tag).openapi({

@@ -22,7 +22,7 @@ export function refuse(
     case "full":
       throw new ApiError("NODE_LIMIT_REACHED", "All expected nodes have already joined");
     case "too_many_joins":
-      throw new ApiError("TOO_MANY_REQUESTS", "Too many joins of this job; wait a little", {
+      throw new ApiError("TOO_MANY_REQUESTS", "Too many joins for this job; wait a moment", {
         headers: { "Retry-After": String(refusal.retryAfterSeconds) },
       });
     case "machine_in_use":
@@ -66,7 +66,10 @@ export function refuse(
         `${refusal.what} must have at most ${refusal.kib} KiB in a job without an account`,
       );
     case "job_too_large":
-      throw new ApiError("REQUEST_TOO_LARGE", "All results of a job together have at most 16 MiB");
+      throw new ApiError(
+        "REQUEST_TOO_LARGE",
+        "The results of a job must have at most 16 MiB in total",
+      );
   }
 }
 
@@ -88,7 +91,7 @@ function accessError(refusal: AccessRefusal): ApiError {
     case "token_wrong":
       return new ApiError(
         "PERMISSION_DENIED",
-        "The Assay-Task-Token is not that of this task, or another agent has taken the task over; join again",
+        "The Assay-Task-Token belongs to another task, or another agent has taken this task over; join again",
       );
   }
 }

@@ -73,7 +73,7 @@ export const heartbeatBody = z
       .max(1)
       .optional()
       .openapi({ format: "double", description: "Progress of the running step, 0 to 1." }),
-    message: text({ max: 200, description: "What the node is doing." }).optional(),
+    message: text({ max: 200, description: "The node's current activity." }).optional(),
     clock_skew_ms: clockSkewMs.optional(),
     state: z.enum(["failed"]).optional().openapi({ description: "The node gives up." }),
     failed_message: text({

@@ -367,7 +367,7 @@ describe("as a runner", () => {
     server.onClaim = () => server.error(401, "CLIENT_TOKEN_INVALID");
     const run = serve();
     expect(await run.exit).toBe(1);
-    expect(run.output.stderr).toMatch(/the server refuses the key/);
+    expect(run.output.stderr).toMatch(/the server refused the key/);
     expect(run.output.stderr).not.toContain(KEY);
   });
 });

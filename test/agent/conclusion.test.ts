@@ -187,7 +187,7 @@ describe("in words", () => {
         aggregate_results: { bf16_tflops: 5671.2, memory_bandwidth_gbs: 23776 },
         test_results: [{}, {}],
       },
-      "BF16 5,671.2 TFLOPS, memory 23,776 GB/s, 2 GPUs in all",
+      "BF16 5,671.2 TFLOPS, memory 23,776 GB/s, 2 GPUs in total",
     ],
     ["quick_mark", { test_results: [{ bf16_tflops: 452.2 }] }, "BF16 452.2 TFLOPS"],
     [

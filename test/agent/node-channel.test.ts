@@ -64,7 +64,7 @@ describe("a channel", () => {
     expect(own.length, "no poll since").toBeLessThanOrEqual(polls);
     expect(server.of("POST")).toHaveLength(2);
     expect(server.of("PUT")).toHaveLength(4);
-    expect(said(agent)).toEqual(["the server tells this node of changes by an open channel"]);
+    expect(said(agent)).toEqual(["waiting for changes on an open channel"]);
     const [hello] = server.channel.heard;
     expect(hello).toMatchObject({
       type: "hello",
@@ -172,7 +172,7 @@ describe("a channel that ends", () => {
     await other().end;
     expect(await agent.end).toMatchObject({ transport: "channel", task: { state: "completed" } });
     expect(said(agent)[1]).toMatch(words);
-    expect(said(agent)[2]).toMatch(/^the server tells this node/);
+    expect(said(agent)[2]).toMatch(/^waiting for changes/);
   });
 
   test("is polled for at once: the end of a socket may be the end of the job", async () => {
@@ -225,7 +225,7 @@ describe("a channel that ends", () => {
   });
 
   test.each([
-    [1003, "", /does not take this agent's messages \(1003\)/],
+    [1003, "", /refused this agent's messages \(1003\)/],
     [
       1008,
       "progress comes at most once in 5 s",
@@ -245,7 +245,7 @@ describe("a channel that ends", () => {
     server.channel.close(code, reason);
     await until(() => said(agent).length >= 2, "words");
     expect(said(agent)[1]).toMatch(words);
-    expect(said(agent)[1]).toMatch(/^this node polls the server; a channel is not possible/);
+    expect(said(agent)[1]).toMatch(/^polling the server; a channel is not possible/);
     await other().end;
     agent.abort();
     expect(server.channel.asked).toHaveLength(1);
@@ -339,7 +339,7 @@ describe("where no channel is possible, the node polls and says so", () => {
 
   test("silence", async () => {
     server.channel.onUpgrade = () => true;
-    await polling(/seldom: no answer within .* s: does a proxy hold it back\?/);
+    await polling(/rarely trying the channel: no answer within .* s: does a proxy block it\?/);
   });
 
   test("a hello without an answer", async () => {
@@ -349,7 +349,7 @@ describe("where no channel is possible, the node polls and says so", () => {
 
   test("a ping without an answer", async () => {
     server.channel.onPing = () => true;
-    await polling(/no answer to a ping within .* s: does a proxy hold it back\?/);
+    await polling(/no answer to a ping within .* s: does a proxy block it\?/);
   });
 
   test("pings that are answered no more: the connection is lost, and there is another", async () => {

@@ -147,7 +147,7 @@ describe("a channel that ends", () => {
 
   test.for([
     [4001, "another agent with this key has opened one"],
-    [1008, "does not take this agent's messages"],
+    [1008, "refused this agent's messages"],
   ] as const)("with %i: the runner asks every few seconds", async ([code, words]) => {
     const run = start();
     await channelOpen(run);

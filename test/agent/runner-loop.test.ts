@@ -195,7 +195,7 @@ describe("waiting", () => {
 
 describe("leaving", () => {
   test.each([
-    [401, "CLIENT_TOKEN_INVALID", /refuses the key .*rotated, or the runner is archived/],
+    [401, "CLIENT_TOKEN_INVALID", /refused the key .*rotated, or the runner is archived/],
     [400, "PARAMETER_INCORRECT_VALUE", /refused/],
   ] as const)("%i ends it with a plain message", async (status, code, message) => {
     server.onClaim = () => server.error(status, code);

@@ -148,7 +148,7 @@ describe("npm run demo -- --fleet", () => {
     expect(await run.exitCode, run.output()).toBe(0);
     const output = run.output();
     for (const line of [
-      /Created 2 specs; 6 runners ask for jobs/,
+      /Created 2 specs; 6 runners wait for jobs/,
       /h100-\d +h100-node +busy +H100 (pair|trio) +[█░]{12} +\d+ % {2}/,
       /H100 pair: completed {3}A100 trio: completed {3}H100 trio: completed/,
       /Job +Node +Runner +GPUs +BF16 TFLOPS +State/,

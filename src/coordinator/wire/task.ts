@@ -68,7 +68,7 @@ export const reportUrl = z.string().nullable().openapi({
   format: "uri-reference",
   maxLength: 2_048,
   description:
-    "Link to the PDF report; null until it is made. A path where the server does not know its public address.",
+    "Link to the PDF report; null until it is made. A path if the server does not know its public address.",
 });
 
 export const reportError = text({

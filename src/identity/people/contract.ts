@@ -102,7 +102,7 @@ export const changeOwnPasswordRoute = operation({
   operationId: "changeOwnPassword",
   tags: TAGS,
   summary: "Change your password",
-  description: `Replaces the old password by a new one. All other sessions of the person end; the current session continues.
+  description: `Replaces the old password with a new one. All other sessions of the person end; the current session continues.
 
 For every signed-in user, with a session. Attempts count towards the limits of sign-ins. Unknown keys are ignored.`,
   access: "user",

@@ -153,7 +153,7 @@ export const passwordLink = z
       format: "uri-reference",
       maxLength: 8_192,
       description:
-        "The page where the person sets a new password. Give it only to this person. A path where the server does not know its public address.",
+        "The page where the person sets a new password. Give it only to this person. A path if the server does not know its public address.",
       example:
         "https://assay.example/set-password#eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
     }),

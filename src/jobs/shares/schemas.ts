@@ -50,7 +50,7 @@ export const createdShare = z
       format: "uri-reference",
       maxLength: 2_048,
       description:
-        "The link, for people: a page that shows the job. What follows `#` is the token of `GET /shared/{share}`. Shown only once: null when a request with an `Idempotency-Key` is repeated. A path where the server does not know its public address.",
+        "The link, for people: a page that shows the job. The part after `#` is the token of `GET /shared/{share}`. Shown only once: null when a request with an `Idempotency-Key` is repeated. A path if the server does not know its public address.",
       example: "https://assay.example/console/shared#assay_share_0123456789abcdefghijABCDEFGHIJ",
     }),
   })

@@ -158,7 +158,7 @@ describe("leaves nothing behind and says why", () => {
       "a redirect to a file",
       (_, response) => response.writeHead(301, { location: "file:///etc/passwd" }).end(),
       {},
-      /file: is no way to fetch/,
+      /file: is not supported/,
     ],
     [
       "too much",

@@ -69,7 +69,7 @@ describeConsole("habits of the console", prepare, (stage) => {
     await admin.ask("POST", "/jobs", { name: "doomed one", node_count: 1, benchmarks: [] });
     await admin.ask("POST", "/jobs", { name: "doomed two", node_count: 1, benchmarks: [] });
     const { page } = await openTab(stage(), "/console/jobs?name=doomed");
-    await page.getByLabel("Choose all jobs of this page").check();
+    await page.getByLabel("Select all jobs on this page").check();
     await page.getByRole("button", { name: "Abort 2 jobs" }).click();
     const dialog = page.getByRole("dialog", { name: "Abort 2 jobs?" });
     await dialog.getByText("doomed one").waitFor();
@@ -78,7 +78,7 @@ describeConsole("habits of the console", prepare, (stage) => {
     await page.getByRole("button", { name: "Abort 2 jobs" }).click();
     await dialog.getByRole("button", { name: "Abort 2 jobs" }).click();
     await page.getByText("Done: 2 jobs.").waitFor();
-    await page.getByLabel("Choose all jobs of this page").check();
+    await page.getByLabel("Select all jobs on this page").check();
     await page.getByRole("button", { name: "Delete 2 jobs" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Delete 2 jobs" }).click();
     await page.getByRole("heading", { name: "No job matches" }).waitFor();
