@@ -91,7 +91,7 @@ describe("a job", () => {
     const run = start();
     await until(() => run.ends.length >= 1, "the end");
     expect(run.logs.join("\n")).toMatch(
-      /was the runner's already.*another one runs with the same key/,
+      /already had the task.*another agent is using the same key/,
     );
   });
 

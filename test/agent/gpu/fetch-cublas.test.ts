@@ -213,7 +213,7 @@ describe("leaves nothing behind and says why", () => {
   test("a cache that others may write to", async () => {
     const shared = join(folder, `assay-${process.getuid?.()}`);
     writeFileSync(shared, "");
-    await expect(fetchIt()).rejects.toThrow(/not a folder of this user alone/);
+    await expect(fetchIt()).rejects.toThrow(/is not private to this user/);
     expect(existsSync(shared)).toBe(true);
     expect(requests).toEqual([]);
   });

@@ -114,7 +114,7 @@ test("what is special about a measurement is said below the table", () => {
   const text = describeOutcome({ ok: true, results });
   expect(text).toContain("BUSY: other processes used these GPUs\n");
   expect(text).toContain("not settled: bf16_tflops\n");
-  expect(text).toContain("clocks held down by: sw_power_cap\n");
+  expect(text).toContain("clocks throttled by: sw_power_cap\n");
   expect(text).toMatch(/between GPUs: .* over 2 ways/);
 });
 

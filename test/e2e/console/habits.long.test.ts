@@ -44,7 +44,7 @@ describeConsole("habits of the console", prepare, (stage) => {
     await page.keyboard.press("j");
     expect(await focused()).toBe("gamma");
     await page.keyboard.press("x");
-    await page.getByText("1 chosen", { exact: true }).waitFor();
+    await page.getByText("1 selected", { exact: true }).waitFor();
     await page.keyboard.press("k");
     await page.keyboard.press("j");
     await page.keyboard.press("j");
@@ -56,7 +56,7 @@ describeConsole("habits of the console", prepare, (stage) => {
     await page.getByRole("heading", { name: "Machines", level: 1 }).waitFor();
     await page.keyboard.press("?");
     await page.getByRole("dialog", { name: "Keyboard" }).waitFor();
-    await page.getByLabel("Shortcuts of a single key").uncheck();
+    await page.getByLabel("Single-key shortcuts").uncheck();
     await page.keyboard.press("Escape");
     await page.getByRole("dialog").waitFor({ state: "detached" });
     await page.keyboard.press("g");

@@ -64,7 +64,7 @@ describeConsole(
         .first()
         .waitFor();
       await page.getByText(/^1 node is below the baseline, of \d rated nodes?\.$/).waitFor();
-      await page.getByText(/Recordings were replayed/).waitFor();
+      await page.getByText(/replayed recordings/).waitFor();
       await page.getByRole("link", { name: "PDF report" }).waitFor();
       await page.getByText("2 directed links measured.").waitFor();
       expectQuiet(tab);
@@ -80,7 +80,7 @@ describeConsole(
       const tab = await openTab(stage(), "/console/jobs");
       await tab.page.route("**/events", (route) => route.abort());
       await tab.page.getByRole("link", { name: "polled", exact: true }).click();
-      await tab.page.getByText("Asking every few seconds").waitFor();
+      await tab.page.getByText("Updating every few seconds").waitFor();
       await (await joinJob(server.url, job.token)).fail("CUDA error 999: unknown error");
       await tab.page.getByText("CUDA error 999: unknown error").first().waitFor();
       await tab.page.getByText("Failed", { exact: true }).first().waitFor();

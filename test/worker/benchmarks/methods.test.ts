@@ -335,7 +335,7 @@ describe("health", () => {
         metric: "pcie_generation",
         value: 3,
         expected: 4,
-        message: textLike(/generation 3 under load, where 4/),
+        message: textLike(/generation 3 under load, but 4/),
       },
     ],
     [
@@ -380,7 +380,7 @@ describe("health", () => {
       {
         gpu: 3,
         metric: "bf16_tflops",
-        message: textLike(/^computes wrongly .* \(silent corruption\)/),
+        message: textLike(/^computes wrong results .* \(silent corruption\)/),
       },
     ],
     [
