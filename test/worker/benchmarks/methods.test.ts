@@ -362,7 +362,7 @@ describe("health", () => {
     [
       "heat",
       factsOf({ throttle: ["hw_thermal", "sw_power_cap"] }),
-      { gpu: 0, metric: "throttle", message: "its hardware held the clocks down: hw_thermal" },
+      { gpu: 0, metric: "throttle", message: "the hardware throttled its clocks: hw_thermal" },
     ],
     [
       "a fault of the driver",
