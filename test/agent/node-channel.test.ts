@@ -158,7 +158,7 @@ describe("a channel that ends", () => {
     [
       "a server that heard nothing",
       () => server.channel.close(4008),
-      /has heard nothing of this node \(4008\)/,
+      /has not heard from this node \(4008\)/,
     ],
   ])("by %s comes back, and what happened meanwhile is told", async (_name, end, words) => {
     const agent = waiting();
@@ -209,7 +209,7 @@ describe("a channel that ends", () => {
       );
       server.channel.close(1012);
     }
-    await until(() => said(agent).some((line) => /seldom/.test(line)), "polling");
+    await until(() => said(agent).some((line) => /rarely/.test(line)), "polling");
     expect(server.channel.asked).toHaveLength(3);
   });
 
@@ -308,7 +308,7 @@ describe("where no channel is possible, the node polls and says so", () => {
     [
       "a 101 of something else",
       "HTTP/1.1 101 Switching Protocols\r\nupgrade: h2c\r\nconnection: upgrade\r\n\r\n",
-      /Invalid Upgrade header|seldom/,
+      /Invalid Upgrade header|rarely/,
     ],
     ["a 502, again and again", http("502 Bad Gateway", ""), /rarely trying the channel/],
     ["junk", "\u0000\u0001\u0002 junk\r\n\r\n", /rarely trying the channel/],
