@@ -23,14 +23,14 @@ except OSError as error: sys.exit(str(error))' "$1" "$2"
     if (!reply.ok) throw new Error(`status ${reply.status}`);
     require("fs").writeFileSync(process.argv[2], Buffer.from(await reply.arrayBuffer()));
   }).catch((error) => { console.error(String(error.cause ?? error)); process.exit(1); })' "$1" "$2"
-  else die 'there is nothing to fetch with: install curl, wget or python3, or Node 20 or newer'; fi
+  else die 'no program can download files: install curl, wget or python3, or Node 20 or newer'; fi
 }
 sha256() {
   if has sha256sum; then sha256sum "$1" | cut -d' ' -f1
   elif has shasum; then shasum -a 256 "$1" | cut -d' ' -f1
   elif has openssl; then openssl dgst -sha256 "$1" | sed 's/.*= *//'
   elif has python3; then python3 -c 'import hashlib, sys; print(hashlib.sha256(open(sys.argv[1], "rb").read()).hexdigest())' "$1"
-  else die 'there is nothing to compute a SHA-256 with: install coreutils, openssl or python3'; fi
+  else die 'no program can compute a SHA-256: install coreutils, openssl or python3'; fi
 }
 usable() { [ -x "$1" ] && "$1" -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' >/dev/null 2>&1; }
 find_node() {
@@ -44,12 +44,12 @@ fetch_node() {
   from=${ASSAY_NODE_URL:+ASSAY_NODE_URL} && from=${from:-$url}
   if [ ! -e "$loader" ]; then
     for musl in /lib/ld-musl-*; do [ ! -e "$musl" ] || die 'this system uses musl: install Node with apk add nodejs'; done
-    die "there is no Node 20 or newer here, and none to fetch for $(uname -sm): install it"
+    die "this machine has no Node 20 or newer, and none can be fetched for $(uname -sm): install it"
   fi
-  say "there is no Node 20 or newer here: fetching Node $version, 50 MB, from $from"
-  download "$url" "$work/node.tgz" || die "Node cannot be fetched from $from: install Node 20 or newer, or let ASSAY_NODE_URL name a copy of node-linux-$arch-$version.tgz"
+  say "this machine has no Node 20 or newer: fetching Node $version, 50 MB, from $from"
+  download "$url" "$work/node.tgz" || die "Node cannot be fetched from $from: install Node 20 or newer, or set ASSAY_NODE_URL to a copy of node-linux-$arch-$version.tgz"
   found=$(sha256 "$work/node.tgz") || exit 69
-  [ "$found" = "$sum" ] || die "what came from $from is not Node $version (other SHA-256): nothing was run"
+  [ "$found" = "$sum" ] || die "the download from $from is not Node $version (other SHA-256): nothing was run"
   tar -xzf "$work/node.tgz" -C "$work" package/bin/node || die 'Node cannot be unpacked: install tar and gzip, or make room'
   usable "$work/package/bin/node" || die "the fetched Node does not start in $cache (mounted noexec? glibc older than 2.28?): install Node 20 or newer"
   # What is there stays: machines that share the folder may run it by now.
@@ -68,11 +68,11 @@ esac
 trap clean EXIT; trap 'exit 130' INT; trap 'exit 143' TERM
 cache=${XDG_CACHE_HOME:-${HOME:-/none}/.cache}/assay
 { (umask 077 && mkdir -p "$cache") 2>/dev/null && work=$(mktemp -d "$cache/part.XXXXXX" 2>/dev/null); } ||
-  { cache=$(mktemp -d) && work=$(mktemp -d "$cache/part.XXXXXX"); } || die 'no folder can be written: set XDG_CACHE_HOME or TMPDIR to one that can'
+  { cache=$(mktemp -d) && work=$(mktemp -d "$cache/part.XXXXXX"); } || die 'no folder can be written: set XDG_CACHE_HOME or TMPDIR to a writable one'
 kept=$cache/node-$version-$arch agent=$cache/agent-$(printf %s "$host" | tr -c 'A-Za-z0-9.' _).mjs
 find_node || fetch_node
 download "$host/agent.mjs" "$work/agent.mjs" || die "the agent cannot be fetched from $host/agent.mjs"
-[ "$(tail -n 1 "$work/agent.mjs")" = '// The end of agent.mjs.' ] || die "what came from $host/agent.mjs is not the whole agent: nothing was run"
+[ "$(tail -n 1 "$work/agent.mjs")" = '// The end of agent.mjs.' ] || die "the download from $host/agent.mjs is incomplete: nothing was run"
 ln "$work/agent.mjs" "$agent" 2>/dev/null || [ "$(tail -n +1 "$agent" 2>/dev/null)" = "$(tail -n +1 "$work/agent.mjs")" ] ||
   mv -f "$work/agent.mjs" "$agent" || die "$agent cannot be written"
 rm -rf "$work"

@@ -37,7 +37,7 @@ const CLUSTER = [{ benchmark_id: "cluster_network" }];
 export async function showBarrier(folder: string, bundle: Bundle): Promise<boolean> {
   const [load = 0] = loadavg();
   console.log(
-    `\nthe last of ${NODES} nodes reaches a barrier: ms until each node is told (load ${load.toFixed(1)} of ${availableParallelism()} cores)`,
+    `\nthe last of ${NODES} nodes reaches a barrier: ms until each node knows (load ${load.toFixed(1)} of ${availableParallelism()} cores)`,
   );
   const byChannel = await barriers(folder, bundle, waitBySocket, BARRIERS);
   const isFast = percentile(byChannel, 0.99) <= P99_MS;
@@ -131,7 +131,7 @@ async function showMany(folder: string, bundle: Bundle): Promise<boolean> {
   const byTcp = Math.min(sockets, Math.floor((files - OTHER_FILES) / FILES_OF_A_SOCKET));
   const limit = `${sockets} take ${wanted} open files, and a process may have ${files} here: "ulimit -n ${wanted}"`;
   if (byTcp < sockets * LEAST_BY_TCP) {
-    console.log(`\nsockets of many jobs are not measured: ${limit}  MISSED`);
+    console.log(`\nsockets of many jobs cannot be measured: ${limit}  MISSED`);
     return false;
   }
   const inside = byTcp < sockets ? `, ${sockets - byTcp} of them from within it (${limit})` : "";

@@ -119,7 +119,7 @@ function show(rows: readonly Row[]): void {
       aim === null ? "–" : `$${aim}${usdOf(counts) > aim ? " MISSED" : ""}`,
     ),
   );
-  console.log("\nprices, USD a million (source, day it was read)");
+  console.log("\nprices, USD per million (source, day it was read)");
   for (const kind of COUNTED) {
     const { usd, source, read } = PRICES[kind];
     console.log(
@@ -127,6 +127,6 @@ function show(rows: readonly Row[]): void {
     );
   }
   console.log(
-    "Nothing that the paid plan includes is taken off. CPU time, objects' time awake and storage are not counted.",
+    "The paid plan's included amounts are not deducted. CPU time, objects' time awake and storage are not counted.",
   );
 }

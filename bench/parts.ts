@@ -42,22 +42,25 @@ export interface Part {
 
 export const PARTS: Record<string, Part> = {
   hot: {
-    about: "the hot routes beside a plain Worker and the least that workerd can do",
+    about: "the hot routes, compared with a plain Worker and the least that workerd can do",
     isQuick: true,
     run: ({ folder, bundle, ...options }) => showHotRoutes(folder, bundle, options),
   },
   "start-up": { about: "CPU from the start to the first reply", run: showStartUp },
   cost: {
-    about: "what agents and runners cost in a month",
+    about: "the monthly cost of agents and runners",
     run: ({ folder }) => showCosts(folder),
   },
   barrier: {
-    about: "how fast sockets tell, and polls",
+    about: "the time until nodes learn of a change, by sockets and by polls",
     run: ({ folder, bundle }) => showBarrier(folder, bundle),
   },
-  refusals: { about: "times of refusals, which must not tell what exists", run: showRefusals },
+  refusals: {
+    about: "the times of refusals, which must not reveal what exists",
+    run: showRefusals,
+  },
   reports: { about: "CPU and memory of drawing reports", run: showReports },
-  memory: { about: "peak memory of work at the documented limits", run: showMemory },
+  memory: { about: "peak memory at the documented limits", run: showMemory },
   agent: { about: "from the agent's start to its first request", run: showAgentStart },
   cli: { about: "the start of the command line", run: showCliStart },
   docs: { about: "the docs page, in a browser", run: showDocsPage },
@@ -68,10 +71,10 @@ export const PARTS: Record<string, Part> = {
       showScale(folder, { jobs, ...(part !== undefined && { part }) }),
   },
   peers: {
-    about: "the same lists by a textbook Worker, and by FastAPI where Python has it",
+    about: "the same lists by a textbook Worker, and by FastAPI if Python has it",
     run: ({ folder, jobs }) => comparePeers(folder, { jobs }),
   },
-  local: { about: "what the server of npm start carries", run: showLocalServer },
+  local: { about: "the capacity of the server of npm start", run: showLocalServer },
 };
 
 async function showStartUp({ folder, bundle }: BenchOptions): Promise<boolean> {
@@ -84,7 +87,7 @@ async function showStartUp({ folder, bundle }: BenchOptions): Promise<boolean> {
     modulesRoot: folder,
     modules: [{ type: "ESModule" as const, path: await buildBaseline(folder, "nothing") }],
   };
-  console.log("\nCPU of workerd from its start to the end of the first reply, median");
+  console.log("\nmedian CPU time of workerd from its start to the end of the first reply");
   const show = (name: string, ms: number | null) =>
     console.log(`${name.padEnd(42)} ${ms === null ? "not known here" : `${ms.toFixed(0)} ms`}`);
   show("a Worker that does nothing", await startUpCpuMs(nothing));
@@ -97,7 +100,9 @@ async function showRefusals({ folder, bundle }: BenchOptions): Promise<boolean> 
   const stage = await openStage(folder, bundle, []);
   try {
     const scene = await createScene(stage);
-    console.log("\nrefused, whether the thing exists or not: medians of 200 interleaved calls, ms");
+    console.log(
+      "\nrefusals, whether the resource exists or not: medians of 200 interleaved calls, ms",
+    );
     const refusals = await timeRefusals(stage, scene);
     for (const { name, existing, missing, difference } of refusals) {
       console.log(
@@ -141,7 +146,7 @@ async function showLocalServer({ folder }: BenchOptions): Promise<boolean> {
 async function showDocsPage(): Promise<boolean> {
   const times = await timeDocsPage();
   if (times === null) {
-    console.log("docs page: not measured, since there is no Chromium here");
+    console.log("docs page: not measured, since Chromium is not installed");
     return true;
   }
   console.log("first operation of the docs page, cold, medians of 10 interleaved visits");
@@ -157,7 +162,7 @@ async function showDocsPage(): Promise<boolean> {
 async function showConsole(): Promise<boolean> {
   const times = await timeConsole();
   if (times === null) {
-    console.log("console: not measured, since there is no Chromium here");
+    console.log("console: not measured, since Chromium is not installed");
     return true;
   }
   const { firstContentMs, listMs, shift, bytes } = times;
@@ -205,7 +210,7 @@ async function showCliStart({ folder, rounds }: BenchOptions): Promise<boolean> 
   return isWithin;
 }
 
-/** Prints the peak memory of work at the documented limits; whether all of it is within its bounds. */
+/** Prints the peak memory at the documented limits; whether all of it is within its bounds. */
 function showMemory({ folder, bundle, row }: BenchOptions): Promise<boolean> {
   console.log(
     "\nmemory above the idle isolate, MiB            peak  bound  buffers  process  CPU ms  bound  wall ms  readings",

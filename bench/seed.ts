@@ -36,7 +36,7 @@ try {
 } catch (error) {
   const message = error instanceof Error ? error.message : String(error);
   const isSown = message.includes("UNIQUE constraint failed");
-  console.error(isSown ? `Seed ${seed} has been sown there: choose another --seed` : message);
+  console.error(isSown ? `Seed ${seed} was already used there: choose another --seed` : message);
   process.exitCode = 1;
 }
 

@@ -22,7 +22,7 @@ mkdir -p "$data" "$bin" 2>/dev/null && work=$(mktemp -d "$data/part.XXXXXX" 2>/d
 kept=$data/node-$version-$arch
 find_node || fetch_node
 download "$host/assay.mjs" "$work/assay.mjs" || die "assay cannot be fetched from $host/assay.mjs"
-[ "$(tail -n 1 "$work/assay.mjs")" = '// The end of assay.mjs.' ] || die "what came from $host/assay.mjs is not the whole program: nothing was installed"
+[ "$(tail -n 1 "$work/assay.mjs")" = '// The end of assay.mjs.' ] || die "the download from $host/assay.mjs is incomplete: nothing was installed"
 cat > "$work/assay" <<END
 #!/bin/sh
 # assay, installed from $host. To remove it: rm -r $(quoted "$data") $(quoted "$bin/assay")
@@ -37,6 +37,6 @@ chmod 755 "$work/assay"
 mv -f "$work/assay.mjs" "$data/assay.mjs" && mv -f "$work/assay" "$bin/assay" || die "$bin/assay cannot be written"
 installed=$("$bin/assay" --version) || die "$bin/assay does not start"
 say "assay $installed is installed: $bin/assay"
-case :$PATH: in *:"$bin":*) ;; *) say "put it on the PATH: export PATH=\"$bin:\$PATH\"" ;; esac
+case :$PATH: in *:"$bin":*) ;; *) say "add it to the PATH: export PATH=\"$bin:\$PATH\"" ;; esac
 say 'sign in: assay login'
 }

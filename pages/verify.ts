@@ -57,7 +57,7 @@ async function check(file: File): Promise<Answer> {
   const reply = await fetch(`/api/silicon-mark/v1/reports/${checked.facts.hash}`);
   if (reply.status === 404) {
     const text =
-      "The data is genuine, but this server has no such report any more, so the pages cannot be compared.";
+      "The data is genuine, but this server no longer has this report, so the pages cannot be compared.";
     return { kind: "error", text, rows };
   }
   if (!reply.ok) throw new Error(`The server answered ${reply.status}`);
@@ -67,7 +67,7 @@ async function check(file: File): Promise<Answer> {
       "Not valid: the data is genuine, but the file is not the one that this server made. It was changed.";
     return { kind: "error", text, rows };
   }
-  const newer = report.is_latest ? "" : " There is a newer report of it.";
+  const newer = report.is_latest ? "" : " There is a newer report.";
   const text = `Valid: this server made exactly this file and signed its data.${newer}`;
   return { kind: "done", text, rows };
 }

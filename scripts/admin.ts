@@ -12,7 +12,7 @@ const { values } = parseArgs({
   options: { local: { type: "boolean" }, remote: { type: "boolean" } },
 });
 if (values.local === values.remote) {
-  console.error("Say which database: npm run admin -- --local, or npm run admin -- --remote");
+  console.error("Choose the database: npm run admin -- --local, or npm run admin -- --remote");
   process.exit(2);
 }
 try {

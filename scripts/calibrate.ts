@@ -39,9 +39,7 @@ function openMachine(): { ffi: Ffi; driver: Driver } {
     const ffi = koffiFfi(loadAddon(process.env, packAddons()));
     return { ffi, driver: openCudaDriver(ffi) };
   } catch (error) {
-    console.error(
-      `No GPU can be calibrated here: ${error instanceof Error ? error.message : error}`,
-    );
+    console.error(`No GPU can be calibrated: ${error instanceof Error ? error.message : error}`);
     process.exit(1);
   }
 }
@@ -60,7 +58,7 @@ function openTelemetry(ffi: Ffi): Telemetry | null {
 const { ffi, driver } = openMachine();
 const [description] = driver.gpus;
 if (description === undefined) {
-  console.error("No GPU can be calibrated here: the driver sees none");
+  console.error("No GPU can be calibrated: the driver sees none");
   process.exit(1);
 }
 const telemetry = openTelemetry(ffi);
@@ -75,7 +73,7 @@ const busy = busyReasons([
   },
 ]);
 if (busy.length > 0) {
-  console.error(`${busy.join("; ")}. A calibration needs the GPU for itself.`);
+  console.error(`${busy.join("; ")}. A calibration needs an idle GPU.`);
   process.exit(1);
 }
 const files = findCublasLt(process.env, values.cublas ?? null).slice(0, 2);

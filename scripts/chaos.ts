@@ -25,7 +25,7 @@ if (transport !== "poll" && transport !== "channel") {
   process.exit(2);
 }
 const stopping = stopSignal();
-console.log(`Seed ${seed}, ${kills} kills, nodes hear by ${transport}`);
+console.log(`Seed ${seed}, ${kills} kills, transport ${transport}`);
 const onKill = (done: number) => {
   if (done % 20 === 0) console.log(`${done} kills`);
 };

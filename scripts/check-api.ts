@@ -15,7 +15,7 @@ const CHECKS = [
     command: [join(ROOT, "scripts/generate-openapi.ts"), "--check"],
   },
   {
-    name: "no shape that misleads client generators",
+    name: "no shapes that mislead client generators",
     command: [join(ROOT, "scripts/check-clients.ts")],
   },
   {

@@ -97,7 +97,7 @@ try {
   }
   row("all together", "", kib(Buffer.byteLength(total)), kib(totalBytes));
   console.log(`KiB; limits: ${kib(LIMITS.total)} gzip together, ${kib(LIMITS.own)} of it own code`);
-  if (lazy > 0) console.log(`${kib(lazy)} KiB minified more load only when they are needed`);
+  if (lazy > 0) console.log(`${kib(lazy)} KiB minified are loaded only when needed`);
 
   const faults = [
     ...(totalBytes > LIMITS.total ? [`together ${kib(totalBytes)} KiB gzip`] : []),

@@ -32,7 +32,7 @@ async function migrationFaults(): Promise<string[]> {
   const made = { "0000_tables.sql": tablesSql(), "0001_triggers.sql": await triggersSql() };
   return Object.entries(made)
     .filter(([name, sql]) => readFileSync(join(ROOT, "migrations", name), "utf8") !== sql)
-    .map(([name]) => `migrations/${name} is not what src/db says: run npm run migrations`);
+    .map(([name]) => `migrations/${name} differs from src/db: run npm run migrations`);
 }
 
 async function typeFaults(): Promise<string[]> {

@@ -25,7 +25,7 @@ const VIEWPORT = { width: 1_280, height: 860 };
 
 const executable = browserPath();
 if (executable === null) {
-  console.error("There is no Chromium here. Install chromium, or set CHROMIUM.");
+  console.error("Chromium is not installed. Install it, or set CHROMIUM.");
   process.exit(1);
 }
 const stopping = stopSignal();

@@ -47,7 +47,7 @@ if (process.argv.includes("--build")) {
   if (!process.argv.includes("--check")) {
     writeFileSync(target, released);
   } else if (!existsSync(target) || readFileSync(target, "utf8") !== released) {
-    console.error("openapi.json is not what the contracts say: run npm run openapi and commit it");
+    console.error("openapi.json differs from the contracts: run npm run openapi and commit it");
     process.exitCode = 1;
   }
 }

@@ -104,7 +104,7 @@ function fetchTarball(tarball) {
   }
   if (isFetched(tarball)) return null;
   rmSync(tarball.file, { force: true });
-  return `${tarball.spec} has not the checksum that this project names.`;
+  return `${tarball.spec} does not have the checksum that this project pins.`;
 }
 
 if (!isInstalled()) {

@@ -27,7 +27,7 @@ const { values } = parseArgs({
 });
 if (values.local === values.remote) {
   console.error(
-    "Say where: npm run rotate-secret -- --local, or npm run rotate-secret -- --remote",
+    "Choose where: npm run rotate-secret -- --local, or npm run rotate-secret -- --remote",
   );
   process.exit(2);
 }
@@ -46,24 +46,24 @@ async function rotateLocal(file: string): Promise<void> {
   writeTokenSecrets(file, next);
   await noteRetired(next, place);
   report(current, next);
-  console.log("A server that is running takes it over at its next start.");
+  console.log("A running server uses it after its next start.");
 }
 
 async function rotateRemote(): Promise<void> {
   const current = splitSecrets(process.env.TOKEN_SECRET ?? "");
   if (current.length === 0) {
-    throw new Error("Set TOKEN_SECRET to the present value: Cloudflare does not show it again");
+    throw new Error("Set TOKEN_SECRET to the current value: Cloudflare does not show it again");
   }
   const next = await plan(current, ["--remote"]);
   const [fresh = "", signing = "", ...older] = next;
   // First everyone verifies the fresh one, then it signs: no request meets a token it cannot know.
   await put([signing, fresh, ...older]);
-  console.log(`Waiting ${ROLL_OUT_MS / 1_000} s until the new secret is known everywhere …`);
+  console.log(`Waiting ${ROLL_OUT_MS / 1_000} s until the new secret is in use everywhere …`);
   await sleep(ROLL_OUT_MS);
   await put(next);
   await noteRetired(next, ["--remote"]);
   report(current, next);
-  console.log(`Keep the new value; the next rotation needs it:\nTOKEN_SECRET="${next.join(",")}"`);
+  console.log(`Save the new value; the next rotation needs it:\nTOKEN_SECRET="${next.join(",")}"`);
 }
 
 async function plan(current: readonly string[], place: readonly string[]): Promise<string[]> {

@@ -63,13 +63,13 @@ try {
   const { publicOrigin: named, url } = server;
   const links = named
     ? `\n  Links        ${named}`
-    : "\n  Links        none for other machines; PUBLIC_ORIGIN names the address by which they reach this one";
+    : "\n  Links        none for other machines; set PUBLIC_ORIGIN to the address at which they reach this one";
   const isForOthers = !named || !isLoopback(new URL(named).hostname);
   const machines = isForOthers
     ? ""
-    : "\n  Machines     this one alone; HOST=0.0.0.0 and PUBLIC_ORIGIN let others join (docs/operations.md)";
+    : "\n  Machines     only this one; HOST=0.0.0.0 and PUBLIC_ORIGIN let others join (docs/operations.md)";
   const replays = rateReplays
-    ? "\n  Recordings   rated, and marked as REPLAYED: for demos and tests alone"
+    ? "\n  Recordings   rated, and marked as REPLAYED: only for demos and tests"
     : "";
   console.log(`
 Assay is ready.

@@ -40,7 +40,7 @@ export async function createApp(deps: ServiceDeps): Promise<App> {
   );
 }
 
-/** An app with the whole way of a request. `first` sees each request before anything else does. */
+/** An app with the whole path of a request. `first` sees each request before anything else does. */
 function assemble(
   deps: ServiceDeps,
   services: Services,

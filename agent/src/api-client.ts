@@ -236,7 +236,7 @@ function classify(
 function outage({ status, header, text }: HttpReply, hasMet: boolean, now: number): Unavailable {
   const retryAfterMs = parseRetryAfter(header("retry-after"), now, CAP_MS);
   if (status === 407) {
-    const hint = "407, the proxy wants a user and password: http://user:password@host:port";
+    const hint = "407, the proxy requires a user and password: http://user:password@host:port";
     return { kind: "unavailable", message: hint, retryAfterMs };
   }
   const words = firstWords(text) || "no text";

@@ -63,7 +63,7 @@ export function parseCommand(
   if (flags.version) return { kind: "version" };
 
   if (flags.token !== undefined && flags["api-key"] !== undefined) {
-    return usageError("--token and --api-key are the same thing; give only one of them");
+    return usageError("--token and --api-key are the same option; give only one of them");
   }
   if (flags.ca === "") return usageError("--ca needs the name of a file");
   const measuring = readProbe(flags);
@@ -231,11 +231,11 @@ function readCredential(
     if (!/^[\w{}:-]+$/.test(runner)) return { message: "--runner must be a UUID or a slug" };
     if (key === "") return { message: "no key; give the runner's key with --key or ASSAY_KEY" };
     if (isJobToken(key)) {
-      return { message: "that key is the token of a job; give it with --token, without --runner" };
+      return { message: "this key is a job's token; give it with --token, without --runner" };
     }
     if (!isRunnerKey(key)) {
       return {
-        message: "the key is not one of a runner: bencher_runner_ and 30 letters and digits",
+        message: "the key is not a runner's key: bencher_runner_ and 30 letters and digits",
       };
     }
     return { kind: "runner", runner, key };
@@ -244,11 +244,11 @@ function readCredential(
   if (token === "")
     return { message: "no token; give the job's token with --token or ASSAY_TOKEN" };
   if (!/^[\x21-\x7e]+$/.test(token)) {
-    return { message: "the token holds characters no token has; copy it again from the job" };
+    return { message: "the token has invalid characters; copy it again from the job" };
   }
   const other = otherKindOf(token);
   if (other !== null) {
-    return { message: `that is not the token of a job but ${other}; copy the job's token` };
+    return { message: `this is not a job's token but ${other}; copy the job's token` };
   }
   return { kind: "job", token };
 }

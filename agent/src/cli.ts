@@ -126,7 +126,7 @@ async function runNode(
   log(`assay agent ${AGENT_VERSION}, machine ${machineUuid}, server ${options.host}`);
   if (identity.source === "random") {
     log(
-      `this machine has no lasting identity, and ${stateFolderOf(env)} cannot be written: its UUID is random, and a restarted agent would be another node. ASSAY_MACHINE_KEY or --machine-uuid gives it one`,
+      `this machine has no lasting identity, and ${stateFolderOf(env)} cannot be written: its UUID is random, so a restarted agent would be another node. Set ASSAY_MACHINE_KEY or --machine-uuid`,
     );
   }
   // Containers that share a home share the kept identity, and must not pass for one agent: they differ by name.
@@ -188,7 +188,7 @@ async function runService(
     if (secrets.length > MASKED_SECRETS) secrets.splice(1, 1);
   };
   const log = createLog(terminal.stderr, clock.now, secrets);
-  const leave = "finishing the running step, if any; send it again to stop at once";
+  const leave = "finishing the running step, if any; send the signal again to stop at once";
   stop.addEventListener("abort", () => log(`${stop.reason}: ${leave}`));
   const prepared = await prepare(options, replay, transport, log, stop).catch((error: unknown) => {
     if (!stop.aborted) throw error;

@@ -123,7 +123,7 @@ export function endingOf(error: unknown, signal: AbortSignal): Ending {
 export function interruption(signal: AbortSignal): Ending {
   const name = signal.reason === "SIGINT" ? "SIGINT" : "SIGTERM";
   const exitCode = 128 + constants.signals[name];
-  return { verdict: "interrupted", exitCode, reason: `${name}; a task stays open` };
+  return { verdict: "interrupted", exitCode, reason: `${name}; its task stays open` };
 }
 
 /** Of an agent whose only job this was. */

@@ -42,7 +42,7 @@ function quickMark({ aggregate_results: whole, test_results: tests }: Record<str
     const value = figures[metric];
     return typeof value === "number" ? [`${name} ${number(value)} ${unit}`] : [];
   });
-  return parts.length > 0 && gpus.length > 1 ? [...parts, `${gpus.length} GPUs in all`] : parts;
+  return parts.length > 0 && gpus.length > 1 ? [...parts, `${gpus.length} GPUs in total`] : parts;
 }
 
 function hostMark(results: Record<string, unknown>) {

@@ -45,7 +45,7 @@ export function readIdentity(env: Record<string, string | undefined>, root = "/"
   if (key !== "") {
     if (/\$[({]/.test(key)) {
       throw new Error(
-        `ASSAY_MACHINE_KEY is ${key}: a variable in it was not replaced, and all machines would be one`,
+        `ASSAY_MACHINE_KEY is ${key}: a variable in it was not expanded, so all machines would have one identity`,
       );
     }
     return { uuid: uuidOf(`key:${key}`), source: "key" };

@@ -58,7 +58,7 @@ export function openJobState(options: {
     } catch (error) {
       isKept = false;
       log(
-        `cannot keep the job's state in ${folder} (${String(error)}); if this agent is killed, the next one must wait until the server takes it for lost`,
+        `cannot keep the job's state in ${folder} (${String(error)}); if this agent is killed, the next one must wait until the server considers it lost`,
       );
     }
   };

@@ -13,7 +13,7 @@ const OLDEST_NODE = 20;
 if (Number.parseInt(process.versions.node, 10) < OLDEST_NODE) {
   const how = "curl -fsSL HOST/agent | sh -s -- … finds or fetches one";
   process.stderr.write(
-    `assay agent: this is Node ${process.versions.node}, and Node ${OLDEST_NODE} or newer is needed: ${how}\n`,
+    `assay agent: this is Node ${process.versions.node}, but it needs Node ${OLDEST_NODE} or newer: ${how}\n`,
   );
   process.exit(EXIT.usage);
 }

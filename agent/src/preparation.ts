@@ -39,7 +39,7 @@ export async function withCublas(
   } catch (error) {
     signal.throwIfAborted();
     say(
-      `cuBLAS cannot be fetched: ${explainError(error)}. Without --fetch-cublas, other engines are used`,
+      `cuBLAS cannot be fetched: ${explainError(error)}. Leave out --fetch-cublas to use another engine`,
     );
     return null;
   }

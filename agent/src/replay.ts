@@ -34,7 +34,7 @@ export function parseReplay(
   if (!isRecord(body)) return no("must hold a JSON object");
   const { about, gpu_model: model, gpu_count: count, duration_seconds: duration } = body;
   if (typeof about !== "string" || about === "")
-    return no("about must say where the figures are from");
+    return no("about must name the source of the figures");
   if (typeof model !== "string" || model === "") return no("gpu_model must be a name");
   if (typeof count !== "number" || !Number.isInteger(count) || count < 1) {
     return no("gpu_count must be a whole number, at least 1");

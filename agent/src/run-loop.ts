@@ -193,7 +193,7 @@ async function runOnce(
   }
   agent.signal.throwIfAborted();
   if (outcome === null && running.controller.signal.reason === TOO_LONG) {
-    log(`step ${step.position} (${step.benchmarkId}) did not end in time and is given up`);
+    log(`step ${step.position} (${step.benchmarkId}) did not end in time; giving it up`);
     return { ok: false, end: await session.giveUp(LEAVES) };
   }
   if (outcome === null) {
@@ -216,7 +216,7 @@ async function runOnce(
   };
 }
 
-const TOO_LONG = new Error("the step took too long to be finished");
+const TOO_LONG = new Error("the step took too long to finish");
 
 /** Aborts a step that has not ended in time once the agent is told to leave. Call what it answers at the end. */
 function graceOf({ clock, drain }: Agent, running: AbortController): () => void {
@@ -264,5 +264,5 @@ async function deliver(
   if (!second.ok) return second.end;
   if (second.value.kind !== "refused") return null;
   const end = await session.end("");
-  return { ...end, kind: "error", message: `the server refuses every result of step ${position}` };
+  return { ...end, kind: "error", message: `the server refused every result of step ${position}` };
 }

@@ -56,7 +56,7 @@ export async function serveRunner(runner: Runner): Promise<End> {
   const timer = new AbortController();
   const leave = () => {
     clock.sleep(drain.drainMs + LAST_WORDS_MS, timer.signal).then(
-      () => controller.abort(new Error("it takes too long to leave")),
+      () => controller.abort(new Error("stopping took too long")),
       () => {}, // Left in time.
     );
   };
@@ -113,7 +113,7 @@ async function claimAndRun(runner: Runner, waiting: Waiting): Promise<End> {
     }
     if (reply.kind === "ended") {
       const hint = "the key is not the runner's, was rotated, or the runner is archived";
-      return { kind: "error", message: `the server refuses the key (${reply.message}): ${hint}` };
+      return { kind: "error", message: `the server refused the key (${reply.message}): ${hint}` };
     }
     if (reply.kind === "refused") return { kind: "error", message: `refused: ${reply.message}` };
     const claim = reply.kind === "accepted" ? parseClaim(reply.body) : null;
@@ -163,7 +163,7 @@ async function runJob(
   log(`claimed job ${jobId} as node ${task.rank}, task ${task.id}`);
   if (reply.kind === "accepted" && reply.claimRepeated) {
     log(
-      "this task was the runner's already: it goes on where it was. If no agent was stopped before, another one runs with the same key: the two are one node, and each step is run by both",
+      "this runner already had the task and continues it. If you stopped no agent before, another agent is using the same key: both are then one node, and both run each step",
     );
   }
   // The runner's own UUID, which only the server has told.

@@ -70,7 +70,7 @@ export function createSkew(options: { clock: Clock; serverTime: ServerTime; log:
       const seconds = Math.round(Math.abs(skew) / 1000);
       const where = skew > 0 ? "ahead of" : "behind";
       log(
-        `this machine's clock is ${seconds} s ${where} the server's; the difference is sent with its times`,
+        `this machine's clock is ${seconds} s ${where} the server's; the agent sends the difference with its times`,
       );
     },
   };

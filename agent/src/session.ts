@@ -167,7 +167,7 @@ export function createSession(options: {
     const isWanted = (reply: unknown) => parseTask(reply) !== null;
     const reply = await knock({ method: "POST", path: "/tasks", body, isWanted });
     if (reply === "in use") {
-      const hint = `give this one an identity of its own with --machine-uuid (now ${machine_uuid})`;
+      const hint = `give this agent its own --machine-uuid (now ${machine_uuid})`;
       return stop("error", `another agent is this machine's node in the job: ${hint}`);
     }
     if (reply.kind === "refused" && reply.code === "NODE_LIMIT_REACHED") {
@@ -179,7 +179,7 @@ export function createSession(options: {
     if (reply.kind !== "accepted") return settle(reply);
     task = parseTask(reply.body);
     // Never, as above.
-    if (task === null) return stop("error", "the reply to joining holds no task");
+    if (task === null) return stop("error", "the reply to joining has no task");
     own = { id: task.id, token: task.token };
     hasJoined = true;
     if (task.token !== null) {
@@ -201,7 +201,7 @@ export function createSession(options: {
         until = clock.elapsed() + Math.max(waitMs, LEASE_MS) + LEASE_GRACE_MS;
         const seconds = Math.ceil(waitMs / 1000);
         log(
-          `another agent is this machine's node in the job. If it was killed, its place is free in ${seconds} s: waiting`,
+          `another agent is this machine's node in the job. If that agent was killed, its place is free in ${seconds} s: waiting`,
         );
       }
       const left = until - clock.elapsed();

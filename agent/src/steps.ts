@@ -30,7 +30,7 @@ export function createStepRunner(options: {
       default:
         return Promise.resolve({
           state: "failed",
-          errorMessage: `agent ${AGENT_VERSION} does not know the benchmark ${clip(step.benchmarkId, 100)}`,
+          errorMessage: `agent ${AGENT_VERSION} does not support the benchmark ${clip(step.benchmarkId, 100)}`,
         });
     }
   };

@@ -37,7 +37,7 @@ export function explainRefusal(token: string, now: number): string {
   if (typeof exp === "number" && exp * 1000 < now) {
     return `the token is valid until ${new Date(exp * 1000).toISOString()} only`;
   }
-  return "the job of this token has ended or was deleted, or --host is another server than the token's";
+  return "the job of this token has ended or was deleted, or --host is not the server that made the token";
 }
 
 /** Header (0) or payload (1) of a JWT, unverified; null for anything else. */

@@ -23,7 +23,7 @@ export function describeConclusion(conclusion: Conclusion | null): string[] {
   if (unfinishedNodes !== null && unfinishedNodes > 0) {
     const nodes =
       unfinishedNodes === 1 ? "1 other node has" : `${unfinishedNodes} other nodes have`;
-    return [`verdict: none yet, ${nodes} not ended`];
+    return [`verdict: none yet; ${nodes} not ended`];
   }
   if (outcome === null) return [];
   return [...performanceOf(outcome), ...findingsOf(outcome), ...specOf(outcome)];
@@ -61,7 +61,7 @@ function findingsOf({ findings }: Outcome): string[] {
   const rest = (findings ?? []).length - shown.length;
   return [
     ...shown.map(({ message }) => `finding: ${plain(message)}`),
-    ...(rest > 0 ? [`finding: ${rest} more, in the job's report`] : []),
+    ...(rest > 0 ? [`finding: ${rest} more in the job's report`] : []),
   ];
 }
 

@@ -108,7 +108,7 @@ function readInput(path: string, maxBytes: number): Buffer {
 
 function keysIn(text: string, from: string): PublicJwk[] {
   const keys = readKeys(text);
-  if (keys === null) throw new Unreadable(`${from} holds no JWK set: {"keys": […]}`);
+  if (keys === null) throw new Unreadable(`${from} has no JWK set: {"keys": […]}`);
   return keys;
 }
 
@@ -142,7 +142,7 @@ async function lookUp(
   // A gateway in front of the server must not vouch for a report.
   if (!reply.isServers || reply.status !== 200) {
     throw new Unreadable(
-      `${host} answered ${reply.status}, and is not an Assay server, or has a fault`,
+      `${host} answered ${reply.status}: it is not an Assay server, or has a fault`,
     );
   }
   return reply.text;
@@ -150,7 +150,7 @@ async function lookUp(
 
 async function ask(server: Server, path: string, signal: AbortSignal): Promise<string> {
   const text = await lookUp(server, path, signal);
-  if (text === null) throw new Unreadable(`${server.host} has no keys of reports`);
+  if (text === null) throw new Unreadable(`${server.host} has no report keys`);
   return text;
 }
 
@@ -203,7 +203,7 @@ function endOf(
   if (verdict === "invalid") return invalid(reason);
   const pages = isPdf ? " The pages were not compared with it; --host does that." : "";
   if (verdict === "integrity") {
-    const line = `INTEGRITY ALONE: the data was not changed since it was signed. Who signed it was not checked: name whom you trust with --host URL or --keys FILE.${pages}`;
+    const line = `INTEGRITY ONLY: the data was not changed since it was signed. The signer was not checked: give --host URL or --keys FILE that you trust.${pages}`;
     return { exitCode: VERIFY_EXIT.valid, lines: [line] };
   }
   if (compared === null) {
@@ -217,10 +217,10 @@ function endOf(
   }
   if (compared.kind === "unknown") {
     return invalid(
-      `the data is genuine, but ${host} has no such report any more, so the pages cannot be compared; --keys checks the data alone`,
+      `the data is genuine, but ${host} no longer has this report, so the pages cannot be compared; --keys checks only the data`,
     );
   }
-  const newer = compared.isLatest ? [] : ["There is a newer report of it."];
+  const newer = compared.isLatest ? [] : ["There is a newer report."];
   return {
     exitCode: VERIFY_EXIT.valid,
     lines: [`VALID: the file is the one that ${host} made, and its data is signed.`, ...newer],

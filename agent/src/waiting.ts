@@ -19,9 +19,9 @@ const MAX_WORDS = 120;
 /** Close codes of the runner channel (docs/contract.md). */
 const REVOKED = 4003;
 const UNUSABLE: Readonly<Record<number, string>> = {
-  1003: "the server does not take this agent's messages",
-  1008: "the server does not take this agent's messages",
-  4001: "another agent with this key has opened one: is this one started twice?",
+  1003: "the server refused this agent's messages",
+  1008: "the server refused this agent's messages",
+  4001: "another agent with this key has opened one: was this one started twice?",
 };
 
 export interface Waiting {
@@ -79,7 +79,7 @@ export function createWaiting(options: {
     notBefore = now() + retryAfterMs + waitMs;
     if (isSeldom) [closedAt, failures] = [[], 0];
     say(
-      `no open channel: ${why}; this runner asks every few seconds${isSeldom ? "" : " until there is one"}`,
+      `no channel: ${why}; this runner polls every few seconds${isSeldom ? "" : " until it is open"}`,
     );
   };
 
@@ -120,7 +120,7 @@ export function createWaiting(options: {
         if (!held.isOpen) {
           held.isOpen = true;
           failures = 0;
-          say("the server tells this runner of jobs by an open channel");
+          say("waiting for jobs on an open channel");
           opened(true);
         }
       } else if (message === "work") {
@@ -141,11 +141,7 @@ export function createWaiting(options: {
     };
     const answer = await client.dial(PATH, listener, bounds.openingMs, signal);
     if (answer === "silence") {
-      lost(
-        `no answer within ${bounds.openingMs / 1_000} s: does a proxy hold it back?`,
-        false,
-        false,
-      );
+      lost(`no answer within ${bounds.openingMs / 1_000} s: does a proxy block it?`, false, false);
       return false;
     }
     if ("kind" in answer) {
@@ -207,11 +203,11 @@ function parse(text: string): string {
   try {
     const message: unknown = JSON.parse(text);
     if (!isRecord(message) || typeof message.type !== "string")
-      return "what comes by it is not the server's";
+      return "its messages are not from the server";
     if (message.type === "error")
       return `the server says: ${clip(String(message.message), MAX_WORDS)}`;
     return message.type === "work" ? "work" : "unknown";
   } catch {
-    return "what comes by it is not the server's";
+    return "its messages are not from the server";
   }
 }

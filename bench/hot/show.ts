@@ -22,7 +22,7 @@ export async function showHotRoutes(
   const asked = HOT_ROUTES.filter((route) => routes.includes(route) || route.name === "poll");
   const replies = await countCosts(folder, bundle, asked);
   console.log(
-    `\n${rounds} rounds in turns, one workerd; rates beside a plain Worker in Hono and the least that workerd can do, with 95 % intervals; CPU of workerd`,
+    `\n${rounds} alternating rounds in one workerd; rates compared with a plain Worker in Hono and the least that workerd can do, with 95 % intervals; CPU time of workerd`,
   );
   const missed: HotRoute[] = [];
   await raceHotRoutes(folder, bundle, { routes, asked, rounds, replies }, (laps) => {

@@ -27,7 +27,7 @@ export async function showScale(folder: string, options: ScaleOptions = {}): Pro
   const wanted = new Set(part.split(","));
   const unknown = [...wanted].find((name) => !PARTS.includes(name as PartName)); // is it one?
   if (unknown !== undefined) {
-    console.error(`--part ${unknown}: must be of ${PARTS.join(", ")}`);
+    console.error(`--part ${unknown}: must be one of ${PARTS.join(", ")}`);
     return false;
   }
   const bundle = await buildBundle(folder);

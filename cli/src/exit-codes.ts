@@ -8,7 +8,7 @@ export const EXIT_CODES = [
     code: 3,
     meaning: "underperforming, with findings, or differing from the expected spec",
   },
-  { name: "unrated", code: 4, meaning: "measured, but nothing to compare with" },
+  { name: "unrated", code: 4, meaning: "measured, but not rated" },
   { name: "unreachable", code: 69, meaning: "the server cannot be reached, or does not answer" },
   { name: "denied", code: 77, meaning: "not signed in, or not allowed" },
   { name: "stopped", code: 130, meaning: "stopped by a signal" },

@@ -109,8 +109,8 @@ export function resultTable(job: JobDetail): string {
     ...columns([[...head, "Verdict"], ...rows]),
     networkLine(job),
     ...job.tasks.flatMap(({ rank }) => slowLines(verdicts.get(rank))),
-    "GPU figures are REPLAYED, not measured here: recorded runs, filled in with medians where nothing was recorded.",
-    "The baselines are medians of such runs, so figures near 100 % are no surprise.",
+    "GPU figures are REPLAYED, not measured here: recorded runs, completed with medians.",
+    "The baselines are medians of such runs, so figures near 100 % are expected.",
   ].join("\n");
 }
 

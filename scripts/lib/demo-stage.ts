@@ -100,5 +100,5 @@ export async function showUntilEnded(stage: Stage, jobId: string, watch: Watch):
 const endedBadly = ({ exitCode }: AgentProcess) => exitCode !== null && exitCode !== 0;
 
 function agentFailure(agent: AgentProcess): string {
-  return `Agent ${agent.index} ended with exit code ${agent.exitCode}. Its last words:\n${agent.log()}`;
+  return `Agent ${agent.index} ended with exit code ${agent.exitCode}. Its last output:\n${agent.log()}`;
 }

@@ -16,7 +16,7 @@ export function deployFault(
   const isSet = SETS_RATE_REPLAYS.test(toml.replaceAll(/^\s*#.*$/gm, ""));
   const where = isSet ? "wrangler.toml" : env.RATE_REPLAYS ? "the environment" : null;
   if (where === null) return null;
-  return `RATE_REPLAYS is set in ${where}: recordings must not be rated on a deployed server. Remove it; \`npm start -- --rate-replays\` is for this machine alone.`;
+  return `RATE_REPLAYS is set in ${where}: recordings must not be rated on a deployed server. Remove it; \`npm start -- --rate-replays\` is only for this machine.`;
 }
 
 /** @param names of the Worker's secrets; null for a Worker that does not exist */

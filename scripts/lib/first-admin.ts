@@ -18,7 +18,7 @@ export async function createFirstAdmin(
   place: DatabasePlace,
   { email, password }: { email: string; password: string },
 ): Promise<void> {
-  if (!/^[^\s@]+@[^\s@]+$/.test(email)) throw new Error("The e-mail address is not one");
+  if (!/^[^\s@]+@[^\s@]+$/.test(email)) throw new Error("The e-mail address is not valid");
   if (password.length < 12 || password.length > 128) {
     throw new Error("The password must have 12 to 128 characters");
   }

@@ -43,7 +43,7 @@ export async function runFleet(stage: Stage): Promise<void> {
       fleet.push({ uuid, name: runner.name, spec: slug });
     }
   }
-  console.log(`Created ${SPECS.length} specs; ${fleet.length} runners ask for jobs`);
+  console.log(`Created ${SPECS.length} specs; ${fleet.length} runners wait for jobs`);
   const jobs: { id: string; name: string }[] = [];
   for (const job of JOBS) {
     const { id } = await api.createJob({ ...job, tags: ["fleet"] });
@@ -91,8 +91,8 @@ export async function runFleet(stage: Stage): Promise<void> {
   const strangers = details
     .flatMap(({ tasks }) => tasks)
     .some((task) => !nameOf.has(task.machine_uuid));
-  if (strangers) throw new Error("A node is none of the runners.");
+  if (strangers) throw new Error("A node is not one of the runners.");
   for (const agent of stage.agents) agent.ask();
   await waitForAgents(stage);
-  console.log("All jobs are completed, and all runners have left cleanly.");
+  console.log("All jobs are completed, and all runners have stopped.");
 }

@@ -25,7 +25,7 @@ export async function runHost(stage: Stage): Promise<void> {
   stage.add(
     startAgent({ program, index, host: url, token: job.token, clusterAddress, replayFile }),
   );
-  const late = "The machine was not measured in time.";
+  const late = "The measurement did not end in time.";
   await showUntilEnded(stage, job.id, { timeoutMs: TIMEOUT_MS, late });
   const { state, tasks } = await api.job(job.id);
   if (state !== "completed") throw new Error(`The job ended as ${state}.`);

@@ -35,14 +35,14 @@ Reports will be UNSIGNED: the Worker has no ${NAME}. To sign them, deploy with a
     return null;
   }
   const answer = await ask(
-    "Sign reports with a new key, kept as the secret REPORT_SIGNING_KEY? [Y/n] ",
+    "Sign reports with a new key, stored as the secret REPORT_SIGNING_KEY? [Y/n] ",
   );
   if (!/^(y|yes|)$/i.test(answer.trim())) {
     say("Reports will be UNSIGNED.");
     return null;
   }
   say(
-    `Keep the key; the next rotation needs it, and Cloudflare does not show it again:\n${NAME}="${seed}"`,
+    `Save the key; the next rotation needs it, and Cloudflare does not show it again:\n${NAME}="${seed}"`,
   );
   return seed;
 }

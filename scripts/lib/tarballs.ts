@@ -25,7 +25,7 @@ export function openTarball(name: string, pin: Pin, folder = TARBALLS): Map<stri
   }
   const archive = readFileSync(file);
   if (`sha512-${createHash("sha512").update(archive).digest("base64")}` !== pin.integrity) {
-    throw new Error(`${file} has not the checksum that is pinned: delete it and install again`);
+    throw new Error(`${file} does not have the pinned checksum: delete it and install again`);
   }
   return filesOfTar(gunzipSync(archive));
 }

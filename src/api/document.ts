@@ -14,7 +14,7 @@ const DESCRIPTION = `An open control plane for hardware benchmarks. Create a job
 People sign in at \`POST /token\` and send the access token as \`Authorization: Bearer <token>\`; the refresh token keeps them signed in. Scripts use API tokens or keys, which people create for them. Agents use the token of their job, which is valid only for the node protocol. Runners use a key, which is valid only for claiming jobs.
 
 ## Errors
-All errors have the same body: a \`code\` for programs, a \`message\` for people, \`details\` of each refused field, and the id of the request, which is also in the \`x-request-id\` header of every response. (Only \`/token\` answers errors in the form of RFC 6749.) Unknown parameters and unknown keys are ignored, so that newer clients work.
+All errors have the same body: a \`code\` for programs, a \`message\` for people, \`details\` of each refused field, and the id of the request, which is also in the \`x-request-id\` header of every response. (Only \`/token\` answers errors in the form of RFC 6749.) Unknown parameters and keys are ignored, so that newer clients work; misspelt ones are refused in lists and on \`POST /jobs\`.
 
 ## Paging
 Lists are paged by \`page\` and \`per_page\`. \`X-Total-Count\` has the number of items, \`Link\` the links to other pages. Follow \`next\` to read a long list: its \`cursor\`, where a list has cursors, makes all pages cost the same, and never skips or repeats an item that was not changed meanwhile.
@@ -36,7 +36,7 @@ const TAGS = [
   },
   {
     name: "Machines",
-    description: "The machines that jobs ran on: what they are, and what they measured over time.",
+    description: "The machines that jobs ran on, with their hardware and their figures over time.",
   },
   {
     name: "Reports",
@@ -81,12 +81,12 @@ const TAGS = [
   {
     name: "Runners",
     description:
-      "Standing machines that offer hardware specs and claim the jobs created for them. Administrators manage them; each runner has a key of its own.",
+      "Standing machines that offer hardware specs and claim the jobs created for them. Administrators manage them; each runner has its own key.",
   },
   {
     name: "Node protocol",
     description:
-      "The operations of the agent on each machine: join a job, poll for directives, report progress, send results. The agent uses the token of its job.",
+      "Operations for the agent on each machine: join a job, poll for directives, report progress, send results. The agent uses the token of its job.",
   },
   { name: "Service", description: "The service itself." },
 ];

@@ -3,7 +3,7 @@ import { z } from "@hono/zod-openapi";
 import { MAX_GPUS_PER_NODE, MAX_MODELS_PER_NODE } from "../benchmarks/gpus.ts";
 import { integer, text } from "./schemas.ts";
 
-const MODEL = { min: 1, max: 128, description: "As the driver names it." };
+const MODEL = { min: 1, max: 128, description: "As named by the driver." };
 const COUNT = { min: 1, max: MAX_GPUS_PER_NODE, description: "GPUs of this model." };
 
 /** Of a machine that joins. */
@@ -31,7 +31,7 @@ export const shownGpuModels = z
     }),
   )
   .max(MAX_MODELS_PER_NODE)
-  .openapi({ description: "The machine's GPUs by model; empty if it named none." });
+  .openapi({ description: "The machine's GPUs by model; empty if it sent none." });
 
 export const shownGpuModel = text({
   min: 1,

@@ -123,7 +123,7 @@ export function credentialListQuery(kind: string, example: string) {
       ...orderParameters("equal ones are ordered by creation"),
       revoked: queryBoolean({
         default: false,
-        description: `True lists the revoked ${kind} alone: the newest 1,000 of the last 30 days.`,
+        description: `True lists only revoked ${kind} alone: the newest 1,000 of the last 30 days.`,
       }),
     })
     .transform(withDirection);

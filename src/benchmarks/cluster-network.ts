@@ -69,7 +69,7 @@ export const clusterNetwork: Benchmark = {
       targets.add(link.target_rank);
     }
     if (state === "completed" && links.length !== nodeCount - 1) {
-      const message = `must have one entry for each other node, ${nodeCount - 1} in all`;
+      const message = `must have one entry for each other node, ${nodeCount - 1} in total`;
       return { field: "measurements", message };
     }
     return null;

@@ -65,7 +65,8 @@ export function healthOf(measurement: CheckedMeasurement): HealthWarning[] {
 /** Each GPU once, whichever of its checks failed, where the agent names GPUs. */
 function wrongProducts({ checks, faults }: CheckedMeasurement): HealthWarning[] {
   const wrong = (faults ?? []).filter(({ code }) => WRONG_PRODUCT.test(code));
-  const text = "computes wrongly without an error (silent corruption): its products failed a check";
+  const text =
+    "computes wrong results without reporting an error (silent corruption): its products failed a check";
   if (wrong.length > 0) {
     const byGpu = new Map(wrong.map(({ metric, gpu = null }) => [gpu, metric]));
     return [...byGpu].map(([gpu, metric]) =>
@@ -135,10 +136,10 @@ function gpuWarnings(sent: object, gpu: number): HealthWarning[] {
       metric: "pcie_generation",
       of: "pcie_max_generation",
       say: (value, whole) =>
-        `its PCIe link has generation ${value} under load, where ${whole} is possible`,
+        `its PCIe link has generation ${value} under load, but ${whole} is possible`,
     }),
     ...(reasons.length > 0
-      ? [warning(gpu, "throttle", `its hardware held the clocks down: ${reasons.join(", ")}`)]
+      ? [warning(gpu, "throttle", `the hardware throttled its clocks: ${reasons.join(", ")}`)]
       : []),
   ];
 }

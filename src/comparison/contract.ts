@@ -51,17 +51,17 @@ export const compareRoute = operation({
   operationId: "compare",
   tags: ["Machines"],
   summary: "Compare figures",
-  description: `Returns minimum, quartiles and maximum of a metric per GPU, side by side for ${MIN_KEYS} to ${MAX_KEYS} jobs, machines, GPU models, providers, regions or hardware specs. A figure is the mean over the GPUs of one model in one machine and one job.
+  description: `Returns minimum, quartiles and maximum of a metric per GPU, for ${MIN_KEYS} to ${MAX_KEYS} jobs, machines, GPU models, providers, regions or hardware specs. A figure is the mean over the GPUs of one model in one machine and one job.
 
-Each key has a group for each class of methods, since figures of two classes do not compare; a key without figures has one empty group, and so has a job or machine that you may not see. Only figures of ended and rated jobs count. Those of recordings, of busy GPUs, of measurements that ended early, of failed checks, implausible ones, and those of unknown methods are left out. Each key has the newest ${MAX_RESULTS.toLocaleString("en")} results, by the time their job was created: no more rows are read for it, however many there are. Quartiles are linear between the two nearest figures.
+Each key has a group for each class of methods, since figures of different classes cannot be compared. A key without figures has one empty group, and so has a job or machine that you may not see. Only figures of ended and rated jobs count. Figures of recordings, busy GPUs, unfinished measurements, failed checks and unknown methods are left out, and so are implausible figures. Each key has the newest ${MAX_RESULTS.toLocaleString("en")} results, by the creation time of their job; the server reads no further rows, however many there are. Quartiles are interpolated linearly.
 
-From the jobs that you may see: regular users compare their own, customer admins those of their customer, staff and root admins all.`,
+Figures come from the jobs that you may see: regular users compare their own, customer admins those of their customer, staff and root admins all.`,
   access: "user",
   single: true,
   counts: true,
   request: {
     query: z.object({
-      group_by: queryChoice(GROUPINGS, "What the keys name.").openapi({
+      group_by: queryChoice(GROUPINGS, "The kind of the keys.").openapi({
         param: { name: "group_by", in: "query", example: "provider" },
       }),
       key: queryList(key)
@@ -82,7 +82,7 @@ From the jobs that you may see: regular users compare their own, customer admins
       gpu_model: queryText({
         max: 128,
         description:
-          "Only figures of this GPU model, in any common spelling, so that providers compare like with like. An empty value is ignored.",
+          "Only figures of this GPU model, in any common spelling, so that providers can be compared fairly. An empty value is ignored.",
         example: "a100-sxm4-80gb",
       }),
     }),

@@ -29,7 +29,7 @@ const group = z
     machines: integer({
       min: 0,
       max: MAX_RESULTS,
-      description: "Machines that the figures come from.",
+      description: "Number of machines with figures.",
     }),
     min: value("The lowest figure."),
     q1: value("The lower quartile."),
@@ -37,7 +37,7 @@ const group = z
     q3: value("The upper quartile."),
     max: value("The highest figure."),
     class: orNull(methodClass).openapi({
-      description: "Class of the methods that made the figures; null without figures.",
+      description: "Class of the figures' methods; null without figures.",
     }),
   })
   .openapi("ComparedGroup", { description: "The figures of one key and one class of methods." });
@@ -47,10 +47,10 @@ export const comparison = z
     group_by: z.enum(GROUPINGS).openapi({ description: "Grouping of the figures." }),
     metric: ratedMetric,
     groups: z.array(group).max(MAX_GROUPS).openapi({
-      description: "The groups in the order of your keys, those of one key by class.",
+      description: "The groups in the order of your keys, and then of their classes.",
     }),
   })
-  .openapi("Comparison", { description: "Figures side by side." });
+  .openapi("Comparison", { description: "Compared figures." });
 
 export type GroupWire = z.infer<typeof group>;
 export type ComparisonWire = z.infer<typeof comparison>;

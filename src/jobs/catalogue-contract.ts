@@ -28,7 +28,7 @@ const benchmark = z
     name: text({ min: 1, max: 128, description: "Human-readable name.", example: "QuickMark" }),
     type: z.enum(["node", "cluster"]).openapi({
       description:
-        "`node`: runs on each machine alone. `cluster`: runs on all machines together, after a barrier.",
+        "`node`: runs on each machine separately. `cluster`: runs on all machines together, after a barrier.",
     }),
     min_nodes: integer({
       min: 1,
@@ -60,7 +60,7 @@ export const listBenchmarksRoute = operation({
   tags: ["Benchmarks"],
   summary: "List benchmarks",
   description:
-    "Lists the benchmarks that a job can run: ids, options and result fields, with their display names and units. The catalogue changes only with the server's version. For every signed-in user.",
+    "Lists the benchmarks that a job can run: ids, options and result fields, with their display names and units. The catalogue changes only with the server's version.\n\nFor every signed-in user.",
   access: "user",
   single: true,
   responses: {

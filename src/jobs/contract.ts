@@ -37,7 +37,7 @@ export const createJobRoute = operation({
   summary: "Create a job",
   description: `Creates a benchmarking job. quick_mark is always included automatically, and runs first.
 
-For every signed-in user; the job belongs to you and your customer. The \`token\` in the reply lets agents join until the job expires, 24 hours after its creation. A body has at most 256 KiB. With an \`Idempotency-Key\` the request can be repeated without creating a second job. Quotas bound the jobs that your customer creates in a UTC day and the results that it stores.
+For every signed-in user; the job belongs to you and your customer. The \`token\` in the reply lets agents join until the job expires, 24 hours after its creation. A body has at most 256 KiB. With an \`Idempotency-Key\` the request can be repeated without creating a second job. Quotas limit the jobs that your customer may create in a UTC day and the results that it may store.
 
 \`join_command\` is the line that joins a machine. The reference to a hardware \`spec\` is permanent. An unknown or archived spec is 404.`,
   access: "user",
@@ -56,11 +56,11 @@ export const listJobsRoute = operation({
   operationId: "listJobs",
   tags: ["Jobs"],
   summary: "List jobs",
-  description: `Lists the jobs you may see, newest first, a page at a time. Regular users see their own jobs, customer admins all jobs of their customer, staff and root admins all jobs. Changes on the nodes in the last seconds may be missing; the job's detail has them.
+  description: `Lists the jobs you may see, newest first, a page at a time. Regular users see their own jobs, customer admins all jobs of their customer, staff and root admins all jobs. Changes of the last seconds may be missing; the job's detail has them.
 
-Filters combine; bounds that exclude each other find nothing. A page beyond the last one is empty.
+Filters combine; bounds that exclude each other match nothing. A page beyond the last one is empty.
 
-**Cost.** Newest first, with at most one of \`state\`, \`spec_check\`, \`tags\`, \`benchmark_id\`, a range of creation times, or a \`name\` of 3 or more characters, the first page and the pages along \`next_cursor\` or the links of \`Link\` cost the same however many jobs there are. So does the total without a filter, or with \`state\` alone. Other requests cost as much as they read: the total with other filters reads all matches; several filters read all jobs that match the tags, the benchmark or the name; a jump to a page without its cursor reads all pages before it. Other orders use an index for customer admins without a filter; otherwise all matches are sorted.`,
+**Cost.** Newest first, with at most one of \`state\`, \`spec_check\`, \`tags\`, \`benchmark_id\`, a range of creation times, or a \`name\` of 3 or more characters, the first page and the pages along \`next_cursor\` or the links of \`Link\` cost the same however many jobs there are. So does the total without a filter, or with \`state\` only. Other requests cost as much as they read: the total with other filters reads all matches; several filters read all jobs that match the tags, the benchmark or the name; a jump to a page without its cursor reads all pages before it. Other orders use an index for customer admins without a filter; otherwise all matches are sorted.`,
   access: "user",
   list: true,
   request: { query: listJobsQuery },
@@ -98,7 +98,7 @@ export const getJobRoute = operation({
 
 For everyone who sees the job in the list; others get 404.
 
-With \`wait\` and \`If-None-Match\` the reply comes when the job has changed, or is 304 after so many seconds. For an ended job, the reply waits for its verdict and report.`,
+With \`wait\` and \`If-None-Match\` the reply waits until the job changes, and is 304 if it does not change within that time. For an ended job, the reply waits for its verdict and report.`,
   access: "user",
   single: true,
   request: {
@@ -108,8 +108,7 @@ With \`wait\` and \`If-None-Match\` the reply comes when the job has changed, or
         min: 0,
         max: 25,
         default: 0,
-        description:
-          "Seconds to wait for a change; without `If-None-Match` the reply comes at once.",
+        description: "Seconds to wait for a change; without `If-None-Match` there is no wait.",
       }),
     }),
   },
@@ -123,9 +122,9 @@ export const streamJobEventsRoute = operation({
   operationId: "streamJobEvents",
   tags: ["Jobs"],
   summary: "Follow a job",
-  description: `Streams the job's events as they happen, as \`text/event-stream\`: those after the one that \`Last-Event-ID\` names, or all. Each has its ordinal as \`id\`. \`event: event\` is one of the \`events\` of the job's detail; \`progress\` is the progress of one node, without an id, the latest alone; \`end\` is the last: the job has ended.
+  description: `Streams the job's events as they happen, as \`text/event-stream\`: all events, or those after \`Last-Event-ID\`. An event's \`id\` is its ordinal. \`event: event\` is one of the \`events\` of the job's detail; \`progress\` is the latest progress of one node, without an id; \`end\` comes last, when the job has ended.
 
-Every 20 seconds without news there is a comment. A stream without \`end\` has broken off, after 15 minutes at the latest: send the request again with \`Last-Event-ID\`. Until the first node joins, news is up to 5 seconds old. A person can follow 32 jobs at a time.
+After 20 seconds of silence the server sends a comment. A stream lasts at most 15 minutes; if it ends without \`end\`, send the request again with \`Last-Event-ID\`. Until the first node joins, events may arrive up to 5 seconds late. A person can follow 32 jobs at a time.
 
 For everyone who sees the job in the list.`,
   access: "user",
@@ -202,7 +201,7 @@ export const deleteJobRoute = operation({
   summary: "Delete a job",
   description: `Deletes a job and its tasks. The job disappears from all lists, and its name can be reused. One job per request. Its nodes are told to stop at their next call; a job without nodes can no longer be joined.
 
-Only an idle job can be deleted (created, completed, completed_with_warnings, failed or aborted); abort a running one first. Only for people of the job's customer who see the job. Deleting a job twice is 404. With \`If-Match\`, the \`ETag\` of \`GET /jobs/{job_id}\`, a job that has changed since is 412.`,
+Only an idle job can be deleted (created, completed, completed_with_warnings, failed or aborted); abort a running one first. Only for people of the job's customer who see the job. Deleting a job twice is 404. Send the \`ETag\` of \`GET /jobs/{job_id}\` as \`If-Match\` to get 412 if the job has changed since.`,
   access: "user",
   conditional: true,
   request: {
@@ -221,7 +220,7 @@ export const deleteJobByIdRoute = operation({
   tags: ["Jobs"],
   summary: "Delete a job by its path",
   description:
-    "Deletes a job, as `DELETE /jobs/delete` does, with the id in the path. There is no request body.",
+    "Deletes a job like `DELETE /jobs/delete`, but with the id in the path. There is no request body.",
   access: "user",
   conditional: true,
   request: { params },

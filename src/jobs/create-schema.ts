@@ -44,7 +44,7 @@ export const jobName = {
   description: "Unique per customer among jobs that are not deleted.",
   example: "GPU Benchmark Test",
 };
-export const jobDescription = { max: 512, multiline: true, description: "What the job is for." };
+export const jobDescription = { max: 512, multiline: true, description: "The purpose of the job." };
 
 const ORIGIN_LENGTH = 100;
 export const jobProvider = {
@@ -101,7 +101,7 @@ export const createJobBody = z
     description: text(jobDescription).nullish(),
     benchmarks: z.array(benchmarkChoice).max(MAX_BENCHMARKS).openapi({
       description:
-        "The benchmarks to run. `quick_mark` is always included and runs first; an empty list means `quick_mark` alone. A benchmark may run twice with different options, but not with the same.",
+        "The benchmarks to run. `quick_mark` is always included and runs first; an empty list means only `quick_mark`. A benchmark may run twice, but only with different options.",
     }),
     node_count: integer({
       min: 1,
@@ -118,7 +118,7 @@ export const createJobBody = z
       .nullish()
       .openapi({
         maxItems: MAX_TAGS,
-        description: "Tags to find the job by; duplicates are removed.",
+        description: "Tags for finding the job; duplicates are removed.",
       }),
     provider: text(jobProvider).nullish(),
     region: text(jobRegion).nullish(),
@@ -130,7 +130,7 @@ export const createJobBody = z
     }).nullish(),
     expected_spec: reference({
       description:
-        "The hardware spec that the machines are compared with: UUID or slug of a spec that is not archived. It restricts no machine from joining. `spec` implies it; two different specs are refused.",
+        "The hardware spec that the machines are compared with: UUID or slug of a spec that is not archived. Any machine may join. `spec` implies it; two different specs are refused.",
       example: "h100-node",
     }).nullish(),
   })

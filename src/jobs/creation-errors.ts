@@ -43,7 +43,7 @@ export const twoSpecs = (): ApiError =>
   validationErrorOf([
     {
       field: "expected_spec",
-      message: "must be the same spec as spec, or left out: spec implies it",
+      message: "must be omitted, or the same spec as spec",
     },
   ]);
 

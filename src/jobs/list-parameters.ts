@@ -42,7 +42,7 @@ export const commonParameters = {
   name: queryText({
     isName: true,
     max: jobName.max,
-    description: `Only jobs whose name contains this text. ASCII letters match in either case; no wildcards. An empty value is ignored. A text of fewer than ${INDEXED_SEARCH_LENGTH} characters is searched in the newest ${MAX_SHORT_NAME_JOBS.toLocaleString("en")} jobs alone.`,
+    description: `Only jobs whose name contains this text. ASCII letters match in either case; no wildcards. An empty value is ignored. A text of fewer than ${INDEXED_SEARCH_LENGTH} characters is searched only in the newest ${MAX_SHORT_NAME_JOBS.toLocaleString("en")} jobs.`,
     example: "benchmark",
   }),
   tags: queryList(tag).openapi({
@@ -111,7 +111,7 @@ export const listJobsQuery = z
     benchmark_id: queryPatternText({
       pattern: /^[A-Za-z0-9_.:-]+$/,
       max: 64,
-      description: "Only jobs that run this benchmark; an unknown id finds nothing.",
+      description: "Only jobs that run this benchmark; an unknown id matches nothing.",
     }),
     provider: originParameter(jobProvider, "from this provider"),
     region: originParameter(jobRegion, "in this region"),

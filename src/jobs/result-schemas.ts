@@ -36,7 +36,7 @@ const metricSummary = z
     median: figure("The median over the nodes."),
     max: figure("The largest value of a node."),
     mean: figure("The mean over the nodes."),
-    total: figure("The sum over the nodes; null if a sum has no meaning.").nullable(),
+    total: figure("The sum over the nodes; null if a sum is meaningless.").nullable(),
   })
   .openapi("MetricSummary", { description: "A metric over all nodes." });
 
@@ -46,7 +46,7 @@ export const aggregateResults = z
     gpu_count: integer({
       min: 0,
       max: MAX_NODES * MAX_GPUS_PER_NODE,
-      description: "GPUs of these nodes; null if the number of one of them is not known.",
+      description: "GPUs of these nodes; null if the number of one node is not known.",
     }).nullable(),
     metrics: map(metricSummary, {
       maxProperties: 64,
@@ -92,7 +92,7 @@ export const benchmarkResult = z
     error_message: shownMessage("Reason of the failure; null otherwise."),
     implausible: z.array(implausibleField).max(MAX_IMPLAUSIBLE).openapi({
       description:
-        "Implausible fields of `results`, at most 64; they count nowhere. Empty if there are none.",
+        "Implausible fields of `results`, at most 64; they are not used anywhere. Empty if there are none.",
     }),
     display_names: map(displayField, {
       maxProperties: 64,
@@ -114,7 +114,7 @@ export const taskResultMap = resultMapOf("Results that this node has sent.");
 
 export const specCheckStatus = z.enum(SPEC_CHECK_STATUSES).openapi("SpecCheckStatus", {
   description:
-    "A machine beside its spec. `differs`: it falls short of it in a field. `unknown`: its architecture, CPUs or memory could not be read.",
+    "Result of comparing a machine with a spec. `differs`: the machine differs or falls short in a field. `unknown`: its architecture, CPUs or memory could not be read.",
 });
 
 const specCheckField = z
@@ -122,26 +122,30 @@ const specCheckField = z
     field: patternText({
       pattern: /^[a-z_]+$/,
       max: 32,
-      description: "Field of the spec; `effective_cores` is HostMark's, and only informs.",
+      description: "Field of the spec; `effective_cores` is HostMark's, and only informative.",
       example: "memory",
     }),
-    promised: orNull(message(64, "As text; sizes in bytes. Null for a field that only informs.")),
+    promised: orNull(
+      message(64, "As text; sizes in bytes. Null for a field that is only informative."),
+    ),
     found: orNull(message(64, "As text; sizes in bytes. Null if it could not be read.")),
     status: specCheckStatus,
-    reason: orNull(message(512, "The reason in words; null where both are the same.")),
+    reason: orNull(message(512, "The reason in words; null if both are the same.")),
   })
-  .openapi("SpecCheckField", { description: "A field of a spec beside what the machine has." });
+  .openapi("SpecCheckField", { description: "Comparison of a field of a spec with the machine." });
 
 const specCheck = z
   .strictObject({
     status: specCheckStatus,
     fields: z.array(specCheckField).max(16).openapi({ description: "The fields of the spec." }),
   })
-  .openapi("SpecCheck", { description: "The machine beside the spec that its job expects." });
+  .openapi("SpecCheck", {
+    description: "Comparison of a machine with the spec that its job expects.",
+  });
 
 export const specCheckOrNull = orNull(specCheck).openapi({
   description:
-    "The machine beside the spec that the job expects; null for no spec, and without an inventory.",
+    "Comparison of the machine with the spec that the job expects; null for no spec, and without an inventory.",
 });
 
 /** Fields of a task that its owner sees. */

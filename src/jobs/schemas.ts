@@ -57,14 +57,14 @@ const description = text(jobDescription).nullable();
 const nodeCount = integer({ min: 1, max: MAX_NODES, description: "Expected nodes.", example: 4 });
 const createdAt = timestamp.openapi({ description: "When the job was created." });
 const expiresAt = timestamp.openapi({
-  description: "When the job ends by itself: 24 hours after its creation.",
+  description: "When the job expires: 24 hours after its creation.",
   example: "2024-03-16T10:30:00.000Z",
 });
 const joinCommand = patternText({
   pattern: /^[ -~]+$/,
   max: 4_800,
   description:
-    "Shell command that makes a machine a node of this job, with Node or without. It contains the token. Null for a job with a spec, which its runners claim, and where the server does not know its public address.",
+    "Shell command that makes a machine a node of this job, with or without Node. It contains the token. Null for a job with a spec, which runners claim, and if the server does not know its public address.",
   example:
     "curl -fsSL https://assay.example/agent | sh -s -- --host https://assay.example --token eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3NTU0NjIxNDQwIn0.c2lnbmF0dXJl",
 });
@@ -123,7 +123,7 @@ const jobFields = {
   ended_at: endedAt,
   spec_check: orNull(specCheckStatus).openapi({
     description:
-      "The worst of its machines beside the spec that the job expects; null for no spec, and until the first is compared.",
+      "The worst result of comparing its machines with the expected spec; null for no spec, and until the first machine is compared.",
   }),
 };
 
@@ -131,7 +131,7 @@ const listedJob = z
   .strictObject({
     ...jobFields,
     gpu_models: z
-      .array(text({ min: 1, max: 128, description: "As the driver names it." }))
+      .array(text({ min: 1, max: 128, description: "As named by the driver." }))
       .max(MAX_NODES * MAX_MODELS_PER_NODE)
       .nullable()
       .openapi({ description: "GPU models of the nodes; null without `include_results`." }),
@@ -182,7 +182,7 @@ export const jobDetail = z
     ...jobFields,
     benchmarks: benchmarkIds,
     spec: orNull(uuid).openapi({
-      description: "The UUID of the hardware spec the job was made for; null for none.",
+      description: "The UUID of the hardware spec the job was created for; null for none.",
     }),
     expected_spec: orNull(uuid).openapi({
       description: "The UUID of the spec that its machines are compared with; null for none.",

@@ -253,7 +253,7 @@ export class JobsService {
     if (!reply.ok) {
       if (reply.reason === "changed") throw changedSince("job");
       if (reply.reason === "not_deletable") {
-        const message = "The job has nodes at work and cannot be deleted; abort it first";
+        const message = "The job is in progress and cannot be deleted; abort it first";
         throw new ApiError("JOB_STATE_INVALID", message);
       }
       throw unavailable(2, new Error(`coordinator says ${reply.reason}`));
@@ -277,4 +277,4 @@ function aborted({ state, endedAt }: Pick<JobRow, "state" | "endedAt">): { ended
 }
 
 const notAbortable = () =>
-  new ApiError("JOB_STATE_INVALID", "The job has ended already and cannot be aborted");
+  new ApiError("JOB_STATE_INVALID", "The job has already ended and cannot be aborted");

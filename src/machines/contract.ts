@@ -93,7 +93,7 @@ export const listMachinesRoute = operation({
   operationId: "listMachines",
   tags: TAGS,
   summary: "List machines",
-  description: `Lists the machines that joined the jobs you may see, the one seen last first. ${SCOPE} What jobs of others have shown of the same machine stays out; deleted jobs count no more.
+  description: `Lists the machines that joined the jobs you may see, last seen first. ${SCOPE} Other people's jobs on the same machine are left out, and so are deleted jobs.
 
 Filters combine. A page beyond the last one is empty.
 
@@ -156,9 +156,9 @@ export const getMachineHistoryRoute = operation({
   operationId: "getMachineHistory",
   tags: TAGS,
   summary: "View a machine's history",
-  description: `Returns what the machine's last ${MAX_POINTS} jobs measured, newest first, at most ${MAX_POINTS} figures, and the changes of its GPUs between them. Figures are per GPU. Those of recordings, of busy GPUs, of measurements that ended early, of failed checks, and implausible ones are left out; so are those of jobs without a verdict.
+  description: `Returns the figures of the machine's last ${MAX_POINTS} jobs, newest first, at most ${MAX_POINTS}, and the changes of its GPUs between them. Figures are per GPU. Figures of recordings, busy GPUs, unfinished measurements, failed checks and jobs without a verdict are left out, and so are implausible figures.
 
-Figures of two classes do not compare. ${SCOPE} Others get 404.`,
+Figures of different classes cannot be compared. ${SCOPE} Others get 404.`,
   access: "user",
   single: true,
   request: {

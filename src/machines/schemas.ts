@@ -27,7 +27,9 @@ export const MAX_POINTS = 100;
 
 export const machine = z
   .strictObject({
-    machine_uuid: uuid.openapi({ description: "Identifies the machine, as its agent says." }),
+    machine_uuid: uuid.openapi({
+      description: "Identifies the machine, as reported by its agent.",
+    }),
     host_name: text({
       max: MAX_HOST_NAME,
       description: "Host name; null if no inventory had it.",
@@ -36,17 +38,17 @@ export const machine = z
     gpu_models: shownGpuModels,
     provider: text({
       max: MAX_PLACE,
-      description: "As named by its jobs; null if none named it.",
+      description: "As named by its jobs; null if no job names it.",
       example: "Lambda",
     }).nullable(),
     region: text({
       max: MAX_PLACE,
-      description: "As named by its jobs; null if none named it.",
+      description: "As named by its jobs; null if no job names it.",
       example: "us-east-1",
     }).nullable(),
     jobs: integer({ min: 1, max: MAX_COUNT, description: "Jobs that it joined.", example: 12 }),
     last_job_id: idString.openapi({ description: "The job that it joined last." }),
-    last_seen_at: timestamp.openapi({ description: "The time it joined that job." }),
+    last_seen_at: timestamp.openapi({ description: "Time at which it joined that job." }),
     status: orNull(performanceStatus).openapi({
       description: "Verdict of its last rated job; null before the first.",
     }),
@@ -81,13 +83,13 @@ const point = z
     gpu_model: text({
       min: 1,
       max: 128,
-      description: "The GPU model that the figure is of, as the driver names it; null if unnamed.",
+      description: "The GPU model of the figure, as named by the driver; null if unnamed.",
     }).nullable(),
     class: methodClass,
     method: patternText({
       pattern: /^[\s\S]+$/,
       max: 128,
-      description: "The method that the figure was made by; null for QuickMark's own.",
+      description: "The method of the figure; null for QuickMark's own.",
       example: "copy.ptx.4gib/1",
     }).nullable(),
     value: figure("The figure per GPU, in the metric's unit."),
@@ -104,12 +106,12 @@ const change = z
   .strictObject({
     job_id: idString.openapi({ description: "The first job with the new hardware." }),
     task_id: idString.openapi({ description: "The machine's task of that job." }),
-    at: timestamp.openapi({ description: "The time the machine joined that job." }),
-    before: shownGpuModels.openapi({ description: "The GPUs in the job before." }),
+    at: timestamp.openapi({ description: "Time at which the machine joined that job." }),
+    before: shownGpuModels.openapi({ description: "The GPUs in the previous job." }),
     after: shownGpuModels.openapi({ description: "The GPUs in this job." }),
     message: message(4_096, "The change in words."),
   })
-  .openapi("HardwareChange", { description: "GPUs of a machine that changed between two jobs." });
+  .openapi("HardwareChange", { description: "A change of a machine's GPUs between two jobs." });
 
 export const machineHistory = z
   .strictObject({
@@ -120,7 +122,7 @@ export const machineHistory = z
       .max(MAX_POINTS)
       .openapi({ description: "Changes of the hardware, newest first." }),
   })
-  .openapi("MachineHistory", { description: "Figures that a machine's last jobs measured." });
+  .openapi("MachineHistory", { description: "Figures of a machine's last jobs." });
 
 export type MachineWire = z.infer<typeof machine>;
 export type PointWire = z.infer<typeof point>;

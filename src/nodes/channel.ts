@@ -12,7 +12,7 @@ export const channelRoute = operation({
   operationId: "openCurrentChannel",
   tags: ["Node protocol"],
   summary: "Follow the job",
-  description: `Opens the WebSocket of one task, for a request with \`Upgrade: websocket\`. The first message of the client, within 10 seconds, is \`{"type":"hello","task_id","task_token"}\`; the server sends \`{"type":"view","etag","view"}\`, with the body of a poll, whenever what the node sees changes. The client may send \`{"type":"progress","progress","message"}\` every 5 seconds, and the text \`ping\` every 30 to 60 seconds, answered \`pong\`. Joins and results stay HTTP.
+  description: `Opens the WebSocket of one task, for a request with \`Upgrade: websocket\`. The first message of the client, within 10 seconds, is \`{"type":"hello","task_id","task_token"}\`; the server sends \`{"type":"view","etag","view"}\`, with the body of a poll, whenever the node's view changes. The client may send \`{"type":"progress","progress","message"}\` every 5 seconds, and the text \`ping\` every 30 to 60 seconds; the answer is \`pong\`. Joins and results use HTTP.
 
 Requires the job's token, in the header \`Authorization\` or as the subprotocol \`bearer.<token>\` beside \`assay.v1\`.`,
   access: "node",

@@ -50,7 +50,7 @@ export const pollRoute = operation({
   summary: "Ask what to do",
   description: `Tells this node what to do now. Each poll counts as contact; a node out of contact for too long is lost.
 
-Requires the job's token. Send the \`ETag\` back as \`If-None-Match\`: 304 without a body means that nothing has changed. Poll again after \`poll_after_seconds\` (also \`Retry-After\`), not sooner. An ended job answers with directive \`stop\`, and a node of it also gets its \`performance\`, \`findings\` and \`spec_check\`, some seconds after the end.
+Requires the job's token. Send the \`ETag\` back as \`If-None-Match\`: 304 without a body means that nothing has changed. Poll again after \`poll_after_seconds\` (also \`Retry-After\`), not sooner. For an ended job the directive is \`stop\`, and within seconds its nodes also get their \`performance\`, \`findings\` and \`spec_check\`.
 
 Without \`task_id\`, the token of a job without an account also shows the job's \`detail\`, in the form of \`GET /jobs/{job_id}\`. That token reads for 7 days, also after the job has ended; it joins and reports until \`expires_at\`.`,
   access: "nodeOrReader",
@@ -92,9 +92,9 @@ export const joinRoute = operation({
   operationId: "joinCurrentJob",
   tags: ["Node protocol"],
   summary: "Join the job",
-  description: `Makes this machine a node of the job. A new machine gets the next rank (201) while nodes are still expected. The same \`machine_uuid\` with the same \`join_secret\` gets its task back (200), so a restarted agent continues as the same node. Without that secret it gets 409 \`MACHINE_IN_USE\` while the node is in contact, and then takes the node over.
+  description: `Makes this machine a node of the job. A new machine gets the next rank (201) while nodes are still expected. The same \`machine_uuid\` with the same \`join_secret\` gets its task back (200), so a restarted agent continues as the same node. Without that secret it gets 409 \`MACHINE_IN_USE\` while the node is in contact; afterwards it takes the node over.
 
-Requires the job's token. Only runners join a job with a \`spec\`, by claiming it. Joins are limited per job. For a job without an account, \`inventory\` has at most 32 KiB.`,
+Requires the job's token. Only runners can join a job with a \`spec\`, by claiming it. Joins are limited per job. For a job without an account, \`inventory\` has at most 32 KiB.`,
   access: "node",
   secret: true,
   request: {
@@ -114,7 +114,7 @@ Requires the job's token. Only runners join a job with a \`spec\`, by claiming i
   },
   responses: {
     200: json(joinedTask, {
-      description: "This machine had joined already.",
+      description: "This machine has already joined.",
       example: joinedTaskExample,
       headers: announced,
     }),
@@ -162,9 +162,9 @@ export const resultRoute = operation({
   operationId: "putStepResult",
   tags: ["Node protocol"],
   summary: "Send the result of a step",
-  description: `Stores the result of a step, exactly once: the same body again gets the same reply, also after the job has ended; a different body is refused. \`position\` is the 0-based index into \`benchmark_sequence\`.
+  description: `Stores the result of a step, exactly once: the same body again gets the same reply, even after the job has ended; a different body is refused. \`position\` is the 0-based index into \`benchmark_sequence\`.
 
-Requires the job's token; the node must have been told to run the step. One result has at most 1 MiB and 50,000 JSON values, all results of a job 16 MiB. Of a job without an account, the known fields of a result are kept: it has at most 64 KiB, and \`measurement\`, \`replayed\` and \`partial\` at most 32 KiB together.`,
+Requires the job's token; the node must have been told to run the step. One result has at most 1 MiB and 50,000 JSON values, all results of a job 16 MiB. For a job without an account only known fields of a result are stored: it has at most 64 KiB, and \`measurement\`, \`replayed\` and \`partial\` at most 32 KiB together.`,
   access: "node",
   ofTask: true,
   secret: true,
@@ -225,9 +225,9 @@ export const generateReportRoute = operation({
   operationId: "generateReport",
   tags: ["Node protocol"],
   summary: "Make the job's report again",
-  description: `Makes the missing reports of an ended job, as \`POST /jobs/{job_id}/report\` does, for agents. Repeating it changes nothing.
+  description: `Makes the missing reports of an ended job, like \`POST /jobs/{job_id}/report\`, for agents. Repeating the request has no further effect.
 
-Requires the job's token, also after the job has ended; limited to ten per minute. There is no request body.`,
+Requires the job's token, even after the job has ended; limited to ten per minute. There is no request body.`,
   access: "node",
   secret: true,
   limit: "report",

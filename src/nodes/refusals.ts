@@ -20,15 +20,15 @@ export function refuse(
     case "changed":
       throw new ApiError("JOB_ENDED", "The job has ended", { directive: "stop" });
     case "full":
-      throw new ApiError("NODE_LIMIT_REACHED", "All expected nodes have joined already");
+      throw new ApiError("NODE_LIMIT_REACHED", "All expected nodes have already joined");
     case "too_many_joins":
-      throw new ApiError("TOO_MANY_REQUESTS", "Too many joins of this job; wait a little", {
+      throw new ApiError("TOO_MANY_REQUESTS", "Too many joins for this job; wait a moment", {
         headers: { "Retry-After": String(refusal.retryAfterSeconds) },
       });
     case "machine_in_use":
       throw new ApiError(
         "MACHINE_IN_USE",
-        "Another agent with this machine_uuid is in contact; join with its join_secret, or with a machine_uuid of your own",
+        "Another agent with this machine_uuid is in contact; join with its join_secret, or with another machine_uuid",
         { headers: { "Retry-After": String(refusal.retryAfterSeconds) } },
       );
     case "claims_only":
@@ -53,7 +53,7 @@ export function refuse(
     case "slot_taken":
       throw new ApiError(
         "IDEMPOTENCY_KEY_REUSED",
-        `Step ${about.position} of this task has another result already`,
+        `Step ${about.position} of this task already has another result`,
       );
     case "result_too_large":
       throw new ApiError(
@@ -66,7 +66,10 @@ export function refuse(
         `${refusal.what} must have at most ${refusal.kib} KiB in a job without an account`,
       );
     case "job_too_large":
-      throw new ApiError("REQUEST_TOO_LARGE", "All results of a job together have at most 16 MiB");
+      throw new ApiError(
+        "REQUEST_TOO_LARGE",
+        "The results of a job must have at most 16 MiB in total",
+      );
   }
 }
 
@@ -78,17 +81,17 @@ function accessError(refusal: AccessRefusal): ApiError {
     case "claims_only":
       return new ApiError(
         "PERMISSION_DENIED",
-        "The job is for runners of its spec, which claim it; a job without a spec is joined by its token",
+        "Only runners of its spec can join this job, by claiming it; use a token only for jobs without a spec",
       );
     case "token_missing":
       return new ApiError(
         "PERMISSION_DENIED",
-        "The header Assay-Task-Token is missing: send the task_token of the reply to joining",
+        "The header Assay-Task-Token is missing: send the task_token from the reply to joining",
       );
     case "token_wrong":
       return new ApiError(
         "PERMISSION_DENIED",
-        "The Assay-Task-Token is not that of this task, or another agent has taken the task over; join again",
+        "The Assay-Task-Token belongs to another task, or another agent has taken this task over; join again",
       );
   }
 }

@@ -12,7 +12,7 @@ export const nodeView = pollView
   .extend({
     performance: orNull(performanceNode).openapi({
       description:
-        "Rating of this node, once its job has settled and is rated; null before, and for a caller that is no node of the job.",
+        "Rating of this node, once its job has settled and is rated; null before, and for a caller that is not a node of the job.",
     }),
     findings: orNull(nodeFindings).openapi({
       description: "The findings of `performance`; null with it.",
@@ -50,7 +50,7 @@ export const joinBody = z
         format: "uuid",
         maxLength: 36,
         description:
-          "Identifies the machine: joining again gives the same task. No UUID that many machines have, such as the nil UUID.",
+          "Identifies the machine: joining again gives the same task. UUIDs that many machines share, such as the nil UUID, are refused.",
         example: "550e8400-e29b-41d4-a716-446655440000",
       }),
     join_secret: patternText({
@@ -73,7 +73,7 @@ export const heartbeatBody = z
       .max(1)
       .optional()
       .openapi({ format: "double", description: "Progress of the running step, 0 to 1." }),
-    message: text({ max: 200, description: "What the node is doing." }).optional(),
+    message: text({ max: 200, description: "The node's current activity." }).optional(),
     clock_skew_ms: clockSkewMs.optional(),
     state: z.enum(["failed"]).optional().openapi({ description: "The node gives up." }),
     failed_message: text({

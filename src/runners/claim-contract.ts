@@ -42,7 +42,7 @@ export const runnerChannelRoute = operation({
   operationId: "openRunnerChannel",
   tags: ["Runners"],
   summary: "Wait for jobs",
-  description: `Opens a WebSocket, for a request with \`Upgrade: websocket\`: the server sends \`{"type":"work"}\` when there may be a job for the runner, which then claims. The client sends the text \`ping\` every 30 to 60 seconds, answered \`pong\`, and nothing else. While it is open, the runner is online. Closed with 4001: the runner has another socket; 4003: its key, its archiving or its offers have changed; 4008: no ping for longer than the node timeout, and than 150 s.
+  description: `Opens a WebSocket, for a request with \`Upgrade: websocket\`: the server sends \`{"type":"work"}\` when there may be a job for the runner, which then claims. The client sends only the text \`ping\`, every 30 to 60 seconds; the answer is \`pong\`. While the socket is open, the runner is online. Close codes: 4001: the runner has another socket; 4003: its key or its offers have changed, or it was archived; 4008: no ping for longer than the node timeout and 150 s.
 
 Requires the runner's key, in the header \`Authorization\` or as the subprotocol \`bearer.<key>\` beside \`assay.v1\`.`,
   access: "runner",
@@ -58,7 +58,7 @@ export const claimRoute = operation({
   operationId: "claimJob",
   tags: ["Runners"],
   summary: "Claim a job",
-  description: `Makes the runner a node of a job that was made for one of its specs and still expects nodes: of the customer whose jobs hold the fewest runners, the oldest. Without such a job the reply is null, and \`Retry-After\` says when to ask again. Runners of a job with a cluster step are reserved together, and hear null with a \`Retry-After\` of 2 until all of them have asked again. Claiming includes joining: the runner has its task in the job at once. A runner with a live task gets that task again, with \`Claim-Repeated\`, even if another agent uses its key.
+  description: `Makes the runner a node of a job that was created for one of its specs and still expects nodes: the oldest job of the customer with the fewest runners at work. Without such a job the reply is null, and \`Retry-After\` says when to ask again. Runners of a job with a cluster step are reserved together, and get null with a \`Retry-After\` of 2 until all of them have asked again. Claiming includes joining: the runner gets its task in the job at once. A runner with a live task gets that task again, with \`Claim-Repeated\`, even if another agent uses its key.
 
 Requires the runner's key. The body may be omitted; its fields are those of joining a job, and the runner's UUID is the machine's. From then on the runner is a node of the job with the job's token.`,
   access: "runner",

@@ -88,11 +88,11 @@ export const updateRunnerRoute = operation({
   operationId: "updateRunner",
   tags: TAGS,
   summary: "Update a runner",
-  description: `Changes a runner's name or slug, archives it or brings it back. Omitted and null fields stay; an empty object only updates \`modified\`. A new name leaves the slug as it is.
+  description: `Changes a runner's name or slug, archives it or restores it. Omitted and null fields stay unchanged; an empty object updates only \`modified\`. A new name does not change the slug.
 
 The key of an archived runner stops working within 30 seconds; its current task continues. Runners are never deleted.
 
-For root administrators. Unknown keys are ignored. Send the \`ETag\` that you have read as \`If-Match\`, so that you overwrite nobody else's change.`,
+For root administrators. Unknown keys are ignored. Send the \`ETag\` that you have read as \`If-Match\` to avoid overwriting someone else's change.`,
   access: "admin",
   conditional: true,
   request: {
@@ -104,7 +104,7 @@ For root administrators. Unknown keys are ignored. Send the \`ETag\` that you ha
   },
   responses: {
     200: json(runner, {
-      description: "The runner as it is now.",
+      description: "The changed runner.",
       example: runnerExample,
       headers: ["ETag"],
     }),
@@ -118,7 +118,7 @@ export const rotateKeyRoute = operation({
   operationId: "rotateRunnerKey",
   tags: TAGS,
   summary: "Rotate a runner's key",
-  description: `Makes a new key, which only this reply shows. The old key gets no more jobs from now on, and stops working within 30 seconds. The runner's current task continues. An archived runner gets no key: bring it back first.
+  description: `Creates a new key, which only this reply shows. The old key gets no more jobs, and stops working within 30 seconds. The runner's current task continues. An archived runner gets no key: restore it first.
 
 For root administrators. There is no request body.`,
   access: "admin",
@@ -137,7 +137,7 @@ export const listOfferedRoute = operation({
   tags: TAGS,
   summary: "List the specs of a runner",
   description:
-    "Lists the specs that a runner offers, archived ones too, by name. Filters combine.\n\nFor root administrators.",
+    "Lists the specs that a runner offers, including archived ones, by name. Filters combine.\n\nFor root administrators.",
   access: "admin",
   list: true,
   request: { params, query: listQuery("specs", { isWhole: true }) },
@@ -153,7 +153,7 @@ export const offerSpecRoute = operation({
   operationId: "offerRunnerSpec",
   tags: TAGS,
   summary: "Offer a spec",
-  description: `Offers a spec: within 30 seconds the runner also claims jobs made for it. A runner offers at most ${MAX_OFFERED} specs.
+  description: `Offers a spec: within 30 seconds the runner also claims jobs created for it. A runner offers at most ${MAX_OFFERED} specs.
 
 For root administrators. Unknown keys are ignored.`,
   access: "admin",
@@ -175,7 +175,7 @@ export const withdrawSpecRoute = operation({
   operationId: "withdrawRunnerSpec",
   tags: TAGS,
   summary: "Withdraw a spec",
-  description: `Withdraws a spec: the runner claims no more jobs made for it. A job that it works on continues.
+  description: `Withdraws a spec: the runner claims no more jobs created for it. Its current job continues.
 
 For root administrators. There is no request body. \`If-Match\` names a version of the runner.`,
   access: "admin",

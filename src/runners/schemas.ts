@@ -32,11 +32,11 @@ export const updateRunnerBody = z
     slug: runnerSlug.nullish().openapi({ description: "New slug; it must be free." }),
     archived: z.boolean().nullish().openapi({
       description:
-        "`true` archives the runner: it leaves lists, and its key stops working. `false` brings it back, with the same key.",
+        "`true` archives the runner: it disappears from lists, and its key stops working. `false` restores it with the same key.",
     }),
   })
   .openapi("UpdateRunner", {
-    description: "The changes. Omitted and null fields stay as they are.",
+    description: "The changes. Omitted and null fields stay unchanged.",
   });
 
 export const runnerKey = z
@@ -56,11 +56,13 @@ const specCheck = z
     spec: uuid.openapi({ description: "The spec." }),
     status: z.enum(SPEC_CHECK_STATUSES).openapi({
       description:
-        "`differs`: the machine falls short of it. `unknown`: its architecture, CPUs or memory could not be read.",
+        "`differs`: the machine differs or falls short. `unknown`: its architecture, CPUs or memory could not be read.",
     }),
     task_id: idString.openapi({ description: "The task that was checked; it has the fields." }),
   })
-  .openapi("RunnerSpecCheck", { description: "A runner's machine beside a spec that it offers." });
+  .openapi("RunnerSpecCheck", {
+    description: "Comparison of a runner's machine with a spec that it offers.",
+  });
 
 export const runner = z
   .strictObject({
@@ -68,17 +70,18 @@ export const runner = z
     name,
     slug: runnerSlug,
     specs: z.array(uuid).max(MAX_OFFERED).openapi({
-      description: "UUIDs of the specs that it offers, sorted; archived specs are included.",
+      description: "UUIDs of the specs that it offers, sorted; including archived specs.",
     }),
     spec_checks: z.array(specCheck).max(MAX_OFFERED).openapi({
-      description: "The latest check against each of these specs that a job was claimed for.",
+      description: "The latest check against each of these specs with a claimed job.",
     }),
     state: z.enum(RUNNER_STATES).openapi({
       description:
-        "`busy` while it has a live task, `online` while it asks for jobs, `offline` when it has been out of contact for 150 seconds.",
+        "`busy` while it has a live task, `online` while its channel is open or it asks for jobs, `offline` when it has been out of contact for 150 seconds.",
     }),
     last_heartbeat: timestamp.nullable().openapi({
-      description: "When it last claimed, to the minute; null if it never has.",
+      description:
+        "Time of its last contact, to the minute, or to 15 minutes while its channel is open; null if there was none.",
     }),
     created: timestamp.openapi({ description: "When it was created." }),
     modified: timestamp.openapi({ description: "When the runner or its specs were last changed." }),

@@ -146,7 +146,10 @@ export async function updateRunner(
 const notArchived: Rule = {
   holds: isNull(runners.archivedAt),
   refusal: () =>
-    new ApiError("RESOURCE_IN_USE", "The runner is archived; restore it before you make a new key"),
+    new ApiError(
+      "RESOURCE_IN_USE",
+      "The runner is archived; restore it before you create a new key",
+    ),
 };
 
 /**

@@ -21,9 +21,7 @@ const params = z.object({
 });
 
 const query = z.object({
-  class: queryChoice(CLASSES, "The class of methods, which the metric must have.").default(
-    QUICKMARK,
-  ),
+  class: queryChoice(CLASSES, "The class of methods; the metric must have it.").default(QUICKMARK),
 });
 
 const example: BaselineWire = {
@@ -58,7 +56,7 @@ export const listBaselinesRoute = operation({
   operationId: "listBaselines",
   tags: TAGS,
   summary: "List baselines",
-  description: `Lists all baselines, and the thresholds of the verdicts. A metric is rated against its pinned value, else against the highest of the medians of the customer's own fleet, of all fleets, and of recorded runs, all of the class of its method; there is a baseline for each class. Own fleets appear only in verdicts. Models that have only data-sheet figures are listed, but not used for rating.
+  description: `Lists all baselines, and the thresholds of the verdicts. A metric is rated against its pinned value, or else against the highest of three medians: of the customer's own fleet, of all fleets, and of recorded runs. Each class of methods has its own baseline. Own fleets appear only in verdicts. Models that have only data-sheet figures are listed, but not used for rating.
 
 For every signed-in user.`,
   access: "user",

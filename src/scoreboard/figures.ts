@@ -116,7 +116,7 @@ function readGroup(metric: RatedMetric, { model, count }: GpuGroup, figures: Nod
   const gpus = figures.gpus.filter((gpu) => isSameModel(gpu.model, model));
   if (gpus.length !== count) {
     const stated = `the machine has ${count} of this model`;
-    return no(`there are figures of ${plural(gpus.length, "such GPU")}, but ${stated}`);
+    return no(`there are figures for ${plural(gpus.length, "such GPU")}, but ${stated}`);
   }
   const limits = limitsOf(model);
   let sum = 0;

@@ -197,7 +197,7 @@ function laggingNodes(
     return group.flatMap(({ rank, metric, value }): Finding[] => {
       const ratio = value / expected;
       if (ratio >= stragglerBelow - EPSILON) return [];
-      const than = `the median of the ${group.length} nodes like it (${short(expected)})`;
+      const than = `the median of the ${group.length} similar nodes (${short(expected)})`;
       const message = `${metric} per GPU ${short(value)}, ${percent(ratio)} of ${than}`;
       const figures = { value: rounded(value), expected: rounded(expected), ratio: rounded(ratio) };
       return [{ kind: "node_straggler", metric, rank, gpu: null, ...figures, message }];
@@ -227,7 +227,7 @@ function smallerNodes(nodes: readonly NodeFacts[]): Finding[] {
     return group
       .filter(({ count }) => count < expected)
       .map(({ rank, count }) => {
-        const message = `${plural(count, "GPU")}, where the nodes like it have ${short(expected)}`;
+        const message = `${plural(count, "GPU")}, but similar nodes have ${short(expected)}`;
         return gpuCount(rank, count, expected, message);
       });
   });

@@ -30,7 +30,7 @@ function findingsOf(judgement: LinkJudgement): Finding[] {
     ...judgement.slow_nodes.map(({ rank, gbps, expected_gbps: expected }) =>
       finding(rank, gbps, expected, (share) => {
         const than = `the median of the other nodes' links (${short(expected)})`;
-        return `all of its links are slow: the fastest has ${short(gbps)} Gbit/s, ${share} of ${than}`;
+        return `all its links are slow: the fastest has ${short(gbps)} Gbit/s, ${share} of ${than}`;
       }),
     ),
     ...judgement.slow_links.map((link) =>

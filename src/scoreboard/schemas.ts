@@ -21,7 +21,7 @@ export const methodClass = patternText({
   pattern: /^[a-z0-9-]+$/,
   max: 64,
   description:
-    "Class of the methods that figures are made by; only figures of one class are compared. `quickmark`: QuickMark's own, and the recorded runs.",
+    "Class of methods; only figures of the same class are compared. `quickmark`: QuickMark's own, and the recorded runs.",
   example: "quickmark",
 });
 
@@ -44,16 +44,17 @@ export const baseline = z
       description: "The source of `value`; null if there is no baseline.",
     }),
     value: figure(
-      "The baseline that rates, unless a customer's own fleet is higher; null if there is none.",
+      "The baseline used for rating, unless a customer's own fleet is higher; null if there is none.",
     ).nullable(),
     fleet: orNull(
       z.strictObject({
-        median: figure("Median of customers' medians, of machines with their latest results."),
+        median: figure("Median of customers' medians of their machines' latest results."),
         machines: integer({ min: 1, max: MAX_COUNT, description: "Number of machines." }),
         computed_at: timestamp,
       }),
     ).openapi({
-      description: "Null for fewer than 3 customers with 5 machines each, or too few in all.",
+      description:
+        "Null for fewer than 3 customers with 5 machines each, or too few machines in total.",
     }),
     shipped: orNull(
       z.strictObject({
@@ -76,7 +77,7 @@ export const baseline = z
     ).nullable(),
   })
   .openapi("Baseline", {
-    description: "The baseline of a metric of a GPU model, of one class of methods.",
+    description: "The baseline of a metric of a GPU model, for one class of methods.",
   });
 
 const share = (description: string) => figure(description, { minimum: 0 });

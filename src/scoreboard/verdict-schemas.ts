@@ -21,7 +21,7 @@ const MAX_COUNT = Number.MAX_SAFE_INTEGER;
 
 export const performanceStatus = z.enum(PERFORMANCE_STATUSES).openapi("PerformanceStatus", {
   description:
-    "Verdict on a figure, a node or a job. `unrated`: nothing could be compared, which does not mean that all is well.",
+    "Verdict on a figure, a node or a job. `unrated`: no comparison was possible; there may still be problems.",
 });
 
 export const baselineSource = z.enum(BASELINE_SOURCES).openapi("BaselineSource", {
@@ -52,7 +52,7 @@ const reference = z
 
 const findingKind = z.enum(FINDING_KINDS).openapi("FindingKind", {
   description:
-    "`health`: a warning of the machine itself. `gpu_count`: fewer GPUs than expected. `spec_differs`: less than the promised spec. `above_data_sheet`: more than such a GPU can reach. `gpu_straggler`: a GPU below the others of its node. `node_straggler`: a node below the others of its job. `network`: a slow link, or a node whose links are slow. `asymmetry`: copies between host and GPU are slow one way. `drop`: a metric below the machine's previous job.",
+    "`health`: a warning reported by the machine itself. `gpu_count`: fewer GPUs than expected. `spec_differs`: less than the promised spec. `above_data_sheet`: more than such a GPU can reach. `gpu_straggler`: a GPU slower than the others of its node. `node_straggler`: a node slower than the others of its job. `network`: a slow link, or a node with slow links. `asymmetry`: copies between host and GPU are slow in one direction. `drop`: a metric lower than in the machine's previous job.",
 });
 
 const finding = z
@@ -65,12 +65,12 @@ const finding = z
       max: 1_023,
       description: "Index of the GPU in the results, from 0; null for the node as a whole.",
     }).nullable(),
-    value: figure("What was found; null where it is no number.").nullable(),
+    value: figure("The value found; null if it is not a number.").nullable(),
     expected: figure("The value it was compared with; null for none.").nullable(),
     ratio: figure("`value` divided by `expected`; null without either.").nullable(),
     message: message(256, "The finding in words."),
   })
-  .openapi("Finding", { description: "Something to look at, independent of the verdict." });
+  .openapi("Finding", { description: "A possible problem, independent of the verdict." });
 
 const findings = (max: number) => ({
   findings: z
@@ -82,7 +82,7 @@ const findings = (max: number) => ({
   finding_count: integer({
     min: 0,
     max: MAX_COUNT,
-    description: "Number of findings, those beyond the list too.",
+    description: "Number of findings, including those beyond the list.",
   }),
 });
 
@@ -94,14 +94,14 @@ export const jobFindings = findings(MAX_JOB_FINDINGS).findings;
 
 const replayed = z.boolean().openapi({
   description:
-    "True if the figures are a recording in place of a measurement. They are rated on development servers alone, on request.",
+    "True if the figures are a recording instead of a measurement. They are rated only on development servers, on request.",
 });
 
 /** As in `schemas.ts`, which is above this file. */
 const methodClass = patternText({
   pattern: /^[a-z0-9-]+$/,
   max: 64,
-  description: "Class of the method that the figure was made by; `unknown` is never rated.",
+  description: "Class of the figure's method; `unknown` is never rated.",
   example: "quickmark",
 });
 
@@ -109,7 +109,7 @@ const metricVerdict = z
   .strictObject({
     metric: metricName,
     gpu_model: shownGpuModel.openapi({
-      description: "The model that the figure is of; null for a metric that is not rated.",
+      description: "The GPU model of the figure; null for a metric that is not rated.",
     }),
     value: figure("Measured figure per GPU; null if missing or implausible.").nullable(),
     baseline: figure("Baseline per GPU; null if there is none.").nullable(),
@@ -124,16 +124,16 @@ const metricVerdict = z
     status: performanceStatus,
     reason: orNull(message(1_024, "The reason for the verdict; null for a figure as expected.")),
     own_fleet_baseline: figure(
-      "Median of the customer's machines; null for too few machines.",
+      "Median of the customer's machines; null if there are too few.",
     ).nullable(),
     fleet_baseline: figure(
-      "Median of customers' medians; null for too few customers or machines.",
+      "Median of customers' medians; null if there are too few customers or machines.",
     ).nullable(),
     shipped_baseline: figure("Median of recorded runs; null for models without runs.").nullable(),
     class: methodClass,
     reference: orNull(reference).openapi({
       description:
-        "For a figure whose class has no baseline: a figure of another class, which gives no verdict. Null for none.",
+        "If the figure's class has no baseline: a figure of another class, which gives no verdict. Otherwise null.",
     }),
   })
   .openapi("MetricVerdict", { description: "Verdict on a metric." });
@@ -143,7 +143,7 @@ const metrics = z
   .max(2 * MAX_MODELS_PER_NODE + 8)
   .openapi({
     description:
-      "BF16 and memory bandwidth are rated, of each GPU model apart; other metrics are for information.",
+      "BF16 and memory bandwidth are rated, separately for each GPU model; other metrics are informative.",
   });
 
 const straggler = z
@@ -159,7 +159,7 @@ const straggler = z
     median: figure("Median of the node's GPUs."),
     ratio: figure("`value` divided by `median`; null for an implausible value.").nullable(),
   })
-  .openapi("Straggler", { description: "A GPU that lags behind the others of its node." });
+  .openapi("Straggler", { description: "A GPU that is slower than the others of its node." });
 
 const drop = z
   .strictObject({
@@ -202,7 +202,7 @@ export const performanceNode = z
     stragglers: z
       .array(straggler)
       .max(2 * MAX_GPUS)
-      .openapi({ description: "GPUs that lag behind the others of the node." }),
+      .openapi({ description: "GPUs that are slower than the others of the node." }),
     drops: z
       .array(drop)
       .max(2 * MAX_MODELS_PER_NODE + 1)
@@ -218,7 +218,7 @@ const performanceFields = {
   baseline_version: integer({
     min: 0,
     max: MAX_COUNT,
-    description: "Version of the baselines that the job was rated by.",
+    description: "Version of the baselines used for the rating.",
   }),
   rated_nodes: integer({ min: 0, max: MAX_NODES, description: "Number of rated nodes." }),
   underperforming_nodes: integer({
@@ -230,7 +230,7 @@ const performanceFields = {
 };
 
 export const performance = z.strictObject(performanceFields).openapi("Performance", {
-  description: "Verdict on a job; each metric is that of its lowest node.",
+  description: "Verdict on a job; each metric is the one of its lowest node.",
 });
 
 export const performanceNodes = z

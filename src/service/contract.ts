@@ -14,7 +14,7 @@ export const healthRoute = operation({
   tags: ["Service"],
   summary: "Check the health of the service",
   description:
-    "Reads the database once: 200 if it answers, 503 if it does not. For load balancers and start scripts. Open to anyone, and limited per IP address.",
+    "Reads the database once: 200 if it answers, 503 if it does not. For load balancers and start scripts.\n\nOpen to anyone; limited per IP address.",
   access: "open",
   responses: {
     200: json(health, { description: "The service answers.", example: { status: "ok" } }),
@@ -48,7 +48,7 @@ export const versionRoute = operation({
   tags: ["Service"],
   summary: "View the server's version",
   description:
-    "Returns the version of the published command-line client that the server is compatible with; that client warns of any other `version` than its own. Open to anyone, and limited per IP address.",
+    "Returns the version of the published command-line client that the server is compatible with; that client warns of any other `version` than its own.\n\nOpen to anyone; limited per IP address.",
   access: "open",
   responses: {
     200: json(version, {

@@ -20,7 +20,7 @@ export const serverSpecRoute = operation({
   tags: ["Service"],
   summary: "View the API document",
   description:
-    "Returns this API document, as `/openapi.json` does, at the address that published command-line clients use. Open to anyone, and limited per IP address.",
+    "Returns this API document, as `/openapi.json` does, at the address that published command-line clients use.\n\nOpen to anyone; limited per IP address.",
   access: "open",
   single: true,
   responses: {

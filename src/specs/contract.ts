@@ -40,7 +40,7 @@ export const createSpecRoute = operation({
   operationId: "createSpec",
   tags: TAGS,
   summary: "Create a spec",
-  description: `Creates a hardware spec. Names may repeat; slugs are unique. A slug that is taken, requested or made from the name, gets a suffix of a hyphen and 8 random characters.
+  description: `Creates a hardware spec. Names may repeat; slugs are unique. If a slug, requested or made from the name, is taken, it gets a hyphen and a random suffix of 8 characters.
 
 For root administrators. Unknown keys are ignored. With an \`Idempotency-Key\` the request can be repeated without creating a second spec.`,
   access: "admin",
@@ -83,9 +83,9 @@ export const updateSpecRoute = operation({
   operationId: "updateSpec",
   tags: TAGS,
   summary: "Update a spec",
-  description: `Changes a spec's name or slug, archives it or brings it back. Its hardware never changes: create another spec instead. Omitted and null fields stay; an empty object only updates \`modified\`. A new name leaves the slug as it is.
+  description: `Changes a spec's name or slug, archives it or restores it. Its hardware never changes: create another spec instead. Omitted and null fields stay unchanged; an empty object updates only \`modified\`. A new name does not change the slug.
 
-For root administrators. Unknown keys are ignored. Send the \`ETag\` that you have read as \`If-Match\`, so that you overwrite nobody else's change.`,
+For root administrators. Unknown keys are ignored. Send the \`ETag\` that you have read as \`If-Match\` to avoid overwriting someone else's change.`,
   access: "admin",
   conditional: true,
   request: {
@@ -97,7 +97,7 @@ For root administrators. Unknown keys are ignored. Send the \`ETag\` that you ha
   },
   responses: {
     200: json(spec, {
-      description: "The spec as it is now.",
+      description: "The changed spec.",
       example: specExample,
       headers: ["ETag"],
     }),
@@ -111,7 +111,7 @@ export const deleteSpecRoute = operation({
   operationId: "deleteSpec",
   tags: TAGS,
   summary: "Delete a spec",
-  description: `Deletes a spec that nothing refers to; its slug can be reused. A spec that a runner offers must be withdrawn first. A spec that a job was made for can never be deleted, even if the job has ended or is deleted: archive it instead.
+  description: `Deletes a spec that no runner or job refers to; its slug can be reused. If a runner offers the spec, withdraw it first. If a job was created for the spec, it can never be deleted, even after the job is deleted: archive it instead.
 
 For root administrators. There is no request body.`,
   access: "admin",

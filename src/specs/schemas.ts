@@ -31,7 +31,7 @@ const network = z.boolean().openapi({ description: "True if it has network acces
 /** The fields that never change. */
 const hardware = { architecture, cpu, memory, disk };
 
-const FALLBACK = "Only `false`: a spec never stands in for another. `true` is refused.";
+const FALLBACK = "Only `false`: a spec never replaces another. `true` is refused.";
 const NO_SANDBOX = "is not supported: leave it out, or send null";
 const noFallback = z
   .boolean("is not supported: leave it out, or send false")
@@ -66,12 +66,12 @@ export const updateSpecBody = z
     slug: specSlug.nullish().openapi({ description: "New slug; it must be free." }),
     archived: z.boolean().nullish().openapi({
       description:
-        "`true` archives the spec: it leaves lists and catalogue, and no job can be made for it. `false` brings it back.",
+        "`true` archives the spec: it disappears from lists and catalogue, and no job can be created for it. `false` restores it.",
     }),
     fallback: noFallback.nullish().openapi({ description: FALLBACK }),
   })
   .openapi("UpdateSpec", {
-    description: "The changes. Omitted and null fields stay as they are.",
+    description: "The changes. Omitted and null fields stay unchanged.",
   });
 
 export const spec = z
@@ -88,7 +88,7 @@ export const spec = z
       .nullable()
       .openapi({ description: "When it was archived; null if it is not." }),
   })
-  .openapi("Spec", { description: "A hardware spec: the shape of a machine." });
+  .openapi("Spec", { description: "A hardware spec: a type of machine." });
 
 export const specList = z
   .array(spec)
@@ -106,11 +106,11 @@ const catalogueEntry = z
     runners_online: integer({
       min: 0,
       max: Number.MAX_SAFE_INTEGER,
-      description: "Runners that offer it and are in contact; busy runners are included.",
+      description: "Runners that offer it and are in contact, including busy ones.",
       example: 3,
     }),
   })
-  .openapi("CatalogueSpec", { description: "A hardware spec that jobs can be made for." });
+  .openapi("CatalogueSpec", { description: "A hardware spec that jobs can be created for." });
 
 export const catalogue = z
   .strictObject({

@@ -111,7 +111,7 @@ export class SpecsService {
     } catch (error) {
       if (!foreignKeyViolation(error)) throw error;
       const message =
-        "The spec is in use: a job was made for it, or a runner offers it. Archive it instead";
+        "The spec is in use: a job was created for it, or a runner offers it. Archive it instead";
       throw new ApiError("RESOURCE_IN_USE", message);
     }
   }

@@ -115,7 +115,7 @@ describe("a completed task", () => {
       state: "completed",
       agent: { transport: "channel" },
     });
-    expect(run.output.stderr.match(/by an open channel/g)).toHaveLength(1);
+    expect(run.output.stderr.match(/on an open channel/g)).toHaveLength(1);
     expect(run.output.stderr).toMatch(/REPLAYED/);
     expect(run.output.stderr).not.toContain(JOB_TOKEN);
     for (const line of run.output.stderr.trim().split("\n")) {
@@ -282,7 +282,7 @@ describe("through a proxy, to a server with a company's certificate", () => {
     expect(new Set(proxy.asked.map(({ line }) => line))).toEqual(
       new Set(["CONNECT assay.test:443"]),
     );
-    expect(run.output.stderr).toContain("by an open channel");
+    expect(run.output.stderr).toContain("on an open channel");
     await Promise.all([proxy.close(), tls.close()]);
   });
 
@@ -367,7 +367,7 @@ describe("as a runner", () => {
     server.onClaim = () => server.error(401, "CLIENT_TOKEN_INVALID");
     const run = serve();
     expect(await run.exit).toBe(1);
-    expect(run.output.stderr).toMatch(/the server refuses the key/);
+    expect(run.output.stderr).toMatch(/the server refused the key/);
     expect(run.output.stderr).not.toContain(KEY);
   });
 });

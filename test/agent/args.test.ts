@@ -159,7 +159,7 @@ describe("command line", () => {
       "a key that is none",
       ["--runner", "r", "--key", "bencher_runner_x"],
       {},
-      /not one of a runner/,
+      /not a runner's key/,
     ],
   ] as const)("%s is bad usage", (_name, flags, env, message) => {
     expect(parseCommand(["--host", "http://a.test", ...flags], env)).toEqual({
@@ -234,7 +234,7 @@ describe("a credential of another kind is told by its own shape", () => {
     ["task+jwt", /a single task/],
   ])("%s", (typ, kind) => {
     const message = usageError([...host, "--token", jwt(typ)]);
-    expect(message).toMatch(/not the token of a job/);
+    expect(message).toMatch(/not a job's token/);
     expect(message).toMatch(kind);
     expect(message).not.toContain(jwt(typ));
   });
@@ -243,7 +243,7 @@ describe("a credential of another kind is told by its own shape", () => {
     const key = `assay_runner_${"k".repeat(30)}`;
     expect(usageError([...host, "--token", key])).toMatch(/for --runner and --key/);
     const flags = ["--runner", "rack-7", "--key", jwt("job+jwt")];
-    expect(usageError([...host, ...flags])).toMatch(/the token of a job; give it with --token/);
+    expect(usageError([...host, ...flags])).toMatch(/a job's token; give it with --token/);
   });
 
   test.each(["opaque", "a.b.c", jwt("job+jwt"), jwt("new+jwt"), "bnVsbA.e30.x", "W10.e30.x"])(

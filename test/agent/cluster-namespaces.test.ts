@@ -123,7 +123,7 @@ describe.skipIf(!hasNamespaces)("agents on hosts of their own", () => {
       const measurements = [{ source_rank: rank, target_rank: 1 - rank, error: error(1 - rank) }];
       expect(result).toMatchObject({ state: "failed", results: { measurements } });
       expect(log).toMatch(
-        new RegExp(`node ${1 - rank}: 10\\.77\\.0\\.${2 - rank}:7117: no connection in time`),
+        new RegExp(`node ${1 - rank}: 10\\.77\\.0\\.${2 - rank}:7117: the connection timed out`),
       );
     }
   });

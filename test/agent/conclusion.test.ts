@@ -159,10 +159,10 @@ describe("in words", () => {
 
   test("a job that others work on: how many are missing", () => {
     expect(describeConclusion({ outcome: null, unfinishedNodes: 2 })).toEqual([
-      "verdict: none yet, 2 other nodes have not ended",
+      "verdict: none yet; 2 other nodes have not ended",
     ]);
     expect(describeConclusion({ outcome: null, unfinishedNodes: 1 })).toEqual([
-      "verdict: none yet, 1 other node has not ended",
+      "verdict: none yet; 1 other node has not ended",
     ]);
   });
 
@@ -171,7 +171,7 @@ describe("in words", () => {
     expect(describeConclusion(null)).toHaveLength(1);
     const findings = Array.from({ length: 8 }, (_, i) => ({ message: `finding ${i}` }));
     expect(describeConclusion(outcome({ findings })).at(-1)).toBe(
-      "finding: 3 more, in the job's report",
+      "finding: 3 more in the job's report",
     );
     const performance = { status: "excellent", metrics: [{ metric: "bf16_tflops" }, null, 3] };
     expect(describeConclusion(outcome({ performance }))).toEqual([
@@ -187,7 +187,7 @@ describe("in words", () => {
         aggregate_results: { bf16_tflops: 5671.2, memory_bandwidth_gbs: 23776 },
         test_results: [{}, {}],
       },
-      "BF16 5,671.2 TFLOPS, memory 23,776 GB/s, 2 GPUs in all",
+      "BF16 5,671.2 TFLOPS, memory 23,776 GB/s, 2 GPUs in total",
     ],
     ["quick_mark", { test_results: [{ bf16_tflops: 452.2 }] }, "BF16 452.2 TFLOPS"],
     [

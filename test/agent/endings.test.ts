@@ -216,7 +216,7 @@ describe("a runner", () => {
     server.onClaim = () => server.error(401, "CLIENT_TOKEN_INVALID");
     expect(await lineOf(runner(), EXIT.notCompleted)).toMatchObject({
       id: null,
-      agent: { verdict: "error", reason: expect.stringMatching(/refuses the key/), gpu: NOT_ASKED },
+      agent: { verdict: "error", reason: expect.stringMatching(/refused the key/), gpu: NOT_ASKED },
     });
   });
 

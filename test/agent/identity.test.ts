@@ -164,7 +164,7 @@ describe("a container", () => {
   test.each(["$(JOB_UID)/$(INDEX)", "$".concat("{SLURM_JOB_ID}/3")])(
     "the key %s is refused: nobody has filled it in",
     (key) => {
-      expect(() => read({ ASSAY_MACHINE_KEY: key })).toThrow(/was not replaced/);
+      expect(() => read({ ASSAY_MACHINE_KEY: key })).toThrow(/was not expanded/);
     },
   );
 });

@@ -193,13 +193,13 @@ describe("through a real proxy", () => {
     });
     expect(await get(await clientBy("https://assay.test", env))).toMatchObject({
       kind: "unavailable",
-      message: expect.stringMatching(/by way of the proxy localhost:\d+: .*not trusted/),
+      message: expect.stringMatching(/through the proxy localhost:\d+: .*not trusted/),
     });
     expect(plain.asked).toHaveLength(1);
   });
 
   test.each([
-    [407, /407, it wants a user and password/],
+    [407, /407, it requires a user and password/],
     [403, /refused assay\.test:443 with 403/],
     [502, /refused assay\.test:443 with 502/],
   ])("a proxy that answers %i: an outage, said as the proxy's", async (refuse, words) => {
@@ -216,7 +216,7 @@ describe("through a real proxy", () => {
     const env = { http_proxy: `http://127.0.0.1:${proxy.port}` };
     expect(await get(await clientBy("http://assay.test", env))).toMatchObject({
       kind: "unavailable",
-      message: expect.stringMatching(/407, the proxy wants a user and password/),
+      message: expect.stringMatching(/407, the proxy requires a user and password/),
     });
   });
 
@@ -237,7 +237,7 @@ describe("through a real proxy", () => {
     expect(await get(await clientBy("https://assay.test", env))).toEqual({
       kind: "unavailable",
       message:
-        "https://assay.test: by way of the proxy 127.0.0.1:9: connect ECONNREFUSED 127.0.0.1:9",
+        "https://assay.test: through the proxy 127.0.0.1:9: connect ECONNREFUSED 127.0.0.1:9",
       retryAfterMs: null,
     });
   });
@@ -294,7 +294,7 @@ describe("through a real proxy", () => {
     });
 
     test.each([
-      ["key", /holds no PEM certificate/],
+      ["key", /has no PEM certificate/],
       ["missing", /cannot be read as certificates: ENOENT/],
     ])("a file that holds none (%s) is bad usage", (name, words) => {
       expect(readCertificates(certificateFile(name))).toEqual({

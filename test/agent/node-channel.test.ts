@@ -64,7 +64,7 @@ describe("a channel", () => {
     expect(own.length, "no poll since").toBeLessThanOrEqual(polls);
     expect(server.of("POST")).toHaveLength(2);
     expect(server.of("PUT")).toHaveLength(4);
-    expect(said(agent)).toEqual(["the server tells this node of changes by an open channel"]);
+    expect(said(agent)).toEqual(["waiting for changes on an open channel"]);
     const [hello] = server.channel.heard;
     expect(hello).toMatchObject({
       type: "hello",
@@ -158,7 +158,7 @@ describe("a channel that ends", () => {
     [
       "a server that heard nothing",
       () => server.channel.close(4008),
-      /has heard nothing of this node \(4008\)/,
+      /has not heard from this node \(4008\)/,
     ],
   ])("by %s comes back, and what happened meanwhile is told", async (_name, end, words) => {
     const agent = waiting();
@@ -172,7 +172,7 @@ describe("a channel that ends", () => {
     await other().end;
     expect(await agent.end).toMatchObject({ transport: "channel", task: { state: "completed" } });
     expect(said(agent)[1]).toMatch(words);
-    expect(said(agent)[2]).toMatch(/^the server tells this node/);
+    expect(said(agent)[2]).toMatch(/^waiting for changes/);
   });
 
   test("is polled for at once: the end of a socket may be the end of the job", async () => {
@@ -209,7 +209,7 @@ describe("a channel that ends", () => {
       );
       server.channel.close(1012);
     }
-    await until(() => said(agent).some((line) => /seldom/.test(line)), "polling");
+    await until(() => said(agent).some((line) => /rarely/.test(line)), "polling");
     expect(server.channel.asked).toHaveLength(3);
   });
 
@@ -225,17 +225,17 @@ describe("a channel that ends", () => {
   });
 
   test.each([
-    [1003, "", /does not take this agent's messages \(1003\)/],
+    [1003, "", /refused this agent's messages \(1003\)/],
     [
       1008,
       "progress comes at most once in 5 s",
       /messages \(1008, progress comes at most once in 5 s\)/,
     ],
-    [1009, "", /no message of this length \(1009\)/],
+    [1009, "", /a message of this length \(1009\)/],
     [
       4001,
       "the task has opened another socket",
-      /another agent has opened one .*is this one started twice\?/,
+      /another agent has opened one .*was this one started twice\?/,
     ],
     [4003, "", /the task's token is no longer valid \(4003\)/],
   ])("by %i is not tried again, and the words say why", async (code, reason, words) => {
@@ -245,7 +245,7 @@ describe("a channel that ends", () => {
     server.channel.close(code, reason);
     await until(() => said(agent).length >= 2, "words");
     expect(said(agent)[1]).toMatch(words);
-    expect(said(agent)[1]).toMatch(/^this node polls the server; a channel is not possible/);
+    expect(said(agent)[1]).toMatch(/^polling the server; a channel is not possible/);
     await other().end;
     agent.abort();
     expect(server.channel.asked).toHaveLength(1);
@@ -308,11 +308,11 @@ describe("where no channel is possible, the node polls and says so", () => {
     [
       "a 101 of something else",
       "HTTP/1.1 101 Switching Protocols\r\nupgrade: h2c\r\nconnection: upgrade\r\n\r\n",
-      /Invalid Upgrade header|seldom/,
+      /Invalid Upgrade header|rarely/,
     ],
-    ["a 502, again and again", http("502 Bad Gateway", ""), /tries the channel seldom/],
-    ["junk", "\u0000\u0001\u0002 junk\r\n\r\n", /tries the channel seldom/],
-    ["an end without a word", "", /tries the channel seldom/],
+    ["a 502, again and again", http("502 Bad Gateway", ""), /rarely trying the channel/],
+    ["junk", "\u0000\u0001\u0002 junk\r\n\r\n", /rarely trying the channel/],
+    ["an end without a word", "", /rarely trying the channel/],
   ])("%s", async (_name, text, words) => {
     server.channel.onUpgrade = answers(text);
     await polling(words);
@@ -339,7 +339,7 @@ describe("where no channel is possible, the node polls and says so", () => {
 
   test("silence", async () => {
     server.channel.onUpgrade = () => true;
-    await polling(/seldom: no answer within .* s: does a proxy hold it back\?/);
+    await polling(/rarely trying the channel: no answer within .* s: does a proxy block it\?/);
   });
 
   test("a hello without an answer", async () => {
@@ -349,7 +349,7 @@ describe("where no channel is possible, the node polls and says so", () => {
 
   test("a ping without an answer", async () => {
     server.channel.onPing = () => true;
-    await polling(/no answer to a ping within .* s: does a proxy hold it back\?/);
+    await polling(/no answer to a ping within .* s: does a proxy block it\?/);
   });
 
   test("pings that are answered no more: the connection is lost, and there is another", async () => {
@@ -384,16 +384,16 @@ describe("where no channel is possible, the node polls and says so", () => {
       (socket) => socket.send("x".repeat(2 ** 23)),
       /Max payload size exceeded/,
     ],
-    ["no JSON", (socket) => socket.send("hello yourself"), /not the server's/],
-    ["JSON without a type", (socket) => socket.send("[1]"), /not the server's/],
-    ["a pong before all else", (socket) => socket.send("pong"), /not the server's/],
-    ["a view that is none", (socket) => socket.send(view({ view: 7 })), /not the server's/],
+    ["no JSON", (socket) => socket.send("hello yourself"), /not from the server/],
+    ["JSON without a type", (socket) => socket.send("[1]"), /not from the server/],
+    ["a pong before all else", (socket) => socket.send("pong"), /not from the server/],
+    ["a view that is none", (socket) => socket.send(view({ view: 7 })), /not from the server/],
     [
       "messages without end",
       (socket) => {
         for (let n = 0; n < 100; n++) socket.send('{"type":"weather"}');
       },
-      /sends without end/,
+      /sends too much/,
     ],
     [
       "a message in pieces without end",

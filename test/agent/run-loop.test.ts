@@ -339,7 +339,7 @@ describe("refusals", () => {
   test("when that is refused too, the agent ends with an error", async () => {
     answerFirst("PUT", server.error(400, "X"), server.error(400, "X"));
     const end = await startAgent(server.url).end;
-    expect(end).toMatchObject({ kind: "error", message: expect.stringMatching(/refuses/) });
+    expect(end).toMatchObject({ kind: "error", message: expect.stringMatching(/refused/) });
     expect(puts()).toHaveLength(2);
   });
 
@@ -349,7 +349,7 @@ describe("refusals", () => {
     await startAgent(server.url).end;
     expect(puts()[0]?.body).toMatchObject({
       state: "failed",
-      error_message: expect.stringMatching(/agent \d+\.\d+\.\d+ does not know .*tea_kettle/),
+      error_message: expect.stringMatching(/agent \d+\.\d+\.\d+ does not support .*tea_kettle/),
     });
   });
 });

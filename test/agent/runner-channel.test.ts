@@ -1,4 +1,4 @@
-/** A runner that waits by an open channel: it asks when it is told to, and as before where there is none. */
+/** A runner that waits on an open channel: it asks when it is told to, and as before where there is none. */
 import type { IncomingMessage } from "node:http";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type WebSocket, WebSocketServer } from "ws";
@@ -61,7 +61,7 @@ function start({
 const claims = () => server.requests.filter(({ url }) => url.startsWith("/v0/runners/"));
 const channelOpen = (run: ReturnType<typeof startRunner>) =>
   until(
-    () => run.logs.some((line) => line.includes("by an open channel")) && claims().length === 2,
+    () => run.logs.some((line) => line.includes("on an open channel")) && claims().length === 2,
     "an open channel, and the claim after it",
   );
 
@@ -176,7 +176,7 @@ describe("a channel that ends", () => {
 
   test.for([
     [4001, "another agent with this key has opened one"],
-    [1008, "does not take this agent's messages"],
+    [1008, "refused this agent's messages"],
   ] as const)("with %i: the runner asks every few seconds", async ([code, words]) => {
     const run = start();
     await channelOpen(run);
@@ -208,7 +208,7 @@ describe("without a channel", () => {
     server.onClaim = () => ({ ...IDLE, headers: { "retry-after": "4" } });
     const run = start();
     await until(() => run.clock.slept.includes(4_000), "an ordinary pause");
-    expect(run.logs.join("\n")).toContain("this runner asks every few seconds");
+    expect(run.logs.join("\n")).toContain("this runner polls every few seconds");
   });
 
   test("a proxy that swallows messages: no pong, no trust", async () => {

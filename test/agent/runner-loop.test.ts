@@ -91,7 +91,7 @@ describe("a job", () => {
     const run = start();
     await until(() => run.ends.length >= 1, "the end");
     expect(run.logs.join("\n")).toMatch(
-      /was the runner's already.*another one runs with the same key/,
+      /already had the task.*another agent is using the same key/,
     );
   });
 
@@ -195,7 +195,7 @@ describe("waiting", () => {
 
 describe("leaving", () => {
   test.each([
-    [401, "CLIENT_TOKEN_INVALID", /refuses the key .*rotated, or the runner is archived/],
+    [401, "CLIENT_TOKEN_INVALID", /refused the key .*rotated, or the runner is archived/],
     [400, "PARAMETER_INCORRECT_VALUE", /refused/],
   ] as const)("%i ends it with a plain message", async (status, code, message) => {
     server.onClaim = () => server.error(status, code);

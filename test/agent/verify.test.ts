@@ -249,15 +249,15 @@ describe("what is not valid", () => {
 describe("without keys and host", () => {
   test("integrity alone is proved, and said so", async () => {
     const { code, stdout } = await verify(fileOf(genuine));
-    expect(stdout).toMatch(/^INTEGRITY ALONE: /m);
-    expect(stdout).toContain("Who signed it was not checked");
+    expect(stdout).toMatch(/^INTEGRITY ONLY: /m);
+    expect(stdout).toContain("The signer was not checked");
     expect(stdout).not.toMatch(/^VALID/m);
     expect(code).toBe(0);
   });
 
   test("a stranger's own report passes as that, and as no more", async () => {
     const { code, stdout } = await verify(fileOf(await makeReport(other)));
-    expect(stdout).toMatch(/^INTEGRITY ALONE: /m);
+    expect(stdout).toMatch(/^INTEGRITY ONLY: /m);
     expect(code).toBe(0);
   });
 });
@@ -277,7 +277,7 @@ describe("by the server that made it", () => {
     const old = { [HASH]: { sha256: sha256(genuine), isLatest: false } };
     const host = await serve({ keys: [signer.jwk], made: old });
     const { code, stdout } = await verify(fileOf(genuine), "--host", host);
-    expect(stdout).toContain("There is a newer report of it.");
+    expect(stdout).toContain("There is a newer report.");
     expect(code).toBe(0);
   });
 
@@ -295,7 +295,7 @@ describe("by the server that made it", () => {
   test("a report that the server does not know any more is not", async () => {
     const host = await serve({ keys: [signer.jwk], made: {} });
     const { code, stdout } = await verify(fileOf(genuine), "--host", host);
-    expect(stdout).toContain("has no such report any more");
+    expect(stdout).toContain("no longer has this report");
     expect(code).toBe(1);
   });
 
@@ -333,7 +333,7 @@ test.for([
 test("keys that are no JWK set prove nothing", async () => {
   for (const text of ["", "{}", "[]", '{"keys":7}']) {
     const { code, stderr } = await verify(fileOf(genuine), "--keys", fileOf(text));
-    expect(stderr).toContain("holds no JWK set");
+    expect(stderr).toContain("has no JWK set");
     expect(code).toBe(1);
   }
 });

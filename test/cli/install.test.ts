@@ -65,7 +65,7 @@ test("it installs for one person, and the program knows the server", async () =>
   const { code, stderr } = await install();
   expect(code, stderr).toBe(0);
   expect(stderr).toContain(`assay 1.0.0 is installed: ${bin()}`);
-  expect(stderr).toContain("put it on the PATH");
+  expect(stderr).toContain("add it to the PATH");
   expect(JSON.parse(run("job", "a b", "it's", "$HOME"))).toEqual([
     ["job", "a b", "it's", "$HOME"],
     server.url,

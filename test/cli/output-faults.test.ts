@@ -56,7 +56,7 @@ test("a port that fetch refuses is said, at once", async () => {
   expect({ code, stderr }).toEqual({
     code: 69,
     stderr:
-      "assay: no request is sent to http://127.0.0.1:9: the port belongs to another protocol\n",
+      "assay: requests to http://127.0.0.1:9 are blocked: the port is reserved for another protocol\n",
   });
   // Without the pauses of repeats, of which the first four take 7 s at least.
   expect(Date.now() - from).toBeLessThan(6_000);

@@ -270,7 +270,7 @@ test("logout ends the session at the server, and removes the profile though the 
   server.on("POST /token/revoke", error(500, "INTERNAL_ERROR", "Broken"));
   const { code, stderr } = await cli.run(["logout"]);
   expect(code).toBe(0);
-  expect(stderr).toContain("the session did not end at the server");
+  expect(stderr).toContain("the session did not end on the server");
   expect(JSON.parse(readFileSync(path, "utf8")).profiles).toEqual({});
 });
 

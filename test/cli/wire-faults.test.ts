@@ -150,7 +150,7 @@ test("nobody listens: exit code 69, and nothing about code", async () => {
   const { code, stderr } = await cli.run(["spec", "list"], env);
   expect(code).toBe(69);
   expect(stderr).toBe(
-    `assay: ${server.url} cannot be reached: nothing listens there. Check the address and the network\n`,
+    `assay: ${server.url} cannot be reached: nothing listens on this port. Check the address and the network\n`,
   );
   server = await startFakeServer();
 });

@@ -100,7 +100,7 @@ test("an abort ends an agent in the middle of its step, by its channel, without 
   const run = startAgent(String(job.token), 7117, "auto", 300);
   const isOpen = new Promise<void>((resolve) => {
     run.child.stderr?.on("data", (chunk: Buffer) => {
-      if (chunk.toString().includes("by an open channel")) resolve();
+      if (chunk.toString().includes("on an open channel")) resolve();
     });
   });
   const early = run.exit.then(({ log }) => Promise.reject(new Error(log)));

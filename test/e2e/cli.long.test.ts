@@ -211,7 +211,7 @@ describe("people, tokens, keys", () => {
       await text(words(`${kind} update ${made.uuid} --name daily`));
       const status = await document(["status"], { ASSAY_TOKEN: secret });
       expect(status.token).toContain(kind === "key" ? "API key" : "API token");
-      if (kind === "token") expect(status.may).toContain("read alone");
+      if (kind === "token") expect(status.may).toContain("read only");
       expect(await document(words(`${kind} revoke ${made.uuid}`))).toEqual({ revoked: made.uuid });
       const [{ uuid }] = (await document(words(`${kind} list`))).results;
       expect(await text(words(`${kind} revoke ${uuid}`))).toContain("revoked");
@@ -240,7 +240,7 @@ describe("people, tokens, keys", () => {
       const password = "correct horse battery staple";
       const twice: [string, string][] = [
         ["12 to 128", password],
-        ["Once more", password],
+        ["Confirm", password],
       ];
       const ada = [
         "user",
@@ -273,15 +273,15 @@ describe("people, tokens, keys", () => {
       const other = `${adminPassword}-2`;
       await type(
         ["user", "password"],
-        ["Present", adminPassword],
+        ["Current", adminPassword],
         ["12 to 128", other],
-        ["Once more", other],
+        ["Confirm", other],
       );
       await type(
         ["user", "password", "--json"],
-        ["Present", other],
+        ["Current", other],
         ["12 to 128", adminPassword],
-        ["Once more", adminPassword],
+        ["Confirm", adminPassword],
       );
     },
   );

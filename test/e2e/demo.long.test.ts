@@ -134,7 +134,7 @@ describe("npm run demo", () => {
     if (agent === undefined) throw new Error("no agent is running");
     process.kill(agent.pid, "SIGKILL");
     expect(await run.exitCode, run.output()).toBe(1);
-    expect(run.output()).toMatch(/Agent \d ended with exit code 1\. Its last words:/);
+    expect(run.output()).toMatch(/Agent \d ended with exit code 1\. Its last output:/);
     expect(run.processes()).toEqual([]);
     expect(leftovers(folder)).toEqual([]);
   });
@@ -148,11 +148,11 @@ describe("npm run demo -- --fleet", () => {
     expect(await run.exitCode, run.output()).toBe(0);
     const output = run.output();
     for (const line of [
-      /Created 2 specs; 6 runners ask for jobs/,
+      /Created 2 specs; 6 runners wait for jobs/,
       /h100-\d +h100-node +busy +H100 (pair|trio) +[█░]{12} +\d+ % {2}/,
       /H100 pair: completed {3}A100 trio: completed {3}H100 trio: completed/,
       /Job +Node +Runner +GPUs +BF16 TFLOPS +State/,
-      /All jobs are completed, and all runners have left cleanly\.\n$/,
+      /All jobs are completed, and all runners have stopped\.\n$/,
     ]) {
       expect(output).toMatch(line);
     }

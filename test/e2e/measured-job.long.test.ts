@@ -60,7 +60,7 @@ test("true products of 256 x 256 x 256 reach the server with how they were made"
 
 test.each([
   ["crash", /probe_crashed/],
-  ["hang", /said nothing for 30 s/],
+  ["hang", /wrote nothing for 30 s/],
   ["oom", /ended by SIGKILL/],
 ])(
   "%s of the measuring process fails the step; the agent tells so and ends by itself",

@@ -24,7 +24,7 @@ test("seeds a state folder as wrangler reads it; the same seed twice is refused"
   const again = await seed("--jobs", "1", "--seed", "3", "--state", state);
   expect(again).toEqual({
     code: 1,
-    output: "Seed 3 has been sown there: choose another --seed\n",
+    output: "Seed 3 was already used there: choose another --seed\n",
   });
   const other = await seed("--jobs", "100", "--seed", "4", "--state", state);
   expect(other.code, other.output).toBe(0);

@@ -72,7 +72,7 @@ export function createChannel(options: {
         onOpen(send) {
           failures = 0;
           sendText = send;
-          say("the server tells this node of changes by an open channel");
+          say("waiting for changes on an open channel");
         },
         onView(push) {
           latest = push;
@@ -91,11 +91,11 @@ export function createChannel(options: {
       else failures += 1;
       const isOften = closedAt.length >= bounds.closes || failures >= bounds.failures;
       if (ending.kind === "unusable" && choice === "auto") {
-        return say(`this node polls the server; a channel is not possible: ${ending.why}`);
+        return say(`polling the server; a channel is not possible: ${ending.why}`);
       }
       const isBrief = ending.kind === "lost" || ending.kind === "ended";
       if (!isBrief || (isOften && choice === "auto")) {
-        say(`this node polls the server, and tries the channel seldom: ${ending.why}`);
+        say(`polling the server, and rarely trying the channel: ${ending.why}`);
         closedAt = [];
         failures = 0;
         await delay(bounds.pauseMs * (1 + random()), undefined, { signal: stop });
@@ -119,7 +119,7 @@ export function createChannel(options: {
       keep(task, controller.signal)
         .catch((error: unknown) => {
           // A fault of this program must not end the agent, which can poll.
-          if (!controller.signal.aborted) log(`no channel: ${String(error)}; this node polls`);
+          if (!controller.signal.aborted) log(`no channel: ${String(error)}; polling the server`);
         })
         .finally(release);
     },
@@ -150,6 +150,6 @@ export function createChannel(options: {
 /** What the log says of the end of a socket that another may follow. */
 function wordsOf(ending: Extract<Ending, { kind: "lost" | "ended" }>): string {
   if (ending.kind === "ended") return `the server has closed the channel: ${ending.why}`;
-  const until = ending.wasOpen ? "until it is back" : "until there is one";
-  return `no channel: ${ending.why}; this node polls the server ${until}`;
+  const until = ending.wasOpen ? "until it is back" : "until it is open";
+  return `no channel: ${ending.why}; polling the server ${until}`;
 }

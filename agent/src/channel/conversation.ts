@@ -67,7 +67,7 @@ export async function converse(options: {
       const why = `no answer to a ping ${seconds(bounds.pongMs)}`;
       // One that has answered before is a connection that broke; the other was never whole.
       if (hasAnsweredPing) lost(why);
-      else finish({ kind: "swallowed", why: `${why}: does a proxy hold it back?` });
+      else finish({ kind: "swallowed", why: `${why}: does a proxy block it?` });
     });
   };
 
@@ -88,8 +88,8 @@ export async function converse(options: {
     if (isOver) return;
     heard += 1;
     const message = text === "pong" && isOpen ? text : parseServerMessage(text);
-    if (heard > bounds.messages) unusable("the other side sends without end");
-    else if (message === null) unusable("what comes by it is not the server's");
+    if (heard > bounds.messages) unusable("the other side sends too much");
+    else if (message === null) unusable("its messages are not from the server");
     else if (message === "pong") {
       hasAnsweredPing = true;
       const [least, most] = bounds.pingMs;
@@ -105,12 +105,12 @@ export async function converse(options: {
       closed: (code: number, reason: string) => finish(endingOf(code, reason, isOpen)),
       broken: (why: string, breaksProtocol: boolean) =>
         breaksProtocol
-          ? unusable(`what it carries is not a channel: ${why}`)
+          ? unusable(`the other side does not speak WebSocket: ${why}`)
           : lost(`the connection broke: ${why}`),
     };
     const answer = await client.dial(PATH, listener, bounds.openingMs, signal);
     if (answer === "silence") {
-      const why = `no answer ${seconds(bounds.openingMs)}: does a proxy hold it back?`;
+      const why = `no answer ${seconds(bounds.openingMs)}: does a proxy block it?`;
       return { kind: "swallowed", why };
     }
     if ("kind" in answer) {
@@ -124,7 +124,7 @@ export async function converse(options: {
     socket.send(JSON.stringify({ type: "hello", task_id, task_token, known_etag, nonce }));
     after(bounds.helloMs, () => {
       const why = `no answer to its first message ${seconds(bounds.helloMs)}`;
-      finish({ kind: "swallowed", why: `${why}: does a proxy hold it back?` });
+      finish({ kind: "swallowed", why: `${why}: does a proxy block it?` });
     });
     return await ended;
   } catch (error) {

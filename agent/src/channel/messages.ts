@@ -66,17 +66,19 @@ export function endingOf(code: number, reason: string, wasOpen: boolean): Ending
       return { kind: "ended", why: `the job has ended (${said})` };
     case 1003:
     case 1008:
-      return unusable("the server does not take this agent's messages");
+      return unusable("the server refused this agent's messages");
     case 1009:
-      return unusable("the server takes no message of this length");
+      return unusable("the server refused a message of this length");
     case 1013:
       return lost("the server is busy");
     case 4001:
-      return unusable("another agent has opened one for the same task: is this one started twice?");
+      return unusable(
+        "another agent has opened one for the same task: was this one started twice?",
+      );
     case 4003:
       return unusable("the task's token is no longer valid");
     case 4008:
-      return lost("the server has heard nothing of this node");
+      return lost("the server has not heard from this node");
     default:
       return lost("the connection was closed");
   }

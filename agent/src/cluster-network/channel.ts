@@ -92,7 +92,7 @@ export function createChannel(socket: Socket): Channel {
     } else if (unread.length < MAX_UNREAD_FRAMES) {
       unread.push(frame);
     } else {
-      shut("the other node sent more than was asked for");
+      shut("the other node sent too much");
     }
   };
 
@@ -143,7 +143,7 @@ export function createChannel(socket: Socket): Channel {
     heardAt = performance.now();
     if (!trusted) {
       unprovedBytes += chunk.length;
-      if (unprovedBytes > MAX_UNPROVED_BYTES) return shut("a greeting that does not end");
+      if (unprovedBytes > MAX_UNPROVED_BYTES) return shut("the greeting is too long");
     }
     const dataBytes = parse(chunk);
     if (dataBytes > 0) channel.onData(dataBytes, heardAt);

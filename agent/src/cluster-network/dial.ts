@@ -184,7 +184,7 @@ function connectTo(address: HostPort, withinMs: number, signal: AbortSignal): Pr
     const failed = (error: NodeJS.ErrnoException): void =>
       giveUp(`cannot connect (${error.code ?? error.message})`);
     const abort = (): void => giveUp("the step is over");
-    const timer = setTimeout(giveUp, withinMs, "no connection in time");
+    const timer = setTimeout(giveUp, withinMs, "the connection timed out");
     signal.addEventListener("abort", abort);
     socket.on("connect", connected);
     socket.on("error", failed);

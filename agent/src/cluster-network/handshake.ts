@@ -15,7 +15,7 @@ export interface Identity {
 const VERSION = 1;
 const NONCE_BYTES = 32;
 const HELLO_BYTES = 5 + NONCE_BYTES;
-const SUPERSEDED = "another connection of the two nodes counts";
+const SUPERSEDED = "another connection of the two nodes is used";
 
 interface Transcript {
   connector: number;
@@ -88,7 +88,7 @@ export async function greetAsAcceptor(
   const hello = await expectFrame(channel, FRAME.hello, HELLO_BYTES, deadline);
   const connector = hello.readUInt16BE(1);
   const forMe = hello.readUInt8(0) === VERSION && hello.readUInt16BE(3) === self.rank;
-  if (!forMe || !isExpected(connector)) throw new LinkError("a greeting that is not for this node");
+  if (!forMe || !isExpected(connector)) throw new LinkError("the greeting is not for this node");
 
   const acceptorNonce = randomBytes(NONCE_BYTES);
   const connectorNonce = hello.subarray(5);

@@ -45,7 +45,7 @@ export async function openMeeting(options: {
     if (strangers.size > peers.length + 1 + SPARE_STRANGERS) {
       const crowding = mostCrowding(strangers);
       if (crowding !== undefined) strangers.delete(crowding);
-      crowding?.close("too many connections that do not greet");
+      crowding?.close("too many connections without a greeting");
     }
     greetAsAcceptor(channel, self, {
       isExpected: (rank) => ranks.has(rank),

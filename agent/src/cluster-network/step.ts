@@ -49,7 +49,7 @@ export async function measureLinks(
   if (self === undefined) return failed("the server's list of nodes does not name this node");
   if (nodes.length < 2) return failed("a network measurement needs at least two nodes");
   if (step.peerKey === null || !/^([0-9a-f]{2}){16,}$/i.test(step.peerKey)) {
-    return failed("the server gave no usable key for the nodes to greet each other with");
+    return failed("the server sent no usable key for the nodes to authenticate with");
   }
   const identity: Identity = {
     jobId: context.jobId,

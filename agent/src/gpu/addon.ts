@@ -43,11 +43,11 @@ export function loadAddon(
   addons = typeof ASSAY_ADDONS === "undefined" ? null : ASSAY_ADDONS,
   { platform, isMusl } = thisMachine(),
 ): unknown {
-  if (addons === null) throw new Error("this agent was built without its FFI");
+  if (addons === null) throw new Error("this agent was built without its FFI addon");
   const packed = addons[platform];
   if (packed === undefined) {
     const known = Object.keys(addons).join(" and ");
-    throw new Error(`GPUs are measured on ${known} only, and this is ${platform}`);
+    throw new Error(`GPUs can be measured only on ${known}, but this is ${platform}`);
   }
   if (isMusl) {
     throw new Error("GPUs cannot be measured on musl (Alpine): NVIDIA's driver needs glibc");
@@ -98,7 +98,7 @@ export function ownFolder(folder: string): string {
   const { uid, mode } = lstatSync(folder);
   const isOwn = uid === (process.getuid?.() ?? uid) && (mode & 0o022) === 0;
   if (!isOwn || (mode & 0o170000) !== 0o040000) {
-    throw new Error(`${folder} is not a folder of this user alone`);
+    throw new Error(`${folder} is not private to this user`);
   }
   return folder;
 }

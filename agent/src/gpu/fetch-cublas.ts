@@ -82,7 +82,9 @@ export async function fetchCublas(tools: FetchTools): Promise<string> {
   const room = statfsSync(folder);
   const needed = pinned.bytes + pinned.libraryBytes;
   if (room.bavail * room.bsize < needed) {
-    throw new Error(`${folder} has no room for ${gigabytes(needed)}; XDG_CACHE_HOME names another`);
+    throw new Error(
+      `${folder} has no room for ${gigabytes(needed)}; set XDG_CACHE_HOME to another folder`,
+    );
   }
   const url = env.ASSAY_CUBLAS_URL || pinned.url;
   say(`fetching cuBLAS ${VERSION} (${gigabytes(pinned.bytes)}) from ${new URL(url).host}`);
@@ -122,7 +124,7 @@ async function fetchFile(
   );
   const found = hash.digest("hex");
   if (found !== sha256) {
-    throw new Error(`${url.host} sent another file: its SHA-256 is ${found}, ${sha256} is pinned`);
+    throw new Error(`${url.host} sent another file: its SHA-256 is ${found}, not ${sha256}`);
   }
 }
 

@@ -115,7 +115,7 @@ export function measureBatches(
   if (rates.some(({ samples }) => samples === 0)) {
     const seconds = (hostLimitMs(rate) / 1_000).toFixed(1);
     throw new Error(
-      `after ${seconds} s the GPU's clock has counted ${(elapsedMs / 1_000).toFixed(1)} s: it cannot be measured by it`,
+      `after ${seconds} s the GPU's clock has counted ${(elapsedMs / 1_000).toFixed(1)} s: no figure can rely on that clock`,
     );
   }
   return rates;

@@ -129,7 +129,7 @@ function firstProduct(
   tools: FigureTools,
   gathered: Gathered,
 ): ProductFigure {
-  let last: unknown = new Error("nothing that multiplies matrices was found here");
+  let last: unknown = new Error("no engine for matrix products was found");
   for (const { name, open } of world.engines) {
     try {
       // A library that crashes or hangs takes this process with it: the last word names it.
@@ -145,7 +145,7 @@ function firstProduct(
       if (error instanceof CudaError && (error.isFatal || error.isOutOfMemory)) throw error;
       world.emit({
         type: "note",
-        message: `matrix products cannot be made by ${name}: ${error instanceof Error ? error.message : error}`,
+        message: `${name} cannot multiply matrices: ${error instanceof Error ? error.message : error}`,
       });
     }
   }
@@ -160,7 +160,7 @@ function pairs(
   const { figures, left } = measurePairs(lanes, sizes.peerCopy, now, onBatch);
   gathered.pairs.push(...figures);
   if (left === 0) return;
-  const message = `${left} of ${left + figures.length / 2} pairs not measured: the time was up`;
+  const message = `${left} of ${left + figures.length / 2} pairs not measured: time was up`;
   gathered.faults.push({
     metric: METRICS.pairs,
     gpu: null,

@@ -90,10 +90,10 @@ function describeResults(results: Results): string[] {
     ),
     ...describePairs(results),
     `matrix products: ${text(engine.id)}${engine.library === null ? "" : ` ${text(engine.library)}`}; driver ${text(engine.driver)}`,
-    ...(conditions.busy === true ? ["BUSY: others used these GPUs meanwhile"] : []),
+    ...(conditions.busy === true ? ["BUSY: other processes used these GPUs"] : []),
     ...unsettledOf(measurement).map((metric) => `not settled: ${metric}`),
     ...(strings(conditions.throttle).length > 0
-      ? [`clocks held down by: ${strings(conditions.throttle).join(", ")}`]
+      ? [`clocks throttled by: ${strings(conditions.throttle).join(", ")}`]
       : []),
     ...faultsOf(results).map(
       ({ metric, gpu, message }) =>

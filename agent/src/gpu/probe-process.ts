@@ -76,7 +76,7 @@ export async function runProbeProcess(
     kill(`took longer than ${bounds.totalMs / 1_000} s`),
   );
   const listen = watchSilence(clock, bounds.silenceMs, over.signal, () =>
-    kill(`said nothing for ${bounds.silenceMs / 1_000} s`),
+    kill(`wrote nothing for ${bounds.silenceMs / 1_000} s`),
   );
   // Only messages count as life: a driver's own output may go on when nothing else does.
   const lines = createLineReader((message) => {
@@ -90,7 +90,7 @@ export async function runProbeProcess(
   let errorBytes = 0;
   child.stderr.on("data", (chunk: Buffer) => {
     errorBytes += chunk.length;
-    if (errorBytes > MAX_OUTPUT_BYTES) kill("wrote errors without an end");
+    if (errorBytes > MAX_OUTPUT_BYTES) kill("wrote too many errors");
     heard.errors = (heard.errors + chunk.toString()).slice(-MAX_ERROR_CHARACTERS);
   });
   const ended = await new Promise<string>((resolve) => {
@@ -151,7 +151,7 @@ function outcomeOf({ end, partial, last, errors, killedFor }: Heard, ended: stri
   }
   if (killedFor !== null) {
     const message = `the measuring process ${killedFor} during ${last}`;
-    const hint = "a driver that hangs shows in dmesg as Xid errors; the GPU may need a reset";
+    const hint = "look for Xid errors in dmesg: the driver may hang, and the GPU may need a reset";
     return { ok: false, code: "probe_hung", message, hint, partial };
   }
   const why = clip(cleaned(errors.trim().split("\n").at(-1) ?? ""), MAX_WHY);

@@ -90,7 +90,7 @@ function openTelemetry(ffi: Ffi, emit: (message: ProbeMessage) => void): Telemet
       const telemetry = openSmi({ now: () => performance.now() });
       emit({
         type: "note",
-        message: `readings by nvidia-smi, since NVML is missing: ${text(error)}`,
+        message: `readings from nvidia-smi, since NVML is missing: ${text(error)}`,
       });
       return telemetry;
     } catch (second) {
@@ -127,7 +127,7 @@ function enginesOf(
     const place = folder === null ? "this machine" : folder;
     emit({
       type: "note",
-      message: `no cuBLASLt on ${place}${forced === null ? "; figures of this agent's own kernel are of another class (--fetch-cublas brings it)" : ""}`,
+      message: `no cuBLASLt on ${place}${forced === null ? "; figures of this agent's own kernel have another class (--fetch-cublas fetches cuBLASLt)" : ""}`,
     });
   }
   return forced === "cublaslt" ? libraries : [...libraries, own];

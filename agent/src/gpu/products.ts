@@ -156,13 +156,13 @@ function checkFaults(metric: string, gpu: number, { isRepeatable, error }: Produ
   const faults: Fault[] = [];
   if (!isRepeatable) {
     const message =
-      "the same matrix product had different bits the second time: this GPU computes wrongly without an error (silent corruption)";
+      "the same matrix product had different bits the second time: this GPU computes wrong results without reporting an error (silent corruption)";
     faults.push({ metric, gpu, code: "product_differs", message });
   }
   // Also for what is no number.
   if (!(error <= MOST_ERROR)) {
     const size = Number.isFinite(error) ? `${(100 * error).toFixed(1)} %` : "an infinite amount";
-    const message = `elements of a matrix product are wrong by up to ${size}: this GPU computes wrongly without an error (silent corruption)`;
+    const message = `elements of a matrix product are wrong by up to ${size}: this GPU computes wrong results without reporting an error (silent corruption)`;
     faults.push({ metric, gpu, code: "product_wrong", message });
   }
   return faults;

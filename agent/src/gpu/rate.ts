@@ -173,7 +173,7 @@ export function clockFault({ clockShare }: Rate): string | null {
   const { own, slowest } = clockShare;
   const { least, most } = CLOCK_SHARES;
   if (own <= most && slowest >= least) return null;
-  return `the GPU's clock counted ${(own <= most ? slowest : own).toPrecision(2)} s in a second of the host's: this figure is not to be trusted`;
+  return `the GPU's clock counted ${(own <= most ? slowest : own).toPrecision(2)} s in a second of the host's: do not trust this figure`;
 }
 
 /** A time that no device can have needed would make a rate of infinity. */

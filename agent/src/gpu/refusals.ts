@@ -18,7 +18,7 @@ const MOST_LISTED = 4;
 const START_FAULTS: Readonly<Record<number, Omit<Refusal, "message">>> = {
   34: {
     code: "no_driver",
-    hint: "libcuda.so.1 is the toolkit's stub; take its folder out of LD_LIBRARY_PATH",
+    hint: "libcuda.so.1 is the toolkit's stub; remove its folder from LD_LIBRARY_PATH",
   },
   100: { code: "no_gpu", hint: "in a container: start it with --gpus all" },
   802: { code: "driver_broken", hint: "start nvidia-fabricmanager and wait until it is ready" },
@@ -62,14 +62,14 @@ export function refusalOf(gpus: readonly GpuState[], busyOk: boolean): Refusal |
     if (facts?.mig === true || /\bMIG\b/.test(description.name)) {
       return {
         code: "mig",
-        message: `GPU ${i} is divided by MIG; a slice has no figures that compare`,
+        message: `GPU ${i} is divided by MIG; figures of slices cannot be compared`,
         hint: "turn MIG off with nvidia-smi -mig 0 to measure the whole GPU",
       };
     }
     if (description.capability < LEAST_CAPABILITY) {
       return {
         code: "unsupported_gpu",
-        message: `GPU ${i} (${description.name}) has compute capability ${description.capability / 10}; 8.0 or newer is needed`,
+        message: `GPU ${i} (${description.name}) has compute capability ${description.capability / 10}; it needs 8.0 or newer`,
         hint: null,
       };
     }
@@ -79,7 +79,7 @@ export function refusalOf(gpus: readonly GpuState[], busyOk: boolean): Refusal |
   return {
     code: "gpu_busy",
     message: busy.join("; "),
-    hint: "stop that work, or pass --busy-ok to measure all the same; such figures are never rated",
+    hint: "stop that work, or pass --busy-ok to measure anyway; such figures are never rated",
   };
 }
 

@@ -83,7 +83,7 @@ function lostOf(lost: readonly string[]) {
 /** The outcome in a line for the log. */
 export function surveyLine(survey: GpuSurvey): string {
   if (survey.kind === "could not be asked") {
-    return `the GPUs could not be asked for: ${survey.why}. This node joins without them`;
+    return `the GPUs could not be listed: ${survey.why}. This node joins without them`;
   }
   if (survey.kind === "none") return "nvidia-smi says that this machine has no GPU";
   const { gpus, displays, lost, notes } = survey;

@@ -58,7 +58,7 @@ export function measureDisk(
   tools: DiskTools,
 ): DiskFigures | { reason: string } {
   if (tools.platform !== "linux") {
-    return { reason: `this agent measures disks on Linux only, not on ${tools.platform}` };
+    return { reason: `this agent measures disks only on Linux, not on ${tools.platform}` };
   }
   try {
     const unfit = unfitFor(folder, fileBytes);
@@ -81,7 +81,7 @@ function unfitFor(folder: string, fileBytes: number): string | null {
   const free = bavail * bsize;
   if (free >= FREE_FILES * fileBytes) return null;
   const mib = (bytes: number) => `${Math.floor(bytes / MIB)} MiB`;
-  return `${folder} has ${mib(free)} free; ${FREE_FILES} times the file of ${mib(fileBytes)} are needed`;
+  return `${folder} has ${mib(free)} free; ${FREE_FILES} times the file's ${mib(fileBytes)} are needed`;
 }
 
 /** A new file without a name, which is gone as soon as it is closed. */
@@ -194,7 +194,7 @@ function reasonOf(error: unknown, folder: string): string {
   switch (code) {
     case "EINVAL":
     case "EOPNOTSUPP":
-      return `the file system of ${folder} refuses transfers past the page cache (O_DIRECT)`;
+      return `the file system of ${folder} refuses transfers that bypass the page cache (O_DIRECT)`;
     case "EACCES":
     case "EPERM":
     case "EROFS":

@@ -39,7 +39,7 @@ export async function runHostMeasurement(options: HostOptions, program: string):
       onWait: () => progress(emit, 0, "waiting for another measurement of this machine"),
     });
     if (lock === null) {
-      const message = `another measurement has run on this machine for ${LOCK_WAIT_MS / 1_000} s`;
+      const message = `another measurement has been running on this machine for ${LOCK_WAIT_MS / 1_000} s`;
       emit({ type: "failure", code: "busy", message, hint: "run one job at a time on a machine" });
       return;
     }
@@ -82,7 +82,7 @@ async function measure(options: HostOptions, program: string, emit: Emit): Promi
   const arrays = arraysFor(threads, { freeBytes: free, cacheBytes: cacheBytes() });
   if (arrays === null) {
     const message = "this machine has too little free memory to measure it";
-    return { type: "failure", code: "memory_short", message, hint: "stop what else runs on it" };
+    return { type: "failure", code: "memory_short", message, hint: "stop other programs on it" };
   }
   const team = await createTeam(program, threads, {
     kind: "assay-host-thread",
@@ -139,13 +139,14 @@ async function measure(options: HostOptions, program: string, emit: Emit): Promi
 const threadsFault: Fault = {
   metric: "effective_cores",
   code: "threads_few",
-  message: "too little memory is free for a thread on each CPU: the figures are of fewer",
+  message: "too little memory is free for a thread on each CPU: fewer threads were measured",
 };
 
 const cachedFault: Fault = {
   metric: "memory_triad_gbs",
   code: "arrays_small",
-  message: "too little memory is free for arrays beyond the caches: the figures are partly theirs",
+  message:
+    "too little memory is free for arrays larger than the caches: the figures partly measure the caches",
 };
 
 /** One thread and all of them in turns, so that both meet the same load. */

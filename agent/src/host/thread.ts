@@ -73,7 +73,7 @@ export function createArrays(bytes: number) {
     check(kind: "copy" | "triad") {
       const expected = kind === "copy" ? 2 : 7;
       for (const at of [0, first.length >> 1, first.length - 1]) {
-        if (first[at] !== expected) throw new Error(`the ${kind} of memory made ${first[at]}`);
+        if (first[at] !== expected) throw new Error(`the memory ${kind} gave ${first[at]}`);
       }
     },
   };

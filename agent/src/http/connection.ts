@@ -49,7 +49,7 @@ export async function openConnection(
     socket?.destroy();
     const why = signal.aborted ? signal.reason : error;
     if (proxy === null) throw why;
-    throw new Error(`by way of the proxy ${formatHostPort(proxy)}: ${explainError(why)}`);
+    throw new Error(`through the proxy ${formatHostPort(proxy)}: ${explainError(why)}`);
   } finally {
     clearTimeout(timer);
     release();
@@ -65,7 +65,7 @@ export function explainError(error: unknown): string {
   // `as`: errors of the system and of the resolver bring these.
   const { code, hostname } = error as NodeJS.ErrnoException & { hostname?: string };
   if (code === "ENOTFOUND") return `no such host: ${hostname}`;
-  if (code === "EAI_AGAIN") return `the name ${hostname} cannot be resolved at present (${code})`;
+  if (code === "EAI_AGAIN") return `the name ${hostname} cannot be resolved now (${code})`;
   return error.message || code || error.name;
 }
 
@@ -113,7 +113,7 @@ function tunnel(
 }
 
 function hintFor(status: number): string {
-  return status === 407 ? ", it wants a user and password: http://user:password@host:port" : "";
+  return status === 407 ? ", it requires a user and password: http://user:password@host:port" : "";
 }
 
 async function secure(

@@ -36,7 +36,7 @@ export async function download(url: URL, way: DownloadWay, maxBytes: number): Pr
 
 async function get(url: URL, { env, roots, signal }: DownloadWay): Promise<IncomingMessage> {
   const isSecure = url.protocol === "https:";
-  if (!isSecure && url.protocol !== "http:") throw new Error(`${url.protocol} is no way to fetch`);
+  if (!isSecure && url.protocol !== "http:") throw new Error(`${url.protocol} is not supported`);
   const found = proxyFor(url, env);
   if (!found.ok) throw new Error(found.message);
   const { proxy } = found;

@@ -10,8 +10,7 @@ export function readCertificates(
 ): { ok: true; certificates: string[] } | { ok: false; message: string } {
   try {
     const certificates = readFileSync(file, "utf8").match(CERTIFICATE) ?? [];
-    if (certificates.length === 0)
-      return { ok: false, message: `${file} holds no PEM certificate` };
+    if (certificates.length === 0) return { ok: false, message: `${file} has no PEM certificate` };
     for (const certificate of certificates) new X509Certificate(certificate);
     return { ok: true, certificates };
   } catch (error) {
@@ -53,7 +52,7 @@ export function distrustOf(socket: TLSSocket, host: string, now: number): string
   if (code === "ERR_TLS_CERT_ALTNAME_INVALID") {
     return `the certificate ${nameOf(leaf)} is for ${leaf.subjectaltname ?? "no name"}, not for ${host}`;
   }
-  const above = top === leaf ? "" : `, at whose top stands ${nameOf(top)}`;
+  const above = top === leaf ? "" : `, issued under ${nameOf(top)},`;
   return `the certificate ${nameOf(leaf)}${above} is not trusted (${code}): give the certificate of its issuer with --ca FILE`;
 }
 

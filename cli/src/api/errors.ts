@@ -8,10 +8,10 @@ import { retryAfterMs } from "./transport.ts";
 const ADVICE: Readonly<Record<string, string>> = {
   CLIENT_TOKEN_INVALID: "sign in with assay login, or give another token",
   PERMISSION_DENIED: "assay status shows what this token may do",
-  RESOURCE_NOT_FOUND: "the list verb beside this one shows what there is",
-  PRECONDITION_FAILED: "someone else has changed it: look at it again",
+  RESOURCE_NOT_FOUND: "use the list verb to see what exists",
+  PRECONDITION_FAILED: "someone else has changed it: view it again",
   SERVICE_UNAVAILABLE: "try again shortly",
-  INTERNAL_ERROR: "the server's operator finds the cause by the request id",
+  INTERNAL_ERROR: "the server's operator can find the cause with the request id",
 };
 
 /** Turns an error reply into its end of the program: 77 not signed in or not allowed, 69 no service, else 1. */

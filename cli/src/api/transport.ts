@@ -83,7 +83,7 @@ async function attemptOnce(request: Request, sending: Sending): Promise<Response
     if (reply.status >= 300 && reply.status < 400 && reply.status !== 304) {
       const to = reply.headers.get("location") ?? "another address";
       throw unreachable(
-        `${new URL(request.url).origin} sends on to ${to}: give the address of the server itself with --host`,
+        `${new URL(request.url).origin} redirects to ${to}: give the server's own address with --host`,
       );
     }
     if (isStream) return reply;
@@ -105,7 +105,7 @@ async function readWhole(reply: Response): Promise<Response> {
   let size = 0;
   for await (const chunk of reply.body ?? []) {
     size += chunk.byteLength;
-    if (size > MAX_BYTES) throw unreachable("the server's reply is too large to be one of Assay");
+    if (size > MAX_BYTES) throw unreachable("the server's reply is too large for an Assay server");
     chunks.push(chunk);
   }
   const { status, statusText, headers } = reply;
@@ -139,12 +139,12 @@ const NEVER_SENT = new Set([
   "ERR_TLS_CERT_ALTNAME_INVALID",
 ]);
 const REASONS: Readonly<Record<string, string>> = {
-  ECONNREFUSED: "nothing listens there",
+  ECONNREFUSED: "nothing listens on this port",
   ENOTFOUND: "there is no such host",
-  EAI_AGAIN: "its name cannot be looked up now",
+  EAI_AGAIN: "its name cannot be resolved now",
   ECONNRESET: "the connection was cut",
   UND_ERR_SOCKET: "the connection was cut",
-  UND_ERR_CONNECT_TIMEOUT: "no connection in time",
+  UND_ERR_CONNECT_TIMEOUT: "the connection timed out",
 };
 
 function lostReply(origin: string, error: unknown, isLate: boolean, replyMs: number): LostReply {
@@ -157,7 +157,9 @@ function lostReply(origin: string, error: unknown, isLate: boolean, replyMs: num
   const code = causeCode(error);
   const message = causeMessage(error);
   if (message === "bad port")
-    throw unreachable(`no request is sent to ${origin}: the port belongs to another protocol`);
+    throw unreachable(
+      `requests to ${origin} are blocked: the port is reserved for another protocol`,
+    );
   const reason = REASONS[code] ?? (code || message);
   return new LostReply(
     `${origin} cannot be reached: ${reason}. Check the address and the network`,

@@ -43,7 +43,9 @@ export function loginCommand(open: Open): AnyCommand {
         `Signed in to ${host} as ${profile.email ?? "the token's owner"} (profile ${name})`,
       ]);
       if (host.startsWith("http:") && !isThisMachine(host)) {
-        output.note("Warning: http sends tokens unencrypted; use https where others can listen.");
+        output.note(
+          "Warning: http sends tokens unencrypted; use https on networks that you do not trust.",
+        );
       }
     });
 }
@@ -116,7 +118,7 @@ async function readInput(): Promise<string> {
 }
 
 export function logoutCommand(open: Open): AnyCommand {
-  return verb("logout", "Sign out: ends the session at the server and removes the profile", [
+  return verb("logout", "Sign out: ends the session on the server and removes the profile", [
     "assay logout",
     "assay logout --profile staging",
   ]).action(async (_options, self) => {
@@ -136,7 +138,7 @@ export function logoutCommand(open: Open): AnyCommand {
     if (removed !== undefined) {
       await signOut(removed).catch((error: Error) =>
         output.say(
-          `assay: the token was removed here, but the session did not end at the server: ${error.message}`,
+          `assay: the token was removed here, but the session did not end on the server: ${error.message}`,
         ),
       );
     }
@@ -196,7 +198,7 @@ async function readVersion(reply: Response): Promise<string> {
   // `as`: checked below.
   const body = (await reply.json().catch(() => null)) as { assay?: unknown } | null;
   if (reply.ok && typeof body?.assay === "string") return body.assay;
-  throw new Failure("this is not an Assay server, or it has a fault: check --host", 69);
+  throw new Failure("this is not an Assay server, or it is failing: check --host", 69);
 }
 
 /** Seconds by which this machine's clock is ahead of the server's, whose header has whole seconds. */
@@ -231,7 +233,7 @@ async function readRights({ session, api }: Opened): Promise<Rights> {
     const rights = ROLES[me.role] ?? me.role;
     const scope = await readScope(kind, session, api);
     const may = [
-      scope === "read" ? `read alone: ${rights}` : rights,
+      scope === "read" ? `read only: ${rights}` : rights,
       ...(kind.startsWith("session") ? [] : ["not: change people, passwords, tokens and keys"]),
     ].join("; ");
     return {

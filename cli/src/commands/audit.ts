@@ -13,7 +13,7 @@ export function auditCommand(open: Open): AnyCommand {
   return listVerb(
     open,
     {
-      summary: "The audit log, newest first (root administrators)",
+      summary: "Show the audit log, newest first (root administrators)",
       examples: ["assay audit", "assay audit --action user_updated --all --json"],
       filters: {
         action: "text",

@@ -21,7 +21,7 @@ const classOption = () =>
   new Option("--class <class>", "class of methods; quickmark by default").choices(CLASSES);
 
 export function baselineCommand(open: Open): AnyCommand {
-  const command = noun("baseline", "Baselines: what figures of a GPU model are compared with");
+  const command = noun("baseline", "Baselines: the figures that a GPU model is compared with");
   command.addCommand(
     verb("list", "List all baselines", ["assay baseline list"])
       .alias("ls")
@@ -67,7 +67,7 @@ export function baselineCommand(open: Open): AnyCommand {
 }
 
 function pinVerb(open: Open): AnyCommand {
-  return verb("pin", "Pin a value, which then rates all nodes of the model (root administrators)", [
+  return verb("pin", "Pin a value for rating all nodes of a model (root administrators)", [
     "assay baseline pin h100-nvl bf16_tflops 460",
   ])
     .argument("<model>", "GPU model, as listed")
@@ -85,7 +85,7 @@ function pinVerb(open: Open): AnyCommand {
 }
 
 function unpinVerb(open: Open): AnyCommand {
-  return verb("unpin", "Take a pinned value away", ["assay baseline unpin h100-nvl bf16_tflops"])
+  return verb("unpin", "Remove a pinned value", ["assay baseline unpin h100-nvl bf16_tflops"])
     .argument("<model>", "GPU model, as listed")
     .addArgument(metricArgument())
     .addOption(classOption())

@@ -23,9 +23,9 @@ export function compareCommand(open: Open): AnyCommand {
     "assay compare 7554621440 7554625536",
     "assay compare --by provider Lambda 'Example Cloud' --gpu-model a100-sxm4-80gb",
   ])
-    .argument("<keys...>", "2 to 20 ids of jobs, UUIDs of machines, or names, as --by says")
+    .argument("<keys...>", "2 to 20 ids of jobs, UUIDs of machines, or names (see --by)")
     .addOption(
-      new Option("--by <kind>", "what the names are; needless for jobs and machines").choices(
+      new Option("--by <kind>", "kind of the names; not needed for jobs and machines").choices(
         GROUPINGS,
       ),
     )
@@ -33,7 +33,7 @@ export function compareCommand(open: Open): AnyCommand {
     .option("--gpu-model <model>", "only figures of this GPU model")
     .action(async (keys, options, self) => {
       const { api, output } = open(self);
-      if (keys.length < 2 || keys.length > 20) throw usage("give 2 to 20 things to compare");
+      if (keys.length < 2 || keys.length > 20) throw usage("give 2 to 20 keys to compare");
       const group_by = options.by ?? kindOf(keys);
       const client = api();
       const compared = await Promise.all(
@@ -65,7 +65,7 @@ function kindOf(keys: readonly string[]): Grouping {
   if (keys.every((key) => /^\d+$/.test(key))) return "job";
   if (keys.every((key) => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(key)))
     return "machine";
-  throw usage(`say with --by what these are: ${GROUPINGS.join(", ")}`);
+  throw usage(`use --by to say what these are: ${GROUPINGS.join(", ")}`);
 }
 
 /** Pure: adds the ratio to the first of the same class, and which of several is the best. */
@@ -116,7 +116,7 @@ function showGroups(metric: string, groups: readonly Compared[]): string[] {
       groups,
     ),
     ...(verdicts.length === 0
-      ? ["Nothing here compares: no two of them have figures of one class."]
+      ? ["Nothing can be compared: no two of them have figures of the same class."]
       : verdicts),
   ];
 }

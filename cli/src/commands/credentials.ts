@@ -100,7 +100,7 @@ export function tokenCommand(open: Open): AnyCommand {
 
 export function keyCommand(open: Open): AnyCommand {
   const filters = FILTERS satisfies Filters<"listUserKeys">;
-  const summary = "API keys: API tokens in the form that published clients of /v0 take";
+  const summary = "API keys: API tokens in the form for published clients of /v0";
   return credentialCommand(open, "key", summary, filters, KEYS);
 }
 
@@ -186,7 +186,7 @@ function createVerb(kind: Kind, calls: Calls, open: Open): AnyCommand {
       const { document, secret } = await calls.create(opened.api(), user, wanted);
       if (secret === null) {
         throw new Failure(
-          `the ${kind} ${document.uuid} was created, but the reply that showed it was lost: revoke it with assay ${kind} revoke ${document.uuid}, and create another`,
+          `the ${kind} ${document.uuid} was created, but the reply with it was lost: revoke it with assay ${kind} revoke ${document.uuid}, and create another`,
           1,
         );
       }
@@ -196,7 +196,7 @@ function createVerb(kind: Kind, calls: Calls, open: Open): AnyCommand {
           [kind === "key" ? "Key" : "Token", secret],
         ]),
       );
-      opened.output.note(`The ${kind} is shown this once.`);
+      opened.output.note(`The ${kind} is shown only once.`);
     });
 }
 

@@ -16,7 +16,7 @@ export function exportVerb(open: Open): AnyCommand {
     .addOption(
       new Option("--format <format>", "csv or jsonl").choices(FORMAT_NAMES).default("csv" as const),
     )
-    .option("-o, --output <file>", "file; the standard output by default", "-")
+    .option("-o, --output <file>", "file; standard output by default", "-")
     .action(async (job, { format, output: file }, self) => {
       const { session, output, stop } = open(self);
       const caller = session();

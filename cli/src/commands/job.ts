@@ -190,7 +190,7 @@ function eventLines({ events }: JobDetail): string[] {
 }
 
 function watchVerb(open: Open): AnyCommand {
-  return verb("watch", "Follow a job to its end; exit code and output are those of assay run", [
+  return verb("watch", "Follow a job to its end, with the exit code and output of assay run", [
     "assay job watch 7554621440",
     "assay job watch 7554621440 --report report.pdf",
   ])
@@ -203,7 +203,7 @@ function watchVerb(open: Open): AnyCommand {
 }
 
 function resultsVerb(open: Open): AnyCommand {
-  return verb("results", "Show the results between the nodes of a job", [
+  return verb("results", "Show the results of a job's cluster benchmarks", [
     "assay job results 7554621440 --json",
   ])
     .addArgument(idArgument("<job>", "id of the job"))
@@ -225,7 +225,7 @@ function reportVerb(open: Open): AnyCommand {
     .addArgument(idArgument("<job>", "id of the job"))
     .option(
       "-o, --output <file>",
-      "file or folder; - for the standard output; assay-job-ID.pdf by default",
+      "file or folder; - for standard output; assay-job-ID.pdf by default",
     )
     .action(async (id, { output: file }, self) => {
       const { api, session, output, stop } = open(self);

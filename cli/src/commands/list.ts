@@ -72,7 +72,7 @@ export function listVerb<Row>(open: Open, list: ListVerb<Row>, name = "list"): A
         integer(1, list.mostPerPage),
       ),
     )
-    .addOption(new Option("--cursor <cursor>", "goes on where a page ended: its next_cursor"))
+    .addOption(new Option("--cursor <cursor>", "continue where a page ended: its next_cursor"))
     .addOption(new Option("--all", "every page, along the cursors").conflicts(["page", "cursor"]));
   if (list.order !== undefined) {
     command
@@ -210,7 +210,8 @@ async function* pagesAfter<Row>(first: Page<Row>, read: (more: Query) => Promise
   while (page.nextCursor !== null) {
     const { nextCursor } = page;
     page = await read({ cursor: nextCursor });
-    if (page.nextCursor === nextCursor) throw usage("the list goes round in a circle: report this");
+    if (page.nextCursor === nextCursor)
+      throw usage("the server repeats the same page: report this");
     yield page;
   }
 }

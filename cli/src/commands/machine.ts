@@ -28,10 +28,10 @@ const gpuGroups = (machine: Machine) =>
   gpusOf({ gpu_models: machine.gpu_models, gpu_count: null, gpu_model: null });
 
 export function machineCommand(open: Open): AnyCommand {
-  const command = noun("machine", "Machines: what your jobs have shown of each");
+  const command = noun("machine", "Machines of your jobs, and their figures");
   command.addCommand(
     listVerb(open, {
-      summary: "List machines, those seen last first",
+      summary: "List machines, last seen first",
       examples: [
         "assay machine list --has-findings",
         "assay machine list --provider Lambda --status underperforming --all",
@@ -128,7 +128,7 @@ function showHistory({ points, events }: MachineHistory): string[] {
             },
             { title: "Class", of: (point) => point.class },
             { title: "Per GPU", of: (point) => showNumber(point.value) },
-            { title: "Of baseline", of: (point) => point.ratio && showRatio(point.ratio) },
+            { title: "% of baseline", of: (point) => point.ratio && showRatio(point.ratio) },
           ],
           points,
         )),

@@ -107,7 +107,7 @@ export function yesOption() {
 export function idempotencyOption() {
   return new Option(
     "--idempotency-key <key>",
-    "makes repeats of this command create once; by default a new key for each run",
+    "create only once if the command is repeated; by default a new key for each run",
   ).argParser((key: string) => {
     if (/^[\x21-\x7e]{1,255}$/.test(key)) return key;
     throw new InvalidArgumentError("A key has 1 to 255 visible ASCII characters.");
@@ -128,5 +128,5 @@ export function defined<Fields extends object>(
 /** Refuses an update that changes nothing, which is more likely a slip. */
 export function requireChange(changes: Readonly<Record<string, unknown>>, options: string): void {
   if (Object.values(changes).some((value) => value !== undefined)) return;
-  throw usage(`nothing is to be changed: give one of ${options}`);
+  throw usage(`nothing to change: give one of ${options}`);
 }

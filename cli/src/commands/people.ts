@@ -58,7 +58,7 @@ export function userCommand(open: Open): AnyCommand {
   );
   command.addCommand(updateUser(open));
   command.addCommand(
-    verb("delete", "Delete a person: erases the personal data; jobs stay with the customer", [
+    verb("delete", "Delete a person and their personal data; jobs stay with the customer", [
       "assay user delete ada-lovelace",
     ])
       .alias("rm")
@@ -79,7 +79,7 @@ export function userCommand(open: Open): AnyCommand {
 }
 
 function linkVerb(open: Open): AnyCommand {
-  return verb("link", "Create a link with which a person sets a password, once within 24 hours", [
+  return verb("link", "Create a link to set a password; it works once, within 24 hours", [
     "assay user link ada-lovelace",
   ])
     .argument("<user>", "UUID or slug")
@@ -166,7 +166,7 @@ function ownPassword(open: Open): AnyCommand {
     "assay user password",
   ]).action(async (_options, self) => {
     const { api, output } = open(self);
-    const old_password = await secret("Present password: ");
+    const old_password = await secret("Current password: ");
     const password = await newPassword("New password (12 to 128 characters): ");
     await body(api().POST("/v0/users/me/password", { body: { old_password, password } }));
     await output.result({ changed: "password" }, () => ["password changed"]);
@@ -181,7 +181,7 @@ async function secret(question: string): Promise<string> {
 
 async function newPassword(question: string): Promise<string> {
   const password = await secret(question);
-  if ((await secret("Once more: ")) !== password) throw usage("the two passwords differ");
+  if ((await secret("Confirm password: ")) !== password) throw usage("the two passwords differ");
   return password;
 }
 

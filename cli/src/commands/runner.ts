@@ -112,7 +112,7 @@ async function showKey(
 ): Promise<void> {
   if (key === null) {
     throw new Failure(
-      `the runner ${uuid} has its key, but the reply that showed it was lost: make another with assay runner key ${runner}`,
+      `the runner ${uuid} has a key, but the reply with it was lost: replace it with assay runner key ${runner}`,
       1,
     );
   }
@@ -122,11 +122,11 @@ async function showKey(
       ["Key", key],
     ]),
   );
-  output.note("The key is shown this once.");
+  output.note("The key is shown only once.");
 }
 
 function updateCommand(open: Open): AnyCommand {
-  return verb("update", "Update a runner: its name, its slug, whether it is archived", [
+  return verb("update", "Update a runner's name or slug, archive it or restore it", [
     'assay runner update rack-7 --name "Rack 8" --slug rack-8',
   ])
     .alias("edit")
@@ -174,7 +174,9 @@ function offersCommand(open: Open): AnyCommand {
     }),
   );
   command.addCommand(
-    verb("add", "Let a runner offer a spec", ["assay runner spec add rack-7 --spec h100-node"])
+    verb("add", "Add a spec to a runner's offers", [
+      "assay runner spec add rack-7 --spec h100-node",
+    ])
       .alias("create")
       .argument("<runner>", "UUID or slug")
       .requiredOption("--spec <spec>", "UUID or slug of the spec")
@@ -189,7 +191,7 @@ function offersCommand(open: Open): AnyCommand {
       }),
   );
   command.addCommand(
-    verb("remove", "Let a runner no longer offer a spec", [
+    verb("remove", "Remove a spec from a runner's offers", [
       "assay runner spec remove rack-7 h100-node",
     ])
       .alias("rm")

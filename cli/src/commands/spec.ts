@@ -38,7 +38,7 @@ export const SPEC_COLUMNS = [
 ];
 
 export function specCommand(open: Open): AnyCommand {
-  const command = noun("spec", "Hardware specs: the shapes of machines (root administrators)");
+  const command = noun("spec", "Hardware specs: types of machines (root administrators)");
   command.addCommand(
     listVerb(open, {
       summary: "List specs",
@@ -107,7 +107,7 @@ function createCommand(open: Open): AnyCommand {
         .makeOptionMandatory(),
     )
     .option("--network", "the machine has network access")
-    .option("--sandbox <sandbox>", "taken by the published client of /v0; this server has none")
+    .option("--sandbox <sandbox>", "accepted for the published client of /v0; not supported")
     .option("--fallback", "as --sandbox")
     .addOption(idempotencyOption())
     .action(async ({ idempotencyKey, ...options }, self) => {
@@ -123,7 +123,7 @@ function createCommand(open: Open): AnyCommand {
 }
 
 function updateCommand(open: Open): AnyCommand {
-  return verb("update", "Update a spec: its name, its slug, whether it is archived", [
+  return verb("update", "Update a spec's name or slug, archive it or restore it", [
     "assay spec update h100-node --archive",
   ])
     .alias("edit")
@@ -135,7 +135,7 @@ function updateCommand(open: Open): AnyCommand {
     .addOption(
       new Option(
         "--fallback <yes>",
-        "taken by the published client of /v0; this server has none",
+        "accepted for the published client of /v0; not supported",
       ).choices(["true", "false"] as const),
     )
     .action(async (spec, options, self) => {
@@ -152,7 +152,7 @@ function updateCommand(open: Open): AnyCommand {
 }
 
 export const archiveOption = () => new Option("--archive", "archive it").conflicts("unarchive");
-export const unarchiveOption = () => new Option("--unarchive", "take it out of the archive");
+export const unarchiveOption = () => new Option("--unarchive", "restore it");
 
 export function archivedOf(options: { archive?: true; unarchive?: true }): boolean | undefined {
   if (options.archive) return true;

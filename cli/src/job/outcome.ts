@@ -87,7 +87,7 @@ function faultsOf(task: Task, verdict: NodeVerdict | null): string[] {
       // A field that no machine tells does not make the whole unknown.
       if (status === "unknown" && task.spec_check?.status !== "unknown") return [];
       if (status === "unknown")
-        return [`${field} is not known: ${reason ?? "the machine did not tell"}`];
+        return [`${field} is unknown: ${reason ?? "the machine did not report it"}`];
       return [`${field}: found ${found ?? "nothing"}, promised ${promised ?? "nothing"}`];
     },
   );
@@ -98,7 +98,7 @@ function faultsOf(task: Task, verdict: NodeVerdict | null): string[] {
     ...failed,
     ...steps,
     ...findings.map(({ message }: Finding) => message),
-    ...(hidden > 0 ? [`${hidden} findings more`] : []),
+    ...(hidden > 0 ? [`${hidden} more findings`] : []),
     ...differing,
     ...slow,
   ];

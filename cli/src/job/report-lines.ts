@@ -25,7 +25,7 @@ export function resultLines(job: JobDetail, clusters: ClusterResults): string[] 
     ...headLines(job),
     "",
     ...nodeTable(nodes),
-    ...section("What is wrong", faultLines(job, nodes)),
+    ...section("Problems", faultLines(job, nodes)),
     ...clusterLines(clusters),
   ];
 }
@@ -39,7 +39,7 @@ function headLines(job: JobDetail): string[] {
   const summary = job.scoreboard_summary;
   const verdict = summary === null ? "no verdict" : summary.status;
   const replayed = summary?.replayed
-    ? ["REPLAYED: figures are recordings, and were not measured in this job."]
+    ? ["REPLAYED: figures are recordings, not measured in this job."]
     : [];
   return [`Job ${job.id} (${plain(job.name)}): ${job.state}, ${verdict}`, ...replayed];
 }

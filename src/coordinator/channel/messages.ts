@@ -22,7 +22,7 @@ const hello = z.object({
 const progress = z.object({
   type: z.literal("progress"),
   progress: z.number().min(0).max(1).optional(),
-  message: text({ max: 200, description: "What the node is doing." }).optional(),
+  message: text({ max: 200, description: "The node's current activity." }).optional(),
   clock_skew_ms: clockSkewMs.optional(),
 });
 

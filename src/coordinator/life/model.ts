@@ -18,7 +18,7 @@ export interface Machine {
   readonly inventoryHash: string | null;
   /** As the inventory says; absent without an inventory, and where it says nothing. */
   readonly hostName?: string;
-  /** The kernel's id of this boot: another one after a restart of the machine. */
+  /** The kernel's id of this boot; it changes when the machine restarts. */
   readonly bootId: string | null;
   /** The machine beside the spec of its job; absent for no spec, and without an inventory. */
   readonly specCheck?: SpecCheck;

@@ -72,7 +72,7 @@ export const machineFields = {
   gpu_models: sentGpuModels.nullish(),
   inventory: jsonObject({
     maxBytes: MAX_INVENTORY_BYTES,
-    description: "The machine's hardware and software, stored as sent. At most 64 KiB of JSON.",
+    description: "The machine's hardware and software, stored as sent.",
   })
     .refine(
       (inventory) => utf8Length(JSON.stringify(inventory)) <= MAX_INVENTORY_BYTES,
@@ -86,7 +86,7 @@ export const machineFields = {
     .openapi({
       format: "uuid",
       maxLength: 36,
-      description: "The kernel's id of this boot: another one after a restart of the machine.",
+      description: "The kernel's id of this boot; it changes when the machine restarts.",
       example: "1b7c3e0a-6f5d-4d1c-9b1e-0a2f5f0c7d11",
     }),
 };

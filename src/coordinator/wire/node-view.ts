@@ -77,7 +77,8 @@ export const nodeView = z.strictObject({
   unfinished_nodes: integer({
     min: 0,
     max: MAX_NODES,
-    description: "Number of expected nodes that have not ended, those that have not joined too.",
+    description:
+      "Number of expected nodes that have not ended, including nodes that have not joined.",
   }),
   benchmark_sequence: z
     .array(z.strictObject({ benchmark_id: benchmarkId, config }))

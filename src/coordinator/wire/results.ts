@@ -1,6 +1,6 @@
 /**
  * Results of steps, from the body of a request to the stored text. The body is parsed once, here, and the text
- * of `results` is stored, projected and shown as it was sent (docs/architecture.md, "The way of a result").
+ * of `results` is stored, projected and shown as it was sent (docs/architecture.md, "The path of a result").
  */
 import { createHash } from "node:crypto";
 import { z } from "@hono/zod-openapi";

@@ -68,7 +68,7 @@ export const reportUrl = z.string().nullable().openapi({
   format: "uri-reference",
   maxLength: 2_048,
   description:
-    "Link to the PDF report; null until it is made. A path where the server does not know its public address.",
+    "Link to the PDF report; null until it is made. A path if the server does not know its public address.",
 });
 
 export const reportError = text({
@@ -106,7 +106,7 @@ export const taskFields = {
   gpu_count: integer({
     min: 0,
     max: MAX_GPUS_PER_NODE,
-    description: "Number of GPUs in the machine; null if it could not be told.",
+    description: "Number of GPUs in the machine; null if unknown.",
   }).nullable(),
   gpu_models: shownGpuModels,
   pdf_report_url: reportUrl,
@@ -117,7 +117,7 @@ export const nodeTask = z
   .strictObject(taskFields)
   .openapi("NodeTask", { description: "A node's task, as the node sees it." });
 
-export const pollAfterSeconds = figure("Seconds until the next poll; 0 for at once.", {
+export const pollAfterSeconds = figure("Seconds until the next poll; 0 for immediately.", {
   minimum: 0,
   maximum: 60,
 });

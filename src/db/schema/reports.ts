@@ -52,6 +52,6 @@ export const reportKeys = sqliteTable("report_keys", {
   jwk: text("jwk", { mode: "json" }).$type<PublicJwk>().notNull(),
   /** Time of the first report that it signed. */
   createdAt: integer("created_at").notNull(),
-  /** Time since which another key signs; null for the one that signs. */
+  /** Time since which another key signs; null for the current key. */
   retiredAt: integer("retired_at"),
 });

@@ -40,7 +40,7 @@ export const listApiTokensRoute = operation({
   operationId: "listApiTokens",
   tags: TAGS,
   summary: "List API tokens",
-  description: `Lists a person's API tokens by name, a page at a time. Expired tokens are included, revoked tokens are listed by \`revoked=true\` alone. Filters combine. A page beyond the last page is empty.
+  description: `Lists a person's API tokens by name, a page at a time. Expired tokens are included; revoked tokens are listed only by \`revoked=true\` alone. Filters combine. A page beyond the last page is empty.
 
 For the person, and for administrators who see the person.`,
   access: "user",

@@ -39,7 +39,7 @@ export const listUserKeysRoute = operation({
   operationId: "listUserKeys",
   tags: TAGS,
   summary: "List API keys",
-  description: `Lists a person's API keys by name, a page at a time. Expired keys are included, revoked keys are listed by \`revoked=true\` alone. Filters combine. A page beyond the last page is empty.
+  description: `Lists a person's API keys by name, a page at a time. Expired keys are included; revoked keys are listed only by \`revoked=true\` alone. Filters combine. A page beyond the last page is empty.
 
 For the person, and for administrators who see the person.`,
   access: "user",

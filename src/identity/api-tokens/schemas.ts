@@ -11,7 +11,7 @@ import { USER_KEY, USER_KEY_LENGTH } from "../user-keys.ts";
 export const TOKEN_MASK = "----.----.----";
 
 const scope = z.enum(TOKEN_SCOPES).openapi({
-  description: "`read` for GET and HEAD alone, `write` for every method.",
+  description: "`read` for GET and HEAD only, `write` for every method.",
   example: "read",
 });
 
@@ -42,11 +42,15 @@ export const createUserKeyBody = z
 
 export const updateApiTokenBody = z
   .object({ name: name("token").nullish() })
-  .openapi("UpdateApiToken", { description: "The new name. Omitted or null, it stays." });
+  .openapi("UpdateApiToken", {
+    description: "The new name. If omitted or null, the name stays unchanged.",
+  });
 
 export const updateUserKeyBody = z
   .object({ name: name("key").nullish() })
-  .openapi("UpdateUserKey", { description: "The new name. Omitted or null, it stays." });
+  .openapi("UpdateUserKey", {
+    description: "The new name. If omitted or null, the name stays unchanged.",
+  });
 
 const facts = (noun: string) => ({
   uuid: uuid.openapi({ description: `Identifies the ${noun} permanently. It is not a secret.` }),
@@ -55,8 +59,7 @@ const facts = (noun: string) => ({
   scope,
   creation: timestamp.openapi({ description: "Time of creation." }),
   expiration: timestamp.openapi({
-    description:
-      "Time of expiry; for one created without a lifetime, 136 years after its creation.",
+    description: "Time of expiry; without a lifetime, 136 years after creation.",
   }),
 });
 

@@ -43,7 +43,7 @@ export const listAuditEventsRoute = operation({
   operationId: "listAuditEvents",
   tags: ["Audit log"],
   summary: "Read the audit log",
-  description: `Lists the entries of the append-only audit log, newest first, a page at a time: changes of customers, people, API tokens, specs, runners and baselines, deletions of jobs, sign-ins, and refusals. A refusal is recorded at most once a minute for each caller and action. Filters combine. A page beyond the last page is empty.
+  description: `Lists the entries of the append-only audit log, newest first, a page at a time: changes to customers, people, API tokens, specs, runners and baselines, deletions of jobs, sign-ins, and refusals. A refusal is recorded at most once a minute for each caller and action. Filters combine. A page beyond the last page is empty.
 
 For administrators: root administrators read all entries, others those of their own customer.
 

@@ -53,7 +53,7 @@ export const createCustomerRoute = operation({
   operationId: "createCustomer",
   tags: TAGS,
   summary: "Create a customer",
-  description: `Creates a customer without people. Names may repeat, slugs may not: a slug that is taken gets a hyphen and a random suffix of 8 characters.
+  description: `Creates a customer without people. Names may repeat; slugs are unique. If the slug is taken, it gets a hyphen and a random suffix of 8 characters.
 
 For root administrators, with a session. Unknown keys are ignored. Send an \`Idempotency-Key\` to repeat the request safely, without a second customer.`,
   access: "admin",

@@ -29,7 +29,7 @@ export const updateCustomerBody = z
     slug: customerSlug.nullish().openapi({ description: "The new slug; it must be free." }),
   })
   .openapi("UpdateCustomer", {
-    description: "Changes of a customer. Omitted and null fields stay unchanged.",
+    description: "Changes to a customer. Omitted and null fields stay unchanged.",
   });
 
 export const customer = z

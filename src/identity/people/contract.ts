@@ -60,7 +60,7 @@ export const createUserRoute = operation({
   operationId: "createUser",
   tags: TAGS,
   summary: "Create a person",
-  description: `Creates a person, who can sign in immediately. A slug that is taken gets a hyphen and a random suffix of 8 characters.
+  description: `Creates a person, who can sign in immediately. If the slug is taken, it gets a hyphen and a random suffix of 8 characters.
 
 ${MANAGERS} ${RECENT} You cannot grant a role higher than your own. Unknown keys are ignored. Send an \`Idempotency-Key\` to repeat the request safely; a repeat with another password counts as the same request.`,
   access: "manager",
@@ -102,9 +102,9 @@ export const changeOwnPasswordRoute = operation({
   operationId: "changeOwnPassword",
   tags: TAGS,
   summary: "Change your password",
-  description: `Replaces the old password by a new one. All other sessions of the person end; the current session continues.
+  description: `Replaces the old password with a new one. All other sessions of the person end; the current session continues.
 
-For every signed-in user, with a session. Attempts are limited as for sign-ins, and count with them. Unknown keys are ignored.`,
+For every signed-in user, with a session. Attempts count towards the limits of sign-ins. Unknown keys are ignored.`,
   access: "user",
   session: "any",
   // Counted before the hashes, so that the holder of a stolen token cannot guess passwords.

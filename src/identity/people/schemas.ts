@@ -80,7 +80,7 @@ export const updateUserBody = z
     }),
     admin: z.boolean().nullish().openapi({
       description:
-        "`true` makes the person a `root_admin`; `false` makes a `root_admin` a `user`, and leaves others as they are. A `role` beside it must not contradict it.",
+        "`true` makes the person a `root_admin`; `false` makes a `root_admin` a `user`, and leaves others unchanged. A `role` must not contradict it.",
     }),
   })
   .check(({ value: { admin, role }, issues }) => {
@@ -90,7 +90,7 @@ export const updateUserBody = z
     issues.push({ code: "custom", input: admin, path: ["admin"], message });
   })
   .openapi("UpdateUser", {
-    description: "Changes of a person. Omitted and null fields stay unchanged.",
+    description: "Changes to a person. Omitted and null fields stay unchanged.",
   });
 
 export const setUpBody = z
@@ -153,7 +153,7 @@ export const passwordLink = z
       format: "uri-reference",
       maxLength: 8_192,
       description:
-        "The page where the person sets a new password. Give it only to this person. A path where the server does not know its public address.",
+        "The page where the person sets a new password. Give it only to this person. A path if the server does not know its public address.",
       example:
         "https://assay.example/set-password#eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
     }),

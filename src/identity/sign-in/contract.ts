@@ -87,9 +87,9 @@ export const tokenRoute = operation({
   operationId: "createToken",
   tags: ["Sign-in"],
   summary: "Sign in, or stay signed in",
-  description: `Signs a person in: returns an access token to send as \`Authorization: Bearer <token>\`, and a refresh token. The request is that of the OAuth 2 password grant (RFC 6749 §4.3): a form with \`grant_type=password\`, the e-mail address as \`username\`, and the password. \`grant_type=refresh_token\` exchanges the refresh token for new tokens (§6). A refresh token works once: a second use is taken for theft and ends the session.
+  description: `Signs a person in: returns an access token to send as \`Authorization: Bearer <token>\`, and a refresh token. The request has the form of the OAuth 2 password grant (RFC 6749 §4.3): a form with \`grant_type=password\`, the e-mail address as \`username\`, and the password. \`grant_type=refresh_token\` exchanges the refresh token for new tokens (§6). A refresh token works once: a second use is treated as theft and ends the session.
 
-Open to everyone with an account. Forms are limited to 16 KiB; parameters must not repeat. Attempts are limited per IP address and per account. After 4 failures in a row from one network, each further failure doubles its wait, up to 15 minutes; from all networks together, an account takes one attempt in 5 s. Addresses that signed in within 30 days wait for their own failures alone. 429 has the wait in \`Retry-After\`. A wrong password, an unknown account and a locked account get the same reply in the same time.`,
+Open to everyone with an account. Forms are limited to 16 KiB; parameters must not repeat. Attempts are limited per IP address and per account. After 4 consecutive failures from one network, each further failure doubles its wait, up to 15 minutes. From all networks together, an account allows one attempt every 5 s. Addresses that signed in within 30 days wait only for their own failures. 429 has the wait in \`Retry-After\`. A wrong password, an unknown account and a locked account get the same reply in the same time.`,
   access: "open",
   limit: "sign-in-address",
   bodyLimit: SIGN_IN_BODY_LIMIT,
@@ -151,9 +151,9 @@ export const revokeRoute = operation({
   operationId: "revokeToken",
   tags: ["Sign-in"],
   summary: "Sign out",
-  description: `Ends the session of a refresh token (RFC 7009), and with it all tokens of the session. This takes effect immediately in the region that served the request, and everywhere within 30 seconds. The reply is 200 for invalid tokens, too.
+  description: `Ends the session of a refresh token (RFC 7009) and all tokens of the session. This takes effect immediately in the region that served the request, and everywhere within 30 seconds. The reply is 200 for invalid tokens, too.
 
-Open to every holder of the token. Forms are limited to 16 KiB; parameters must not repeat.`,
+Open to everyone with the token. Forms are limited to 16 KiB; parameters must not repeat.`,
   access: "open",
   limit: "sign-in-address",
   bodyLimit: SIGN_IN_BODY_LIMIT,
@@ -173,7 +173,7 @@ Open to every holder of the token. Forms are limited to 16 KiB; parameters must 
   responses: {
     200: { description: "The session has ended. The reply has no body." },
     400: json(oauthError, {
-      description: "The fault of the form, as in RFC 6749 §5.2.",
+      description: "The fault, in the form of RFC 6749 §5.2.",
       example: { error: "invalid_request", error_description: "A field is too long or sent twice" },
       headers: ["Cache-Control"],
     }),

@@ -44,7 +44,7 @@ export const createAnonymousJobBody = z
       .array(benchmarkChoice)
       .max(1)
       .default([])
-      .openapi({ default: [], description: "Empty, or `quick_mark` alone; both mean the same." }),
+      .openapi({ default: [], description: "Empty, or only `quick_mark`; both mean the same." }),
     node_count: z.literal(1, "must be 1: more nodes need an account").default(1).openapi({
       type: "integer",
       format: "int32",

@@ -51,9 +51,9 @@ export const createShareRoute = operation({
   operationId: "createJobShare",
   tags: TAGS,
   summary: "Share a job",
-  description: `Makes a link that shows the job to anyone who has it, without an account: its state, results and verdict, live ones, too, without people, tokens, network addresses, the order and the report. It stops working after \`ttl\`, when it is revoked, and when the job is deleted. A job has at most ${MAX_SHARES} links that work.
+  description: `Creates a link that shows the job to anyone who has it, without an account: its state, results and verdict, even while it runs, but no people, tokens, network addresses, order or report. It stops working after \`ttl\`, when it is revoked, and when the job is deleted. A job has at most ${MAX_SHARES} valid links.
 
-Only for people of the job's customer who see the job. The body may be omitted. Send an \`Idempotency-Key\` to repeat the request without making a second link; the repeat cannot show the link again.`,
+Only for people of the job's customer who see the job. The body may be omitted. Send an \`Idempotency-Key\` to repeat the request without creating a second link; the repeat cannot show the link again.`,
   access: "user",
   secret: true,
   creates: true,
@@ -61,7 +61,7 @@ Only for people of the job's customer who see the job. The body may be omitted. 
     params: ofJob,
     body: {
       ...jsonBody(createShareBody, {
-        description: "The link to make.",
+        description: "The link to create.",
         example: { ttl: DEFAULT_TTL_SECONDS },
       }),
       required: false,
@@ -87,7 +87,7 @@ export const listSharesRoute = operation({
   tags: TAGS,
   summary: "List a job's links",
   description:
-    "Lists the links of the job that work, newest first, without the links themselves.\n\nFor everyone who sees the job in the list.",
+    "Lists the job's valid links, newest first, without the links themselves.\n\nFor everyone who sees the job in the list.",
   access: "user",
   single: true,
   request: { params: ofJob },
@@ -134,7 +134,7 @@ export const getSharedJobRoute = operation({
   summary: "View a shared job",
   description: `Returns the job that a link shows: its detail without people, tokens, its order and the report. Network addresses in messages and results are replaced by \`[address]\`.
 
-Open to anyone who has the link's token. Tokens that are unknown, expired or revoked, and those of deleted jobs, are not found.`,
+Open to anyone who has the link's token. Unknown, expired and revoked tokens, and tokens of deleted jobs, are 404.`,
   access: "open",
   single: true,
   secret: true,

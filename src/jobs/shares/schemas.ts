@@ -23,12 +23,12 @@ export const createShareBody = z
       example: DEFAULT_TTL_SECONDS,
     }).nullish(),
   })
-  .openapi("CreateShare", { description: "A link to make." });
+  .openapi("CreateShare", { description: "A link to create." });
 
 const facts = {
   uuid: uuid.openapi({ description: "Identifies the link. It is not a secret." }),
   job_id: idString,
-  created_by: uuid.openapi({ description: "UUID of the person who made it." }),
+  created_by: uuid.openapi({ description: "UUID of the person who created it." }),
   created_at: timestamp.openapi({ description: "When it was made." }),
   expires_at: timestamp.openapi({ description: "When it stops working." }),
 };
@@ -41,7 +41,7 @@ export const shareList = z
   .strictObject({
     shares: z.array(share).max(MAX_SHARES).openapi({ description: "Newest first." }),
   })
-  .openapi("Shares", { description: "The links of a job that work." });
+  .openapi("Shares", { description: "The valid links of a job." });
 
 export const createdShare = z
   .strictObject({
@@ -50,7 +50,7 @@ export const createdShare = z
       format: "uri-reference",
       maxLength: 2_048,
       description:
-        "The link, for people: a page that shows the job. What follows `#` is the token of `GET /shared/{share}`. Shown only once: null when a request with an `Idempotency-Key` is repeated. A path where the server does not know its public address.",
+        "The link, for people: a page that shows the job. The part after `#` is the token of `GET /shared/{share}`. Shown only once: null when a request with an `Idempotency-Key` is repeated. A path if the server does not know its public address.",
       example: "https://assay.example/console/shared#assay_share_0123456789abcdefghijABCDEFGHIJ",
     }),
   })
@@ -58,9 +58,9 @@ export const createdShare = z
 
 export const shareToken = patternText({
   pattern: new RegExp(`^${SHARE_PREFIX}[A-Za-z0-9]{${RANDOM_LENGTH}}$`),
-  rule: "must be the token of a shared link, which is what follows # in it",
+  rule: "must be the token of a shared link: the part after #",
   max: SHARE_PREFIX.length + RANDOM_LENGTH,
-  description: "The token: what follows `#` in the link.",
+  description: "The token: the part after `#` in the link.",
   example: `${SHARE_PREFIX}0123456789abcdefghijABCDEFGHIJ`,
 }).openapi({ param: { name: "share", in: "path" } });
 
@@ -89,7 +89,7 @@ export const sharedJob = z
     shared_until: timestamp.openapi({ description: "When the link stops working." }),
   })
   .openapi("SharedJob", {
-    description: "A job as a link shows it: without people, tokens, addresses and its order.",
+    description: "A shared job: without people, tokens, addresses and its order.",
   });
 
 export type ShareWire = z.infer<typeof share>;

@@ -16,7 +16,7 @@ import { MAX_SHARES } from "./schemas.ts";
 export interface ShareRow {
   uuid: string;
   jobId: number;
-  /** UUID of the person who made it. */
+  /** UUID of the person who created it. */
   createdBy: string;
   createdAt: number;
   expiresAt: number;

@@ -47,13 +47,13 @@ export const listTasksRoute = operation({
   operationId: "listTasks",
   tags: ["Jobs"],
   summary: "List tasks",
-  description: `Lists the tasks of the jobs you may see, newest first, a page at a time; a task is one node's part of a job. Regular users see the tasks of their own jobs, customer admins those of all jobs of their customer, staff and root admins all. Tasks of deleted jobs are left out. Changes on the nodes in the last seconds may be missing; the job's detail has them.
+  description: `Lists the tasks of the jobs you may see, newest first, a page at a time; a task is one node's part of a job. Regular users see the tasks of their own jobs, customer admins those of all jobs of their customer, staff and root admins all. Tasks of deleted jobs are left out. Changes of the last seconds may be missing; the job's detail has them.
 
 Filters combine. A page beyond the last one is empty.
 
-With \`include_results\` a page has at most 8 MiB of results; a larger page is 400, which says how many tasks would fit.
+With \`include_results\` a page has at most 8 MiB of results; a larger page is 400, and the message says how many tasks would fit.
 
-\`Accept: text/csv\` (RFC 4180, with a header) or \`application/x-ndjson\` (one JSON object per line) exports node results instead, one row per task, with its QuickMark figures and its verdict. The export is one stream of all matching tasks, at most 100,000, starting at \`cursor\` if it is given. Implausible figures are left empty. In CSV, an apostrophe precedes what a spreadsheet would take for a formula, also within text.
+\`Accept: text/csv\` (RFC 4180, with a header) or \`application/x-ndjson\` (one JSON object per line) exports node results instead, one row per task, with its QuickMark figures and its verdict. The export is one stream of all matching tasks, at most 100,000, starting at \`cursor\` if it is given. Implausible figures are left empty. In CSV, an apostrophe precedes text that a spreadsheet would treat as a formula, also within a cell.
 
 **Cost.** With at most one filter, the first page and the pages along \`next_cursor\` or the links of \`Link\` cost the same however many tasks there are. So does the total, except with \`machine_ip\`, \`machine_uuid\`, \`performance_status\`, \`spec_check\` or several filters: then all matches are counted. Several filters read all tasks that match the first of \`job_id\`, \`machine_uuid\`, \`machine_ip\`, \`has_findings\`, \`performance_status\`, \`spec_check\`.`,
   access: "user",

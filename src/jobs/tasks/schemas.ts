@@ -35,7 +35,7 @@ const taskPagination = z
     page: integer({ min: 1, max: MAX_PAGE, description: "This page, from 1.", example: 1 }),
     per_page: integer({ min: 1, max: 300, description: "Items on a full page.", example: 20 }),
     total: integer({ min: 0, max: MAX_COUNT, description: "Items on all pages.", example: 1 }),
-    pages: integer({ min: 0, max: MAX_COUNT, description: "Pages in all.", example: 1 }),
+    pages: integer({ min: 0, max: MAX_COUNT, description: "Number of pages.", example: 1 }),
     next_cursor: nextCursor,
   })
   .openapi("TaskPagination", { description: "The position of this page in the list." });
@@ -49,7 +49,7 @@ export const taskPage = z
 
 const gpuSpec = z
   .strictObject({
-    gpu_model: text({ min: 1, max: 128, description: "As the driver names it." }),
+    gpu_model: text({ min: 1, max: 128, description: "As named by the driver." }),
     bf16_tflops: figure("BF16 on tensor cores, dense."),
     tf32_tflops: figure("TF32 on tensor cores, dense; QuickMark measures it as `fp32_tflops`."),
     fp32_cuda_core_tflops: figure("FP32 on CUDA cores."),
@@ -68,7 +68,7 @@ export const taskWithResults = z
     }),
     inventory: jsonObject({
       maxBytes: INVENTORY_BYTES,
-      description: "Inventory of the machine, as its agent sent it; null if it sent none.",
+      description: "Inventory of the machine, as sent by its agent; null if it sent none.",
     }).nullable(),
     manufacturer_gpu_spec: orNull(gpuSpec).openapi({
       description:

@@ -73,9 +73,9 @@ describe("unpacking", () => {
     const open = join(folder, "open");
     mkdirSync(open);
     chmodSync(open, 0o777);
-    expect(() => unpack(ADDON, open)).toThrow(/not a folder of this user alone/);
+    expect(() => unpack(ADDON, open)).toThrow(/is not private to this user/);
     symlinkSync(open, join(folder, "link"));
-    expect(() => unpack(ADDON, join(folder, "link"))).toThrow(/not a folder of this user alone/);
+    expect(() => unpack(ADDON, join(folder, "link"))).toThrow(/is not private to this user/);
     expect(readdirSync(open)).toEqual([]);
   });
 });
@@ -89,7 +89,7 @@ describe("loading", () => {
       "GPUs cannot be measured on musl (Alpine): NVIDIA's driver needs glibc",
     );
     expect(() => loadAddon({}, addons, { ...linux, platform: "darwin-arm64" })).toThrow(
-      "GPUs are measured on linux-x64 and linux-arm64 only, and this is darwin-arm64",
+      "GPUs can be measured only on linux-x64 and linux-arm64, but this is darwin-arm64",
     );
     expect(() => loadAddon({}, null, linux)).toThrow(/built without its FFI/);
   });
@@ -127,7 +127,7 @@ test("nothing is built without both addons as the lockfile names them", () => {
   expect(() => packAddons(folder)).toThrow(/is missing: run node scripts\/install\.mjs/);
   const [, name = ""] = /([\w.-]+\.tgz) is missing/.exec(messageOf(() => packAddons(folder))) ?? [];
   writeFileSync(join(folder, name), "another archive");
-  expect(() => packAddons(folder)).toThrow(/has not the checksum that is pinned/);
+  expect(() => packAddons(folder)).toThrow(/does not have the pinned checksum/);
 });
 
 function messageOf(act: () => unknown): string {

@@ -158,7 +158,7 @@ describe("leaves nothing behind and says why", () => {
       "a redirect to a file",
       (_, response) => response.writeHead(301, { location: "file:///etc/passwd" }).end(),
       {},
-      /file: is no way to fetch/,
+      /file: is not supported/,
     ],
     [
       "too much",
@@ -213,7 +213,7 @@ describe("leaves nothing behind and says why", () => {
   test("a cache that others may write to", async () => {
     const shared = join(folder, `assay-${process.getuid?.()}`);
     writeFileSync(shared, "");
-    await expect(fetchIt()).rejects.toThrow(/not a folder of this user alone/);
+    await expect(fetchIt()).rejects.toThrow(/is not private to this user/);
     expect(existsSync(shared)).toBe(true);
     expect(requests).toEqual([]);
   });

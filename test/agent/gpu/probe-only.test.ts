@@ -112,9 +112,9 @@ test("what is special about a measurement is said below the table", () => {
     { telemetry, busyOk: true },
   );
   const text = describeOutcome({ ok: true, results });
-  expect(text).toContain("BUSY: others used these GPUs meanwhile\n");
+  expect(text).toContain("BUSY: other processes used these GPUs\n");
   expect(text).toContain("not settled: bf16_tflops\n");
-  expect(text).toContain("clocks held down by: sw_power_cap\n");
+  expect(text).toContain("clocks throttled by: sw_power_cap\n");
   expect(text).toMatch(/between GPUs: .* over 2 ways/);
 });
 

@@ -121,7 +121,7 @@ test("silence ends it, with the figures made before", async () => {
   expect(await outcome).toMatchObject({
     ok: false,
     code: "probe_hung",
-    message: `the measuring process said nothing for ${patient(2)} s during memory_bandwidth_gbs`,
+    message: `the measuring process wrote nothing for ${patient(2)} s during memory_bandwidth_gbs`,
     partial: PARTIAL,
   });
 });
@@ -156,7 +156,7 @@ test.each([
     flood("stdout", `'{"type":"partial","results":{"a":"' + "x".repeat(1e5) + '"}}\\n'`),
     "wrote more than 64 MiB",
   ],
-  ["errors", flood("stderr", `"Xid 79\\n".repeat(1e4)`), "wrote errors without an end"],
+  ["errors", flood("stderr", `"Xid 79\\n".repeat(1e4)`), "wrote too many errors"],
 ])("an endless flow fills neither memory nor log: %s", async (_, script, why) => {
   const { outcome, notes, progress } = start(script);
   expect(await outcome).toMatchObject({
@@ -174,7 +174,7 @@ test("output that is no message is no sign of life", async () => {
   });
   expect(await outcome).toMatchObject({
     code: "probe_hung",
-    message: expect.stringMatching(/said nothing for/),
+    message: expect.stringMatching(/wrote nothing for/),
   });
 });
 

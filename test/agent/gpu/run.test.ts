@@ -202,7 +202,9 @@ describe("engines", () => {
     expect(results.measurement).toMatchObject({ engine: { id: "ptx" } });
     const notes = messages.flatMap((one) => (one.type === "note" ? [one.message] : []));
     expect(notes).toEqual([
-      expect.stringMatching(/cannot be made by \/usr\/lib\/libcublasLt\.so\.12: cublasLtCreate/),
+      expect.stringMatching(
+        /\/usr\/lib\/libcublasLt\.so\.12 cannot multiply matrices: cublasLtCreate/,
+      ),
       expect.stringMatching(/by ptx/),
     ]);
   });

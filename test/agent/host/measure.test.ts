@@ -68,10 +68,10 @@ describe("memory loops", () => {
 
   test("arrays know whether a loop wrote what it should", () => {
     const arrays = createArrays(4 * LOOP_BYTES);
-    expect(() => arrays.check("triad")).toThrow("made 0");
+    expect(() => arrays.check("triad")).toThrow("gave 0");
     arrays.triad();
     arrays.check("triad");
-    expect(() => arrays.check("copy")).toThrow("made 7");
+    expect(() => arrays.check("copy")).toThrow("gave 7");
     arrays.copy();
     arrays.check("copy");
   });
@@ -179,10 +179,10 @@ describe("the disk", () => {
       const measured = measureDisk(at, bytes, tools(changes));
       return "reason" in measured ? measured.reason : "measured";
     };
-    expect(of(folder, MIB, { platform: "darwin" })).toMatch(/on Linux only, not on darwin/);
+    expect(of(folder, MIB, { platform: "darwin" })).toMatch(/only on Linux, not on darwin/);
     const { bavail, bsize } = statfsSync(folder);
     const tooLarge = Math.ceil((bavail * bsize) / 4 / MIB + 64) * MIB;
-    expect(of(folder, tooLarge)).toMatch(/in memory|free; 4 times the file of \d+ MiB are needed/);
+    expect(of(folder, tooLarge)).toMatch(/in memory|free; 4 times the file's \d+ MiB are needed/);
     expect(of(join(folder, "missing"), 64 * MIB)).toMatch(/ENOENT/);
     if (existsSync("/dev/shm")) expect(of("/dev/shm", 64 * MIB)).toMatch(/in memory|free|written/);
     expect(readdirSync(folder)).toEqual([]);

@@ -44,7 +44,7 @@ describeConsole("habits of the console", prepare, (stage) => {
     await page.keyboard.press("j");
     expect(await focused()).toBe("gamma");
     await page.keyboard.press("x");
-    await page.getByText("1 chosen", { exact: true }).waitFor();
+    await page.getByText("1 selected", { exact: true }).waitFor();
     await page.keyboard.press("k");
     await page.keyboard.press("j");
     await page.keyboard.press("j");
@@ -56,7 +56,7 @@ describeConsole("habits of the console", prepare, (stage) => {
     await page.getByRole("heading", { name: "Machines", level: 1 }).waitFor();
     await page.keyboard.press("?");
     await page.getByRole("dialog", { name: "Keyboard" }).waitFor();
-    await page.getByLabel("Shortcuts of a single key").uncheck();
+    await page.getByLabel("Single-key shortcuts").uncheck();
     await page.keyboard.press("Escape");
     await page.getByRole("dialog").waitFor({ state: "detached" });
     await page.keyboard.press("g");
@@ -69,7 +69,7 @@ describeConsole("habits of the console", prepare, (stage) => {
     await admin.ask("POST", "/jobs", { name: "doomed one", node_count: 1, benchmarks: [] });
     await admin.ask("POST", "/jobs", { name: "doomed two", node_count: 1, benchmarks: [] });
     const { page } = await openTab(stage(), "/console/jobs?name=doomed");
-    await page.getByLabel("Choose all jobs of this page").check();
+    await page.getByLabel("Select all jobs on this page").check();
     await page.getByRole("button", { name: "Abort 2 jobs" }).click();
     const dialog = page.getByRole("dialog", { name: "Abort 2 jobs?" });
     await dialog.getByText("doomed one").waitFor();
@@ -78,7 +78,7 @@ describeConsole("habits of the console", prepare, (stage) => {
     await page.getByRole("button", { name: "Abort 2 jobs" }).click();
     await dialog.getByRole("button", { name: "Abort 2 jobs" }).click();
     await page.getByText("Done: 2 jobs.").waitFor();
-    await page.getByLabel("Choose all jobs of this page").check();
+    await page.getByLabel("Select all jobs on this page").check();
     await page.getByRole("button", { name: "Delete 2 jobs" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Delete 2 jobs" }).click();
     await page.getByRole("heading", { name: "No job matches" }).waitFor();

@@ -91,7 +91,7 @@ describeConsole(
       const tab = await openTab(stage(), "/console/jobs");
       await tab.page.route("**/events", (route) => route.abort());
       await tab.page.getByRole("link", { name: "polled", exact: true }).click();
-      await tab.page.getByText("Asking every few seconds").waitFor();
+      await tab.page.getByText("Updating every few seconds").waitFor();
       await (await joinJob(server.url, job.token)).fail("CUDA error 999: unknown error");
       await tab.page.getByText("CUDA error 999: unknown error").first().waitFor();
       await tab.page.getByText("Failed", { exact: true }).first().waitFor();

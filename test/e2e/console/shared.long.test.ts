@@ -33,7 +33,7 @@ async function share(stage: Stage, id: string) {
   const owner = await openTab(stage, `/console/jobs/${id}`);
   await owner.page.getByRole("button", { name: "Share" }).click();
   await owner.page.getByLabel("Works for").selectOption("1");
-  await owner.page.getByRole("button", { name: "Make a link" }).click();
+  await owner.page.getByRole("button", { name: "Create a link" }).click();
   const link = await owner.page.getByRole("textbox", { name: "Link" }).inputValue();
   return { owner, link };
 }
@@ -95,7 +95,7 @@ describeConsole("a shared job", prepare, (stage) => {
       expect((await reply).status()).toBe(204);
       await expect.poll(() => revoke.count(), { timeout: PATIENCE_MS }).toBe(left - 1);
     }
-    await owner.page.getByText("No link to this job works.").waitFor();
+    await owner.page.getByText("There is no valid link to this job.").waitFor();
     const tab = await openTab(stage(), path, { as: null });
     await tab.page.getByText(/^This link does not work/).waitFor();
     expect(await accessibilityFaults(tab.page)).toEqual([]);

@@ -387,7 +387,7 @@ describe("health", () => {
         metric: "pcie_generation",
         value: 3,
         expected: 4,
-        message: textLike(/generation 3 under load, where 4/),
+        message: textLike(/generation 3 under load, but 4/),
       },
     ],
     [
@@ -414,7 +414,7 @@ describe("health", () => {
     [
       "heat",
       factsOf({ throttle: ["hw_thermal", "sw_power_cap"] }),
-      { gpu: 0, metric: "throttle", message: "its hardware held the clocks down: hw_thermal" },
+      { gpu: 0, metric: "throttle", message: "the hardware throttled its clocks: hw_thermal" },
     ],
     [
       "a fault of the driver",
@@ -432,7 +432,7 @@ describe("health", () => {
       {
         gpu: 3,
         metric: "bf16_tflops",
-        message: textLike(/^computes wrongly .* \(silent corruption\)/),
+        message: textLike(/^computes wrong results .* \(silent corruption\)/),
       },
     ],
     [

@@ -44,7 +44,7 @@ describe("abort", () => {
     const job = await createJob();
     const taskId = (await join(job)).body.id;
     await putResult(job, taskId, 0);
-    const message = "The job has ended already and cannot be aborted";
+    const message = "The job has already ended and cannot be aborted";
     expectError(expect, await abort(job), 400, "JOB_STATE_INVALID", message);
     await flushed(job);
     expectError(expect, await abort(job), 400, "JOB_STATE_INVALID", message);

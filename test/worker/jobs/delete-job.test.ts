@@ -161,7 +161,7 @@ describe("when", () => {
       const job = await createJob({ node_count: 2 });
       const taskIds: string[] = [];
       for (let node = 0; node < nodes; node++) taskIds.push((await join(job)).body.id);
-      const message = "The job has nodes at work and cannot be deleted; abort it first";
+      const message = "The job is in progress and cannot be deleted; abort it first";
       expectError(expect, await removeOwn(job), 400, "JOB_STATE_INVALID", message);
       expect((await detail(job)).body.state).toBe(nodes === 1 ? "starting" : "running");
       expect((await poll(job, taskIds[0])).body.directive).toBe("run");

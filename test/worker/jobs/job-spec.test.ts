@@ -75,7 +75,7 @@ describe("for ever", () => {
     const spec = await createSpec({}, admin);
     const job = await createJob({ spec: spec.uuid }, person);
     const why =
-      "The job is for runners of its spec, which claim it; a job without a spec is joined by its token";
+      "Only runners of its spec can join this job, by claiming it; use a token only for jobs without a spec";
     expectError(expect, await join(job), 403, "PERMISSION_DENIED", why);
     expect((await detail(job)).body).toMatchObject({ state: "created", current_nodes: 0 });
     const runner = await createRunner([spec], admin);

@@ -95,7 +95,7 @@ describe("what may be expected", () => {
     expect(reply.body.error.details).toEqual([
       {
         field: "expected_spec",
-        message: "must be the same spec as spec, or left out: spec implies it",
+        message: "must be omitted, or the same spec as spec",
       },
     ]);
     expect(await count()).toEqual(before);

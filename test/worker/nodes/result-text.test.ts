@@ -1,4 +1,4 @@
-/** The way of a result: one parse, and the text that came is stored, projected and shown. */
+/** The path of a result: one parse, and the text that came is stored, projected and shown. */
 import { runInDurableObject } from "cloudflare:test";
 import { describe, onTestFinished, test, vi } from "vitest";
 import { call, detail, expectError, join, putResult } from "../harness/client.ts";

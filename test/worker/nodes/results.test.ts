@@ -263,7 +263,7 @@ describe("PUT /jobs/current/tasks/{task_id}/results/{position}", () => {
         reply,
         413,
         "REQUEST_TOO_LARGE",
-        "All results of a job together have at most 16 MiB",
+        "The results of a job must have at most 16 MiB in total",
       );
       expect((await putResult(job, taskId, 0)).status, "a small one still fits").toBe(200);
     }
@@ -309,7 +309,7 @@ describe("cluster_network results", () => {
   test("completed with fewer links than there are other nodes: 400", async ({ expect }) => {
     const { job, ids } = await atBarrier();
     const reply = await putResult(job, ids[0], 1, resultBody({ measurements: [] }));
-    const message = "results.measurements must have one entry for each other node, 1 in all";
+    const message = "results.measurements must have one entry for each other node, 1 in total";
     expectError(expect, reply, 400, "PARAMETER_INCORRECT_VALUE", message);
   });
 

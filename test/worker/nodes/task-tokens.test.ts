@@ -37,9 +37,9 @@ import { coordinatorOf, costOf, flushed, rated, travel } from "../harness/instru
 const LEASE_MS = 150_000;
 
 const MISSING =
-  "The header Assay-Task-Token is missing: send the task_token of the reply to joining";
+  "The header Assay-Task-Token is missing: send the task_token from the reply to joining";
 const WRONG =
-  "The Assay-Task-Token is not that of this task, or another agent has taken the task over; join again";
+  "The Assay-Task-Token belongs to another task, or another agent has taken this task over; join again";
 
 interface Agent {
   job: TestJob;

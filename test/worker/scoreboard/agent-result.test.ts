@@ -100,7 +100,7 @@ describe("a result of the agent", () => {
       kind: "health",
       gpu: 1,
       metric: "bf16_tflops",
-      message: expect.stringMatching(/^GPU 1: computes wrongly .*silent corruption/),
+      message: expect.stringMatching(/^GPU 1: computes wrong results .*silent corruption/),
     });
   });
 

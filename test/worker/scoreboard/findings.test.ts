@@ -97,7 +97,7 @@ describe("what is found", () => {
         value: 94,
         expected: 100,
         ratio: 0.94,
-        message: "bf16_tflops per GPU 94, 94 % of the median of the 3 nodes like it (100)",
+        message: "bf16_tflops per GPU 94, 94 % of the median of the 3 similar nodes (100)",
       },
     ]);
     const even = await measureJob([100, 100, 95].map((bf16) => machine({ gpu_model, bf16 })));
@@ -136,7 +136,7 @@ describe("what is found", () => {
     const { findings } = await summaryOf(job);
     expect(findings.filter(({ kind }: Finding) => kind === "gpu_count")).toMatchObject([
       { rank: 1, value: 7, expected: 8, message: "figures of 7 GPUs, but the machine has 8" },
-      { rank: 2, value: 6, expected: 8, message: "6 GPUs, where the nodes like it have 8" },
+      { rank: 2, value: 6, expected: 8, message: "6 GPUs, but similar nodes have 8" },
     ]);
   });
 
@@ -437,7 +437,7 @@ describe("lists", () => {
     });
     const row = JSON.parse(reply.text);
     expect(row.findings).toBe(
-      "bf16_tflops per GPU 50, 50 % of the median of the 3 nodes like it (100)",
+      "bf16_tflops per GPU 50, 50 % of the median of the 3 similar nodes (100)",
     );
     const names = Object.keys(row);
     expect(names.indexOf("findings")).toBe(names.indexOf("performance_status") - 1);

@@ -272,7 +272,7 @@ describe("DELETE /v0/specs/{spec}", () => {
     const job = await createJob({ spec: spec.slug });
     const inUse = async () => {
       const message =
-        "The spec is in use: a job was made for it, or a runner offers it. Archive it instead";
+        "The spec is in use: a job was created for it, or a runner offers it. Archive it instead";
       expectError(expect, await remove(spec.uuid), 409, "RESOURCE_IN_USE", message);
     };
     await inUse();
