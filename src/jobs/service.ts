@@ -21,6 +21,7 @@ import { createOnce } from "../resources/create.ts";
 import { changedSince } from "../resources/rules.ts";
 import { type BodyPart, liveBodies, storedBodies } from "./bodies.ts";
 import type { CreateJobInput } from "./create-schema.ts";
+import { insertJob, type NewJobRow } from "./creation-store.ts";
 import type { ListJobsQuery } from "./list-parameters.ts";
 import { filterOf } from "./list-source.ts";
 import { planJobList } from "./list-store.ts";
@@ -256,7 +257,7 @@ export class JobsService {
     return { requiresAgentStop: reply.requiresAgentStop };
   }
 
-  #tokenOf(row: JobTokenFacts): Promise<string> {
+  #tokenOf(row: JobTokenFacts): string {
     return jobTokenOf(this.#deps.tokens, row);
   }
 }
