@@ -66,6 +66,7 @@ async function findRunner(env: BaselineEnv, token: string): Promise<Caller | nul
 export function countCall(kind: Kind, { id }: Caller, scale: number): void {
   const now = Date.now();
   const window = windows.get(id);
+  if (windows.size >= 10_000) windows.clear();
   if (window === undefined || now - window.from > WINDOW_MS) {
     windows.set(id, { from: now, count: 1 });
     return;

@@ -6,12 +6,15 @@
 import { and, between, desc, eq, getTableColumns, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import { type Context, Hono, type MiddlewareHandler } from "hono";
+import { bodyLimit } from "hono/body-limit";
 import { etag } from "hono/etag";
 import { requestId } from "hono/request-id";
 import { secureHeaders } from "hono/secure-headers";
 import { CATALOGUE } from "../../src/benchmarks/catalogue.ts";
 import { planSequence } from "../../src/benchmarks/sequence.ts";
 import { extentsOf, layOut, resultSizes } from "../../src/db/bodies.ts";
+import { uniqueViolation } from "../../src/db/errors.ts";
+import { insertFrom } from "../../src/db/insert-from.ts";
 import { nodeVerdictText, readNodeVerdict } from "../../src/db/node-verdict.ts";
 import { jobCounts, jobs, tasks } from "../../src/db/schema.ts";
 import { counterKey } from "../../src/identity/actor.ts";
@@ -22,9 +25,11 @@ import { toCreatedJob } from "../../src/jobs/created-wire.ts";
 import { LISTED_COLUMNS } from "../../src/jobs/list-columns.ts";
 import { listJobsQuery } from "../../src/jobs/list-parameters.ts";
 import { generateJobName } from "../../src/jobs/names.ts";
+import { exceededQuota, quotaValues } from "../../src/jobs/quotas.ts";
 import { toJobRecord, toTaskRecord } from "../../src/jobs/records.ts";
 import { visibleTo } from "../../src/jobs/store.ts";
 import { type JobView, toJobFacts, toListedJob, toTaskDetail } from "../../src/jobs/wire.ts";
+import { KIB, MIB } from "../../src/lib/bytes.ts";
 import { DAY_MS } from "../../src/lib/clock.ts";
 import { JobIdSource, jobCreatedAt, taskIdRange } from "../../src/lib/ids.ts";
 import { findFacts } from "../../src/runners/facts-store.ts";
@@ -42,6 +47,10 @@ interface Env {
 const JOBS = "/api/silicon-mark/v1/jobs";
 const LOG_ONE_IN = 100;
 const SCALE = 1_000_000;
+const QUOTAS = {
+  ...{ anonymousLiveJobs: null, anonymousBytes: null },
+  ...{ customerJobsPerDay: 100 * SCALE, customerBytes: 100 * KIB * MIB },
+};
 const TRIES = 4;
 const ids = new JobIdSource({ now: Date.now });
 let routine = 0;
@@ -147,17 +156,15 @@ app.get(`${JOBS}/:job_id`, by("user"), etag(), async (c) => {
   const id = Number(c.req.param("job_id"));
   const db = drizzle(c.get("session") as unknown as D1Database);
   const own = and(eq(jobs.id, id), visibleTo(scopeOf(c.get("caller"))));
-  const [[row], all, stored] = await Promise.all([
-    ...(await db.batch([
-      db.select().from(jobs).where(own),
-      db
-        .select({ ...getTableColumns(tasks), verdict: sql<string | null>`${nodeVerdictText}` })
-        .from(tasks)
-        .where(between(tasks.id, ...taskIdRange(id))),
-    ])),
-    c.env.BUCKET.get(`results/${id}`).then((object) => object?.arrayBuffer()),
+  const [[row], all] = await db.batch([
+    db.select().from(jobs).where(own),
+    db
+      .select({ ...getTableColumns(tasks), verdict: sql<string | null>`${nodeVerdictText}` })
+      .from(tasks)
+      .where(between(tasks.id, ...taskIdRange(id))),
   ]);
   if (row === undefined) return c.notFound();
+  const stored = await c.env.BUCKET.get(`results/${id}`).then((object) => object?.arrayBuffer());
   const records = all.map(toTaskRecord);
   const { offsets } = layOut(records.map(({ bodies }) => bodies));
   const view: JobView = {
@@ -187,7 +194,7 @@ app.get(`${JOBS}/:job_id`, by("user"), etag(), async (c) => {
   return c.json({ ...facts, scoreboard_summary, tasks: shown });
 });
 
-app.post(JOBS, by("user"), async (c) => {
+app.post(JOBS, by("user"), bodyLimit({ maxSize: 256 * KIB }), async (c) => {
   const input = createJobBody.parse(await c.req.json());
   const planned = planSequence(input.benchmarks, input.node_count);
   if (!planned.ok) return c.json({ message: "unknown benchmark" }, 400);
@@ -205,8 +212,15 @@ app.post(JOBS, by("user"), async (c) => {
       ...{ state: "created" as const, origin: new URL(c.req.url).origin },
     };
     try {
-      await db.insert(jobs).values(row);
+      // In the statement itself, since two requests at once must not pass a quota together.
+      const hasQuota = sql`where ${exceededQuota(false, quotaValues(row, QUOTAS))} is null`;
+      const created = await insertFrom(db, jobs, row, hasQuota).returning({
+        id: jobs.id,
+      });
+      if (created.length === 0) return c.json({ message: "a quota is full" }, 429);
     } catch (error) {
+      const isNamed = input.name != null && uniqueViolation(error)?.includes("jobs.name");
+      if (isNamed) return c.json({ message: "the name is taken" }, 409);
       // Another isolate may have drawn the same id.
       if (tries === TRIES) throw error;
       continue;
@@ -215,15 +229,20 @@ app.post(JOBS, by("user"), async (c) => {
   }
 });
 
-app.put(`${JOBS}/current/tasks/:task_id/results/:position`, by("job"), async (c) => {
-  const task = await nodeOf(c, c.req.param("task_id"));
-  const { JOB } = c.env;
-  const stub = JOB.get(JOB.idFromName(c.get("caller").id));
-  const stored = await stub.putResult(task, Number(c.req.param("position")), await c.req.text());
-  if (stored === null) return c.json({ message: "the result is not valid" }, 400);
-  c.header("ETag", stored.etag);
-  return c.json(stored.reply);
-});
+app.put(
+  `${JOBS}/current/tasks/:task_id/results/:position`,
+  by("job"),
+  bodyLimit({ maxSize: MIB }),
+  async (c) => {
+    const task = await nodeOf(c, c.req.param("task_id"));
+    const { JOB } = c.env;
+    const stub = JOB.get(JOB.idFromName(c.get("caller").id));
+    const stored = await stub.putResult(task, Number(c.req.param("position")), await c.req.text());
+    if (stored === null) return c.json({ message: "the result is not valid" }, 400);
+    c.header("ETag", stored.etag);
+    return c.json(stored.reply);
+  },
+);
 
 app.post("/v0/runners/:runner/jobs", by("runner"), async (c) => {
   await c.req.json();

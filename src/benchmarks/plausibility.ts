@@ -55,20 +55,22 @@ interface Limit {
 /** By metric. */
 export type Limits = ReadonlyMap<string, Limit>;
 
-/** The limits of a GPU model, in any common spelling. A slice has those of its GPU. */
-export function limitsOf(gpuModel: string | null): Limits {
-  const whole = gpuModel === null ? null : wholeOf(gpuModel);
-  return limitsBy(dataSheetOf(whole), SHIPPED.get(normalizeModel(whole) ?? "") ?? null);
-}
+/** Machines name their models: many names take no memory for long. */
+const MAX_REMEMBERED = 500;
+const remembered = new Map<string | null, Limits>();
 
-/** As `limitsOf`, computed once for each model: most GPUs of a node have the same. */
-export function limitsByModel(): typeof limitsOf {
-  const known = new Map<string | null, Limits>();
-  return (gpuModel) => {
-    const limits = known.get(gpuModel) ?? limitsOf(gpuModel);
-    known.set(gpuModel, limits);
-    return limits;
-  };
+/**
+ * The limits of a GPU model, in any common spelling. A slice has those of its GPU. They are remembered, since most GPUs of
+ * a job have the same model.
+ */
+export function limitsOf(gpuModel: string | null): Limits {
+  const known = remembered.get(gpuModel);
+  if (known !== undefined) return known;
+  const whole = gpuModel === null ? null : wholeOf(gpuModel);
+  const limits = limitsBy(dataSheetOf(whole), SHIPPED.get(normalizeModel(whole) ?? "") ?? null);
+  if (remembered.size >= MAX_REMEMBERED) remembered.clear();
+  remembered.set(gpuModel, limits);
+  return limits;
 }
 
 /** The limits of a node's GPUs: for several models the mean over its GPUs. */
@@ -236,12 +238,11 @@ export function implausibleFields(
     }
   };
   const gpus = gpusBehind(hardware.gpuCount, tests.length);
-  const limitsOfModel = limitsByModel();
   add("aggregate_results", aggregate, gpus, limitsOfNode(hardware));
   for (const [at, test] of tests.entries()) {
     const sent = objectOf(test);
     const model = modelOfTest(sent, models) ?? hardware.gpuModel;
-    add(`test_results.${at}`, sent, 1, limitsOfModel(model));
+    add(`test_results.${at}`, sent, 1, limitsOf(model));
   }
   const pairs = Object.entries(objectOf(aggregate.gpu_bandwidth_matrix));
   for (const [pair, sent] of pairs.sort(([a], [b]) => (a < b ? -1 : 1))) {

@@ -2,15 +2,9 @@ import { z } from "@hono/zod-openapi";
 import { isObject, utf8Length } from "../lib/json.ts";
 import type { GpuReading, NodeFigures, Withheld } from "../lib/stored-json.ts";
 import type { Benchmark, JsonObject } from "./benchmark.ts";
-import { type Hardware, MAX_GPUS_PER_NODE, modelOfTest } from "./gpus.ts";
+import { MAX_GPUS_PER_NODE, modelOfTest } from "./gpus.ts";
 import { isPartial, measurement, provenanceOf } from "./measurement.ts";
-import {
-  findImplausible,
-  gpusBehind,
-  implausibleFields,
-  type Limits,
-  limitsOfNode,
-} from "./plausibility.ts";
+import { findImplausible, gpusBehind, implausibleFields, limitsOfNode } from "./plausibility.ts";
 import { QUICK_MARK_METRICS, readMetrics } from "./quick-mark-metrics.ts";
 import { summarizeValues } from "./statistics.ts";
 
@@ -166,11 +160,10 @@ export const quickMark: Benchmark = {
   summarize(nodes) {
     const whole = nodes.filter(({ digest }) => !isWithheld(figuresOf(digest), "partial"));
     if (whole.length === 0) return null;
-    const limitsOf = rememberLimits();
     const samples = whole.map((node) => {
       const { aggregate: figures, gpus: readings } = figuresOf(node.digest);
       const gpus = gpusBehind(node.gpuCount, readings?.length ?? 0);
-      return { gpus, figures, implausible: findImplausible(figures, gpus, limitsOf(node)) };
+      return { gpus, figures, implausible: findImplausible(figures, gpus, limitsOfNode(node)) };
     });
     const metrics = QUICK_MARK_METRICS.flatMap(({ name, isAdditive }) => {
       const values = samples.flatMap(({ figures, implausible }) =>
@@ -205,18 +198,6 @@ export function figuresOf(digest: JsonObject): NodeFigures {
 
 function isWithheld({ provenance }: NodeFigures, reason: Withheld): boolean {
   return provenance?.withheld.includes(reason) ?? false;
-}
-
-/** Limits by hardware: most nodes of a job have the same. */
-function rememberLimits(): (hardware: Hardware) => Limits {
-  const known = new Map<string, Limits>();
-  return (hardware) => {
-    const { gpuModel, gpuModels } = hardware;
-    const key = JSON.stringify(gpuModels ?? gpuModel);
-    const limits = known.get(key) ?? limitsOfNode(hardware);
-    known.set(key, limits);
-    return limits;
-  };
 }
 
 /** Bound of an identifier in rows of D1, bytes of JSON; a GPU's UUID has 42. It is left out of them if it is longer. */

@@ -37,7 +37,8 @@ export function acceptResult(
   const checked = checkResults(benchmark, sent, { ...context, ...measurer });
   if (!checked.ok) return checked;
   const { results } = checked;
-  if (results !== null && storage.resultBytes() + results.bytes.length > MAX_RESULT_BYTES) {
+  const stored = storage.resultCounter.bytes;
+  if (results !== null && stored.results + results.bytes.length > MAX_RESULT_BYTES) {
     return { ok: false, reason: "job_too_large" };
   }
   const outcome = runtime.apply(
@@ -45,7 +46,7 @@ export function acceptResult(
     { type: "result", rank, position, ...sent.end },
     (version) => {
       const { bytes = null, implausible: all = [] } = results ?? {};
-      const isListed = storage.implausibleBytes() < MAX_IMPLAUSIBLE_BYTES;
+      const isListed = stored.implausible < MAX_IMPLAUSIBLE_BYTES;
       const implausible = isListed ? all : all.slice(0, 1);
       const of = { rank, position, hash: sent.hash, version, hardware: measurer.hardware };
       const row = { ...of, implausible, results: bytes };

@@ -198,7 +198,9 @@ export class JobCoordinator extends DurableObject<Env> implements Coordinator {
     if (benchmarkId === undefined) {
       return { ok: false, reason: "position_invalid", positions: sequence.length };
     }
-    const storedHash = this.#storage.resultHash(node.rank, position);
+    // A running step has none.
+    const hasEnded = node.steps[position]?.state !== "running";
+    const storedHash = hasEnded ? this.#storage.resultHash(node.rank, position) : null;
     if (storedHash !== null) {
       this.#runtime.touch(live, node);
       if (storedHash !== sent.hash) return { ok: false, reason: "slot_taken" };

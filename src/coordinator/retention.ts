@@ -2,7 +2,6 @@ import { type Clock, DAY_MS, HOUR_MS } from "../lib/clock.ts";
 import type { Followups } from "./followups.ts";
 import { isSettled, type Live } from "./life/model.ts";
 import type { Flusher } from "./projection/flusher.ts";
-import { versionInD1 } from "./projection/handover.ts";
 
 /** The object deletes its storage this long after the job's expiry. */
 const KEPT_MS = DAY_MS;
@@ -48,6 +47,7 @@ export class Retention {
     const end = this.endOf(live);
     if (end === null || this.#clock.now() < end) return "keep";
     this.postpone();
+    const { versionInD1 } = await import("./projection/handover.ts");
     const version = await versionInD1(this.#d1, live.identity.jobId);
     if (version === null || version >= live.job.version) return "delete";
     live.flushedVersion = version;

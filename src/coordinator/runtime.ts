@@ -8,7 +8,6 @@ import { Followups } from "./followups.ts";
 import { decide, type Event, type Outcome } from "./life/lifecycle.ts";
 import { isSettled, type Job, type Live, type Node, type Progress } from "./life/model.ts";
 import { Flusher } from "./projection/flusher.ts";
-import { takeOver } from "./projection/handover.ts";
 import { Projection } from "./projection/projection.ts";
 import { Retention } from "./retention.ts";
 import { Leases } from "./storage/leases.ts";
@@ -94,6 +93,7 @@ export class JobRuntime {
   }
 
   async #takeOver(jobId: number): Promise<void> {
+    const { takeOver } = await import("./projection/handover.ts");
     const live = await takeOver(this.#d1, jobId, this.#clock.now());
     if (live === null) return;
     this.#retention.postpone();

@@ -16,7 +16,8 @@ export function createMeter(): Meter {
   return { d1RoundTrips: 0, objectHops: 0, r2Calls: 0 };
 }
 
-export type Database = DrizzleD1Database;
+/** drizzle, with the client that it sends statements by. */
+export type Database = DrizzleD1Database & { $client: D1Database };
 
 /** The part of a D1 database or session that drizzle uses. */
 type D1Like = Pick<D1Database, "prepare" | "batch">;

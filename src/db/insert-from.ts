@@ -1,9 +1,9 @@
-import { Column, getTableColumns, is, SQL, sql } from "drizzle-orm";
+import { Column, getTableColumns, is, type Placeholder, SQL, sql } from "drizzle-orm";
 import type { SQLiteTable } from "drizzle-orm/sqlite-core";
 import type { Database } from "./client.ts";
 
 type ValuesOf<Table extends SQLiteTable> = {
-  [Name in keyof Table["$inferInsert"]]: Table["$inferInsert"][Name] | SQL | Column;
+  [Name in keyof Table["$inferInsert"]]: Table["$inferInsert"][Name] | SQL | Column | Placeholder;
 };
 
 /**

@@ -5,9 +5,13 @@ import type { Page } from "../api/lists.ts";
 import { RELEASE } from "../lib/release.ts";
 import type { RequestEnv } from "./context.ts";
 import { entityTagOf, matchesEntityTag } from "./entity-tag.ts";
-import { fillHoles } from "./filled-stream.ts";
+import { unavailable } from "./errors.ts";
+import { areSmall, fillHoles, fillInMemory } from "./filled-stream.ts";
 import { announcePage } from "./paging.ts";
 import { type Piece, piecesOf } from "./raw-json.ts";
+
+/** `Retry-After` when stored bytes stop in the middle. */
+const RETRY_UNREAD_SECONDS = 2;
 
 declare const written: unique symbol;
 
@@ -87,7 +91,12 @@ export async function filledUnlessKnown<Env extends RequestEnv>(
     return isKnown ? empty(c, 304) : storedJson(c, "");
   }
   const stream = await source.open();
-  return filled(c, pieces, stream, source.from);
+  if (!areSmall(pieces)) return filled(c, pieces, stream, source.from);
+  try {
+    return storedJson(c, await fillInMemory(pieces, stream, source));
+  } catch (error) {
+    throw unavailable(RETRY_UNREAD_SECONDS, error);
+  }
 }
 
 /**

@@ -25,7 +25,7 @@ export interface JobTokenFacts {
  * A job's token: derived, never stored, the same on every read. The token of a job created without an
  * account is its only credential for reading, and outlives the job for that.
  */
-export function jobTokenOf(tokens: Tokens, job: JobTokenFacts): Promise<string> {
+export function jobTokenOf(tokens: Tokens, job: JobTokenFacts): string {
   const { id, nodeCount, tokenKeyId, createdAt, expiresAt } = job;
   const claims = { sub: String(id), nodes: nodeCount };
   if (!isAnonymous(job)) {
@@ -44,7 +44,7 @@ export function taskTokenOf(
   tokens: Tokens,
   { keyId, from, until }: TaskTokenFacts,
   { taskId, epoch }: { taskId: number; epoch: number },
-): Promise<string> {
+): string {
   return tokens.derive("task", { sub: String(taskId), epoch }, { from, until }, keyId);
 }
 

@@ -1,7 +1,7 @@
 import { benchmarkIds } from "../benchmarks/sequence.ts";
 import { toTimestamp } from "../lib/clock.ts";
+import type { NewJobRow } from "./creation-store.ts";
 import type { CreatedJobWire } from "./schemas.ts";
-import type { NewJobRow } from "./store.ts";
 
 /** A line for the shell of a machine that joins. */
 export function joinCommandOf(site: string, token: string): string {

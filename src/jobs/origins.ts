@@ -1,7 +1,7 @@
 /** Where a job's machines were rented, and under which order. */
 import type { FoldedOrigins } from "../lib/stored-json.ts";
 import { foldedText } from "../lib/text.ts";
-import type { NewJobRow } from "./store.ts";
+import type { NewJobRow } from "./creation-store.ts";
 
 /** The kinds of labels in the search index, one letter each (db/schema/triggers.sql). */
 export const ORIGIN_KINDS = { provider: "p", region: "r", order: "o" } as const;

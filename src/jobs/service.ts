@@ -21,6 +21,7 @@ import { createOnce } from "../resources/create.ts";
 import { changedSince } from "../resources/rules.ts";
 import { type BodyPart, liveBodies, storedBodies } from "./bodies.ts";
 import type { CreateJobInput } from "./create-schema.ts";
+import { insertJob, type NewJobRow } from "./creation-store.ts";
 import type { ListJobsQuery } from "./list-parameters.ts";
 import { filterOf } from "./list-source.ts";
 import { planJobList } from "./list-store.ts";
@@ -29,15 +30,7 @@ import { nodesByJob } from "./node-verdicts.ts";
 import { originColumns } from "./origins.ts";
 import { toJobRecord, toTaskRecord } from "./records.ts";
 import { MAX_LISTED_TAGS } from "./schemas.ts";
-import {
-  abortUncoordinated,
-  deleteJob,
-  findJob,
-  insertJob,
-  type JobRow,
-  listTags,
-  type NewJobRow,
-} from "./store.ts";
+import { abortUncoordinated, deleteJob, findJob, type JobRow, listTags } from "./store.ts";
 import type { JobView } from "./wire.ts";
 
 type CreatedRow = NewJobRow & { id: number };
@@ -121,7 +114,7 @@ export class JobsService {
       const message = `Job with name '${input.name}' already exists`;
       return new ApiError("RESOURCE_ALREADY_EXISTS", message);
     });
-    return { row, token: await this.#tokenOf(row), replayed };
+    return { row, token: this.#tokenOf(row), replayed };
   }
 
   /**
@@ -143,11 +136,12 @@ export class JobsService {
       read(db, window),
     );
     const nodesOf = nodesByJob(db, page.items, nodes);
-    const jobs = page.items.map(async (row) => {
-      const token = await this.#tokenOf(row);
-      return { row, token, nodes: nodesOf(row.id) };
-    });
-    return { ...page, items: await Promise.all(jobs) };
+    const items = page.items.map((row) => ({
+      row,
+      token: this.#tokenOf(row),
+      nodes: nodesOf(row.id),
+    }));
+    return { ...page, items };
   }
 
   /** The tags of the jobs that the caller sees, at most `MAX_LISTED_TAGS`. */
@@ -158,7 +152,7 @@ export class JobsService {
   /** As `view`, with the job's token. */
   async detail(caller: Caller, jobId: number): Promise<{ view: JobView; token: string }> {
     const view = await this.view(caller, jobId);
-    return { view, token: await this.#tokenOf(view.row) };
+    return { view, token: this.#tokenOf(view.row) };
   }
 
   /**
@@ -263,7 +257,7 @@ export class JobsService {
     return { requiresAgentStop: reply.requiresAgentStop };
   }
 
-  #tokenOf(row: JobTokenFacts): Promise<string> {
+  #tokenOf(row: JobTokenFacts): string {
     return jobTokenOf(this.#deps.tokens, row);
   }
 }

@@ -7,79 +7,44 @@ import {
   isNotNull,
   isNull,
   ne,
+  type Placeholder,
   type SQL,
   sql,
 } from "drizzle-orm";
 import type { Database } from "../db/client.ts";
-import { batchAfter, type IdempotencyKey, reserveKey } from "../db/idempotency.ts";
-import { insertFrom } from "../db/insert-from.ts";
 import { nodeVerdictText } from "../db/node-verdict.ts";
+import { prepareQuery } from "../db/prepared.ts";
 import { jobs, jobTags, tasks } from "../db/schema.ts";
 import { counterKey, type Scope } from "../identity/actor.ts";
-import type { Quotas } from "../lib/config.ts";
 import type { PaperSize } from "../lib/enums.ts";
 import { taskIdRange } from "../lib/ids.ts";
-import type { Reference } from "../lib/references.ts";
 import type { JobEvent } from "../lib/stored-json.ts";
 import { type AuditContext, auditOfRows } from "../resources/audit.ts";
-import { liveSpecUuid } from "../specs/live-spec.ts";
-import { type ExceededQuota, exceededQuota } from "./quotas.ts";
 
 export type JobRow = typeof jobs.$inferSelect;
-/** A new job. The database resolves the references to its specs. */
-export type NewJobRow = Omit<typeof jobs.$inferInsert, "specUuid" | "expectedSpecUuid">;
 export type TaskRow = typeof tasks.$inferSelect;
 
 /** Jobs visible to a scope; deleted ones are visible to nobody. */
 export function visibleTo(scope: Scope): SQL {
+  return visibleBy(scope.kind, viewerOf(scope));
+}
+
+/** The value by which `visibleBy` compares jobs of a scope. */
+function viewerOf(scope: Scope): string | number {
+  return scope.kind === "customer" ? scope.customerId : counterKey(scope);
+}
+
+/** @param viewer of `viewerOf`, or a placeholder for it */
+function visibleBy(kind: Scope["kind"], viewer: string | number | Placeholder): SQL {
   const live = isNull(jobs.deletedAt);
-  switch (scope.kind) {
+  switch (kind) {
     case "user":
-      return sql`(${live} and ${jobs.owner} = ${counterKey(scope)})`;
+      return sql`(${live} and ${jobs.owner} = ${viewer})`;
     case "customer":
-      return sql`(${live} and ${jobs.customerId} = ${scope.customerId})`;
+      return sql`(${live} and ${jobs.customerId} = ${viewer})`;
     case "all":
       return live;
   }
-}
-
-/**
- * Stores a job together with the idempotency key of its request, or neither if it is refused, which it answers: a quota
- * is full, or the two specs are different. One batch, one round trip. Fails on a key used before, a taken id or a taken
- * name (see `uniqueViolation`), and on an unknown or archived spec (see `foreignKeyViolation`).
- *
- * @param specs the spec that its runners offer, and the spec that its machines are compared with, if another is named
- */
-export async function insertJob(
-  db: Database,
-  row: NewJobRow,
-  specs: { spec: Reference | null; expected: Reference | null },
-  key: IdempotencyKey | null,
-  quotas: Quotas,
-): Promise<ExceededQuota | "two_specs" | null> {
-  const { spec, expected } = specs;
-  const specUuid = spec === null ? null : liveSpecUuid(spec);
-  const expectedUuid = expected === null ? null : liveSpecUuid(expected);
-  // An unknown spec is for the foreign key to refuse.
-  const areTwo =
-    specUuid === null || expectedUuid === null
-      ? sql`false`
-      : sql`('' not in (${specUuid}, ${expectedUuid}) and ${specUuid} <> ${expectedUuid})`;
-  const exceeded = exceededQuota(row, quotas);
-  const sameName = sql`select 1 from ${jobs} where ${and(eq(jobs.customerId, row.customerId), eq(jobs.name, row.name), isNull(jobs.deletedAt))}`;
-  // A taken name is refused before a full quota: the insert fails on it.
-  const from = sql`where not ${areTwo} and (${exceeded} is null or exists (${sameName}))`;
-  const refusal = sql<ExceededQuota | "two_specs" | null>`iif(${areTwo}, 'two_specs', ${exceeded})`;
-  // The same spec is stored once; an unknown one is left for the foreign key.
-  const expectedSpecUuid =
-    specUuid === null || expectedUuid === null
-      ? expectedUuid
-      : sql<string>`nullif(${expectedUuid}, ${specUuid})`;
-  const [quota] = await batchAfter(db, reserveKey(db, key, row, row.createdAt, from), [
-    db.select({ refusal: refusal.as("refusal") }).from(sql`(select 1)`),
-    insertFrom(db, jobs, { ...row, specUuid, expectedSpecUuid, checkAt: row.expiresAt }, from),
-  ]);
-  return quota[0]?.refusal ?? null;
 }
 
 /** The job's object has nothing to add to its rows: it has none, or its bodies are in R2. */
@@ -91,23 +56,38 @@ export const isStored = sql`(coordinated = 0 or body_bytes is not null)`;
  * One round trip.
  */
 export async function findJob(db: Database, scope: Scope, jobId: number) {
-  const target = and(eq(jobs.id, jobId), visibleTo(scope));
-  const stored = sql`exists (select 1 from ${jobs} where ${target} and ${isStored})`;
-  const [rows, taskRows] = await db.batch([
-    db.select().from(jobs).where(target),
-    db
-      .select({
-        ...getTableColumns(tasks),
-        figures: sql<null>`null`.as("none"),
-        verdict: sql<string | null>`${nodeVerdictText}`.as("node_verdict"),
-      })
-      .from(tasks)
-      .where(and(between(tasks.id, ...taskIdRange(jobId)), stored))
-      .orderBy(tasks.id),
-  ]);
-  const job = rows[0];
+  const [first, last] = taskIdRange(jobId);
+  const values = { id: jobId, first, last, viewer: viewerOf(scope) };
+  const { job: selectJob, tasks: selectTasks } = FIND[scope.kind];
+  const [[job], taskRows] = await db.batch([selectJob(db, values), selectTasks(db, values)]);
   return job === undefined ? null : { job, tasks: taskRows };
 }
+
+/** The statements of `findJob` for a kind of scope. */
+function findBy(kind: Scope["kind"]) {
+  const target = and(
+    eq(jobs.id, sql.placeholder("id")),
+    visibleBy(kind, sql.placeholder("viewer")),
+  );
+  const stored = sql`exists (select 1 from ${jobs} where ${target} and ${isStored})`;
+  const ofJob = between(tasks.id, sql.placeholder("first"), sql.placeholder("last"));
+  return {
+    job: prepareQuery((db) => db.select().from(jobs).where(target)),
+    tasks: prepareQuery((db) =>
+      db
+        .select({
+          ...getTableColumns(tasks),
+          figures: sql<null>`null`.as("none"),
+          verdict: sql<string | null>`${nodeVerdictText}`.as("node_verdict"),
+        })
+        .from(tasks)
+        .where(and(ofJob, stored))
+        .orderBy(tasks.id),
+    ),
+  };
+}
+
+const FIND = { user: findBy("user"), customer: findBy("customer"), all: findBy("all") };
 
 /** D1's view of a job that its owner watches. */
 export type WatchedRow = Pick<

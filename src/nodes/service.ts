@@ -73,7 +73,7 @@ export class NodesService {
       coordinator.join(jobId, machine, { secretHash }),
     );
     if (!reply.ok) return refuse(reply, {});
-    return { ...reply, task: await joinedTaskOf(this.#deps.tokens, facts, reply) };
+    return { ...reply, task: joinedTaskOf(this.#deps.tokens, facts, reply) };
   }
 
   async heartbeat(call: NodeCall, taskId: number, input: HeartbeatInput): Promise<TaskReply> {

@@ -7,7 +7,7 @@ import {
   findImplausible,
   gpusBehind,
   implausibleFields,
-  limitsByModel,
+  limitsOf,
   limitsOfNode,
 } from "../benchmarks/plausibility.ts";
 import { readMetrics } from "../benchmarks/quick-mark-metrics.ts";
@@ -100,7 +100,6 @@ function readQuickMark(
   const sent = objectOf(value.aggregate_results);
   const tests: unknown[] = Array.isArray(value.test_results) ? value.test_results : [];
   const aggregate = readMetrics(sent);
-  const limitsOfModel = limitsByModel();
   return {
     isReplayed: isReplayed(value),
     measuredAt: typeof value.timestamp === "string" ? value.timestamp : null,
@@ -121,7 +120,7 @@ function readQuickMark(
       const gpu = objectOf(test);
       const figures = readMetrics(gpu);
       const id = typeof gpu.gpu_id === "string" ? cutAt(gpu.gpu_id, MAX_ID) : "not stated";
-      const limits = limitsOfModel(modelOfTest(gpu, models) ?? hardware.gpuModel);
+      const limits = limitsOf(modelOfTest(gpu, models) ?? hardware.gpuModel);
       const faults = [...findImplausible(figures, 1, limits)];
       const implausible = Object.fromEntries(faults.map(([name, why]) => [name, share(why)]));
       return { id, figures, implausible };

@@ -210,9 +210,9 @@ export class Claims {
     const reply = await this.#join(call, job, machine);
     if (reply.ok) {
       const { tokenKeyId: keyId, createdAt: from, expiresAt: until } = job;
-      const task = await joinedTaskOf(this.#deps.tokens, { keyId, from, until }, reply);
+      const task = joinedTaskOf(this.#deps.tokens, { keyId, from, until }, reply);
       if (task.ended_at === null) {
-        const token = await jobTokenOf(this.#deps.tokens, job);
+        const token = jobTokenOf(this.#deps.tokens, job);
         return { jobId: job.id, token, task, repeated: !reply.created };
       }
       this.#ended.set(endedKey(call.runner, job.id), true);

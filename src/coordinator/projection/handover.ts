@@ -1,4 +1,7 @@
-/** The handover of a job from D1 to its object at the first contact (docs/architecture.md, "Who owns which fact"). */
+/**
+ * The handover of a job from D1 to its object at the first contact (docs/architecture.md, "Who owns which fact"). Loads
+ * with the first of them.
+ */
 import { randomBytes } from "node:crypto";
 import { isClusterStep, isMeasuringStep, resultKeys } from "../../benchmarks/sequence.ts";
 import { createMeter, openDatabase } from "../../db/client.ts";

@@ -13,6 +13,11 @@ export interface Measured {
   implausible: readonly Implausible[];
 }
 
+/** As it is stored: null for no field. */
+export function implausibleText(fields: Measured["implausible"]): string | null {
+  return fields.length === 0 ? null : JSON.stringify(fields);
+}
+
 export function insertDigest(
   sql: SqlStorage,
   { rank, position, hardware, implausible }: Measured,
@@ -23,7 +28,7 @@ export function insertDigest(
     position,
     rank,
     JSON.stringify(hardware),
-    implausible.length === 0 ? null : JSON.stringify(implausible),
+    implausibleText(implausible),
     JSON.stringify(digest),
   );
 }
@@ -50,10 +55,4 @@ export function readImplausible(
     .exec<{ rank: number; position: number; implausible: string }>(query)
     .toArray()
     .map(({ implausible, ...place }) => ({ ...place, fields: JSON.parse(implausible) }));
-}
-
-/** Size of the implausible fields of all results together, bytes of JSON. */
-export function implausibleBytes(sql: SqlStorage): number {
-  const query = "SELECT coalesce(sum(octet_length(implausible)), 0) AS bytes FROM digest";
-  return sql.exec<{ bytes: number }>(query).one().bytes;
 }

@@ -1,14 +1,15 @@
 import type { JsonObject, NodeDigest } from "../../benchmarks/benchmark.ts";
-import { jsonChunks } from "../../lib/json.ts";
+import { jsonChunks, utf8Length } from "../../lib/json.ts";
 import { INVENTORY, type JobEvent } from "../../lib/stored-json.ts";
 import type { Contact, Job, Live, Node } from "../life/model.ts";
 import {
-  implausibleBytes,
+  implausibleText,
   insertDigest,
   type Measured,
   readDigests,
   readImplausible,
 } from "./digests.ts";
+import { ResultCounter } from "./result-bytes.ts";
 
 export interface StoredResult extends Measured {
   /** Hash of the request body in canonical form, which tells a repeat from another result. */
@@ -62,9 +63,11 @@ const MAX_ROWS_BYTES = 500_000;
  */
 export class CoordinatorStorage {
   readonly #sql: SqlStorage;
+  readonly resultCounter: ResultCounter;
 
   constructor(storage: DurableObjectStorage) {
     this.#sql = storage.sql;
+    this.resultCounter = new ResultCounter(storage.sql);
     storage.transactionSync(() => this.#migrate());
   }
 
@@ -107,6 +110,7 @@ export class CoordinatorStorage {
   /** Stores a job that was just taken over. The tables may be missing, since `Retention` deletes everything. */
   create(live: Live): void {
     this.#migrate();
+    this.resultCounter.forget();
     this.#sql.exec(
       "INSERT INTO job (id, identity, body, flushed_version) VALUES (1, ?, ?, ?)",
       JSON.stringify(live.identity),
@@ -179,6 +183,8 @@ export class CoordinatorStorage {
   }
 
   saveResult(result: StoredResult, digest: JsonObject | null): void {
+    const implausible = utf8Length(implausibleText(result.implausible) ?? "");
+    this.resultCounter.add({ results: result.results?.length ?? 0, implausible });
     this.#sql.exec(
       "INSERT INTO result (rank, position, hash, version, results) VALUES (?, ?, ?, ?, ?)",
       result.rank,
@@ -195,19 +201,8 @@ export class CoordinatorStorage {
     return this.#sql.exec<{ hash: string }>(query, rank, position).toArray()[0]?.hash ?? null;
   }
 
-  /** Size of all results together, bytes. */
-  resultBytes(): number {
-    const query = "SELECT coalesce(sum(length(results)), 0) AS bytes FROM result";
-    return this.#sql.exec<{ bytes: number }>(query).one().bytes;
-  }
-
   digests(position: number): NodeDigest[] {
     return readDigests(this.#sql, position);
-  }
-
-  /** See `implausibleBytes`. */
-  implausibleBytes(): number {
-    return implausibleBytes(this.#sql);
   }
 
   /** See `readImplausible`. */

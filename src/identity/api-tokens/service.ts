@@ -121,7 +121,7 @@ export class ApiTokensService {
       await insertCredential(db, change, key, row, keyHash);
       return row;
     });
-    const secret = isKey ? (replayed ? null : drawn) : await this.#tokenOf(created);
+    const secret = isKey ? (replayed ? null : drawn) : this.#tokenOf(created);
     return { row: created, secret, replayed };
   }
 
@@ -186,7 +186,7 @@ export class ApiTokensService {
     return this.#deps.clock.now() - REVOKED_SEEN_MS;
   }
 
-  #tokenOf({ uuid, user, keyId, createdAt, expiresAt }: NewCredential): Promise<string> {
+  #tokenOf({ uuid, user, keyId, createdAt, expiresAt }: NewCredential): string {
     const validity = { from: createdAt, until: expiresAt };
     // Every token has the id of its secret; keys are not derived.
     return this.#deps.tokens.derive("api", { sub: user, jti: uuid }, validity, keyId ?? "");

@@ -50,7 +50,7 @@ export class PasswordsService {
       const signed = { jti: crypto.randomUUID(), keyId: this.#deps.tokens.signingKeyId };
       return recordLink(db, change, key, signed);
     });
-    return { ...(await this.#tokenOf(link)), replayed };
+    return { ...this.#tokenOf(link), replayed };
   }
 
   /** Sets a password with the token of a link. No round trip for an invalid token. */
@@ -96,11 +96,11 @@ export class PasswordsService {
     this.#deps.identity.forget(userUuid);
   }
 
-  async #tokenOf({ uuid, passwordChangedAt, jti, keyId, createdAt }: LinkFacts) {
+  #tokenOf({ uuid, passwordChangedAt, jti, keyId, createdAt }: LinkFacts) {
     const expiresAt = createdAt + PASSWORD_LINK_LIFETIME_MS;
     const claims = { sub: uuid, jti, gen: passwordChangedAt };
     const validity = { from: createdAt, until: expiresAt };
-    const token = await this.#deps.tokens.derive("password", claims, validity, keyId);
+    const token = this.#deps.tokens.derive("password", claims, validity, keyId);
     return { token, expiresAt };
   }
 }

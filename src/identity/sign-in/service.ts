@@ -125,19 +125,19 @@ export class SignInService {
     await recordFailure(db, event, { origin: by, now: this.#deps.clock.now() });
   }
 
-  async #tokensOf(
+  #tokensOf(
     userUuid: string,
     { uuid: sid, generation: gen }: { uuid: string; generation: number },
-  ): Promise<SignedIn> {
+  ): SignedIn {
     const { tokens, clock } = this.#deps;
     const now = clock.now();
     const lifetime = { from: now, until: now + USER_TOKEN_LIFETIME_MS };
     const refreshLifetime = { from: now, until: now + SESSION_LIFETIME_MS };
-    const [token, refreshToken] = await Promise.all([
-      tokens.sign("user", { sub: userUuid, sid }, lifetime),
-      tokens.sign("refresh", { sub: userUuid, sid, gen }, refreshLifetime),
-    ]);
-    return { token, refreshToken, expiresInSeconds: USER_TOKEN_LIFETIME_MS / SECOND_MS };
+    return {
+      token: tokens.sign("user", { sub: userUuid, sid }, lifetime),
+      refreshToken: tokens.sign("refresh", { sub: userUuid, sid, gen }, refreshLifetime),
+      expiresInSeconds: USER_TOKEN_LIFETIME_MS / SECOND_MS,
+    };
   }
 }
 

@@ -403,6 +403,14 @@ test("every reason says that the figure cannot be true, and names it", ({ expect
 });
 
 describe("limits of throughput", () => {
+  test("are the same again, and after many other names", ({ expect }) => {
+    const names = [null, "NVIDIA L4", "NVIDIA A100-SXM4-40GB MIG 1g.5gb", "Unknown 1"];
+    const first = names.map((name) => [...limitsOf(name)]);
+    expect(names.map((name) => [...limitsOf(name)])).toEqual(first);
+    for (let other = 0; other < 1_200; other++) limitsOf(`Card ${other}`);
+    expect(names.map((name) => [...limitsOf(name)])).toEqual(first);
+  });
+
   const atMost = (gpuModel: string | null, metric: "bf16_tflops" | "memory_bandwidth_gbs") =>
     limitsOf(gpuModel).get(metric)?.max;
 

@@ -120,6 +120,19 @@ describe("bodies", () => {
     });
     expectError(expect, await post(chunked), 413, "REQUEST_TOO_LARGE", message);
   });
+
+  test("an announced length changes nothing: neither a true one nor one that lies", async ({
+    expect,
+  }) => {
+    const announced = (text: string, length: string) => post(text, { "content-length": length });
+    const small = '{"benchmarks":[]}';
+    expect((await announced(small, String(small.length))).status).toBe(201);
+    const large = `{"benchmarks":[],"x":"${"y".repeat(262_144)}"}`;
+    for (const length of ["10", "", "many", "-1", String(large.length)]) {
+      expectError(expect, await announced(large, length), 413, "REQUEST_TOO_LARGE");
+    }
+    expectError(expect, await announced("", "10"), 400, "PARAMETER_INCORRECT_VALUE");
+  });
 });
 
 describe("routes", () => {

@@ -1,7 +1,11 @@
 /** Replies with holes that are filled from a stream: whatever the stream or the client does. */
+import { Hono } from "hono";
 import { describe, onTestFinished, test, vi } from "vitest";
-import { fillHoles, readAll } from "../../../src/http/filled-stream.ts";
+import type { RequestEnv } from "../../../src/http/context.ts";
+import { onError } from "../../../src/http/errors.ts";
+import { areSmall, fillHoles, fillInMemory, readAll } from "../../../src/http/filled-stream.ts";
 import { type Piece, piecesOf, rawJson, rawList } from "../../../src/http/raw-json.ts";
+import { filledUnlessKnown } from "../../../src/http/replies.ts";
 
 const MIB = 1_024 * 1_024;
 const utf8 = (text: string) => new TextEncoder().encode(text);
@@ -191,6 +195,75 @@ test("a stream of known length is read into memory as a whole, or fails", async 
   const silent = sourceOf([STORED], "hang");
   await expect(readAll(silent.stream, STORED.length + 1, 20)).rejects.toThrow("20 ms");
   expect(silent.cancelled).toBe(true);
+});
+
+describe("a small reply, which is made in memory", () => {
+  test("is the same as the stream", async ({ expect }) => {
+    const later = async function* () {
+      yield ',"later":[';
+      yield "1]";
+    };
+    const pieces = [...PIECES, { later, madeOf: [] }];
+    const shown = `${SHOWN},"later":[1]`;
+    expect(await fillInMemory(pieces, sourceOf([STORED]).stream)).toBe(shown);
+    expect(await fillInMemory(pieces, sourceOf(bytewise(STORED)).stream)).toBe(shown);
+    const rest = sourceOf([STORED.subarray(4)]);
+    expect(await fillInMemory(PIECES, rest.stream, { from: 4 })).toBe(SHOWN);
+    expect(await fillInMemory(["a", utf8("é")], null)).toBe("aé");
+    await expect(fillInMemory(PIECES, null)).rejects.toThrow("needs a source");
+  });
+
+  test.for<["close" | "fail" | "hang", string]>([
+    ["close", "ended"],
+    ["fail", "R2 is gone"],
+    ["hang", "took over 20 ms"],
+  ])("fails with its source, and lets go of it: %s", async ([end, cause], { expect }) => {
+    for (const length of [0, 10, STORED.length - 8]) {
+      const source = sourceOf([STORED.subarray(0, length)], end);
+      const reply = fillInMemory(PIECES, source.stream, { stalledMs: 20 });
+      await expect(reply, `after ${length} bytes`).rejects.toThrow(cause);
+      expect(source.cancelled).toBe(end === "hang");
+    }
+  });
+
+  test("is one whose pieces are known to be small, the stored and the later ones, too", ({
+    expect,
+  }) => {
+    const half = "x".repeat(32_768);
+    const later = async function* () {};
+    const halves: Piece[] = [half, utf8(half), { at: 0, bytes: 32_768 }, { later, madeOf: [half] }];
+    for (const one of halves) {
+      for (const other of halves) {
+        expect(areSmall([one, other])).toBe(true);
+        expect(areSmall([one, other, "x"])).toBe(false);
+      }
+    }
+    expect(areSmall([{ later }])).toBe(false);
+  });
+
+  test("whose source fails is a 503 that says when to come back, and no cut reply", async ({
+    expect,
+  }) => {
+    const app = new Hono<RequestEnv>();
+    const discard = () => {};
+    const source = (end: "close" | "fail") => ({
+      ...{ from: 0, discard, open: async () => sourceOf([STORED.subarray(0, 10)], end).stream },
+    });
+    app.onError(onError);
+    app.get("/:end", (c) =>
+      filledUnlessKnown(c, PIECES, source(c.req.param("end") === "fail" ? "fail" : "close"), '"t"'),
+    );
+    const logged = vi.spyOn(console, "error").mockImplementation(() => {});
+    const warned = vi.spyOn(console, "warn").mockImplementation(() => {});
+    onTestFinished(() => {
+      logged.mockRestore();
+      warned.mockRestore();
+    });
+    for (const end of ["fail", "close"]) {
+      const reply = await app.request(`/${end}`);
+      expect([reply.status, reply.headers.get("retry-after")], end).toEqual([503, "2"]);
+    }
+  });
 });
 
 test("text that is made later and fails cuts the reply, so that a list never looks complete", async ({
