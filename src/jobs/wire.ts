@@ -118,10 +118,14 @@ function nodesOf(verdicts: JobView["verdicts"]) {
   return rated.length === 0 ? [] : rawJson<PerformanceNodeWire[]>("[", { later, madeOf }, "]");
 }
 
-/** The cluster-level results of a job, with all measurements. */
+/**
+ * The cluster-level results of a job, with all measurements.
+ *
+ * @param options.read makes the text that is shown of a stored result; by default it is shown as stored
+ */
 export function toJobResults(
   view: JobView,
-  options: { displayNames: boolean },
+  options: { displayNames: boolean; read?: (stored: string) => string },
 ): Record<string, BenchmarkResultWire> {
   const sequence = view.row.sequence;
   return clusterResults(
@@ -132,7 +136,7 @@ export function toJobResults(
       const { details } = benchmarkOf(sequence[position]?.benchmark_id ?? "");
       if (details === null) return summary;
       const extents = view.bodies.extents.flatMap((ofTask) => ofTask.get(position) ?? []);
-      return { ...summary, [details.name]: listOf(extents, details.of) };
+      return { ...summary, [details.name]: listOf(extents, details.of, options.read) };
     },
     options,
   );
@@ -142,10 +146,11 @@ export function toJobResults(
 function listOf(
   extents: readonly Extent[],
   itemsOf: (result: Record<string, unknown>) => readonly unknown[],
+  read = (stored: string) => stored,
 ) {
   let isEmpty = true;
   const show = (stored: string) => {
-    const items = itemsOf(JSON.parse(stored));
+    const items = itemsOf(JSON.parse(read(stored)));
     if (items.length === 0) return "";
     const text = items.map((item) => JSON.stringify(item)).join();
     const separated = isEmpty ? text : `,${text}`;
