@@ -1,7 +1,7 @@
 /** A job of 256 nodes with 65,280 links in the console. */
 import { expect, test } from "vitest";
 import { accessibilityFaults, describeConsole, expectQuiet, openTab, type Stage } from "./stage.ts";
-import { completeJob, ratedJob } from "./world.ts";
+import { completeJob, ratedJob, scaledResults } from "./world.ts";
 
 const NODES = 256;
 let id = "";
@@ -11,7 +11,13 @@ async function prepare({ server: { url }, admin }: Stage): Promise<void> {
     name: "cluster of 256",
     nodes: NODES,
     cluster: true,
-    speedOf: (rank) => (rank === 77 ? 0.7 : 1),
+    resultsOf(rank) {
+      const results = scaledResults(rank === 77 ? 0.7 : 1);
+      const { aggregate_results: figures } = results;
+      // The recording's machine has a slow way to the host, which is a finding.
+      figures.device_to_host_bandwidth_gbs = figures.host_to_device_bandwidth_gbs;
+      return results;
+    },
   });
   id = job.id;
   await ratedJob(admin, id);

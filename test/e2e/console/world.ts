@@ -153,6 +153,8 @@ export interface JobOptions {
   cluster?: boolean;
   /** Of the node with this rank; 1 by default. */
   speedOf?: (rank: number) => number;
+  /** Of the node with this rank, in place of those of its speed. */
+  resultsOf?: (rank: number) => Json;
   machineOf?: (rank: number) => MachineOptions;
   more?: object;
 }
@@ -160,6 +162,7 @@ export interface JobOptions {
 /** A job from its creation to its end, by machines that all answer. */
 export async function completeJob(url: string, api: Api, options: JobOptions): Promise<Json> {
   const { name, nodes, tags = [], cluster = false, speedOf = () => 1 } = options;
+  const { resultsOf = (rank) => scaledResults(speedOf(rank)) } = options;
   const job = await api.ask("POST", "/jobs", {
     name,
     node_count: nodes,
@@ -173,7 +176,7 @@ export async function completeJob(url: string, api: Api, options: JobOptions): P
   await inTurns(ranks, async (rank) => {
     machines.push(await joinJob(url, job.token, options.machineOf?.(rank)));
   });
-  await inTurns(machines, (machine) => machine.put(0, scaledResults(speedOf(machine.rank))));
+  await inTurns(machines, (machine) => machine.put(0, resultsOf(machine.rank)));
   if (cluster) await inTurns(machines, (machine) => machine.put(1, linksOf(machine.rank, nodes)));
   return job;
 }
