@@ -30,6 +30,7 @@ export const words = {
   specChecks: { differs: "Differs", unknown: "Unknown", matches: "Matches" },
   actions: {
     retry: "Try again",
+    reload: "Reload",
     cancel: "Cancel",
     close: "Close",
     busy: "Please wait …",
@@ -66,6 +67,7 @@ export const words = {
     slow: "The network or the server is slow. Still waiting for an answer …",
     offline:
       "You are offline. What you see may be out of date; it is brought up to date when you are back.",
+    outdated: "There is a new version of the console. Reload the page to go on.",
     crashed: "This page has failed. Reload it; if it fails again, tell your administrator.",
   },
   signIn: {

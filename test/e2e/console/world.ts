@@ -133,7 +133,8 @@ export function linksOf(rank: number, nodeCount: number): Json {
     .map((target) => {
       const isNear = side(target) === side(rank);
       const ends = { source_rank: rank, target_rank: target };
-      if (rank === 1 && target === nodeCount - 1) return { ...ends, error: "connection refused" };
+      if (rank === 1 && target === nodeCount - 1)
+        return { ...ends, error: "10.0.0.4:7117: connection refused" };
       const wave = ((rank * 7 + target * 13) % 10) / 10;
       return {
         ...ends,
