@@ -10,6 +10,7 @@ import type { SequenceStep, Step, StepRecord } from "../lib/stored-json.ts";
 import type { PerformanceNodeWire } from "../scoreboard/verdict-schemas.ts";
 import { toPerformance, toPerformanceNode } from "../scoreboard/verdict-wire.ts";
 import type { Bodies } from "./bodies.ts";
+import { isJoinable, joinCommandOf } from "./created-wire.ts";
 import type { ListedRow } from "./list-columns.ts";
 import type { ListedNode } from "./node-verdicts.ts";
 import type { ReportedTask } from "./records.ts";
@@ -53,10 +54,17 @@ function listedNodes(nodes: readonly ListedNode[]) {
   return verdicts.length === 0 ? null : verdicts;
 }
 
-export function toJobDetail(view: JobView, token: string, linkOf: LinkOf): JobDetailWire {
+/** @param joinSite origin from which machines join; null where it is not known */
+export function toJobDetail(
+  view: JobView,
+  token: string,
+  linkOf: LinkOf,
+  joinSite: string | null,
+): JobDetailWire {
   const { tasks, bodies } = view;
   return {
     ...toJobFacts(view, token, linkOf),
+    join_command: joinSite !== null && isJoinable(view) ? joinCommandOf(joinSite, token) : null,
     tasks: rawList(
       tasks.map((task) => toTaskDetail(view, task, bodies.extents[task.rank], linkOf)),
     ),
@@ -76,12 +84,12 @@ export function toTaskDetail(
   };
 }
 
-/** A job's detail without its tasks. */
+/** A job's detail without its tasks, and without the line that joins it. */
 export function toJobFacts(
   view: JobView,
   token: string,
   linkOf: LinkOf,
-): Omit<JobDetailWire, "tasks"> {
+): Omit<JobDetailWire, "tasks" | "join_command"> {
   const { row, job } = view;
   const sequence = row.sequence;
   const summary = job.steps[0]?.summary ?? null;

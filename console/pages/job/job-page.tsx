@@ -67,7 +67,7 @@ function Page({ live, job, benchmarks }: PageProps) {
       {isLive ? (
         <ProgressSection
           job={job}
-          joinCommand={canJoin ? joinCommand(job.id, job.token) : null}
+          joinCommand={canJoin ? (job.join_command ?? joinCommand(job.token)) : null}
           hasPages={true}
         />
       ) : (

@@ -114,6 +114,7 @@ export const deleteShareRoute = operation({
 
 const {
   token: _token,
+  join_command: _join,
   order: _order,
   pdf_report_url: _url,
   report_error: _error,

@@ -53,6 +53,10 @@ describeConsole(
       await page.getByRole("heading", { name: "from the console", level: 1 }).waitFor();
       await page.getByText("0 of 2 machines joined, 2 missing.").waitFor();
       const command = await page.getByRole("textbox", { name: "Join command" }).inputValue();
+      // People come back for it.
+      await page.reload();
+      const again = page.getByRole("textbox", { name: "Join command" });
+      expect(await again.inputValue()).toBe(command);
       const [, token = ""] = /--token (\S+)$/.exec(command) ?? [];
       expect(command).toContain(`${stage().server.url}/agent | sh`);
       await page.getByText("Live", { exact: true }).waitFor();
