@@ -242,8 +242,12 @@ export const words = {
     bySpec: "Runners that offer the spec join by themselves.",
     nodes: "Nodes by state",
     steps: "Steps",
-    step: (done: number, running: number, all: number) =>
-      `${count(done)} of ${count(all)} done${running > 0 ? `, ${count(running)} at work` : ""}`,
+    step: ({ done, failed, running, all }: Record<"done" | "failed" | "running" | "all", number>) =>
+      [
+        `${count(done)} of ${count(all)} done`,
+        ...(failed > 0 ? [`${count(failed)} failed`] : []),
+        ...(running > 0 ? [`${count(running)} at work`] : []),
+      ].join(", "),
     waits: "begins once every node has reached it",
     cell: (rank: number, state: string) => `Node ${rank}: ${state}`,
   },

@@ -92,6 +92,16 @@ describeConsole(
       await refused.getByText("CUDA error 999: unknown error").waitFor();
     });
 
+    test("a step counts what has failed apart from what is done", async () => {
+      const { server, admin } = stage();
+      const order = { name: "half failed", node_count: 2, benchmarks: [] };
+      const job = await admin.ask("POST", "/jobs", order);
+      await (await joinJob(server.url, job.token)).fail("CUDA error 999: unknown error");
+      const tab = await openTab(stage(), `/console/jobs/${job.id}`);
+      await tab.page.getByText("0 of 2 done, 1 failed", { exact: true }).waitFor();
+      await tab.page.getByText("1 of 2 machines joined, 1 missing.").waitFor();
+    });
+
     test("a job is aborted and deleted from its page", async () => {
       const { admin } = stage();
       const job = await admin.ask("POST", "/jobs", {
