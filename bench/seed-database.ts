@@ -1,7 +1,7 @@
 /**
  * Fills a D1 database. Only rows of customers, people, jobs and tasks are written here: what
  * hangs on them (counters, tags, search) is written by the triggers that write it in production, whichever
- * there are.
+ * there are. Indexes stay in place, since triggers read by them.
  */
 import { createChance } from "./seed-random.ts";
 import { type Row, type RowsOptions, type SeededOwner, seededJobs } from "./seed-rows.ts";
@@ -19,11 +19,6 @@ interface SeedStatement {
 
 export interface SeedOptions extends Partial<RowsOptions> {
   jobs: number;
-  /**
-   * Takes secondary indexes away and makes them anew at the end, also after a failure. Nobody else may use
-   * the database meanwhile. By default for many jobs.
-   */
-  deferIndexes?: boolean;
   onProgress?: (jobs: number) => void;
 }
 
@@ -39,24 +34,17 @@ const PEOPLE = 200;
 const NO_PASSWORD = `$scrypt$ln=14,r=8,p=5$${"A".repeat(22)}$${"A".repeat(43)}`;
 /** Jobs in one batch: about 2 MB. */
 const BATCH_JOBS = 1_500;
-/** Below, making indexes anew takes as long as it saves. */
-const WORTH_DEFERRING = 20_000;
 
 /** Adds jobs, with 20 customers and about 200 people of their own. Fails where the same seed was sown before. */
 export async function seedDatabase<Bound extends SeedStatement>(
   db: SeedDatabase<Bound>,
   options: SeedOptions,
 ): Promise<Seeded> {
-  const { jobs, deferIndexes = jobs >= WORTH_DEFERRING, onProgress = () => {} } = options;
+  const { jobs, onProgress = () => {} } = options;
   const { seed = 1, until = Date.now(), tasksPerJob = 2, isQuiet = false } = options;
   const rows = { jobs, seed, until, tasksPerJob, isQuiet };
   const owners = await addOwners(db, rows.seed, rows.until);
-  const restore = deferIndexes ? await takeIndexes(db) : [];
-  try {
-    return await addJobs(db, owners, rows, onProgress);
-  } finally {
-    for (const sql of restore) await db.batch([db.prepare(sql)]);
-  }
+  return addJobs(db, owners, rows, onProgress);
 }
 
 async function addJobs<Bound extends SeedStatement>(
@@ -168,39 +156,4 @@ async function idsOf(
     .bind(JSON.stringify(rows.map(({ uuid }) => uuid)))
     .all<{ id: number }>();
   return results.map(({ id }) => id);
-}
-
-/** Triggers find a machine's other tasks by these: without them each task would read all tasks before it. */
-const READ_BY_TRIGGERS = [
-  "tasks_by_machine",
-  "tasks_by_customer_machine",
-  "tasks_by_owner_machine",
-];
-
-/**
- * Drops the indexes that only readers need, of the tables that are filled here and by triggers on them; answers
- * the statements that make them again. Unique indexes stay: they are rules.
- */
-async function takeIndexes<Bound extends SeedStatement>(
-  db: SeedDatabase<Bound>,
-): Promise<string[]> {
-  const { results: triggers } = await db
-    .prepare(
-      "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name IN ('jobs', 'tasks')",
-    )
-    .all<{ sql: string }>();
-  const written = triggers.flatMap(({ sql }) =>
-    [...sql.matchAll(/INSERT INTO [`"]?(\w+)/gi)].map(([, table]) => table),
-  );
-  const { results: indexes } = await db
-    .prepare(
-      `SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql LIKE 'CREATE INDEX%'
-       AND tbl_name IN (SELECT value FROM json_each(?)) AND name NOT IN (SELECT value FROM json_each(?))
-       ORDER BY name`,
-    )
-    .bind(JSON.stringify(["jobs", "tasks", ...new Set(written)]), JSON.stringify(READ_BY_TRIGGERS))
-    .all<{ name: string; sql: string }>();
-  if (indexes.length === 0) return [];
-  await db.batch(indexes.map(({ name }) => db.prepare(`DROP INDEX "${name}"`)));
-  return indexes.map(({ sql }) => sql);
 }

@@ -1,5 +1,5 @@
 /** Which page an address is, and what surrounds all of them. */
-import type { ComponentType, VNode } from "preact";
+import type { VNode } from "preact";
 import { useEffect, useErrorBoundary, useState } from "preact/hooks";
 import { forget } from "./lib/load.ts";
 import { type Place, usePlace } from "./lib/router.ts";
@@ -7,7 +7,7 @@ import { type Ending, session } from "./lib/session.ts";
 import { JobsPage } from "./pages/jobs/jobs-page.tsx";
 import { NotFoundPage } from "./pages/not-found.tsx";
 import { SignInPage } from "./pages/sign-in.tsx";
-import { Skeleton } from "./parts/notices.tsx";
+import { later } from "./parts/later.tsx";
 import { Shell } from "./parts/shell.tsx";
 import { words } from "./words.ts";
 
@@ -67,25 +67,6 @@ function decode(segment: string): string {
   } catch {
     return segment;
   }
-}
-
-/** A page whose code comes with its first visit. */
-function later<Props extends object>(load: () => Promise<ComponentType<Props>>) {
-  let loaded: ComponentType<Props> | null = null;
-  return function Later(props: Props) {
-    const [, setIsLoaded] = useState(false);
-    const [failure, setFailure] = useState<unknown>(null);
-    useEffect(() => {
-      if (loaded !== null) return;
-      load().then((component) => {
-        loaded = component;
-        setIsLoaded(true);
-      }, setFailure);
-    }, []);
-    if (failure !== null) throw failure;
-    const Page = loaded;
-    return Page === null ? <Skeleton rows={8} label={words.loading} /> : <Page {...props} />;
-  };
 }
 
 /** A page that fails says so, and leaves the way to the others. */

@@ -30,6 +30,7 @@ export const words = {
   specChecks: { differs: "Differs", unknown: "Unknown", matches: "Matches" },
   actions: {
     retry: "Try again",
+    reload: "Reload",
     cancel: "Cancel",
     close: "Close",
     busy: "Please wait …",
@@ -66,6 +67,7 @@ export const words = {
     slow: "The network or the server is slow. Still waiting for an answer …",
     offline:
       "You are offline. This page may be out of date; it is updated when you are online again.",
+    outdated: "There is a new version of the console. Reload the page to continue.",
     crashed:
       "Something went wrong on this page. Reload it; if it fails again, tell your administrator.",
   },
@@ -240,8 +242,12 @@ export const words = {
     bySpec: "Runners that offer the spec join automatically.",
     nodes: "Nodes by state",
     steps: "Steps",
-    step: (done: number, running: number, all: number) =>
-      `${count(done)} of ${count(all)} done${running > 0 ? `, ${count(running)} running` : ""}`,
+    step: ({ done, failed, running, all }: Record<"done" | "failed" | "running" | "all", number>) =>
+      [
+        `${count(done)} of ${count(all)} done`,
+        ...(failed > 0 ? [`${count(failed)} failed`] : []),
+        ...(running > 0 ? [`${count(running)} running`] : []),
+      ].join(", "),
     waits: "starts once every node has reached it",
     cell: (rank: number, state: string) => `Node ${rank}: ${state}`,
   },

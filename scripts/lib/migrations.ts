@@ -42,18 +42,23 @@ export async function prepareDatabase(state: string): Promise<void> {
  * the first release the migrations change in place, so their names alone tell too little.
  */
 function schemaDifferences(state: string): string[] {
+  return databaseFiles(state).flatMap((file) => {
+    const database = new DatabaseSync(file, { readOnly: true });
+    try {
+      return differencesOf(database);
+    } finally {
+      database.close();
+    }
+  });
+}
+
+/** The files of the D1 databases of a state folder: one, once `prepareDatabase` has made it. */
+export function databaseFiles(state: string): string[] {
   const folder = join(state, D1_FOLDER);
   if (!existsSync(folder)) return [];
   return readdirSync(folder)
     .filter((file) => file.endsWith(".sqlite") && !file.startsWith("metadata"))
-    .flatMap((file) => {
-      const database = new DatabaseSync(join(folder, file), { readOnly: true });
-      try {
-        return differencesOf(database);
-      } finally {
-        database.close();
-      }
-    });
+    .map((file) => join(folder, file));
 }
 
 function differencesOf(database: DatabaseSync): string[] {

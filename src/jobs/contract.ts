@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { json, jsonBody, operation, textStream } from "../api/operation.ts";
-import { queryBoolean, queryChoice, queryInteger } from "../api/query-parameters.ts";
+import { queryChoice, queryInteger } from "../api/query-parameters.ts";
 import { idParameter } from "../api/schemas.ts";
 import { createJobBody, JOB_KEY_ALIASES } from "./create-schema.ts";
 import {
@@ -13,7 +13,7 @@ import {
   jobResultsExample,
 } from "./examples.ts";
 import { commonParameters, listJobsQuery, stateParameter } from "./list-parameters.ts";
-import { resultMap } from "./result-schemas.ts";
+import { resultMap, resultsQuery } from "./result-schemas.ts";
 import {
   abortedJob,
   createdJob,
@@ -152,12 +152,7 @@ For everyone who sees the job in the list.`,
   single: true,
   request: {
     params,
-    query: z.object({
-      include_display_names: queryBoolean({
-        default: false,
-        description: "Add human-readable field names and units to each result.",
-      }),
-    }),
+    query: resultsQuery,
   },
   responses: {
     200: json(resultMap, { description: "Results by benchmark id.", example: jobResultsExample }),

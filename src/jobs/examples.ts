@@ -90,6 +90,7 @@ export const jobResultsExample = {
 
 export const jobDetailExample: JobDetailWire = {
   ...jobExample,
+  join_command: null,
   spec: "550e8400-e29b-41d4-a716-446655440000",
   expected_spec: "550e8400-e29b-41d4-a716-446655440000",
   tasks: [

@@ -1,5 +1,6 @@
 /** Wire form of a job's tasks, results and events. */
 import { z } from "@hono/zod-openapi";
+import { queryBoolean } from "../api/query-parameters.ts";
 import {
   figure,
   integer,
@@ -109,6 +110,14 @@ const resultMapOf = (description: string) =>
     description: `${description} Keyed by benchmark id; \`id:2\`, \`id:3\` if a benchmark runs again with other options.`,
   });
 export const resultMap = resultMapOf("Cluster benchmarks that have started.");
+
+/** Query of the operations that answer it. */
+export const resultsQuery = z.object({
+  include_display_names: queryBoolean({
+    default: false,
+    description: "Add human-readable field names and units to each result.",
+  }),
+});
 
 export const taskResultMap = resultMapOf("Results that this node has sent.");
 

@@ -83,7 +83,7 @@ export const jobsRoutes = ({ jobs, links, wakeRunners, ...watching }: JobsDeps) 
     const linkOf: LinkOf = (id, hash) => (hash ? links.urlOf(site, id) : null);
     const read = async () => {
       const { view, token } = await jobs.detail(callerOf(c), c.req.valid("param").job_id);
-      return { view, body: toJobDetail(view, token, linkOf) };
+      return { view, body: toJobDetail(view, token, linkOf, site) };
     };
     let { view, body } = await read();
     const { wait } = c.req.valid("query");

@@ -64,7 +64,7 @@ const joinCommand = patternText({
   pattern: /^[ -~]+$/,
   max: 4_800,
   description:
-    "Shell command that makes a machine a node of this job, with or without Node. It contains the token. Null for a job with a spec, which runners claim, and if the server does not know its public address.",
+    "Shell command that makes a machine a node of this job, with or without Node. It contains the token. Null for a job with a spec, which runners claim; if the server does not know its public address; and once no node is missing or the job has ended.",
   example:
     "curl -fsSL https://assay.example/agent | sh -s -- --host https://assay.example --token eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3NTU0NjIxNDQwIn0.c2lnbmF0dXJl",
 });
@@ -180,6 +180,7 @@ export const jobStats = z
 export const jobDetail = z
   .strictObject({
     ...jobFields,
+    join_command: orNull(joinCommand),
     benchmarks: benchmarkIds,
     spec: orNull(uuid).openapi({
       description: "The UUID of the hardware spec the job was created for; null for none.",

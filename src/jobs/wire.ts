@@ -10,6 +10,7 @@ import type { SequenceStep, Step, StepRecord } from "../lib/stored-json.ts";
 import type { PerformanceNodeWire } from "../scoreboard/verdict-schemas.ts";
 import { toPerformance, toPerformanceNode } from "../scoreboard/verdict-wire.ts";
 import type { Bodies } from "./bodies.ts";
+import { isJoinable, joinCommandOf } from "./created-wire.ts";
 import type { ListedRow } from "./list-columns.ts";
 import type { ListedNode } from "./node-verdicts.ts";
 import type { ReportedTask } from "./records.ts";
@@ -53,10 +54,17 @@ function listedNodes(nodes: readonly ListedNode[]) {
   return verdicts.length === 0 ? null : verdicts;
 }
 
-export function toJobDetail(view: JobView, token: string, linkOf: LinkOf): JobDetailWire {
+/** @param joinSite origin from which machines join; null where it is not known */
+export function toJobDetail(
+  view: JobView,
+  token: string,
+  linkOf: LinkOf,
+  joinSite: string | null,
+): JobDetailWire {
   const { tasks, bodies } = view;
   return {
     ...toJobFacts(view, token, linkOf),
+    join_command: joinSite !== null && isJoinable(view) ? joinCommandOf(joinSite, token) : null,
     tasks: rawList(
       tasks.map((task) => toTaskDetail(view, task, bodies.extents[task.rank], linkOf)),
     ),
@@ -76,12 +84,12 @@ export function toTaskDetail(
   };
 }
 
-/** A job's detail without its tasks. */
+/** A job's detail without its tasks, and without the line that joins it. */
 export function toJobFacts(
   view: JobView,
   token: string,
   linkOf: LinkOf,
-): Omit<JobDetailWire, "tasks"> {
+): Omit<JobDetailWire, "tasks" | "join_command"> {
   const { row, job } = view;
   const sequence = row.sequence;
   const summary = job.steps[0]?.summary ?? null;
@@ -118,10 +126,14 @@ function nodesOf(verdicts: JobView["verdicts"]) {
   return rated.length === 0 ? [] : rawJson<PerformanceNodeWire[]>("[", { later, madeOf }, "]");
 }
 
-/** The cluster-level results of a job, with all measurements. */
+/**
+ * The cluster-level results of a job, with all measurements.
+ *
+ * @param options.read makes the text that is shown of a stored result; by default it is shown as stored
+ */
 export function toJobResults(
   view: JobView,
-  options: { displayNames: boolean },
+  options: { displayNames: boolean; read?: (stored: string) => string },
 ): Record<string, BenchmarkResultWire> {
   const sequence = view.row.sequence;
   return clusterResults(
@@ -132,7 +144,7 @@ export function toJobResults(
       const { details } = benchmarkOf(sequence[position]?.benchmark_id ?? "");
       if (details === null) return summary;
       const extents = view.bodies.extents.flatMap((ofTask) => ofTask.get(position) ?? []);
-      return { ...summary, [details.name]: listOf(extents, details.of) };
+      return { ...summary, [details.name]: listOf(extents, details.of, options.read) };
     },
     options,
   );
@@ -142,10 +154,11 @@ export function toJobResults(
 function listOf(
   extents: readonly Extent[],
   itemsOf: (result: Record<string, unknown>) => readonly unknown[],
+  read = (stored: string) => stored,
 ) {
   let isEmpty = true;
   const show = (stored: string) => {
-    const items = itemsOf(JSON.parse(stored));
+    const items = itemsOf(JSON.parse(read(stored)));
     if (items.length === 0) return "";
     const text = items.map((item) => JSON.stringify(item)).join();
     const separated = isEmpty ? text : `,${text}`;

@@ -351,9 +351,10 @@ describe("jobs", () => {
     ]);
     token = created.token;
     second = created.id;
-    expect(await text(["job", "create", "--name", "Idle", "--provider", "Other"])).toContain(
-      "curl -fsSL",
-    );
+    const idle = await text(["job", "create", "--name", "Idle", "--provider", "Other"]);
+    const line = /curl -fsSL .*/.exec(idle)?.[0];
+    const waiting = await text(["job", "view", /\b\d{10,16}\b/.exec(idle)?.[0] ?? ""]);
+    expect(waiting).toContain(`Run this on one more machine:\n${line}\n`);
     await measure(token, MACHINES[0], 170);
     const watched = await document(["job", "watch", second], {}, 3);
     expect(watched.job.scoreboard_summary.status).toBe("underperforming");

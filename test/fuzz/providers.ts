@@ -190,6 +190,11 @@ const PROVIDERS: Record<string, Provider> = {
     return { draft: { ...draft, path }, token: null, job: null };
   },
 
+  async getSharedResults({ world, drawn: { draft, choice } }) {
+    const path = choice % 10 === 0 ? draft.path : { share: world.sharedToken };
+    return { draft: { ...draft, path }, token: null, job: null };
+  },
+
   async getReportData({ world, drawn: { draft, choice } }) {
     const { hash } = await world.reportOf(world.jobs.completed);
     const path = choice % 10 === 0 ? draft.path : { hash };

@@ -98,13 +98,13 @@ export async function createJob({ api }: Opened, options: JobOptions): Promise<C
   );
 }
 
-/** The line to paste on each machine; null for a job that runners claim. */
+/** The line to paste on each machine of a job that waits for machines; null for one that runners claim. */
 export function joinLine(
   host: string,
   job: Pick<CreatedJob, "join_command" | "token">,
-  options: JobOptions,
+  { spec }: { spec?: string | null | undefined },
 ): string | null {
-  if (options.spec !== undefined) return null;
+  if (typeof spec === "string") return null;
   // A server that does not know its public address names none.
   return (
     job.join_command ?? `curl -fsSL ${host}/agent | sh -s -- --host ${host} --token ${job.token}`

@@ -119,17 +119,21 @@ function viewVerb(open: Open): AnyCommand {
     .alias("get")
     .addArgument(idArgument("<job>", "id of the job"))
     .action(async (id, _options, self) => {
-      const { api, output } = open(self);
+      const { api, output, session } = open(self);
       const job = await readJob(api(), id);
+      const isWaiting = !hasEnded(job) && job.current_nodes < job.node_count;
+      const line = isWaiting ? joinLine(session().host, job, job) : null;
       const clusters =
         Object.keys(job.benchmark_results).length > 0 && !output.json
           ? await readResults(api(), id)
           : {};
       const nodes = () =>
         hasEnded(job) ? resultLines(job, clusters).slice(1) : ["", ...nodeLines(job)];
-      await output.result(job, () => [...showJob(job), ...nodes(), ...eventLines(job)], {
-        isForReading: true,
-      });
+      await output.result(
+        job,
+        () => [...showJob(job), ...joinLines(job, line), ...nodes(), ...eventLines(job)],
+        { isForReading: true },
+      );
     });
 }
 
@@ -151,6 +155,17 @@ function showJob(job: JobDetail): string[] {
     ["Expires", showTime(job.expires_at)],
     ["Report", job.pdf_report_url ?? job.report_error],
   ]);
+}
+
+/** The line that the missing machines still need. */
+function joinLines({ node_count, current_nodes }: JobDetail, line: string | null): string[] {
+  if (line === null) return [];
+  const missing = node_count - current_nodes;
+  return [
+    "",
+    `Run this on ${missing === 1 ? "one more machine" : `${missing} more machines`}:`,
+    line,
+  ];
 }
 
 function nodeLines(job: JobDetail): string[] {

@@ -11,7 +11,7 @@ import { type Benchmark, type Fields, useCatalogue } from "../jobs/catalogue.ts"
 import { Actions } from "./actions.tsx";
 import { EventsSection } from "./events-log.tsx";
 import { JobHead } from "./job-head.tsx";
-import { LinksSection } from "./links-section.tsx";
+import { LinksSection, type LoadResults } from "./links-section.tsx";
 import { isSettling, type JobDetail, type LiveJob, useLiveJob } from "./live.ts";
 import { NodeDetail } from "./node-detail.tsx";
 import { NodesSection } from "./nodes-table.tsx";
@@ -67,7 +67,7 @@ function Page({ live, job, benchmarks }: PageProps) {
       {isLive ? (
         <ProgressSection
           job={job}
-          joinCommand={canJoin ? joinCommand(job.id, job.token) : null}
+          joinCommand={canJoin ? (job.join_command ?? joinCommand(job.token)) : null}
           hasPages={true}
         />
       ) : (
@@ -79,7 +79,7 @@ function Page({ live, job, benchmarks }: PageProps) {
         />
       )}
       <NodesSection job={job} fields={fields} progress={live.progress} hasPages={true} />
-      <LinksSection job={job} canLoad={true} />
+      <LinksSection job={job} load={loadResults(job.id)} />
       {only === undefined ? (
         <>
           <TelemetrySection job={job} />
@@ -93,6 +93,16 @@ function Page({ live, job, benchmarks }: PageProps) {
     </div>
   );
 }
+
+const loadResults =
+  (id: string): LoadResults =>
+  (signal) => {
+    const params = { path: { job_id: id } };
+    return call(
+      (both) => api.GET("/api/silicon-mark/v1/jobs/{job_id}/results", { params, signal: both }),
+      signal,
+    );
+  };
 
 /** A job of one machine shows all of it. */
 function OnlyNode({

@@ -1,6 +1,6 @@
 /** The network between the nodes: a map, a table behind it, and single links when somebody asks for them. */
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { api, call, type Schemas } from "../../lib/api.ts";
+import type { Outcome, Schemas } from "../../lib/api.ts";
 import { figure as format } from "../../lib/format.ts";
 import { useLoaded } from "../../lib/load.ts";
 import { FaultNotice, Skeleton } from "../../parts/notices.tsx";
@@ -12,6 +12,10 @@ import { type Link, type LinkFigure, type LinkTable, type NodeLinks, readLinks }
 import type { JobView } from "./view.ts";
 
 type Results = Schemas["BenchmarkResult"];
+/** Reads the results of a job's cluster steps, with all measurements. */
+export type LoadResults = (
+  signal: AbortSignal,
+) => Promise<Outcome<Schemas["JobDetail"]["benchmark_results"]>>;
 
 const text = words.links;
 const SHOWN = 32;
@@ -19,18 +23,22 @@ const SHOWN = 32;
 /** The cluster step's key in the maps of results, of its first run. */
 export const CLUSTER = "cluster_network";
 
-export function LinksSection({ job, canLoad }: { job: JobView; canLoad: boolean }) {
+interface LinksProps {
+  job: JobView;
+  load: LoadResults;
+}
+
+export function LinksSection(props: LinksProps) {
+  const { job } = props;
   const step = job.benchmark_results[CLUSTER];
   if (step === undefined || step.results === null) return null;
   return (
     <Section id="links" title={text.title}>
       <Summary step={step} />
-      {canLoad && (
-        // The place that the map will take, so that nothing below it moves.
-        <div class="map-place" style={{ "--map": `${job.node_count * MAX_CELL}px` }}>
-          <WhenSeen>{() => <Links job={job} />}</WhenSeen>
-        </div>
-      )}
+      {/* The place that the map will take, so that nothing below it moves. */}
+      <div class="map-place" style={{ "--map": `${job.node_count * MAX_CELL}px` }}>
+        <WhenSeen>{() => <Links {...props} />}</WhenSeen>
+      </div>
     </Section>
   );
 }
@@ -78,19 +86,9 @@ function WhenSeen({ children }: { children: () => preact.JSX.Element }) {
   return isSeen ? children() : <div ref={place} />;
 }
 
-function Links({ job }: { job: JobView }) {
+function Links({ job, load }: LinksProps) {
   const version = job.ended_at ?? job.benchmark_results[CLUSTER]?.ended_at ?? "";
-  const params = { path: { job_id: job.id } };
-  const { data, fault, reload } = useLoaded<Schemas["JobDetail"]["benchmark_results"]>(
-    `links ${job.id} ${version}`,
-    async (signal) => {
-      const outcome = await call(
-        (both) => api.GET("/api/silicon-mark/v1/jobs/{job_id}/results", { params, signal: both }),
-        signal,
-      );
-      return outcome;
-    },
-  );
+  const { data, fault, reload } = useLoaded(`links ${job.id} ${version}`, load);
   const results = data?.[CLUSTER]?.results ?? null;
   const table = useMemo(
     () => (results === null ? null : readLinks(results, job.node_count)),
@@ -218,14 +216,15 @@ function SingleLinks({ table }: { table: LinkTable }) {
         </select>
       </label>
       {links.length > 0 && (
-        <div class="scrolled">
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard scrolls only what has the focus
+        <section class="scrolled" tabIndex={0} aria-label={`${text.single} ${rank}`}>
           <Table
             label={`${text.single} ${rank}`}
             columns={LINK_COLUMNS}
             rows={links}
             keyOf={({ source, target }) => `${source} ${target}`}
           />
-        </div>
+        </section>
       )}
     </>
   );

@@ -39,9 +39,9 @@ export function NodesSection({ job, fields, progress, hasPages }: NodesProps) {
       progress: progressOf(task, progress.get(task.rank)),
     }),
   );
-  const bad = rows.filter(isBad);
-  // Nodes with problems come first: of 256 nobody finds the slow one.
-  const wanted = isOnlyBad ? bad : [...bad, ...rows.filter((row) => !isBad(row))];
+  // Nodes with problems come first, the worst before all: of 256 nobody finds the slow one.
+  const sorted = rows.toSorted((a, b) => severityOf(b) - severityOf(a));
+  const wanted = isOnlyBad ? sorted.filter((row) => severityOf(row) > 0) : sorted;
   const shown = isWhole ? wanted : wanted.slice(0, SHOWN);
   return (
     <Section
@@ -85,14 +85,12 @@ function progressOf(task: Task, news: Progress | undefined): Progress {
   return news.progress >= task.progress ? news : task;
 }
 
-function isBad({ task, verdict }: Row): boolean {
-  return (
-    task.state === "failed" ||
-    task.failed_message !== null ||
-    verdict?.status === "underperforming" ||
-    (verdict?.finding_count ?? 0) > 0 ||
-    task.spec_check?.status === "differs"
-  );
+/** 2: the node has failed or is slow. 1: something else is wrong with it. 0: nothing is. */
+function severityOf({ task, verdict }: Row): 0 | 1 | 2 {
+  const hasFailed = task.state === "failed" || task.failed_message !== null;
+  if (hasFailed || verdict?.status === "underperforming") return 2;
+  const hasFindings = (verdict?.finding_count ?? 0) > 0;
+  return hasFindings || task.spec_check?.status === "differs" ? 1 : 0;
 }
 
 function columnsOf(job: JobView, fields: Fields, hasPages: boolean): Column<Row>[] {

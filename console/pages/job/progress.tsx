@@ -46,17 +46,23 @@ function Steps({ job }: { job: JobView }) {
         const repeat = (seen.get(id) ?? 0) + 1;
         seen.set(id, repeat);
         const key = repeat === 1 ? id : `${id}:${repeat}`;
-        const { done, running } = countStep(job, key, at);
-        const label = `${key}: ${text.step(done, running, job.node_count)}`;
+        const { done, failed, running } = countStep(job, key, at);
+        const count = text.step({ done, failed, running, all: job.node_count });
+        const label = `${key}: ${count}`;
         return (
           <li key={key}>
             <span>
               <code>{key}</code>
             </span>
-            <progress class="bar-track" value={done} max={job.node_count} aria-label={label} />
+            <progress
+              class="bar-track"
+              value={done + failed}
+              max={job.node_count}
+              aria-label={label}
+            />
             <span class="soft small">
-              {text.step(done, running, job.node_count)}
-              {id === "cluster_network" && done + running === 0 && `; ${text.waits}`}
+              {count}
+              {id === "cluster_network" && done + failed + running === 0 && `; ${text.waits}`}
             </span>
           </li>
         );
@@ -65,14 +71,14 @@ function Steps({ job }: { job: JobView }) {
   );
 }
 
-const hasEnded = (task: Task, key: string) => {
-  const state = task.benchmark_results[key]?.state;
-  return state === "completed" || state === "failed";
-};
+const stateOf = (task: Task, key: string) => task.benchmark_results[key]?.state;
+const hasEnded = (task: Task, key: string) =>
+  stateOf(task, key) === "completed" || stateOf(task, key) === "failed";
 
 /** A node works at the first step that it has not ended. */
 function countStep(job: JobView, key: string, at: number) {
-  const done = job.tasks.filter((task) => hasEnded(task, key)).length;
+  const done = job.tasks.filter((task) => stateOf(task, key) === "completed").length;
+  const failed = job.tasks.filter((task) => stateOf(task, key) === "failed").length;
   const started = job.benchmark_results[key]?.started_at ?? null;
   const isCluster = key.startsWith("cluster_network");
   const running = job.tasks.filter(
@@ -82,7 +88,7 @@ function countStep(job: JobView, key: string, at: number) {
       Object.keys(task.benchmark_results).filter((each) => hasEnded(task, each)).length === at &&
       (!isCluster || started !== null),
   ).length;
-  return { done, running: job.ended_at === null ? running : 0 };
+  return { done, failed, running: job.ended_at === null ? running : 0 };
 }
 
 /** A cell for each node, also for those that are missing. The table of nodes says the same in words. */

@@ -11,7 +11,7 @@ import { words } from "../../words.ts";
 import type { Fields } from "../jobs/catalogue.ts";
 import { EventsSection } from "./events-log.tsx";
 import { JobHead } from "./job-head.tsx";
-import { LinksSection } from "./links-section.tsx";
+import { LinksSection, type LoadResults } from "./links-section.tsx";
 import type { Progress } from "./live.ts";
 import { NodesSection } from "./nodes-table.tsx";
 import { ProgressSection } from "./progress.tsx";
@@ -71,12 +71,12 @@ export function SharedPage() {
         {text.shared}. {text.until} {moment(data.shared_until)}.
       </p>
       <Freshness loaded={loaded} />
-      <Parts job={data} />
+      <Parts job={data} token={token} />
     </div>
   );
 }
 
-function Parts({ job }: { job: SharedJob }) {
+function Parts({ job, token }: { job: SharedJob; token: string }) {
   const isLive = job.ended_at === null;
   return (
     <>
@@ -87,7 +87,7 @@ function Parts({ job }: { job: SharedJob }) {
         <VerdictSection job={job} fields={FIELDS} isPending={false} nodeAddress={null} />
       )}
       <NodesSection job={job} fields={FIELDS} progress={NO_NEWS} hasPages={false} />
-      <LinksSection job={job} canLoad={false} />
+      <LinksSection job={job} load={loadResults(token)} />
       <TelemetrySection job={job} />
       <SpecSection job={job} />
       <RefusedSection job={job} />
@@ -95,3 +95,14 @@ function Parts({ job }: { job: SharedJob }) {
     </>
   );
 }
+
+const loadResults =
+  (token: string): LoadResults =>
+  (signal) => {
+    const params = { path: { share: token } };
+    return call(
+      (both) =>
+        openApi.GET("/api/silicon-mark/v1/shared/{share}/results", { params, signal: both }),
+      signal,
+    );
+  };

@@ -2,7 +2,7 @@
 import type { Schemas } from "../../lib/schemas.ts";
 
 type JobDetail = Schemas["JobDetail"];
-type OfOwners = "token" | "order" | "pdf_report_url" | "report_error";
+type OfOwners = "token" | "join_command" | "order" | "pdf_report_url" | "report_error";
 
 /** What a link does not show is absent. */
 export type Task = Omit<Schemas["Task"], "machine_ip" | "pdf_report_url" | "report_error"> & {

@@ -1,7 +1,6 @@
 /** A new job: what to run, on how many machines, and what they were promised to be. */
 import { useRef, useState } from "preact/hooks";
 import { api, call, type Fault, type Schemas } from "../../lib/api.ts";
-import { rememberJoin } from "../../lib/join.ts";
 import { useLoaded } from "../../lib/load.ts";
 import { addressOf, go } from "../../lib/router.ts";
 import type { Problem } from "../../lib/schema-form.ts";
@@ -94,7 +93,6 @@ function JobForm({ benchmarks, specs, start }: JobFormProps) {
     );
     setIsBusy(false);
     if (outcome.ok) {
-      rememberJoin(outcome.data.id, outcome.data.join_command);
       return go(addressOf(`/jobs/${outcome.data.id}`), { replace: true });
     }
     const { details } = outcome.fault;

@@ -38,7 +38,7 @@ export function createAnonymousReader(deps: { jobs: JobsService; clock: Clock })
         clock.now(),
         Math.random,
       );
-      const detail = toJobDetail(view, token, NO_LINK);
+      const detail = toJobDetail(view, token, NO_LINK, null);
       // The detail has all of it; a poll that names its task gets these.
       const body = { ...state, performance: null, findings: null, spec_check: null, detail };
       return {

@@ -2,7 +2,8 @@ import { z } from "@hono/zod-openapi";
 import { json, jsonBody, operation } from "../../api/operation.ts";
 import { idParameter } from "../../api/schemas.ts";
 import { parseUuid, UUID_PATTERN } from "../../lib/uuids.ts";
-import { jobDetailExample } from "../examples.ts";
+import { jobDetailExample, jobResultsExample } from "../examples.ts";
+import { resultMap, resultsQuery } from "../result-schemas.ts";
 import {
   createdShare,
   createShareBody,
@@ -113,6 +114,7 @@ export const deleteShareRoute = operation({
 
 const {
   token: _token,
+  join_command: _join,
   order: _order,
   pdf_report_url: _url,
   report_error: _error,
@@ -143,6 +145,31 @@ Open to anyone who has the link's token. Unknown, expired and revoked tokens, an
     200: json(sharedJob, {
       description: "The job.",
       example: sharedExample,
+      headers: ["Cache-Control"],
+    }),
+  },
+  errors: ["RESOURCE_NOT_FOUND"],
+});
+
+export const getSharedResultsRoute = operation({
+  method: "get",
+  path: `${BASE}/shared/{share}/results`,
+  operationId: "getSharedResults",
+  tags: TAGS,
+  summary: "View a shared job's results",
+  description: `Returns the cluster-level results of the job that a link shows, with all their measurements, as \`GET /jobs/{job_id}/results\` does. Network addresses in texts are replaced by \`[address]\`.
+
+Open to anyone who has the link's token. Tokens that are unknown, expired or revoked, and those of deleted jobs, are not found.
+
+**Cost.** It grows with the measurements: 65,280 for a job of 256 nodes. The reply is streamed.`,
+  access: "open",
+  single: true,
+  secret: true,
+  request: { params: z.object({ share: shareToken }), query: resultsQuery },
+  responses: {
+    200: json(resultMap, {
+      description: "Results by benchmark id.",
+      example: jobResultsExample,
       headers: ["Cache-Control"],
     }),
   },

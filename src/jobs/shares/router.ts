@@ -3,14 +3,16 @@ import { created, empty, single, singleFilled } from "../../http/replies.ts";
 import { serve } from "../../http/serve.ts";
 import { siteOf } from "../../http/site.ts";
 import { actorContextOf } from "../../identity/guards.ts";
+import type { JobView } from "../wire.ts";
 import {
   createShareRoute,
   deleteShareRoute,
   getSharedJobRoute,
+  getSharedResultsRoute,
   listSharesRoute,
 } from "./contract.ts";
 import type { SharesService } from "./service.ts";
-import { shareUrl, toShare, toSharedJob } from "./wire.ts";
+import { shareUrl, toShare, toSharedJob, toSharedResults } from "./wire.ts";
 
 export const sharesRoutes = ({ shares }: { shares: SharesService }) => [
   serve(createShareRoute, async (c) => {
@@ -42,7 +44,21 @@ export const sharesRoutes = ({ shares }: { shares: SharesService }) => [
     // From the primary, so that revoked links stop working at once.
     const using = { db: c.get("databases").primary, meter: c.get("meter") };
     const { view, until } = await shares.view(using, token);
-    const body = toSharedJob(view, until);
-    return singleFilled(c, body, view.bodies.source, (rest) => `"${view.row.id}.s.${rest}"`);
+    return singleFilled(c, toSharedJob(view, until), view.bodies.source, tagOf(view));
+  }),
+
+  serve(getSharedResultsRoute, async (c) => {
+    const { share: token } = c.req.valid("param");
+    const using = { db: c.get("databases").primary, meter: c.get("meter") };
+    const { view } = await shares.view(using, token, "cluster");
+    const { include_display_names } = c.req.valid("query");
+    const results = toSharedResults(view, { displayNames: include_display_names });
+    return singleFilled(c, results, view.bodies.source, tagOf(view));
   }),
 ];
+
+/** The entity tag of what a link shows, which is not that of what people see. */
+const tagOf =
+  ({ row }: JobView) =>
+  (rest: string) =>
+    `"${row.id}.s.${rest}"`;

@@ -66,6 +66,7 @@ export const shareToken = patternText({
 
 const {
   token: _token,
+  join_command: _join,
   order: _order,
   pdf_report_url: _url,
   report_error: _error,

@@ -6,6 +6,7 @@ import type { ActorContext } from "../../identity/origin.ts";
 import { type Clock, SECOND_MS } from "../../lib/clock.ts";
 import { drawKey, hashOfKey } from "../../lib/keys.ts";
 import { createOnce } from "../../resources/create.ts";
+import type { BodyPart } from "../bodies.ts";
 import type { JobsService } from "../service.ts";
 import type { JobView } from "../wire.ts";
 import { DEFAULT_TTL_SECONDS, SHARE_PREFIX } from "./schemas.ts";
@@ -65,12 +66,13 @@ export class SharesService {
   async view(
     { db, meter }: { db: Database; meter: Meter },
     token: string,
+    part: BodyPart = "results",
   ): Promise<{ view: JobView; until: number }> {
     const shared = await findShared(db, hashOfKey(token), this.#clock.now());
     // The token is a secret, and stays out of the message.
     if (shared === null) throw new ApiError("RESOURCE_NOT_FOUND", "No shared job has this token");
     const { customerId, jobId, expiresAt } = shared;
-    const view = await this.#jobs.view({ actor: readerOf(customerId), db, meter }, jobId);
+    const view = await this.#jobs.view({ actor: readerOf(customerId), db, meter }, jobId, part);
     return { view, until: expiresAt };
   }
 }

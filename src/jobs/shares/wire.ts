@@ -1,6 +1,6 @@
 import { type Piece, rawList } from "../../http/raw-json.ts";
 import { toTimestamp } from "../../lib/clock.ts";
-import { type JobView, toJobFacts, toTaskDetail } from "../wire.ts";
+import { type JobView, toJobFacts, toJobResults, toTaskDetail } from "../wire.ts";
 import { redactAddresses, redactJson } from "./redact.ts";
 import type { SharedJobWire, ShareWire } from "./schemas.ts";
 import type { ShareRow } from "./store.ts";
@@ -63,13 +63,26 @@ export function toSharedJob(view: JobView, until: number): SharedJobWire {
   };
 }
 
+/** The cluster-level results of the job as a link shows them, with all measurements. */
+export function toSharedResults(view: JobView, options: { displayNames: boolean }) {
+  return withoutAddresses(toJobResults(view, { ...options, read: redactJson }));
+}
+
 function withoutAddresses(
   results: SharedJobWire["benchmark_results"],
 ): SharedJobWire["benchmark_results"] {
   return Object.fromEntries(
     Object.entries(results).map(([key, result]) => [
       key,
-      { ...result, error_message: redacted(result.error_message) },
+      {
+        ...result,
+        error_message: redacted(result.error_message),
+        // Reasons quote what a machine sent in place of a number.
+        implausible: result.implausible.map(({ field, reason }) => ({
+          field: redactAddresses(field),
+          reason: redactAddresses(reason),
+        })),
+      },
     ]),
   );
 }

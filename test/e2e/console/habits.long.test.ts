@@ -201,4 +201,37 @@ describeConsole("habits of the console", prepare, (stage) => {
       .waitFor();
     expect(await page.evaluate<number>("globalThis.shift")).toBeLessThan(0.1);
   });
+
+  test("a part of the console that does not arrive is said, and fetched when the server is back", async () => {
+    const tab = await openTab(stage(), "/console");
+    const { page } = tab;
+    await page.getByRole("link", { name: "gamma", exact: true }).waitFor();
+    const lost = (url: URL) => url.pathname.startsWith("/assets/") || url.pathname === "/console";
+    await page.route(lost, (route) => route.abort());
+    await page.getByRole("link", { name: "Machines", exact: true }).click();
+    await page.getByText("The server cannot be reached.").waitFor();
+    await page.unroute(lost);
+    await page.getByRole("button", { name: "Try again" }).click();
+    await page.getByRole("heading", { name: "Machines", level: 1 }).waitFor();
+    expectQuiet(tab);
+  });
+
+  test("versions that take turns reload a page once; then it asks", async () => {
+    const { page } = await openTab(stage(), "/console");
+    await page.getByRole("link", { name: "gamma", exact: true }).waitFor();
+    // Whatever the page asks another time is of another version; what it opens with is this one.
+    await page.route("**/assets/*machines-page*", (route) => route.fulfill({ status: 404 }));
+    await page.route("**/console", (route) =>
+      route.request().resourceType() === "document"
+        ? route.continue()
+        : route.fulfill({ contentType: "text/html", body: "<p>another version</p>" }),
+    );
+    const reloaded = page.waitForEvent("load");
+    await page.getByRole("link", { name: "Machines", exact: true }).click();
+    await reloaded;
+    await page.getByText("There is a new version of the console.").waitFor();
+    await page.unroute("**/assets/*machines-page*");
+    await page.getByRole("button", { name: "Reload" }).click();
+    await page.getByRole("heading", { name: "Machines", level: 1 }).waitFor();
+  });
 });

@@ -53,6 +53,10 @@ describeConsole(
       await page.getByRole("heading", { name: "from the console", level: 1 }).waitFor();
       await page.getByText("0 of 2 machines joined, 2 missing.").waitFor();
       const command = await page.getByRole("textbox", { name: "Join command" }).inputValue();
+      // People come back for it.
+      await page.reload();
+      const again = page.getByRole("textbox", { name: "Join command" });
+      expect(await again.inputValue()).toBe(command);
       const [, token = ""] = /--token (\S+)$/.exec(command) ?? [];
       expect(command).toContain(`${stage().server.url}/agent | sh`);
       await page.getByText("Live", { exact: true }).waitFor();
@@ -97,6 +101,16 @@ describeConsole(
       await tab.page.getByText("Failed", { exact: true }).first().waitFor();
       const refused = tab.page.getByRole("table", { name: "Refused and failed" });
       await refused.getByText("CUDA error 999: unknown error").waitFor();
+    });
+
+    test("a step counts what has failed apart from what is done", async () => {
+      const { server, admin } = stage();
+      const order = { name: "half failed", node_count: 2, benchmarks: [] };
+      const job = await admin.ask("POST", "/jobs", order);
+      await (await joinJob(server.url, job.token)).fail("CUDA error 999: unknown error");
+      const tab = await openTab(stage(), `/console/jobs/${job.id}`);
+      await tab.page.getByText("0 of 2 done, 1 failed", { exact: true }).waitFor();
+      await tab.page.getByText("1 of 2 machines joined, 1 missing.").waitFor();
     });
 
     test("a job is aborted and deleted from its page", async () => {

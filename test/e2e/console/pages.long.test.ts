@@ -142,7 +142,7 @@ describeConsole("pages of the console", prepare, (stage) => {
     await page.getByLabel("Single links of node").selectOption("1");
     const links = page.getByRole("table", { name: "Single links of node 1" });
     expect(await links.getByRole("row").count()).toBe(1 + 6);
-    await links.getByText("connection refused").waitFor();
+    await links.getByText("10.0.0.4:7117: connection refused").waitFor();
     await page.getByLabel("Latency", { exact: true }).check();
     await page.getByRole("img", { name: /^Heat map of the latency/ }).waitFor();
   });

@@ -18,6 +18,8 @@ export interface Stage {
   browser: Browser;
   /** Of the administrator. */
   admin: Api;
+  /** The server's folder of state. */
+  state: string;
 }
 
 /** A page, and what the browser said and asked for while it was open. */
@@ -37,11 +39,16 @@ export interface TabOptions {
   as?: string | null;
 }
 
-/** Tests of the console, on one server with what `prepare` makes there. Without a browser they are skipped. */
+/**
+ * Tests of the console, on one server with what `prepare` makes there. Without a browser they are skipped.
+ *
+ * @param furnish fills the server's folder of state before it starts
+ */
 export function describeConsole(
   name: string,
   prepare: (stage: Stage) => Promise<void>,
   tests: (stage: () => Stage) => void,
+  furnish: (state: string) => void = () => {},
 ): void {
   describe.skipIf(!withBrowser())(name, () => {
     let stage: Stage;
@@ -49,11 +56,14 @@ export function describeConsole(
       const stack = await createStack(afterAll);
       // Real agents replay recordings.
       stack.options.rateReplays = true;
+      furnish(stack.options.state);
       const server = await stack.start();
       const browser = await openBrowser(browserPath() ?? "");
       afterAll(() => browser.close());
       const { adminEmail, adminPassword } = server.secrets;
-      stage = { server, browser, admin: await signInAs(server.url, adminEmail, adminPassword) };
+      const { state } = stack.options;
+      const admin = await signInAs(server.url, adminEmail, adminPassword);
+      stage = { server, browser, admin, state };
       await prepare(stage);
     }, patient(600_000));
     tests(() => stage);

@@ -133,7 +133,8 @@ export function linksOf(rank: number, nodeCount: number): Json {
     .map((target) => {
       const isNear = side(target) === side(rank);
       const ends = { source_rank: rank, target_rank: target };
-      if (rank === 1 && target === nodeCount - 1) return { ...ends, error: "connection refused" };
+      if (rank === 1 && target === nodeCount - 1)
+        return { ...ends, error: "10.0.0.4:7117: connection refused" };
       const wave = ((rank * 7 + target * 13) % 10) / 10;
       return {
         ...ends,
@@ -153,6 +154,8 @@ export interface JobOptions {
   cluster?: boolean;
   /** Of the node with this rank; 1 by default. */
   speedOf?: (rank: number) => number;
+  /** Of the node with this rank, in place of those of its speed. */
+  resultsOf?: (rank: number) => Json;
   machineOf?: (rank: number) => MachineOptions;
   /** Figures say that they are of a recording. */
   replayed?: boolean;
@@ -162,6 +165,7 @@ export interface JobOptions {
 /** A job from its creation to its end, by machines that all answer. */
 export async function completeJob(url: string, api: Api, options: JobOptions): Promise<Json> {
   const { name, nodes, tags = [], cluster = false, speedOf = () => 1 } = options;
+  const { resultsOf = (rank) => scaledResults(speedOf(rank)) } = options;
   const job = await api.ask("POST", "/jobs", {
     name,
     node_count: nodes,
@@ -176,9 +180,7 @@ export async function completeJob(url: string, api: Api, options: JobOptions): P
     machines.push(await joinJob(url, job.token, options.machineOf?.(rank)));
   });
   const mark = options.replayed ? { replayed: true } : {};
-  await inTurns(machines, (machine) =>
-    machine.put(0, { ...scaledResults(speedOf(machine.rank)), ...mark }),
-  );
+  await inTurns(machines, (machine) => machine.put(0, { ...resultsOf(machine.rank), ...mark }));
   if (cluster) await inTurns(machines, (machine) => machine.put(1, linksOf(machine.rank, nodes)));
   return job;
 }

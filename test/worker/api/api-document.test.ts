@@ -72,6 +72,9 @@ const EXPECTED = {
   "get /api/silicon-mark/v1/shared/{share} getSharedJob": [
     ...["", 200, 304, 400, 404, 429, 500, 503],
   ],
+  "get /api/silicon-mark/v1/shared/{share}/results getSharedResults": [
+    ...["", 200, 304, 400, 404, 429, 500, 503],
+  ],
   "get /api/silicon-mark/v1/reports/{hash}/data getReportData": [
     ...["", 200, 304, 400, 404, 429, 500, 503],
   ],
@@ -292,6 +295,7 @@ describe("operations", () => {
         "getRunner",
         "getServerSpec",
         "getSharedJob",
+        "getSharedResults",
         "getSpec",
         "getTaskResults",
         "getUser",

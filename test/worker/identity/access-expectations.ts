@@ -207,6 +207,10 @@ export const EXPECTATIONS: Record<string, Expectation> = {
     access: "open",
     request: () => ({ params: { share: `assay_share_${"0".repeat(30)}` } }),
   },
+  getSharedResults: {
+    access: "open",
+    request: () => ({ params: { share: `assay_share_${"0".repeat(30)}` } }),
+  },
   getReportData: {
     access: "open",
     request: () => ({ params: { hash: "0".repeat(64) } }),

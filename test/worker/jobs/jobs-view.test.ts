@@ -11,7 +11,7 @@ import {
   putResult,
   resultBody,
 } from "../harness/client.ts";
-import { createJob, createPerson, type TestJob } from "../harness/factories.ts";
+import { createJob, createPerson, createSpec, type TestJob } from "../harness/factories.ts";
 import { flushed } from "../harness/instruments.ts";
 import { jobCountsOf, setJob } from "../harness/rows.ts";
 
@@ -192,6 +192,26 @@ describe("who sees a job", () => {
 });
 
 describe("GET /jobs/{job_id}", () => {
+  test("has the line that joins while nodes are missing", async ({ expect }) => {
+    const job = await createJob({ node_count: 2 });
+    const lineOf = async (each: TestJob) => (await detail(each)).body.join_command;
+    const created = await call("POST", "/jobs", {
+      token: job.owner.token,
+      body: { benchmarks: [] },
+    });
+    const { token, join_command: command } = created.body;
+    expect(await lineOf(job)).toBe(command.replace(token, job.token));
+    await join(job);
+    expect(await lineOf(job)).toContain(job.token);
+    await join(job);
+    expect(await lineOf(job)).toBeNull();
+    const aborted = await createJob();
+    await call("POST", `/jobs/${aborted.id}/abort`, { token: aborted.owner.token });
+    expect(await lineOf(aborted)).toBeNull();
+    const { slug: spec } = await createSpec();
+    expect(await lineOf(await createJob({ spec })), "runners claim it").toBeNull();
+  });
+
   test("has the page's keys and ours, in every state", async ({ expect }) => {
     const { job, ids } = await clusterJob();
     const fresh = await createJob();
@@ -208,7 +228,9 @@ describe("GET /jobs/{job_id}", () => {
           ..."pdf_report_url report_error scoreboard_summary spec expected_spec spec_check".split(
             " ",
           ),
-          ..."quickmark_aggregate_results events provider region order findings".split(" "),
+          ..."quickmark_aggregate_results events provider region order findings join_command".split(
+            " ",
+          ),
         ].sort(),
       );
     }

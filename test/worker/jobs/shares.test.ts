@@ -6,6 +6,7 @@ import { jobShares } from "../../../src/db/schema/shares.ts";
 import {
   createShareRoute,
   getSharedJobRoute,
+  getSharedResultsRoute,
   listSharesRoute,
 } from "../../../src/jobs/shares/contract.ts";
 import { redactAddresses, redactJson } from "../../../src/jobs/shares/redact.ts";
@@ -43,6 +44,8 @@ const revoke = ({ id }: { id: string }, uuid: string, person: Person) =>
   call("DELETE", `/jobs/${id}/shares/${uuid}`, { token: person.token });
 const shown = (token: string, headers: Record<string, string> = {}) =>
   call("GET", `/shared/${token}`, { headers });
+const results = (token: string, query = "", headers: Record<string, string> = {}) =>
+  call("GET", `/shared/${token}/results${query}`, { headers });
 const tokenOf = (url: string) => url.split("#")[1] ?? "";
 
 async function shared(job: TestJob): Promise<string> {
@@ -259,6 +262,128 @@ describe("what a link shows", () => {
     expect(await costOf(() => list(job, job.owner))).toMatchObject({ status: 200, ...one });
     const { uuid } = (await make(job, job.owner)).body;
     expect(await costOf(() => revoke(job, uuid, job.owner))).toMatchObject({ status: 204, ...one });
+  });
+});
+
+describe("the links between the nodes", () => {
+  const link = (source: number, extra: object) => ({
+    source_rank: source,
+    target_rank: 1 - source,
+    ...extra,
+  });
+
+  /** A job of two nodes, one of whose links has failed. */
+  async function clusterJob() {
+    const job = await createJob({ node_count: 2, benchmarks: ["cluster_network"] });
+    const ids = [(await join(job)).body.id, (await join(job)).body.id];
+    for (const id of ids) await putResult(job, id, 0);
+    const good = { bandwidth_gbps: 92, latency_ms: 0.1, peer: "10.1.2.3:7117" };
+    const bad = { bandwidth_gbps: "10.1.2.3", latency_ms: 0.1 };
+    const failed = { error: "dial tcp 192.0.2.77:7117: refused" };
+    return { job, ids, sent: [link(0, good), link(1, failed)], implausible: link(1, bad) };
+  }
+
+  test("are those of the job's results, without addresses, live and stored", async ({ expect }) => {
+    const { job, ids, sent } = await clusterJob();
+    const token = await shared(job);
+    expect((await results(token)).body.cluster_network.results).toBeNull();
+    await putResult(job, ids[0] ?? "", 1, resultBody({ measurements: [sent[0]] }));
+    const live = await results(token);
+    expectContract(expect, live, getSharedResultsRoute, 200);
+    expect(live.text).not.toContain("10.1.2.3");
+    await putResult(job, ids[1] ?? "", 1, resultBody({ measurements: [sent[1]] }));
+    for (const wait of [() => flushed(job), () => rated(job)]) {
+      await wait();
+      const reply = await results(token);
+      expectContract(expect, reply, getSharedResultsRoute, 200);
+      expect(reply.text).not.toMatch(/10\.1\.2\.3|192\.0\.2\.77/);
+      const own = await call("GET", `/jobs/${job.id}/results`, { token: job.owner.token });
+      const text = own.text
+        .replace("10.1.2.3:7117", "[address]")
+        .replace("192.0.2.77:7117", "[address]");
+      expect(reply.body).toEqual(JSON.parse(text));
+      expect(reply.body.cluster_network.results.measurements).toHaveLength(2);
+    }
+    const named = await results(token, "?include_display_names=true");
+    expectContract(expect, named, getSharedResultsRoute, 200);
+    expect(named.body.cluster_network.display_names).toHaveProperty("avg_bandwidth_gbps");
+    const job0 = await shown(token);
+    expect(job0.body.benchmark_results.cluster_network.results.total_links_tested).toBe(2);
+  });
+
+  test("an implausible figure is quoted without its address, here and in the job", async ({
+    expect,
+  }) => {
+    const { job, ids, sent, implausible } = await clusterJob();
+    const token = await shared(job);
+    await putResult(job, ids[0] ?? "", 1, resultBody({ measurements: [sent[0]] }));
+    await putResult(job, ids[1] ?? "", 1, resultBody({ measurements: [implausible] }));
+    await flushed(job);
+    const reply = await results(token);
+    const [fault] = reply.body.cluster_network.implausible;
+    expect(fault.reason).toContain('"[address]" cannot be true');
+    expect(reply.text).not.toContain("10.1.2.3");
+    expect((await shown(token)).text).not.toContain("10.1.2.3");
+  });
+
+  test("unchanged ones are 304; nothing of them may be stored", async ({ expect }) => {
+    const { job, ids, sent } = await clusterJob();
+    const token = await shared(job);
+    const first = await results(token);
+    expect(first.headers.get("cache-control")).toBe("no-store");
+    const known = { "if-none-match": first.headers.get("etag") ?? "" };
+    expect((await results(token, "", known)).status).toBe(304);
+    for (const [rank, id] of ids.entries()) {
+      await putResult(job, id, 1, resultBody({ measurements: [sent[rank]] }));
+    }
+    expect((await results(token, "", known)).status).toBe(200);
+  });
+
+  test("two round trips, and a hop while the job lives; one read of R2 then", async ({
+    expect,
+  }) => {
+    const { job, ids, sent } = await clusterJob();
+    const token = await shared(job);
+    const two = { status: 200, d1_round_trips: 2 };
+    expect(await costOf(() => results(token))).toMatchObject({
+      ...two,
+      object_hops: 1,
+      r2_calls: 0,
+    });
+    for (const [rank, id] of ids.entries()) {
+      await putResult(job, id, 1, resultBody({ measurements: [sent[rank]] }));
+    }
+    await rated(job);
+    expect(await costOf(() => results(token))).toMatchObject({
+      ...two,
+      object_hops: 0,
+      r2_calls: 1,
+    });
+  });
+
+  test("end with the link, and with the job", async ({ expect }) => {
+    const { job } = await clusterJob();
+    const now = Date.now();
+    at(now);
+    const revoked = (await make(job, job.owner)).body;
+    const expired = (await make(job, job.owner, { ttl: 60 })).body;
+    const last = (await make(job, job.owner)).body;
+    await revoke(job, revoked.uuid, job.owner);
+    expectError(expect, await results(tokenOf(revoked.url)), 404, "RESOURCE_NOT_FOUND");
+    at(now + 59_999);
+    expect((await results(tokenOf(expired.url))).status).toBe(200);
+    at(now + 60_000);
+    expectError(expect, await results(tokenOf(expired.url)), 404, "RESOURCE_NOT_FOUND");
+    expect((await results(tokenOf(last.url))).status).toBe(200);
+    await call("POST", `/jobs/${job.id}/abort`, { token: job.owner.token });
+    await call("DELETE", `/jobs/${job.id}`, { token: job.owner.token });
+    expectError(expect, await results(tokenOf(last.url)), 404, "RESOURCE_NOT_FOUND");
+    expectError(expect, await results("x"), 400, "PARAMETER_INCORRECT_VALUE");
+  });
+
+  test("strangers are limited by their address", async ({ expect }) => {
+    const reply = await results(`assay_share_${"0".repeat(30)}`);
+    expect(reply.headers.get("ratelimit-policy")).toMatch(/^"address";/);
   });
 });
 

@@ -1,13 +1,7 @@
-/** Much of everything in the console: a job of 256 nodes with 65,280 links, and a list of 100,000 jobs. */
-import { spawnSync } from "node:child_process";
-import { join } from "node:path";
-import { describe, expect, onTestFinished, test } from "vitest";
-import { ROOT } from "../../../scripts/lib/project.ts";
-import { patient } from "../../patience.ts";
-import { browserPath, openBrowser, withBrowser } from "../browser.ts";
-import { createStack } from "../stack.ts";
+/** A job of 256 nodes with 65,280 links in the console. */
+import { expect, test } from "vitest";
 import { accessibilityFaults, describeConsole, expectQuiet, openTab, type Stage } from "./stage.ts";
-import { completeJob, ratedJob, signInAs } from "./world.ts";
+import { completeJob, ratedJob, scaledResults } from "./world.ts";
 
 const NODES = 256;
 let id = "";
@@ -17,7 +11,13 @@ async function prepare({ server: { url }, admin }: Stage): Promise<void> {
     name: "cluster of 256",
     nodes: NODES,
     cluster: true,
-    speedOf: (rank) => (rank === 77 ? 0.7 : 1),
+    resultsOf(rank) {
+      const results = scaledResults(rank === 77 ? 0.7 : 1);
+      const { aggregate_results: figures } = results;
+      // The recording's machine has a slow way to the host, which is a finding.
+      figures.device_to_host_bandwidth_gbs = figures.host_to_device_bandwidth_gbs;
+      return results;
+    },
   });
   id = job.id;
   await ratedJob(admin, id);
@@ -60,41 +60,5 @@ describeConsole("256 nodes in the console", prepare, (stage) => {
     );
     expect(await colourOf(1, NODES - 1), "the failed link").toEqual([214, 40, 57, 255]);
     expect((await colourOf(5, 5))[3], "no link to itself").toBe(0);
-  });
-});
-
-describe.skipIf(!withBrowser())("100,000 jobs in the console", () => {
-  test("are listed, filtered and paged", { timeout: patient(900_000) }, async () => {
-    const stack = await createStack();
-    const { status, stderr } = spawnSync(
-      process.execPath,
-      [join(ROOT, "bench/seed.ts"), "--jobs", "100000", "--state", stack.options.state],
-      { cwd: ROOT, encoding: "utf8" },
-    );
-    expect(status, stderr).toBe(0);
-    const server = await stack.start();
-    const browser = await openBrowser(browserPath() ?? "");
-    onTestFinished(() => browser.close());
-    const { adminEmail, adminPassword } = server.secrets;
-    const admin = await signInAs(server.url, adminEmail, adminPassword);
-    const tab = await openTab({ server, browser, admin }, "/console?per_page=100");
-    const { page } = tab;
-    // Some of the jobs are deleted ones.
-    const { pagination } = await admin.ask("GET", "/jobs?per_page=1");
-    expect(pagination.total).toBeGreaterThan(90_000);
-    const total = pagination.total.toLocaleString("en");
-    await page.getByText(`${total} jobs`, { exact: true }).waitFor();
-    const jobs = page.getByRole("table", { name: "Jobs" });
-    expect(await jobs.getByRole("row").count()).toBe(1 + 100);
-    const first = await jobs.getByRole("row").nth(1).textContent();
-    await page.getByRole("link", { name: "Next page" }).click();
-    await page.getByText(`101–200 of ${total}`).first().waitFor();
-    expect(await jobs.getByRole("row").nth(1).textContent()).not.toBe(first);
-    await page.goBack();
-    await page.getByText(`1–100 of ${total}`).first().waitFor();
-    await page.getByLabel("State", { exact: true }).selectOption("failed");
-    await page.waitForURL("**state=failed**");
-    await jobs.getByText("Failed", { exact: true }).first().waitFor();
-    expectQuiet(tab);
   });
 });
