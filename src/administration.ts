@@ -1,8 +1,8 @@
 /**
  * Signing in, and the administration: people, customers, tokens, the audit log, specs, baselines, the management of
- * runners, lists of tasks, shared jobs, machines and their comparison, the files of reports, the API document for published
- * clients, and the script that installs the command line. Few requests need it, so it loads with the
- * first of them (`app.ts`), and no poll pays for its contracts.
+ * runners, jobs without an account, lists of tasks, shared jobs, machines and their comparison, the files of reports,
+ * the API document for published clients, and the script that installs the command line. Few requests need it, so it
+ * loads with the first of them (`app.ts`), and no poll pays for its contracts.
  */
 import { HonoBase } from "hono/hono-base";
 import { comparisonRoutes } from "./comparison/router.ts";
@@ -22,6 +22,7 @@ import { PeopleService } from "./identity/people/service.ts";
 import { SetupService } from "./identity/people/setup.ts";
 import { loginRoutes, oauthRoutes, onOAuthError } from "./identity/sign-in/router.ts";
 import { SignInService } from "./identity/sign-in/service.ts";
+import { anonymousJobsRoutes } from "./jobs/anonymous/router.ts";
 import { jobReportRoutes } from "./jobs/report-router.ts";
 import { sharesRoutes } from "./jobs/shares/router.ts";
 import { SharesService } from "./jobs/shares/service.ts";
@@ -79,6 +80,7 @@ function routesOf(services: Services): { oauth: Served[]; others: Served[] } {
     ...auditRoutes(),
     ...runnersRoutes({ runners, clock, timeoutMs }),
     ...baselinesRoutes(services),
+    ...anonymousJobsRoutes(services),
     ...tasksRoutes({ ...services, tasks: new TasksService(stores) }),
     ...machinesRoutes(),
     ...sharesRoutes({ shares: new SharesService(services) }),

@@ -8,7 +8,6 @@ import type { Pages } from "./http/pages.ts";
 import { pipeline } from "./http/pipeline.ts";
 import { SegmentRouter } from "./http/router.ts";
 import { limitAddress, mount, type Served } from "./http/serve.ts";
-import { anonymousJobsRoutes } from "./jobs/anonymous/router.ts";
 import { jobsRoutes } from "./jobs/router.ts";
 import { channelRoutes } from "./nodes/channel.ts";
 import { nodesRoutes } from "./nodes/router.ts";
@@ -16,9 +15,9 @@ import { claimRoutes } from "./runners/claim-router.ts";
 import { indexPage, serviceRoutes } from "./service/router.ts";
 import { createServices, type ServiceDeps, type Services } from "./services.ts";
 
-/** Paths of the administration and of reports, which load with the first request to one of them. */
+/** Paths of the administration, which load with the first request to one of them. */
 const ADMINISTRATION =
-  /^\/(?:cli$|v0\/(?!server\/version$|runners\/[^/]+\/(?:jobs|channel)$)|password$|setup$|token$|\.well-known\/assay|token\/|api\/(?:user\/|silicon-mark\/v1\/(?:specs$|tasks|machines|comparison$|baselines|reports\/|shared\/|jobs\/[^/]+\/(?:shares|report$))))/;
+  /^\/(?:cli$|v0\/(?!server\/version$|runners\/[^/]+\/(?:jobs|channel)$)|password$|setup$|token$|\.well-known\/assay|token\/|api\/(?:user\/|silicon-mark\/v1\/(?:specs$|tasks|machines|comparison$|baselines|reports\/|shared\/|jobs\/(?:anonymous$|[^/]+\/(?:shares|report$)))))/;
 
 /** The whole API. Make it once per isolate: its services share caches of callers. */
 export async function createApp(deps: ServiceDeps): Promise<App> {
@@ -81,10 +80,9 @@ export async function describedRoutes(deps: ServiceDeps): Promise<Served[]> {
 function routesOf(services: Services): Served[] {
   return [
     ...claimRoutes(services),
-    // Before the jobs, whose `{id}` would match `current` and `anonymous`.
+    // Before the jobs, whose `{id}` would match `current`.
     ...nodesRoutes(services),
     ...channelRoutes(services),
-    ...anonymousJobsRoutes(services),
     ...jobsRoutes(services),
     ...serviceRoutes(),
   ];

@@ -28,8 +28,7 @@ async function routesOf(services: Services): Promise<Served[]> {
   }
   if (ROOMS > 2) {
     const { jobsRoutes } = await import("../../src/jobs/router.ts");
-    const { anonymousJobsRoutes } = await import("../../src/jobs/anonymous/router.ts");
-    routes.push(...anonymousJobsRoutes(services), ...jobsRoutes(services));
+    routes.push(...jobsRoutes(services));
   }
   if (ROOMS > 3) {
     const { administrationRoutes } = await import("../../src/administration.ts");
