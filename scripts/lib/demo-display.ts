@@ -92,8 +92,12 @@ const RATED = [
   ["memory_bandwidth_gbs", "memory", "GB/s"],
 ] as const;
 
-/** The rated job: a row per node with its figures per GPU, then the slow nodes and the network. */
-export function resultTable(job: JobDetail): string {
+/**
+ * The rated job: a row per node with its figures per GPU, then the network, the host, and the slow nodes.
+ *
+ * @param host line about the machine that all of it ran on
+ */
+export function resultTable(job: JobDetail, host: string): string {
   const verdicts = new Map(job.scoreboard_summary?.nodes.map((node) => [node.rank, node]));
   const rows = job.tasks.map((task) => {
     const verdict = verdicts.get(task.rank);
@@ -108,9 +112,9 @@ export function resultTable(job: JobDetail): string {
   return [
     ...columns([[...head, "Verdict"], ...rows]),
     networkLine(job),
+    host,
     ...job.tasks.flatMap(({ rank }) => slowLines(verdicts.get(rank))),
-    "GPU figures are REPLAYED, not measured here: recorded runs, completed with medians.",
-    "The baselines are medians of such runs, so figures near 100 % are expected.",
+    "GPU figures are REPLAYED recordings, completed with medians. The baselines are medians of such runs, so 100 % is expected.",
   ].join("\n");
 }
 

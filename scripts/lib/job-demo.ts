@@ -4,6 +4,7 @@ import { startAgent } from "./agents.ts";
 import type { JobDetail } from "./api.ts";
 import { resultTable } from "./demo-display.ts";
 import { type Stage, showUntilEnded, waitForAgents, watchFor } from "./demo-stage.ts";
+import { measureHost } from "./host-demo.ts";
 import { ROOT } from "./project.ts";
 import { findFreePort } from "./server.ts";
 
@@ -21,8 +22,8 @@ const JOB_TIMEOUT_MS = 10 * 60_000;
 const REPORT_TIMEOUT_MS = 2 * 60_000;
 
 /**
- * A 4-node job from start to end, with 4 agents: its verdict, and its report as a file. Throws unless it has really
- * completed.
+ * A 4-node job from start to end, with 4 agents, then this machine by HostMark: the verdict, and the report as a file.
+ * Throws unless both have really completed.
  *
  * @param file path of the report
  */
@@ -50,8 +51,8 @@ export async function runJob(stage: Stage, file = resolve("demo-report.pdf")): P
   await showUntilEnded(stage, job.id, { timeoutMs: JOB_TIMEOUT_MS, late });
   const detail = await reported(stage, job.id);
   if (detail.state !== "completed") throw new Error(`The job ended as ${detail.state}.`);
-  console.log(resultTable(detail));
   await waitForAgents(stage);
+  console.log(resultTable(detail, await measureHost(stage)));
   writeFileSync(file, await api.report(detail.pdf_report_url ?? ""));
   console.log(
     `\nReport to send to the provider: ${file}\nTo measure your own machine, start a server: npm start`,
