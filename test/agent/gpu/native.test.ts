@@ -194,7 +194,7 @@ esac
     await probe({});
     expect(existsSync(asked)).toBe(false);
     const { notes, measurement, results } = await probe({ FAKE: "nvmlInit_v2:1:18" });
-    expect(notes.join()).toMatch(/readings by nvidia-smi, since NVML is missing/);
+    expect(notes.join()).toMatch(/readings from nvidia-smi, since NVML is missing/);
     expect(results.measurement.engine.driver).toBe("570.1");
     expect(measurement?.conditions.facts[0]).toMatchObject({
       power_limit_watts: 350,
