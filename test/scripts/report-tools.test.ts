@@ -130,7 +130,7 @@ describe.skipIf(isMissing("pdftotext"))("pdftotext", () => {
     const order = [
       "Links under suspicion",
       "6 findings, independent of the verdict",
-      "Node 3: all of its links are slow",
+      "Node 3: all its links are slow",
       "As expected",
       "Network: 6 links are below 60 % of the job's median",
       "Provider",

@@ -266,7 +266,9 @@ esac
       mkdirSync(nowhere);
       const { notes, results } = await probe({}, { engine: null, cublas: nowhere });
       expect(results.measurement.engine.id).toBe("ptx");
-      expect(notes.join()).toMatch(/no cuBLASLt on .*another class \(--fetch-cublas brings it\)/);
+      expect(notes.join()).toMatch(
+        /no cuBLASLt on .*another class \(--fetch-cublas fetches cuBLASLt\)/,
+      );
     });
 
     test("one that crashes is named, so that --engine ptx can leave it out", async () => {
