@@ -1,7 +1,7 @@
 import { z } from "@hono/zod-openapi";
+import { uuidParameter } from "../../api/names.ts";
 import { json, jsonBody, operation } from "../../api/operation.ts";
 import { idParameter } from "../../api/schemas.ts";
-import { parseUuid, UUID_PATTERN } from "../../lib/uuids.ts";
 import { jobDetailExample } from "../examples.ts";
 import {
   createdShare,
@@ -19,23 +19,7 @@ const BASE = "/api/silicon-mark/v1";
 const TAGS: [string] = ["Jobs"];
 
 const ofJob = z.object({ job_id: idParameter("job_id", "The job's ID.") });
-const ofShare = ofJob.extend({
-  uuid: z
-    .string()
-    .check((context) => {
-      if (parseUuid(context.value) !== null) return;
-      context.issues.push({ code: "custom", input: context.value, message: "must be a UUID" });
-    })
-    .transform((value) => parseUuid(value) ?? value)
-    .openapi({
-      param: { name: "uuid", in: "path" },
-      minLength: 32,
-      maxLength: 45,
-      pattern: `^${UUID_PATTERN}$`,
-      description: "The link's UUID, in any usual spelling.",
-      example: "550e8400-e29b-41d4-a716-446655440000",
-    }),
-});
+const ofShare = ofJob.extend({ uuid: uuidParameter("uuid", "link") });
 
 const shareExample: ShareWire = {
   uuid: "550e8400-e29b-41d4-a716-446655440000",
@@ -132,7 +116,7 @@ export const getSharedJobRoute = operation({
   operationId: "getSharedJob",
   tags: TAGS,
   summary: "View a shared job",
-  description: `Returns the job that a link shows: its detail without people, tokens, its order and the report. Network addresses in messages and results are replaced by \`[address]\`.
+  description: `Returns the job that a link shows: its detail without people, tokens, its order and the report. Network addresses in texts and results are replaced by \`[address]\`, and tags that have one are left out.
 
 Open to anyone who has the link's token. Tokens that are unknown, expired or revoked, and those of deleted jobs, are not found.`,
   access: "open",
