@@ -8,7 +8,7 @@ import { drawKey, hashOfKey } from "../../lib/keys.ts";
 import { createOnce } from "../../resources/create.ts";
 import type { JobsService } from "../service.ts";
 import type { JobView } from "../wire.ts";
-import { DEFAULT_TTL_SECONDS, SHARE_PREFIX } from "./schemas.ts";
+import { SHARE_PREFIX } from "./schemas.ts";
 import { deleteShare, findShared, insertShare, listShares, type ShareRow } from "./store.ts";
 
 /** Links that show jobs to people without an account. */
@@ -26,7 +26,7 @@ export class SharesService {
     db: Database,
     context: ActorContext,
     jobId: number,
-    ttl: number | null | undefined,
+    ttl: number,
     key: IdempotencyKey | null,
   ): Promise<{ row: ShareRow; token: string | null; replayed: boolean }> {
     const token = drawKey(SHARE_PREFIX);
@@ -37,7 +37,7 @@ export class SharesService {
         jobId,
         createdBy: context.actor.userUuid,
         createdAt,
-        expiresAt: createdAt + (ttl ?? DEFAULT_TTL_SECONDS) * SECOND_MS,
+        expiresAt: createdAt + ttl * SECOND_MS,
       };
       await insertShare(db, context, share, hashOfKey(token), key);
       return share;

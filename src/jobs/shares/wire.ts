@@ -1,5 +1,9 @@
+import { codePoints } from "../../api/schemas.ts";
+import { MAX_ACTIVITY, MAX_SHOWN_MESSAGE } from "../../coordinator/wire/task.ts";
 import { type Piece, rawList } from "../../http/raw-json.ts";
 import { toTimestamp } from "../../lib/clock.ts";
+import { cutAt } from "../../lib/text.ts";
+import { jobDescription, jobName, jobProvider, jobRegion } from "../create-schema.ts";
 import { type JobView, toJobFacts, toTaskDetail } from "../wire.ts";
 import { redactAddresses, redactJson } from "./redact.ts";
 import type { SharedJobWire, ShareWire } from "./schemas.ts";
@@ -23,7 +27,14 @@ export function shareUrl(site: string | null, token: string): string {
 /** A report names people and addresses: a shared job links none. */
 const NO_LINK = () => null;
 
-const redacted = (text: string | null) => (text === null ? null : redactAddresses(text));
+/** @param max characters, as its field allows */
+function redacted(text: string, max: number): string {
+  const shown = redactAddresses(text);
+  return codePoints(shown) > max ? cutAt(shown, max).trimEnd() : shown;
+}
+
+const redactedOrNull = (text: string | null, max: number) =>
+  text === null ? null : redacted(text, max);
 
 /** The job as a link shows it: its schema leaves no field for people, tokens and the order. */
 export function toSharedJob(view: JobView, until: number): SharedJobWire {
@@ -49,13 +60,19 @@ export function toSharedJob(view: JobView, until: number): SharedJobWire {
     } = toTaskDetail(view, task, new Map(bodies), NO_LINK);
     return {
       ...shown,
-      failed_message: redacted(shown.failed_message),
-      message: redacted(shown.message),
+      failed_message: redactedOrNull(shown.failed_message, MAX_SHOWN_MESSAGE),
+      message: redactedOrNull(shown.message, MAX_ACTIVITY),
       benchmark_results: withoutAddresses(shown.benchmark_results),
     };
   });
   return {
     ...facts,
+    name: redacted(facts.name, jobName.max),
+    description: redactedOrNull(facts.description, jobDescription.max),
+    // What stands for an address is no tag.
+    tags: facts.tags.filter((tag) => redactAddresses(tag) === tag),
+    provider: redactedOrNull(facts.provider, jobProvider.max),
+    region: redactedOrNull(facts.region, jobRegion.max),
     tasks: rawList(tasks),
     benchmark_results: withoutAddresses(facts.benchmark_results),
     events: facts.events.map((event) => ({ ...event, message: redactAddresses(event.message) })),
@@ -69,7 +86,7 @@ function withoutAddresses(
   return Object.fromEntries(
     Object.entries(results).map(([key, result]) => [
       key,
-      { ...result, error_message: redacted(result.error_message) },
+      { ...result, error_message: redactedOrNull(result.error_message, MAX_SHOWN_MESSAGE) },
     ]),
   );
 }
