@@ -99,3 +99,13 @@ export function queryUuid(description: string) {
     description: `${description} In any usual spelling.`,
   });
 }
+
+/** Keys that people send for `ttl`: ignored, what they create would last longer than was asked for. */
+export const TTL_ALIASES = {
+  expiration: "ttl",
+  expires: "ttl",
+  expires_at: "ttl",
+  expires_in: "ttl",
+  lifetime: "ttl",
+  ttl_seconds: "ttl",
+};

@@ -1,5 +1,5 @@
 import { z } from "@hono/zod-openapi";
-import { uuidParameter } from "../../api/names.ts";
+import { TTL_ALIASES, uuidParameter } from "../../api/names.ts";
 import { json, jsonBody, operation } from "../../api/operation.ts";
 import { idParameter } from "../../api/schemas.ts";
 import { jobDetailExample } from "../examples.ts";
@@ -41,6 +41,7 @@ Only for people of the job's customer who see the job. The body may be omitted. 
   access: "user",
   secret: true,
   creates: true,
+  aliases: TTL_ALIASES,
   request: {
     params: ofJob,
     body: {

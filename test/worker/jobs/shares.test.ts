@@ -115,6 +115,17 @@ describe("making a link", () => {
     expectError(expect, await make(another, job.owner, {}, key), 422, "IDEMPOTENCY_KEY_REUSED");
   });
 
+  test("a misspelt ttl is refused: the link would last 7 days", async ({ expect }) => {
+    const job = await createJob();
+    for (const sent of ["tll", "TTL", "ttls", "expires_in", "expiration"]) {
+      const message = `unknown field '${sent}'; did you mean 'ttl'?`;
+      const reply = await make(job, job.owner, { [sent]: 60 });
+      expectError(expect, reply, 400, "PARAMETER_INCORRECT_VALUE", message);
+    }
+    expect((await make(job, job.owner, { title: "x", note: "y" })).status).toBe(201);
+    expect((await list(job, job.owner)).body.shares).toHaveLength(1);
+  });
+
   test("20 links at the most, also at once; a revoked one makes room", async ({ expect }) => {
     const job = await createJob();
     const replies = await Promise.all(Array.from({ length: 25 }, () => make(job, job.owner)));
