@@ -3,7 +3,7 @@ import { z } from "@hono/zod-openapi";
 import { utf8Length } from "../lib/json.ts";
 import { parseReference } from "../lib/references.ts";
 import { isReservedSlug, MAX_SLUG_LENGTH, SLUG_PATTERN } from "../lib/slugs.ts";
-import { UUID_PATTERN } from "../lib/uuids.ts";
+import { parseUuid, UUID_PATTERN } from "../lib/uuids.ts";
 import { CONTROL, codePoints, text } from "./schemas.ts";
 
 const MAX_NAME_BYTES = 64;
@@ -69,3 +69,43 @@ export function referenceParameter(
 ) {
   return reference(options).openapi({ param: { name, in: "path" } });
 }
+
+/** A UUID in any usual spelling. */
+const anyUuid = z
+  .string("must be given once")
+  .check((context) => {
+    if (parseUuid(context.value) !== null) return;
+    context.issues.push({ code: "custom", input: context.value, message: "must be a UUID" });
+  })
+  .transform((value) => parseUuid(value) ?? value);
+
+const documentedUuid = { minLength: 32, maxLength: 45, pattern: `^${UUID_PATTERN}$` };
+
+/** A thing without a slug in a path. */
+export function uuidParameter(parameter: string, noun: string) {
+  return anyUuid.openapi({
+    param: { name: parameter, in: "path" },
+    ...documentedUuid,
+    description: `The ${noun}'s UUID, in any usual spelling.`,
+    example: "550e8400-e29b-41d4-a716-446655440000",
+  });
+}
+
+/** A UUID in the query, given once. */
+export function queryUuid(description: string) {
+  return anyUuid.optional().openapi({
+    type: "string",
+    ...documentedUuid,
+    description: `${description} In any usual spelling.`,
+  });
+}
+
+/** Keys that people send for `ttl`: ignored, what they create would last longer than was asked for. */
+export const TTL_ALIASES = {
+  expiration: "ttl",
+  expires: "ttl",
+  expires_at: "ttl",
+  expires_in: "ttl",
+  lifetime: "ttl",
+  ttl_seconds: "ttl",
+};

@@ -85,7 +85,7 @@ type Operation<Method, Path, A, Request, Responses> = {
   errors?: readonly ErrorCode[];
   /** A list of pages: replies have `Link` and `X-Total-Count`. */
   list?: true;
-  /** Counts what a list would show, by its filters. Here and in lists misspelt parameters are refused. */
+  /** Shows a part of what there is, or counts it, by filters. Here, in lists and in changes misspelt parameters are refused. */
   counts?: true;
   /** One resource: replies have an `ETag`, and `If-None-Match` can get 304. */
   single?: true;
@@ -125,7 +125,7 @@ export function operation<
         ? null
         : {
             names: parametersOf(request.query),
-            refusesNear: options.list ?? options.counts ?? false,
+            refusesNear: (options.list ?? options.counts ?? false) || options.method !== "get",
           },
   };
   // Without a request there is nothing to validate.

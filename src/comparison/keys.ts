@@ -1,6 +1,6 @@
 /** What the keys of a comparison name. */
 import { normalizeModel } from "../benchmarks/models.ts";
-import { invalidField } from "../http/errors.ts";
+import { type ApiError, invalidField } from "../http/errors.ts";
 import type { Grouping } from "../lib/enums.ts";
 import { parseReference, type Reference } from "../lib/references.ts";
 import { foldedText } from "../lib/text.ts";
@@ -21,12 +21,32 @@ export function readKeys(by: Grouping, texts: readonly string[]): Key[] {
   for (const { text, ...rest } of keys) {
     const name = JSON.stringify(rest);
     const other = seen.get(name);
-    if (other !== undefined) {
-      throw invalidField("key", `key must name each ${by} once: ${other} and ${text} are the same`);
-    }
+    if (other !== undefined) throw namedTwice(by, other, text);
     seen.set(name, text);
   }
   return keys;
+}
+
+function namedTwice(by: Grouping, one: string, other: string): ApiError {
+  return invalidField("key", `must name each ${by} once: ${one} and ${other} are the same`);
+}
+
+/**
+ * Throws 400 for a spec that two keys name, one by its slug and one by its UUID.
+ *
+ * @param uuids of the specs of all keys; null for those that the caller does not see
+ */
+export function expectDifferentSpecs(
+  keys: readonly Key[],
+  uuids: readonly (string | null)[],
+): void {
+  for (const [at, uuid] of uuids.entries()) {
+    const first = uuids.indexOf(uuid);
+    const [one, other] = [keys[first], keys[at]];
+    if (uuid !== null && first < at && one !== undefined && other !== undefined) {
+      throw namedTwice("spec", one.text, other.text);
+    }
+  }
 }
 
 function readKey(by: Grouping, text: string): Key {
@@ -34,13 +54,13 @@ function readKey(by: Grouping, text: string): Key {
     case "job": {
       const jobId = Number(text);
       if (!/^[0-9]{1,16}$/.test(text) || !Number.isSafeInteger(jobId)) {
-        throw invalidField("key", "key must be the id of a job: decimal digits below 2^53");
+        throw invalidField("key", "must be the id of a job: decimal digits below 2^53");
       }
       return { text, by, jobId };
     }
     case "machine": {
       const machineUuid = parseUuid(text);
-      if (machineUuid === null) throw invalidField("key", "key must be the UUID of a machine");
+      if (machineUuid === null) throw invalidField("key", "must be the UUID of a machine");
       return { text, by, machineUuid };
     }
     case "model":
@@ -56,6 +76,6 @@ function readKey(by: Grouping, text: string): Key {
 /** The normalised model of a parameter. */
 export function readModel(parameter: "key" | "gpu_model", text: string): string {
   const model = normalizeModel(text);
-  if (model === null) throw invalidField(parameter, `${parameter} must name a GPU model`);
+  if (model === null) throw invalidField(parameter, "must name a GPU model");
   return model;
 }

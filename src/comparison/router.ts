@@ -4,7 +4,7 @@ import { single } from "../http/replies.ts";
 import { serve } from "../http/serve.ts";
 import { scopeOf } from "../identity/actor.ts";
 import { compareRoute } from "./contract.ts";
-import { type Key, readKeys, readModel } from "./keys.ts";
+import { expectDifferentSpecs, type Key, readKeys, readModel } from "./keys.ts";
 import { type GroupWire, MAX_RESULTS } from "./schemas.ts";
 import { type Figure, readFigures } from "./store.ts";
 
@@ -16,6 +16,10 @@ export const comparisonRoutes = () => [
     const { session: db } = c.get("databases");
     const wanted = { metric, model, limit: MAX_RESULTS };
     const found = await readFigures(db, scopeOf(c.get("actor")), keys, wanted);
+    expectDifferentSpecs(
+      keys,
+      found.map(({ specUuid }) => specUuid),
+    );
     const groups = keys.flatMap((key, at) => {
       const { label = null, figures = [] } = found[at] ?? {};
       return groupsOf(key, label ?? nameOf(key), figures);

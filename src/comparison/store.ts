@@ -27,26 +27,36 @@ export interface Wanted {
   limit: number;
 }
 
-/** What the scope sees of each key: its name, if it has any, and its figures. One round trip. */
+/** What the scope sees of each key: its name, if it has any, the UUID of a spec, and its figures. One round trip. */
 export async function readFigures(
   db: Database,
   scope: Scope,
   keys: readonly Key[],
   wanted: Wanted,
-): Promise<{ label: string | null; figures: Figure[] }[]> {
+): Promise<{ label: string | null; specUuid: string | null; figures: Figure[] }[]> {
   const queries = keys.map((key) => resultsOf(db, scope, key, wanted));
-  const names = keys.map((key) => sql`(${nameOf(scope, key)})`);
+  const names = keys.map((key) =>
+    key.by === "spec" ? sql`json((${nameOf(scope, key)}))` : sql`(${nameOf(scope, key)})`,
+  );
   const allNames = sql`json_array(${sql.join(names, sql`, `)})`;
   const texts = db
-    .select({ names: fromJson<(string | null)[]>(allNames).as("names") })
+    .select({ names: fromJson<(StoredName | null)[]>(allNames).as("names") })
     .from(sql`(select 1)`);
   const [[named], ...found] = await db.batch([texts, ...queries] as const);
   return keys.map((key, at) => ({
-    label: named?.names[at] ?? null,
+    ...namesIn(named?.names[at] ?? null),
     figures: (found[at]?.[0]?.results ?? []).flatMap((result) =>
       figuresOf(result, key.by === "model" ? key.model : wanted.model, wanted),
     ),
   }));
+}
+
+/** As `nameOf` has it: a name, or that of a spec with its UUID. */
+type StoredName = string | [name: string, uuid: string];
+
+function namesIn(stored: StoredName | null) {
+  const [label, specUuid] = Array.isArray(stored) ? stored : [stored, null];
+  return { label, specUuid };
 }
 
 /** A result as the view has it; a class is null for that of QuickMark. */
@@ -123,7 +133,7 @@ function hexOf(text: string): string {
   return Buffer.from(text).toString("hex");
 }
 
-/** A query of the name of what the key names, if the scope sees it. */
+/** A query of the name of what the key names, if the scope sees it; of a spec as JSON, with its UUID. */
 function nameOf(scope: Scope, key: Key): SQL {
   switch (key.by) {
     case "job":
@@ -133,7 +143,7 @@ function nameOf(scope: Scope, key: Key): SQL {
     case "spec": {
       // People know archived specs by their own jobs alone.
       const hasFigures = sql`exists (${newestOf(scope, key, null, 1)})`;
-      return sql`select ${specs.name} from ${specs} where ${byReference(specs, key.spec)} and (${isNull(specs.archivedAt)} or ${hasFigures})`;
+      return sql`select json_array(${specs.name}, ${specs.uuid}) from ${specs} where ${byReference(specs, key.spec)} and (${isNull(specs.archivedAt)} or ${hasFigures})`;
     }
     case "model":
     case "provider":

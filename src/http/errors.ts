@@ -39,9 +39,14 @@ export class ApiError extends Error {
   }
 }
 
-/** One field of the request is wrong. */
+/**
+ * One field of the request is wrong.
+ *
+ * @param message goes on after the field's name: "must be …"
+ */
 export function invalidField(field: string, message: string): ApiError {
-  return new ApiError("PARAMETER_INCORRECT_VALUE", message, { details: [{ field, message }] });
+  const details = [{ field, message }];
+  return new ApiError("PARAMETER_INCORRECT_VALUE", `${field} ${message}`, { details });
 }
 
 /** The same reply for a resource that is unknown, deleted or not visible to the caller. */

@@ -16,10 +16,7 @@ export function readIdempotencyKey<Env extends RequestEnv>(
   const key = c.req.header("idempotency-key");
   if (key === undefined) return null;
   if (!VISIBLE.test(key)) {
-    throw invalidField(
-      "Idempotency-Key",
-      "Idempotency-Key must be 1 to 255 visible ASCII characters",
-    );
+    throw invalidField("Idempotency-Key", "must be 1 to 255 visible ASCII characters");
   }
   const principal = c.get("principal");
   return {

@@ -93,7 +93,7 @@ function readParts(text: string): unknown[] {
 function invalidCursor(): ApiError {
   return invalidField(
     "cursor",
-    "cursor must be an unchanged cursor of this list, with the same order and filters",
+    "must be an unchanged cursor of this list, with the same order and filters",
   );
 }
 

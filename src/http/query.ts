@@ -10,8 +10,8 @@ export function parameterOf(sent: string, known: readonly string[]): string | nu
 }
 
 /**
- * The values of a route's own parameters; others are ignored. In a list an ignored filter shows everything, so there
- * a name that nearly is a parameter's is refused with 400.
+ * The values of a route's own parameters; others are ignored. In a list an ignored filter shows everything, and a change
+ * may change something else: there a name that nearly is a parameter's is refused with 400.
  */
 export function readQuery(
   query: Record<string, string[]>,
@@ -31,7 +31,7 @@ function refuseNear(sent: string, names: readonly string[]): void {
   const [base = ""] = sent.split("[", 1);
   const meant = names.includes(base) ? base : nearestName(base, names);
   if (meant === null) return;
-  const message = `is not a parameter of this list; did you mean ${meant}?`;
+  const message = `is not a parameter here; did you mean ${meant}?`;
   throw validationErrorOf([{ field: sent.slice(0, MAX_SHOWN), message }]);
 }
 

@@ -28,12 +28,12 @@ export function sequenceError(fault: SequenceFault): ApiError {
     case "duplicate":
       return invalidField(
         `benchmarks.${fault.index}`,
-        `benchmarks.${fault.index} repeats '${fault.benchmarkId}' with the same config`,
+        `repeats '${fault.benchmarkId}' with the same config`,
       );
     case "too_few_nodes":
       return invalidField(
         "node_count",
-        `node_count must be at least ${fault.minNodes} for '${fault.benchmarkId}'`,
+        `must be at least ${fault.minNodes} for '${fault.benchmarkId}'`,
       );
   }
 }

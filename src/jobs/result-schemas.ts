@@ -64,10 +64,15 @@ const shownMessage = (description: string) =>
 
 /** Bound of the implausible fields that are shown of a result. */
 export const MAX_IMPLAUSIBLE = 64;
+export const MAX_IMPLAUSIBLE_FIELD = 256;
+export const MAX_IMPLAUSIBLE_REASON = 1_024;
 const implausibleField = z
   .strictObject({
-    field: message(256, "Dotted path in `results`."),
-    reason: message(1_024, "Reason why the figure is implausible, with the possible range."),
+    field: message(MAX_IMPLAUSIBLE_FIELD, "Dotted path in `results`."),
+    reason: message(
+      MAX_IMPLAUSIBLE_REASON,
+      "Reason why the figure is implausible, with the possible range.",
+    ),
   })
   .openapi("ImplausibleField", { description: "An implausible field of a result." });
 

@@ -212,6 +212,9 @@ export const abortedJob = z
   })
   .openapi("AbortedJob", { description: "A job that was aborted." });
 
+const NO_JOB_ID =
+  "must be a job's id: a whole number between 1 and 2^53, or its digits as a string";
+
 export const deleteJobBody = z
   .object({
     id: z
@@ -220,10 +223,10 @@ export const deleteJobBody = z
           integer({ min: 1, max: Number.MAX_SAFE_INTEGER, description: "As a number." }),
           patternText({ pattern: /^[0-9]{1,16}$/, max: 16, description: "As digits." })
             .transform(Number)
-            .refine((id) => id >= 1 && Number.isSafeInteger(id))
+            .refine((id) => id >= 1 && Number.isSafeInteger(id), NO_JOB_ID)
             .openapi({ pattern: "^0{0,15}[1-9][0-9]{0,15}$" }),
         ],
-        "must be a job's id: a whole number between 1 and 2^53, or its digits as a string",
+        NO_JOB_ID,
       )
       .openapi({ description: "The job to delete.", example: 7_554_621_440 }),
   })

@@ -1,7 +1,7 @@
 import type { FieldFault } from "./faults.ts";
 import { closingQuote } from "./json.ts";
 
-/** A fault that keeps a body from being read. `field` is null for a fault of the body as a whole. */
+/** A fault that keeps a body from being read. `field` is null for a fault of the body as a whole, else `message` follows it. */
 export interface JsonFault {
   field: string | null;
   message: string;
@@ -108,8 +108,7 @@ function findInexact(value: object, path: string[]): FieldFault | null {
     if (typeof inner !== "object" || inner === null) continue;
     const place = [...path, key];
     if (inner instanceof Inexact) {
-      const field = place.join(".");
-      return { field, message: `${field} ${inner.reason}` };
+      return { field: place.join("."), message: inner.reason };
     }
     const fault = findInexact(inner, place);
     if (fault !== null) return fault;

@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { pageParameters, paginationExample } from "../api/lists.ts";
+import { uuidParameter } from "../api/names.ts";
 import { json, operation } from "../api/operation.ts";
 import { queryBoolean, queryChoice, queryText } from "../api/query-parameters.ts";
 import { INDEXED_SEARCH_LENGTH } from "../db/named-search.ts";
@@ -21,19 +22,7 @@ const TAGS: [string] = ["Machines"];
 /** A name of one or two characters is searched in so many machines, those seen last. */
 export const MAX_SHORT_NAME_MACHINES = 1_000;
 
-const params = z.object({
-  machine_uuid: z
-    .string()
-    .regex(/^[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$/, "must be a UUID")
-    .transform((uuid) => uuid.toLowerCase())
-    .openapi({
-      param: { name: "machine_uuid", in: "path" },
-      format: "uuid",
-      maxLength: 36,
-      description: "The machine's UUID.",
-      example: "550e8400-e29b-41d4-a716-446655440000",
-    }),
-});
+const params = z.object({ machine_uuid: uuidParameter("machine_uuid", "machine") });
 
 const example: MachineWire = {
   machine_uuid: "550e8400-e29b-41d4-a716-446655440000",
@@ -80,6 +69,7 @@ const historyExample: HistoryWire = {
 const placeParameter = (name: string) =>
   queryText({
     isName: true,
+    trim: true,
     max: MAX_PLACE,
     description: `Only machines with exactly this ${name}, without regard to case. An empty value is ignored.`,
   });
@@ -161,6 +151,7 @@ export const getMachineHistoryRoute = operation({
 Figures of different classes cannot be compared. ${SCOPE} Others get 404.`,
   access: "user",
   single: true,
+  counts: true,
   request: {
     params,
     query: z.object({

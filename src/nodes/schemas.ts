@@ -3,7 +3,13 @@ import { z } from "@hono/zod-openapi";
 import { idString, keywords, orNull, patternText, text, timestamp } from "../api/schemas.ts";
 import { machineFields, UUID } from "../coordinator/wire/machine.ts";
 import { nodeView as pollView, stepPosition } from "../coordinator/wire/node-view.ts";
-import { benchmarkId, clockSkewMs, pollAfterSeconds, reportUrl } from "../coordinator/wire/task.ts";
+import {
+  benchmarkId,
+  clockSkewMs,
+  MAX_ACTIVITY,
+  pollAfterSeconds,
+  reportUrl,
+} from "../coordinator/wire/task.ts";
 import { specCheckOrNull } from "../jobs/result-schemas.ts";
 import { jobDetail } from "../jobs/schemas.ts";
 import { nodeFindings, performanceNode } from "../scoreboard/verdict-schemas.ts";
@@ -73,7 +79,7 @@ export const heartbeatBody = z
       .max(1)
       .optional()
       .openapi({ format: "double", description: "Progress of the running step, 0 to 1." }),
-    message: text({ max: 200, description: "The node's current activity." }).optional(),
+    message: text({ max: MAX_ACTIVITY, description: "The node's current activity." }).optional(),
     clock_skew_ms: clockSkewMs.optional(),
     state: z.enum(["failed"]).optional().openapi({ description: "The node gives up." }),
     failed_message: text({

@@ -45,7 +45,8 @@ export async function insertOffer(
     { holds: sql`${specUuid} is not null`, refusal: () => unknownSpec(spec) },
     {
       holds: sql`${count} < ${MAX_OFFERED}`,
-      refusal: () => invalidField("spec", `A runner offers at most ${MAX_OFFERED} specs`),
+      refusal: () =>
+        invalidField("spec", `is one too many: a runner offers at most ${MAX_OFFERED}`),
     },
     {
       holds: not(offers(specUuid)),

@@ -105,10 +105,10 @@ type NamedBaseline = BaselineKey;
 
 function keyOf({ model: spelt, metric, class: name }: NamedBaseline): BaselineKey {
   const model = normalizeModel(spelt);
-  if (model === null) throw invalidField("model", "model must name a GPU model");
+  if (model === null) throw invalidField("model", "must name a GPU model");
   const known = classesOf(metric);
   if (!known.includes(name)) {
-    throw invalidField("class", `class must be one of ${known.join(", ")} for ${metric}`);
+    throw invalidField("class", `must be one of ${known.join(", ")} for ${metric}`);
   }
   return { model, metric, class: name };
 }

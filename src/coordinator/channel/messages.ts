@@ -2,7 +2,7 @@
 import { z } from "@hono/zod-openapi";
 import { text } from "../../api/schemas.ts";
 import { toDetails } from "../../http/validation.ts";
-import { clockSkewMs } from "../wire/task.ts";
+import { clockSkewMs, MAX_ACTIVITY } from "../wire/task.ts";
 
 /** The longest message, a hello, has half of this. */
 const MAX_MESSAGE_CHARACTERS = 4_096;
@@ -22,7 +22,7 @@ const hello = z.object({
 const progress = z.object({
   type: z.literal("progress"),
   progress: z.number().min(0).max(1).optional(),
-  message: text({ max: 200, description: "The node's current activity." }).optional(),
+  message: text({ max: MAX_ACTIVITY, description: "The node's current activity." }).optional(),
   clock_skew_ms: clockSkewMs.optional(),
 });
 

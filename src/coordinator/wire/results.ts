@@ -94,7 +94,7 @@ export interface SentResult {
 /** The bound is that of `parseJsonBody`. */
 const TOO_MANY = {
   field: "results",
-  message: "results: a result must hold at most 50,000 JSON values; send fewer figures",
+  message: "must hold at most 50,000 JSON values in all; send fewer figures",
 };
 
 /** Parses the body of a result and checks its form. */

@@ -25,6 +25,8 @@ export const MAX_STEPS = MAX_BENCHMARKS + 1;
 export const CONFIG_BYTES = 256 * KIB;
 /** A sent message has at most 1,000 characters; the node's name may be put before it. */
 export const MAX_SHOWN_MESSAGE = 1_100;
+/** Bound of what a node says that it is doing. */
+export const MAX_ACTIVITY = 200;
 
 export const jobState = z.enum(JOB_STATES).openapi("JobState", {
   description:
@@ -93,7 +95,10 @@ export const taskFields = {
     minimum: 0,
     maximum: 1,
   }),
-  message: text({ max: 200, description: "Current activity, as reported by the node." }).nullable(),
+  message: text({
+    max: MAX_ACTIVITY,
+    description: "Current activity, as reported by the node.",
+  }).nullable(),
   clock_skew_ms: clockSkewMs.nullable(),
   created_at: timestamp.openapi({ description: "Time at which the node joined." }),
   started_at: timestamp

@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { credentialListQuery } from "../../api/lists.ts";
+import { TTL_ALIASES } from "../../api/names.ts";
 import { json, jsonBody, operation } from "../../api/operation.ts";
 import { userParameter } from "../people/contract.ts";
 import {
@@ -67,6 +68,7 @@ Only for yourself, with a session. A person can have at most 100 keys that are n
   session: "any",
   secret: true,
   creates: true,
+  aliases: TTL_ALIASES,
   request: {
     params: ofUser,
     body: jsonBody(createUserKeyBody, {

@@ -1,9 +1,8 @@
 /** The wire form of API tokens and keys. */
 import { z } from "@hono/zod-openapi";
-import { nameText } from "../../api/names.ts";
+import { nameText, uuidParameter } from "../../api/names.ts";
 import { integer, jwt, orNull, patternText, timestamp, uuid } from "../../api/schemas.ts";
 import { TOKEN_SCOPES } from "../../lib/enums.ts";
-import { parseUuid, UUID_PATTERN } from "../../lib/uuids.ts";
 import { LONGEST_TTL_SECONDS } from "../lifetimes.ts";
 import { USER_KEY, USER_KEY_LENGTH } from "../user-keys.ts";
 
@@ -120,25 +119,6 @@ export const userKeyList = z
   .array(userKey)
   .max(255)
   .openapi("UserKeyList", { description: "The API keys on this page." });
-
-/** A token or key in a path, by its UUID in any usual spelling. */
-function uuidParameter(parameter: string, noun: string) {
-  return z
-    .string()
-    .check((context) => {
-      if (parseUuid(context.value) !== null) return;
-      context.issues.push({ code: "custom", input: context.value, message: "must be a UUID" });
-    })
-    .transform((value) => parseUuid(value) ?? value)
-    .openapi({
-      param: { name: parameter, in: "path" },
-      minLength: 32,
-      maxLength: 45,
-      pattern: `^${UUID_PATTERN}$`,
-      description: `The ${noun}'s UUID, in any usual spelling.`,
-      example: "550e8400-e29b-41d4-a716-446655440000",
-    });
-}
 
 export const tokenParameter = uuidParameter("uuid", "token");
 export const keyParameter = uuidParameter("key", "key");

@@ -2,7 +2,7 @@ import { sql } from "drizzle-orm";
 import type { Database } from "../../db/client.ts";
 import type { IdempotencyKey } from "../../db/idempotency.ts";
 import { users } from "../../db/schema.ts";
-import { ApiError, invalidField } from "../../http/errors.ts";
+import { ApiError } from "../../http/errors.ts";
 import { type Clock, DAY_MS } from "../../lib/clock.ts";
 import type { Reference } from "../../lib/references.ts";
 import type { RequestOrigin } from "../../resources/audit.ts";
@@ -106,8 +106,8 @@ export class PasswordsService {
 }
 
 function spentLink(): ApiError {
-  return invalidField(
-    "token",
-    "This link has been used or has expired; ask an administrator for a new link",
-  );
+  // People read it, and have typed no field of this name.
+  const message = "This link has been used or has expired; ask an administrator for a new link";
+  const details = [{ field: "token", message }];
+  return new ApiError("PARAMETER_INCORRECT_VALUE", message, { details });
 }

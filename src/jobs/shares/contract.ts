@@ -1,7 +1,7 @@
 import { z } from "@hono/zod-openapi";
+import { TTL_ALIASES, uuidParameter } from "../../api/names.ts";
 import { json, jsonBody, operation } from "../../api/operation.ts";
 import { idParameter } from "../../api/schemas.ts";
-import { parseUuid, UUID_PATTERN } from "../../lib/uuids.ts";
 import { jobDetailExample, jobResultsExample } from "../examples.ts";
 import { resultMap, resultsQuery } from "../result-schemas.ts";
 import {
@@ -20,23 +20,7 @@ const BASE = "/api/silicon-mark/v1";
 const TAGS: [string] = ["Jobs"];
 
 const ofJob = z.object({ job_id: idParameter("job_id", "The job's ID.") });
-const ofShare = ofJob.extend({
-  uuid: z
-    .string()
-    .check((context) => {
-      if (parseUuid(context.value) !== null) return;
-      context.issues.push({ code: "custom", input: context.value, message: "must be a UUID" });
-    })
-    .transform((value) => parseUuid(value) ?? value)
-    .openapi({
-      param: { name: "uuid", in: "path" },
-      minLength: 32,
-      maxLength: 45,
-      pattern: `^${UUID_PATTERN}$`,
-      description: "The link's UUID, in any usual spelling.",
-      example: "550e8400-e29b-41d4-a716-446655440000",
-    }),
-});
+const ofShare = ofJob.extend({ uuid: uuidParameter("uuid", "link") });
 
 const shareExample: ShareWire = {
   uuid: "550e8400-e29b-41d4-a716-446655440000",
@@ -58,6 +42,7 @@ Only for people of the job's customer who see the job. The body may be omitted. 
   access: "user",
   secret: true,
   creates: true,
+  aliases: TTL_ALIASES,
   request: {
     params: ofJob,
     body: {
@@ -134,7 +119,7 @@ export const getSharedJobRoute = operation({
   operationId: "getSharedJob",
   tags: TAGS,
   summary: "View a shared job",
-  description: `Returns the job that a link shows: its detail without people, tokens, its order and the report. Network addresses in messages and results are replaced by \`[address]\`.
+  description: `Returns the job that a link shows: its detail without people, tokens, its order and the report. Network addresses in texts and results are replaced by \`[address]\`, and tags that have one are left out.
 
 Open to anyone who has the link's token. Unknown, expired and revoked tokens, and tokens of deleted jobs, are 404.`,
   access: "open",

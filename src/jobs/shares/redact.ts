@@ -25,18 +25,38 @@ const ADDRESS = new RegExp(ADDRESSES, "gi");
 /** Strings of JSON. Versions of libraries have four numbers, too. */
 const STRINGS = /("(?:library|driver|ffi)"\s*:\s*"[^"\\]*")|"[^"\\]*(?:\\.[^"\\]*)*"/g;
 
+/** Tells a key from a value. */
+const AFTER_KEY = /\s*:/y;
+
 /** A text without addresses. A version of four numbers is taken for one. */
 export function redactAddresses(text: string): string {
   return text.replace(ADDRESS, HIDDEN);
 }
 
-/** JSON text without addresses in its strings; the names of libraries keep their versions. */
+/**
+ * JSON text without addresses in its strings; the names of libraries keep their versions. Different keys stay
+ * different: the second that reads `[address]` is `[address] 2`.
+ */
 export function redactJson(json: string): string {
-  return json.replace(STRINGS, (string, version: string | undefined) => {
+  const keys: AlikeKeys = new Map();
+  return json.replace(STRINGS, (string, version: string | undefined, at: number) => {
     if (version !== undefined) return string;
     // The letter of an escape is no part of a word: "\n10.0.0.1".
     const text: string = JSON.parse(string);
     const redacted = redactAddresses(text);
-    return redacted === text ? string : JSON.stringify(redacted);
+    if (redacted === text) return string;
+    AFTER_KEY.lastIndex = at + string.length;
+    return JSON.stringify(AFTER_KEY.test(json) ? distinctKey(keys, text, redacted) : redacted);
   });
+}
+
+/** The keys that read the same, each with its number, by what they read. */
+type AlikeKeys = Map<string, Map<string, number>>;
+
+function distinctKey(keys: AlikeKeys, key: string, redacted: string): string {
+  const alike = keys.get(redacted) ?? new Map<string, number>();
+  keys.set(redacted, alike);
+  const number = alike.get(key) ?? alike.size + 1;
+  alike.set(key, number);
+  return number === 1 ? redacted : `${redacted} ${number}`;
 }

@@ -11,13 +11,14 @@ import {
   getSharedResultsRoute,
   listSharesRoute,
 } from "./contract.ts";
+import { DEFAULT_TTL_SECONDS } from "./schemas.ts";
 import type { SharesService } from "./service.ts";
 import { shareUrl, toShare, toSharedJob, toSharedResults } from "./wire.ts";
 
 export const sharesRoutes = ({ shares }: { shares: SharesService }) => [
   serve(createShareRoute, async (c) => {
     const { job_id } = c.req.valid("param");
-    const { ttl } = c.req.valid("json");
+    const ttl = c.req.valid("json").ttl ?? DEFAULT_TTL_SECONDS;
     const key = readIdempotencyKey(c, { ttl, job_id });
     const { session } = c.get("databases");
     const context = actorContextOf(c);

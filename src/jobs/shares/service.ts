@@ -9,7 +9,7 @@ import { createOnce } from "../../resources/create.ts";
 import type { BodyPart } from "../bodies.ts";
 import type { JobsService } from "../service.ts";
 import type { JobView } from "../wire.ts";
-import { DEFAULT_TTL_SECONDS, SHARE_PREFIX } from "./schemas.ts";
+import { SHARE_PREFIX } from "./schemas.ts";
 import { deleteShare, findShared, insertShare, listShares, type ShareRow } from "./store.ts";
 
 /** Links that show jobs to people without an account. */
@@ -27,7 +27,7 @@ export class SharesService {
     db: Database,
     context: ActorContext,
     jobId: number,
-    ttl: number | null | undefined,
+    ttl: number,
     key: IdempotencyKey | null,
   ): Promise<{ row: ShareRow; token: string | null; replayed: boolean }> {
     const token = drawKey(SHARE_PREFIX);
@@ -38,7 +38,7 @@ export class SharesService {
         jobId,
         createdBy: context.actor.userUuid,
         createdAt,
-        expiresAt: createdAt + (ttl ?? DEFAULT_TTL_SECONDS) * SECOND_MS,
+        expiresAt: createdAt + ttl * SECOND_MS,
       };
       await insertShare(db, context, share, hashOfKey(token), key);
       return share;

@@ -1,5 +1,10 @@
+import { codePoints } from "../../api/schemas.ts";
+import { MAX_ACTIVITY, MAX_SHOWN_MESSAGE } from "../../coordinator/wire/task.ts";
 import { type Piece, rawList } from "../../http/raw-json.ts";
 import { toTimestamp } from "../../lib/clock.ts";
+import { cutAt } from "../../lib/text.ts";
+import { jobDescription, jobName, jobProvider, jobRegion } from "../create-schema.ts";
+import { MAX_IMPLAUSIBLE_FIELD, MAX_IMPLAUSIBLE_REASON } from "../result-schemas.ts";
 import { type JobView, toJobFacts, toJobResults, toTaskDetail } from "../wire.ts";
 import { redactAddresses, redactJson } from "./redact.ts";
 import type { SharedJobWire, ShareWire } from "./schemas.ts";
@@ -23,7 +28,14 @@ export function shareUrl(site: string | null, token: string): string {
 /** A report names people and addresses: a shared job links none. */
 const NO_LINK = () => null;
 
-const redacted = (text: string | null) => (text === null ? null : redactAddresses(text));
+/** @param max characters, as its field allows */
+function redacted(text: string, max: number): string {
+  const shown = redactAddresses(text);
+  return codePoints(shown) > max ? cutAt(shown, max).trimEnd() : shown;
+}
+
+const redactedOrNull = (text: string | null, max: number) =>
+  text === null ? null : redacted(text, max);
 
 /** The job as a link shows it: its schema leaves no field for people, tokens and the order. */
 export function toSharedJob(view: JobView, until: number): SharedJobWire {
@@ -49,13 +61,19 @@ export function toSharedJob(view: JobView, until: number): SharedJobWire {
     } = toTaskDetail(view, task, new Map(bodies), NO_LINK);
     return {
       ...shown,
-      failed_message: redacted(shown.failed_message),
-      message: redacted(shown.message),
+      failed_message: redactedOrNull(shown.failed_message, MAX_SHOWN_MESSAGE),
+      message: redactedOrNull(shown.message, MAX_ACTIVITY),
       benchmark_results: withoutAddresses(shown.benchmark_results),
     };
   });
   return {
     ...facts,
+    name: redacted(facts.name, jobName.max),
+    description: redactedOrNull(facts.description, jobDescription.max),
+    // What stands for an address is no tag.
+    tags: facts.tags.filter((tag) => redactAddresses(tag) === tag),
+    provider: redactedOrNull(facts.provider, jobProvider.max),
+    region: redactedOrNull(facts.region, jobRegion.max),
     tasks: rawList(tasks),
     benchmark_results: withoutAddresses(facts.benchmark_results),
     events: facts.events.map((event) => ({ ...event, message: redactAddresses(event.message) })),
@@ -76,11 +94,11 @@ function withoutAddresses(
       key,
       {
         ...result,
-        error_message: redacted(result.error_message),
+        error_message: redactedOrNull(result.error_message, MAX_SHOWN_MESSAGE),
         // Reasons quote what a machine sent in place of a number.
         implausible: result.implausible.map(({ field, reason }) => ({
-          field: redactAddresses(field),
-          reason: redactAddresses(reason),
+          field: redacted(field, MAX_IMPLAUSIBLE_FIELD),
+          reason: redacted(reason, MAX_IMPLAUSIBLE_REASON),
         })),
       },
     ]),

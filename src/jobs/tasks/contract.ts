@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { pageParameters } from "../../api/lists.ts";
+import { queryUuid } from "../../api/names.ts";
 import { json, operation, textStream } from "../../api/operation.ts";
 import { queryBoolean, queryId, queryPatternText } from "../../api/query-parameters.ts";
 import { idParameter } from "../../api/schemas.ts";
@@ -79,11 +80,7 @@ With \`include_results\` a page has at most 8 MiB of results; a larger page is 4
         max: 45,
         description: "Only tasks of machines that joined with exactly this address.",
       }),
-      machine_uuid: queryPatternText({
-        pattern: /^[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$/,
-        max: 36,
-        description: "Only tasks of this machine.",
-      }),
+      machine_uuid: queryUuid("Only tasks of this machine."),
       performance_status: z
         .enum(
           performanceStatus.options,

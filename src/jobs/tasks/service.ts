@@ -127,7 +127,7 @@ function readList(query: ListTasksQuery) {
     jobId: query.job_id,
     state: query.state,
     machineIp: query.machine_ip,
-    machineUuid: query.machine_uuid?.toLowerCase(),
+    machineUuid: query.machine_uuid,
     performanceStatus: query.performance_status,
     specStatus: query.spec_check,
     hasFindings: query.has_findings || undefined,

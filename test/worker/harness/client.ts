@@ -183,6 +183,19 @@ export function expectContract(
   expect(schema.parse(reply.body)).toEqual(reply.body);
 }
 
+/** A message names its field once: before the detail, or within a sentence with which the detail begins. */
+function expectDetail(
+  expect: ExpectStatic,
+  message: string,
+  detail: { field: string; message: string },
+): void {
+  expect(message).not.toMatch(/^(must|is) /);
+  expect(detail.message.startsWith(`${detail.field} `), detail.message).toBe(false);
+  if (message.endsWith("…")) return;
+  const sentence = `${detail.field || "The request"} ${detail.message}`;
+  if (!detail.message.startsWith(message)) expect(message).toBe(sentence);
+}
+
 /** Asserts the common error body: docs/contract.md, "HTTP rules". */
 export function expectError(
   expect: ExpectStatic,
@@ -195,6 +208,8 @@ export function expectError(
   expect(errorSchema.strict().parse(reply.body), reply.text).toEqual(reply.body);
   expect(reply.body.error.code).toBe(code);
   expect(reply.body.message).toBe(reply.body.error.message);
+  const [first] = reply.body.error.details ?? [];
+  if (first !== undefined) expectDetail(expect, reply.body.message, first);
   expect(reply.body.request_id).toBe(reply.headers.get("x-request-id"));
   if (message !== undefined) expect(reply.body.message).toBe(message);
 }

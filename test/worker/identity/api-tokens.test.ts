@@ -84,6 +84,21 @@ describe("POST /v0/users/{user}/tokens", () => {
     expect(reply.body.message).toContain(message);
   });
 
+  test("a misspelt ttl or scope is refused, or it would last and do more", async ({ expect }) => {
+    const person = await colleague();
+    for (const [sent, meant] of [
+      ["tll", "ttl"],
+      ["expiration", "ttl"],
+      ["scop", "scope"],
+      ["Scope", "scope"],
+    ]) {
+      const reply = await make(person, { name: "script", [sent ?? ""]: "read" });
+      const message = `unknown field '${sent}'; did you mean '${meant}'?`;
+      expectError(expect, reply, 400, "PARAMETER_INCORRECT_VALUE", message);
+    }
+    expect((await make(person, { name: "script", token: "x", user: "y" })).status).toBe(201);
+  });
+
   test("for others: 403, whether they are there or not, for every role", async ({ expect }) => {
     const other = await colleague();
     for (const who of [root, admin, await colleague("staff"), await colleague()]) {

@@ -248,6 +248,7 @@ describe("who", () => {
     for (const body of [...bad, { id: "9007199254740992" }, { id: 2 ** 53 }, { id: true }]) {
       const reply = await remove(job, token, body);
       expectError(expect, reply, 400, "PARAMETER_INCORRECT_VALUE");
+      expect(reply.body.message).toMatch(/^id must be (a job's id: a whole|between 1 and|at most)/);
       expect(reply.body.error.details[0].field).toBe("id");
     }
     const unknown = await remove(job, token, { id: "9007199254740991" });

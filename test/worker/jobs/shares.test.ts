@@ -107,7 +107,7 @@ describe("making a link", () => {
     const job = await createJob();
     const key = { "idempotency-key": crypto.randomUUID() };
     const first = await make(job, job.owner, {}, key);
-    const repeat = await make(job, job.owner, {}, key);
+    const repeat = await make(job, job.owner, { ttl: null }, key);
     expectContract(expect, repeat, createShareRoute, 201);
     expect(repeat.body).toEqual({ ...first.body, url: null });
     expect(repeat.headers.get("idempotency-replayed")).toBe("true");
@@ -116,6 +116,17 @@ describe("making a link", () => {
     expectError(expect, other, 422, "IDEMPOTENCY_KEY_REUSED");
     const another = await createJob({}, job.owner);
     expectError(expect, await make(another, job.owner, {}, key), 422, "IDEMPOTENCY_KEY_REUSED");
+  });
+
+  test("a misspelt ttl is refused: the link would last 7 days", async ({ expect }) => {
+    const job = await createJob();
+    for (const sent of ["tll", "TTL", "ttls", "expires_in", "expiration"]) {
+      const message = `unknown field '${sent}'; did you mean 'ttl'?`;
+      const reply = await make(job, job.owner, { [sent]: 60 });
+      expectError(expect, reply, 400, "PARAMETER_INCORRECT_VALUE", message);
+    }
+    expect((await make(job, job.owner, { title: "x", note: "y" })).status).toBe(201);
+    expect((await list(job, job.owner)).body.shares).toHaveLength(1);
   });
 
   test("20 links at the most, also at once; a revoked one makes room", async ({ expect }) => {
@@ -233,6 +244,33 @@ describe("what a link shows", () => {
     const { body, text } = await shown(token);
     expect(body.tasks[0].failed_message).toBe("no answer from [address]");
     expect(text).not.toContain("2001:db8");
+  });
+
+  test("what its owner wrote without addresses, each text as long as its field allows", async ({
+    expect,
+  }) => {
+    const many = "::1 ".repeat(15).trim();
+    const job = await createJob({
+      name: many,
+      description: "rack 3, gateway 192.0.2.1\nthen 2001:db8::7",
+      tags: ["rack-3", "gw:192.0.2.1"],
+      provider: "Example at 192.0.2.1",
+      region: "fe80::1",
+    });
+    const token = await shared(job);
+    const taskId = (await join(job)).body.id;
+    const message = "::1 ".repeat(50).trim();
+    await call("PATCH", `/jobs/current/tasks/${taskId}`, { token: job.token, body: { message } });
+    const reply = await shown(token);
+    expectContract(expect, reply, getSharedJobRoute, 200);
+    expect(reply.body).toMatchObject({
+      name: "[address] ".repeat(6).trim(),
+      description: "rack 3, gateway [address]\nthen [address]",
+      tags: ["rack-3"],
+      provider: "Example at [address]",
+      region: "[address]",
+      tasks: [{ message: "[address] ".repeat(20).trim() }],
+    });
   });
 
   test("an unchanged job is 304; nothing of it may be stored", async ({ expect }) => {
@@ -504,6 +542,10 @@ describe("addresses", () => {
       String.raw`["[address]","'[address]\\"]`,
     ],
     ['{"10.0.0.1":{"driver":["10.0.0.2"]}}', '{"[address]":{"driver":["[address]"]}}'],
+    [
+      '{"10.0.0.1":"10.0.0.2","10.0.0.2" :3,"b":{"10.0.0.2":1,"to 10.0.0.1":2}}',
+      '{"[address]":"[address]","[address] 2" :3,"b":{"[address] 2":1,"to [address]":2}}',
+    ],
   ] as const)("JSON: %s", ([json, redacted = json], { expect }) => {
     expect(redactJson(json)).toBe(redacted);
   });
@@ -527,5 +569,8 @@ describe("addresses", () => {
       expect(redactAddresses(text).length).toBeGreaterThan(0);
       expect(redactJson(JSON.stringify([text])).length).toBeGreaterThan(0);
     }
+    const keys = Array.from({ length: 50_000 }, (_, n) => [`10.0.${n >> 8}.${n & 255}`, n]);
+    const redacted = JSON.parse(redactJson(JSON.stringify(Object.fromEntries(keys))));
+    expect(Object.keys(redacted).length).toBe(50_000);
   });
 });

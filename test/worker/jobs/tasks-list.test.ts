@@ -93,7 +93,9 @@ describe("what is listed", () => {
     expect(await found(`job_id=${one.id}`)).toEqual(one.tasks.toReversed());
     expect(await found("state=completed")).toEqual(two.tasks);
     expect(await found("state=running")).toEqual(one.tasks.toReversed());
-    expect(await found(`machine_uuid=${uuid.toUpperCase()}`)).toEqual([two.tasks[0], one.tasks[0]]);
+    for (const spelt of [uuid.toUpperCase(), uuid.replaceAll("-", ""), `{${uuid}}`]) {
+      expect(await found(`machine_uuid=${spelt}`), spelt).toEqual([two.tasks[0], one.tasks[0]]);
+    }
     expect(await found("machine_ip=fe80::1")).toEqual([one.tasks[0]]);
     expect(await found(`machine_uuid=${uuid}&state=running`)).toEqual([one.tasks[0]]);
     expect(await found(`job_id=${two.id}&machine_ip=fe80::1`)).toEqual([]);

@@ -286,6 +286,21 @@ describe("who sees what", () => {
     }
   });
 
+  test("a spec is one key, by its slug or its UUID; an unseen one says nothing", async ({
+    expect,
+  }) => {
+    const admin = await createPerson({ role: "root_admin" });
+    const spec = await createSpec({}, admin);
+    const owner = await createPerson();
+    const twice = await compare(owner, "spec", ["other", spec.slug, spec.uuid]);
+    const message = `key must name each spec once: ${spec.slug} and ${spec.uuid} are the same`;
+    expectError(expect, twice, 400, "PARAMETER_INCORRECT_VALUE", message);
+    const path = `${V0}/specs/${spec.uuid}`;
+    await call("PATCH", path, { token: admin.token, body: { archived: true } });
+    const labels = (await groups(owner, "spec", [spec.slug, spec.uuid])).map(({ label }) => label);
+    expect(labels).toEqual([spec.slug, spec.uuid]);
+  });
+
   test("an archived spec is named only to people whose jobs expected it", async ({ expect }) => {
     const admin = await createPerson({ role: "root_admin" });
     const spec = await createSpec({ name: "Secret node" }, admin);

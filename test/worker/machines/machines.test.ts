@@ -154,7 +154,14 @@ describe("a machine", () => {
     const owner = await createPerson();
     const uuid = machineUuid();
     await insertTask(owner, uuid);
-    for (const path of [`/machines/${uuid}`, `/machines/${uuid.toUpperCase()}/history`]) {
+    const others = [
+      uuid.toUpperCase(),
+      uuid.replaceAll("-", ""),
+      `%7B${uuid}%7D`,
+      `urn:uuid:${uuid}`,
+    ];
+    const paths = others.flatMap((spelt) => [`/machines/${spelt}`, `/machines/${spelt}/history`]);
+    for (const path of [`/machines/${uuid}`, ...paths]) {
       const first = await call("GET", path, owner);
       const headers = { "if-none-match": first.headers.get("etag") ?? "" };
       const again = await call("GET", path, { ...owner, headers });
@@ -336,6 +343,7 @@ describe("filters", () => {
       ["provider=STRASSE", [one]],
       ["provider=stra%C3%9Fe", [one]],
       ["provider=stra", []],
+      ["provider=+B%C2%A0&region=+", [two]],
       ["region=%C3%9F", [one]],
       ["region=s", []],
       ["status=underperforming", [two]],

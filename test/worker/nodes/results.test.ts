@@ -207,7 +207,7 @@ describe("PUT /jobs/current/tasks/{task_id}/results/{position}", () => {
       resultBody({ ...QUICK_MARK_RESULTS, extra: Array(50_000).fill(0) }),
       400,
       "PARAMETER_INCORRECT_VALUE",
-      "results: a result must hold at most 50,000 JSON values; send fewer figures",
+      "results must hold at most 50,000 JSON values in all; send fewer figures",
     ],
     [
       "a body over 1 MiB",
