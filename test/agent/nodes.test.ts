@@ -56,6 +56,8 @@ test("an older Node says so, and what brings a newer one", async () => {
   const pretence = `data:text/javascript,${encodeURIComponent(older)}`;
   const run = agent.start(args(), { NODE_OPTIONS: `--import=${pretence}` });
   expect(await run.exit).toBe(2);
-  expect(run.output.stderr).toMatch(/^assay agent: this is Node 18\.20\.4, and Node 20 .*\/agent/);
+  expect(run.output.stderr).toMatch(
+    /^assay agent: this is Node 18\.20\.4, but it needs Node 20 or newer: .*\/agent/,
+  );
   expect(server.requests).toEqual([]);
 });

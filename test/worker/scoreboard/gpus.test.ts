@@ -148,7 +148,7 @@ describe("a node with GPUs of two models", () => {
 
   test.for([
     ["without figures of each GPU", undefined, "no figures of each GPU"],
-    ["with figures of GPUs that nobody names", [{}, {}, {}, {}], "figures of 0 such GPUs"],
+    ["with figures of GPUs that nobody names", [{}, {}, {}, {}], "figures for 0 such GPUs"],
     ["with too few figures", [a100, a100, h100], "figures of 3 GPUs"],
     ["with an impossible figure", [a100, a100, { ...h100, bf16_tflops: 9e9 }, h100], "cannot be"],
     ["with a GPU without a figure", [a100, a100, { gpu_model: H100 }, h100], "not measured"],
