@@ -38,8 +38,8 @@ function showLaps({ route, laps }: HotLaps): boolean {
     const { median, low, high } = ratioOf(laps.product, laps[baseline]);
     const floor = route.floors[baseline];
     const reached = route.reached?.[baseline];
-    const least = reached === undefined ? floor : reached.ratio * TOLERANCE;
-    const isMissed = median < least;
+    // What was reached once is lost only if the whole interval says so.
+    const isMissed = reached === undefined ? median < floor : high < reached.ratio * TOLERANCE;
     if (isMissed) isFine = false;
     const goal =
       reached === undefined
