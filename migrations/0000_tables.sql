@@ -285,6 +285,7 @@ CREATE TABLE `machines` (
 	`region` text,
 	`status` text,
 	`finding_count` integer,
+	`is_replayed` integer,
 	`spec_check` text,
 	`labels` text NOT NULL
 );
@@ -526,6 +527,7 @@ CREATE TABLE `tasks` (
 	`performance_status` text,
 	`verdict` text,
 	`finding_count` integer,
+	`is_replayed` integer GENERATED ALWAYS AS (iif(performance_status is null, null, verdict ->> '$[7]' is not null)) VIRTUAL,
 	FOREIGN KEY (`job_id`) REFERENCES `jobs`(`id`) ON UPDATE no action ON DELETE no action
 );
 

@@ -27,6 +27,7 @@ export function toTaskRecord(row: Omit<TaskRow, "verdict">): ReportedTask {
     performanceStatus: _status,
     specStatus: _check,
     findingCount: _findings,
+    isReplayed: _replayed,
     bodyOffset: _offset,
     ...task
   } = row;

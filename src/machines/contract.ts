@@ -34,6 +34,7 @@ const example: MachineWire = {
   last_job_id: "7554621440",
   last_seen_at: "2024-03-15T10:35:00.000Z",
   status: "expected",
+  replayed: false,
   findings: 0,
   spec_check: "matches",
 };

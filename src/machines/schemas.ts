@@ -52,6 +52,10 @@ export const machine = z
     status: orNull(performanceStatus).openapi({
       description: "Verdict of its last rated job; null before the first.",
     }),
+    replayed: z.boolean().nullable().openapi({
+      description:
+        "True if the figures of that job are a recording instead of a measurement; null before the first.",
+    }),
     findings: integer({
       min: 0,
       max: MAX_COUNT,

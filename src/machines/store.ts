@@ -22,6 +22,8 @@ export interface MachineRow {
   region: string | null;
   status: PerformanceStatus | null;
   findingCount: number | null;
+  /** Its status is on a recording. */
+  isReplayed: boolean | null;
   specCheck: SpecCheckStatus | null;
 }
 
@@ -90,10 +92,17 @@ function matching(
 }
 
 /** The columns as the view has them. */
-type StoredMachine = Omit<MachineRow, "gpuModels"> & { gpuModels: unknown };
+type StoredMachine = Omit<MachineRow, "gpuModels" | "isReplayed"> & {
+  gpuModels: unknown;
+  isReplayed: 0 | 1 | null;
+};
 
-function toRow({ gpuModels, ...row }: StoredMachine): MachineRow {
-  return { ...row, gpuModels: gpuModels === null ? null : gpuGroups.unpack(gpuModels) };
+function toRow({ gpuModels, isReplayed, ...row }: StoredMachine): MachineRow {
+  return {
+    ...row,
+    gpuModels: gpuModels === null ? null : gpuGroups.unpack(gpuModels),
+    isReplayed: isReplayed === null ? null : isReplayed === 1,
+  };
 }
 
 /** A machine that the scope sees, or null. One round trip. */

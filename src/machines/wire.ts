@@ -13,6 +13,7 @@ export function toMachineWire(row: MachineRow): MachineWire {
     last_job_id: String(row.lastJobId),
     last_seen_at: toTimestamp(row.lastSeenAt),
     status: row.status,
+    replayed: row.isReplayed,
     findings: row.findingCount,
     spec_check: row.specCheck,
   };

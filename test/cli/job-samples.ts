@@ -5,6 +5,7 @@ export const ID = "7554621440";
 export const JOBS = "/api/silicon-mark/v1/jobs";
 export const JOB = `${JOBS}/${ID}`;
 export const TASKS = "/api/silicon-mark/v1/tasks";
+export const MACHINES = "/api/silicon-mark/v1/machines";
 
 export const task = (more = {}) => ({
   id: "7554621441",
@@ -21,6 +22,22 @@ export const task = (more = {}) => ({
   gpu_models: [{ model: "NVIDIA L4", count: 1 }],
   spec_check: null,
   benchmark_results: {},
+  ...more,
+});
+
+export const machine = (more = {}) => ({
+  machine_uuid: "550e8400-e29b-41d4-a716-446655440000",
+  host_name: null,
+  gpu_models: [{ model: "NVIDIA L4", count: 1 }],
+  provider: null,
+  region: null,
+  jobs: 1,
+  last_job_id: ID,
+  last_seen_at: "2026-11-22T10:00:00.000Z",
+  status: null,
+  replayed: null,
+  findings: null,
+  spec_check: null,
   ...more,
 });
 

@@ -13,6 +13,8 @@ import {
   JOBS,
   job,
   live,
+  MACHINES,
+  machine,
   stream,
   summary,
   TASKS,
@@ -127,6 +129,9 @@ test("a verdict on recordings says REPLAYED on every line and page", async () =>
   const listed = task({ performance_status: "underperforming", replayed: true, findings: [] });
   server.on(`GET ${TASKS}`, json(200, { data: [listed], pagination }));
   server.on(`GET ${TASKS}/${listed.id}/results`, json(200, task({ performance })));
+  const seen = machine({ status: "underperforming", replayed: true, findings: 0 });
+  server.on(`GET ${MACHINES}`, json(200, { results: [seen], pagination }));
+  server.on(`GET ${MACHINES}/${seen.machine_uuid}`, json(200, seen));
   const word = "underperforming (REPLAYED)";
   for (const [args, times] of [
     [["job", "list"], 1],
@@ -134,6 +139,8 @@ test("a verdict on recordings says REPLAYED on every line and page", async () =>
     [["job", "watch", ID], 1],
     [["task", "list"], 1],
     [["task", "view", listed.id], 1],
+    [["machine", "list"], 1],
+    [["machine", "view", seen.machine_uuid], 1],
   ] as const) {
     const { stdout, stderr } = await cli.run(args, env);
     expect(stdout.split(word).length - 1, `${args.join(" ")}: ${stdout}${stderr}`).toBe(times);

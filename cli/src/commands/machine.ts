@@ -6,7 +6,7 @@ import {
 } from "../../../src/lib/enums.ts";
 import { body } from "../api/client.ts";
 import type { Machine, MachineHistory } from "../api/types.ts";
-import { showNumber, showRatio } from "../job/outcome.ts";
+import { showNumber, showRatio, showVerdict } from "../job/outcome.ts";
 import { gpusOf } from "../job/report-lines.ts";
 import { fields, table } from "../output/table.ts";
 import { plain } from "../output/text.ts";
@@ -45,7 +45,7 @@ export function machineCommand(open: Open): AnyCommand {
         { title: "Provider", of: (machine) => machine.provider },
         { title: "Region", of: (machine) => machine.region },
         { title: "Jobs", of: (machine) => machine.jobs },
-        { title: "Verdict", of: (machine) => machine.status },
+        { title: "Verdict", of: showVerdict },
         { title: "Findings", of: (machine) => machine.findings },
         { title: "Spec", of: (machine) => machine.spec_check },
         { title: "Last seen", of: (machine) => showTime(machine.last_seen_at) },
@@ -106,7 +106,7 @@ function showMachine(machine: Machine): string[] {
     ["Jobs", machine.jobs],
     ["Last job", machine.last_job_id],
     ["Last seen", showTime(machine.last_seen_at)],
-    ["Verdict", machine.status],
+    ["Verdict", showVerdict(machine)],
     ["Findings", machine.findings],
     ["Spec check", machine.spec_check],
   ]);

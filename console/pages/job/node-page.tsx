@@ -3,7 +3,7 @@
 import { moment, percent } from "../../lib/format.ts";
 import { addressOf } from "../../lib/router.ts";
 import type { Schemas } from "../../lib/schemas.ts";
-import { StateBadge, VerdictBadge } from "../../parts/badge.tsx";
+import { LIVE_STATES, StateBadge, VerdictBadge } from "../../parts/badge.tsx";
 import { Icon } from "../../parts/icon.tsx";
 import { FaultNotice, Freshness, Skeleton } from "../../parts/notices.tsx";
 import { PageHead } from "../../parts/page.tsx";
@@ -95,7 +95,7 @@ function Facts({ task }: { task: TaskWithResults }) {
       {ip !== null && <Fact name={text.ip} value={ip} />}
       <Fact name={text.joined} value={moment(task.created_at)} />
       {task.ended_at !== null && <Fact name={words.job.ended} value={moment(task.ended_at)} />}
-      {task.ended_at === null && (
+      {LIVE_STATES.has(task.state) && (
         <Fact name={words.progress.title} value={percent(task.progress)} />
       )}
       {skew !== null && Math.abs(skew) >= 1_000 && (

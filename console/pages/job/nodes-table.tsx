@@ -2,7 +2,7 @@
 import { useState } from "preact/hooks";
 import { figure, percent } from "../../lib/format.ts";
 import { addressOf } from "../../lib/router.ts";
-import { SpecBadge, StateBadge, VerdictBadge } from "../../parts/badge.tsx";
+import { LIVE_STATES, SpecBadge, StateBadge, VerdictBadge } from "../../parts/badge.tsx";
 import { Section } from "../../parts/section.tsx";
 import { type Column, Table } from "../../parts/table.tsx";
 import { words } from "../../words.ts";
@@ -121,7 +121,7 @@ function columnsOf(job: JobView, fields: Fields, hasPages: boolean): Column<Row>
       cell: ({ task, progress }) => (
         <span class="node-state">
           <StateBadge state={task.state} />
-          {task.ended_at === null && (
+          {LIVE_STATES.has(task.state) && (
             <progress
               class="bar-track"
               value={progress.progress}

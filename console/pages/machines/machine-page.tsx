@@ -60,7 +60,9 @@ export function MachinePage({ uuid }: { uuid: string }) {
         above={up}
         beside={
           <>
-            {data.status !== null && <VerdictBadge verdict={data.status} />}
+            {data.status !== null && (
+              <VerdictBadge verdict={data.status} replayed={data.replayed} />
+            )}
             {data.spec_check !== null && <SpecBadge status={data.spec_check} />}
           </>
         }

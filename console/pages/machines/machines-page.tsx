@@ -163,7 +163,8 @@ const COLUMNS: readonly Column<Machine>[] = [
   { title: text.columns.region, cell: ({ region }) => region ?? "–" },
   {
     title: text.columns.verdict,
-    cell: ({ status }) => (status === null ? "–" : <VerdictBadge verdict={status} />),
+    cell: ({ status, replayed }) =>
+      status === null ? "–" : <VerdictBadge verdict={status} replayed={replayed} />,
   },
   { title: text.columns.findings, isNumber: true, cell: ({ findings }) => findings ?? "–" },
   {

@@ -28,6 +28,8 @@ export const machines = sqliteTable(
     region: text("region"),
     status: text("status", { enum: PERFORMANCE_STATUSES }),
     findingCount: integer("finding_count"),
+    /** Of the task that has the status: its figures are a recording. */
+    isReplayed: integer("is_replayed", { mode: "boolean" }),
     specCheck: text("spec_check", { enum: SPEC_CHECK_STATUSES }),
     /** The terms of its lists as a JSON array, each of them with a counter row. */
     labels: text("labels").notNull(),

@@ -15,7 +15,7 @@ import type { SpecCheck } from "../../lib/stored-spec-check.ts";
 import { packedText } from "../forms.ts";
 import { hexBlob } from "../hex.ts";
 import { figures, gpuGroups, steps } from "../packed.ts";
-import { nodeVerdict } from "../packed-verdicts.ts";
+import { nodeVerdict, nodeVerdictPath } from "../packed-verdicts.ts";
 import { jobs, owner } from "./jobs.ts";
 
 const live = sql`deleted_at is null`;
@@ -88,6 +88,13 @@ export const tasks = sqliteTable(
     performanceStatus: text("performance_status", { enum: PERFORMANCE_STATUSES }),
     verdict: packedText("verdict", nodeVerdict),
     findingCount: integer("finding_count"),
+    /** The verdict is on a recording; null before the task is rated. */
+    isReplayed: integer("is_replayed", { mode: "boolean" }).generatedAlwaysAs(
+      sql.raw(
+        `iif(performance_status is null, null, verdict ->> '${nodeVerdictPath.isReplayed}' is not null)`,
+      ),
+      { mode: "virtual" },
+    ),
   },
   (table) => {
     // Job and rank break ties, as the id would: SQLite uses no row id of an index in `(created_at, …) > (?, ?)`.

@@ -393,7 +393,7 @@ BEGIN
   DELETE FROM machines WHERE machine_uuid = new.machine_uuid
   AND scope IN ('all', 'customer:' || new.customer_id, new.owner) AND jobs + new.jobs <= 0;
   INSERT INTO machines (id, scope, machine_uuid, jobs, last_task_id, last_job_id, last_seen_at,
-    host_name, gpu_models, provider, region, status, finding_count, spec_check, labels)
+    host_name, gpu_models, provider, region, status, finding_count, is_replayed, spec_check, labels)
   SELECT
     -- Three numbers for each machine, the next free ones of its millisecond. Where there are none, it comes first.
     place + iif(
@@ -401,7 +401,7 @@ BEGIN
       coalesce((SELECT max(id) + 1 FROM machines WHERE id >= first_id AND id < first_id + 4096), first_id),
       (SELECT max(id) + 1 FROM machines)),
     scope, new.machine_uuid, max(new.jobs, 1), last_task_id, last_job_id, last_seen_at,
-    host_name, gpus ->> '$[0]', provider ->> '$[0]', region ->> '$[0]', rating ->> '$[0]', rating ->> '$[1]', spec_check,
+    host_name, gpus ->> '$[0]', provider ->> '$[0]', region ->> '$[0]', rating ->> '$[0]', rating ->> '$[1]', rating ->> '$[2]', spec_check,
     (SELECT json_group_array(prefix || term) FROM (
       SELECT value AS term FROM json_each(json_array('',
         iif(provider IS NULL, NULL, 'p' || hex(provider ->> '$[1]')), iif(region IS NULL, NULL, 'r' || hex(region ->> '$[1]')),
@@ -437,21 +437,21 @@ BEGIN
     jobs = machines.jobs + new.jobs, last_task_id = excluded.last_task_id, last_job_id = excluded.last_job_id,
     last_seen_at = excluded.last_seen_at, host_name = excluded.host_name, gpu_models = excluded.gpu_models,
     provider = excluded.provider, region = excluded.region, status = excluded.status,
-    finding_count = excluded.finding_count, spec_check = excluded.spec_check, labels = excluded.labels
+    finding_count = excluded.finding_count, is_replayed = excluded.is_replayed, spec_check = excluded.spec_check, labels = excluded.labels
   WHERE new.jobs <> 0
-    OR (machines.last_task_id, machines.host_name, machines.gpu_models, machines.provider, machines.region, machines.status, machines.finding_count, machines.spec_check, machines.labels)
-    IS NOT (excluded.last_task_id, excluded.host_name, excluded.gpu_models, excluded.provider, excluded.region, excluded.status, excluded.finding_count, excluded.spec_check, excluded.labels);
+    OR (machines.last_task_id, machines.host_name, machines.gpu_models, machines.provider, machines.region, machines.status, machines.finding_count, machines.is_replayed, machines.spec_check, machines.labels)
+    IS NOT (excluded.last_task_id, excluded.host_name, excluded.gpu_models, excluded.provider, excluded.region, excluded.status, excluded.finding_count, excluded.is_replayed, excluded.spec_check, excluded.labels);
 END;
 
 -- What a task says of its machine. Of its GPUs, those by model with the normalised models; of its verdict, the status with
--- the number of findings; of where it was rented, the text with the form that filters compare.
+-- the number of findings and the mark of recordings; of where it was rented, the text with the form that filters compare.
 CREATE VIEW `machine_said` (machine_uuid, customer_id, owner, deleted_at, created_at, job_id, rank, said) AS SELECT
   tasks.machine_uuid, tasks.customer_id, tasks.owner, tasks.deleted_at, tasks.created_at, job_id, rank, json_array(
     tasks.id, job_id, tasks.created_at, host_name,
     iif(gpu_count = 0, json_array(json('[]'), json('[]')),
       iif(gpu_models IS NOT NULL, json_array(json(gpu_models), json(models)),
         iif(gpu_model IS NOT NULL, json_array(json_array(json_array(gpu_model, gpu_count)), json(models)), NULL))),
-    iif(tasks.performance_status IS NULL, NULL, json_array(tasks.performance_status, coalesce(tasks.finding_count, 0))),
+    iif(tasks.performance_status IS NULL, NULL, json_array(tasks.performance_status, coalesce(tasks.finding_count, 0), is_replayed)),
     spec_status,
     iif(provider IS NULL, NULL, json_array(provider, folded_origins ->> '$.p')),
     iif(region IS NULL, NULL, json_array(region, folded_origins ->> '$.r')))
@@ -463,11 +463,12 @@ BEGIN
   VALUES (new.machine_uuid, new.customer_id, new.owner, 1);
 END;
 
-CREATE TRIGGER `machines_told` AFTER UPDATE OF host_name, gpu_model, gpu_count, gpu_models, spec_check, performance_status, finding_count ON `tasks`
+CREATE TRIGGER `machines_told` AFTER UPDATE OF host_name, gpu_model, gpu_count, gpu_models, spec_check, performance_status, finding_count, verdict ON `tasks`
 WHEN old.deleted_at IS NULL AND new.deleted_at IS NULL AND (
   new.host_name IS NOT old.host_name OR new.gpu_model IS NOT old.gpu_model OR new.gpu_count IS NOT old.gpu_count
   OR new.gpu_models IS NOT old.gpu_models OR new.spec_status IS NOT old.spec_status
-  OR new.performance_status IS NOT old.performance_status OR new.finding_count IS NOT old.finding_count)
+  OR new.performance_status IS NOT old.performance_status OR new.finding_count IS NOT old.finding_count
+  OR new.is_replayed IS NOT old.is_replayed)
 BEGIN
   INSERT INTO machine_changes (machine_uuid, customer_id, owner, jobs)
   VALUES (new.machine_uuid, new.customer_id, new.owner, 0);
@@ -497,7 +498,7 @@ CREATE VIEW `machines_indexed` (id, terms, machine) AS SELECT
     FROM json_each('[0' || replace(hex(zeroblob(length(host_name) - 3)), '00', ',0') || ']') WHERE length(host_name) >= 3), ''),
   json_object('id', id, 'machineUuid', machine_uuid, 'jobs', jobs, 'lastJobId', last_job_id, 'lastSeenAt', last_seen_at,
     'hostName', host_name, 'gpuModels', json(gpu_models), 'provider', provider, 'region', region,
-    'status', status, 'findingCount', finding_count, 'specCheck', spec_check)
+    'status', status, 'findingCount', finding_count, 'isReplayed', is_replayed, 'specCheck', spec_check)
 FROM machines;
 
 CREATE VIRTUAL TABLE `machines_search` USING fts5(terms, machine UNINDEXED, content = 'machines_indexed', content_rowid = 'id', columnsize = 0, detail = none, tokenize = 'ascii');

@@ -75,13 +75,13 @@ type Figures = Parameters<typeof toTask>[2];
 
 /** @param results those of the node; null if the query does not request results */
 function toListed(row: ListedTaskRow, results: Figures | null, linkOf: LinkOf): ListedTaskWire {
-  const { sequence, findings, isReplayed, ...columns } = row;
+  const { sequence, findings, ...columns } = row;
   const task = toTaskRecord(columns);
   const performance_status = row.performanceStatus;
   const verdict = {
     findings: performance_status === null ? null : (findings ?? []),
     performance_status,
-    replayed: performance_status === null ? null : isReplayed === 1,
+    replayed: row.isReplayed,
   };
   return results === null || sequence === null
     ? { ...toReportedTask(task, linkOf), ...verdict, benchmark_results: null }

@@ -40,17 +40,13 @@ export type ListedTaskRow = Omit<typeof tasks.$inferSelect, "verdict"> & {
   sequence: SequenceStep[] | null;
   /** Null for none, and before the task is rated. */
   findings: Finding[] | null;
-  /** 1 for a rated recording. */
-  isReplayed: 1 | null;
 };
 
 const { verdict: _verdict, ...columns } = getTableColumns(tasks);
-const inVerdict = (arrow: "->" | "->>", key: keyof typeof nodeVerdictPath) =>
-  sql`${tasks.verdict} ${sql.raw(`${arrow} '${nodeVerdictPath[key]}'`)}`;
+const storedFindings = sql`${tasks.verdict} -> ${sql.raw(`'${nodeVerdictPath.findings}'`)}`;
 const listedColumns = {
   ...columns,
-  findings: fromPacked(findings, inVerdict("->", "findings")).as("findings"),
-  isReplayed: sql<1 | null>`${inVerdict("->>", "isReplayed")}`.as("is_replayed"),
+  findings: fromPacked(findings, storedFindings).as("findings"),
 };
 
 /** Filters in the order of their selectivity: the first one given chooses the range of an index. */

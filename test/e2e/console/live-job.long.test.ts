@@ -82,6 +82,14 @@ describeConsole(
       await page.getByText(/\(REPLAYED\)$/).waitFor();
       await page.goto(`${stage().server.url}/console/jobs`);
       await page.getByText("Underperforming (REPLAYED)").waitFor();
+      await page.goto(`${stage().server.url}/console/machines`);
+      const slow = page.getByRole("row").filter({ hasText: "Underperforming (REPLAYED)" });
+      await slow.getByRole("link").click();
+      await page.getByRole("table", { name: "Jobs on this machine" }).waitFor();
+      // Of the machine, and of its job.
+      for (const at of [0, 1]) {
+        await page.getByText("Underperforming (REPLAYED)", { exact: true }).nth(at).waitFor();
+      }
       expectQuiet(tab);
     });
 
@@ -111,6 +119,39 @@ describeConsole(
       const tab = await openTab(stage(), `/console/jobs/${job.id}`);
       await tab.page.getByText("0 of 2 done, 1 failed", { exact: true }).waitFor();
       await tab.page.getByText("1 of 2 machines joined, 1 missing.").waitFor();
+    });
+
+    test("a lost node shows no progress beside its state", async () => {
+      const { server, admin } = stage();
+      const order = { name: "lost node", node_count: 2, benchmarks: [] };
+      const job = await admin.ask("POST", "/jobs", order);
+      await (await joinJob(server.url, job.token)).say(0.4, "fp16 matrix products");
+      const { page } = await openTab(stage(), `/console/jobs/${job.id}`);
+      const nodes = page.getByRole("table", { name: "Nodes" });
+      await nodes.getByRole("progressbar", { name: "40 %" }).waitFor();
+      // As the server tells it once the node's lease is over: failed, but not ended, for it may return.
+      const lost = { state: "failed", failed_message: "no contact for 150 s", ended_at: null };
+      const [task] = (await admin.ask("GET", `/jobs/${job.id}`)).tasks;
+      await page.route(
+        new RegExp(`/v1/(jobs/${job.id}|tasks/${task.id}/results)(\\?|$)`),
+        async (route) => {
+          const response = await route.fetch();
+          const body = await response.json();
+          const json =
+            body.tasks === undefined
+              ? { ...body, ...lost }
+              : { ...body, tasks: [{ ...body.tasks[0], ...lost }] };
+          await route.fulfill({ response, json });
+        },
+      );
+      await page.reload();
+      await nodes.getByText("Failed", { exact: true }).waitFor();
+      await nodes.getByText(lost.failed_message).waitFor();
+      expect(await nodes.getByRole("progressbar").count()).toBe(0);
+      await nodes.getByRole("link", { name: "Node 0" }).click();
+      await page.getByRole("heading", { name: "Node 0", level: 1 }).waitFor();
+      await page.getByText(lost.failed_message).first().waitFor();
+      expect(await page.getByText("Progress", { exact: true }).count()).toBe(0);
     });
 
     test("a job is aborted and deleted from its page", async () => {

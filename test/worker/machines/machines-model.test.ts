@@ -7,6 +7,7 @@ import { createRandom } from "../../world/random.ts";
 import { call } from "../harness/client.ts";
 import { createCustomer, createPerson, type Person } from "../harness/factories.ts";
 import { db, insertJobRow, removeJob, setJob, setTask, taskValues } from "../harness/rows.ts";
+import { nodeVerdict } from "../harness/verdicts.ts";
 
 interface Known {
   id: number;
@@ -16,6 +17,7 @@ interface Known {
   hostName: string | null;
   status: "expected" | "underperforming" | null;
   findings: number | null;
+  replayed: boolean;
   deleted: boolean;
 }
 
@@ -55,7 +57,7 @@ test("machines, totals and pages follow every change", { timeout: patient(120_00
       const of = { customerId: owner.customerId, userId: owner.id };
       const row = { id: id + 1, jobId: id, rank: 0, machineUuid: machine, createdAt, hostName };
       await db.insert(tasks).values(taskValues({ ...row, ...of }));
-      const none = { status: null, findings: null, deleted: false };
+      const none = { status: null, findings: null, replayed: false, deleted: false };
       all.push({ id, owner, machine, createdAt, hostName, ...none });
     },
     async () => {
@@ -63,8 +65,12 @@ test("machines, totals and pages follow every change", { timeout: patient(120_00
       if (task === undefined || task.deleted) return;
       task.status = pick(["expected", "underperforming"]);
       task.findings = pick([null, 1, 3]);
-      const verdict = { performanceStatus: task.status, findingCount: task.findings };
-      await setTask(task.id + 1, verdict);
+      task.replayed = pick([true, false]);
+      await setTask(task.id + 1, {
+        performanceStatus: task.status,
+        findingCount: task.findings,
+        verdict: nodeVerdict({ isReplayed: task.replayed }),
+      });
     },
     async () => {
       const task = all.length > 0 ? pick(all) : undefined;
@@ -98,6 +104,7 @@ test("machines, totals and pages follow every change", { timeout: patient(120_00
           jobs: own.length,
           last_job_id: String(newest.id),
           status: rated?.status ?? null,
+          replayed: rated?.replayed ?? null,
           findings: rated === undefined ? null : (rated.findings ?? 0),
         };
         return [{ at: newest.createdAt, shown }];

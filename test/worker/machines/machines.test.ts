@@ -1,14 +1,18 @@
 /** Machines: what their jobs have shown of them, for whom, and how long. */
+import { env } from "cloudflare:workers";
 import { eq } from "drizzle-orm";
 import { describe, test } from "vitest";
+import { createMeter, openDatabase } from "../../../src/db/client.ts";
 import { machineCounts, machines } from "../../../src/db/schema/machines.ts";
 import { tasks } from "../../../src/db/schema.ts";
 import { originColumns } from "../../../src/jobs/origins.ts";
+import { readConfig } from "../../../src/lib/config.ts";
 import {
   getMachineHistoryRoute,
   getMachineRoute,
   listMachinesRoute,
 } from "../../../src/machines/contract.ts";
+import { rateSettledJob } from "../../../src/scoreboard/rating.ts";
 import { call, expectContract, expectError, join, machineUuid } from "../harness/client.ts";
 import {
   createCustomer,
@@ -18,8 +22,17 @@ import {
   measureJob,
   type Person,
 } from "../harness/factories.ts";
-import { flushed } from "../harness/instruments.ts";
-import { countOf, db, insertJobRow, removeJob, setJob, taskValues } from "../harness/rows.ts";
+import { flushed, ownD1 } from "../harness/instruments.ts";
+import {
+  countOf,
+  db,
+  insertJobRow,
+  removeJob,
+  setJob,
+  setTask,
+  taskRow,
+  taskValues,
+} from "../harness/rows.ts";
 
 const list = ({ token }: Person, query = "") => call("GET", `/machines?${query}`, { token });
 const view = ({ token }: Person, uuid: string) => call("GET", `/machines/${uuid}`, { token });
@@ -74,6 +87,7 @@ describe("a machine", () => {
       last_job_id: job.id,
       last_seen_at: expect.stringMatching(/Z$/),
       status: null,
+      replayed: null,
       findings: null,
       spec_check: "unknown",
     });
@@ -97,6 +111,38 @@ describe("a machine", () => {
     expect(busy).toMatchObject({ status: "underperforming", jobs: 2, last_job_id: next.id });
     expect(uuidsOf(await list(owner, "status=underperforming"))).toEqual([uuid]);
     expect(uuidsOf(await list(owner, "status=expected"))).toEqual([]);
+  });
+
+  test("says of its verdict if it is on a recording", async ({ expect }) => {
+    const owner = await createPerson();
+    const uuid = machineUuid();
+    const machine = { gpu_model: "NVIDIA A100-SXM4-80GB", gpu_count: 1, machine_uuid: uuid };
+    const slow = { aggregate_results: { bf16_tflops: 100, memory_bandwidth_gbs: 1_700 } };
+    const measure = (sent: object) =>
+      measureJob([{ ...machine, results: { ...slow, ...sent } }], owner);
+    const shows = async (verdict: object) => {
+      const { body } = await view(owner, uuid);
+      expect(body).toMatchObject(verdict);
+      expect((await list(owner)).body.results).toEqual([body]);
+    };
+    await measure({});
+    await shows({ status: "underperforming", replayed: false });
+    const recording = await measure({ replayed: true });
+    await shows({ status: "unrated", replayed: true });
+    const rating = { ...readConfig(env).rating, rateReplays: true };
+    const database = openDatabase(ownD1(), createMeter());
+    await rateSettledJob(database, Number(recording.id), Date.now(), rating);
+    await shows({ status: "underperforming", replayed: true });
+    // The same verdict with another mark: by the machine's next job, and by a change of the verdict alone.
+    const measured = await measure({});
+    await shows({ status: "underperforming", replayed: false });
+    const { verdict } = await taskRow(Number(measured.id) + 1);
+    if (verdict === null) throw new Error("not rated");
+    await setTask(Number(measured.id) + 1, { verdict: { ...verdict, isReplayed: true } });
+    await shows({ status: "underperforming", replayed: true });
+    await setJob(measured, { deletedAt: 1 });
+    await setJob(recording, { deletedAt: 1 });
+    await shows({ status: "underperforming", replayed: false });
   });
 
   test("an inventory's host name is text for people; anything else is none", async ({ expect }) => {
