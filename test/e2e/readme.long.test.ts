@@ -130,6 +130,7 @@ async function runOwnMachine(): Promise<string> {
     `set -eu; . ./session.sh; export XDG_CONFIG_HOME=$PWD/own-config
 ${install}
 echo "$TOKEN" | ${login} --token -
+: > own.log # that of the first pass has a line, too
 ${create} --report own.pdf > own.log 2>&1 & WAITING=$!
 until grep -E '^ +curl -fsSL ' own.log > line.sh; do sleep 0.2; done
 sh -c "$(cat line.sh) --replay agent/replays/h100-nvl-x1.json"
