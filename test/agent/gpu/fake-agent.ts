@@ -1,6 +1,6 @@
 /**
  * The agent as a program, on a machine with the fake driver: what measures is a process of its own, as always. FAKE_PROBE
- * says what becomes of it after its first figures: crash, oom, or nothing; `refused` finds a busy GPU.
+ * says what becomes of it after its first figures: crash, hang, oom, or nothing; `refused` finds a busy GPU.
  */
 import { writeSync } from "node:fs";
 import { runMeasurement } from "../../../agent/src/gpu/run.ts";
@@ -19,6 +19,7 @@ if (process.argv[2] === "--probe") {
     if (mode === "crash") process.kill(process.pid, "SIGSEGV");
     // As the kernel does it when memory has run out.
     if (mode === "oom") process.kill(process.pid, "SIGKILL");
+    if (mode === "hang") Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
   });
   runMeasurement({ ...world, telemetry: telemetryOf(busy) });
 } else {
