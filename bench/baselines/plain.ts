@@ -21,7 +21,7 @@ import { counterKey } from "../../src/identity/actor.ts";
 import { keyIdOf } from "../../src/identity/lifetimes.ts";
 import { toBenchmarkWire } from "../../src/jobs/catalogue-contract.ts";
 import { createJobBody } from "../../src/jobs/create-schema.ts";
-import { toCreatedJob } from "../../src/jobs/created-wire.ts";
+import { isJoinable, joinCommandOf, toCreatedJob } from "../../src/jobs/created-wire.ts";
 import { LISTED_COLUMNS } from "../../src/jobs/list-columns.ts";
 import { listJobsQuery } from "../../src/jobs/list-parameters.ts";
 import { generateJobName } from "../../src/jobs/names.ts";
@@ -191,7 +191,9 @@ app.get(`${JOBS}/:job_id`, by("user"), etag(), async (c) => {
       : [toPerformanceNode({ id, verdict: readNodeVerdict(JSON.parse(verdict)) })],
   );
   const scoreboard_summary = facts.scoreboard_summary && { ...facts.scoreboard_summary, nodes };
-  return c.json({ ...facts, scoreboard_summary, tasks: shown });
+  const { origin } = new URL(c.req.url);
+  const join_command = isJoinable(view) ? joinCommandOf(origin, token) : null;
+  return c.json({ ...facts, join_command, scoreboard_summary, tasks: shown });
 });
 
 app.post(JOBS, by("user"), bodyLimit({ maxSize: 256 * KIB }), async (c) => {
