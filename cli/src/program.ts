@@ -37,7 +37,7 @@ export function createProgram(env: NodeJS.ProcessEnv, stop: Stop): AnyCommand {
       new Option("--token <token>", "token; else ASSAY_TOKEN, BENCHER_API_TOKEN, the profile"),
     )
     .option("--json", "print one JSON document")
-    .option("-q, --quiet", "print results and errors alone")
+    .option("-q, --quiet", "print only results and errors")
     .option("--no-pager", "show long output without a pager")
     .addHelpText("after", () => exitCodeHelp())
     .configureHelp({ showGlobalOptions: true });
