@@ -8,7 +8,7 @@ interface Statement {
   all<Found>(): Promise<{ results: Found[] }>;
 }
 
-/** The file of a D1 database that nobody else has open: written by SQLite itself, which takes half as long as through a Worker. */
+/** The file of a D1 database that no other process has open. SQLite writes it directly, in half the time that a Worker takes. */
 export class DatabaseFile implements SeedDatabase<Statement> {
   readonly #file: DatabaseSync;
 

@@ -8,6 +8,7 @@ import { JobsPage } from "./pages/jobs/jobs-page.tsx";
 import { NotFoundPage } from "./pages/not-found.tsx";
 import { SignInPage } from "./pages/sign-in.tsx";
 import { later } from "./parts/later.tsx";
+import { ReloadNotice } from "./parts/notices.tsx";
 import { Shell } from "./parts/shell.tsx";
 import { words } from "./words.ts";
 
@@ -72,14 +73,5 @@ function decode(segment: string): string {
 /** A page that fails says so, and leaves the way to the others. */
 function Guarded({ children }: { children: VNode }) {
   const [error] = useErrorBoundary((thrown) => console.error(thrown));
-  return error === undefined ? (
-    children
-  ) : (
-    <div class="notice bad" role="alert">
-      <p>{words.faults.crashed}</p>
-      <button type="button" onClick={() => location.reload()}>
-        {words.actions.retry}
-      </button>
-    </div>
-  );
+  return error === undefined ? children : <ReloadNotice tone="bad" text={words.faults.crashed} />;
 }

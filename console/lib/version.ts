@@ -1,4 +1,4 @@
-/** A page that was open while the server got a new version: the parts that it has not loaded yet are gone. */
+/** Renews a page that stayed open while the server was updated: the parts that it has not loaded yet are gone. */
 import { BASE } from "./router.ts";
 
 const RELOADED = "assay.reloaded";
@@ -9,7 +9,7 @@ const TIMEOUT_MS = 10_000;
 /** `outdated`: the server has another version, and the page was reloaded a moment ago. `current`: it has this one. */
 export type Version = "reloading" | "outdated" | "current" | "unreachable";
 
-/** Reloads the page, once, if the server has another version than it. Its address has all there is to restore. */
+/** Reloads the page, once, if the server has another version. The address restores all of the page. */
 export async function renewPage(): Promise<Version> {
   const isCurrent = await hasThisVersion();
   if (isCurrent === null) return "unreachable";

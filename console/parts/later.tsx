@@ -3,7 +3,7 @@ import { useCallback, useEffect, useState } from "preact/hooks";
 import type { Fault } from "../lib/api.ts";
 import { renewPage } from "../lib/version.ts";
 import { words } from "../words.ts";
-import { FaultNotice, Skeleton } from "./notices.tsx";
+import { FaultNotice, ReloadNotice, Skeleton } from "./notices.tsx";
 
 const UNREACHABLE: Fault = {
   kind: "unreachable",
@@ -14,7 +14,7 @@ const UNREACHABLE: Fault = {
 
 type Failure = { kind: "outdated" | "unreachable" } | { kind: "broken"; error: unknown };
 
-/** A page whose code comes with its first visit. A page that is older than the server is loaded anew. */
+/** A page whose code loads on its first visit. A page that is older than the server is reloaded. */
 export function later<Props extends object>(load: () => Promise<ComponentType<Props>>) {
   let loaded: ComponentType<Props> | null = null;
   return function Later(props: Props) {
@@ -42,19 +42,10 @@ export function later<Props extends object>(load: () => Promise<ComponentType<Pr
     if (failure?.kind === "unreachable") {
       return <FaultNotice fault={UNREACHABLE} retry={() => void attempt()} />;
     }
-    if (failure?.kind === "outdated") return <Outdated />;
+    if (failure?.kind === "outdated") {
+      return <ReloadNotice tone="warn" text={words.faults.outdated} />;
+    }
     const Page = loaded;
     return Page === null ? <Skeleton rows={8} label={words.loading} /> : <Page {...props} />;
   };
-}
-
-function Outdated() {
-  return (
-    <div class="notice warn" role="alert">
-      <p>{words.faults.outdated}</p>
-      <button type="button" onClick={() => location.reload()}>
-        {words.actions.reload}
-      </button>
-    </div>
-  );
 }

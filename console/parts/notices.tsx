@@ -54,6 +54,18 @@ export function FaultNotice({ fault, retry }: { fault: Fault; retry?: () => void
   );
 }
 
+/** Asks for a reload of the whole page. */
+export function ReloadNotice({ tone, text }: { tone: "warn" | "bad"; text: string }) {
+  return (
+    <div class={`notice ${tone}`} role="alert">
+      <p>{text}</p>
+      <button type="button" onClick={() => location.reload()}>
+        {words.actions.reload}
+      </button>
+    </div>
+  );
+}
+
 /** Says that what is shown may be old, or that the server takes its time. */
 export function Freshness({ loaded }: { loaded: Loaded<unknown> }) {
   const { data, fault, isSlow, at, reload } = loaded;

@@ -8,7 +8,7 @@ const REPLAY = "h100-nvl-x1.json";
 /** The measurement takes 20 seconds, and waits up to two minutes for another one; on a slow machine longer. */
 const TIMEOUT_MS = 10 * 60_000;
 
-/** HostMark on one agent, really measured, beside a replayed QuickMark; its figures as a line. Throws unless it has completed. */
+/** Runs HostMark on one agent, really measured, after a replayed QuickMark. Returns its figures as a line; throws unless it has completed. */
 export async function measureHost(stage: Stage): Promise<string> {
   const { api, program, url } = stage;
   const job = await api.createJob({

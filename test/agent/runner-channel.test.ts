@@ -1,4 +1,4 @@
-/** A runner that waits on an open channel: it asks when it is told to, and as before where there is none. */
+/** A runner with an open channel asks for a job when the server says so; without a channel it polls. */
 import type { IncomingMessage } from "node:http";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type WebSocket, WebSocketServer } from "ws";

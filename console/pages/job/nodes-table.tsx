@@ -39,7 +39,7 @@ export function NodesSection({ job, fields, progress, hasPages }: NodesProps) {
       progress: progressOf(task, progress.get(task.rank)),
     }),
   );
-  // Nodes with problems come first, the worst before all: of 256 nobody finds the slow one.
+  // Nodes with problems come first, the worst at the top: nobody finds the slow one among 256.
   const sorted = rows.toSorted((a, b) => severityOf(b) - severityOf(a));
   const wanted = isOnlyBad ? sorted.filter((row) => severityOf(row) > 0) : sorted;
   const shown = isWhole ? wanted : wanted.slice(0, SHOWN);

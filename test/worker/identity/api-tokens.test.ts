@@ -84,20 +84,25 @@ describe("POST /v0/users/{user}/tokens", () => {
     expect(reply.body.message).toContain(message);
   });
 
-  test("a misspelt ttl or scope is refused, or it would last and do more", async ({ expect }) => {
-    const person = await colleague();
-    for (const [sent, meant] of [
-      ["tll", "ttl"],
-      ["expiration", "ttl"],
-      ["scop", "scope"],
-      ["Scope", "scope"],
-    ]) {
-      const reply = await make(person, { name: "script", [sent ?? ""]: "read" });
-      const message = `unknown field '${sent}'; did you mean '${meant}'?`;
-      expectError(expect, reply, 400, "PARAMETER_INCORRECT_VALUE", message);
-    }
-    expect((await make(person, { name: "script", token: "x", user: "y" })).status).toBe(201);
-  });
+  test.for(["tokens", "keys"])(
+    "%s: a misspelt ttl or scope is refused, or the credential would last longer and do more",
+    async (kind, { expect }) => {
+      const { token } = await colleague();
+      const create = (body: object) =>
+        send(token, "POST", `/me/${kind}`, { name: "script", ...body });
+      for (const [sent, meant] of [
+        ["tll", "ttl"],
+        ["expiration", "ttl"],
+        ["scop", "scope"],
+        ["Scope", "scope"],
+      ] as const) {
+        const reply = await create({ [sent]: "read" });
+        const message = `unknown field '${sent}'; did you mean '${meant}'?`;
+        expectError(expect, reply, 400, "PARAMETER_INCORRECT_VALUE", message);
+      }
+      expect((await create({ token: "x", user: "y" })).status).toBe(201);
+    },
+  );
 
   test("for others: 403, whether they are there or not, for every role", async ({ expect }) => {
     const other = await colleague();
