@@ -34,7 +34,7 @@ export async function measureHost(stage: Stage): Promise<string> {
 }
 
 /** The figures of a host in words. */
-export function hostLine(results: Readonly<Record<string, unknown>>): string {
+function hostLine(results: Readonly<Record<string, unknown>>): string {
   const figure = (name: string, digits = 1) => {
     const value = results[name];
     return typeof value === "number" ? value.toFixed(digits) : "–";

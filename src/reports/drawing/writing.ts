@@ -118,29 +118,12 @@ export function sentence(text: string): string {
 }
 
 /** Words of names that are written in their own way. */
+const SPELLED =
+  "API BIOS CPU CUDA DNS ECC GB GPU GPUs ID IP MHz MiB MIG NCCL NIC NUMA NVLink OS PCIe RAM SM TB UUID";
 const WRITTEN: Readonly<Record<string, string>> = {
   arch: "architecture",
   mbps: "Mbit/s",
-  ...Object.fromEntries(
-    [
-      ...[
-        "API",
-        "BIOS",
-        "CPU",
-        "CUDA",
-        "DNS",
-        "ECC",
-        "GB",
-        "GPU",
-        "GPUs",
-        "ID",
-        "IP",
-        "MHz",
-        "MiB",
-      ],
-      ...["MIG", "NCCL", "NIC", "NUMA", "NVLink", "OS", "PCIe", "RAM", "SM", "TB", "UUID"],
-    ].map((word) => [word.toLowerCase(), word]),
-  ),
+  ...Object.fromEntries(SPELLED.split(" ").map((word) => [word.toLowerCase(), word])),
 };
 
 /** A dotted name of an inventory, such as `gpu.network_type`, as "GPU, network type". */
