@@ -59,6 +59,8 @@ export interface FakeServer {
   admit(machineUuid: string): Canned;
   /** Answers in place of the protocol's rules when it returns something. */
   intercept: (request: Recorded) => Canned | undefined;
+  /** Holds replies back: what they say has happened, and their nodes have not heard of it. */
+  beforeReply: (request: Recorded) => Promise<void>;
   /** Every node is told to stop from now on. */
   abort(): void;
   /** A body of the API's error form. */
@@ -232,8 +234,11 @@ export async function startFakeServer(
       };
       server.requests.push(request);
       const rules = request.url.startsWith("/v0/runners/") ? server.onClaim : answer;
-      send(res, server.intercept(request) ?? rules(request), request);
-      channel.push();
+      const reply = server.intercept(request) ?? rules(request);
+      void server.beforeReply(request).then(() => {
+        send(res, reply, request);
+        channel.push();
+      });
     });
   });
   const channel = openFakeChannel(http, {
@@ -262,6 +267,7 @@ export async function startFakeServer(
     channel,
     tasks,
     intercept: () => undefined,
+    beforeReply: async () => {},
     onClaim: () => ({ status: 200, body: null, headers: { "retry-after": "5" } }),
     admit: (machineUuid) => {
       const task = joined({ machine_uuid: machineUuid, join_secret: "of the runner's key" });

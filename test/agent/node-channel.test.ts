@@ -187,6 +187,20 @@ describe("a channel that ends", () => {
     );
   });
 
+  test("takes along the view that it brought last: the server is asked for what came after", async () => {
+    const agent = waiting({ channelBounds: { ...shortChannel, spreadMs: 600_000 } });
+    let polls = Number.POSITIVE_INFINITY;
+    server.beforeReply = async ({ method }) => {
+      if (method !== "PUT") return;
+      await until(() => server.channel.open.length >= 1, "a channel");
+      server.channel.push();
+      server.channel.close(1000, "the job has ended");
+      await until(() => said(agent).some((line) => /has closed/.test(line)), "its end");
+      polls = server.of("GET").length;
+    };
+    await until(() => server.of("GET").length > polls, "a poll");
+  });
+
   test("by 1000 from something in between, while the job lives, comes back", async () => {
     const agent = waiting();
     await until(() => server.of("PUT").length >= 1, "the first result");

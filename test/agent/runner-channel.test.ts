@@ -61,8 +61,11 @@ function start({
 const claims = () => server.requests.filter(({ url }) => url.startsWith("/v0/runners/"));
 const channelOpen = (run: ReturnType<typeof startRunner>) =>
   until(
-    () => run.logs.some((line) => line.includes("on an open channel")) && claims().length === 2,
-    "an open channel, and the claim after it",
+    () =>
+      run.logs.some((line) => line.includes("on an open channel")) &&
+      claims().length === 2 &&
+      run.clock.slept.length > 0,
+    "an open channel, and the rest after the claim that follows",
   );
 
 describe("with a channel", () => {

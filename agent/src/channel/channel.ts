@@ -82,6 +82,8 @@ export function createChannel(options: {
       });
       if (stop.aborted) return;
       sendText = null;
+      // What came after this view was not heard: only a job that has ended stays as it is.
+      if (latest?.view.directive !== "stop") latest = null;
       tell();
       if (ending.kind === "over") return;
       const now = performance.now();
