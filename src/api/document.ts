@@ -14,7 +14,7 @@ const DESCRIPTION = `An open control plane for hardware benchmarks. Create a job
 People sign in at \`POST /token\` and send the access token as \`Authorization: Bearer <token>\`; the refresh token keeps them signed in. Scripts use API tokens or keys, which people create for them. Agents use the token of their job, which is valid only for the node protocol. Runners use a key, which is valid only for claiming jobs.
 
 ## Errors
-All errors have the same body: a \`code\` for programs, a \`message\` for people, \`details\` of each refused field, and the id of the request, which is also in the \`x-request-id\` header of every response. (Only \`/token\` answers errors in the form of RFC 6749.) Unknown parameters and keys are ignored, so that newer clients work; misspelt ones are refused in lists and on \`POST /jobs\`.
+All errors have the same body: a \`code\` for programs, a \`message\` for people, \`details\` of each refused field, and the id of the request, which is also in the \`x-request-id\` header of every response. (Only \`/token\` answers errors in the form of RFC 6749.) Unknown parameters and keys are ignored, so that newer clients work; misspelt parameters of lists and of changes, and misspelt keys of bodies are refused, except those of agents.
 
 ## Paging
 Lists are paged by \`page\` and \`per_page\`. \`X-Total-Count\` has the number of items, \`Link\` the links to other pages. Follow \`next\` to read a long list: its \`cursor\`, where a list has cursors, makes all pages cost the same, and never skips or repeats an item that was not changed meanwhile.

@@ -75,7 +75,7 @@ type Operation<Method, Path, A, Request, Responses> = {
   request?: Request;
   /** The bound on the body in bytes; by default `BODY_LIMIT`. */
   bodyLimit?: number;
-  /** Keys that people send for a known one, by the known one. With them, keys that nearly are known are refused, too. */
+  /** Keys that people send for a known one, by the known one; null for one that only looks misspelt. */
   aliases?: Readonly<Record<string, string | null>>;
   /** The handler takes its JSON body as text, and passes it on to be parsed and validated. */
   bodyIsText?: true;
@@ -114,17 +114,22 @@ export function operation<
   Request extends RouteRequest = NoRequest,
 >(options: Operation<Method, Path, A, Request, Responses>) {
   const { access, limit = null, request, bodyLimit: maxBytes = BODY_LIMIT } = options;
+  // Agents may be newer than the server, and what they send for themselves is nobody's slip.
+  const isOfAgent = access === "node" || access === "runner";
   const serving: Serving<A> = {
     access,
     limit,
     session: options.session ?? null,
-    body: request?.body === undefined ? null : bodyOf(request.body, { ...options, maxBytes }),
+    body:
+      request?.body === undefined
+        ? null
+        : bodyOf(request.body, { ...options, maxBytes, isOfAgent }),
     isSecret: options.secret === true,
     query:
       request?.query === undefined
         ? null
         : {
-            names: parametersOf(request.query),
+            names: namesOf(request.query),
             refusesNear: (options.list ?? options.counts ?? false) || options.method !== "get",
           },
   };
@@ -145,23 +150,23 @@ function bodyOf(
   { content, required = false }: NonNullable<RouteRequest["body"]>,
   options: {
     maxBytes: number;
+    isOfAgent: boolean;
     bodyIsText?: true;
     aliases?: Readonly<Record<string, string | null>>;
   },
 ): Serving["body"] {
-  const { maxBytes, bodyIsText, aliases } = options;
+  const { maxBytes, isOfAgent, bodyIsText, aliases = {} } = options;
   const json = bodyIsText ? "unparsed-json" : "json";
   const type = "application/json" in content ? json : "form";
   const { schema } = { schema: undefined, ...content["application/json"] };
-  const names = schema instanceof z.ZodObject ? Object.keys(schema.shape) : [];
-  const keys = aliases === undefined ? null : { names, aliases };
+  const keys = isOfAgent || type !== "json" ? null : { names: namesOf(schema), aliases };
   return { type, isOptional: !required, maxBytes, keys };
 }
 
-/** Names of a query's parameters; the query may be transformed as a whole. */
-function parametersOf(query: unknown): string[] {
-  if (query instanceof z.ZodPipe) return parametersOf(query.in);
-  return query instanceof z.ZodObject ? Object.keys(query.shape) : [];
+/** Names of a query's parameters or a body's keys; they may be transformed as a whole. */
+function namesOf(sent: unknown): string[] {
+  if (sent instanceof z.ZodPipe) return namesOf(sent.in);
+  return sent instanceof z.ZodObject ? Object.keys(sent.shape) : [];
 }
 
 interface BodyDocumentation<Schema extends z.ZodType> {

@@ -5,10 +5,16 @@ import { quickMark } from "../../benchmarks/quick-mark.ts";
 import { CONFIG_BYTES } from "../../coordinator/wire/task.ts";
 import { createJobBody } from "../create-schema.ts";
 
+const NEEDED = "needs an account: sign in, or leave it out";
+
 /** Fields that need an account. A free choice of names would reveal the names that are taken. */
 const NEEDS_ACCOUNT = {
   name: "cannot be chosen without an account: it is generated",
-  spec: "needs an account: sign in, or leave it out",
+  spec: NEEDED,
+  expected_spec: NEEDED,
+  provider: NEEDED,
+  region: NEEDED,
+  order: NEEDED,
 };
 
 const onlyBenchmark = z.literal(quickMark.id);

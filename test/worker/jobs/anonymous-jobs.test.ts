@@ -172,7 +172,14 @@ describe("creating one", () => {
   test.for([
     ["name", { name: "Mine" }, "name cannot be chosen without an account: it is generated"],
     ["name", { name: "" }, "name cannot be chosen without an account: it is generated"],
-    ["spec", { spec: "h100-node" }, "spec needs an account: sign in, or leave it out"],
+    ...["spec", "expected_spec", "provider", "region", "order"].map(
+      (field) =>
+        [
+          field,
+          { [field]: "mine" },
+          `${field} needs an account: sign in, or leave it out`,
+        ] as const,
+    ),
     [
       "benchmarks.0",
       { benchmarks: ["cluster_network"] },

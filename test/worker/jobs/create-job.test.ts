@@ -210,9 +210,10 @@ describe("keys that nearly are known", () => {
     expect((await create({ ...minimal, ...many, nodes: 2 })).status).toBe(201);
   });
 
-  test("other operations ignore them", async ({ expect }) => {
+  test("without an account as well", async ({ expect }) => {
     const reply = await call("POST", "/jobs/anonymous", { body: { nodes: 2 } });
-    expect(reply.status, reply.text).toBe(201);
+    const message = "unknown field 'nodes'; did you mean 'node_count'?";
+    expectError(expect, reply, 400, "PARAMETER_INCORRECT_VALUE", message);
   });
 });
 
