@@ -52,10 +52,10 @@ export function StateBadge({ state }: { state: JobState }) {
 interface VerdictProps {
   verdict: Verdict;
   /** Made of recordings. */
-  replayed?: boolean | null;
+  replayed: boolean | null;
 }
 
-export function VerdictBadge({ verdict, replayed = false }: VerdictProps) {
+export function VerdictBadge({ verdict, replayed }: VerdictProps) {
   const [tone, icon] = VERDICTS[verdict];
   const word = words.verdicts[verdict];
   return <Badge tone={tone} icon={icon} text={replayed ? words.verdict.ofReplay(word) : word} />;

@@ -66,7 +66,9 @@ function measuredColumns(fields: Fields, performance: NodeVerdict | null): Colum
         return (
           <span class="marks">
             {fields[row.name]?.display_name ?? row.name}
-            {status !== undefined && status !== "unrated" && <VerdictBadge verdict={status} />}
+            {status !== undefined && status !== "unrated" && (
+              <VerdictBadge verdict={status} replayed={performance?.replayed ?? null} />
+            )}
           </span>
         );
       },

@@ -68,7 +68,8 @@ function MetricTable({ summary, fields }: { summary: Summary; fields: Fields }) 
       isBare: true,
       cell: ({ metric, status }) => (
         <span class="marks">
-          {fields[metric]?.display_name ?? metric} <VerdictBadge verdict={status} />
+          {fields[metric]?.display_name ?? metric}{" "}
+          <VerdictBadge verdict={status} replayed={summary.replayed} />
         </span>
       ),
     },

@@ -2,7 +2,9 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Page } from "playwright-core";
 import { expect, onTestFinished, test } from "vitest";
+import { words } from "../../../console/words.ts";
 import { fetchAgent, startAgent } from "../../../scripts/lib/agents.ts";
 import { ROOT } from "../../../scripts/lib/project.ts";
 import { findFreePort } from "../../../scripts/lib/server.ts";
@@ -27,6 +29,16 @@ async function startAgents({ server: { url } }: Stage, token: string): Promise<v
     onTestFinished(() => agent.stop());
   }
   onTestFinished(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
+}
+
+/** No verdict on a recording stands anywhere without saying so. */
+async function expectAllReplayed(page: Page): Promise<void> {
+  const badges = await page.locator(".badge").allTextContents();
+  const verdicts = badges.filter((badge) =>
+    Object.values(words.verdicts).some((verdict) => badge.startsWith(verdict)),
+  );
+  expect(verdicts.length).toBeGreaterThan(1);
+  expect(verdicts.filter((verdict) => !verdict.endsWith("(REPLAYED)"))).toEqual([]);
 }
 
 describeConsole(
@@ -75,11 +87,16 @@ describeConsole(
           .getByText(/\(REPLAYED\)$/)
           .nth(at)
           .waitFor();
+      await expectAllReplayed(page);
       await page.getByRole("link", { name: "PDF report" }).waitFor();
       await page.getByText("2 directed links measured.").waitFor();
       await page.getByRole("link", { name: "Node 0" }).first().click();
       await page.getByRole("heading", { name: "Node 0", level: 1 }).waitFor();
-      await page.getByText(/\(REPLAYED\)$/).waitFor();
+      await page
+        .getByText(/\(REPLAYED\)$/)
+        .first()
+        .waitFor();
+      await expectAllReplayed(page);
       await page.goto(`${stage().server.url}/console/jobs`);
       await page.getByText("Underperforming (REPLAYED)").waitFor();
       await page.goto(`${stage().server.url}/console/machines`);
