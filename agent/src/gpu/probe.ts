@@ -17,6 +17,10 @@ import { openSmi } from "./smi.ts";
 import type { Telemetry } from "./telemetry.ts";
 import { findTorch, openTorch } from "./torch.ts";
 
+/** From linux/prctl.h: the signal that a process gets when its parent ends. */
+const PR_SET_PDEATHSIG = 1;
+const SIGKILL = 9n;
+
 /** Never throws: what goes wrong is a message. */
 export function runProbe(
   { engine, cublas, busyOk }: ProbeOptions,
@@ -61,6 +65,15 @@ function dieFirst(): void {
   }
 }
 
+/** Once the agent is gone, nobody reads on, and nobody would end a call of the driver that hangs: the kernel does. */
+function endWithAgent(ffi: Ffi): void {
+  try {
+    ffi.open("libc.so.6", { prctl: ["i32", "i32", "u64"] }).prctl?.(PR_SET_PDEATHSIG, SIGKILL);
+  } catch {
+    // Another C library: the next line that it writes ends this process.
+  }
+}
+
 function open(env: Record<string, string | undefined>): { ffi: Ffi; driver: Driver } | Refusal {
   let ffi: Ffi;
   try {
@@ -68,6 +81,7 @@ function open(env: Record<string, string | undefined>): { ffi: Ffi; driver: Driv
   } catch (error) {
     return { code: "no_ffi", message: text(error), hint: null };
   }
+  endWithAgent(ffi);
   try {
     return { ffi, driver: openCudaDriver(ffi) };
   } catch (error) {

@@ -14,6 +14,15 @@ import type { Measurement } from "./runs.ts";
 // biome-ignore lint/suspicious/noExplicitAny: results of every shape
 type Json = any;
 
+/** Where nobody waits for it, what has ended stays as a zombie. */
+function hasEnded(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, "utf8").includes(") Z");
+  } catch {
+    return true;
+  }
+}
+
 if (whyNoNativeFakes !== null) console.warn(whyNoNativeFakes);
 
 describe.skipIf(whyNoNativeFakes !== null)("stand-ins for NVIDIA's libraries", () => {
@@ -246,6 +255,23 @@ esac
     await until(() => score(child.pid) === 1_000, "the measuring process offers itself");
     expect(score(process.pid)).toBeLessThan(1_000);
     child.kill("SIGKILL");
+  });
+
+  test("an agent that is killed takes a measuring process along, though it hangs in the driver", async () => {
+    vi.stubEnv("FAKE", "cuInit:1:hang");
+    vi.stubEnv("FAKE_LOG", join(fakes.folder, "calls-of-an-orphan"));
+    const script = `const child = require("node:child_process").spawn(
+      process.execPath, [${JSON.stringify(fakes.agent)}, "--probe", "{}"], { stdio: "ignore", detached: true });
+      console.log(child.pid); setInterval(() => {}, 1_000);`;
+    const agent = spawn(process.execPath, ["-e", script], { stdio: ["ignore", "pipe", "inherit"] });
+    let pid = 0;
+    agent.stdout.on("data", (text) => {
+      pid = Number(text);
+    });
+    await until(() => existsSync(join(fakes.folder, "calls-of-an-orphan")), "the call that hangs");
+    expect(existsSync(`/proc/${pid}`)).toBe(true);
+    agent.kill("SIGKILL");
+    await until(() => hasEnded(pid), "the end of the measuring process");
   });
 
   describe("cuBLASLt", () => {
