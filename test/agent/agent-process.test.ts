@@ -98,7 +98,7 @@ describe("an nvidia-smi that never returns", () => {
     const sentAt = performance.now();
     run.child.kill("SIGTERM");
     expect(await run.exit).toBe(code);
-    expect(performance.now() - sentAt).toBeLessThan(patient(1_000));
+    expect(performance.now() - sentAt).toBeLessThan(patient(10_000));
     expect(server.tasks).toEqual([]);
   });
 });
@@ -194,7 +194,7 @@ describe("other endings", () => {
     const sentAt = performance.now();
     run.child.kill("SIGTERM");
     expect(await run.exit).toBe(143);
-    expect(performance.now() - sentAt).toBeLessThan(patient(1_000));
+    expect(performance.now() - sentAt).toBeLessThan(patient(10_000));
     await until(() => server.channel.open.length === 0, "its end");
   });
 

@@ -121,7 +121,7 @@ describe("these GPUs", () => {
     const started = performance.now();
     const found = await survey(`sh -c 'trap "" TERM; sleep 600' &\n${printed(rows(8))}`);
     expect(factsOf(found).gpuCount).toBe(8);
-    expect(performance.now() - started).toBeLessThan(patient(5_000));
+    expect(performance.now() - started).toBeLessThan(patient(20_000));
   });
 });
 
@@ -263,7 +263,7 @@ describe("could not be asked, and why", () => {
       kind: "could not be asked",
       why: expect.stringContaining("did not end within 0.7 s"),
     });
-    expect(performance.now() - started).toBeLessThan(patient(5_000));
+    expect(performance.now() - started).toBeLessThan(patient(20_000));
   });
 
   test("reason and list are bounded", async ({ expect }) => {
