@@ -64,7 +64,10 @@ export const hostMark: Benchmark = {
   config,
   result,
   checkResult: () => null,
-  digest: (value) => ({ effective_cores: value.effective_cores }),
+  digest: (value) => {
+    const isTrue = !implausible(value).some(({ field }) => field === "effective_cores");
+    return { effective_cores: isTrue ? value.effective_cores : null };
+  },
   implausible,
   // No reply shows hosts of different kinds together, and a row has little room.
   summarize: () => null,
@@ -92,7 +95,7 @@ function coresFault({ cpu, effective_cores: cores }: JsonObject): Implausible | 
   return { field: "effective_cores", reason };
 }
 
-/** The effective cores in the digest of a HostMark result. */
+/** The effective cores in the digest of a HostMark result; null for a number that cannot be true. */
 export function effectiveCoresOf({ effective_cores: cores }: JsonObject): number | null {
   return typeof cores === "number" ? cores : null;
 }
