@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, assert, beforeEach, describe, expect, test } from "vitest";
 import { readLimits } from "../../../agent/src/host/cgroup.ts";
 import { findDisk } from "../../../agent/src/host/disk-place.ts";
 import { readHost, thisHost } from "../../../agent/src/host/facts.ts";
@@ -177,6 +177,14 @@ describe("disks", () => {
     expect(findDisk("/data/x", root).fileSystem).toBe("tmpfs");
     expect(findDisk("/database", root)).toEqual({ fileSystem: "nfs", deviceBytes: null });
     expect(findDisk("/datab", root).fileSystem).toBe("ext4");
+  });
+
+  test("a folder that is not there has no disk, whatever is above it", () => {
+    const machine = MACHINES["bare metal"];
+    assert(machine !== undefined);
+    writeFiles(root, machine.files);
+    const { disk } = readHost(worldOf(root, { ...machine, diskPath: "/none", diskBytes: null }));
+    expect(disk).toEqual({ path: "/none", total_bytes: null, device_bytes: null });
   });
 
   test("a folder behind a link lies where the link leads", () => {
