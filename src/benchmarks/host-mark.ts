@@ -64,7 +64,10 @@ export const hostMark: Benchmark = {
   config,
   result,
   checkResult: () => null,
-  digest: (value) => ({ effective_cores: value.effective_cores }),
+  digest: (value) => {
+    const isTrue = !implausible(value).some(({ field }) => field === "effective_cores");
+    return { effective_cores: isTrue ? value.effective_cores : null };
+  },
   implausible,
   // No reply shows hosts of different kinds together, and a row has little room.
   summarize: () => null,
@@ -86,13 +89,16 @@ function implausible(value: JsonObject): Implausible[] {
 function coresFault({ cpu, effective_cores: cores }: JsonObject): Implausible | null {
   const available = isObject(cpu) ? cpu.available : null;
   if (typeof available !== "number" || typeof cores !== "number" || available < 1) return null;
-  const most = MAX_CORES_PER_CPU * available;
+  // `available` is rounded down, but the part of a CPU beyond it works, too.
+  const quota = isObject(cpu) && typeof cpu.quota === "number" ? cpu.quota : 0;
+  const cpus = Math.max(available, Math.min(quota, available + 1));
+  const most = Math.round(MAX_CORES_PER_CPU * cpus * 100) / 100;
   if (cores <= most) return null;
-  const reason = `${cores} cannot be true: ${available} CPUs were available, which do the work of ${most} at most`;
+  const reason = `${cores} cannot be true: ${cpus} CPUs were available, which do the work of ${most} at most`;
   return { field: "effective_cores", reason };
 }
 
-/** The effective cores in the digest of a HostMark result. */
+/** The effective cores in the digest of a HostMark result; null for a number that cannot be true. */
 export function effectiveCoresOf({ effective_cores: cores }: JsonObject): number | null {
   return typeof cores === "number" ? cores : null;
 }

@@ -6,8 +6,8 @@ export interface Limits {
   /** CPUs' worth of time; null for no quota. */
   quota: number | null;
   memoryBytes: number | null;
-  /** Of that limit, in use; null without a limit. */
-  memoryUsed: number | null;
+  /** Still unused below every limit: a wider one may be closer to its end. Null without a limit. */
+  memoryLeft: number | null;
 }
 
 /** Version 1 writes about 2^63 where there is no limit. */
@@ -42,14 +42,13 @@ export function readLimits(root = "/"): Limits {
     }
   }
   const isReal = (value: number) => Number.isFinite(value) && value > 0;
-  const [tightest] = memory
-    .filter(({ limit }) => isReal(limit) && limit < NO_LIMIT)
-    .sort((a, b) => a.limit - b.limit);
+  const limits = memory.filter(({ limit }) => isReal(limit) && limit < NO_LIMIT);
+  const least = (values: number[]) => (values.length === 0 ? null : Math.min(...values));
   const real = quotas.filter(isReal);
   return {
-    quota: real.length === 0 ? null : Math.min(...real),
-    memoryBytes: tightest?.limit ?? null,
-    memoryUsed: tightest?.used ?? null,
+    quota: least(real),
+    memoryBytes: least(limits.map(({ limit }) => limit)),
+    memoryLeft: least(limits.map(({ limit, used }) => Math.max(0, limit - (used ?? 0)))),
   };
 }
 

@@ -1,6 +1,6 @@
 /** The file system of a folder, and the disk below it. */
 import { readdirSync, realpathSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import { readText } from "../files.ts";
 
 export interface DiskPlace {
@@ -15,8 +15,9 @@ const SECTOR_BYTES = 512;
 /** @param root of the file system; another one in tests */
 export function findDisk(folder: string, root = "/"): DiskPlace {
   const mounts = (readText(join(root, "proc/self/mountinfo")) ?? "").split("\n").flatMap(readMount);
+  const place = realFolder(folder, root);
   const [mount] = mounts
-    .filter(({ point }) => point === "/" || `${folder}/`.startsWith(`${point}/`))
+    .filter(({ point }) => point === "/" || `${place}/`.startsWith(`${point}/`))
     // Of mounts at one place the last one is seen.
     .reverse()
     .sort((a, b) => b.point.length - a.point.length);
@@ -27,6 +28,15 @@ export function findDisk(folder: string, root = "/"): DiskPlace {
   const isDevice = source.startsWith("/dev/") || !device.startsWith("0:");
   const sizes = isDevice ? names.map((name) => sizeOf(join(root, name))) : [];
   return { fileSystem, deviceBytes: sizes.find((size) => size !== null) ?? null };
+}
+
+/** Where a folder's links lead: mounts are named by what lies there. A folder that cannot be read keeps its name. */
+function realFolder(folder: string, root: string): string {
+  try {
+    return join("/", relative(realpathSync(root), realpathSync(join(root, folder))));
+  } catch {
+    return folder;
+  }
 }
 
 interface Mount {

@@ -56,6 +56,7 @@ export function thisHost(diskPath: string, env = process.env): HostWorld {
 export function readHost({ env, diskPath, root, totalBytesOf: totalOf, os }: HostWorld): HostFacts {
   const limits = readLimits(root);
   const cpus = affinityOf(root) ?? os.cpus;
+  const diskBytes = totalOf(diskPath);
   return {
     cpu: {
       usable: Math.floor(Math.min(cpus, limits.quota ?? cpus)),
@@ -67,8 +68,9 @@ export function readHost({ env, diskPath, root, totalBytesOf: totalOf, os }: Hos
     },
     disk: {
       path: clip(diskPath, MAX_CHARACTERS),
-      total_bytes: totalOf(diskPath),
-      device_bytes: findDisk(diskPath, root).deviceBytes,
+      total_bytes: diskBytes,
+      // A folder that is not there lies on no disk.
+      device_bytes: diskBytes === null ? null : findDisk(diskPath, root).deviceBytes,
     },
     kernel: { name: os.name, release: clip(os.release, MAX_CHARACTERS) },
     host_name: clip(os.hostName, MAX_CHARACTERS),

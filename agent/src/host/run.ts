@@ -185,9 +185,7 @@ async function measureMemory(
 
 /** What this process may still use. */
 function freeBytes(): number {
-  const { memoryBytes, memoryUsed } = readLimits();
-  const left = memoryBytes === null ? Infinity : Math.max(0, memoryBytes - (memoryUsed ?? 0));
-  return Math.min(memoryOf("MemAvailable") ?? freemem(), left);
+  return Math.min(memoryOf("MemAvailable") ?? freemem(), readLimits().memoryLeft ?? Infinity);
 }
 
 /** The last-level caches together; null where the system does not tell. */

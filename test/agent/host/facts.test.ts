@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, assert, beforeEach, describe, expect, test } from "vitest";
 import { readLimits } from "../../../agent/src/host/cgroup.ts";
 import { findDisk } from "../../../agent/src/host/disk-place.ts";
 import { readHost, thisHost } from "../../../agent/src/host/facts.ts";
@@ -88,10 +88,10 @@ describe("control groups", () => {
       "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
       "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
     });
-    expect(readLimits(root)).toEqual({ quota: null, memoryBytes: null, memoryUsed: null });
+    expect(readLimits(root)).toEqual({ quota: null, memoryBytes: null, memoryLeft: null });
   });
 
-  test("the tightest of the group and all above it holds, with its own use", () => {
+  test("the tightest of the group and all above it holds, and the least that any of them leaves", () => {
     writeFiles(root, {
       "proc/self/cgroup": "0::/a/b/c\n",
       "sys/fs/cgroup/a/cpu.max": "400000 200000\n",
@@ -101,7 +101,9 @@ describe("control groups", () => {
       "sys/fs/cgroup/a/b/c/memory.max": "3000\n",
       "sys/fs/cgroup/a/b/c/memory.current": "10\n",
     });
-    expect(readLimits(root)).toEqual({ quota: 2, memoryBytes: 2_000, memoryUsed: 1_500 });
+    expect(readLimits(root)).toEqual({ quota: 2, memoryBytes: 2_000, memoryLeft: 500 });
+    writeFiles(root, { "sys/fs/cgroup/a/b/c/memory.current": "2900\n" });
+    expect(readLimits(root)).toMatchObject({ memoryBytes: 2_000, memoryLeft: 100 });
   });
 
   test("paths that lead out of the mount stay within it; nonsense is no limit", () => {
@@ -110,7 +112,7 @@ describe("control groups", () => {
       "sys/fs/cgroup/cpu.max": "nonsense\n",
       "sys/fs/cgroup/memory.max": "-7\n",
     });
-    expect(readLimits(root)).toEqual({ quota: null, memoryBytes: null, memoryUsed: null });
+    expect(readLimits(root)).toEqual({ quota: null, memoryBytes: null, memoryLeft: null });
   });
 });
 
@@ -175,6 +177,24 @@ describe("disks", () => {
     expect(findDisk("/data/x", root).fileSystem).toBe("tmpfs");
     expect(findDisk("/database", root)).toEqual({ fileSystem: "nfs", deviceBytes: null });
     expect(findDisk("/datab", root).fileSystem).toBe("ext4");
+  });
+
+  test("a folder that is not there has no disk, whatever is above it", () => {
+    const machine = MACHINES["bare metal"];
+    assert(machine !== undefined);
+    writeFiles(root, machine.files);
+    const { disk } = readHost(worldOf(root, { ...machine, diskPath: "/none", diskBytes: null }));
+    expect(disk).toEqual({ path: "/none", total_bytes: null, device_bytes: null });
+  });
+
+  test("a folder behind a link lies where the link leads", () => {
+    writeFiles(root, {
+      "proc/self/mountinfo":
+        "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 0:40 / /fast rw - tmpfs tmpfs rw",
+      "fast/work/kept": "",
+      scratch: "-> fast/work",
+    });
+    expect(findDisk("/scratch", root).fileSystem).toBe("tmpfs");
   });
 });
 

@@ -83,6 +83,21 @@ describe("what cannot be true", () => {
     ["a latency of seconds", { disk_random_read_p99_us: 1e6 }, ["disk_random_read_p99_us"]],
     ["more cores than CPUs", { effective_cores: 24.1 }, ["effective_cores"]],
     ["as many as clocks allow", { effective_cores: 24 }, []],
+    [
+      "a quota of nearly two CPUs, all used",
+      { cpu: { available: 1, quota: 1.9 }, effective_cores: 1.88 },
+      [],
+    ],
+    [
+      "more than such a quota",
+      { cpu: { available: 1, quota: 1.9 }, effective_cores: 2.9 },
+      ["effective_cores"],
+    ],
+    [
+      "a quota beyond the CPUs",
+      { cpu: { available: 1, quota: 64 }, effective_cores: 3.1 },
+      ["effective_cores"],
+    ],
     ["no cores", { effective_cores: 0 }, ["effective_cores"]],
     ["more cores than any machine has", { effective_cores: 1e9 }, ["effective_cores"]],
   ] as const)("%s", ([, changes, fields], { expect }) => {

@@ -215,6 +215,20 @@ describe("the checks of a job", () => {
     }
   });
 
+  test.for([1e308, -5, 99])(
+    "effective cores that cannot be true are left out: %s",
+    async (cores, { expect }) => {
+      const { uuid } = await createSpec({}, admin);
+      const job = await createJob({ expected_spec: uuid, benchmarks: ["host_mark"] });
+      const { id } = (await join(job, { inventory: INVENTORY })).body;
+      await putResult(job, id, 0);
+      const results = { ...HOST_MARK, effective_cores: cores, cpu: { available: 8 } };
+      expect((await putResult(job, id, 1, resultBody(results))).status).toBe(200);
+      const { fields } = (await detail(job)).body.tasks[0].spec_check;
+      expect(fields.map(({ field }: { field: string }) => field)).not.toContain("effective_cores");
+    },
+  );
+
   test("a job without a spec has none, whatever its machines send", async ({ expect }) => {
     const job = await createJob();
     await join(job, { inventory: INVENTORY });
