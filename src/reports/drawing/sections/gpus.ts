@@ -9,7 +9,7 @@ import { SIZE, SOFT, WARNING } from "../theme.ts";
 import { capital, count, figure, label } from "../writing.ts";
 import { GPU_COLUMNS, metricName, metricUnit, PER_WATT_COLUMNS } from "./metrics.ts";
 
-const MARK = "!";
+export const MARK = "!";
 /** As `scoreboard/findings.ts` has it. */
 const SLOW_DIRECTION = 0.6;
 /** Bound of the table of implausible readings; the others are only marked beside their figures. */
