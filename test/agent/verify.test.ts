@@ -125,8 +125,11 @@ describe("by a file with keys", () => {
   });
 
   test("one that none of them has signed is of an unknown key", async () => {
-    const { code, stdout } = await verify(fileOf(genuine), "--keys", keysOf(other.jwk));
-    expect(stdout).toContain(`UNKNOWN KEY: signed by the key ${signer.kid}`);
+    const keys = keysOf(other.jwk);
+    const { code, stdout } = await verify(fileOf(genuine), "--keys", keys);
+    expect(stdout).toContain(
+      `UNKNOWN KEY: signed by the key ${signer.kid}, which is not among those given by ${keys}`,
+    );
     expect(stdout, "nothing it says counts").not.toContain("Report of job");
     expect(code).toBe(2);
     expect((await verify(fileOf(genuine), "--keys", keysOf())).code).toBe(2);
@@ -313,8 +316,9 @@ describe("by the server that made it", () => {
   });
 
   test("a server that cannot be reached proves nothing", async () => {
-    const { code, stdout } = await verify(fileOf(genuine), "--host", "http://127.0.0.1:1");
+    const { code, stdout, stderr } = await verify(fileOf(genuine), "--host", "http://127.0.0.1:1");
     expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+    expect(stderr).toContain("http://127.0.0.1:1 cannot be reached: ");
   });
 });
 
