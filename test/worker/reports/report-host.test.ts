@@ -89,6 +89,7 @@ test("each machine has a row, each run a table; implausible figures are marked",
   const [, first = "", second = ""] = text.split(/^Host(?: \(run 2\))?$/m);
   expect(second, "a table for the second run").not.toBe("");
   const lines = first.split("\n");
+  expect(text.match(/no baseline rates them/g), "one explanation").toHaveLength(1);
   expect(lines).toContain("1,913.1");
   expect(lines).toContain("! 64");
   expect(lines).toContain("MB/s");

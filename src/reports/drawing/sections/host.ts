@@ -21,21 +21,22 @@ const TITLES: Readonly<Record<string, string>> = {
   disk_random_read_p99_us: "4 KiB, 99 %",
 };
 
+const NOTE = `Cores, memory and disk of each machine, measured by HostMark; no baseline rates them. SHA-256: hashing by one thread and by all threads. Cores: all threads compared with one. Triad, Copy: memory bandwidth. 4 KiB: latency of random reads of the disk, median and 99th percentile. ${MARK} marks implausible figures, a dash figures that were not sent.`;
+
 export function hosts(flow: Flow, { job, nodes }: ReportData): void {
+  let note: string | undefined = NOTE;
   for (const { key } of job.steps) {
     const rows = nodes.flatMap(({ rank, hosts: runs }) =>
       runs.filter((run) => run.key === key).map((run) => ({ rank, run })),
     );
-    if (rows.length > 0) hostTable(flow, `Host${runOf(key)}`, rows);
+    if (rows.length === 0) continue;
+    flow.heading(`Host${runOf(key)}`, 60, note);
+    note = undefined;
+    hostTable(flow, rows);
   }
 }
 
-function hostTable(flow: Flow, name: string, rows: readonly { rank: number; run: HostFigures }[]) {
-  flow.heading(
-    name,
-    60,
-    `Cores, memory and disk of each machine, measured by HostMark; no baseline rates them. SHA-256: hashing by one thread and by all threads. Cores: all threads compared with one. Triad, Copy: memory bandwidth. 4 KiB: latency of random reads of the disk, median and 99th percentile. ${MARK} marks implausible figures, a dash figures that were not sent.`,
-  );
+function hostTable(flow: Flow, rows: readonly { rank: number; run: HostFigures }[]): void {
   table(
     flow,
     [
