@@ -27,8 +27,12 @@ const signer = await openKey(newSeed());
 const other = await openKey(newSeed());
 const genuine = await makeReport(signer);
 
-async function makeReport(by: Signer | null, hash = HASH): Promise<Uint8Array<ArrayBuffer>> {
-  const json = await signData(reportJson(data, hash), by);
+async function makeReport(
+  by: Signer | null,
+  hash = HASH,
+  shown = data,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const json = await signData(reportJson(shown, hash), by);
   const drawn = await drawReport(data, { hash, fonts, kid: by?.kid ?? null, data: packData(json) });
   return new Uint8Array(drawn.bytes);
 }
@@ -114,6 +118,18 @@ describe("by a file with keys", () => {
     expect(stdout).toContain(`Key ${signer.kid}`);
     expect(stdout, "and what was not checked").toContain("pages were not compared");
     expect(code).toBe(0);
+  });
+
+  test.for([
+    ["expected", "completed, verdict as expected"],
+    ["unrated", "completed with warnings, verdict not rated"],
+    [null, "completed with warnings, verdict not rated"],
+  ] as const)("its verdict %s is named in the report's words", async ([status, words]) => {
+    const state = status === "expected" ? "completed" : "completed_with_warnings";
+    const verdict = status && data.verdict && { ...data.verdict, status };
+    const shown = { ...data, job: { ...data.job, state }, verdict };
+    const { stdout } = await verify(fileOf(await makeReport(signer, HASH, shown)));
+    expect(stdout).toMatch(new RegExp(`^Ended \\S+, ${words}$`, "m"));
   });
 
   test("after a rotation both are, by the keys of both", async () => {
