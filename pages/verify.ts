@@ -86,7 +86,8 @@ async function sha256Of(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
 function rowsOf({ facts: data, kid }: Checked): Answer["rows"] {
   if (data === null) return kid === null ? [] : [["Key", kid]];
   return [
-    ["Job", `${data.jobName} (${data.jobId})`],
+    // The name is last: a mark for another direction of writing in it turns only itself.
+    ["Job", `${data.jobId}: ${data.jobName}`],
     ...(data.rank === null ? [] : [["Node", String(data.rank)] as [string, string]]),
     ["Customer", data.customer],
     ["Ended", data.endedAt || "without a time"],

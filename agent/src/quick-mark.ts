@@ -45,7 +45,7 @@ async function measure(
   const { code, message, hint, partial } = outcome;
   return {
     state: "failed",
-    errorMessage: `${message} (${code})${hint === null ? "" : `. ${hint}`}`,
+    errorMessage: `${message} (${code})${hint === null ? "" : `: ${hint}`}`,
     // Figures that were made before are worth having; they are marked as partial.
     ...(partial === null ? {} : { results: partial }),
   };

@@ -137,7 +137,13 @@ async function lookUp(
 ): Promise<string | null> {
   const within = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]);
   const url = new URL(host + path);
-  const reply = await transport.send({ url, method: "GET", headers: {} }, within);
+  const reply = await transport
+    .send({ url, method: "GET", headers: {} }, within)
+    .catch((error: unknown) => {
+      signal.throwIfAborted();
+      const why = error instanceof Error ? error.message : String(error);
+      throw new Unreadable(`${host} cannot be reached: ${why}`);
+    });
   if (reply.isServers && reply.status === 404) return null;
   // A gateway in front of the server must not vouch for a report.
   if (!reply.isServers || reply.status !== 200) {
@@ -194,7 +200,10 @@ function endOf(
   { host, keys }: Options,
 ): { exitCode: number; lines: string[] } {
   if (verdict === "unknown_key") {
-    return { exitCode: VERIFY_EXIT.unknownKey, lines: [`UNKNOWN KEY: ${reason}`] };
+    return {
+      exitCode: VERIFY_EXIT.unknownKey,
+      lines: [`UNKNOWN KEY: ${reason} by ${host ?? keys}`],
+    };
   }
   const invalid = (why: string) => ({
     exitCode: VERIFY_EXIT.invalid,

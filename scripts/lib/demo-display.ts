@@ -2,6 +2,10 @@ import type { WriteStream } from "node:tty";
 import type { JobDetail, NodeVerdict, TaskDetail } from "./api.ts";
 
 const BAR_CELLS = 24;
+/** Where the output is no terminal, lines are as long as they are. */
+const WIDE = Number.POSITIVE_INFINITY;
+/** The widest row of results: usual terminals have 80 characters. */
+const TABLE_WIDTH = 106;
 
 /**
  * Live progress: one line per node. On a terminal the lines are drawn over; elsewhere a line is
@@ -96,8 +100,10 @@ const RATED = [
  * The rated job: a row per node with its figures per GPU, then the network, the host, and the slow nodes.
  *
  * @param host line about the machine that all of it ran on
+ * @param width of the terminal; at least 78 characters are used
  */
-export function resultTable(job: JobDetail, host: string): string {
+export function resultTable(job: JobDetail, host: string, width = WIDE): string {
+  const isWide = width >= TABLE_WIDTH;
   const verdicts = new Map(job.scoreboard_summary?.nodes.map((node) => [node.rank, node]));
   const rows = job.tasks.map((task) => {
     const verdict = verdicts.get(task.rank);
@@ -106,16 +112,36 @@ export function resultTable(job: JobDetail, host: string): string {
       return [number(metric?.value), percent(metric?.ratio)];
     });
     const status = STATUS[verdict?.status ?? "unrated"] ?? "not rated";
-    return [String(task.rank), gpusOf(task), ...figures, status];
+    const gpus = isWide ? gpusOf(task) : gpusOf(task).replaceAll("NVIDIA ", "");
+    return [String(task.rank), gpus, ...figures, status];
   });
-  const head = ["Node", "GPUs", "BF16 TFLOPS", "of baseline", "Memory GB/s", "of baseline"];
-  return [
-    ...columns([[...head, "Verdict"], ...rows]),
+  const head = isWide
+    ? [["Node", "GPUs", "BF16 TFLOPS", "of baseline", "Memory GB/s", "of baseline", "Verdict"]]
+    : [
+        ["Node", "GPUs", "BF16", "of", "Memory", "of", "Verdict"],
+        ["", "", "TFLOPS", "baseline", "GB/s", "baseline", ""],
+      ];
+  const sentences = [
     networkLine(job),
     host,
     ...job.tasks.flatMap(({ rank }) => slowLines(verdicts.get(rank))),
     "GPU figures are REPLAYED recordings, completed with medians. The baselines are medians of such runs, so 100 % is expected.",
+  ];
+  return [
+    ...columns([...head, ...rows]),
+    ...(Number.isFinite(width) ? sentences.flatMap((text) => wrap(text, width)) : sentences),
   ].join("\n");
+}
+
+/** A sentence in lines of whole words. */
+function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const longer = lines.length === 0 ? word : `${lines.at(-1)} ${word}`;
+    if (lines.length > 0 && longer.length <= width) lines[lines.length - 1] = longer;
+    else lines.push(word);
+  }
+  return lines;
 }
 
 function slowLines(verdict: NodeVerdict | undefined): string[] {

@@ -52,7 +52,8 @@ export async function runJob(stage: Stage, file = resolve("demo-report.pdf")): P
   const detail = await reported(stage, job.id);
   if (detail.state !== "completed") throw new Error(`The job ended as ${detail.state}.`);
   await waitForAgents(stage);
-  console.log(resultTable(detail, await measureHost(stage)));
+  const { isTTY, columns } = process.stdout;
+  console.log(resultTable(detail, await measureHost(stage), isTTY ? columns : undefined));
   writeFileSync(file, await api.report(detail.pdf_report_url ?? ""));
   console.log(
     `\nReport to send to the provider: ${file}\nTo measure your own machine, start a server: npm start`,

@@ -131,8 +131,9 @@ export function boundFault(
   const { unit, min, above, why } = bound;
   const max = bound.perGpu ? bound.max * Math.max(gpus, 1) : bound.max;
   if (value <= max && (above ? value > min : value >= min)) return null;
-  const range = `${above ? `above ${min}` : min} to ${max} ${unit}`;
-  return `${value} ${unit} cannot be true: ${why}; possible is ${range}`;
+  const range = `${above ? `more than ${min}, up to` : `${min} to`} ${max} ${unit}`;
+  // The reason is that of figures that are too large.
+  return `${value} ${unit} cannot be true: ${value > max ? `${why}; ` : ""}possible is ${range}`;
 }
 
 function memoryBound(field: string): Bound | null {

@@ -52,6 +52,7 @@ export function hardwareName(hardware: Hardware): string | null {
   const groups = groupsOf(hardware);
   const names = groups.map(({ model, count }) => `${count ?? "?"} × ${model}`);
   if (names.length > 0) return names.join(", ");
+  if (hardware.gpuCount === 0) return "no GPU";
   return hardware.gpuCount === null ? null : `${hardware.gpuCount} × GPU`;
 }
 

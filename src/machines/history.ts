@@ -92,7 +92,6 @@ function isReplayed({ sent }: PastTask): boolean {
 
 /** The GPUs in words, the same for every order of models; null for a task that states none. */
 function nameOf({ gpuModel, gpuCount, gpuModels }: Hardware): string | null {
-  if (gpuCount === 0) return "no GPU";
   const sorted = gpuModels?.toSorted((a, b) => (a.model < b.model ? -1 : 1)) ?? null;
   return hardwareName({ gpuModel, gpuCount, gpuModels: sorted });
 }

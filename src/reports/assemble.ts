@@ -160,6 +160,10 @@ function toNode(
     inventory: values,
     omittedInventory: omitted,
     quickMark,
+    hosts: keys.flatMap((key, position) => {
+      const figures = results?.hosts.get(position);
+      return figures === undefined ? [] : [{ key, ...figures }];
+    }),
     history: historyOf(history),
   };
 }

@@ -2,6 +2,7 @@
 import { boundFault } from "../benchmarks/bounds.ts";
 import { linkFault } from "../benchmarks/cluster-network.ts";
 import { type Hardware, modelOfTest, modelsByUuid } from "../benchmarks/gpus.ts";
+import { hostMark } from "../benchmarks/host-mark.ts";
 import { isReplayed } from "../benchmarks/measurement.ts";
 import {
   findImplausible,
@@ -16,7 +17,7 @@ import { cutAt } from "../lib/text.ts";
 import { readInventory } from "./inventory.ts";
 import { type LinkTable, toLinkTable } from "./link-table.ts";
 import { readMeasurement } from "./measurement.ts";
-import type { QuickMarkFigures } from "./report-data.ts";
+import type { HostFigures, QuickMarkFigures } from "./report-data.ts";
 
 type JsonObject = Record<string, unknown>;
 
@@ -24,6 +25,8 @@ type JsonObject = Record<string, unknown>;
 export interface NodeResults {
   inventory: ReturnType<typeof readInventory>;
   quickMark: QuickMarkFigures | null;
+  /** By position in the sequence. */
+  hosts: Map<number, Omit<HostFigures, "key">>;
   /** Links of network steps, by position in the sequence. */
   links: Map<number, LinkTable>;
 }
@@ -56,6 +59,7 @@ export function readNodeResults(
   const read: NodeResults = {
     inventory: readInventory(inventory, share),
     quickMark: null,
+    hosts: new Map(),
     links: new Map(),
   };
   for (const { position, text } of bodies) {
@@ -67,9 +71,35 @@ export function readNodeResults(
       const models = modelsByUuid(inventory === null ? null : JSON.parse(inventory));
       read.quickMark = readQuickMark(value, task, models, share);
     }
+    if (id === "host_mark") read.hosts.set(position, readHost(value, task));
     if (id === "cluster_network") read.links.set(position, readLinks(value));
   }
   return read;
+}
+
+/** A reason is cut to this many characters. */
+const MAX_REASON = 300;
+
+function readHost(value: JsonObject, hardware: Hardware): Omit<HostFigures, "key"> {
+  const names = Object.keys(hostMark.fields);
+  const reason = value.disk_reason;
+  const measurement = objectOf(value.measurement);
+  return {
+    figures: Object.fromEntries(
+      names.flatMap((name) => {
+        const figure = numberOf(value[name]);
+        return figure === null ? [] : [[name, figure]];
+      }),
+    ),
+    implausible: Object.fromEntries(
+      hostMark
+        .implausible(value, { hardware, models: new Map() })
+        .map(({ field, reason }) => [field, reason]),
+    ),
+    diskReason: typeof reason === "string" ? cutAt(reason, MAX_REASON) : null,
+    isBusy: objectOf(measurement.conditions).busy === true,
+    isSettled: typeof measurement.settled === "boolean" ? measurement.settled : null,
+  };
 }
 
 /** By target. */

@@ -93,6 +93,8 @@ export interface ReportNode {
   /** Number of inventory values that are left out. */
   omittedInventory: number;
   quickMark: QuickMarkFigures | null;
+  /** By step of HostMark, in the order they ran. */
+  hosts: HostFigures[];
   /** Figures of the same machine in its owner's earlier jobs and in this one, by the same method, the oldest first. */
   history: ReportHistory[];
 }
@@ -159,6 +161,22 @@ export interface GpuConditions {
   pcieWidth: number | null;
   watts: number | null;
   celsius: number | null;
+}
+
+/** Cores, memory and disk of a node. */
+export interface HostFigures {
+  /** The key of result maps, such as `host_mark:2`. */
+  key: string;
+  /** As named by `hostMark.fields`. */
+  figures: Figures;
+  /** The figures that cannot be true, with the reasons. */
+  implausible: Faults;
+  /** The reason why the disk was not measured; null if it was. */
+  diskReason: string | null;
+  /** Others used the machine meanwhile. */
+  isBusy: boolean;
+  /** Null for a result that does not say it. */
+  isSettled: boolean | null;
 }
 
 /** Figures by metric, as named by `quickMark.fields`. */

@@ -27,8 +27,12 @@ const signer = await openKey(newSeed());
 const other = await openKey(newSeed());
 const genuine = await makeReport(signer);
 
-async function makeReport(by: Signer | null, hash = HASH): Promise<Uint8Array<ArrayBuffer>> {
-  const json = await signData(reportJson(data, hash), by);
+async function makeReport(
+  by: Signer | null,
+  hash = HASH,
+  shown = data,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const json = await signData(reportJson(shown, hash), by);
   const drawn = await drawReport(data, { hash, fonts, kid: by?.kid ?? null, data: packData(json) });
   return new Uint8Array(drawn.bytes);
 }
@@ -116,6 +120,18 @@ describe("by a file with keys", () => {
     expect(code).toBe(0);
   });
 
+  test.for([
+    ["expected", "completed, verdict as expected"],
+    ["unrated", "completed with warnings, verdict not rated"],
+    [null, "completed with warnings, verdict not rated"],
+  ] as const)("its verdict %s is named in the report's words", async ([status, words]) => {
+    const state = status === "expected" ? "completed" : "completed_with_warnings";
+    const verdict = status && data.verdict && { ...data.verdict, status };
+    const shown = { ...data, job: { ...data.job, state }, verdict };
+    const { stdout } = await verify(fileOf(await makeReport(signer, HASH, shown)));
+    expect(stdout).toMatch(new RegExp(`^Ended \\S+, ${words}$`, "m"));
+  });
+
   test("after a rotation both are, by the keys of both", async () => {
     const keys = keysOf(signer.jwk, other.jwk);
     const newer = await makeReport(other);
@@ -125,8 +141,11 @@ describe("by a file with keys", () => {
   });
 
   test("one that none of them has signed is of an unknown key", async () => {
-    const { code, stdout } = await verify(fileOf(genuine), "--keys", keysOf(other.jwk));
-    expect(stdout).toContain(`UNKNOWN KEY: signed by the key ${signer.kid}`);
+    const keys = keysOf(other.jwk);
+    const { code, stdout } = await verify(fileOf(genuine), "--keys", keys);
+    expect(stdout).toContain(
+      `UNKNOWN KEY: signed by the key ${signer.kid}, which is not among those given by ${keys}`,
+    );
     expect(stdout, "nothing it says counts").not.toContain("Report of job");
     expect(code).toBe(2);
     expect((await verify(fileOf(genuine), "--keys", keysOf())).code).toBe(2);
@@ -313,8 +332,9 @@ describe("by the server that made it", () => {
   });
 
   test("a server that cannot be reached proves nothing", async () => {
-    const { code, stdout } = await verify(fileOf(genuine), "--host", "http://127.0.0.1:1");
+    const { code, stdout, stderr } = await verify(fileOf(genuine), "--host", "http://127.0.0.1:1");
     expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+    expect(stderr).toContain("http://127.0.0.1:1 cannot be reached: ");
   });
 });
 

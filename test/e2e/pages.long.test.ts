@@ -225,6 +225,8 @@ describe.skipIf(!withBrowser())("pages", () => {
     await choose("report.pdf", pdf);
     await says("Valid: this server made exactly this file and signed its data.");
     await page.getByText("Content hash", { exact: true }).waitFor();
+    // Before the name, which can turn the direction of writing behind it.
+    await page.getByText(/^\d{10,}: /).waitFor();
     expect(await page.evaluate<number>("document.documentElement.scrollWidth")).toBe(390);
     await choose("longer.pdf", Buffer.concat([pdf, Buffer.from("\n")]));
     await says(

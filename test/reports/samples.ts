@@ -252,6 +252,7 @@ function node(
       })),
       pairs: pairsOf(gpus, random),
     },
+    hosts: [],
     history: historyOf(
       rank,
       (aggregate.bf16_tflops ?? 0) / gpus,

@@ -42,7 +42,7 @@ export async function runHostMark(
   if (outcome.ok) return { state: "completed", results: outcome.results };
   const { code, message, hint } = outcome;
   // What it says of a process that hangs is about drivers.
-  const advice = hint === null || code === "probe_hung" ? "" : `. ${hint}`;
+  const advice = hint === null || code === "probe_hung" ? "" : `: ${hint}`;
   return { state: "failed", errorMessage: `${message} (${code})${advice}` };
 }
 

@@ -17,10 +17,15 @@ export interface ReportFacts {
   rank: number | null;
   state: string;
   endedAt: string;
-  /** Status of the verdict. */
+  /** The verdict, in the report's words. */
   status: string;
   origin: string;
 }
+
+const STATUS_WORDS = new Map([
+  ["expected", "as expected"],
+  ["unrated", "not rated"],
+]);
 
 /**
  * `valid`: a trusted key has signed the data. `integrity`: no keys were given, and the key that the data names has signed
@@ -169,9 +174,9 @@ function factsOf(data: Record<string, unknown>): ReportFacts {
     jobName: textOf(name),
     customer: textOf(customer),
     rank: typeof rank === "number" ? rank : null,
-    state: textOf(state),
+    state: textOf(state).replaceAll("_", " "),
     endedAt: textOf(endedAt),
-    status: textOf(status) || "unrated",
+    status: STATUS_WORDS.get(textOf(status) || "unrated") ?? textOf(status),
     origin: textOf(data.origin),
   };
 }

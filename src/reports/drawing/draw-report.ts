@@ -18,6 +18,7 @@ import { findings } from "./sections/findings.ts";
 import { gpuPairs } from "./sections/gpu-pairs.ts";
 import { gpuTable, implausibleReadings, telemetry } from "./sections/gpus.ts";
 import { history } from "./sections/history.ts";
+import { hosts } from "./sections/host.ts";
 import { identity } from "./sections/identity.ts";
 import { machines } from "./sections/machines.ts";
 import { networks } from "./sections/network.ts";
@@ -106,6 +107,7 @@ function sectionsOf(
     () => distributions(flow, data),
     ...(isLong(data) ? [() => nodeTable(flow, data)] : []),
     () => history(flow, data),
+    () => hosts(flow, data),
     () => networks(flow, data),
     () => gpuTable(flow, data),
     () => conditions(flow, data),

@@ -28,7 +28,12 @@ export function heatRange(values: Iterable<number>, isLowGood = false): Scale {
   }
   return isLowGood
     ? { low, high: Math.max(high, low / (1 - HEAT_SPAN)), isLowGood }
-    : { low: Math.min(low, high * (1 - HEAT_SPAN)), high };
+    : { low: high === 0 ? low : Math.min(low, high * (1 - HEAT_SPAN)), high };
+}
+
+/** False for the scale of no figures at all. */
+export function hasFigures({ low }: Scale): boolean {
+  return Number.isFinite(low);
 }
 
 /** Level of a figure, 0 for the best: light is fast. */
@@ -82,14 +87,14 @@ export function heatMap(
 
 export const LEGEND_WIDTH = 132;
 
-/** The colour scale with its ends. */
+/** The colour scale with its ends; nothing for a scale without figures. */
 export function heatLegend(
   canvas: Canvas,
   place: { x: number; y: number },
   grid: Scale,
   unit: string,
-  hasFailed: boolean,
 ): void {
+  if (!hasFigures(grid)) return;
   const { x, y } = place;
   const step = LEGEND_WIDTH / HEAT_LEVELS;
   const style = { size: SIZE.tiny, colour: SOFT };
@@ -111,12 +116,14 @@ export function heatLegend(
     const edge = align === "left" ? x : align === "right" ? x + width : at;
     canvas.text(`${figure(value)} ${unit}`, edge, y + 14.5, { ...style, align });
   }
-  if (hasFailed) {
-    canvas.rectangle(x + width + 14, y, 7, 7, FAILED);
-    canvas.line([x + width + 14, y], [x + width + 21, y + 7], { colour: 1, line: 0.8 });
-    canvas.line([x + width + 21, y], [x + width + 14, y + 7], { colour: 1, line: 0.8 });
-    canvas.text("failed", x + width + 25, y + 6, style);
-  }
+}
+
+/** A failed cell with its name. */
+export function failedLegend(canvas: Canvas, { x, y }: { x: number; y: number }): void {
+  canvas.rectangle(x, y, 7, 7, FAILED);
+  canvas.line([x, y], [x + 7, y + 7], { colour: 1, line: 0.8 });
+  canvas.line([x + 7, y], [x, y + 7], { colour: 1, line: 0.8 });
+  canvas.text("failed", x + 11, y + 6, { size: SIZE.tiny, colour: SOFT });
 }
 
 /** The colour of figures on a cell: light on dark cells. */

@@ -109,7 +109,7 @@ test("a refusal is sent with its hint", async () => {
   expect(sent(0)).toMatchObject({
     state: "failed",
     error_message: expect.stringMatching(
-      /GPU 0 is in use: 97 % busy.*\(gpu_busy\)\. stop that work/,
+      /GPU 0 is in use: 97 % busy.*\(gpu_busy\): stop that work/,
     ),
   });
   expect(sent(0)).not.toHaveProperty("results");

@@ -343,7 +343,7 @@ describe("the step", () => {
     const busy = { type: "failure", code: "busy", message: "another measurement", hint: "wait" };
     expect(await runHostMark(saying(busy), {}, tools())).toEqual({
       state: "failed",
-      errorMessage: "another measurement (busy). wait",
+      errorMessage: "another measurement (busy): wait",
     });
     expect(await runHostMark({ command: ["false"], diskPath: "." }, {}, tools())).toMatchObject({
       state: "failed",

@@ -1,6 +1,7 @@
 /** The API, an export and a report agree about implausible figures. */
 import fc from "fast-check";
 import { describe, test } from "vitest";
+import { boundFault } from "../../../src/benchmarks/bounds.ts";
 import { DATA_SHEETS } from "../../../src/benchmarks/data-sheets.ts";
 import {
   findImplausible,
@@ -392,6 +393,17 @@ describe("links between nodes", () => {
       const read = readNodeResults(sequence, hardware, bodies.slice(0, 1));
       expect(JSON.stringify(read.links.get(1))).toContain("cannot be true");
     },
+  );
+});
+
+test("the reason of a figure that is too small is not that of one that is too large", ({
+  expect,
+}) => {
+  expect(boundFault("latency_ms", 0, 1)).toBe(
+    "0 ms cannot be true: possible is more than 0, up to 60000 ms",
+  );
+  expect(boundFault("latency_ms", 1e7, 1)).toBe(
+    "10000000 ms cannot be true: no network takes so long; possible is more than 0, up to 60000 ms",
   );
 });
 

@@ -48,12 +48,16 @@ export function title(flow: Flow, data: ReportData): void {
 function subtitle({ job, subject, nodes }: ReportData): string {
   const gpus = nodes.reduce((sum, node) => sum + (node.gpuCount ?? 0), 0);
   // A machine that failed early has told nothing of its GPUs.
-  const seen = gpus === 0 ? "no GPUs reported" : count(gpus, "GPU");
+  const hasTold = nodes.length > 0 && nodes.every(({ gpuCount }) => gpuCount === 0);
+  const seen = gpus > 0 ? count(gpus, "GPU") : hasTold ? "no GPU" : "no GPUs reported";
   const what =
     subject.kind === "job"
       ? `Job ${subject.id}: ${count(job.currentNodes, "node")}, ${seen}`
       : `Task ${subject.id} of job ${job.id}: ${seen}`;
-  const models = [...new Set(nodes.flatMap(({ gpuModel, gpus }) => gpuModel ?? gpus ?? []))].sort();
+  const withGpus = nodes.filter(({ gpuCount }) => gpuCount !== 0);
+  const models = [
+    ...new Set(withGpus.flatMap(({ gpuModel, gpus }) => gpuModel ?? gpus ?? [])),
+  ].sort();
   const more = models.length - MAX_MODELS;
   const names = [
     ...models.slice(0, MAX_MODELS),

@@ -33,7 +33,7 @@ export function gpuPairs(flow: Flow, { nodes }: ReportData): void {
     LEGEND_HEIGHT + sideOf(matrices.slice(0, columns)) + 34,
     "GB/s, with both directions loaded at once where that was measured, else in one direction. Rows: source GPU. Columns: target GPU. Dark cells are slow.",
   );
-  heatLegend(flow.canvas, { x: LEFT, y: flow.y }, range, "GB/s", false);
+  heatLegend(flow.canvas, { x: LEFT, y: flow.y }, range, "GB/s");
   flow.skip(LEGEND_HEIGHT);
   for (let at = 0; at < matrices.length; at += columns) {
     const row = matrices.slice(at, at + columns);

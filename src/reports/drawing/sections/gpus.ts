@@ -1,4 +1,5 @@
 /** Figures and sensor readings of each GPU. */
+import { hostMark } from "../../../benchmarks/host-mark.ts";
 import { summarizeValues } from "../../../benchmarks/statistics.ts";
 import { percent } from "../../../lib/percent.ts";
 import type { Faults, Figures, ReportData, ReportNode } from "../../report-data.ts";
@@ -9,7 +10,7 @@ import { SIZE, SOFT, WARNING } from "../theme.ts";
 import { capital, count, figure, label } from "../writing.ts";
 import { GPU_COLUMNS, metricName, metricUnit, PER_WATT_COLUMNS } from "./metrics.ts";
 
-const MARK = "!";
+export const MARK = "!";
 /** As `scoreboard/findings.ts` has it. */
 const SLOW_DIRECTION = 0.6;
 /** Bound of the table of implausible readings; the others are only marked beside their figures. */
@@ -164,9 +165,12 @@ function sensorCharts(flow: Flow, readings: readonly Reading[]): void {
 
 /** The fields of QuickMark results that cannot be true, with the reasons. */
 export function implausibleReadings(flow: Flow, { nodes }: ReportData): void {
-  const wrong = nodes.flatMap(({ rank, quickMark }) =>
-    (quickMark?.faults ?? []).map((fault) => ({ rank, ...fault })),
-  );
+  const wrong = nodes.flatMap(({ rank, quickMark, hosts }) => [
+    ...(quickMark?.faults ?? []).map((fault) => ({ rank, ...fault })),
+    ...hosts.flatMap(({ implausible }) =>
+      Object.entries(implausible).map(([field, reason]) => ({ rank, field, reason })),
+    ),
+  ]);
   if (wrong.length === 0) return;
   flow.heading(
     "Implausible readings",
@@ -199,6 +203,8 @@ export function implausibleReadings(flow: Flow, { nodes }: ReportData): void {
 
 /** A path in a result, such as `test_results.3.bf16_tflops`, as "GPU 3: BF16". */
 function fieldName(path: string): string {
+  const ofHost = hostMark.fields[path];
+  if (ofHost !== undefined) return ofHost.display_name;
   const [list = "", ...rest] = path.split(".");
   if (list === "aggregate_results") return `All GPUs: ${metricName(rest.join("."))}`;
   const [gpu = "", ...name] = rest;

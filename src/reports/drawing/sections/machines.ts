@@ -26,11 +26,12 @@ export function machines(flow: Flow, { job, nodes }: ReportData): void {
       { title: "Board, BIOS", width: 78 },
       { title: "Kernel, container", width: 77 },
       { title: "Driver, agent", width: 48 },
-      { title: "Joined, remark", width: 66 },
+      { title: "Joined", width: 66 },
     ],
-    nodes.map((node) => rowOf(node, job.steps)),
+    nodes.map(rowOf),
     { dense: nodes.length > 40 },
   );
+  remarks(flow, nodes, job.steps);
   if (nodes.length <= MAX_INVENTORIES) inventory(flow, nodes);
   else {
     const style = { size: SIZE.small, colour: SOFT };
@@ -38,7 +39,26 @@ export function machines(flow: Flow, { job, nodes }: ReportData): void {
   }
 }
 
-function rowOf(node: ReportNode, steps: readonly ReportStep[]): string[] {
+/** The reasons of nodes that failed. Agents send whole paragraphs, so they have the width of the page. */
+function remarks(flow: Flow, nodes: readonly ReportNode[], steps: readonly ReportStep[]): void {
+  const failed = Map.groupBy(
+    nodes.filter(({ failedMessage }) => failedMessage !== null && failedMessage !== ""),
+    ({ failedMessage }) => withStepNames(failedMessage ?? "", steps),
+  );
+  if (failed.size === 0) return;
+  flow.subheading("Remarks", 30);
+  table(
+    flow,
+    [
+      { title: "Node", width: 80 },
+      { title: "Remark", width: 425 },
+    ],
+    [...failed].map(([reason, list]) => [ranks(list.map(({ rank }) => rank)), reason]),
+    { dense: failed.size > 40 },
+  );
+}
+
+function rowOf(node: ReportNode): string[] {
   const { machine } = node;
   return [
     String(node.rank),
@@ -47,7 +67,7 @@ function rowOf(node: ReportNode, steps: readonly ReportStep[]): string[] {
     lines(machine.board ?? machine.system, machine.bios && `BIOS ${machine.bios}`),
     lines(machine.kernel, machine.surroundings),
     lines(machine.driver, node.agentVersion && `agent ${node.agentVersion}`),
-    lines(time(node.joinedAt), node.failedMessage && withStepNames(node.failedMessage, steps)),
+    time(node.joinedAt),
   ];
 }
 

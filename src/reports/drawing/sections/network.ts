@@ -5,7 +5,9 @@ import type { ReportData, ReportNetwork } from "../../report-data.ts";
 import { facts } from "../facts.ts";
 import { type Flow, LEFT, WIDTH } from "../flow.ts";
 import {
+  failedLegend,
   type HeatGrid,
+  hasFigures,
   heatLegend,
   heatLevel,
   heatMap,
@@ -24,8 +26,8 @@ import { peers } from "./network-peers.ts";
 const MAX_PAIRED = 10;
 /** Least side of a cell that shows its figure, points. */
 const MIN_NUMBERED = 18;
-/** The widths of a legend, and of "failed" beside it. */
-const FAILED_WIDTH = 46;
+/** Room for the title of a map, which its legend stands beside. */
+const TITLE_WIDTH = 84;
 const SLOWEST = 10;
 const MAX_FAILED = 20;
 
@@ -103,7 +105,9 @@ function maps(flow: Flow, step: ReportNetwork): void {
   for (const [index, each] of both.entries()) {
     if (index === 0 || !isPaired) flow.need(height);
     const x = LEFT + (isPaired ? index * ((WIDTH - BETWEEN) / 2 + BETWEEN) : 0);
-    const alt = `${each.title} of each link in ${each.unit}, by source and target node, from ${figure(each.grid.low)} to ${figure(each.grid.high)}`;
+    const { low, high } = each.grid;
+    const range = hasFigures(each.grid) ? `from ${figure(low)} to ${figure(high)}` : "all failed";
+    const alt = `${each.title} of each link in ${each.unit}, by source and target node, ${range}`;
     flow.content("Figure", () => drawMap(flow, step, each, { x, side, isNumbered }), alt);
     if (!isPaired || index === 1) flow.skip(height);
   }
@@ -145,9 +149,10 @@ function drawMap(
   const [x, y] = [left + ROW_NAMES, flow.y + 40];
   const style = { size: SIZE.tiny, colour: SOFT };
   canvas.text(`${title}, ${unit}`, left, flow.y + 7, { size: SIZE.text, face: "bold" });
-  const hasFailed = step.links.errors.length > 0;
-  const legend = left + side + ROW_NAMES - LEGEND_WIDTH - (hasFailed ? FAILED_WIDTH : 0);
-  heatLegend(canvas, { x: legend, y: flow.y + 1 }, grid, unit, hasFailed);
+  // A small map is narrower than its title and legend.
+  const legend = left + Math.max(side + ROW_NAMES - LEGEND_WIDTH, TITLE_WIDTH);
+  heatLegend(canvas, { x: legend, y: flow.y + 1 }, grid, unit);
+  if (step.links.errors.length > 0) failedLegend(canvas, { x: left, y: flow.y + 13 });
   canvas.text("target node", x + side, flow.y + 25, { ...style, align: "right" });
   canvas.text("source node", left, flow.y + 33, style);
   heatMap(canvas, { x, y, cell }, grid);

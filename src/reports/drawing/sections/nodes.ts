@@ -10,8 +10,9 @@ import { distribution, ratioBar, statusShape } from "../charts.ts";
 import { type Flow, LEFT, WIDTH } from "../flow.ts";
 import { machineNames } from "../machine-names.ts";
 import { type Cell, table } from "../table.ts";
-import { SIZE, SOFT, STATUS } from "../theme.ts";
+import { SIZE, SOFT, STATUS, WARNING } from "../theme.ts";
 import { count, figure, words } from "../writing.ts";
+import { MARK } from "./gpus.ts";
 import { metricName, metricUnit } from "./metrics.ts";
 
 /** A table with more rows is dense. */
@@ -26,10 +27,11 @@ export function nodeTable(flow: Flow, data: ReportData): void {
   const { nodes, verdict, thresholds } = data;
   if (nodes.length === 0) return;
   const under = percent(thresholds.underperformingBelow);
+  const isMarked = nodes.some((node) => RATED_METRICS.some((name) => isImplausible(node, name)));
   flow.heading(
     data.subject.kind === "job" ? "Nodes" : "Node",
     60,
-    `Figures per GPU, with all GPUs of the node at work: their total, divided by their number. The solid line marks the baseline, the dashed line ${under} of it.`,
+    `Figures per GPU, with all GPUs of the node at work: their total, divided by their number. The solid line marks the baseline, the dashed line ${under} of it.${isMarked ? ` ${MARK} marks implausible readings.` : ""}`,
   );
   const verdicts = new Map(verdict?.nodes.map((node) => [node.rank, node]));
   const names = machineNames(nodes);
@@ -83,9 +85,17 @@ function nodeRow(
     words(node.state),
     ...RATED_METRICS.flatMap((name) => {
       const metric = verdict && lowestMetric(verdict.metrics, name);
-      return metricCells(metric, perGpu(node, name), under);
+      const cells = metricCells(metric, perGpu(node, name), under);
+      const [text] = cells;
+      return isImplausible(node, name) && typeof text === "string" && text !== "–"
+        ? [{ text: `${MARK} ${text}`, face: "bold" as const, colour: WARNING }, ...cells.slice(1)]
+        : cells;
     }),
   ];
+}
+
+function isImplausible({ quickMark }: ReportNode, metric: string): boolean {
+  return quickMark !== null && metric in quickMark.implausible;
 }
 
 /** A node's figure divided by its number of GPUs; null for a figure that was not sent. */
