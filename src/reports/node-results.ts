@@ -71,7 +71,7 @@ export function readNodeResults(
       const models = modelsByUuid(inventory === null ? null : JSON.parse(inventory));
       read.quickMark = readQuickMark(value, task, models, share);
     }
-    if (id === "host_mark") read.hosts.set(position, readHost(value, task));
+    if (id === "host_mark") read.hosts.set(position, readHost(value, task, share));
     if (id === "cluster_network") read.links.set(position, readLinks(value));
   }
   return read;
@@ -80,7 +80,11 @@ export function readNodeResults(
 /** A reason is cut to this many characters. */
 const MAX_REASON = 300;
 
-function readHost(value: JsonObject, hardware: Hardware): Omit<HostFigures, "key"> {
+function readHost(
+  value: JsonObject,
+  hardware: Hardware,
+  share: (text: string) => string,
+): Omit<HostFigures, "key"> {
   const names = Object.keys(hostMark.fields);
   const reason = value.disk_reason;
   const measurement = objectOf(value.measurement);
@@ -94,9 +98,9 @@ function readHost(value: JsonObject, hardware: Hardware): Omit<HostFigures, "key
     implausible: Object.fromEntries(
       hostMark
         .implausible(value, { hardware, models: new Map() })
-        .map(({ field, reason }) => [field, reason]),
+        .map(({ field, reason }) => [field, share(reason)]),
     ),
-    diskReason: typeof reason === "string" ? cutAt(reason, MAX_REASON) : null,
+    diskReason: typeof reason === "string" ? share(cutAt(reason, MAX_REASON)) : null,
     isBusy: objectOf(measurement.conditions).busy === true,
     isSettled: typeof measurement.settled === "boolean" ? measurement.settled : null,
   };

@@ -104,6 +104,15 @@ test("each machine has a row, each run a table; implausible figures are marked",
   expect(second.slice(0, second.indexOf("Figures by GPU"))).not.toMatch(/others used|settled/);
 });
 
+test("of many different reasons a report quotes the first ones", async ({ expect }) => {
+  const runs = Array.from({ length: 20 }, (_, rank): HostFigures[] => [
+    { key: "host_mark", ...read({ ...RESULT, disk_reason: `reason no. ${rank}` }) },
+  ]);
+  const { text } = await reportOf(runs);
+  expect(text.match(/disk not measured: reason no\. \d+\./g)).toHaveLength(8);
+  expect(text).toContain("Nodes 8–19: disk not measured, for other reasons.");
+});
+
 test("a job without it has no such section", async ({ expect }) => {
   const { text } = await reportOf([[], []]);
   expect(text.split("\n")).not.toContain("Host");

@@ -23,6 +23,9 @@ const TITLES: Readonly<Record<string, string>> = {
 
 const NOTE = `Cores, memory and disk of each machine, measured by HostMark; no baseline rates them. SHA-256: hashing by one thread and by all threads. Cores: all threads compared with one. Triad, Copy: memory bandwidth. 4 KiB: latency of random reads of the disk, median and 99th percentile. ${MARK} marks implausible figures, a dash figures that were not sent.`;
 
+/** Agents send the reasons: a report quotes so many for each step. */
+const MAX_REASONS = 8;
+
 export function hosts(flow: Flow, { job, nodes }: ReportData): void {
   let note: string | undefined = NOTE;
   for (const { key } of job.steps) {
@@ -69,7 +72,11 @@ function hostTable(flow: Flow, rows: readonly { rank: number; run: HostFigures }
     rows.filter(({ run }) => run.diskReason !== null),
     ({ run }) => run.diskReason ?? "",
   );
-  for (const [reason, list] of without) {
+  for (const [reason, list] of [...without].slice(0, MAX_REASONS)) {
     flow.paragraph(sentence(`${capital(nodesOf(list))}: disk not measured: ${reason}`), style);
+  }
+  const others = [...without.values()].slice(MAX_REASONS).flat();
+  if (others.length > 0) {
+    flow.paragraph(`${capital(nodesOf(others))}: disk not measured, for other reasons.`, style);
   }
 }
