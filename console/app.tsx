@@ -31,7 +31,7 @@ function useSession(): { isOpen: boolean; ending: Ending | null } {
     () =>
       session.listen((ending) => {
         // The next person at this tab sees nothing of this one.
-        if (ending === "signed_out") forget();
+        if (ending !== null) forget();
         setState({ isOpen: session.isOpen, ending });
       }),
     [],

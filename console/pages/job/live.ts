@@ -238,10 +238,20 @@ function withEvent(old: State, news: JobEvent): State {
 
 /** A verdict or a report is still to come. */
 export function isSettling(job: JobDetail | null): boolean {
-  if (job === null || job.ended_at === null) return false;
-  const isRecent = Date.now() - new Date(job.ended_at).getTime() < SETTLING_MS;
+  if (job === null) return false;
   const hasReport = job.pdf_report_url !== null || job.report_error !== null;
-  return isRecent && job.current_nodes > 0 && !hasReport;
+  return hasJustEnded(job) && job.current_nodes > 0 && !hasReport;
+}
+
+/** Its verdict is still to come. */
+export function isBeingRated(
+  job: Pick<JobDetail, "ended_at" | "state" | "scoreboard_summary">,
+): boolean {
+  return hasJustEnded(job) && job.state.startsWith("completed") && job.scoreboard_summary === null;
+}
+
+function hasJustEnded({ ended_at: at }: Pick<JobDetail, "ended_at">): boolean {
+  return at !== null && Date.now() - new Date(at).getTime() < SETTLING_MS;
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {

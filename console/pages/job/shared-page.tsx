@@ -12,7 +12,7 @@ import type { Fields } from "../jobs/catalogue.ts";
 import { EventsSection } from "./events-log.tsx";
 import { JobHead } from "./job-head.tsx";
 import { LinksSection, type LoadResults } from "./links-section.tsx";
-import type { Progress } from "./live.ts";
+import { isBeingRated, type Progress } from "./live.ts";
 import { NodesSection } from "./nodes-table.tsx";
 import { ProgressSection } from "./progress.tsx";
 import { RefusedSection } from "./refused.tsx";
@@ -48,7 +48,9 @@ export function SharedPage() {
         (both) => openApi.GET("/api/silicon-mark/v1/shared/{share}", { params, signal: both }),
         signal,
       ),
-    { every: (job) => (job === null || job.ended_at === null ? LIVE_MS : null) },
+    {
+      every: (job) => (job === null || job.ended_at === null || isBeingRated(job) ? LIVE_MS : null),
+    },
   );
   const { data, fault, reload } = loaded;
   if (data === null && fault === null) return <Skeleton rows={10} label={words.job.loading} />;
@@ -84,7 +86,12 @@ function Parts({ job, token }: { job: SharedJob; token: string }) {
       {isLive ? (
         <ProgressSection job={job} joinCommand={null} hasPages={false} />
       ) : (
-        <VerdictSection job={job} fields={FIELDS} isPending={false} nodeAddress={null} />
+        <VerdictSection
+          job={job}
+          fields={FIELDS}
+          isPending={isBeingRated(job)}
+          nodeAddress={null}
+        />
       )}
       <NodesSection job={job} fields={FIELDS} progress={NO_NEWS} hasPages={false} />
       <LinksSection job={job} load={loadResults(token)} />

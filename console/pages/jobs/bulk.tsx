@@ -1,5 +1,5 @@
 /** Aborts or deletes the chosen jobs, after a question. */
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { api, call, type Outcome, type Schemas } from "../../lib/api.ts";
 import { IDLE_STATES, LIVE_STATES } from "../../parts/badge.tsx";
 import { Confirm } from "../../parts/dialog.tsx";
@@ -98,9 +98,13 @@ function Names({ jobs }: { jobs: readonly Job[] }) {
   );
 }
 
-function Told({ report: { done, refused } }: { report: Report }) {
+function Told({ report }: { report: Report }) {
+  const { done, refused } = report;
+  const element = useRef<HTMLDivElement>(null);
+  // The button that asked is gone, and the focus with it.
+  useEffect(() => element.current?.focus(), [report]);
   return (
-    <div class={`notice ${refused.length === 0 ? "good" : "warn"}`}>
+    <div ref={element} tabIndex={-1} class={`notice ${refused.length === 0 ? "good" : "warn"}`}>
       <p>{text.done(done, refused.length)}</p>
       {refused.length > 0 && (
         <ul>

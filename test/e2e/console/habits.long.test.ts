@@ -1,6 +1,15 @@
 /** The console's habits: keyboard, addresses, the back button, and what it says when something is wrong. */
 import { expect, test } from "vitest";
-import { describeConsole, expectQuiet, openTab, PATIENCE_MS, type Stage, signIn } from "./stage.ts";
+import {
+  addPerson,
+  describeConsole,
+  expectQuiet,
+  openTab,
+  PASSWORD,
+  PATIENCE_MS,
+  type Stage,
+  signIn,
+} from "./stage.ts";
 import { completeJob } from "./world.ts";
 
 async function prepare({ server: { url }, admin }: Stage): Promise<void> {
@@ -78,6 +87,9 @@ describeConsole("habits of the console", prepare, (stage) => {
     await page.getByRole("button", { name: "Abort 2 jobs" }).click();
     await dialog.getByRole("button", { name: "Abort 2 jobs" }).click();
     await page.getByText("Done: 2 jobs.").waitFor();
+    // The button is gone; the focus is where the answer stands.
+    const focused = () => page.evaluate<string>("document.activeElement.textContent");
+    await expect.poll(focused, { timeout: PATIENCE_MS }).toBe("Done: 2 jobs.");
     await page.getByLabel("Select all jobs on this page").check();
     await page.getByRole("button", { name: "Delete 2 jobs" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Delete 2 jobs" }).click();
@@ -145,6 +157,35 @@ describeConsole("habits of the console", prepare, (stage) => {
     await page.getByRole("button", { name: "Sign out" }).click();
     await page.getByText("You are signed out.").waitFor();
     await copy.getByText(/^Your session has ended/).waitFor();
+  });
+
+  test("after a session that has ended, the next person at the tab sees nothing of it", async () => {
+    const { server } = stage();
+    const email = "next@example.com";
+    await addPerson(stage(), { email, role: "user", customer: "default" });
+    const { page } = await openTab(stage(), "/console", { as: null });
+    await signIn(page, server.secrets.adminEmail, server.secrets.adminPassword);
+    await page.getByRole("link", { name: "gamma", exact: true }).waitFor();
+    await page.evaluate(`fetch("/token/revoke", {
+      method: "POST",
+      body: new URLSearchParams({ token: JSON.parse(sessionStorage.getItem("assay.session")).refreshToken }),
+    })`);
+    await page.getByRole("link", { name: "Machines", exact: true }).click();
+    await page.getByText(/^Your session has ended/).waitFor();
+    await page.goBack();
+    let answer: () => void = () => {};
+    const held = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    await page.route("**/api/silicon-mark/v1/jobs?*", async (route) => {
+      await held;
+      await route.continue();
+    });
+    await signIn(page, email, PASSWORD);
+    await page.getByRole("heading", { name: "Jobs", level: 1 }).waitFor();
+    expect(await page.getByRole("link", { name: "gamma", exact: true }).count()).toBe(0);
+    answer();
+    await page.getByRole("heading", { name: "No jobs yet" }).waitFor();
   });
 
   test("offline is said, and what is shown stays; the page is fresh again afterwards", async () => {

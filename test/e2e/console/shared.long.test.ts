@@ -94,6 +94,22 @@ describeConsole("a shared job", prepare, (stage) => {
     expectQuiet(tab);
   });
 
+  test("waits for the verdict of a job that has just ended", async () => {
+    const { link } = await share(stage(), ids.done);
+    const { page } = await openTab(stage(), "/console/nowhere", { as: null });
+    let isRated = false;
+    await page.route("**/api/silicon-mark/v1/shared/*", async (route) => {
+      const response = await route.fetch();
+      const job = await response.json();
+      const unrated = { ended_at: new Date().toISOString(), scoreboard_summary: null };
+      await route.fulfill({ response, json: isRated ? job : { ...job, ...unrated } });
+    });
+    await page.goto(link);
+    await page.getByRole("status", { name: "Rating the job …" }).waitFor();
+    isRated = true;
+    await page.getByText("1 node is below the baseline, of 3 rated nodes.").waitFor();
+  });
+
   test("says in words that a link does not work: revoked, or incomplete", async () => {
     const { owner, link } = await share(stage(), ids.done);
     const path = link.slice(stage().server.url.length);
