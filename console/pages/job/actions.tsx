@@ -1,5 +1,5 @@
 /** What an owner can do with a job: report, abort, delete. */
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { api, call, type Fault } from "../../lib/api.ts";
 import { addressOf, go } from "../../lib/router.ts";
 import { IDLE_STATES, LIVE_STATES } from "../../parts/badge.tsx";
@@ -19,8 +19,15 @@ export function Actions({ job, changed }: { job: JobDetail; changed: () => void 
   const [isSharing, setIsSharing] = useState(false);
   const [isBusy, setIsBusy] = useState(false);
   const [fault, setFault] = useState<Fault | null>(null);
+  const element = useRef<HTMLDivElement>(null);
+  const hasRun = useRef(false);
+  // The button that asked goes with the state of the job, before or after the dialog, and the focus with it.
+  useEffect(() => {
+    if (hasRun.current && document.activeElement === document.body) element.current?.focus();
+  }, [job.state, asking]);
   const run = async (act: Act) => {
     setIsBusy(true);
+    hasRun.current = true;
     const outcome = await (act === "abort" ? abortJob(job.id) : deleteJob(job.id));
     setIsBusy(false);
     setAsking(null);
@@ -35,7 +42,7 @@ export function Actions({ job, changed }: { job: JobDetail; changed: () => void 
   );
   return (
     <>
-      <div class="actions end">
+      <div ref={element} tabIndex={-1} class="actions end">
         <ReportButton job={job} changed={changed} setFault={setFault} />
         <button type="button" onClick={() => setIsSharing(true)}>
           {text.share}

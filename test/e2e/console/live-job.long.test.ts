@@ -183,6 +183,9 @@ describeConsole(
       const dialog = page.getByRole("dialog");
       await dialog.getByRole("button", { name: "Abort" }).click();
       await page.getByText("Aborted", { exact: true }).first().waitFor();
+      // The button is gone; the focus is where it stood.
+      const focused = () => page.evaluate<string>("document.activeElement.className");
+      await expect.poll(focused, { timeout: patient(60_000) }).toBe("actions end");
       await page.getByRole("button", { name: "Delete" }).click();
       await dialog.getByRole("button", { name: "Delete" }).click();
       await page.getByRole("heading", { name: "Jobs", level: 1 }).waitFor();
