@@ -16,6 +16,11 @@ async function send(request: Request): Promise<Response> {
   if (new URL(request.url).origin !== location.origin) return fetch(request);
   const headers = new Headers(request.headers);
   const credential = await session.credential();
+  if (!signedIn.hidden && !session.isSignedIn) {
+    signedIn.hidden = true;
+    byPassword.hidden = false;
+    fault.textContent = "Your session has ended. Sign in again.";
+  }
   // The console sends the scheme alone where nobody typed a token.
   if (/^Bearer$/i.test(headers.get("Authorization")?.trim() ?? "")) headers.delete("Authorization");
   if (!headers.has("Authorization") && credential !== null) {
@@ -92,7 +97,6 @@ createApiReference("#reference", {
   documentDownloadType: "none",
   defaultHttpClient: { targetKey: "shell", clientKey: "curl" },
   // The bar above signs in.
-  customCss:
-    ".introduction-card-item.scalar-reference-intro-auth, .scalar-app .request-section-content-auth { display: none; }",
+  customCss: ".introduction-card-item.scalar-reference-intro-auth { display: none; }",
   metaData: { title: "Assay API" },
 });

@@ -17,6 +17,11 @@ export class Session {
   #renewAt = Number.POSITIVE_INFINITY;
   #renewing: Promise<string | null> | null = null;
 
+  /** False before anybody has signed in, and after the session has ended. */
+  get isSignedIn(): boolean {
+    return this.#token !== null;
+  }
+
   /** The token to send; null before anybody has signed in, and after a session has ended. */
   async credential(): Promise<string | null> {
     if (this.#refreshToken === null || performance.now() < this.#renewAt) return this.#token;
@@ -29,7 +34,15 @@ export class Session {
 
   /** Answers null, or what to tell the person. */
   async signIn(email: string, password: string): Promise<string | null> {
-    return this.#ask({ grant_type: "password", username: email, password });
+    const form = new URLSearchParams({ grant_type: "password", username: email, password });
+    try {
+      const response = await fetch("/token", { method: "POST", body: form });
+      if (!response.ok) return await faultOf(response);
+      this.#keep(await response.json());
+      return null;
+    } catch {
+      return "The server cannot be reached. Check your connection, and try again.";
+    }
   }
 
   /** Sends this token from now on. */
@@ -51,23 +64,18 @@ export class Session {
   }
 
   async #renew(refreshToken: string): Promise<string | null> {
-    const fault = await this.#ask({ grant_type: "refresh_token", refresh_token: refreshToken });
-    if (fault !== null) await this.signOut();
+    const form = new URLSearchParams({ grant_type: "refresh_token", refresh_token: refreshToken });
+    const response = await fetch("/token", { method: "POST", body: form }).catch(() => null);
+    // Of a server that is out of reach or busy, the next request asks again.
+    if (response?.ok) this.#keep(await response.json());
+    else if (response?.status === 400 || response?.status === 401) await this.signOut();
     return this.#token;
   }
 
-  async #ask(form: Record<string, string>): Promise<string | null> {
-    try {
-      const response = await fetch("/token", { method: "POST", body: new URLSearchParams(form) });
-      if (!response.ok) return await faultOf(response);
-      const tokens: Tokens = await response.json();
-      this.#token = tokens.access_token;
-      this.#refreshToken = tokens.refresh_token;
-      this.#renewAt = performance.now() + tokens.expires_in * 1_000 - MARGIN_MS;
-      return null;
-    } catch {
-      return "The server cannot be reached. Check your connection, and try again.";
-    }
+  #keep(tokens: Tokens): void {
+    this.#token = tokens.access_token;
+    this.#refreshToken = tokens.refresh_token;
+    this.#renewAt = performance.now() + tokens.expires_in * 1_000 - MARGIN_MS;
   }
 }
 

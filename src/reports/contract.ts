@@ -9,6 +9,7 @@ const BASE = "/api/silicon-mark/v1/reports";
 export const sha256 = (description: string) =>
   patternText({
     pattern: /^[0-9a-f]{64}$/,
+    rule: "must be a SHA-256 hash: 64 digits 0 to 9 and a to f",
     max: 64,
     description,
     example: "9f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d0819f86d081",

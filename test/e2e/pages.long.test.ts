@@ -111,6 +111,40 @@ describe.skipIf(!withBrowser())("pages", () => {
     await page.getByLabel("E-mail").waitFor();
   });
 
+  test("the docs page outlives a renewal that fails, and says when the session has ended", async () => {
+    const page = await open("/docs");
+    let renewal: "unreachable" | "refused" = "unreachable";
+    await page.route("**/token", async (route) => {
+      const isRenewal = route.request().postData()?.includes("grant_type=refresh_token") ?? false;
+      if (isRenewal && renewal === "unreachable") return route.abort();
+      if (isRenewal) return route.fulfill({ status: 400, json: { error: "invalid_grant" } });
+      const response = await route.fetch();
+      return route.fulfill({ response, json: { ...(await response.json()), expires_in: 0 } });
+    });
+    await signIn(page, server);
+    await page.getByText("Requests are sent as").waitFor();
+    const operation = "tag/jobs/GET/api/silicon-mark/v1/jobs";
+    await page.evaluate(`location.hash = ${JSON.stringify(operation)}`);
+    const section = page.locator(`[id="api-1/${operation}"]`);
+    await section.getByRole("button", { name: /Test Request/ }).click();
+    const button = page.getByRole("dialog").getByRole("button", { name: /^Send/ }).first();
+    const send = async () => {
+      const reply = page.waitForResponse(
+        (each) => each.url() === `${server.url}/api/silicon-mark/v1/jobs`,
+      );
+      await button.click();
+      return (await reply).status();
+    };
+    expect(await send(), "the token is still valid").toBe(200);
+    expect(await page.getByText("Requests are sent as").count()).toBe(1);
+    renewal = "refused";
+    expect(await send()).toBe(401);
+    expect(await page.getByText("Your session has ended. Sign in again.").isVisible()).toBe(true);
+    expect(await page.getByText("Requests are sent as").isVisible()).toBe(false);
+    await page.keyboard.press("Escape");
+    await page.getByLabel("Password", { exact: true }).waitFor();
+  });
+
   test.each([
     "/",
     "/docs",

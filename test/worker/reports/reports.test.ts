@@ -460,6 +460,10 @@ describe("serving", async () => {
 
   test("a hash that never was is unknown, one that is none is refused", async ({ expect }) => {
     expectError(expect, await call("GET", `/reports/${"0".repeat(64)}`), 404, "RESOURCE_NOT_FOUND");
-    expectError(expect, await call("GET", "/reports/xyz"), 400, "PARAMETER_INCORRECT_VALUE");
+    const misspelt = await call("GET", "/reports/xyz");
+    expectError(expect, misspelt, 400, "PARAMETER_INCORRECT_VALUE");
+    expect(misspelt.body).toMatchObject({
+      message: "hash must be a SHA-256 hash: 64 digits 0 to 9 and a to f",
+    });
   });
 });
