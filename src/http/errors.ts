@@ -54,7 +54,12 @@ export function notFound(kind: string, id: string | number): ApiError {
   return new ApiError("RESOURCE_NOT_FOUND", `${kind} with id ${id} not found`);
 }
 
-export function unauthorized(message = "Invalid or expired token"): ApiError {
+/** What callers send as their bearer token, by the operation. */
+export type Credential = "token" | "job token" | "runner key";
+
+export const invalid = (credential: Credential) => `Invalid or expired ${credential}`;
+
+export function unauthorized(message = invalid("token")): ApiError {
   return new ApiError("CLIENT_TOKEN_INVALID", message, {
     headers: { "WWW-Authenticate": "Bearer" },
   });

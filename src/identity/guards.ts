@@ -1,7 +1,7 @@
 import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
 import type { RequestEnv, RequestVariables } from "../http/context.ts";
-import { ApiError, unauthorized } from "../http/errors.ts";
+import { ApiError, type Credential, invalid, unauthorized } from "../http/errors.ts";
 import { addressOf, nodeLimitOf, type RateLimits } from "../http/rate-limit.ts";
 import { isUpgrade } from "../http/upgrade.ts";
 import { type Clock, MINUTE_MS } from "../lib/clock.ts";
@@ -62,7 +62,7 @@ export class Authenticator {
   /** The person of a user token, an API token or a key; handlers find them under `actor`. */
   async person(c: Context<UserEnv>): Promise<Actor> {
     const { identity, limits, suspects } = this.#deps;
-    const credential = await this.#admit(c, (token) => identity.credentialOf(token));
+    const credential = await this.#admit(c, "token", (token) => identity.credentialOf(token));
     if (credential.kind !== "user_key") {
       c.set("principal", { kind: "user", id: credential.userUuid });
     }
@@ -91,7 +91,7 @@ export class Authenticator {
   /** The rights of a job token; handlers find them under `pass`. */
   async job(c: Context<NodeEnv>): Promise<JobPass> {
     const { identity, limits } = this.#deps;
-    const pass = await this.#admit(c, (token) => identity.jobPassOf(token));
+    const pass = await this.#admit(c, "job token", (token) => identity.jobPassOf(token));
     const id = String(pass.jobId);
     c.set("principal", { kind: "node", id });
     await limits.check(c, nodeLimitOf(pass.nodes), id);
@@ -100,25 +100,33 @@ export class Authenticator {
   }
 
   /** Throws 401 for a missing or wrong credential; a valid token of another kind is noted first. */
-  async refuse<Env extends RequestEnv>(c: Context<Env>, token: string | null): Promise<never> {
+  async refuse<Env extends RequestEnv>(
+    c: Context<Env>,
+    token: string | null,
+    wanted: Credential,
+  ): Promise<never> {
     if (token === null) {
-      throw unauthorized("A token is required: send it as Authorization: Bearer <token>");
+      const placeholder = wanted.replace(/^.* /, "");
+      throw unauthorized(
+        `A ${wanted} is required: send it as Authorization: Bearer <${placeholder}>`,
+      );
     }
     const holder = await this.#deps.identity.holderOf(token);
     if (holder !== null) await this.#deps.refusals.note(c, "wrong_token_kind", holder);
-    throw unauthorized();
+    throw unauthorized(invalid(wanted));
   }
 
   /** The subject of the request's token, if `verify` accepts it. */
   async #admit<Env extends RequestEnv, Subject>(
     c: Context<Env>,
+    wanted: Credential,
     verify: (token: string) => Promise<Subject | null>,
   ): Promise<Subject> {
     const token = sentToken(c);
     const subject = token === null ? null : await verify(token);
     if (subject !== null) return subject;
     await this.#deps.limits.check(c, "address", addressOf(c));
-    return this.refuse(c, token);
+    return this.refuse(c, token, wanted);
   }
 }
 
@@ -182,7 +190,7 @@ export function jobGuards(authenticator: Authenticator, limits: RateLimits) {
     /** The token of a job whose nodes may work. */
     node: createMiddleware<NodeEnv>(async (c, next) => {
       const { works } = await authenticator.job(c);
-      if (!works) throw unauthorized();
+      if (!works) throw unauthorized(invalid("job token"));
       c.set("reading", false);
       await next();
     }),
@@ -193,7 +201,7 @@ export function jobGuards(authenticator: Authenticator, limits: RateLimits) {
       // A working node names its task, and its polls need no database. A reader has no task.
       const reading = reads && (!works || c.req.query("task_id") === undefined);
       if (reading) await limits.check(c, "address", addressOf(c));
-      else if (!works) throw unauthorized();
+      else if (!works) throw unauthorized(invalid("job token"));
       c.set("reading", reading);
       await next();
     }),

@@ -1,5 +1,5 @@
 import type { Refusal } from "../coordinator/wire/protocol.ts";
-import { ApiError, notFound, unauthorized, unavailable } from "../http/errors.ts";
+import { ApiError, invalid, notFound, unauthorized, unavailable } from "../http/errors.ts";
 import { unreadableBody } from "../http/json-body.ts";
 import { validationErrorOf } from "../http/validation.ts";
 
@@ -13,7 +13,7 @@ export function refuse(
       throw unavailable(2, new Error("the coordinator could not read D1"));
     case "gone":
       // The job no longer exists, but its token is still valid. Agents stop at 401, too.
-      throw unauthorized();
+      throw unauthorized(invalid("job token"));
     case "ended":
     case "not_abortable":
     case "not_deletable":

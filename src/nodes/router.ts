@@ -1,6 +1,6 @@
 import type { Context } from "hono";
 import type { CallerPlace } from "../coordinator/client.ts";
-import { unauthorized } from "../http/errors.ts";
+import { invalid, unauthorized } from "../http/errors.ts";
 import { empty, filledUnlessKnown, storedJson } from "../http/replies.ts";
 import { serve } from "../http/serve.ts";
 import { siteOf } from "../http/site.ts";
@@ -40,7 +40,7 @@ export const nodesRoutes = ({ nodes, readAnonymous, identity }: NodesDeps) => {
           return filledUnlessKnown(c, reading.pieces, reading.source, reading.etag);
         }
         // The job is deleted; its nodes are told to stop while their token still joins.
-        if (!works) throw unauthorized();
+        if (!works) throw unauthorized(invalid("job token"));
       }
       const call = await callOf(c, task_id);
       const reply = await nodes.poll(call, c.get("databases"), task_id ?? null, validator);

@@ -4,7 +4,7 @@ import { toMachine } from "../coordinator/wire/machine.ts";
 import type { Refusal, TaskReply } from "../coordinator/wire/protocol.ts";
 import type { JoinedTaskWire } from "../coordinator/wire/task.ts";
 import type { Database, Meter } from "../db/client.ts";
-import { unauthorized, unavailable } from "../http/errors.ts";
+import { invalid, unauthorized, unavailable } from "../http/errors.ts";
 import { type JobTokenFacts, jobTokenOf } from "../identity/job-token.ts";
 import type { Tokens } from "../identity/tokens.ts";
 import { BoundedCache } from "../lib/bounded-cache.ts";
@@ -103,7 +103,7 @@ export class Claims {
       const reservation: Reservation = await this.#reserve(call, next, finished);
       if (!reservation.isRightKey) {
         this.#deps.runnerAuth.forget(runner.uuid);
-        throw unauthorized();
+        throw unauthorized(invalid("runner key"));
       }
       const { job, isNew, isCandidateClosed } = reservation;
       if (next.kind !== "ask") {

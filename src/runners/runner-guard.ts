@@ -42,14 +42,14 @@ export function createRunnerGuard({
     const key = sentToken(c);
     if (key === null || !KEY_PATTERN.test(key)) {
       await limits.check(c, "address", addressOf(c));
-      return authenticator.refuse(c, key);
+      return authenticator.refuse(c, key, "runner key");
     }
     const reference = parseReference(c.req.param("runner") ?? "");
     // A claim is a contact; that of a runner that comes to wait is written by its lobby.
     const isContact = c.req.method === "POST";
     const find = () => runnerAuth.find(c.get("databases").primary, reference, key, isContact);
     const runner = runnerAuth.remembered(reference, key) ?? (await suspects.find(c, find));
-    if (runner === null) return authenticator.refuse(c, key);
+    if (runner === null) return authenticator.refuse(c, key, "runner key");
     c.set("principal", { kind: "runner", id: runner.uuid });
     await limits.check(c, "runner", runner.uuid);
     c.set("runner", runner);

@@ -1,6 +1,6 @@
 /** Sockets of runners that wait for jobs. Loads with the first of them. */
 import type { Database } from "../db/client.ts";
-import { unauthorized, unavailable } from "../http/errors.ts";
+import { invalid, unauthorized, unavailable } from "../http/errors.ts";
 import { type LobbyCall, openSocket } from "../lobbies/client.ts";
 import type { AuthenticatedRunner, RunnerAuth } from "./runner-auth.ts";
 
@@ -31,7 +31,7 @@ export async function waitForWork(options: {
     }
     runnerAuth.forget(uuid);
     const known = await runnerAuth.find(db, { uuid }, key, false);
-    if (known === null) throw unauthorized();
+    if (known === null) throw unauthorized(invalid("runner key"));
     runner = known;
   }
   throw unavailable(2, new Error("the runner keeps changing"));

@@ -55,6 +55,12 @@ const EXPECTED: Readonly<Record<string, number | [first: number, second: number]
   revokeToken: 400,
 };
 
+/** What people read of a refusal: the credential that is asked for, or the field. */
+const WORDS: Readonly<Record<string, RegExp>> = {
+  401: /"Invalid or expired job token"/,
+  400: /"details":\[\{"field":"\w+"|"error_description":"(?:username and password|token)\b/,
+};
+
 interface Operation {
   id: string;
   method: string;
@@ -103,7 +109,8 @@ test.skipIf(!withBrowser())(
         const known = EXPECTED[operation.id];
         const status = Array.isArray(known) ? known[at] : known;
         const expected = operation.path.includes("{") ? "asks" : status;
-        expect(outcome, `${operation.id}, ${round} time`).toBe(expected);
+        expect(outcome.status, `${operation.id}, ${round} time`).toBe(expected);
+        expect(outcome.said, operation.id).toMatch(WORDS[outcome.status] ?? "");
       }
       await page.close();
     }
@@ -140,7 +147,7 @@ async function send(page: Page, origin: string, { method, path, tag }: Operation
     await button.click();
     await page.getByText("Path parameters must have values").last().waitFor();
     await close(page);
-    return "asks";
+    return { status: "asks", said: "" } as const;
   }
   const reply = page.waitForResponse((response) => {
     // Required parameters carry their samples.
@@ -148,9 +155,11 @@ async function send(page: Page, origin: string, { method, path, tag }: Operation
     return address === origin + path && response.request().method() === method;
   });
   await button.click();
-  const status = (await reply).status();
+  const response = await reply;
+  const status = response.status();
+  const said = status < 400 ? "" : await response.text();
   await close(page);
-  return status;
+  return { status, said };
 }
 
 async function close(page: Page): Promise<void> {

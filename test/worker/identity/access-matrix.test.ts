@@ -76,6 +76,8 @@ describe.for(operations.filter(({ id }) => EXPECTATIONS[id]?.access !== "open"))
       runner: principals.runners,
     };
     const insiders = kinds[access] ?? {};
+    // The words of each operation, the same for every other credential.
+    const wanted = { user: "token", node: "job token", runner: "runner key" }[String(access)];
     const wrongKind = Object.fromEntries(
       Object.entries(kinds).flatMap(([kind, all]) => (kind === access ? [] : Object.entries(all))),
     );
@@ -97,8 +99,8 @@ describe.for(operations.filter(({ id }) => EXPECTATIONS[id]?.access !== "open"))
         expect(existing.writes).toEqual([]);
         const message =
           token === null
-            ? "A token is required: send it as Authorization: Bearer <token>"
-            : "Invalid or expired token";
+            ? `A ${wanted} is required: send it as Authorization: Bearer <${access === "runner" ? "key" : "token"}>`
+            : `Invalid or expired ${wanted}`;
         expect(existing.error.message).toBe(message);
         if (missing === undefined) return;
         expect(await send(method, path, token, missing())).toEqual(existing);

@@ -385,7 +385,7 @@ describe("its token", () => {
       { from: now, until: now + DAY_MS },
     );
     const reply = await call("GET", "/jobs/current", { token: forged });
-    expectError(expect, reply, 401, "CLIENT_TOKEN_INVALID", "Invalid or expired token");
+    expectError(expect, reply, 401, "CLIENT_TOKEN_INVALID", "Invalid or expired job token");
   });
 
   test("after 24 hours it reads, and every other call of a node is 401", async ({ expect }) => {
@@ -399,7 +399,7 @@ describe("its token", () => {
       await putResult(job, taskId, 0),
     ];
     for (const reply of refused) {
-      expectError(expect, reply, 401, "CLIENT_TOKEN_INVALID", "Invalid or expired token");
+      expectError(expect, reply, 401, "CLIENT_TOKEN_INVALID", "Invalid or expired job token");
     }
     expect(await auditOf("POST /api/silicon-mark/v1/jobs/current/tasks")).not.toContainEqual(
       expect.objectContaining({ actor: job.id }),

@@ -223,7 +223,7 @@ describe("who may claim", () => {
       await claim({ uuid: own.uuid, key: admin.token }),
     ];
     for (const reply of attempts) {
-      expectError(expect, reply, 401, "CLIENT_TOKEN_INVALID", "Invalid or expired token");
+      expectError(expect, reply, 401, "CLIENT_TOKEN_INVALID", "Invalid or expired runner key");
       expect(reply.headers.get("www-authenticate")).toBe("Bearer");
     }
     const none = await call("POST", `${V0}/runners/${own.uuid}/jobs`);
@@ -254,7 +254,7 @@ describe("who may claim", () => {
     await later(4_000, async () => {
       await jobFor(spec);
       const reply = await claim(runner);
-      expectError(expect, reply, 401, "CLIENT_TOKEN_INVALID", "Invalid or expired token");
+      expectError(expect, reply, 401, "CLIENT_TOKEN_INVALID", "Invalid or expired runner key");
     });
     expect((await claim(runner)).status, "and remembers").toBe(401);
   });
@@ -292,7 +292,7 @@ describe("who may claim", () => {
       await claim(runner),
       401,
       "CLIENT_TOKEN_INVALID",
-      "Invalid or expired token",
+      "Invalid or expired runner key",
     );
     expect((await poll(own, task.id)).status, "its task goes on").toBe(200);
     await patch(runner, { archived: false });
