@@ -31,6 +31,7 @@ import { TasksService } from "./jobs/tasks/service.ts";
 import { machinesRoutes } from "./machines/router.ts";
 import { ReportKeys } from "./reports/keys.ts";
 import { reportsRoutes } from "./reports/router.ts";
+import { ReportsService } from "./reports/service.ts";
 import { runnersRoutes } from "./runners/router.ts";
 import { RunnersService } from "./runners/service.ts";
 import { baselinesRoutes } from "./scoreboard/router.ts";
@@ -85,8 +86,8 @@ function routesOf(services: Services): { oauth: Served[]; others: Served[] } {
     ...machinesRoutes(),
     ...sharesRoutes({ shares: new SharesService(services) }),
     ...comparisonRoutes(),
-    ...jobReportRoutes(services),
-    ...reportsRoutes({ ...services, keys: new ReportKeys(services.reportSeeds) }),
+    ...jobReportRoutes({ reports: new ReportsService(services) }),
+    ...reportsRoutes({ ...services, keys: new ReportKeys(services.seeds) }),
   ];
   return { oauth: oauthRoutes({ signIns, limits }), others };
 }

@@ -17,7 +17,7 @@ import { createServices, type ServiceDeps, type Services } from "./services.ts";
 
 /** Paths of the administration, which load with the first request to one of them. */
 const ADMINISTRATION =
-  /^\/(?:cli$|v0\/(?!server\/version$|runners\/[^/]+\/(?:jobs|channel)$)|password$|setup$|token$|\.well-known\/assay|token\/|api\/(?:user\/|silicon-mark\/v1\/(?:specs$|tasks|machines|comparison$|baselines|reports\/|shared\/|jobs\/(?:anonymous$|[^/]+\/(?:shares|report$)))))/;
+  /^\/(?:cli$|v0\/(?!server\/version$|runners\/[^/]+\/(?:jobs|channel)$)|password$|setup$|token$|\.well-known\/assay|token\/|api\/(?:user\/|silicon-mark\/v1\/(?:specs$|tasks|machines|comparison$|baselines|reports\/|shared\/|jobs\/(?:anonymous$|[^/]+\/(?:shares|report$|generate-report$)))))/;
 
 /** The whole API. Make it once per isolate: its services share caches of callers. */
 export async function createApp(deps: ServiceDeps): Promise<App> {

@@ -15,7 +15,6 @@ import type { LobbyNamespace } from "./lobbies/client.ts";
 import { createWaker } from "./lobbies/wake.ts";
 import { NodesService } from "./nodes/service.ts";
 import { ReportLinks } from "./reports/links.ts";
-import { ReportsService } from "./reports/service.ts";
 import { Candidates } from "./runners/candidates.ts";
 import { Claims } from "./runners/claims.ts";
 import { RunnerAuth } from "./runners/runner-auth.ts";
@@ -90,12 +89,11 @@ export async function createServices(deps: ServiceDeps) {
 
   const links = new ReportLinks(config.tokenSecrets, clock);
   const { rating: thresholds, reportSeeds: seeds } = config;
-  const reports = new ReportsService({ bucket, assets, links, clock, thresholds, seeds });
   const jobIds = new JobIdSource(clock);
   const stores = { callCoordinator, r2: bucket };
   const jobs = new JobsService({ tokens, clock, jobIds, ...stores, quotas });
   const readAnonymous = createAnonymousReader({ jobs, clock });
-  const nodes = new NodesService({ tokens, callCoordinator, reports });
+  const nodes = new NodesService({ tokens, callCoordinator });
 
   return {
     bucket,
@@ -108,7 +106,7 @@ export async function createServices(deps: ServiceDeps) {
     identity,
     runnerAuth,
     thresholds,
-    reportSeeds: seeds,
+    seeds,
     timeoutMs,
     guards: {
       ...personGuards(authenticator, clock),
@@ -127,6 +125,5 @@ export async function createServices(deps: ServiceDeps) {
     readAnonymous,
     stores,
     nodes,
-    reports,
   };
 }

@@ -9,7 +9,7 @@ import {
   taskReply,
   taskReplyExample,
 } from "../coordinator/wire/task.ts";
-import { heartbeatBody, joinBody, madeReport, nodeView, storedResult } from "./schemas.ts";
+import { heartbeatBody, joinBody, nodeView, storedResult } from "./schemas.ts";
 
 /** Example of the API document, with the job of all other examples. */
 const nodeViewExample: z.infer<typeof nodeView> = {
@@ -217,26 +217,4 @@ Requires the job's token; the node must have been told to run the step. One resu
     }),
   },
   errors: ["RESOURCE_NOT_FOUND", "JOB_ENDED", "STEP_NOT_READY", "IDEMPOTENCY_KEY_REUSED"],
-});
-
-export const generateReportRoute = operation({
-  method: "post",
-  path: "/api/silicon-mark/v1/jobs/{job_id}/generate-report",
-  operationId: "generateReport",
-  tags: ["Node protocol"],
-  summary: "Make the job's report again",
-  description: `Makes the missing reports of an ended job, like \`POST /jobs/{job_id}/report\`, for agents. Repeating the request has no further effect.
-
-Requires the job's token, even after the job has ended; limited to ten per minute. There is no request body.`,
-  access: "node",
-  secret: true,
-  limit: "report",
-  request: { params: z.object({ job_id: idParameter("job_id", "The job ID.") }) },
-  responses: {
-    202: json(madeReport, {
-      description: "The report is ready.",
-      example: { pdf_report_url: null },
-    }),
-  },
-  errors: ["JOB_STATE_INVALID", "RESOURCE_NOT_FOUND", "JOB_ENDED"],
 });

@@ -3,17 +3,10 @@ import type { CallerPlace } from "../coordinator/client.ts";
 import { invalid, unauthorized } from "../http/errors.ts";
 import { empty, filledUnlessKnown, storedJson } from "../http/replies.ts";
 import { serve } from "../http/serve.ts";
-import { siteOf } from "../http/site.ts";
 import type { NodeEnv } from "../identity/guards.ts";
 import type { Identity } from "../identity/service.ts";
 import type { ReadAnonymousJob } from "../jobs/anonymous/reading.ts";
-import {
-  generateReportRoute,
-  heartbeatRoute,
-  joinRoute,
-  pollRoute,
-  resultRoute,
-} from "./contract.ts";
+import { heartbeatRoute, joinRoute, pollRoute, resultRoute } from "./contract.ts";
 import type { NodeCall, NodesService } from "./service.ts";
 
 interface NodesDeps {
@@ -72,15 +65,6 @@ export const nodesRoutes = ({ nodes, readAnonymous, identity }: NodesDeps) => {
       const { etag, body } = await nodes.putResult(call, task_id, position, text);
       announce(c, etag, body.poll_after_seconds);
       return c.json(body, 200);
-    }),
-
-    serve(generateReportRoute, async (c) => {
-      const { jobId } = c.get("pass");
-      const { job_id } = c.req.valid("param");
-      const { primary: db } = c.get("databases");
-      const access = { db, meter: c.get("meter") };
-      await nodes.generateReport(access, { jobId, target: job_id }, siteOf(c));
-      return c.json({ pdf_report_url: null }, 202);
     }),
   ];
 };

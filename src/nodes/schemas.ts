@@ -8,7 +8,6 @@ import {
   clockSkewMs,
   MAX_ACTIVITY,
   pollAfterSeconds,
-  reportUrl,
 } from "../coordinator/wire/task.ts";
 import { specCheckOrNull } from "../jobs/result-schemas.ts";
 import { jobDetail } from "../jobs/schemas.ts";
@@ -111,12 +110,6 @@ export const storedResult = z
     poll_after_seconds: pollAfterSeconds,
   })
   .openapi("StoredStepResult", { description: "A result, as stored." });
-
-export const madeReport = z
-  .strictObject({
-    pdf_report_url: reportUrl.describe("Always null: the job's token cannot read reports."),
-  })
-  .openapi("MadeReport", { description: "The report is ready." });
 
 export type StoredResultWire = z.infer<typeof storedResult>;
 export type JoinInput = z.infer<typeof joinBody>;

@@ -5,11 +5,9 @@ import { toMachine } from "../coordinator/wire/machine.ts";
 import type { NodeReply, ResultReply, TaskReply } from "../coordinator/wire/protocol.ts";
 import type { Database, Meter } from "../db/client.ts";
 import { entityTagOf, matchesEntityTag } from "../http/entity-tag.ts";
-import { ApiError, notFound } from "../http/errors.ts";
 import type { TaskTokenFacts } from "../identity/job-token.ts";
 import type { Tokens } from "../identity/tokens.ts";
 import { toTimestamp } from "../lib/clock.ts";
-import type { ReportsService } from "../reports/service.ts";
 import { NO_OUTCOME, readOutcome, withOutcome } from "./outcome.ts";
 import { refuse } from "./refusals.ts";
 import type { HeartbeatInput, JoinInput, StoredResultWire } from "./schemas.ts";
@@ -26,12 +24,11 @@ export interface NodeCall {
 interface NodesDeps {
   tokens: Tokens;
   callCoordinator: CallCoordinator;
-  reports: ReportsService;
 }
 
 /**
- * Calls of machines with a job token. Each is one hop to the job's object and no D1 round trip, except
- * `generateReport`, which reads D1 alone, and the polls of a settled job's nodes, which read their verdict.
+ * Calls of machines with a job token. Each is one hop to the job's object and no D1 round trip, except the polls of a
+ * settled job's nodes, which read their verdict.
  */
 export class NodesService {
   readonly #deps: NodesDeps;
@@ -97,18 +94,6 @@ export class NodesService {
     );
     if (!reply.ok) return refuse(reply, { taskId, position });
     return { etag: reply.etag, body: toStoredResult(taskId, position, reply) };
-  }
-
-  /** Makes the reports of the token's job. Their links are not for the machines of the job. */
-  async generateReport(
-    { db, meter }: { db: Database; meter: Meter },
-    { jobId, target }: { jobId: number; target: number },
-    site: string | null,
-  ): Promise<void> {
-    if (target !== jobId) throw notFound("Job", target);
-    const job = await this.#deps.reports.jobOf(db, jobId);
-    if (job === null) throw new ApiError("JOB_ENDED", "The job has ended", { directive: "stop" });
-    await this.#deps.reports.make({ db, meter }, job, site);
   }
 }
 
