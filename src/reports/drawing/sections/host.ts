@@ -27,12 +27,12 @@ const NOTE = `Cores, memory and disk of each machine, measured by HostMark; no b
 const MAX_REASONS = 8;
 
 export function hosts(flow: Flow, { job, nodes }: ReportData): void {
+  const runs = nodes.flatMap(({ rank, hosts: own }) => own.map((run) => ({ rank, run })));
+  const byStep = Map.groupBy(runs, ({ run }) => run.key);
   let note: string | undefined = NOTE;
   for (const { key } of job.steps) {
-    const rows = nodes.flatMap(({ rank, hosts: runs }) =>
-      runs.filter((run) => run.key === key).map((run) => ({ rank, run })),
-    );
-    if (rows.length === 0) continue;
+    const rows = byStep.get(key);
+    if (rows === undefined) continue;
     flow.heading(`Host${runOf(key)}`, 60, note);
     note = undefined;
     hostTable(flow, rows);
