@@ -154,19 +154,32 @@ interface Scene {
   size: number;
   /** Steps after QuickMark, in which every two nodes measure their links. */
   networks: number;
+  /** Runs of HostMark after them. */
+  hosts?: number;
   inventoryOf: (rank: number) => Record<string, unknown>;
 }
 
 /** A job that lacks only its last result. */
-async function almostEnded(room: MachineRoom, { size, networks, inventoryOf }: Scene) {
-  const benchmarks = Array.from({ length: networks }, (_, at) => ({
-    benchmark_id: "cluster_network",
-    config: { duration_seconds: 1 + at },
-  }));
+async function almostEnded(room: MachineRoom, scene: Scene) {
+  const { size, networks, hosts = 0, inventoryOf } = scene;
+  const benchmarks = [
+    ...Array.from({ length: networks }, (_, at) => ({
+      benchmark_id: "cluster_network",
+      config: { duration_seconds: 1 + at },
+    })),
+    ...Array.from({ length: hosts }, (_, at) => ({
+      benchmark_id: "host_mark",
+      config: { disk_mib: 64 + at },
+    })),
+  ];
   const { id, nodes } = await room.startJob({ nodes: size, benchmarks, inventoryOf });
-  const calls = Array.from({ length: networks + 1 }, (_, position) =>
+  const figuresOf = (position: number, rank: number) => {
+    if (position === 0) return replay();
+    return position <= networks ? links(rank, size, position) : hostFigures(rank, position);
+  };
+  const calls = Array.from({ length: networks + hosts + 1 }, (_, position) =>
     nodes.map((node, rank) => async () => {
-      const figures = position === 0 ? replay() : links(rank, size, position);
+      const figures = figuresOf(position, rank);
       await room.put(node, position, stepResult("completed", figures));
     }),
   ).flat();
@@ -194,6 +207,21 @@ const detailOf = (scene: Scene): Row["prepare"] => {
     return () => room.read(`/jobs/${id}`);
   };
 };
+
+/** Each differs, lacks its disk for a reason of its own, and has figures that cannot be true. */
+function hostFigures(rank: number, position: number): object {
+  const turn = 1 + ((rank * 31 + position * 7) % 97) / 100;
+  return {
+    cpu: { available: 2, quota: null },
+    cpu_single_gbs: 2 * turn,
+    cpu_all_gbs: 3.8 * turn,
+    effective_cores: 64 * turn,
+    memory_triad_gbs: 40 * turn,
+    memory_copy_gbs: 1e6 * turn,
+    disk_reason: `${rank}.${position} ${WIDE.repeat(290)}`,
+    measurement: { settled: false, conditions: { busy: true } },
+  };
+}
 
 function links(rank: number, size: number, position: number): object {
   const others = Array.from({ length: size }, (_, other) => other).filter((at) => at !== rank);
@@ -309,6 +337,7 @@ const LARGE_INVENTORIES: Scene = {
   networks: 0,
   inventoryOf: () => inventory(180, (at) => plain(at, 340)),
 };
+const MANY_HOSTS: Scene = { size: 256, networks: 0, hosts: 15, inventoryOf: machine };
 const MANY_STEPS: Scene = { size: 100, networks: 15, inventoryOf: machine };
 
 const ROWS: readonly Row[] = [
@@ -374,5 +403,6 @@ const ROWS: readonly Row[] = [
     limits: REPORT,
     prepare: reports(LARGE_INVENTORIES),
   },
+  { name: "reports, 256 × 15 runs of HostMark", limits: REPORT, prepare: reports(MANY_HOSTS) },
   { name: "reports, 16 steps of 100 nodes", limits: REPORT, prepare: reports(MANY_STEPS) },
 ];
