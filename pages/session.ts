@@ -66,7 +66,7 @@ export class Session {
   async #renew(refreshToken: string): Promise<string | null> {
     const form = new URLSearchParams({ grant_type: "refresh_token", refresh_token: refreshToken });
     const response = await fetch("/token", { method: "POST", body: form }).catch(() => null);
-    // Of a server that is out of reach or busy, the next request asks again.
+    // If the server is busy or cannot be reached, the next request tries again.
     if (response?.ok) this.#keep(await response.json());
     else if (response?.status === 400 || response?.status === 401) await this.signOut();
     return this.#token;

@@ -86,7 +86,7 @@ async function sha256Of(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
 function rowsOf({ facts: data, kid }: Checked): Answer["rows"] {
   if (data === null) return kid === null ? [] : [["Key", kid]];
   return [
-    // The name is last: a mark for another direction of writing in it turns only itself.
+    // The name comes last: a right-to-left mark in it then turns nothing else.
     ["Job", `${data.jobId}: ${data.jobName}`],
     ...(data.rank === null ? [] : [["Node", String(data.rank)] as [string, string]]),
     ["Customer", data.customer],

@@ -114,7 +114,7 @@ export function operation<
   Request extends RouteRequest = NoRequest,
 >(options: Operation<Method, Path, A, Request, Responses>) {
   const { access, limit = null, request, bodyLimit: maxBytes = BODY_LIMIT } = options;
-  // Agents may be newer than the server, and what they send for themselves is nobody's slip.
+  // Agents may be newer than the server: their unknown keys are not mistakes.
   const isOfAgent = access === "node" || access === "runner";
   const serving: Serving<A> = {
     access,

@@ -132,7 +132,7 @@ export function boundFault(
   const max = bound.perGpu ? bound.max * Math.max(gpus, 1) : bound.max;
   if (value <= max && (above ? value > min : value >= min)) return null;
   const range = `${above ? `more than ${min}, up to` : `${min} to`} ${max} ${unit}`;
-  // The reason is that of figures that are too large.
+  // The reason explains only figures that are too large.
   return `${value} ${unit} cannot be true: ${value > max ? `${why}; ` : ""}possible is ${range}`;
 }
 

@@ -89,7 +89,7 @@ function implausible(value: JsonObject): Implausible[] {
 function coresFault({ cpu, effective_cores: cores }: JsonObject): Implausible | null {
   const available = isObject(cpu) ? cpu.available : null;
   if (typeof available !== "number" || typeof cores !== "number" || available < 1) return null;
-  // `available` is rounded down, but the part of a CPU beyond it works, too.
+  // `available` is rounded down, but the rest of a CPU does work, too.
   const quota = isObject(cpu) && typeof cpu.quota === "number" ? cpu.quota : 0;
   const cpus = Math.max(available, Math.min(quota, available + 1));
   const most = Math.round(MAX_CORES_PER_CPU * cpus * 100) / 100;

@@ -112,7 +112,7 @@ describe("polling", () => {
       sequence: [{ benchmark_id: "cluster_network" }],
       pollAfterSeconds: 3,
     });
-    // Whoever has a channel may have no need of a third poll.
+    // An agent whose channel opens early would never poll a third time.
     server.channel.onUpgrade = (_request, connection) => {
       connection.end("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n");
       return true;

@@ -82,7 +82,7 @@ export function createChannel(options: {
       });
       if (stop.aborted) return;
       sendText = null;
-      // What came after this view was not heard: only a job that has ended stays as it is.
+      // The job may have changed after this view without this node's knowledge, unless it has ended.
       if (latest?.view.directive !== "stop") latest = null;
       tell();
       if (ending.kind === "over") return;

@@ -65,12 +65,12 @@ function dieFirst(): void {
   }
 }
 
-/** Once the agent is gone, nobody reads on, and nobody would end a call of the driver that hangs: the kernel does. */
+/** Has the kernel end this process with the agent: nobody else could, while a call of the driver hangs. */
 function endWithAgent(ffi: Ffi): void {
   try {
     ffi.open("libc.so.6", { prctl: ["i32", "i32", "u64"] }).prctl?.(PR_SET_PDEATHSIG, SIGKILL);
   } catch {
-    // Another C library: the next line that it writes ends this process.
+    // Another C library. The next line that this process writes ends it.
   }
 }
 

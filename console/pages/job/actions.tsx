@@ -21,7 +21,7 @@ export function Actions({ job, changed }: { job: JobDetail; changed: () => void 
   const [fault, setFault] = useState<Fault | null>(null);
   const element = useRef<HTMLDivElement>(null);
   const hasRun = useRef(false);
-  // The button that asked goes with the state of the job, before or after the dialog, and the focus with it.
+  // Once the job's state changes, the pressed button disappears and loses the focus, before or after the dialog closes.
   useEffect(() => {
     if (hasRun.current && document.activeElement === document.body) element.current?.focus();
   }, [job.state, asking]);

@@ -101,7 +101,7 @@ function Names({ jobs }: { jobs: readonly Job[] }) {
 function Told({ report }: { report: Report }) {
   const { done, refused } = report;
   const element = useRef<HTMLDivElement>(null);
-  // The button that asked is gone, and the focus with it.
+  // The pressed button has disappeared, and has lost the focus.
   useEffect(() => element.current?.focus(), [report]);
   return (
     <div ref={element} tabIndex={-1} class={`notice ${refused.length === 0 ? "good" : "warn"}`}>
